@@ -1,0 +1,69 @@
+"""fmbench: which choice makes a flow-matching model good at a given number of function evaluations, and how do you know?
+
+The names below are the public face; everything else may change between versions. Importing fmbench imports neither torch
+nor mlflow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fmbench.contracts import (
+    AffinePath,
+    Coupling,
+    Dataset,
+    Evidence,
+    Grid,
+    Metric,
+    Network,
+    Objective,
+    Path,
+    PathSample,
+    Solver,
+    TDistribution,
+    TrainingFacts,
+    Velocity,
+    expand,
+)
+from fmbench.errors import DataError, FmbenchError, UserError
+from fmbench.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from fmbench.plan import plan
+    from fmbench.runner import run
+    from fmbench.suite import load_suite
+
+__all__ = [
+    "AffinePath",
+    "Coupling",
+    "DataError",
+    "Dataset",
+    "Evidence",
+    "FmbenchError",
+    "Grid",
+    "Metric",
+    "Network",
+    "Objective",
+    "Path",
+    "PathSample",
+    "Solver",
+    "TDistribution",
+    "TrainingFacts",
+    "UserError",
+    "Velocity",
+    "expand",
+    "hookimpl",
+    "load_suite",
+    "plan",
+    "run",
+]
+
+_LAZY = {"load_suite": "fmbench.suite", "plan": "fmbench.plan", "run": "fmbench.runner"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        import importlib
+
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'fmbench' has no attribute {name!r}")

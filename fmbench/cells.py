@@ -1,0 +1,169 @@
+"""Cells: plain, hashable data that says what is trained and what is evaluated, with its content address and its seeds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+KEY_LENGTH = 20
+"""Hexadecimal digits in a key: 80 bits, so that a million cells collide with a chance of about 4e-13."""
+
+
+def canonical(value: Any) -> str:
+    """Return JSON with sorted keys and no spaces: the one text of a value that is hashed."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def digest(*texts: str) -> str:
+    """Return the key of texts, in order; no two lists of texts share the text that is hashed."""
+    joined = "\n".join(texts) if len(texts) < 2 else "\n".join([",".join(str(len(t)) for t in texts), *texts])
+    return hashlib.sha256(joined.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def seed_for(seed: int, role: str, dataset: str = "") -> int:
+    """Return a 63-bit seed for one role, so that cells which differ in one component see the same draws.
+
+    `dataset` is the text of the dataset's spec (`ComponentSpec.text`); the path, the t-distribution and all the rest never
+    enter.
+    """
+    hashed = hashlib.sha256(f"{seed}\n{role}\n{dataset}".encode()).digest()
+    return int.from_bytes(hashed[:8], "big") >> 1
+
+
+@dataclass(frozen=True)
+class ComponentSpec:
+    """A component as a cell names it: kind, name, canonical parameters (defaults filled in) and code fingerprint.
+
+    `label` is how tables show it: the name, with the parameters that differ from their defaults. It does not count in the
+    key; nor does `owner`, the distribution or file that registered the component.
+    """
+
+    kind: str
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    fingerprint: str = ""
+    label: str = field(default="", compare=False)
+    owner: str = field(default="", compare=False)
+
+    @cached_property
+    def text(self) -> str:
+        """The name and parameters as canonical text, without the fingerprint."""
+        return canonical([self.kind, self.name, dict(self.parameters)])
+
+    @cached_property
+    def digest(self) -> str:
+        """The content address of the component: what it is called, how it is set and how it is coded."""
+        return digest(self.text, self.fingerprint)
+
+    def __str__(self) -> str:
+        return self.label or self.name
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings that many cells share, as plain JSON values; their canonical text is made once."""
+
+    values: Mapping[str, Any] = field(hash=False)
+
+    @cached_property
+    def text(self) -> str:
+        """The values as canonical text."""
+        return canonical(dict(self.values))
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+
+@dataclass(frozen=True)
+class TrainingCell:
+    """One training: a component of each training kind, a seed, and settings as plain JSON values."""
+
+    dataset: ComponentSpec
+    path: ComponentSpec
+    coupling: ComponentSpec
+    t_distribution: ComponentSpec
+    objective: ComponentSpec
+    network: ComponentSpec
+    seed: int
+    settings: Settings
+    code: str = ""
+
+    @property
+    def components(self) -> tuple[ComponentSpec, ...]:
+        """The six components, in the order of KINDS."""
+        return (self.dataset, self.path, self.coupling, self.t_distribution, self.objective, self.network)
+
+    @cached_property
+    def key(self) -> str:
+        """The content address of the trained weights. `code` is the fingerprint of the training loop itself."""
+        components = (c.digest for c in self.components)
+        return digest("training", *components, str(self.seed), self.settings.text, self.code)
+
+    def parts(self) -> dict[str, Any]:
+        """Return what the key is made of, by name, for `fmbench why` and for the store's cell.json."""
+        parts: dict[str, Any] = {c.kind: spec_as_dict(c) for c in self.components}
+        return {**parts, "seed": self.seed, "settings": dict(self.settings.values), "code": self.code}
+
+    def __str__(self) -> str:
+        return " ".join([*map(str, self.components), f"seed={self.seed}"])
+
+
+@dataclass(frozen=True)
+class EvaluationCell:
+    """One evaluation of a training cell: solver, grid, NFE and guidance, and settings.
+
+    `nfe` is the budget of the suite and `steps` follows from it; an adaptive solver has neither, nor a grid. Metrics are no
+    part of the cell: they are computed for it, and kept under their own identity.
+    """
+
+    training: TrainingCell
+    solver: ComponentSpec
+    grid: ComponentSpec | None
+    nfe: int | None
+    steps: int | None
+    guidance: float
+    settings: Settings
+    code: str = ""
+
+    @cached_property
+    def key(self) -> str:
+        """The content address of the samples; it contains the training cell's key."""
+        axes = f"{self.nfe} {self.steps} {self.guidance!r}"
+        grid = self.grid.digest if self.grid else ""
+        return digest(
+            "evaluation", self.training.key, self.solver.digest, grid, axes, self.settings.text, self.code
+        )
+
+    def parts(self) -> dict[str, Any]:
+        """Return what the key is made of, by name."""
+        return {
+            "training": self.training.key,
+            "solver": spec_as_dict(self.solver),
+            "grid": spec_as_dict(self.grid) if self.grid else None,
+            "nfe": self.nfe,
+            "steps": self.steps,
+            "guidance": self.guidance,
+            "settings": dict(self.settings.values),
+            "code": self.code,
+        }
+
+    def __str__(self) -> str:
+        budget = "adaptive" if self.nfe is None else f"{self.grid} nfe={self.nfe}"
+        guided = "" if self.guidance == 1.0 else f" guidance={self.guidance:g}"
+        return f"{self.training} {self.solver} {budget}{guided}"
+
+
+def spec_as_dict(spec: ComponentSpec) -> dict[str, Any]:
+    """Return a spec as plain JSON values, its label and owner included."""
+    return {
+        "kind": spec.kind,
+        "name": spec.name,
+        "parameters": dict(spec.parameters),
+        "fingerprint": spec.fingerprint,
+        "label": spec.label,
+        "owner": spec.owner,
+    }

@@ -1,0 +1,323 @@
+"""What a component of each kind promises.
+
+**Time convention**, everywhere: state `x` has shape `(batch, *shape)`, time `t` has shape `(batch,)` in [0, 1];
+**t=0 is the source (noise), t=1 is the data**. Networks and velocities are called `(x, t)` or `(x, t, y)`.
+
+A component is a class whose annotated keyword parameters are its configuration:
+
+```python
+class Lipman(AffinePath):
+    def __init__(self, *, sigma_min: Annotated[float, Ge(0)] = 0.0) -> None: ...
+```
+
+Parameters and the class attributes below are read from the source without importing it, so write them as plain literals.
+This module does not import torch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
+KINDS = (
+    "dataset",
+    "path",
+    "coupling",
+    "t_distribution",
+    "objective",
+    "network",
+    "solver",
+    "grid",
+    "metric",
+)
+"""The kinds of component, in the order in which a cell is written."""
+
+
+class Component(ABC):
+    """The base of every kind.
+
+    Attributes:
+        reference: where the method comes from (paper and equation, or library).
+        provides: capabilities that the other components of a cell may rely on, such as "images" or "affine".
+        requires: capabilities that some other component of the cell must provide; a cell without them is left out by the
+            plan, with the reason on record.
+        files: data files beside the module (weights, say) that count in the component's fingerprint.
+        content: names of parameters that are files or folders whose content counts in a cell's key.
+    """
+
+    reference: ClassVar[str] = ""
+    provides: ClassVar[tuple[str, ...]] = ()
+    requires: ClassVar[tuple[str, ...]] = ()
+    files: ClassVar[tuple[str, ...]] = ()
+    content: ClassVar[tuple[str, ...]] = ()
+
+
+class Dataset(Component):
+    """Data `x_1` and the source `x_0` that flows into it.
+
+    Capabilities in use: "images" (shape `(channels, height, width)`, values in [-1, 1]), "points" (shape `(dim,)`),
+    "classes" (labels 0..classes-1), "density" (`log_density` is exact).
+
+    Attributes:
+        shape: shape of one example; may be set in `__init__`.
+        classes: number of classes, 0 when there are none.
+    """
+
+    shape: tuple[int, ...]
+    classes: int = 0
+
+    @abstractmethod
+    def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
+        """Return float32 data `(n, *shape)` and int64 labels `(n,)`, or None without classes.
+
+        The splits are disjoint and the same on every call and machine. Raises DataError when the data cannot be had.
+        """
+
+    def source(self, n: int, generator: Generator) -> Tensor:
+        """Draw `x_0`, float32 `(n, *shape)` on the generator's device: standard normal unless a dataset says otherwise."""
+        import torch
+
+        return torch.randn((n, *self.shape), generator=generator, device=generator.device)
+
+    def log_density(self, x: Tensor) -> Tensor | None:
+        """Return the exact log-density of the data at `x`, `(batch,)`, in nats; None where it is not known."""
+        return None
+
+
+@dataclass(slots=True)
+class PathSample:
+    """A draw from a probability path: what an objective needs to compute its loss.
+
+    `x_t` and `dx_t` have the shape of `x_0` and `x_1`; `dx_t` is the conditional velocity, d x_t / d t. `epsilon` is the
+    extra noise of a stochastic path, None elsewhere. `y` are the labels `(batch,)`, where the dataset has them.
+    """
+
+    x_0: Tensor
+    x_1: Tensor
+    t: Tensor
+    x_t: Tensor
+    dx_t: Tensor
+    epsilon: Tensor | None = None
+    y: Tensor | None = None
+
+
+class Path(Component):
+    """A probability path p_t between the source (t=0) and the data (t=1), given as a conditional flow."""
+
+    @abstractmethod
+    def sample(self, x_0: Tensor, x_1: Tensor, t: Tensor, generator: Generator) -> PathSample:
+        """Draw `x_t` and its velocity for paired `x_0`, `x_1` of shape `(batch, *shape)` at `t` of shape `(batch,)`.
+
+        `generator` is for paths with noise of their own; draws from it depend only on the shape of `x_0`.
+        """
+
+
+class AffinePath(Path):
+    """x_t = alpha_t x_1 + sigma_t x_0, with dx_t = d_alpha_t x_1 + d_sigma_t x_0 (Lipman et al. 2024, eq. 4.14)."""
+
+    provides = ("affine",)
+
+    @abstractmethod
+    def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return `alpha_t, sigma_t, d_alpha_t, d_sigma_t`, each of the shape and dtype of `t`."""
+
+    def sample(self, x_0: Tensor, x_1: Tensor, t: Tensor, generator: Generator) -> PathSample:
+        """Combine `x_0` and `x_1` by the coefficients at `t`."""
+        alpha_t, sigma_t, d_alpha_t, d_sigma_t = (expand(c, x_1) for c in self.coefficients(t))
+        return PathSample(x_0, x_1, t, alpha_t * x_1 + sigma_t * x_0, d_alpha_t * x_1 + d_sigma_t * x_0)
+
+
+class Coupling(Component):
+    """How source and data are paired before training sees them."""
+
+    @abstractmethod
+    def pair(
+        self, x_0: Tensor, x_1: Tensor, y: Tensor | None, generator: Generator
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return re-paired `x_0, x_1, y`; the marginals stay as they are and labels travel with their `x_1`."""
+
+
+class TDistribution(Component):
+    """The distribution from which training draws t in [0, 1]."""
+
+    @abstractmethod
+    def quantile(self, u: Tensor) -> Tensor:
+        """Map uniforms `u` in (0, 1) to t, elementwise and increasing: the inverse CDF. Drawing is always this."""
+
+    @abstractmethod
+    def density(self, t: Tensor) -> Tensor:
+        """Return the probability density at `t` in (0, 1), elementwise."""
+
+
+class Objective(Component):
+    """What the network's output means, and the loss that teaches it."""
+
+    @abstractmethod
+    def loss(self, output: Tensor, sample: PathSample) -> Tensor:
+        """Return the loss of each example, `(batch,)`, averaged over the dimensions of an example."""
+
+    @abstractmethod
+    def velocity(self, output: Tensor, x: Tensor, t: Tensor, path: Path) -> Tensor:
+        """Convert the network's output at `(x, t)` to the velocity that solvers integrate, of the shape of `x`."""
+
+
+class Network(Component):
+    """Builds a network that is called `(x, t)`, or `(x, t, y)` where it was built for classes.
+
+    Attributes:
+        bf16: whether autocast to bfloat16 pays where the device has it natively (convolutions and large products).
+        channels_last: whether the module should be kept in torch's channels_last memory format.
+    """
+
+    bf16: ClassVar[bool] = False
+    channels_last: ClassVar[bool] = False
+
+    @abstractmethod
+    def build(self, shape: tuple[int, ...], classes: int) -> nn.Module:
+        """Return a module for examples of `shape`; its output has the shape of `x`.
+
+        With `classes` > 0 it takes `y`, int64 `(batch,)` with values 0..classes, where `classes` itself means "no label".
+        Raises ValueError when the shape cannot be served.
+        """
+
+
+class Velocity(Protocol):
+    """The velocity field that a solver integrates.
+
+    Solvers of a diffusion form find the affine path in `path`; stochastic ones draw from `generator`.
+    """
+
+    path: Path
+    generator: Generator
+
+    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return dx/dt at `x` `(batch, *shape)` and `t` `(batch,)`, of the shape of `x`."""
+
+
+class Solver(Component):
+    """Integrates dx/dt = velocity(x, t) from t=0 to t=1.
+
+    Attributes:
+        nfe_per_step, nfe_offset: N steps call the velocity `nfe_per_step * N + nfe_offset` times.
+        order: the order of convergence; None where the notion does not apply.
+        adaptive: the solver chooses its own steps; the grid and the NFE of the suite do not apply, the NFE is measured.
+    """
+
+    nfe_per_step: ClassVar[int] = 1
+    nfe_offset: ClassVar[int] = 0
+    order: ClassVar[int | None] = None
+    adaptive: ClassVar[bool] = False
+
+    @abstractmethod
+    def integrate(self, velocity: Velocity, x_0: Tensor, times: Tensor) -> Tensor:
+        """Return `x_1` of the shape of `x_0`. `times` is `(steps + 1,)`, from 0 to 1, in the dtype of `x_0`."""
+
+
+class Grid(Component):
+    """Where a solver's steps lie."""
+
+    @abstractmethod
+    def times(self, steps: int) -> Tensor:
+        """Return float64 times `(steps + 1,)`, strictly increasing from exactly 0 to exactly 1."""
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """What was observed while a cell was trained. Times in seconds, memory in bytes."""
+
+    seconds: float
+    steps: int
+    peak_memory: int
+    parameters: int
+    device: str
+    precision: str
+    threads: int
+    jobs: int
+
+
+@dataclass
+class Evidence:
+    """What a metric may look at. Which fields are set depends on the metric's scope.
+
+    Every scope: `dataset`, `path`, `objective`, `t_distribution`, `module` (the trained network with EMA weights, in eval
+    mode), `velocity` (see `Velocity`), `training`, `seed`, `device`, and `cache` (a folder for reference statistics: name
+    files after what they depend on).
+
+    Scope "evaluation" adds `samples` `(n, *shape)` on `device`, `labels` `(n,)` or None, and `nfe` (mean calls a sample).
+    Scope "sampler" adds `draw(n)`, which makes n samples from start to end and synchronises the device.
+    """
+
+    dataset: Dataset
+    path: Path
+    objective: Objective
+    t_distribution: TDistribution
+    module: nn.Module
+    velocity: Velocity
+    training: TrainingFacts
+    seed: int
+    device: str
+    cache: FilePath
+    real: Callable[[Literal["train", "test"]], tuple[Tensor, Tensor | None]]
+    generator: Callable[[str], Generator]
+    samples: Tensor | None = None
+    labels: Tensor | None = None
+    nfe: float | None = None
+    draw: Callable[[int], Tensor] | None = None
+
+
+class Metric(Component):
+    """A number that says how good a cell is.
+
+    Attributes:
+        better: "lower" or "higher".
+        unit: of the value, "" for a pure number.
+        version: raised whenever the same evidence would give another value.
+        minimum_samples: with fewer samples the plan leaves the metric out and says so.
+        scope: "training" (once a training cell), "evaluation" (once an evaluation cell) or "sampler" (a cost that depends
+            on the network's shape, solver, grid, NFE and guidance but not on the weights; measured alone on the device).
+    """
+
+    better: ClassVar[Literal["lower", "higher"]] = "lower"
+    unit: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    minimum_samples: ClassVar[int] = 0
+    scope: ClassVar[Literal["training", "evaluation", "sampler"]] = "evaluation"
+
+    @abstractmethod
+    def compute(self, evidence: Evidence) -> Mapping[str, float]:
+        """Return values by name. The first is the metric's own and bears its name; others start with `<name>_`.
+
+        Draws of randomness come from `evidence.generator(role)`: the same for all cells of a seed.
+        """
+
+    def identity(self, evidence: Evidence) -> Mapping[str, Any]:
+        """Return what two values must share to be comparable (extractor, reference set, sample count, ...)."""
+        return {}
+
+    def prepare(self) -> None:  # noqa: B027
+        """Check, before anything is trained, that what the metric needs is at hand. Raises DataError where it is not."""
+
+
+CONTRACTS: dict[str, type[Component]] = {
+    "dataset": Dataset,
+    "path": Path,
+    "coupling": Coupling,
+    "t_distribution": TDistribution,
+    "objective": Objective,
+    "network": Network,
+    "solver": Solver,
+    "grid": Grid,
+    "metric": Metric,
+}
+"""The contract of each kind."""
+
+
+def expand(coefficient: Tensor, like: Tensor) -> Tensor:
+    """Reshape `(batch,)` to `(batch, 1, ..., 1)` so that it multiplies a tensor of shape `(batch, *shape)`."""
+    return coefficient.reshape(-1, *[1] * (like.ndim - 1))

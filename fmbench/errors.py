@@ -1,0 +1,106 @@
+"""Everything that fmbench raises on purpose.
+
+```
+FmbenchError
+├── UserError             the input is at fault: one clear message, exit code 2
+│   ├── SuiteError        a suite file; the message starts with file:line:column
+│   ├── PluginError       a plugin that cannot be loaded, or registers something wrong
+│   ├── ComponentError    an unknown component, or a parameter of the wrong name, type or range
+│   ├── DataError         data or weights that are missing or broken
+│   ├── StoreError        a folder that cannot be read or written
+│   └── TrackingError     an MLflow server that is not there
+├── CellFailure           one cell failed; it becomes a row with this status, and the others go on
+│   ├── Diverged          non-finite loss or samples
+│   ├── OutOfMemory
+│   ├── TimedOut
+│   └── WorkerDied        the process that computed the cell is gone
+└── DamagedFile           a stored file whose checksum does not match; it is computed again
+```
+
+A message states the rule, the value found, the choices and the next step. This module imports nothing of fmbench.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class FmbenchError(Exception):
+    """The root of the tree above."""
+
+
+class UserError(FmbenchError):
+    """The user's input is at fault: printed without a traceback, exit code 2."""
+
+
+class SuiteError(UserError):
+    """A suite file is wrong. `where` is `file:line:column`, or only the file's name."""
+
+    def __init__(self, message: str, where: str = "") -> None:
+        super().__init__(f"{where}: {message}" if where else message)
+        self.message = message
+        self.where = where
+
+
+class PluginError(UserError):
+    """A plugin cannot be loaded, registers the wrong thing, or takes a name that is taken."""
+
+
+class ComponentError(UserError):
+    """A component is unknown, or one of its parameters is. `parameter` names the parameter at fault, if one is."""
+
+    def __init__(self, message: str, parameter: str | None = None) -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+
+class DataError(UserError):
+    """A dataset, a picture or a weights file is missing or broken."""
+
+
+class StoreError(UserError):
+    """A folder cannot be read or written."""
+
+
+class TrackingError(UserError):
+    """The MLflow tracking server cannot be reached or refuses."""
+
+
+class CellFailure(FmbenchError):
+    """One cell failed. `status` is what its row shows."""
+
+    status: ClassVar[str] = "error"
+
+
+class Diverged(CellFailure):
+    """The loss, the weights or the samples are not finite."""
+
+    status = "diverged"
+
+
+class OutOfMemory(CellFailure):
+    """The device or the machine has no memory left for the cell."""
+
+    status = "oom"
+
+
+class TimedOut(CellFailure):
+    """The cell took longer than the time that it was given."""
+
+    status = "timeout"
+
+
+class WorkerDied(CellFailure):
+    """The process that computed the cell ended without an answer."""
+
+
+class DamagedFile(FmbenchError):
+    """A stored file does not have the checksum that was recorded for it."""
+
+
+def did_you_mean(found: str, choices: Iterable[str]) -> str:
+    """Return ` Did you mean 'x'?` when a choice is close to what was found, else an empty string."""
+    close = difflib.get_close_matches(found, list(choices), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""

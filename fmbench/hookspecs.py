@@ -1,0 +1,62 @@
+"""The hooks that a plugin may implement, one a kind.
+
+Each returns `{name: component}`, where a component is a class or `"module:Class"`. The second form is imported only when
+the component is used, so a plugin that uses it costs nothing to list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pluggy
+
+PROJECT = "fmbench"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+Components = Mapping[str, "type | str"]
+
+
+@hookspec
+def fmbench_datasets() -> Components:  # type: ignore[empty-body]
+    """Return the datasets of this plugin by name; see `fmbench.Dataset`."""
+
+
+@hookspec
+def fmbench_paths() -> Components:  # type: ignore[empty-body]
+    """Return the probability paths of this plugin by name; see `fmbench.Path`."""
+
+
+@hookspec
+def fmbench_couplings() -> Components:  # type: ignore[empty-body]
+    """Return the couplings of this plugin by name; see `fmbench.Coupling`."""
+
+
+@hookspec
+def fmbench_t_distributions() -> Components:  # type: ignore[empty-body]
+    """Return the distributions of training time t by name; see `fmbench.TDistribution`."""
+
+
+@hookspec
+def fmbench_objectives() -> Components:  # type: ignore[empty-body]
+    """Return the training objectives of this plugin by name; see `fmbench.Objective`."""
+
+
+@hookspec
+def fmbench_networks() -> Components:  # type: ignore[empty-body]
+    """Return the networks of this plugin by name; see `fmbench.Network`."""
+
+
+@hookspec
+def fmbench_solvers() -> Components:  # type: ignore[empty-body]
+    """Return the solvers of this plugin by name; see `fmbench.Solver`."""
+
+
+@hookspec
+def fmbench_grids() -> Components:  # type: ignore[empty-body]
+    """Return the time grids of this plugin by name; see `fmbench.Grid`."""
+
+
+@hookspec
+def fmbench_metrics() -> Components:  # type: ignore[empty-body]
+    """Return the metrics of this plugin by name; see `fmbench.Metric`."""

@@ -1,0 +1,139 @@
+"""Records: what is known of every cell of a suite, as data. Reports, MLflow and the regression check read nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fmbench.cells import EvaluationCell, TrainingCell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AXES = (
+    "dataset",
+    "path",
+    "coupling",
+    "t_distribution",
+    "objective",
+    "network",
+    "seed",
+    "solver",
+    "grid",
+    "guidance",
+    "nfe_budget",
+)
+"""The columns of records.csv that name an evaluation cell."""
+
+COLUMNS = (*AXES, "nfe", "status", "error", "key")
+"""The columns of records.csv before the metrics."""
+
+
+@dataclass(frozen=True)
+class MetricFacts:
+    """What a report must know of a metric, under the name of one of its values.
+
+    `label` is the metric as the suite names it, `scope` and `better` as in `fmbench.Metric`.
+    """
+
+    name: str
+    better: str
+    unit: str
+    scope: str
+    label: str
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """A training cell and what became of it.
+
+    `status` is ok, error, diverged, oom, timeout or missing. `history` is `(step, loss)`, each loss the mean since the
+    previous entry. `facts` are those of `TrainingFacts`, with `hardware`, `torch` and `finished` (ISO time). `metrics` hold
+    the training-scope metrics. `identities` say, by metric, what two values must share to be comparable.
+    """
+
+    cell: TrainingCell
+    status: str
+    error: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    identities: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    history: Sequence[tuple[int, float]] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """An evaluation cell and what became of it.
+
+    `nfe` is the measured mean number of network calls a sample. `metrics` hold those of all three scopes. `samples` is the
+    safetensors file with the first samples (tensor "samples", float32 `(n, *shape)`), from the same noise for every cell of
+    a seed; None where there are none.
+    """
+
+    cell: EvaluationCell
+    status: str
+    error: str = ""
+    nfe: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    identities: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    samples: Path | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def row(self) -> dict[str, Any]:
+        """Return the flat row of records.csv: COLUMNS, then the metrics."""
+        cell, training = self.cell, self.cell.training
+        return {
+            **{spec.kind: str(spec) for spec in training.components},
+            "seed": training.seed,
+            "solver": str(cell.solver),
+            "grid": str(cell.grid) if cell.grid else "",
+            "guidance": cell.guidance,
+            "nfe_budget": cell.nfe,
+            "nfe": self.nfe,
+            "status": self.status,
+            "error": self.error,
+            "key": cell.key,
+            **self.metrics,
+        }
+
+
+@dataclass(frozen=True)
+class Records:
+    """All records of one suite, in the plan's order, with what a reader needs in order to trust them.
+
+    `metrics` describe the columns after COLUMNS, in the suite's order. `real` is one safetensors file a dataset label with
+    real test data (tensor "samples"), for figures. `left_out` are `(cell in words, reason)`. `environment` holds hardware
+    and versions, `command` the command line that makes these records, `finished` an ISO date.
+    """
+
+    suite: str
+    description: str
+    trainings: Sequence[TrainingRecord]
+    evaluations: Sequence[EvaluationRecord]
+    metrics: Sequence[MetricFacts]
+    left_out: Sequence[tuple[str, str]] = ()
+    real: Mapping[str, Path] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    baseline: Mapping[str, Any] | None = None
+    command: str = ""
+    finished: str = ""
+
+    @property
+    def failed(self) -> list[TrainingRecord | EvaluationRecord]:
+        """The records whose status is not ok; an evaluation of a failed training counts with its training."""
+        bad: list[TrainingRecord | EvaluationRecord] = [r for r in self.trainings if r.status != "ok"]
+        lost = {r.cell.key for r in bad}
+        return bad + [r for r in self.evaluations if r.status != "ok" and r.cell.training.key not in lost]
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row an evaluation cell, with the columns of records.csv."""
+        import pandas as pd
+
+        rows = [record.row() for record in self.evaluations]
+        names = [m.name for m in self.metrics]
+        extra = dict.fromkeys(n for r in self.evaluations for n in r.metrics if n not in names)
+        return pd.DataFrame(rows, columns=[*COLUMNS, *names, *extra])

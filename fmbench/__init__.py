@@ -1,7 +1,7 @@
-"""fmbench: which choice makes a flow-matching model good at a given number of function evaluations, and how do you know?
+"""fmbench: which choice makes a flow-matching model good at few function evaluations, and how do you know?
 
-The names below are the public face; everything else may change between versions. Importing fmbench imports neither torch
-nor mlflow.
+The names below are the public face; everything else may change between versions. Importing fmbench imports neither
+torch nor mlflow.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from fmbench.errors import DataError, FmbenchError, UserError
 from fmbench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from fmbench.plan import plan
+    from fmbench.plan import make_plan
     from fmbench.runner import run
     from fmbench.suite import load_suite
 
@@ -54,11 +54,11 @@ __all__ = [
     "expand",
     "hookimpl",
     "load_suite",
-    "plan",
+    "make_plan",
     "run",
 ]
 
-_LAZY = {"load_suite": "fmbench.suite", "plan": "fmbench.plan", "run": "fmbench.runner"}
+_LAZY = {"load_suite": "fmbench.suite", "make_plan": "fmbench.plan", "run": "fmbench.runner"}
 
 
 def __getattr__(name: str) -> Any:

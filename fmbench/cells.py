@@ -1,4 +1,4 @@
-"""Cells: plain, hashable data that says what is trained and what is evaluated, with its content address and its seeds."""
+"""Cells: plain, hashable data that says what is trained and evaluated, with its content address and its seeds."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def digest(*texts: str) -> str:
 def seed_for(seed: int, role: str, dataset: str = "") -> int:
     """Return a 63-bit seed for one role, so that cells which differ in one component see the same draws.
 
-    `dataset` is the text of the dataset's spec (`ComponentSpec.text`); the path, the t-distribution and all the rest never
-    enter.
+    `dataset` is the text of the dataset's spec (`ComponentSpec.text`); the path, the t-distribution and all the rest
+    never enter.
     """
     hashed = hashlib.sha256(f"{seed}\n{role}\n{dataset}".encode()).digest()
     return int.from_bytes(hashed[:8], "big") >> 1
@@ -38,8 +38,8 @@ def seed_for(seed: int, role: str, dataset: str = "") -> int:
 class ComponentSpec:
     """A component as a cell names it: kind, name, canonical parameters (defaults filled in) and code fingerprint.
 
-    `label` is how tables show it: the name, with the parameters that differ from their defaults. It does not count in the
-    key; nor does `owner`, the distribution or file that registered the component.
+    `label` is how tables show it: the name, with the parameters that differ from their defaults. It does not count in
+    the key; nor does `owner`, the distribution or file that registered the component.
     """
 
     kind: str
@@ -116,8 +116,8 @@ class TrainingCell:
 class EvaluationCell:
     """One evaluation of a training cell: solver, grid, NFE and guidance, and settings.
 
-    `nfe` is the budget of the suite and `steps` follows from it; an adaptive solver has neither, nor a grid. Metrics are no
-    part of the cell: they are computed for it, and kept under their own identity.
+    `nfe` is the budget of the suite and `steps` follows from it; an adaptive solver has neither, nor a grid. Metrics
+    are no part of the cell: they are computed for it, and kept under their own identity.
     """
 
     training: TrainingCell
@@ -134,9 +134,7 @@ class EvaluationCell:
         """The content address of the samples; it contains the training cell's key."""
         axes = f"{self.nfe} {self.steps} {self.guidance!r}"
         grid = self.grid.digest if self.grid else ""
-        return digest(
-            "evaluation", self.training.key, self.solver.digest, grid, axes, self.settings.text, self.code
-        )
+        return digest("evaluation", self.training.key, self.solver.digest, grid, axes, self.settings.text, self.code)
 
     def parts(self) -> dict[str, Any]:
         """Return what the key is made of, by name."""

@@ -10,7 +10,7 @@ class Lipman(AffinePath):
     def __init__(self, *, sigma_min: Annotated[float, Ge(0)] = 0.0) -> None: ...
 ```
 
-Parameters and the class attributes below are read from the source without importing it, so write them as plain literals.
+Parameters and the class attributes below are read from the source without importing it: write them as literals.
 This module does not import torch.
 """
 
@@ -39,14 +39,14 @@ KINDS = (
 """The kinds of component, in the order in which a cell is written."""
 
 
-class Component(ABC):
+class Component(ABC):  # noqa: B024  (each kind has abstract methods of its own)
     """The base of every kind.
 
     Attributes:
         reference: where the method comes from (paper and equation, or library).
         provides: capabilities that the other components of a cell may rely on, such as "images" or "affine".
-        requires: capabilities that some other component of the cell must provide; a cell without them is left out by the
-            plan, with the reason on record.
+        requires: capabilities that some other component of the cell must provide; a cell without them is left out by
+            the plan, with the reason on record.
         files: data files beside the module (weights, say) that count in the component's fingerprint.
         content: names of parameters that are files or folders whose content counts in a cell's key.
     """
@@ -80,7 +80,7 @@ class Dataset(Component):
         """
 
     def source(self, n: int, generator: Generator) -> Tensor:
-        """Draw `x_0`, float32 `(n, *shape)` on the generator's device: standard normal unless a dataset says otherwise."""
+        """Draw `x_0`, float32 `(n, *shape)` on the generator's device: standard normal unless overridden."""
         import torch
 
         return torch.randn((n, *self.shape), generator=generator, device=generator.device)
@@ -94,8 +94,8 @@ class Dataset(Component):
 class PathSample:
     """A draw from a probability path: what an objective needs to compute its loss.
 
-    `x_t` and `dx_t` have the shape of `x_0` and `x_1`; `dx_t` is the conditional velocity, d x_t / d t. `epsilon` is the
-    extra noise of a stochastic path, None elsewhere. `y` are the labels `(batch,)`, where the dataset has them.
+    `x_t` and `dx_t` have the shape of `x_0` and `x_1`; `dx_t` is the conditional velocity, d x_t / d t. `epsilon` is
+    the extra noise of a stochastic path, None elsewhere. `y` are the labels `(batch,)`, where the dataset has them.
     """
 
     x_0: Tensor
@@ -182,7 +182,7 @@ class Network(Component):
     def build(self, shape: tuple[int, ...], classes: int) -> nn.Module:
         """Return a module for examples of `shape`; its output has the shape of `x`.
 
-        With `classes` > 0 it takes `y`, int64 `(batch,)` with values 0..classes, where `classes` itself means "no label".
+        With `classes` > 0 it takes `y`, int64 `(batch,)`, values 0..classes, where `classes` itself means "no label".
         Raises ValueError when the shape cannot be served.
         """
 
@@ -245,12 +245,13 @@ class TrainingFacts:
 class Evidence:
     """What a metric may look at. Which fields are set depends on the metric's scope.
 
-    Every scope: `dataset`, `path`, `objective`, `t_distribution`, `module` (the trained network with EMA weights, in eval
-    mode), `velocity` (see `Velocity`), `training`, `seed`, `device`, and `cache` (a folder for reference statistics: name
-    files after what they depend on).
+    Every scope: `dataset`, `path`, `objective`, `t_distribution`, `module` (the trained network with EMA weights, in
+    eval mode), `velocity` (see `Velocity`), `training`, `seed`, `device`, `cache` (a folder for reference statistics:
+    name files after what they depend on), `real(split)` (the data and labels, on `device`) and `generator(role)` (a
+    generator on `device`, the same for all cells of this seed and dataset).
 
-    Scope "evaluation" adds `samples` `(n, *shape)` on `device`, `labels` `(n,)` or None, and `nfe` (mean calls a sample).
-    Scope "sampler" adds `draw(n)`, which makes n samples from start to end and synchronises the device.
+    Scope "evaluation" adds `samples` `(n, *shape)` on `device`, `labels` `(n,)` or None, and `nfe` (mean calls a
+    sample). Scope "sampler" adds `draw(n)`, which makes n samples from start to end and synchronises the device.
     """
 
     dataset: Dataset
@@ -279,8 +280,9 @@ class Metric(Component):
         unit: of the value, "" for a pure number.
         version: raised whenever the same evidence would give another value.
         minimum_samples: with fewer samples the plan leaves the metric out and says so.
-        scope: "training" (once a training cell), "evaluation" (once an evaluation cell) or "sampler" (a cost that depends
-            on the network's shape, solver, grid, NFE and guidance but not on the weights; measured alone on the device).
+        scope: "training" (once a training cell), "evaluation" (once an evaluation cell) or "sampler" (a cost that
+            depends on the network's shape, solver, grid, NFE and guidance but not on the weights; measured alone on the
+            device).
     """
 
     better: ClassVar[Literal["lower", "higher"]] = "lower"
@@ -300,8 +302,8 @@ class Metric(Component):
         """Return what two values must share to be comparable (extractor, reference set, sample count, ...)."""
         return {}
 
-    def prepare(self) -> None:  # noqa: B027
-        """Check, before anything is trained, that what the metric needs is at hand. Raises DataError where it is not."""
+    def prepare(self) -> None:
+        """Check, before anything is trained, that what the metric needs is at hand. Raises DataError if it is not."""
 
 
 CONTRACTS: dict[str, type[Component]] = {

@@ -1,7 +1,7 @@
 """The hooks that a plugin may implement, one a kind.
 
-Each returns `{name: component}`, where a component is a class or `"module:Class"`. The second form is imported only when
-the component is used, so a plugin that uses it costs nothing to list.
+Each returns `{name: component}`, where a component is a class or `"module:Class"`. The second form is imported only
+when the component is used, so a plugin that uses it costs nothing to list.
 """
 
 from __future__ import annotations

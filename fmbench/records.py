@@ -1,4 +1,4 @@
-"""Records: what is known of every cell of a suite, as data. Reports, MLflow and the regression check read nothing else."""
+"""Records: what is known of every cell of a suite, as data. Reports and MLflow read nothing else."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class TrainingRecord:
     """A training cell and what became of it.
 
     `status` is ok, error, diverged, oom, timeout or missing. `history` is `(step, loss)`, each loss the mean since the
-    previous entry. `facts` are those of `TrainingFacts`, with `hardware`, `torch` and `finished` (ISO time). `metrics` hold
-    the training-scope metrics. `identities` say, by metric, what two values must share to be comparable.
+    previous entry. `facts` are those of `TrainingFacts`, with `hardware`, `torch` and `finished` (ISO time). `metrics`
+    hold the training-scope metrics. `identities` say, by metric, what two values must share to be comparable.
     """
 
     cell: TrainingCell
@@ -68,9 +68,9 @@ class TrainingRecord:
 class EvaluationRecord:
     """An evaluation cell and what became of it.
 
-    `nfe` is the measured mean number of network calls a sample. `metrics` hold those of all three scopes. `samples` is the
-    safetensors file with the first samples (tensor "samples", float32 `(n, *shape)`), from the same noise for every cell of
-    a seed; None where there are none.
+    `nfe` is the measured mean number of network calls a sample. `metrics` hold those of all three scopes. `samples` is
+    the safetensors file with the first samples (tensor "samples", float32 `(n, *shape)`), from the same noise for every
+    cell of a seed; None where there are none.
     """
 
     cell: EvaluationCell
@@ -104,9 +104,9 @@ class EvaluationRecord:
 class Records:
     """All records of one suite, in the plan's order, with what a reader needs in order to trust them.
 
-    `metrics` describe the columns after COLUMNS, in the suite's order. `real` is one safetensors file a dataset label with
-    real test data (tensor "samples"), for figures. `left_out` are `(cell in words, reason)`. `environment` holds hardware
-    and versions, `command` the command line that makes these records, `finished` an ISO date.
+    `metrics` describe the columns after COLUMNS, in the suite's order. `real` is one safetensors file a dataset label
+    with real test data (tensor "samples"), for figures. `left_out` are `(cell in words, reason)`. `environment` holds
+    hardware and versions, `command` the command line that makes these records, `finished` an ISO date.
     """
 
     suite: str

@@ -1,0 +1,133 @@
+"""From a cell, which is plain data, to the objects that compute it: components, data, network, generators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path as FilePath
+from typing import Any, Literal, cast
+
+import torch
+from torch import Generator, Tensor, nn
+
+from fmbench import contracts
+from fmbench.cells import ComponentSpec, TrainingCell, seed_for
+from fmbench.errors import UserError
+from fmbench.hardware import choose_precision
+from fmbench.registry import Registry
+from fmbench.store import Store
+
+Split = Literal["train", "test"]
+
+
+@dataclass
+class Workshop:
+    """What a process that computes cells keeps between them.
+
+    `threads` and `jobs` are recorded with every training: how many threads computed it, and how many processes shared
+    the machine. `checkpoint_seconds` is how much work a killed training may lose.
+    """
+
+    registry: Registry
+    store: Store
+    device: str = "cpu"
+    threads: int = 1
+    jobs: int = 1
+    checkpoint_seconds: float = 15.0
+    evaluation_batch: int | None = None
+    keep_samples: int | None = None
+    _built: dict[str, Any] = field(default_factory=dict, repr=False)
+    _data: dict[tuple[str, Split], tuple[Tensor, Tensor | None]] = field(default_factory=dict, repr=False)
+
+    def build(self, spec: ComponentSpec) -> Any:
+        """Return the component of a spec, built once a process."""
+        if spec.digest not in self._built:
+            self._built[spec.digest] = self.registry.build(spec)
+        return self._built[spec.digest]
+
+    def data(self, spec: ComponentSpec, split: Split) -> tuple[Tensor, Tensor | None]:
+        """Return a dataset's split on the device, loaded once a process."""
+        if (spec.digest, split) not in self._data:
+            x, y = self.build(spec).load(split)
+            self._data[spec.digest, split] = (x.to(self.device), None if y is None else y.to(self.device))
+        return self._data[spec.digest, split]
+
+    def generator(self, cell: TrainingCell, role: str) -> Generator:
+        """Return the generator of a role: the same for every cell of this seed and dataset."""
+        return Generator(self.device).manual_seed(seed_for(cell.seed, role, cell.dataset.text))
+
+    @property
+    def cache(self) -> FilePath:
+        """The folder for reference statistics."""
+        return self.store.cache()
+
+
+@dataclass
+class Parts:
+    """The components of a training cell, and what follows from them."""
+
+    dataset: contracts.Dataset
+    path: contracts.Path
+    coupling: contracts.Coupling
+    t_distribution: contracts.TDistribution
+    objective: contracts.Objective
+    network: contracts.Network
+    classes: int
+    precision: str
+
+
+def assemble(cell: TrainingCell, workshop: Workshop) -> Parts:
+    """Build the components of a cell. Raises ComponentError or DataError."""
+    dataset, path, coupling, t_distribution, objective, network = map(workshop.build, cell.components)
+    classes = dataset.classes if cell.settings["class_conditional"] else 0
+    precision = choose_precision(cell.settings["precision"], network.bf16, workshop.device)
+    return Parts(dataset, path, coupling, t_distribution, objective, network, classes, precision)
+
+
+def make_module(cell: TrainingCell, parts: Parts, device: str) -> nn.Module:
+    """Build the network with the initial weights of the cell's seed; the global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for(cell.seed, "initial_weights", cell.dataset.text))
+        try:
+            module = parts.network.build(parts.dataset.shape, parts.classes)
+        except ValueError as error:
+            raise UserError(f"network {cell.network} cannot be built for {cell.dataset}: {error}") from error
+    module = module.to(device)
+    if parts.network.channels_last:
+        module = cast("nn.Module", module.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    return module
+
+
+class ModelVelocity:
+    """The velocity field of a trained network, with guidance, counting how often the network is called.
+
+    `calls` counts calls of the network times their batch: divided by the number of samples it is the NFE a sample. Set
+    `y` to the labels `(batch,)` before integrating a batch, or None where the network takes none. Guidance w gives
+    v_none + w (v_y - v_none) (Ho & Salimans 2022, eq. 6 with w shifted by one) and costs two calls unless w is 0 or 1.
+    """
+
+    def __init__(self, module: nn.Module, parts: Parts, guidance: float, device: str, generator: Generator) -> None:
+        self.path = parts.path
+        self.generator = generator
+        self.y: Tensor | None = None
+        self.calls = 0
+        self._module = module
+        self._parts = parts
+        self._guidance = guidance
+        self._autocast = partial(torch.autocast, device, dtype=torch.bfloat16, enabled=parts.precision == "bf16")
+
+    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        if self.y is None:
+            return self._velocity(x, t, None)
+        if self._guidance == 1.0:
+            return self._velocity(x, t, self.y)
+        without = self._velocity(x, t, torch.full_like(self.y, self._parts.classes))
+        if self._guidance == 0.0:
+            return without
+        return torch.lerp(without, self._velocity(x, t, self.y), self._guidance)
+
+    def _velocity(self, x: Tensor, t: Tensor, y: Tensor | None) -> Tensor:
+        self.calls += x.shape[0]
+        with self._autocast():
+            output = self._module(x, t) if y is None else self._module(x, t, y)
+        return self._parts.objective.velocity(output.to(x.dtype), x, t, self._parts.path)

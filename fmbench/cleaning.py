@@ -1,0 +1,39 @@
+"""Which cells of a store may go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fmbench.plan import Plan
+from fmbench.store import SECTIONS, CellFolder, Store
+from fmbench.survey import sampler_key
+
+
+@dataclass(frozen=True)
+class Unused:
+    """A cell that may be removed; `size` in bytes."""
+
+    section: str
+    key: str
+    folder: CellFolder
+    size: int
+
+
+def find_unused(
+    store: Store, plans: Iterable[Plan], older_than: float | None = None, *, only_failed: bool = False
+) -> list[Unused]:
+    """Return the cells that no plan uses; where asked for, only those older than some days, or only failed ones."""
+    used = {
+        key for plan in plans for cell in plan.evaluations for key in (cell.key, cell.training.key, sampler_key(cell))
+    }
+    newest = time.time() - older_than * 86_400 if older_than is not None else float("inf")
+    found = []
+    for section in SECTIONS:
+        for key in store.keys(section):
+            folder = store.folder(section, key)
+            failed = (folder.path / "failure.json").exists()
+            if key not in used and folder.path.stat().st_mtime <= newest and (failed or not only_failed):
+                found.append(Unused(section, key, folder, folder.size()))
+    return found

@@ -1,0 +1,39 @@
+"""The command line: thin verbs over the library. The only package that prints."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from fmbench.cli import inspecting, keeping, running
+from fmbench.cli.output import complain
+from fmbench.errors import UserError
+
+USER_ERROR, INTERRUPTED = 2, 130
+
+app = typer.Typer(
+    name="fmbench",
+    help="Benchmarks for flow matching: which choice is better at a given number of function evaluations?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+running.add_verbs(app)
+inspecting.add_verbs(app)
+keeping.add_verbs(app)
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 cells failed, 2 the input is at fault, 130 interrupted."""
+    try:
+        app()
+    except UserError as error:
+        complain(str(error))
+        sys.exit(USER_ERROR)
+    except KeyboardInterrupt:
+        complain("interrupted; what finished is kept, and the same command goes on from there")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

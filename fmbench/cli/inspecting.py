@@ -1,0 +1,154 @@
+"""The verbs that look and change nothing: plan, plugins, schema, env and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fmbench.cli import options
+from fmbench.cli.output import say, show_json, show_table
+
+if TYPE_CHECKING:
+    from fmbench.registry import Entry
+
+plugins_app = typer.Typer(help="List registered components, by whom, with which parameters; and what failed to load.")
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Add the verbs of this module."""
+    app.command("plan")(plan)
+    app.add_typer(plugins_app, name="plugins")
+    app.command("schema")(schema)
+    app.command("env")(env)
+    app.command("why")(why)
+
+
+def plan(
+    suite: options.Suite,
+    overrides: options.Overrides = None,
+    filters: options.Filters = None,
+    plugins: options.Plugins = None,
+    home: options.Home = None,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
+) -> None:
+    """Show the cells of a suite, what is done, what is left out and why, and the time to expect; run nothing."""
+    session = options.open_session(suite, overrides, filters, plugins, home=home, device=device)
+    survey = session.survey(anywhere=True)
+    counts, expected = survey.counts(), survey.expected_seconds()
+    left_out = [{"cell": left.cell, "reason": left.reason, "count": left.count} for left in session.plan.left_out]
+    if as_json:
+        cells = [
+            {"key": c.key, "training": c.training.key, "cell": str(c), "status": survey.evaluations[c.key].status}
+            for c in session.plan.evaluations
+        ]
+        show_json({"counts": counts, "expected_seconds": expected, "left_out": left_out, "cells": cells})
+        return
+    rows = [(name, n["total"], n["done"], n["failed"], n["todo"]) for name, n in counts.items()]
+    show_table(("", "cells", "done", "failed", "to compute"), rows, title=f"{session.suite.name}: {session.path}")
+    for left in left_out:
+        say(f"left out: {left['cell']} ({left['count']} cells): {left['reason']}", "yellow")
+    if expected is None:
+        say("Expected time: not known, since nothing like these cells was computed here before.")
+    else:
+        say(f"Expected time: about {expected:.0f} s of computing, from what like cells took.")
+
+
+@plugins_app.callback(invoke_without_command=True)
+def list_plugins(context: typer.Context, plugins: options.Plugins = None, as_json: options.Json = False) -> None:
+    """List registered components."""
+    if context.invoked_subcommand is not None:
+        return
+    from fmbench.registry import load_registry
+
+    registry = load_registry(tuple(plugins or ()))
+    if as_json:
+        failures = [{"name": failure.name, "error": failure.error} for failure in registry.failures]
+        show_json({"components": [describe(entry) for entry in registry.entries()], "failures": failures})
+        return
+    show_table(("kind", "name", "from", "what"), [(e.kind, e.name, e.owner, e.summary) for e in registry.entries()])
+    for failure in registry.failures:
+        say(f"failed to load: {failure.name}: {failure.error}", "red")
+
+
+@plugins_app.command("show")
+def show_plugin(
+    kind: Annotated[str, typer.Argument(help="A kind, such as solver.")],
+    name: Annotated[str, typer.Argument(help="A component's name, such as heun.")],
+    plugins: options.Plugins = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show one component: what it is, where it comes from, its parameters."""
+    from fmbench.registry import load_registry
+
+    entry = load_registry(tuple(plugins or ())).entry(kind, name)
+    if as_json:
+        show_json(describe(entry))
+        return
+    say(f"{entry.kind} {entry.name}", "bold")
+    say(entry.summary)
+    say(f"registered by {entry.owner} as {entry.target}")
+    if entry.reference:
+        say(f"reference: {entry.reference}")
+    if entry.parameters:
+        rows = [(p.name, p.type, "required" if p.required else p.default, p.description) for p in entry.parameters]
+        show_table(("parameter", "type", "default", "meaning"), rows)
+    else:
+        say("It has no parameters.")
+
+
+def describe(entry: Entry) -> dict[str, Any]:
+    """Return a component as data."""
+    parameters = [
+        {"name": p.name, "type": p.type, "required": p.required, "default": p.default, "description": p.description}
+        for p in entry.parameters
+    ]
+    fields = ("kind", "name", "owner", "target", "summary", "reference")
+    return {**{field: str(getattr(entry, field)) for field in fields}, "parameters": parameters}
+
+
+def schema(plugins: options.Plugins = None) -> None:
+    """Print the JSON Schema of suite files, with the components that are registered here; editors complete from it."""
+    from fmbench.registry import load_registry
+    from fmbench.suite import suite_schema
+
+    registry = load_registry(tuple(plugins or ()))
+    schemas: dict[str, dict[str, Any]] = {}
+    for entry in registry.entries():
+        schemas.setdefault(entry.kind, {})[entry.name] = registry.schema(entry.kind, entry.name)
+    show_json(suite_schema(schemas))
+
+
+def env(device: options.Device = "auto", as_json: options.Json = False) -> None:
+    """Show the versions and the hardware that results depend on; paste it into bug reports."""
+    from fmbench.hardware import choose_device, environment
+
+    facts = environment(choose_device(device))
+    if as_json:
+        show_json(facts)
+    else:
+        show_table(("what", "value"), facts.items())
+
+
+def why(
+    cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's key, or its first digits.")],
+    suite: options.Suite,
+    overrides: options.Overrides = None,
+    filters: options.Filters = None,
+    plugins: options.Plugins = None,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Explain why a cell was computed before or not: its key's parts, and how the nearest stored cell differs."""
+    from fmbench.explain import explain
+
+    session = options.open_session(suite, overrides, filters, plugins, home=home)
+    explanation = explain(session, cell)
+    if as_json:
+        show_json(explanation)
+        return
+    say(f"{explanation['section']} {explanation['key']}: {explanation['status']}", "bold")
+    say(explanation["cell"])
+    say(explanation["verdict"])
+    show_table(("part", "now", "nearest stored cell"), explanation["differences"])

@@ -1,0 +1,121 @@
+"""The verbs that keep what was computed: report, sync, clean and ui."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fmbench.cli import options
+from fmbench.cli.output import Bars, say, show_json, show_table
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Add the verbs of this module."""
+    app.command()(report)
+    app.command()(sync)
+    app.command()(clean)
+    app.command()(ui)
+
+
+def report(
+    suite: options.Suite,
+    overrides: options.Overrides = None,
+    filters: options.Filters = None,
+    plugins: options.Plugins = None,
+    home: options.Home = None,
+    reports: options.Reports = Path("reports"),
+    device: options.Device = "auto",
+) -> None:
+    """Write the tables, figures and page again from what the store holds; compute nothing."""
+    from fmbench.report import write_report
+
+    session = options.open_session(suite, overrides, filters, plugins, home=home, reports=reports, device=device)
+    records = session.records(session.survey(anywhere=True))
+    missing = sum(record.status == "missing" for record in records.evaluations)
+    if missing:
+        say(f"{missing} of {len(records.evaluations)} evaluations are not computed yet; `fmbench run` does.", "yellow")
+    say(f"Report: {write_report(records, session.report_folder)}", "bold")
+
+
+def sync(
+    suite: options.Suite,
+    overrides: options.Overrides = None,
+    filters: options.Filters = None,
+    plugins: options.Plugins = None,
+    home: options.Home = None,
+    reports: options.Reports = Path("reports"),
+    tracking_uri: options.TrackingUri = None,
+    as_json: options.Json = False,
+) -> None:
+    """Bring MLflow up to date with the store; asks the server what it has, and adds only what is not there."""
+    from fmbench.runner import make_tracker
+    from fmbench.tracking import sync as sync_records
+
+    session = options.open_session(
+        suite, overrides, filters, plugins, home=home, reports=reports, tracking_uri=tracking_uri
+    )
+    tracker = make_tracker(session)
+    tracker.check()
+    folder = session.report_folder if session.report_folder.exists() else None
+    records = session.records(session.survey(anywhere=True))
+    with Bars() as bars:
+        summary = sync_records(
+            records, tracker.uri, tracker.ledger, folder, lambda done, total: bars.begin("logging", total, done)
+        )
+    if as_json:
+        show_json({"uri": summary.uri, "logged": summary.logged, "pending": summary.pending})
+    else:
+        say(f"MLflow at {summary.uri}: {summary.logged} runs logged, {summary.pending} left.")
+    if summary.pending:
+        raise typer.Exit(1)
+
+
+def clean(
+    suites: Annotated[
+        list[Path] | None, typer.Argument(metavar="[SUITE]...", help="Suites whose cells are kept.")
+    ] = None,
+    older_than: Annotated[
+        float | None, typer.Option("--older-than", metavar="DAYS", help="Remove only cells untouched for so long.")
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Remove only failed cells.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove; without it, only say what would be removed.")] = False,
+    plugins: options.Plugins = None,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Remove cells from the store that no given suite uses; without --yes, only say which."""
+    from fmbench.cleaning import find_unused
+    from fmbench.session import Options, open_session, open_store
+
+    sessions = [open_session(suite, Options(plugins=tuple(plugins or ()), home=home)) for suite in suites or ()]
+    unused = find_unused(open_store(home), [session.plan for session in sessions], older_than, only_failed=failed)
+    total = sum(cell.size for cell in unused)
+    if yes:
+        for cell in unused:
+            cell.folder.remove()
+    if as_json:
+        show_json({"removed": yes, "bytes": total, "cells": [f"{c.section}/{c.key}" for c in unused]})
+        return
+    if unused and not yes:
+        show_table(("section", "key", "bytes"), [(c.section, c.key, c.size) for c in unused])
+    verb = "Removed" if yes else "Would remove"
+    say(f"{verb} {len(unused)} cells, {total / 1e6:.1f} MB." + ("" if yes or not unused else " Add --yes to do it."))
+
+
+def ui(
+    tracking_uri: options.TrackingUri = None,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The port on 127.0.0.1.")] = 5000,
+) -> None:
+    """Open MLflow's UI on the right store, on 127.0.0.1, until Ctrl-C."""
+    import os
+    import subprocess
+
+    from fmbench.tracking import resolve_uri, ui_command
+
+    uri = resolve_uri(tracking_uri, Path())
+    command, environment = ui_command(uri, port)
+    say(f"MLflow's UI for {uri}: http://127.0.0.1:{port} (it takes some seconds to start; Ctrl-C ends it)", "bold")
+    code = subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
+    raise typer.Exit(code)

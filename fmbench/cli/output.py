@@ -1,0 +1,105 @@
+"""How the command line prints: errors, notes, JSON, tables and progress bars."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+STAGES = {
+    "preparing": "Prepare data and components",
+    "training": "Train (optimizer steps)",
+    "evaluation": "Evaluate (cells)",
+    "timing": "Time samplers, alone",
+    "logging": "Log to MLflow (runs)",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return the console that prints; long lines are not broken where the output is no terminal."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, soft_wrap=True, highlight=False, emoji=False)
+
+
+def complain(text: str) -> None:
+    """Print an error for a person, on standard error."""
+    from rich.text import Text
+
+    console(stderr=True).print(Text.assemble(("error: ", "bold red"), text))
+
+
+def say(text: str, style: str = "") -> None:
+    """Print a line as it is."""
+    from rich.text import Text
+
+    console().print(Text(text, style=style))
+
+
+def show_json(value: Any) -> None:
+    """Print a value as JSON."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
+    """Print a table as wide as it needs to be."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(str(value)) for value in row))
+    screen = console()
+    screen.print(table, width=None if screen.is_terminal else 200)
+
+
+class Bars:
+    """The observer of a run: one progress bar a stage, with the time left; plain lines where there is no terminal."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import TimeRemainingColumn as TimeLeft
+
+        self._console = console(stderr=True)
+        columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress: Progress = Progress(
+            *columns, TextColumn("left"), TimeLeft(elapsed_when_finished=False), console=self._console
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Bars:
+        if self._console.is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line above the bars."""
+        from rich.text import Text
+
+        self._console.print(Text(text, style="yellow"))
+
+    def begin(self, stage: str, total: int, done: int = 0) -> None:
+        """Show a stage, or a new total of one that is shown."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(STAGES[stage], total=total, completed=done)
+            if not self._console.is_terminal:
+                self._console.print(f"{STAGES[stage]}: {total}")
+        self._progress.update(self._tasks[stage], total=total, completed=done)
+
+    def advance(self, stage: str, amount: int = 1) -> None:
+        """Move a stage's bar on."""
+        self._progress.advance(self._tasks[stage], amount)
+
+    def end(self, stage: str) -> None:
+        """Stop a stage's clock."""
+        if stage in self._tasks:
+            self._progress.stop_task(self._tasks[stage])

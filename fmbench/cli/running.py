@@ -1,0 +1,139 @@
+"""The verbs that compute: run and retry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fmbench.cli import options
+from fmbench.cli.output import Bars, say, show_json
+
+if TYPE_CHECKING:
+    from fmbench.runner import RunResult
+    from fmbench.session import Session
+
+CELLS_FAILED = 1
+
+Jobs = Annotated[str, typer.Option("--jobs", help="Processes: a number, or auto to keep every core busy.")]
+Timeout = Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds that one cell may take.")]
+NoTracking = Annotated[bool, typer.Option("--no-tracking", help="Log nothing to MLflow; `fmbench sync` does it later.")]
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Add the verbs of this module."""
+    app.command()(run)
+    app.command()(retry)
+
+
+def run(
+    suite: options.Suite,
+    overrides: options.Overrides = None,
+    filters: options.Filters = None,
+    plugins: options.Plugins = None,
+    jobs: Jobs = "auto",
+    device: options.Device = "auto",
+    timeout: Timeout = None,
+    home: options.Home = None,
+    reports: options.Reports = Path("reports"),
+    tracking_uri: options.TrackingUri = None,
+    no_tracking: NoTracking = False,
+    as_json: options.Json = False,
+) -> None:
+    """Plan, train, evaluate, log and report; what is done already is skipped, so the same command goes on."""
+    session = options.open_session(
+        suite,
+        overrides,
+        filters,
+        plugins,
+        jobs=jobs,
+        device=device,
+        timeout=timeout,
+        home=home,
+        reports=reports,
+        tracking_uri=tracking_uri,
+        tracking=not no_tracking,
+    )
+    _run(session, as_json)
+
+
+def retry(
+    suite: options.Suite,
+    overrides: options.Overrides = None,
+    filters: options.Filters = None,
+    plugins: options.Plugins = None,
+    jobs: Jobs = "auto",
+    device: options.Device = "auto",
+    timeout: Timeout = None,
+    home: options.Home = None,
+    reports: options.Reports = Path("reports"),
+    tracking_uri: options.TrackingUri = None,
+    no_tracking: NoTracking = False,
+    as_json: options.Json = False,
+) -> None:
+    """Run a suite again with its failed cells, which `run` leaves as they are."""
+    session = options.open_session(
+        suite,
+        overrides,
+        filters,
+        plugins,
+        jobs=jobs,
+        device=device,
+        timeout=timeout,
+        home=home,
+        reports=reports,
+        tracking_uri=tracking_uri,
+        tracking=not no_tracking,
+    )
+    say(f"{session.forgive()} failed cells are tried again.")
+    _run(session, as_json)
+
+
+def _run(session: Session, as_json: bool) -> None:
+    from fmbench.runner import run_session
+
+    with Bars() as bars:
+        result = run_session(session, bars)
+    if as_json:
+        show_json(summary(session, result))
+    else:
+        _tell(session, result)
+    if result.records.failed:
+        raise typer.Exit(CELLS_FAILED)
+
+
+def summary(session: Session, result: RunResult) -> dict[str, object]:
+    """Return what a run did, as data."""
+    return {
+        "suite": session.suite.name,
+        "cells": session.survey(anywhere=True).counts(),
+        "computed": result.computed,
+        "failed": [{"key": r.cell.key, "status": r.status, "error": r.error} for r in result.records.failed],
+        "report": str(result.report),
+        "tracking_uri": result.tracking.uri if result.tracking else None,
+        "runs_not_logged": result.tracking.pending if result.tracking else None,
+    }
+
+
+def _tell(session: Session, result: RunResult) -> None:
+    done = result.computed
+    if done:
+        parts = [f"{done[name]} {name}s" for name in ("training", "evaluation", "sampler") if done.get(name)]
+        say(f"Computed {', '.join(parts)}.")
+    else:
+        say("Everything was computed before; nothing to do.")
+    failed = result.records.failed
+    if failed:
+        say(
+            f"{len(failed)} cells failed; the report lists them, and `fmbench retry {session.path}` tries again.", "red"
+        )
+    if result.tracking is not None and result.tracking.pending:
+        say(
+            f"{result.tracking.pending} runs are not in MLflow yet ({result.tracking.problem}); "
+            f"`fmbench sync {session.path}` logs them.",
+            "yellow",
+        )
+    say(f"Report: {result.report}" + ("" if result.fresh_report else " (unchanged)"), "bold")
+    if result.tracking is not None:
+        say(f"MLflow: {result.tracking.uri} (look at it with `fmbench ui`)")

@@ -1,0 +1,211 @@
+"""Evaluation: trained cells in, samples, measured NFE and metrics in the store out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as safetensors_bytes
+from torch import Generator, Tensor, nn
+
+from fmbench import hardware
+from fmbench.assembly import ModelVelocity, Parts, Workshop, assemble, make_module
+from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, seed_for
+from fmbench.contracts import Evidence, Metric, TrainingFacts
+from fmbench.errors import Diverged
+
+NOISE_BLOCK = 256
+"""Source samples are drawn in blocks of this many, each with a seed of its own, so that no batch size changes them."""
+PREVIEW_BYTES = 2**16
+PREVIEW_LEAST = 64
+
+
+@dataclass
+class Trained:
+    """A trained cell, ready to be evaluated."""
+
+    cell: TrainingCell
+    parts: Parts
+    module: nn.Module
+    facts: TrainingFacts
+    workshop: Workshop
+
+    def velocity(self, guidance: float = 1.0) -> ModelVelocity:
+        """Return the velocity field of the network, under guidance."""
+        generator = self.workshop.generator(self.cell, "solver_noise")
+        return ModelVelocity(self.module, self.parts, guidance, self.workshop.device, generator)
+
+    def evidence(self, velocity: ModelVelocity) -> Evidence:
+        """Return the evidence that every scope shares."""
+        return Evidence(
+            dataset=self.parts.dataset,
+            path=self.parts.path,
+            objective=self.parts.objective,
+            t_distribution=self.parts.t_distribution,
+            module=self.module,
+            velocity=velocity,
+            training=self.facts,
+            seed=self.cell.seed,
+            device=self.workshop.device,
+            cache=self.workshop.cache,
+            real=partial(self.workshop.data, self.cell.dataset),
+            generator=partial(self.workshop.generator, self.cell),
+        )
+
+
+def load_trained(cell: TrainingCell, workshop: Workshop) -> Trained:
+    """Load the averaged weights of a trained cell. Raises DamagedFile when they are not what was written."""
+    folder = workshop.store.folder("training", cell.key)
+    parts = assemble(cell, workshop)
+    module = make_module(cell, parts, workshop.device)
+    saved = load_safetensors(folder.read("weights.safetensors"))
+    averaged = {name.removeprefix("ema."): value for name, value in saved.items() if name.startswith("ema.")}
+    module.load_state_dict(averaged)
+    recorded = (folder.result() or {})["facts"]
+    facts = TrainingFacts(**{name: recorded[name] for name in TrainingFacts.__dataclass_fields__})
+    return Trained(cell, parts, module.eval().requires_grad_(False), facts, workshop)
+
+
+@torch.no_grad()
+def measure_training(trained: Trained, metrics: Sequence[ComponentSpec]) -> None:
+    """Compute training-scope metrics of a trained cell and leave them in the store."""
+    folder = trained.workshop.store.folder("training", trained.cell.key)
+    evidence = trained.evidence(trained.velocity())
+    folder.add_metrics(compute_metrics(metrics, evidence, trained.workshop))
+
+
+@torch.no_grad()
+def evaluate(trained: Trained, cell: EvaluationCell, metrics: Sequence[ComponentSpec]) -> None:
+    """Draw the samples of a cell, compute the metrics that are asked for, and leave both in the store.
+
+    Raises Diverged when a sample is not finite.
+    """
+    workshop = trained.workshop
+    folder = workshop.store.folder("evaluation", cell.key)
+    velocity = trained.velocity(cell.guidance)
+    started = time.perf_counter()
+    samples, labels, calls = draw_samples(trained, cell, velocity)
+    hardware.synchronise(workshop.device)
+    seconds = time.perf_counter() - started
+    if not bool(torch.isfinite(samples).all()):
+        bad = int((~torch.isfinite(samples.flatten(1)).all(1)).sum())
+        raise Diverged(f"{bad} of {len(samples)} samples are not finite")
+
+    evidence = trained.evidence(velocity)
+    evidence.samples, evidence.labels, evidence.nfe = samples, labels, sum(calls) / len(samples)
+    folder.add_metrics(compute_metrics(metrics, evidence, workshop))
+    kept = kept_samples(workshop, samples)
+    preview = {"samples": samples[:kept].cpu().contiguous()}
+    if labels is not None:
+        preview["labels"] = labels[:kept].cpu()
+    folder.write("samples.safetensors", safetensors_bytes(preview))
+    per_batch = [count / size for count, size in zip(calls, batch_sizes(trained, cell), strict=True)]
+    facts = {"nfe": evidence.nfe, "nfe_min": min(per_batch), "nfe_max": max(per_batch), "seconds": seconds}
+    folder.finish({"facts": {**facts, "precision": trained.parts.precision}}, ("samples.safetensors",))
+
+
+@torch.no_grad()
+def measure_sampler(trained: Trained, cell: EvaluationCell, metrics: Sequence[ComponentSpec], key: str) -> None:
+    """Measure what a sampler costs. The caller sees to it that nothing else runs on the device."""
+    velocity = trained.velocity(cell.guidance)
+    integrate = sampler(trained, cell, velocity)
+
+    def draw(n: int) -> Tensor:
+        batch = integrate(source(trained, 0, n), class_labels(trained, 0, n))
+        hardware.synchronise(trained.workshop.device)
+        return batch
+
+    evidence = trained.evidence(velocity)
+    evidence.draw = draw
+    folder = trained.workshop.store.folder("sampler", key)
+    folder.add_metrics(compute_metrics(metrics, evidence, trained.workshop))
+    workshop = trained.workshop
+    about = {"hardware": hardware.hardware(workshop.device), "torch": hardware.versions()["torch"]}
+    facts = {"threads": workshop.threads, "precision": trained.parts.precision, **about}
+    folder.finish({"facts": facts}, ())
+
+
+def draw_samples(
+    trained: Trained, cell: EvaluationCell, velocity: ModelVelocity
+) -> tuple[Tensor, Tensor | None, list[int]]:
+    """Return the samples `(n, *shape)`, their labels, and the number of network calls x batch of each batch."""
+    integrate = sampler(trained, cell, velocity)
+    samples, calls, first = [], [], 0
+    for size in batch_sizes(trained, cell):
+        before = velocity.calls
+        samples.append(integrate(source(trained, first, size), class_labels(trained, first, size)))
+        calls.append(velocity.calls - before)
+        first += size
+    return torch.cat(samples), class_labels(trained, 0, first), calls
+
+
+def sampler(
+    trained: Trained, cell: EvaluationCell, velocity: ModelVelocity
+) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """Return the function from source samples and labels to data: the cell's solver on its grid."""
+    solver = trained.workshop.build(cell.solver)
+    times = torch.tensor([0.0, 1.0])
+    if cell.grid is not None and cell.steps is not None:
+        times = trained.workshop.build(cell.grid).times(cell.steps).to(torch.float32)
+    times = times.to(trained.workshop.device)
+
+    def integrate(x_0: Tensor, y: Tensor | None) -> Tensor:
+        velocity.y = y
+        x_1: Tensor = solver.integrate(velocity, x_0, times)
+        return x_1
+
+    return integrate
+
+
+def batch_sizes(trained: Trained, cell: EvaluationCell) -> list[int]:
+    """Return the sizes of the batches in which a cell's samples are drawn: whole noise blocks but for the last."""
+    n: int = cell.settings["samples"]
+    usual = NOISE_BLOCK if trained.workshop.device == "cpu" else 4 * NOISE_BLOCK
+    wanted = trained.workshop.evaluation_batch or usual
+    size = max(1, wanted // NOISE_BLOCK) * NOISE_BLOCK
+    return [min(size, n - first) for first in range(0, n, size)]
+
+
+def source(trained: Trained, first: int, n: int) -> Tensor:
+    """Return source samples number `first`, ..., `first + n - 1` of the cell's seed: the same for every cell of it."""
+
+    def blocks() -> Iterator[Tensor]:
+        for number in range(first // NOISE_BLOCK, -(-(first + n) // NOISE_BLOCK)):
+            seed = seed_for(trained.cell.seed, f"evaluation_noise/{number}", trained.cell.dataset.text)
+            generator = Generator(trained.workshop.device).manual_seed(seed)
+            yield trained.parts.dataset.source(NOISE_BLOCK, generator)
+
+    offset = first % NOISE_BLOCK
+    return torch.cat(list(blocks()))[offset : offset + n].contiguous()
+
+
+def class_labels(trained: Trained, first: int, n: int) -> Tensor | None:
+    """Return the labels that samples are drawn for, every class in turn, or None where the network takes none."""
+    if not trained.parts.classes:
+        return None
+    return torch.arange(first, first + n, device=trained.workshop.device) % trained.parts.classes
+
+
+def kept_samples(workshop: Workshop, samples: Tensor) -> int:
+    """Return how many samples are kept for figures: what the suite says, else 64 KiB of them, and at least 64."""
+    return workshop.keep_samples or max(PREVIEW_LEAST, PREVIEW_BYTES // (4 * samples[0].numel()))
+
+
+def compute_metrics(
+    specs: Sequence[ComponentSpec], evidence: Evidence, workshop: Workshop
+) -> dict[str, Mapping[str, Any]]:
+    """Return, by the metric's digest, its values, its identity and the seconds that it took."""
+    computed: dict[str, Mapping[str, Any]] = {}
+    for spec in specs:
+        metric: Metric = workshop.build(spec)
+        started = time.perf_counter()
+        values = {name: float(value) for name, value in metric.compute(evidence).items()}
+        identity = {"metric": str(spec), "version": metric.version, **metric.identity(evidence)}
+        seconds = time.perf_counter() - started
+        computed[spec.digest] = {"name": spec.name, "values": values, "identity": identity, "seconds": seconds}
+    return computed

@@ -1,0 +1,139 @@
+"""Computes tasks unit by unit. A unit that fails is recorded in the store and said, and the next one follows."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import torch
+from safetensors.torch import save as safetensors_bytes
+
+from fmbench import evaluate, train
+from fmbench.assembly import Workshop
+from fmbench.cells import ComponentSpec, TrainingCell
+from fmbench.contracts import Dataset, Metric
+from fmbench.errors import CellFailure, DamagedFile, OutOfMemory, StoreError
+from fmbench.evaluate import kept_samples
+from fmbench.executors.tasks import (
+    EvaluateTask,
+    Event,
+    MeasureTask,
+    PrepareTask,
+    Task,
+    TrainTask,
+    Unit,
+    Work,
+    real_samples,
+)
+from fmbench.store import CellFolder, write_atomically
+
+Step = tuple[Unit, Callable[[], None]]
+
+
+class Computer:
+    """Computes tasks into the workshop's store, and says what happens through `say`."""
+
+    def __init__(self, workshop: Workshop, say: Callable[[Event], None]) -> None:
+        self.workshop = workshop
+        self.say = say
+        self._trained: evaluate.Trained | None = None
+
+    def __call__(self, task: Task) -> None:
+        """Compute a task. Raises StoreError when the store itself cannot be used, UserError when preparing fails."""
+        if isinstance(task, PrepareTask):
+            self._prepare(task)
+            return
+        steps = self._train_steps(task) if isinstance(task, TrainTask) else self._evaluate_steps(task)
+        for (section, key), compute in steps:
+            self.say(Event("started", section, key))
+            folder = self.workshop.store.folder(section, key)
+            with folder.lock():
+                self.say(self._attempt(section, key, folder, compute))
+
+    def _prepare(self, task: PrepareTask) -> None:
+        for spec in task.components:
+            component = self.workshop.build(spec)
+            if isinstance(component, Metric):
+                component.prepare()
+            if isinstance(component, Dataset):
+                x, _ = self.workshop.data(spec, "test")
+                kept = min(len(x), kept_samples(self.workshop, x))
+                payload = safetensors_bytes({"samples": x[:kept].cpu().contiguous()})
+                write_atomically(real_samples(self.workshop.store.root, spec), payload)
+
+    def _attempt(self, section: str, key: str, folder: CellFolder, compute: Callable[[], None]) -> Event:
+        try:
+            try:
+                compute()
+            except DamagedFile as error:
+                self.say(Event("damaged", section, key, text=str(error)))
+                folder.discard()
+                compute()
+        except StoreError:
+            raise
+        except Exception as error:
+            failure = explain(error)
+            folder.fail(failure.status, str(failure), traceback.format_exc())
+            return Event("failed", section, key, status=failure.status, text=str(failure))
+        return Event("finished", section, key)
+
+    def _train_steps(self, task: TrainTask) -> Iterator[Step]:
+        for cell in task.cells:
+            yield ("training", cell.key), partial(self._train, cell)
+
+    def _train(self, cell: TrainingCell) -> None:
+        folder = self.workshop.store.folder("training", cell.key)
+        if folder.result() is not None:
+            return  # another process finished it while this one waited for the lock
+        folder.begin(cell.parts())
+        train.train([cell], self.workshop, lambda steps: self.say(Event("advanced", "training", cell.key, steps)))
+
+    def _evaluate_steps(self, task: EvaluateTask) -> Iterator[Step]:
+        if task.training_metrics:
+            yield ("training", task.training.key), partial(self._training_metrics, task)
+        for work in task.work:
+            yield (task.section, work.key), partial(self._evaluate, task, work)
+
+    def _training_metrics(self, task: EvaluateTask) -> None:
+        folder = self.workshop.store.folder("training", task.training.key)
+        if metrics := missing(folder, task.training_metrics):
+            evaluate.measure_training(self._load(task.training), metrics)
+
+    def _evaluate(self, task: EvaluateTask, work: Work) -> None:
+        folder = self.workshop.store.folder(task.section, work.key)
+        metrics = missing(folder, work.metrics)
+        if folder.result() is not None and not metrics:
+            return
+        folder.begin(work.cell.parts())
+        trained = self._load(work.cell.training)
+        if isinstance(task, MeasureTask):
+            evaluate.measure_sampler(trained, work.cell, metrics, work.key)
+        else:
+            evaluate.evaluate(trained, work.cell, metrics)
+
+    def _load(self, cell: TrainingCell) -> evaluate.Trained:
+        if self._trained is None or self._trained.cell.key != cell.key:
+            try:
+                self._trained = evaluate.load_trained(cell, self.workshop)
+            except DamagedFile as error:
+                raise CellFailure(f"{error}; `fmbench retry` trains the cell again") from error
+        return self._trained
+
+
+def missing(folder: CellFolder, metrics: Sequence[ComponentSpec]) -> list[ComponentSpec]:
+    """Return the metrics that a folder does not hold yet."""
+    there = folder.metrics()
+    return [metric for metric in metrics if metric.digest not in there]
+
+
+def explain(error: Exception) -> CellFailure:
+    """Return the failure that a row shows for any exception of a cell."""
+    if isinstance(error, CellFailure):
+        return error
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error):
+        return OutOfMemory(" ".join(str(error).split())[:300] or "out of memory")
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return CellFailure(
+        f"{type(error).__name__}: {' '.join(str(error).split())[:300]} ({where.name}, line {where.lineno})"
+    )

@@ -1,0 +1,158 @@
+"""The local executor: worker processes on this machine, each with its own threads, that survive one another's death."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
+
+from fmbench.errors import CellFailure, TimedOut, UserError, WorkerDied
+from fmbench.executors.tasks import Event, Task, Unit, WorkerConfig
+from fmbench.hardware import cpu_count
+from fmbench.store import Store
+
+_POLL_SECONDS = 0.5
+
+
+def jobs_and_threads(wanted: str, tasks: int, device: str) -> tuple[int, int]:
+    """Return how many processes, and threads each, keep the machine busy. `wanted` is "auto" or a number.
+
+    On a CPU small networks gain more from processes than from threads; a GPU is given to one process.
+    """
+    cores = cpu_count()
+    if wanted == "auto":
+        jobs = 1 if device != "cpu" else max(1, min(cores, tasks))
+    elif wanted.isdecimal() and int(wanted) >= 1:
+        jobs = int(wanted)
+    else:
+        raise UserError(f"--jobs must be 'auto' or a number from 1; found {wanted!r}")
+    return jobs, max(1, cores // jobs)
+
+
+@dataclass
+class _Worker:
+    process: subprocess.Popen[bytes]
+    connection: Connection
+    lifeline: int
+    task: Task | None = None
+    unit: Unit | None = None
+    since: float = 0.0
+    ended: set[Unit] = field(default_factory=set)
+
+
+class LocalExecutor:
+    """Runs tasks in up to `jobs` processes. A unit that takes longer than `timeout` seconds is ended and recorded."""
+
+    def __init__(self, config: WorkerConfig, timeout: float | None = None) -> None:
+        self._config = config
+        self._timeout = timeout
+        self._queue: deque[Task] = deque()
+        self._workers: list[_Worker] = []
+
+    def submit(self, task: Task) -> None:
+        """Queue a task."""
+        self._queue.append(task)
+
+    def events(self) -> Iterator[Event]:
+        """Yield what happens until the queue is empty and every worker is idle."""
+        while True:
+            self._assign()
+            busy = [w for w in self._workers if w.task is not None]
+            if not busy:
+                return
+            for connection in wait([w.connection for w in busy], timeout=_POLL_SECONDS):
+                worker = next(w for w in busy if w.connection is connection)
+                yield from self._receive(worker)
+            for worker in [w for w in self._workers if self._is_late(w)]:
+                yield from self._end(worker, TimedOut(f"took longer than {self._timeout:g} s"))
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._workers:
+            self._kill(worker)
+        self._workers.clear()
+
+    def _assign(self) -> None:
+        while self._queue:
+            idle = next((w for w in self._workers if w.task is None), None)
+            if idle is None and len(self._workers) < self._config.jobs:
+                idle = self._start()
+                self._workers.append(idle)
+            if idle is None:
+                return
+            idle.task, idle.unit, idle.ended = self._queue.popleft(), None, set()
+            idle.connection.send(idle.task)
+
+    def _start(self) -> _Worker:
+        here, there = Pipe()
+        lifeline_end, lifeline = os.pipe()
+        threads = str(self._config.threads)
+        settings = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fmbench.executors.worker", str(there.fileno()), str(lifeline_end)],
+            pass_fds=(there.fileno(), lifeline_end),
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **settings, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            process_group=0,  # Ctrl-C is for the driver, which ends its workers itself
+        )
+        there.close()
+        os.close(lifeline_end)
+        here.send(self._config)
+        return _Worker(process, here, lifeline)
+
+    def _receive(self, worker: _Worker) -> Iterator[Event]:
+        try:
+            event: Event | None = worker.connection.recv()
+        except (EOFError, ConnectionResetError):
+            yield from self._end(worker, WorkerDied(_cause_of_death(worker.process)))
+            return
+        if event is None:
+            worker.task = None
+        elif event.what == "fatal":
+            raise UserError(event.text)
+        else:
+            if event.what == "started":
+                worker.unit, worker.since = (event.section, event.key), time.monotonic()
+            elif event.what in {"finished", "failed"}:
+                worker.ended.add((event.section, event.key))
+                worker.unit = None
+            yield event
+
+    def _is_late(self, worker: _Worker) -> bool:
+        return self._timeout is not None and worker.unit is not None and time.monotonic() - worker.since > self._timeout
+
+    def _end(self, worker: _Worker, failure: CellFailure) -> Iterator[Event]:
+        """End a worker, record the unit that it was at as failed, and queue the rest of its task again."""
+        self._kill(worker)
+        self._workers.remove(worker)
+        if worker.unit is None and not worker.ended:
+            raise UserError(f"a worker could not begin: {failure}; what it printed stands above")
+        if worker.unit is not None:
+            section, key = worker.unit
+            Store(Path(self._config.store)).folder(section, key).fail(failure.status, str(failure))
+            yield Event("failed", section, key, status=failure.status, text=str(failure))
+            worker.ended.add(worker.unit)
+        if worker.task is not None:
+            rest = worker.task.without(worker.ended)
+            if rest.units:
+                self._queue.appendleft(rest)
+
+    def _kill(self, worker: _Worker) -> None:
+        worker.process.kill()
+        worker.process.wait()
+        worker.connection.close()
+        os.close(worker.lifeline)
+
+
+def _cause_of_death(process: subprocess.Popen[bytes]) -> str:
+    code = process.wait()
+    if code == -signal.SIGKILL:
+        return "its process was killed (signal 9); the usual cause is that the machine ran out of memory"
+    return f"its process was ended by signal {-code}" if code < 0 else f"its process ended with exit code {code}"

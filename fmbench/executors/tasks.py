@@ -1,0 +1,143 @@
+"""What is shipped to a worker, and what it says back: plain data both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
+
+Unit = tuple[str, str]
+"""What fails or succeeds as one: the store's section and the key."""
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    """What a worker needs in order to rebuild the registry and the workshop.
+
+    `fingerprints` is the driver's `Registry.fingerprints()`: a worker whose own differ refuses to work.
+    """
+
+    plugins: tuple[str, ...]
+    fingerprints: str
+    store: str
+    device: str
+    threads: int
+    jobs: int
+    checkpoint_seconds: float = 15.0
+    evaluation_batch: int | None = None
+    keep_samples: int | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """An evaluation cell and the metrics that are wanted of it, under the key of the folder that they go to."""
+
+    key: str
+    cell: EvaluationCell
+    metrics: tuple[ComponentSpec, ...]
+
+
+@dataclass(frozen=True)
+class PrepareTask:
+    """Build every component once and have every metric check its needs, before anything is trained.
+
+    A component that cannot be built, data that cannot be had or weights that are absent end the run ("fatal"). For each
+    dataset some real test data is left in the store's cache, at `real_samples`, for figures.
+    """
+
+    components: tuple[ComponentSpec, ...]
+
+    @property
+    def units(self) -> list[Unit]:
+        """Nothing is reported on."""
+        return []
+
+    def without(self, ended: Collection[Unit]) -> PrepareTask:
+        """Return the task."""
+        return self
+
+
+@dataclass(frozen=True)
+class TrainTask:
+    """Train cells, one after the other."""
+
+    cells: tuple[TrainingCell, ...]
+
+    @property
+    def units(self) -> list[Unit]:
+        """What the task will report on."""
+        return [("training", cell.key) for cell in self.cells]
+
+    def without(self, ended: Collection[Unit]) -> TrainTask:
+        """Return the task without some units."""
+        return replace(self, cells=tuple(c for c in self.cells if ("training", c.key) not in ended))
+
+
+@dataclass(frozen=True)
+class EvaluateTask:
+    """Compute training-scope metrics and evaluations of one trained cell, whose weights are loaded once."""
+
+    training: TrainingCell
+    training_metrics: tuple[ComponentSpec, ...]
+    work: tuple[Work, ...]
+    section = "evaluation"
+
+    @property
+    def units(self) -> list[Unit]:
+        """What the task will report on; the training-scope metrics go first, under the training cell's key."""
+        own = [("training", self.training.key)] if self.training_metrics else []
+        return own + [(self.section, work.key) for work in self.work]
+
+    def without(self, ended: Collection[Unit]) -> EvaluateTask:
+        """Return the task without some units."""
+        metrics = () if ("training", self.training.key) in ended else self.training_metrics
+        work = tuple(w for w in self.work if (self.section, w.key) not in ended)
+        return replace(self, training_metrics=metrics, work=work)
+
+
+@dataclass(frozen=True)
+class MeasureTask(EvaluateTask):
+    """Measure what samplers cost. Run while nothing else is computed."""
+
+    section = "sampler"
+
+
+Task = PrepareTask | TrainTask | EvaluateTask
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a worker says.
+
+    `what` is "started", "advanced" (by `amount` optimizer steps), "finished", "failed" (with `status` and `text`),
+    "damaged" (a stored file was not what was written; `text` says which, and it is computed again) or "fatal" (nothing
+    can go on, `text` says why).
+    """
+
+    what: str
+    section: str = ""
+    key: str = ""
+    amount: int = 0
+    status: str = ""
+    text: str = ""
+
+
+def real_samples(store: Path, dataset: ComponentSpec) -> Path:
+    """Return the file with real test data of a dataset (tensor "samples")."""
+    return store / "cache" / f"real-{dataset.digest}.safetensors"
+
+
+class Executor(Protocol):
+    """Where tasks are computed."""
+
+    def submit(self, task: Task) -> None:
+        """Queue a task. May be called while `events` is being read."""
+
+    def events(self) -> Iterator[Event]:
+        """Yield what happens until every submitted task has ended."""
+
+    def close(self) -> None:
+        """End all workers at once; checkpoints stay."""

@@ -1,0 +1,70 @@
+"""A worker process: takes tasks from a pipe, computes them into the store, says what happens.
+
+Run as `python -m fmbench.executors.worker CONNECTION LIFELINE` with two inherited file descriptors. The lifeline is a
+pipe whose other end only the driver holds: when it closes, however the driver ended, the worker ends too.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from fmbench.errors import UserError
+from fmbench.executors.tasks import Event, Task, WorkerConfig
+
+Say = Callable[[Event], None]
+
+
+def main() -> None:
+    """Serve the driver until it says goodbye by sending None, or is gone."""
+    connection, lifeline = Connection(int(sys.argv[1])), int(sys.argv[2])
+    threading.Thread(target=_end_with_driver, args=(lifeline,), daemon=True).start()
+    try:
+        config: WorkerConfig = connection.recv()
+        serve = prepare(config, connection.send)
+        while (task := connection.recv()) is not None:
+            serve(task)
+            connection.send(None)
+    except UserError as error:
+        connection.send(Event("fatal", text=str(error)))
+    except (EOFError, BrokenPipeError):
+        sys.exit(1)
+
+
+def _end_with_driver(lifeline: int) -> None:
+    os.read(lifeline, 1)
+    os._exit(1)
+
+
+def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], None]:
+    """Rebuild the registry, refuse when its code differs from the driver's, and return what computes a task."""
+    import torch
+
+    from fmbench.assembly import Workshop
+    from fmbench.executors.compute import Computer
+    from fmbench.registry import load_registry
+    from fmbench.store import Store
+
+    torch.set_num_threads(config.threads)
+    registry = load_registry(config.plugins)
+    if registry.fingerprints() != config.fingerprints:
+        raise UserError("the code of a plugin changed after the run had begun; run again")
+    workshop = Workshop(
+        registry=registry,
+        store=Store(Path(config.store)),
+        device=config.device,
+        threads=config.threads,
+        jobs=config.jobs,
+        checkpoint_seconds=config.checkpoint_seconds,
+        evaluation_batch=config.evaluation_batch,
+        keep_samples=config.keep_samples,
+    )
+    return Computer(workshop, say)
+
+
+if __name__ == "__main__":
+    main()

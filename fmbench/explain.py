@@ -1,0 +1,79 @@
+"""Why a cell counts as computed or not: the parts of its key, beside those of the nearest cell in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fmbench.cells import EvaluationCell, TrainingCell, canonical
+from fmbench.errors import DamagedFile, UserError, did_you_mean
+from fmbench.session import Session
+from fmbench.store import Store
+
+
+def explain(session: Session, prefix: str) -> dict[str, Any]:
+    """Return section, key, status, verdict and differences (part, now, stored) of the cell whose key begins so."""
+    cell = find_cell(session, prefix)
+    section = "training" if isinstance(cell, TrainingCell) else "evaluation"
+    survey = session.survey(anywhere=True)
+    state = (survey.trainings if section == "training" else survey.evaluations)[cell.key]
+    answer = {"section": section, "key": cell.key, "cell": str(cell), "status": state.status}
+    if not state.todo:
+        verdict = (
+            "a failure is on record; `fmbench retry` tries again" if state.failure else "computed, and used as it is"
+        )
+        return {**answer, "verdict": verdict, "differences": []}
+    if state.result is not None:
+        lacking = ", ".join(map(str, state.lacking))
+        return {**answer, "verdict": f"computed, but for these metrics: {lacking}", "differences": []}
+    nearest, differences = nearest_cell(session.store, section, cell.key, cell.parts())
+    if nearest is None:
+        return {**answer, "verdict": "never computed: the store holds no cell like it", "differences": []}
+    return {**answer, "verdict": f"not computed; the nearest stored cell is {nearest}", "differences": differences}
+
+
+def find_cell(session: Session, prefix: str) -> TrainingCell | EvaluationCell:
+    """Return the one cell of the plan whose key begins with `prefix`. Raises UserError."""
+    cells: list[TrainingCell | EvaluationCell] = [*session.plan.trainings, *session.plan.evaluations]
+    found = [cell for cell in cells if cell.key.startswith(prefix)]
+    if len(found) == 1:
+        return found[0]
+    keys = [cell.key for cell in cells]
+    if not found:
+        raise UserError(
+            f"no cell of {session.path} has a key that begins with {prefix!r}.{did_you_mean(prefix, keys)} "
+            f"Keys stand in records.csv and in `fmbench plan {session.path} --json`"
+        )
+    raise UserError(f"{len(found)} cells have keys that begin with {prefix!r}; give more digits")
+
+
+def nearest_cell(
+    store: Store, section: str, key: str, parts: Mapping[str, Any]
+) -> tuple[str | None, list[tuple[str, str, str]]]:
+    """Return the stored cell that shares the most parts, and the parts in which it differs (part, now, stored)."""
+    mine = flatten(parts)
+    best: tuple[str | None, list[tuple[str, str, str]]] = (None, [])
+    for other in store.keys(section):
+        try:
+            stored = store.folder(section, other).cell()
+        except DamagedFile:
+            continue
+        if other == key or stored is None:
+            continue
+        theirs = flatten(stored)
+        names = dict.fromkeys([*mine, *theirs])
+        differences = [(n, mine.get(n, "-"), theirs.get(n, "-")) for n in names if mine.get(n) != theirs.get(n)]
+        if best[0] is None or len(differences) < len(best[1]):
+            best = (other, differences)
+    return best
+
+
+def flatten(parts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested parts as `a.b` -> canonical text; labels and owners are left out, since they are in no key."""
+    flat: dict[str, str] = {}
+    for name, value in parts.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        elif name not in {"label", "owner", "kind"}:
+            flat[prefix + name] = canonical(value)
+    return flat

@@ -1,0 +1,171 @@
+"""What computes: the device, its precision, threads and memory, and the facts that stand beside every wall time."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fmbench.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+LIBRARIES = ("torch", "torchvision", "torchdiffeq", "torch-fidelity", "mlflow", "pandas", "numpy", "pluggy")
+
+
+def cpu_count() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_model() -> str:
+    """Return the processor's name."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, fmbench and the libraries that matter, without importing them."""
+    found = {"python": platform.python_version(), "fmbench": importlib.metadata.version("fmbench")}
+    for library in LIBRARIES:
+        try:
+            found[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            found[library] = "not installed"
+    return found
+
+
+def choose_device(wanted: str) -> str:
+    """Return "cpu", "cuda" or "mps". Raises UserError when the wanted device is not there.
+
+    Imports torch only where there may be a GPU.
+    """
+    if wanted not in DEVICES:
+        raise UserError(f"--device must be one of {', '.join(DEVICES)}; found {wanted!r}")
+    if wanted == "cpu" or (wanted == "auto" and not _may_have_gpu()):
+        return "cpu"
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return next(device for device in ("cuda", "mps", "cpu") if there[device])
+    if not there[wanted]:
+        usable = ", ".join(device for device, usable in there.items() if usable)
+        raise UserError(f"--device {wanted} was asked for, but torch sees no such device; usable here: {usable}")
+    return wanted
+
+
+def _may_have_gpu() -> bool:
+    """Tell, without importing torch, whether asking torch for a GPU is worth its import."""
+    return sys.platform == "darwin" or Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists()
+
+
+def hardware(device: str) -> str:
+    """Return one line that names the hardware; wall times are comparable only where it is the same."""
+    cpu = f"{cpu_model()}, {cpu_count()} cores"
+    if device == "cuda":
+        import torch
+
+        return f"{torch.cuda.get_device_name()}; {cpu}"
+    return f"Apple GPU; {cpu}" if device == "mps" else cpu
+
+
+def has_native_bf16(device: str) -> bool:
+    """Tell whether the device multiplies bfloat16 natively; elsewhere autocast to it is slower than float32."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.get_device_capability() >= (8, 0)
+    if device == "cpu":
+        flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+        return "avx512_bf16" in flags or "amx_bf16" in flags
+    return False
+
+
+def choose_precision(wanted: str, pays: bool, device: str) -> str:
+    """Return "bf16" or "float32". `wanted` is auto, float32 or bf16; `pays` is what the network says of bf16."""
+    if wanted != "auto":
+        return wanted
+    return "bf16" if pays and has_native_bf16(device) else "float32"
+
+
+def autocast(device: str, precision: str) -> torch.autocast:
+    """Return the autocast context of a precision."""
+    import torch
+
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def synchronise(device: str) -> None:
+    """Wait until the device has done all that it was given."""
+    import torch
+
+    if device == "cuda":
+        torch.cuda.synchronize()
+    elif device == "mps":
+        torch.mps.synchronize()
+
+
+def reset_peak_memory(device: str) -> None:
+    """Begin to measure peak memory anew."""
+    if device == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+    elif Path("/proc/self/clear_refs").exists():
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            return  # not permitted in some containers: the peak is then that of the process since its start
+
+
+def peak_memory(device: str) -> int:
+    """Return the peak since `reset_peak_memory`: bytes allocated on a GPU, or the process's resident bytes on a CPU."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Return hardware, versions and the git commit, for reports, MLflow and `fmbench env`."""
+    return {
+        "hardware": hardware(device),
+        "device": device,
+        "platform": platform.platform(),
+        "git_commit": git_commit(),
+        **versions(),
+    }
+
+
+def git_commit() -> str:
+    """Return the commit of the working directory, with `+` when files differ from it; "" outside of a repository."""
+    import subprocess
+
+    def ask(*arguments: str) -> str:
+        try:
+            done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    commit = ask("rev-parse", "--short=12", "HEAD")
+    return commit + ("+" if commit and ask("status", "--porcelain", "--untracked-files=no") else "")

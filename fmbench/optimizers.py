@@ -1,0 +1,67 @@
+"""Optimizers by name, learning-rate schedules and the exponential moving average of the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "sgd": torch.optim.SGD,
+}
+
+
+def make_optimizer(settings: Mapping[str, Any], parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    """Build the optimizer of a cell's settings, `{"name": ..., "lr": ..., ...}`, fused where the device has it."""
+    options = {name: value for name, value in settings.items() if name != "name"}
+    if "betas" in options:
+        options["betas"] = tuple(options["betas"])
+    fused = parameters[0].device.type in {"cpu", "cuda"}
+    return OPTIMIZERS[settings["name"]](parameters, fused=fused, **options)
+
+
+def learning_rate(step: int, steps: int, peak: float, schedule: Mapping[str, Any]) -> float:
+    """Return the learning rate of `step` in 0..steps-1: linear warm-up to `peak`, then constant or a half cosine.
+
+    The cosine ends at `final` times the peak after the last step (Loshchilov & Hutter 2017, eq. 5, without restarts).
+    """
+    warmup = schedule["warmup"]
+    if step < warmup:
+        return peak * (step + 1) / (warmup + 1)
+    if schedule["name"] == "constant":
+        return peak
+    done = (step - warmup) / max(1, steps - warmup)
+    final: float = schedule["final"]
+    return peak * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+class MovingAverage:
+    """Exponential moving average of a module's parameters, on their device.
+
+    The decay is warmed up as min(decay, (1 + step) / (10 + step)), so that short trainings do not average over their
+    random start. With decay 0 the average is the parameters themselves.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.average: list[Tensor] = [p.detach().clone() for p in self.parameters] if decay else []
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Fold the parameters in, after optimizer step number `step` (from 0)."""
+        if self.decay:
+            decay = min(self.decay, (1 + step) / (10 + step))
+            torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
+
+    @torch.no_grad()
+    def weights(self, module: nn.Module) -> dict[str, Tensor]:
+        """Return the module's state dict with the averaged parameters in it."""
+        state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        names = [name for name, p in module.named_parameters() if p.requires_grad]
+        return state | dict(zip(names, (a.clone() for a in self.average), strict=False)) if self.decay else state

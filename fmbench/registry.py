@@ -1,0 +1,216 @@
+"""From (kind, name) to a component: listed and checked without importing it, imported when it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from fmbench.cells import ComponentSpec, digest
+from fmbench.contracts import CONTRACTS, KINDS, Component
+from fmbench.errors import ComponentError, PluginError, did_you_mean
+from fmbench.parameters import Parameter, Signature
+from fmbench.plugins import PluginFailure, Plugins, Registered, load_plugins
+from fmbench.source import ClassSource, content_fingerprint
+
+__all__ = ["Entry", "Parameter", "PluginFailure", "Registry", "load_registry"]
+
+
+_imported: WeakKeyDictionary[type, str] = WeakKeyDictionary()
+"""The fingerprint that each class had when this process first used it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A component as it is listed. `target` is `module:Class`; `error` says why it cannot be used, if it cannot."""
+
+    kind: str
+    name: str
+    owner: str
+    target: str
+    summary: str
+    reference: str
+    parameters: tuple[Parameter, ...]
+    error: str = ""
+
+
+class Registry:
+    """The components that plugins registered.
+
+    Attributes:
+        failures: the plugins that could not be loaded, and why.
+        plugins: the plugins that were given by path or name, for a worker to load the same ones.
+    """
+
+    def __init__(self, plugins: Plugins) -> None:
+        self.failures: tuple[PluginFailure, ...] = plugins.failures
+        self.plugins: tuple[str, ...] = plugins.given
+        self._components = plugins.components
+        self._known: dict[tuple[str, str], _Known] = {}
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names of a kind, sorted."""
+        if kind not in CONTRACTS:
+            raise ComponentError(f"there is no kind {kind!r}.{did_you_mean(kind, KINDS)} Kinds: {', '.join(KINDS)}")
+        return sorted(name for each, name in self._components if each == kind)
+
+    def entries(self, kind: str | None = None) -> list[Entry]:
+        """Return all components, or those of a kind; one that cannot be read is listed with its error."""
+        kinds = KINDS if kind is None else (kind,)
+        return [self._entry(each, name) for each in kinds for name in self.names(each)]
+
+    def entry(self, kind: str, name: str) -> Entry:
+        """Return one component. Raises ComponentError where there is none, PluginError where it cannot be read."""
+        known = self._find(kind, name)
+        registered, source = known.registered, known.source
+        return Entry(
+            kind,
+            name,
+            registered.owner,
+            registered.target_text,
+            source.summary,
+            source.attribute("reference"),
+            known.signature.parameters,
+        )
+
+    def spec(self, kind: str, name: str, parameters: Mapping[str, Any] | None = None) -> ComponentSpec:
+        """Return a component with checked parameters, defaults filled in, as a cell names it.
+
+        Raises ComponentError for an unknown component, a wrong parameter, or a file or folder that is not there.
+        """
+        known = self._find(kind, name)
+        values = known.signature.check(parameters or {})
+        fingerprint = known.fingerprint
+        contents = [_content(known, each, values.get(each)) for each in known.source.attribute("content")]
+        if contents:
+            fingerprint = digest(fingerprint, *contents)
+        label = known.signature.label(name, values)
+        return ComponentSpec(kind, name, values, fingerprint, label, known.registered.owner)
+
+    def attribute(self, spec: ComponentSpec, name: str) -> Any:
+        """Return a class attribute of a component, or its contract's default. Raises AttributeError without either."""
+        known = self._find(spec.kind, spec.name)
+        value = known.source.attribute(name)
+        if isinstance(value, str) and isinstance(getattr(CONTRACTS[spec.kind], name, None), tuple):
+            raise PluginError(f"{known.title}: {name!r} must be a tuple of texts, ({value!r},); found {value!r}")
+        return value
+
+    def build(self, spec: ComponentSpec) -> Component:
+        """Import a component and make it with its parameters.
+
+        Raises ComponentError where its constructor refuses them, PluginError where it cannot be imported or is not what
+        its kind promises.
+        """
+        known = self._find(spec.kind, spec.name)
+        cls = known.source.load()
+        _check_contract(known.title, cls, spec.kind)
+        known.check_unchanged(cls)
+        try:
+            built = cls(**known.signature.values(spec.parameters))
+        except (ValueError, TypeError) as error:
+            raise ComponentError(f"{spec.kind} {spec}: {error}") from error
+        except ImportError as error:
+            raise PluginError(f"{known.title} cannot be built: {error}") from error
+        assert isinstance(built, Component)
+        return built
+
+    def schema(self, kind: str, name: str) -> dict[str, Any]:
+        """Return the JSON Schema of a component's parameters."""
+        known = self._find(kind, name)
+        return {**known.signature.schema(), "title": name, "description": known.source.summary}
+
+    def fingerprints(self) -> str:
+        """Return one digest of all registered components, by which a worker sees whether it has the same code."""
+        return digest(*(f"{kind} {name} {self._fingerprint(kind, name)}" for kind, name in sorted(self._components)))
+
+    def _fingerprint(self, kind: str, name: str) -> str:
+        try:
+            return self._find(kind, name).fingerprint
+        except PluginError:
+            return "unreadable"
+
+    def _entry(self, kind: str, name: str) -> Entry:
+        try:
+            return self.entry(kind, name)
+        except PluginError as error:
+            registered = self._components[kind, name]
+            return Entry(kind, name, registered.owner, registered.target_text, "", "", (), str(error))
+
+    def _find(self, kind: str, name: str) -> _Known:
+        if (kind, name) not in self._known:
+            names = self.names(kind)
+            registered = self._components.get((kind, name))
+            if registered is None:
+                raise ComponentError(self._unknown(kind, name, names))
+            self._known[kind, name] = _Known(registered)
+        return self._known[kind, name]
+
+    def _unknown(self, kind: str, name: str, names: Sequence[str]) -> str:
+        kind_words = kind.replace("_", "-")
+        message = (
+            f"there is no {kind_words} {name!r}.{did_you_mean(name, names)} Registered: {', '.join(names) or 'none'}."
+        )
+        if self.failures:
+            message += f" It may be missing because {'; '.join(map(str, self.failures))}."
+        return message
+
+
+class _Known:
+    """A registered component with what was read of it."""
+
+    def __init__(self, registered: Registered) -> None:
+        self.registered = registered
+        self.title = f"{registered.kind} {registered.name!r} of {registered.owner}"
+        self.source = ClassSource(registered.target)
+        _check_contract(self.title, self.source.view, registered.kind)
+        self.signature = Signature(self.source.arguments, f"{registered.kind} {registered.name!r}")
+        self._fingerprint = ""
+
+    @property
+    def fingerprint(self) -> str:
+        if not self._fingerprint:
+            self._fingerprint = self.source.fingerprint(self.registered.version)
+        return self._fingerprint
+
+    def check_unchanged(self, cls: type) -> None:
+        """Refuse a class whose source was edited between planning and importing it, or after it was imported."""
+        imported = _imported.setdefault(cls, self.source.fingerprint(self.registered.version))
+        if imported != self.fingerprint:
+            raise PluginError(
+                f"{self.title}: its source has changed while this process was running, so results could not be told "
+                "apart. Start again."
+            )
+
+
+def _check_contract(title: str, cls: type, kind: str) -> None:
+    contract = CONTRACTS[kind]
+    if not issubclass(cls, contract):
+        bases = ", ".join(base.__name__ for base in cls.__bases__)
+        raise PluginError(f"{title}: a {kind} must be a subclass of fmbench.{contract.__name__}; its bases are {bases}")
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing:
+        raise PluginError(f"{title} lacks what fmbench.{contract.__name__} asks for: {', '.join(missing)}")
+
+
+def _content(known: _Known, name: str, value: Any) -> str:
+    """Return a hash over the file or folder that a parameter names; empty for a parameter left at null."""
+    if value is None:
+        return ""
+    try:
+        return content_fingerprint(Path(value).expanduser())
+    except OSError as error:
+        raise ComponentError(
+            f"parameter {name!r} of {known.registered.kind} {known.registered.name!r} names {value!r}, which cannot be "
+            f"read: {error.strerror} ({error.filename}). Give a file or folder that is there.",
+            parameter=name,
+        ) from error
+
+
+def load_registry(plugins: Sequence[str] = ()) -> Registry:
+    """Load the installed plugins, those given by path or module name, and those of FMBENCH_PLUGINS.
+
+    Raises PluginError where a given plugin is wrong or a component's name is taken twice.
+    """
+    return Registry(load_plugins(plugins))

@@ -1,0 +1,130 @@
+"""Differences from the suite's baseline, seed by seed at equal solver and equal NFE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fmbench.cells import ComponentSpec
+from fmbench.records import MetricFacts
+from fmbench.report.boards import ROW_AXES, Board, Row, Values, varying
+from fmbench.report.contents import Command
+from fmbench.report.identities import mixture
+from fmbench.report.numbers import MINUS, Style, count
+from fmbench.report.summary import Difference, Interval, difference
+from fmbench.report.tables import Entry, Line, Table
+
+
+def references(board: Board, wanted: Mapping[str, Any]) -> dict[Row, Row]:
+    """Map each fixed-step row to the row that it is compared with: the same one, with the baseline's components.
+
+    Rows of the baseline itself, and rows whose counterpart the suite does not have, are not in the result.
+    """
+    rows = board.rows()
+    named = [axis for axis in ROW_AXES if axis in wanted]
+    base = [row for row in rows if all(_is(board, row, axis, wanted[axis]) for axis in named)]
+    others = [i for i, axis in enumerate(ROW_AXES) if axis not in named]
+    by_rest: dict[Row, Row] = {}
+    for row in base:
+        by_rest.setdefault(tuple(row[i] for i in others), row)
+    found = {row: by_rest.get(tuple(row[i] for i in others)) for row in rows if row not in base}
+    return {row: reference for row, reference in found.items() if reference is not None}
+
+
+def _is(board: Board, row: Row, axis: str, wanted: Any) -> bool:
+    """Tell whether a row's component is the one that a baseline names: name, label, `{name: {parameters}}`, or a list."""
+    label = row[ROW_AXES.index(axis)]
+    if isinstance(wanted, Sequence) and not isinstance(wanted, str):
+        return any(_is(board, row, axis, one) for one in wanted)
+    if axis == "guidance":
+        return label == f"{float(wanted):g}"
+    spec = board.spec(axis, label)
+    if spec is None:
+        return False
+    if isinstance(wanted, Mapping):
+        return any(name == spec.name and _has(spec, parameters or {}) for name, parameters in wanted.items())
+    return wanted in (spec.name, label, str(spec))
+
+
+def _has(spec: ComponentSpec, parameters: Mapping[str, Any]) -> bool:
+    return all(name in spec.parameters and spec.parameters[name] == value for name, value in parameters.items())
+
+
+def gap(values: Values | None, reference: Values | None, better: str) -> Difference | None:
+    """Return the difference of two entries, or None where one has no value or they are not comparable."""
+    if not values or not reference or not values.by_seed or not reference.by_seed:
+        return None
+    if mixture((*values.identities, *reference.identities)):
+        return None
+    found = difference(values.by_seed, reference.by_seed, better)
+    return found if found.absolute.n else None
+
+
+def against_baseline(board: Board, wanted: Mapping[str, Any], command: Command) -> Table | None:
+    """Return the table of differences of the headline metric from the baseline, or None without a headline."""
+    facts, rows = board.headline, board.rows()
+    if facts is None or not rows:
+        return None
+    title = f"{board.dataset}: {facts.name} against the baseline"
+    said = ", ".join(f"{axis} {_written(value)}" for axis, value in wanted.items())
+    pairs = references(board, wanted)
+    if not pairs:
+        return Table(title, ("row",), (), (), (f"The baseline ({said}) has no counterpart among these cells.",))
+    axes = varying(rows)
+    gaps = {(row, nfe): _gap(board, row, reference, nfe, facts) for row, reference in pairs.items() for nfe in board.budgets}
+    lines = tuple(
+        Line(tuple(row[i] for i in axes), tuple(_entry(gaps[row, nfe]) for nfe in board.budgets), command(row))
+        for row in pairs
+    )
+    heads = tuple(ROW_AXES[i] for i in axes)
+    compared = sum(found is not None and found.absolute.known for found in gaps.values())
+    notes = (*_notes(said, facts, compared),)
+    return Table(title, heads, tuple(f"NFE {nfe}" for nfe in board.budgets), lines, notes)
+
+
+def _gap(board: Board, row: Row, reference: Row, nfe: int, facts: MetricFacts) -> Difference | None:
+    return gap(board.values(row, nfe, facts), board.values(reference, nfe, facts), facts.better)
+
+
+def _notes(said: str, facts: MetricFacts, compared: int) -> list[str]:
+    notes = [
+        f"Baseline: {said}, with the same solver and whatever else a row names. Difference in percent of the baseline's mean, "
+        f"seed by seed, with the half-width of its 95% interval (Student's t); {facts.better} is better.",
+        "better, worse: the interval excludes zero. not distinguishable: it includes zero. cannot tell: fewer than two seeds "
+        "in common.",
+    ]
+    if compared:
+        chance = count(max(1, round(compared / 20)), "entry", "entries")
+        notes.append(
+            f"{count(compared, 'comparison')}, each with its own 95%: were there no difference at all, about {chance} would "
+            "still be called better or worse."
+        )
+    return notes
+
+
+def _entry(found: Difference | None) -> Entry:
+    if found is None:
+        return Entry("–")
+    shown = found.percent if found.percent.mean == found.percent.mean else found.absolute
+    unit = " %" if shown is found.percent else ""
+    return Entry(signed(shown) + unit, _half(shown), found.verdict, tone=found.verdict)
+
+
+def signed(shown: Interval) -> str:
+    """Return a difference with its sign, to one decimal."""
+    text = Style(1 if abs(shown.mean) < 100 else 0)(shown.mean)
+    return text if text.startswith(MINUS) else f"+{text}"
+
+
+def _half(shown: Interval) -> str:
+    return f"± {Style(1 if shown.half < 100 else 0)(shown.half)}" if shown.known else ""
+
+
+def _written(value: Any) -> str:
+    """Return a baseline's value as a person writes it."""
+    if isinstance(value, Mapping):
+        inside = "; ".join(f"{name} {dict(parameters)}" if parameters else name for name, parameters in value.items())
+        return inside
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return " / ".join(map(_written, value))
+    return str(value)

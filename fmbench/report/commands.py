@@ -1,0 +1,37 @@
+"""The command line that computes one row again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from fmbench.report.boards import ROW_AXES, TRAINING_AXES, Board, Row, varying
+
+
+class Commands:
+    """Makes the command of a row out of the command of the whole suite, and filters on the axes that vary in it."""
+
+    def __init__(self, command: str, boards: list[Board]) -> None:
+        self.command = command or "fmbench run SUITE"
+        self._boards = boards
+        rows = [row for board in boards for row, _ in board.cells]
+        trainings = [row for board in boards for row in board.trainings]
+        self._axes = varying(rows) if rows else varying(trainings)
+        self._training_axes = varying(trainings)
+
+    def row(self, row: Row) -> str:
+        """Return the command that computes all seeds and budgets of a row."""
+        axes = self._axes if len(row) > len(TRAINING_AXES) else self._training_axes
+        filters = [f"--filter {shlex.quote(self._filter(i, row[i]))}" for i in axes if row[i]]
+        return " ".join([self.command, *filters])
+
+    def _filter(self, position: int, label: str) -> str:
+        """Write one filter: the component's name where that names it alone, else its name and parameters."""
+        axis = ROW_AXES[position]
+        spec = next((s for s in (board.spec(axis, label) for board in self._boards) if s is not None), None)
+        if spec is None:
+            return f"{axis}={label}"
+        names = {s.text for board in self._boards for s in board.specs.values() if (s.kind, s.name) == (axis, spec.name)}
+        if len(names) == 1:
+            return f"{axis}={spec.name}"
+        return f"{axis}={{{spec.name}: {json.dumps(dict(spec.parameters))}}}"

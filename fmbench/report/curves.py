@@ -1,0 +1,96 @@
+"""What the line figures show: points by row, panels by training combination."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fmbench.records import MetricFacts
+from fmbench.report.boards import TRAINING_AXES, Board, Row, Values, varying
+from fmbench.report.identities import mixture
+from fmbench.report.summary import Interval, interval, ranked
+
+T_AXIS = TRAINING_AXES.index("t_distribution")
+N_TRAINING = len(TRAINING_AXES)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One entry as a figure shows it; `time` is that of one sample, None where it was not measured."""
+
+    nfe: float
+    score: Interval
+    time: float | None
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The points of each evaluation row, NFE ascending; `adaptive` are the rows of solvers that choose their steps."""
+
+    facts: MetricFacts
+    clock: MetricFacts | None
+    rows: Mapping[Row, Sequence[Point]]
+    adaptive: frozenset[Row]
+
+    @property
+    def points(self) -> list[Point]:
+        """All points."""
+        return [point for points in self.rows.values() for point in points]
+
+    def best_by_nfe(self) -> list[tuple[float, float]]:
+        """Return the best complete mean at each NFE of the fixed-step solvers."""
+        found: dict[float, dict[int, float]] = {}
+        for row, points in self.rows.items():
+            for point in points if row not in self.adaptive else ():
+                if point.complete:
+                    scores = found.setdefault(point.nfe, {})
+                    scores[len(scores)] = point.score.mean
+        return [(nfe, scores[ranked(scores, self.facts.better)[0]]) for nfe, scores in sorted(found.items())]
+
+
+def make_curves(board: Board, facts: MetricFacts) -> tuple[Curves, str]:
+    """Return a metric's curves, and what differs where its values must not be drawn together ("" when all is well)."""
+    clock = time_metric(board)
+    rows: dict[Row, list[Point]] = {}
+    identities = []
+    for (row, nfe), records in board.cells.items():
+        values = board.values(row, nfe, facts) or Values()
+        measured = [r.nfe for r in records if r.nfe is not None and r.status == "ok"]
+        if not values.by_seed or (nfe is None and not measured):
+            continue
+        times = list((board.values(row, nfe, clock) or Values()).by_seed.values()) if clock else []
+        at = interval(measured).mean if nfe is None else float(nfe)
+        time = interval(times).mean if times else None
+        rows.setdefault(row, []).append(Point(at, interval(list(values.by_seed.values())), time, values.complete))
+        identities += values.identities
+    adaptive = frozenset(row for row, nfe in board.cells if nfe is None)
+    ordered = {row: sorted(points, key=lambda point: point.nfe) for row, points in rows.items()}
+    return Curves(facts, clock, ordered, adaptive), mixture(identities)
+
+
+def time_metric(board: Board) -> MetricFacts | None:
+    """Return the metric that says how long sampling takes: the first of scope "sampler" in a unit of time."""
+    return next((facts for facts in board.scope("sampler") if facts.unit in ("ms", "s")), None)
+
+
+def training_rows(board: Board) -> list[Row]:
+    """Return the training combinations, in the plan's order."""
+    return list(dict.fromkeys([*board.trainings, *(row[:N_TRAINING] for row, _ in board.cells)]))
+
+
+def panels(rows: Sequence[Row], widest: int = 4) -> list[list[Row | None]]:
+    """Arrange training rows in a grid: t-distributions across where they vary, everything else down."""
+    axes = varying(rows)
+    if T_AXIS in axes and len(axes) > 1 and len({row[T_AXIS] for row in rows}) <= widest:
+        across = list(dict.fromkeys(row[T_AXIS] for row in rows))
+        place = {(_rest(row), row[T_AXIS]): row for row in rows}
+        return [[place.get((rest, t)) for t in across] for rest in dict.fromkeys(map(_rest, rows))]
+    width = min(len(rows), widest)
+    padded: list[Row | None] = [*rows, *[None] * (-len(rows) % width)]
+    return [padded[i : i + width] for i in range(0, len(padded), width)]
+
+
+def _rest(row: Row) -> Row:
+    """Return a training row without its t-distribution."""
+    return tuple(label for i, label in enumerate(row) if i != T_AXIS)

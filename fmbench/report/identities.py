@@ -1,0 +1,71 @@
+"""A score has an identity: values with different ones never share a column (design/evidence.md, 3)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fmbench.cells import canonical
+from fmbench.report.boards import ROW_AXES, Row, Values, varying
+
+MISSING = "(not recorded)"
+
+
+def split_by_identity(
+    values: Mapping[Row, Values | None],
+) -> tuple[list[tuple[str, Mapping[Row, Values | None]]], str]:
+    """Split one column so that each part holds values of a single identity.
+
+    Where the identity follows from one axis (a validation loss that is comparable within one path, say), there is one part
+    for each identity, with a suffix for the column's title. Where it does not, nothing can be shown side by side: no part is
+    returned, and the note says what differs. Returns parts as `(suffix, values by row)`, and the note ("" when all is well).
+    """
+    of_row = {row: {_text(i) for i in v.identities} for row, v in values.items() if v and v.identities}
+    distinct = list(dict.fromkeys(text for texts in of_row.values() for text in sorted(texts)))
+    if len(distinct) < 2:
+        return [("", values)], ""
+    axis = _deciding_axis(of_row)
+    if axis is None:
+        found = [i for v in values.values() if v for i in v.identities]
+        return [], "left out, because its values are not comparable with each other: " + differing(found)
+    parts = []
+    for text in distinct:
+        labels = list(dict.fromkeys(row[axis] for row, texts in of_row.items() if text in texts))
+        part = {row: v if row[axis] in labels else None for row, v in values.items()}
+        parts.append((f" ({ROW_AXES[axis]} {' / '.join(labels)})", part))
+    return parts, ""
+
+
+def mixture(identities: Iterable[Mapping[str, Any]]) -> str:
+    """Say what differs between identities, or return "" when they are all the same."""
+    found = list(identities)
+    return differing(found) if len({_text(i) for i in found}) > 1 else ""
+
+
+def differing(identities: Iterable[Mapping[str, Any]]) -> str:
+    """Name the parts in which identities differ, with each value and how many values have it."""
+    found = list(identities)
+    said = []
+    for key in dict.fromkeys(key for i in found for key in i):
+        counts = Counter(canonical(i[key]) if key in i else MISSING for i in found)
+        if len(counts) > 1:
+            said.append(f"{key} is " + ", ".join(f"{value} ({n} values)" for value, n in counts.most_common()))
+    return "; ".join(said)
+
+
+def _deciding_axis(of_row: Mapping[Row, set[str]]) -> int | None:
+    """Return the first axis whose label alone decides a row's identity."""
+    if any(len(texts) > 1 for texts in of_row.values()):
+        return None
+    for axis in varying(of_row):
+        decided: dict[str, set[str]] = {}
+        for row, texts in of_row.items():
+            decided.setdefault(row[axis], set()).update(texts)
+        if all(len(texts) == 1 for texts in decided.values()):
+            return axis
+    return None
+
+
+def _text(identity: Mapping[str, Any]) -> str:
+    return canonical(dict(identity))

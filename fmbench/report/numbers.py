@@ -1,0 +1,51 @@
+"""How numbers are printed: as many decimals as the column needs, and the same for all of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fmbench.report.summary import Interval
+
+MINUS = "−"
+
+
+@dataclass(frozen=True)
+class Style:
+    """Decimals after the point; None writes three significant digits with an exponent where needed."""
+
+    decimals: int | None
+
+    def __call__(self, value: float) -> str:
+        """Return a number as text, with a true minus sign."""
+        if not math.isfinite(value):
+            return "not finite"
+        text = f"{value:.3g}" if self.decimals is None else f"{value:,.{self.decimals}f}"
+        return text.replace("-", MINUS)
+
+
+def style_for(intervals: Iterable[Interval]) -> Style:
+    """Choose decimals that give the smallest mean three digits, or the median interval two, whichever is more."""
+    intervals = [i for i in intervals if i.n]
+    means = [abs(i.mean) for i in intervals if i.mean]
+    halves = sorted(i.half for i in intervals if i.known and i.half > 0)
+    if not means:
+        return Style(0)
+    if max(means) >= 1e9 or min(means) < 1e-6:
+        return Style(None)
+    needed = 3 - _digits(min(means))
+    if halves:
+        needed = max(needed, 2 - _digits(halves[len(halves) // 2]))
+    whole = all(float(i.mean).is_integer() for i in intervals)
+    return Style(0 if whole and not halves else min(max(needed, 0), 6))
+
+
+def _digits(value: float) -> int:
+    """Return the number of digits before the point: 3 for 123.4, 0 for 0.4, -1 for 0.04."""
+    return math.floor(math.log10(value)) + 1
+
+
+def count(n: int, noun: str, plural: str = "") -> str:
+    """Say a number of things: "1 seed", "3 seeds"."""
+    return f"{n} {noun if n == 1 else plural or noun + 's'}"

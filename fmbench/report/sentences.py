@@ -1,0 +1,117 @@
+"""What a report says in short, computed from the records: the best at each NFE, how sure that is, and what is not known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from fmbench.records import MetricFacts, Records
+from fmbench.report.baseline import gap, references
+from fmbench.report.boards import Board, Row, Values, varying, words
+from fmbench.report.identities import split_by_identity
+from fmbench.report.numbers import Style, count, style_for
+from fmbench.report.summary import Interval, difference, interval, ranked
+
+
+def in_short(records: Records, boards: list[Board]) -> list[tuple[str, str]]:
+    """Return lines of `(what it is about, sentence)`."""
+    lines: list[tuple[str, str]] = []
+    for board in boards:
+        prefix = f"{board.dataset}, " if len(boards) > 1 else ""
+        lines += [(prefix + about, text) for about, text in _of_board(board, records.baseline)]
+    return lines + _unknown(records, boards)
+
+
+def _of_board(board: Board, baseline: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    facts = board.headline
+    if facts is None or not facts.better:
+        return []
+    pairs = references(board, baseline) if baseline else {}
+    lines = []
+    for nfe in board.budgets:
+        values = {row: v for row in board.rows() if (v := board.values(row, nfe, facts)) is not None}
+        text = _best(board, facts, nfe, values, pairs, has_baseline=bool(pairs))
+        lines.append((f"NFE {nfe}", text))
+    return lines
+
+
+def _best(
+    board: Board, facts: MetricFacts, nfe: int, values: Mapping[Row, Values], pairs: Mapping[Row, Row], has_baseline: bool
+) -> str:
+    """Say which row is best at one budget, and what can be told from it."""
+    parts, note = split_by_identity(values)
+    if len(parts) != 1:
+        return f"no best: {note or 'the values of these rows are not comparable with each other'}."
+    whole = {row: interval(list(v.by_seed.values())) for row, v in values.items() if v.complete}
+    if not whole:
+        return "no combination finished every seed, so there is no best."
+    order = ranked({row: said.mean for row, said in whole.items()}, facts.better)
+    axes, best = varying(board.rows()), order[0]
+    numbers = style_for(whole.values())
+    superlative = "lowest" if facts.better == "lower" else "highest"
+    text = f"{superlative} {facts.name} is {_said(whole[best], numbers)}, by {words(best, axes)}."
+    if len(order) > 1:
+        text += " " + _rivals(values, order, facts, axes)
+    if best in pairs:
+        text += _against(board, facts, nfe, best, pairs[best])
+    elif has_baseline and whole[best].known:
+        text += " It belongs to the baseline."
+    return text
+
+
+def _said(value: Interval, numbers: Style) -> str:
+    spread = f" ± {numbers(value.half)}" if value.known else ""
+    return f"{numbers(value.mean)}{spread} ({count(value.n, 'seed')})"
+
+
+def _rivals(values: Mapping[Row, Values], order: list[Row], facts: MetricFacts, axes: list[int]) -> str:
+    """Say how many rows cannot be told from the best, and which comes next."""
+    best, following = order[0], order[1]
+    verdicts = {row: difference(values[row].by_seed, values[best].by_seed, facts.better).verdict for row in order[1:]}
+    if all(found == "cannot tell" for found in verdicts.values()):
+        return f"Next is {words(following, axes)}; with so few seeds nothing can be said about the difference."
+    near = [row for row, found in verdicts.items() if found != "worse"]
+    if not near:
+        return f"It is distinguishable from all {len(order) - 1} others; next is {words(following, axes)}."
+    shown = "; ".join(words(row, axes) for row in near[:3])
+    more = f"; and {len(near) - 3} more" if len(near) > 3 else ""
+    return f"Not distinguishable from it: {len(near)} of {count(len(order) - 1, 'other')} ({shown}{more})."
+
+
+def _against(board: Board, facts: MetricFacts, nfe: int, row: Row, reference: Row) -> str:
+    found = gap(board.values(row, nfe, facts), board.values(reference, nfe, facts), facts.better)
+    if found is None:
+        return " It cannot be compared with the baseline."
+    way = "lower" if found.absolute.mean < 0 else "higher"
+    relative = math.isfinite(found.percent.mean)
+    shown, unit = (found.percent, " %") if relative else (found.absolute, "")
+    numbers = Style(1) if relative else style_for([shown])
+    size = f"{numbers(abs(shown.mean))}{unit}"
+    spread = f" (± {numbers(shown.half)})" if shown.known else ""
+    return f" Against the baseline with the same solver: {size} {way}{spread}, {found.verdict}."
+
+
+def _unknown(records: Records, boards: list[Board]) -> list[tuple[str, str]]:
+    """Say what these records cannot tell."""
+    lines = []
+    seeds = {r.cell.seed for r in records.trainings} or {r.cell.training.seed for r in records.evaluations}
+    if len(seeds) == 1:
+        lines.append(("One seed", "nothing can be said about spread: another seed might reverse every difference."))
+    elif 1 < len(seeds) < 5:
+        lines.append(
+            (
+                f"{len(seeds)} seeds",
+                "intervals from so few seeds are wide, and “not distinguishable” does not mean equal; a best that was picked "
+                "among many rows looks a little better than it is.",
+            )
+        )
+    failed = records.failed
+    if failed:
+        every = len(records.trainings) + len(records.evaluations)
+        lines.append(("Failed", f"{len(failed)} of {count(every, 'cell')}; see “Failed cells”."))
+    if not any(board.headline for board in boards):
+        lines.append(("No score", "this suite has no metric that looks at samples, so nothing is ranked."))
+    elif not any(v.by_seed for b in boards if b.headline for k in b.cells if (v := b.values(*k, b.headline))):
+        lines.append(("No score", "no cell gave a value of the headline metric."))
+    return lines

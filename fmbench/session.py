@@ -1,0 +1,129 @@
+"""What every verb begins with: registry, suite, plan and store, opened from one set of options."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fmbench.executors.tasks import real_samples
+from fmbench.hardware import choose_device, environment, hardware, versions
+from fmbench.plan import Plan, make_plan
+from fmbench.records import Records
+from fmbench.registry import Registry, load_registry
+from fmbench.store import Store
+from fmbench.suite import Suite, load_suite
+from fmbench.survey import Survey
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a command line may say besides the suite.
+
+    `home` is the store's folder (default FMBENCH_HOME, else `.fmbench`), `reports` the folder of reports,
+    `tracking_uri` MLflow's server (None: MLFLOW_TRACKING_URI, else a sqlite file), `timeout` seconds a cell, `jobs`
+    "auto" or a number.
+    """
+
+    overrides: tuple[str, ...] = ()
+    filters: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+    home: Path | None = None
+    reports: Path = Path("reports")
+    device: str = "auto"
+    jobs: str = "auto"
+    timeout: float | None = None
+    tracking: bool = True
+    tracking_uri: str | None = None
+    checkpoint_seconds: float = 15.0
+
+
+@dataclass
+class Session:
+    """A suite, planned, and the store in which its cells lie."""
+
+    path: Path
+    options: Options
+    registry: Registry
+    suite: Suite
+    plan: Plan
+    store: Store
+
+    @cached_property
+    def device(self) -> str:
+        """The device that computes."""
+        return choose_device(self.options.device)
+
+    @cached_property
+    def measured_on(self) -> dict[str, Any]:
+        """What a sampler's cost must have been measured on in order to count here."""
+        return {"hardware": hardware(self.device), "torch": versions()["torch"]}
+
+    def survey(self, *, anywhere: bool = False) -> Survey:
+        """Look at what the store holds; `anywhere` accepts sampler costs of other hardware."""
+        return Survey(self.plan, self.store, self.registry, None if anywhere else self.measured_on)
+
+    @property
+    def report_folder(self) -> Path:
+        """The folder of this suite's report."""
+        return self.options.reports / self.suite.name
+
+    @property
+    def command(self) -> str:
+        """The command line that makes this suite's records."""
+        words = ["fmbench", "run", str(self.path)]
+        for flag, values in (
+            ("--set", self.options.overrides),
+            ("--filter", self.options.filters),
+            ("--plugins", self.options.plugins),
+        ):
+            for value in values:
+                words += [flag, value]
+        return shlex.join(words)
+
+    def forgive(self) -> int:
+        """Forget the failures of the plan's cells, so that they are computed again; return how many there were."""
+        survey = self.survey(anywhere=True)
+        states = (*survey.trainings.values(), *survey.evaluations.values(), *survey.samplers.values())
+        failed = [state for state in states if state.failure is not None]
+        for state in failed:
+            state.folder.forgive()
+        return len(failed)
+
+    def records(self, survey: Survey) -> Records:
+        """Return the records of the suite as the store holds them."""
+        states = (*survey.trainings.values(), *survey.evaluations.values())
+        finished = [s.result["facts"]["finished"] for s in states if s.result and "finished" in s.result["facts"]]
+        real = {str(c.dataset): real_samples(self.store.root, c.dataset) for c in self.plan.trainings}
+        return survey.records(
+            real={label: path for label, path in real.items() if path.exists()},
+            environment=environment(self.device),
+            settings=self.suite.settings(),
+            baseline=self.suite.baseline_labels(),
+            command=self.command,
+            finished=max(finished, default=""),
+        )
+
+
+def open_session(suite: str | Path, options: Options | None = None) -> Session:
+    """Load plugins, read the suite, plan it. Raises UserError; writes nothing."""
+    options = options or Options()
+    registry = load_registry(options.plugins)
+    loaded = load_suite(suite, options.overrides)
+    return Session(
+        Path(suite), options, registry, loaded, make_plan(loaded, registry, options.filters), open_store(options.home)
+    )
+
+
+def open_store(home: Path | None = None) -> Store:
+    """Return the store at `home`, else at FMBENCH_HOME, else at `.fmbench`. Nothing is written."""
+    return Store(Path(home or os.environ.get("FMBENCH_HOME") or ".fmbench"))
+
+
+def absolute_plugins(plugins: Sequence[str]) -> tuple[str, ...]:
+    """Return plugin paths as absolute ones, so that workers find them whatever their folder."""
+    return tuple(str(Path(p).resolve()) if Path(p).exists() else p for p in plugins)

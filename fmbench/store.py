@@ -1,0 +1,249 @@
+"""The store: finished and half-finished cells on disk, by key. It is the truth; MLflow and reports are made from it.
+
+```
+<root>/training/<key>/    cell.json  weights.safetensors  history.json  metrics.json  result.json
+<root>/evaluation/<key>/  cell.json  samples.safetensors  metrics.json  result.json
+<root>/sampler/<key>/     cell.json  metrics.json  result.json
+```
+
+`result.json` is written last and holds the checksum of every file beside it; JSON files carry their own. Each file is
+written to a temporary name, flushed and renamed. A failed cell has `failure.json` in place of `result.json`, and a
+training under way has `checkpoint-<step>-<checksum>.pt`. One process at a time works on a cell: the one that holds its
+lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fmbench.cells import canonical
+from fmbench.errors import DamagedFile, StoreError
+
+SECTIONS = ("training", "evaluation", "sampler")
+_HASH_LIMIT = (
+    64 * 2**20
+)  # a larger file is only checked for its size when the store is scanned, and hashed when it is read
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)-([0-9a-f]{64})\.pt")
+
+
+class Store:
+    """The folder of all cells. `root` is made when it is first written to."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, section: str, key: str) -> CellFolder:
+        """Return the folder of the cell `key`; section is one of SECTIONS."""
+        return CellFolder(self.root / section / key)
+
+    def keys(self, section: str) -> list[str]:
+        """Return the keys that have a folder in a section."""
+        place = self.root / section
+        return sorted(entry.name for entry in place.iterdir() if entry.is_dir()) if place.is_dir() else []
+
+    def cache(self) -> Path:
+        """Return the folder for reference statistics and other files that can be made again."""
+        with _explained(self.root):
+            (self.root / "cache").mkdir(parents=True, exist_ok=True)
+        return self.root / "cache"
+
+    def check_writable(self) -> None:
+        """Raise StoreError when nothing can be written under the root."""
+        write_atomically(self.root / "cache" / f".probe-{os.getpid()}", b"")
+        (self.root / "cache" / f".probe-{os.getpid()}").unlink()
+
+
+class CellFolder:
+    """One cell on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def begin(self, parts: Mapping[str, Any]) -> None:
+        """Write down what the cell is (see `TrainingCell.parts`), once."""
+        if not (self.path / "cell.json").exists():
+            write_sealed(self.path / "cell.json", parts)
+
+    def cell(self) -> dict[str, Any] | None:
+        """Return what `begin` wrote, or None."""
+        return read_sealed(self.path / "cell.json")
+
+    def write(self, name: str, payload: bytes) -> None:
+        """Write a file that `finish` will vouch for."""
+        write_atomically(self.path / name, payload)
+
+    def finish(self, result: Mapping[str, Any], files: tuple[str, ...]) -> None:
+        """Declare the cell done: checksums of `files` and the result, in one file; checkpoints and failures go."""
+        sums = {name: _size_and_sum(self.path / name) for name in files}
+        write_sealed(self.path / "result.json", {**result, "files": sums})
+        for leftover in [*self.path.glob("checkpoint-*.pt"), self.path / "failure.json"]:
+            leftover.unlink(missing_ok=True)
+
+    def result(self) -> dict[str, Any] | None:
+        """Return the result when the cell is done and whole, None when it is not done.
+
+        Raises DamagedFile when a file is missing or does not have the checksum on record.
+        """
+        result = read_sealed(self.path / "result.json")
+        for name, recorded in (result or {}).get("files", {}).items():
+            self._verify(name, recorded, thorough=recorded[0] <= _HASH_LIMIT)
+        return result
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file of a finished cell, after checking it against the record."""
+        result = read_sealed(self.path / "result.json") or {}
+        recorded = result.get("files", {}).get(name)
+        if recorded is None:
+            raise DamagedFile(f"{self.path / name} is not on record")
+        self._verify(name, recorded, thorough=True)
+        return (self.path / name).read_bytes()
+
+    def _verify(self, name: str, recorded: list[Any], *, thorough: bool) -> None:
+        path = self.path / name
+        if not path.exists():
+            raise DamagedFile(f"{path} is missing")
+        if path.stat().st_size != recorded[0] or (thorough and _size_and_sum(path) != recorded):
+            raise DamagedFile(f"{path} does not have the checksum on record")
+
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """Return the metrics computed so far: digest of the metric -> {"name", "values", "identity", "seconds"}."""
+        return read_sealed(self.path / "metrics.json") or {}
+
+    def add_metrics(self, computed: Mapping[str, Mapping[str, Any]]) -> None:
+        """Add metrics by digest. The caller holds the cell's lock."""
+        write_sealed(self.path / "metrics.json", {**self.metrics(), **computed})
+
+    def failure(self) -> dict[str, Any] | None:
+        """Return {"status", "error", "traceback"} when the cell failed and was not computed since."""
+        return read_sealed(self.path / "failure.json")
+
+    def fail(self, status: str, error: str, traceback: str = "") -> None:
+        """Record that the cell failed; a checkpoint of it, if there is one, stays for a retry."""
+        write_sealed(self.path / "failure.json", {"status": status, "error": error, "traceback": traceback})
+
+    def forgive(self) -> None:
+        """Forget a failure, so that the cell is computed again; a diverged training starts anew."""
+        failure = self.failure()
+        if failure and failure["status"] == "diverged":
+            self.drop_checkpoints()
+        (self.path / "failure.json").unlink(missing_ok=True)
+
+    def save_checkpoint(self, step: int, payload: bytes) -> None:
+        """Keep the state of a training after `step` steps; the checksum is part of the name, older ones go."""
+        name = f"checkpoint-{step}-{hashlib.sha256(payload).hexdigest()}.pt"
+        write_atomically(self.path / name, payload)
+        for old in self.path.glob("checkpoint-*.pt"):
+            if old.name != name:
+                old.unlink(missing_ok=True)
+
+    def checkpoint(self) -> bytes | None:
+        """Return the newest whole checkpoint, or None; damaged ones are removed."""
+        found = [
+            (int(m[1]), m[2], p) for p in self.path.glob("checkpoint-*.pt") if (m := _CHECKPOINT.fullmatch(p.name))
+        ]
+        for _, checksum, path in sorted(found, reverse=True):
+            payload = path.read_bytes()
+            if hashlib.sha256(payload).hexdigest() == checksum:
+                return payload
+            path.unlink()
+        return None
+
+    def drop_checkpoints(self) -> None:
+        """Remove all checkpoints."""
+        for path in self.path.glob("checkpoint-*.pt"):
+            path.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Remove everything that is known of the cell but its lock, for it is damaged."""
+        for path in self.path.iterdir() if self.path.is_dir() else ():
+            if path.name != ".lock":
+                path.unlink()
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def size(self) -> int:
+        """Return the bytes that the folder takes."""
+        return sum(p.stat().st_size for p in self.path.iterdir()) if self.path.is_dir() else 0
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Wait until no other process works on the cell. The system drops the lock of a process that dies."""
+        with _explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = (self.path / ".lock").open("w")
+        with handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def write_atomically(path: Path, payload: bytes) -> None:
+    """Write a file so that it is either wholly there or not at all, also after a power cut. Raises StoreError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as handle:
+                handle.write(payload)
+                handle.flush()
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_sealed(path: Path, body: Mapping[str, Any]) -> None:
+    """Write JSON with a checksum of its own. Non-finite floats are kept (as JSON's usual extensions)."""
+    text = canonical(dict(body))
+    seal = hashlib.sha256(text.encode()).hexdigest()
+    write_atomically(path, f'{{"checksum":"{seal}","body":{text}}}\n'.encode())
+
+
+def read_sealed(path: Path) -> dict[str, Any] | None:
+    """Return what `write_sealed` wrote, None when there is no such file. Raises DamagedFile."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DamagedFile(f"{path} is not text") from error
+    try:
+        sealed = json.loads(text)
+        body: dict[str, Any] = sealed["body"]
+        intact = hashlib.sha256(canonical(body).encode()).hexdigest() == sealed["checksum"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedFile(f"{path} is not the JSON that was written") from error
+    if not intact:
+        raise DamagedFile(f"{path} does not have the checksum on record")
+    return body
+
+
+def _size_and_sum(path: Path) -> list[Any]:
+    with path.open("rb") as handle:
+        checksum = hashlib.file_digest(handle, "sha256").hexdigest()
+    return [path.stat().st_size, checksum]
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        advice = {
+            errno.ENOSPC: "free some space (`fmbench clean` removes old cells)",
+            errno.EDQUOT: "free some of your quota (`fmbench clean` removes old cells)",
+        }.get(error.errno or 0, "make it writable, or choose another folder with FMBENCH_HOME")
+        raise StoreError(f"{path} cannot be written: {error.strerror}; {advice}, then run again") from error

@@ -1,0 +1,63 @@
+"""The suite file: YAML in, a frozen and typed `Suite` out, or errors with file, line and column.
+
+Nothing here knows a component or imports torch: names and parameters are checked by the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from fmbench.suite.models import AXES, Evaluation, Selection, Suite, Training, Value
+from fmbench.suite.overrides import apply_override
+from fmbench.suite.problems import product_problems, top_problem, validation_problems
+from fmbench.suite.reading import Place, Problem, raise_problems, read_file, read_yaml
+from fmbench.suite.schema import suite_schema
+from fmbench.suite.values import ComponentRef
+
+__all__ = [
+    "AXES",
+    "ComponentRef",
+    "Evaluation",
+    "Place",
+    "Problem",
+    "Selection",
+    "Suite",
+    "Training",
+    "Value",
+    "load_suite",
+    "raise_problems",
+    "read_suite",
+    "suite_schema",
+]
+
+
+def load_suite(path: str | Path, overrides: Sequence[str] = ()) -> Suite:
+    """Read a suite file; `overrides` are `training.steps=200` and the like.
+
+    Raises SuiteError, a line for each thing that is wrong, each with file, line and column.
+    """
+    return read_suite(read_file(Path(path)), str(path), overrides)
+
+
+def read_suite(text: str, path: str = "suite.yaml", overrides: Sequence[str] = ()) -> Suite:
+    """Read a suite from the text of a file; `path` is only what errors call it."""
+    root, problems = read_yaml(text, path)
+    top = top_problem(root, path)
+    if top:
+        raise_problems([*problems, top])
+    for override in overrides:
+        problems += apply_override(root, override)
+    try:
+        suite = Suite.model_validate(root)
+    except ValidationError as error:
+        # A value that could not be read is zero or text by now: what else may be wrong with it says nothing.
+        unread = {problem.place for problem in problems}
+        problems += [problem for problem in validation_problems(error, root) if problem.place not in unread]
+        raise_problems(problems)
+        raise
+    suite._root, suite._path = root, path
+    raise_problems(problems + product_problems(suite))
+    return suite

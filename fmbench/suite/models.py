@@ -1,0 +1,272 @@
+"""The suite file as frozen, typed models. Keys are those of the file; what is left out has the default shown here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from fmbench.suite.reading import Place, place_of
+from fmbench.suite.values import (
+    Axis,
+    Choice,
+    Component,
+    ComponentRef,
+    Count,
+    Entries,
+    Flag,
+    Fraction,
+    Line,
+    Listed,
+    Name,
+    NotNegative,
+    Number,
+    OneOf,
+    Positive,
+    Rule,
+    Share,
+    Whole,
+    fault,
+)
+
+DatasetRef = Annotated[ComponentRef, Component("dataset")]
+PathRef = Annotated[ComponentRef, Component("path")]
+CouplingRef = Annotated[ComponentRef, Component("coupling")]
+TDistributionRef = Annotated[ComponentRef, Component("t_distribution")]
+ObjectiveRef = Annotated[ComponentRef, Component("objective")]
+NetworkRef = Annotated[ComponentRef, Component("network")]
+SolverRef = Annotated[ComponentRef, Component("solver")]
+GridRef = Annotated[ComponentRef, Component("grid")]
+MetricRef = Annotated[ComponentRef, Component("metric")]
+
+AXES: dict[str, tuple[str, ...]] = {
+    "dataset": ("datasets",),
+    "path": ("training", "paths"),
+    "coupling": ("training", "couplings"),
+    "t_distribution": ("training", "t_distributions"),
+    "objective": ("training", "objectives"),
+    "network": ("training", "networks"),
+    "seed": ("training", "seeds"),
+    "solver": ("evaluation", "solvers"),
+    "grid": ("evaluation", "grids"),
+    "guidance": ("evaluation", "guidance"),
+    "nfe": ("evaluation", "nfe"),
+}
+"""The axes of the product by the singular that `exclude` uses, in order, and where the file lists them."""
+
+Value = ComponentRef | int | float
+"""A value of an axis."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Adam(_Model):
+    lr: Positive = Field(description="Learning rate.")
+    betas: Annotated[tuple[Fraction, Fraction], Rule("two numbers from 0 to below 1, [0.9, 0.999] say")] = (0.9, 0.999)
+    eps: Positive = 1e-8
+
+
+class AdamW(_Adam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2)."""
+
+    name: Literal["adamw"]
+    weight_decay: NotNegative = 0.01
+
+
+class Adam(_Adam):
+    """Adam (Kingma & Ba 2015, algorithm 1)."""
+
+    name: Literal["adam"]
+    weight_decay: NotNegative = 0.0
+
+
+class SGD(_Model):
+    """Stochastic gradient descent, with momentum where it is asked for."""
+
+    name: Literal["sgd"]
+    lr: Positive = Field(description="Learning rate.")
+    momentum: Fraction = 0.0
+    nesterov: Flag = False
+    weight_decay: NotNegative = 0.0
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> SGD:
+        if self.nesterov and not self.momentum:
+            raise fault("nesterov needs a momentum above 0; found 0. Set momentum: 0.9, say.", "nesterov")
+        return self
+
+
+class Constant(_Model):
+    """The learning rate stays as it is, after a linear rise over `warmup` steps."""
+
+    name: Literal["constant"]
+    warmup: Count = 0
+
+
+class Cosine(_Model):
+    """The learning rate falls along half a cosine to `final` of its height, after a linear rise over `warmup` steps."""
+
+    name: Literal["cosine"]
+    warmup: Count = 0
+    final: Share = 0.0
+
+
+Optimizer = Annotated[
+    Annotated[AdamW | Adam | SGD, Field(discriminator="name")], Choice("an optimizer", "adamw", "adam", "sgd")
+]
+Schedule = Annotated[
+    Annotated[Constant | Cosine, Field(discriminator="name")], Choice("a schedule", "constant", "cosine")
+]
+Precision = Annotated[Literal["auto", "float32", "bf16"], OneOf("a precision", "auto", "float32", "bf16")]
+
+
+class Training(_Model):
+    """The training axes, and how every training cell is trained."""
+
+    paths: Axis[PathRef] = Field(description="Probability paths between noise (t=0) and data (t=1).")
+    couplings: Axis[CouplingRef] = Field((ComponentRef("independent"),), description="How noise and data are paired.")
+    t_distributions: Axis[TDistributionRef] = Field(
+        (ComponentRef("uniform"),), description="Distributions from which training draws t."
+    )
+    objectives: Axis[ObjectiveRef] = Field((ComponentRef("velocity"),), description="What the network learns.")
+    networks: Axis[NetworkRef] = Field(description="Networks.")
+    seeds: Axis[Count] = Field((0,), description="Seeds; every cell of a seed sees the same draws.")
+    steps: Whole = Field(description="Optimiser steps.")
+    batch_size: Whole = Field(128, description="Examples a step.")
+    optimizer: Optimizer = Field(AdamW(name="adamw", lr=1e-3), description="The optimizer, {adamw: {lr: 1e-3}} say.")
+    schedule: Schedule = Field(Constant(name="constant"), description="The learning rate over the steps.")
+    gradient_clip: Annotated[Positive | None, Rule("a number above 0, or null")] = Field(
+        None, description="Largest norm of the gradient; null for none."
+    )
+    ema: Fraction = Field(0.999, description="Decay of the weights' moving average; 0 for none.")
+    precision: Precision = Field("auto", description="auto takes bf16 where it pays.")
+    class_conditional: Flag = Field(False, description="Whether the network is told the class.")
+    label_dropout: Fraction = Field(0.1, description="Share of labels hidden in class-conditional training.")
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> Training:
+        warmup = self.schedule.warmup
+        if warmup and warmup >= self.steps:
+            text = f"warmup must end before training does: {warmup} of {self.steps} steps. Lower it, or raise steps."
+            raise fault(text, "schedule", self.schedule.name, "warmup")
+        return self
+
+
+class Evaluation(_Model):
+    """The evaluation axes, and how every evaluation cell is evaluated."""
+
+    solvers: Axis[SolverRef] = Field(description="Solvers of dx/dt = v(x, t).")
+    grids: Axis[GridRef] = Field((ComponentRef("uniform"),), description="Where a solver's steps lie.")
+    nfe: Axis[Whole] = Field(description="Budgets: calls of the velocity a sample.")
+    guidance: Axis[Number] = Field((1.0,), description="Weights of classifier-free guidance; 1 is none.")
+    samples: Whole = Field(2000, description="Samples a cell.")
+    batch_size: Annotated[Whole | None, Rule("a whole number, 1 or more, or null")] = Field(
+        None, description="Samples at once; null lets the machine decide."
+    )
+    keep_samples: Annotated[Whole | None, Rule("a whole number, 1 or more, or null")] = Field(
+        None, description="Samples of a cell that stay on disk; null for fmbench's choice."
+    )
+    metrics: Axis[MetricRef] = Field(description="What is measured.")
+
+
+class Selection(_Model):
+    """Some values of some axes: what an entry of `exclude` or `include` names, and `baseline`.
+
+    A component without parameters stands for any parameters; with some, for those with these values.
+    """
+
+    dataset: Axis[DatasetRef] = ()
+    path: Axis[PathRef] = ()
+    coupling: Axis[CouplingRef] = ()
+    t_distribution: Axis[TDistributionRef] = ()
+    objective: Axis[ObjectiveRef] = ()
+    network: Axis[NetworkRef] = ()
+    seed: Axis[Count] = ()
+    solver: Axis[SolverRef] = ()
+    grid: Axis[GridRef] = ()
+    guidance: Axis[Number] = ()
+    nfe: Axis[Whole] = ()
+
+    @property
+    def axes(self) -> dict[str, tuple[Value, ...]]:
+        """The values by axis, for the axes that are named."""
+        return {name: getattr(self, name) for name in AXES if getattr(self, name)}
+
+    @model_validator(mode="after")
+    def _names_an_axis(self) -> Selection:
+        if not self.axes:
+            raise fault(f"this selects nothing: name one axis or more of {', '.join(AXES)}.")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _named_axes(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {axis: values for axis, values in handler(self).items() if values}
+
+    def __str__(self) -> str:
+        return " ".join(f"{axis}={','.join(map(str, values))}" for axis, values in self.axes.items())
+
+
+_PLURALS = tuple(keys[-1] for keys in AXES.values())
+AxisName = Annotated[str, OneOf("an axis", *_PLURALS)]
+
+
+class Suite(_Model):
+    """A suite file, checked as far as that goes without knowing the components."""
+
+    name: Name = Field(description="Names the report's folder and the MLflow experiment.")
+    description: Line = Field("", description="The question that the suite answers.")
+    datasets: Axis[DatasetRef] = Field(description="Datasets.")
+    training: Training
+    evaluation: Evaluation
+    exclude: Entries[Selection] = Field((), description="Cells to leave out, of the product and of include.")
+    include: Entries[Selection] = Field(
+        (), description="Further products: the axes named here in place of the suite's, the others as they are."
+    )
+    zip: Annotated[tuple[Axis[AxisName], ...], Listed(0)] = Field(
+        (), description="Groups of axes that run in step, [[paths, t_distributions]] say."
+    )
+    baseline: Selection | None = Field(None, description="The cells against which the others are compared.")
+    _root: Any = PrivateAttr(None)
+    _path: str = PrivateAttr("")
+
+    @property
+    def path(self) -> str:
+        """The file that the suite was read from, as it was given; empty where there is none."""
+        return self._path
+
+    @property
+    def axes(self) -> dict[str, tuple[Value, ...]]:
+        """The values of each axis, by the axis's name in the singular, in the order of AXES."""
+        sections: dict[str, Any] = {"training": self.training, "evaluation": self.evaluation}
+        return {axis: getattr(sections.get(keys[0], self), keys[-1]) for axis, keys in AXES.items()}
+
+    @property
+    def zipped(self) -> list[tuple[str, ...]]:
+        """The groups of axes that run in step, by their names in the singular."""
+        singular = {keys[-1]: axis for axis, keys in AXES.items()}
+        return [tuple(singular[name] for name in group) for group in self.zip]
+
+    def place(self, *location: str | int) -> Place:
+        """Return where a value of the suite is written, or what is nearest around it."""
+        return place_of(self._root, location) if self._root is not None else Place(self._path)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the suite as plain values, defaults filled in; written as YAML they are the same suite."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def baseline_labels(self) -> dict[str, Any] | None:
+        """Return the baseline as the suite writes it, by axis: one value, or a list of those that count as it."""
+        if self.baseline is None:
+            return None
+        written = self.baseline.model_dump(mode="json")
+        return {axis: values[0] if len(values) == 1 else values for axis, values in written.items()}

@@ -1,0 +1,247 @@
+"""What the store already holds of a plan, and the records that follow from it. Reads files, computes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, digest
+from fmbench.errors import DamagedFile
+from fmbench.plan import Plan
+from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
+from fmbench.registry import Registry
+from fmbench.store import CellFolder, Store
+
+
+@dataclass
+class CellState:
+    """A cell's folder as it was found. `lacking` are the metrics that are wanted and not there."""
+
+    folder: CellFolder
+    result: Mapping[str, Any] | None = None
+    failure: Mapping[str, Any] | None = None
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    lacking: tuple[ComponentSpec, ...] = ()
+
+    @property
+    def todo(self) -> bool:
+        """Whether there is something to compute: not done or not complete, and not failed before."""
+        return self.failure is None and (self.result is None or bool(self.lacking))
+
+    @property
+    def status(self) -> str:
+        """The status of the cell's row."""
+        if self.failure is not None:
+            return str(self.failure["status"])
+        return "missing" if self.result is None else "ok"
+
+    @property
+    def error(self) -> str:
+        """Why the cell failed, "" where it did not."""
+        return str(self.failure["error"]) if self.failure is not None else ""
+
+
+def sampler_key(cell: EvaluationCell) -> str:
+    """Return the key under which the cost of a cell's sampler is kept.
+
+    It does not depend on the weights, so that cells which differ only in training share one measurement; an adaptive
+    solver's does.
+    """
+    training = cell.training
+    grid = cell.grid.digest if cell.grid else training.key
+    kept = f"{training.settings['class_conditional']} {training.settings['precision']}"
+    axes = f"{cell.nfe} {cell.steps} {cell.guidance!r}"
+    parts = (training.dataset, training.objective, training.network, cell.solver)
+    return digest("sampler", *(part.digest for part in parts), grid, axes, kept, cell.code)
+
+
+def likeness(cell: TrainingCell | EvaluationCell) -> tuple[str, str, int]:
+    """Return what cells share that take about as long, for their size."""
+    training = cell if isinstance(cell, TrainingCell) else cell.training
+    return (training.dataset.digest, training.network.digest, training.settings["batch_size"])
+
+
+def size_of(cell: TrainingCell | EvaluationCell) -> int:
+    """Return what a cell's time grows with: its steps, or its samples times its NFE (20 for an adaptive solver)."""
+    if isinstance(cell, TrainingCell):
+        return int(cell.settings["steps"])
+    return int(cell.settings["samples"]) * (cell.nfe or 20)
+
+
+def seconds_taken(state: CellState) -> float:
+    """Return the seconds that a finished cell took, its metrics included."""
+    own: float = (state.result or {})["facts"]["seconds"]
+    return own + sum(entry["seconds"] for entry in state.metrics.values())
+
+
+class Survey:
+    """The state of every cell of a plan. `damaged` collects files that were not what was written; they are discarded.
+
+    `hardware` is the line that sampler costs must bear to count; None takes those of any hardware.
+    """
+
+    def __init__(self, plan: Plan, store: Store, registry: Registry, hardware: Mapping[str, Any] | None = None) -> None:
+        self.plan, self.store, self.registry = plan, store, registry
+        self.damaged: list[str] = []
+        self._hardware = hardware
+        self.trainings = {c.key: self.state("training", c.key, self.wanted(c, "training")) for c in plan.trainings}
+        self.evaluations = {
+            c.key: self.state("evaluation", c.key, self.wanted(c.training, "evaluation")) for c in plan.evaluations
+        }
+
+    @cached_property
+    def samplers(self) -> dict[str, CellState]:
+        """The costs of the samplers, by `sampler_key`."""
+        states: dict[str, CellState] = {}
+        for cell in self.plan.evaluations:
+            key = sampler_key(cell)
+            wanted = self.wanted(cell.training, "sampler")
+            if wanted and key not in states:
+                states[key] = self._sampler_state(key, wanted)
+        return states
+
+    def wanted(
+        self, cell: TrainingCell, scope: Literal["training", "evaluation", "sampler"]
+    ) -> tuple[ComponentSpec, ...]:
+        """Return the metrics that the suite wants of a cell in a scope."""
+        return self.plan.metrics_for(cell.dataset, scope)
+
+    def state(self, section: str, key: str, wanted: Sequence[ComponentSpec]) -> CellState:
+        """Read a cell's folder; damaged cells are discarded, and noted."""
+        folder = self.store.folder(section, key)
+        try:
+            result, failure, metrics = folder.result(), folder.failure(), folder.metrics()
+        except DamagedFile as error:
+            self.damaged.append(str(error))
+            folder.discard()
+            result, failure, metrics = None, None, {}
+        lacking = tuple(spec for spec in wanted if spec.digest not in metrics)
+        return CellState(folder, result, failure, metrics, lacking)
+
+    def look_again(self, training: TrainingCell, evaluations: Iterable[EvaluationCell]) -> None:
+        """Read the folders of a training cell and its evaluations anew."""
+        self.trainings[training.key] = self.state("training", training.key, self.wanted(training, "training"))
+        for cell in evaluations:
+            self.evaluations[cell.key] = self.state("evaluation", cell.key, self.wanted(training, "evaluation"))
+
+    def _sampler_state(self, key: str, wanted: Sequence[ComponentSpec]) -> CellState:
+        state = self.state("sampler", key, wanted)
+        elsewhere = self._hardware is not None and state.result is not None
+        if elsewhere and any(state.result["facts"].get(n) != v for n, v in self._hardware.items()):  # type: ignore[index, union-attr]
+            state.folder.discard()
+            return CellState(state.folder, lacking=tuple(wanted))
+        return state
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return, for trainings and evaluations, how many are done, failed and to be computed."""
+        tally = {}
+        for name, states in (("trainings", self.trainings), ("evaluations", self.evaluations)):
+            todo = sum(s.todo for s in states.values())
+            failed = sum(s.failure is not None for s in states.values())
+            tally[name] = {"total": len(states), "done": len(states) - todo - failed, "failed": failed, "todo": todo}
+        return tally
+
+    def expected_seconds(self) -> float | None:
+        """Return the seconds of computing that lie ahead, judged by what like cells took; None where none is like them.
+
+        A training is like another with the same dataset, network and batch size, and is scaled by its steps; an evaluation
+        with the same, scaled by its NFE.
+        """
+        rates: dict[tuple[str, Any], list[float]] = {}
+        for kind, cell, state in self._all():
+            if state.result is not None:
+                rates.setdefault((kind, likeness(cell)), []).append(seconds_taken(state) / size_of(cell))
+        expected = 0.0
+        for kind, cell, state in self._all():
+            if state.todo:
+                known = rates.get((kind, likeness(cell)))
+                if known is None:
+                    return None
+                expected += size_of(cell) * sum(known) / len(known)
+        return expected
+
+    def _all(self) -> Iterator[tuple[str, TrainingCell | EvaluationCell, CellState]]:
+        for training in self.plan.trainings:
+            yield "training", training, self.trainings[training.key]
+        for cell in self.plan.evaluations:
+            yield "evaluation", cell, self.evaluations[cell.key]
+
+    def training_record(self, cell: TrainingCell) -> TrainingRecord:
+        """Return what is known of a training cell now."""
+        state = self.trainings[cell.key]
+        history: list[tuple[int, float]] = []
+        if state.result is not None:
+            history = [(step, loss) for step, loss in json.loads(state.folder.read("history.json"))]
+        values, identities = self._metrics(self.wanted(cell, "training"), state.metrics)
+        facts = (state.result or {}).get("facts", {})
+        return TrainingRecord(cell, state.status, state.error, values, identities, history, facts)
+
+    def evaluation_record(self, cell: EvaluationCell) -> EvaluationRecord:
+        """Return what is known of an evaluation cell now; where its training failed, it failed with it."""
+        training, state = self.trainings[cell.training.key], self.evaluations[cell.key]
+        if training.result is None and training.failure is not None:
+            return EvaluationRecord(cell, training.status, f"training: {training.error}")
+        scopes = [("training", training), ("evaluation", state), ("sampler", self.samplers.get(sampler_key(cell)))]
+        values: dict[str, float] = {}
+        identities: dict[str, Mapping[str, Any]] = {}
+        for scope, found in scopes:
+            if found is not None and (scope == "training" or state.status == "ok"):
+                some, named = self._metrics(self.wanted(cell.training, scope), found.metrics)  # type: ignore[arg-type]
+                values, identities = values | some, identities | named
+        facts = (state.result or {}).get("facts", {})
+        samples = state.folder.path / "samples.safetensors"
+        return EvaluationRecord(
+            cell,
+            state.status,
+            state.error,
+            facts.get("nfe"),
+            values,
+            identities,
+            samples if state.result is not None and samples.exists() else None,
+            facts,
+        )
+
+    def _metrics(
+        self, wanted: Iterable[ComponentSpec], found: Mapping[str, Mapping[str, Any]]
+    ) -> tuple[dict[str, float], dict[str, Mapping[str, Any]]]:
+        values: dict[str, float] = {}
+        identities: dict[str, Mapping[str, Any]] = {}
+        for spec in wanted:
+            if (entry := found.get(spec.digest)) is not None:
+                values |= entry["values"]
+                identities |= dict.fromkeys(entry["values"], entry["identity"])
+        return values, identities
+
+    def metric_facts(self) -> list[MetricFacts]:
+        """Return what reports must know of each metric value, in the suite's order."""
+        names: dict[str, list[str]] = {}
+        for state in [*self.trainings.values(), *self.evaluations.values(), *self.samplers.values()]:
+            for metric_digest, entry in state.metrics.items():
+                names.setdefault(metric_digest, list(entry["values"]))
+        return [
+            self._facts(spec, name, main=number == 0)
+            for spec in self.plan.metrics
+            for number, name in enumerate(names.get(spec.digest, [spec.name]))
+        ]
+
+    def _facts(self, spec: ComponentSpec, name: str, *, main: bool) -> MetricFacts:
+        better, unit, scope, version = (
+            self.registry.attribute(spec, attribute) for attribute in ("better", "unit", "scope", "version")
+        )
+        return MetricFacts(name, better if main else "", unit, scope, str(spec), version)
+
+    def records(self, **about: Any) -> Records:
+        """Return the records of the whole suite; `about` fills in the fields that the store does not know."""
+        suite = self.plan.suite
+        return Records(
+            suite=suite.name,
+            description=suite.description,
+            trainings=[self.training_record(cell) for cell in self.plan.trainings],
+            evaluations=[self.evaluation_record(cell) for cell in self.plan.evaluations],
+            metrics=self.metric_facts(),
+            left_out=[(left.cell, left.reason) for left in self.plan.left_out],
+            **about,
+        )

@@ -1,0 +1,94 @@
+"""What is asked of every component, whatever its kind."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from fmbench.contracts import Component
+
+
+class ComponentConformance:
+    """The rules of every kind. The classes of the kinds inherit it; authors inherit those.
+
+    Attributes:
+        contract: the class that the component must extend.
+    """
+
+    contract: ClassVar[type[Component]] = Component
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Make plain methods called `component` and `dataset` the fixtures of that name."""
+        super().__init_subclass__(**kwargs)
+        for name in ("component", "dataset"):
+            value = cls.__dict__.get(name)
+            if inspect.isfunction(value) and not hasattr(value, "_pytestfixturefunction"):
+                setattr(cls, name, pytest.fixture(value))
+
+    def test_extends_its_contract(self, component: Any) -> None:
+        assert isinstance(component, self.contract), (
+            f"a component extends fmbench.{self.contract.__name__}; {type(component).__name__} does not"
+        )
+
+    def test_has_a_summary(self, component: Any) -> None:
+        summary = (type(component).__doc__ or "").strip().partition("\n")[0]
+        assert summary, f"the first line of the class's docstring is its summary; {type(component).__name__} has none"
+
+    def test_parameters_are_keyword_only_and_annotated(self, component: Any) -> None:
+        for parameter in _parameters(type(component)):
+            assert parameter.kind is parameter.KEYWORD_ONLY, (
+                f"parameters are keyword-only (put * before them); {parameter.name} is {parameter.kind.description}"
+            )
+            assert parameter.annotation is not parameter.empty, (
+                f"parameters are annotated, so that suites can be checked; {parameter.name} is not"
+            )
+
+    def test_builds_with_its_defaults(self, component: Any) -> None:
+        if all(p.default is not p.empty for p in _parameters(type(component))):
+            type(component)()
+
+    def test_class_attributes_are_well_formed(self, component: Any) -> None:
+        assert isinstance(component.reference, str), f"reference is text; found {component.reference!r}"
+        for name in ("provides", "requires", "files", "content"):
+            value = getattr(component, name)
+            assert isinstance(value, tuple) and all(isinstance(v, str) for v in value), (  # noqa: PT018
+                f"{name} is a tuple of texts (a single one needs a comma); found {value!r}"
+            )
+
+    def test_survives_pickling(self, component: Any) -> None:
+        copy = pickle.loads(pickle.dumps(component))
+        assert type(copy) is type(component), f"a pickled component keeps its class; found {type(copy)}"
+        assert same(vars(copy), vars(component)), (
+            f"a pickled component keeps its state; {vars(component)!r} became {vars(copy)!r}"
+        )
+
+
+def generator(seed: int = 0) -> Generator:
+    """Return a CPU generator with a seed."""
+    return Generator().manual_seed(seed)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Say whether two values are equal, looking into tensors, containers and objects."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if hasattr(a, "__dict__") and not inspect.isroutine(a) and not inspect.isclass(a):
+        return same(vars(a), vars(b))
+    return bool(a == b)
+
+
+def _parameters(component: type) -> list[inspect.Parameter]:
+    """Return the parameters of a component's constructor, without self."""
+    written = any("__init__" in vars(c) for c in component.__mro__ if c is not object)
+    return list(inspect.signature(component).parameters.values()) if written else []

@@ -1,0 +1,105 @@
+"""Conformance of metrics."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path as FilePath
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from fmbench.contracts import Dataset, Evidence, Metric
+from fmbench.testing.base import ComponentConformance, generator
+from fmbench.testing.evidence import make_evidence
+from fmbench.testing.parts import TwoBlobs
+
+LEAST_SAMPLES = 500
+
+
+class MetricConformance(ComponentConformance):
+    """A metric: what it declares, what it computes, and that it tells good samples from bad.
+
+    Override `dataset` (a method or a fixture) where two blobs in the plane will not do, and `evidence` where the metric
+    needs another network, path or objective.
+
+    Attributes:
+        name: the name under which the metric is registered; None leaves the check of names to its own values.
+        repeatable: set it to False for a measurement of time or memory.
+        judges_samples: whether real data must score better than noise; metrics of other scopes are not asked.
+    """
+
+    contract = Metric
+    name: ClassVar[str | None] = None
+    repeatable: ClassVar[bool] = True
+    judges_samples: ClassVar[bool] = True
+
+    @pytest.fixture
+    def dataset(self) -> Dataset:
+        """The dataset of the evidence."""
+        return TwoBlobs()
+
+    def evidence(self, dataset: Dataset, samples: Tensor, cache: FilePath) -> Evidence:
+        """Return the evidence that the metric computes from."""
+        return make_evidence(dataset, samples, cache=cache)
+
+    def test_declarations(self, component: Any) -> None:
+        assert component.better in ("lower", "higher"), f'better is "lower" or "higher"; found {component.better!r}'
+        scopes = ("training", "evaluation", "sampler")
+        assert component.scope in scopes, f"scope is one of {scopes}; found {component.scope!r}"
+        assert isinstance(component.unit, str), f"unit is text, empty for a pure number; found {component.unit!r}"
+        assert isinstance(component.version, int), f"version is an integer; found {component.version!r}"
+        assert component.version >= 1, f"version starts at 1; found {component.version}"
+        assert component.minimum_samples >= 0, f"minimum_samples is at least 0; found {component.minimum_samples}"
+
+    def test_values(self, component: Any, dataset: Dataset, tmp_path: FilePath) -> None:
+        component.prepare()
+        values = component.compute(self._good(component, dataset, tmp_path))
+        first = self.name or next(iter(values))
+        assert next(iter(values)) == first, f"the first value bears the metric's name {first!r}; found {list(values)}"
+        for name, value in values.items():
+            assert name == first or name.startswith(f"{first}_"), (
+                f"values are called {first} or {first}_...; found {name!r}"
+            )
+            assert isinstance(value, float | int), f"values are plain floats; {name} is {type(value).__name__}"
+            assert math.isfinite(value), f"values are finite; {name} is {value}"
+
+    def test_identity_is_plain_data(self, component: Any, dataset: Dataset, tmp_path: FilePath) -> None:
+        evidence = self._good(component, dataset, tmp_path)
+        component.compute(evidence)
+        identity = dict(component.identity(evidence))
+        assert json.loads(json.dumps(identity)) == identity, f"an identity is plain JSON data; found {identity!r}"
+
+    def test_repeats(self, component: Any, dataset: Dataset, tmp_path: FilePath) -> None:
+        if not self.repeatable or component.scope == "sampler":
+            pytest.skip("the metric measures the machine")
+        evidence = self._good(component, dataset, tmp_path)
+        kept = evidence.samples.clone() if evidence.samples is not None else None
+        state = torch.get_rng_state()
+        first, again = (dict(component.compute(evidence)) for _ in range(2))
+        assert first == again, f"the same evidence has the same values; found {first} and {again}"
+        assert torch.equal(state, torch.get_rng_state()), "a metric draws from evidence.generator(role) only"
+        if kept is not None and evidence.samples is not None:
+            assert torch.equal(kept, evidence.samples), "a metric does not change the samples in place"
+
+    def test_real_data_is_better_than_noise(self, component: Any, dataset: Dataset, tmp_path: FilePath) -> None:
+        if not self.judges_samples or component.scope != "evaluation":
+            pytest.skip("the metric does not judge samples")
+        good = self._good(component, dataset, tmp_path)
+        count = len(good.samples) if good.samples is not None else LEAST_SAMPLES
+        noise = dataset.source(count, generator(4))
+        bad = self.evidence(dataset, noise.clamp(-1, 1) if "images" in dataset.provides else noise, tmp_path)
+        on_real, on_noise = (next(iter(component.compute(evidence).values())) for evidence in (good, bad))
+        better = on_real < on_noise if component.better == "lower" else on_real > on_noise
+        assert better, (
+            f"{component.better} is better, and real data is better than noise; found {on_real:.6g} for real data and "
+            f"{on_noise:.6g} for noise"
+        )
+
+    def _good(self, component: Metric, dataset: Dataset, cache: FilePath) -> Evidence:
+        """Return evidence whose samples are real training data, as many as the metric needs."""
+        real = dataset.load("train")[0]
+        count = max(component.minimum_samples, min(LEAST_SAMPLES, len(real)))
+        return self.evidence(dataset, real[torch.arange(count) % len(real)], cache)

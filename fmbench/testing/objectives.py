@@ -1,0 +1,91 @@
+"""Conformance of training objectives."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from fmbench.contracts import Objective, Path, PathSample
+from fmbench.testing.base import ComponentConformance, generator
+from fmbench.testing.parts import BentPath, StraightPath
+from fmbench.testing.paths import BATCH, SHAPES, draws
+
+
+class ObjectiveConformance(ComponentConformance):
+    """An objective: its loss, and the velocity that its output stands for.
+
+    Override `perfect_output` where the output is not the velocity, and set `has_zero_loss` and `is_velocity` to False
+    for an objective whose loss has no zero, or whose perfect output is not the path's velocity.
+    """
+
+    contract = Objective
+    has_zero_loss: ClassVar[bool] = True
+    is_velocity: ClassVar[bool] = True
+
+    def perfect_output(self, sample: PathSample, path: Path) -> Tensor:
+        """Return the output of a network that knows `x_0` and `x_1`: the conditional velocity unless overridden."""
+        return sample.dx_t
+
+    @pytest.mark.parametrize("shape", SHAPES)
+    def test_loss_is_one_number_an_example(self, component: Any, shape: tuple[int, ...]) -> None:
+        sample, path = _sample(shape)
+        output = self.perfect_output(sample, path) + 1
+        loss = component.loss(output, sample)
+        assert loss.shape == sample.t.shape, f"the loss has shape (batch,); found {tuple(loss.shape)}"
+        assert (loss >= 0).all(), f"the loss is not negative; found {loss.min().item():.3g}"
+        assert torch.isfinite(loss).all(), f"the loss of finite outputs is finite; found {loss}"
+
+    def test_examples_do_not_interact(self, component: Any) -> None:
+        sample, path = _sample((3,))
+        output = self.perfect_output(sample, path) + 1
+        changed = output.clone()
+        changed[0] += 10
+        before, after = component.loss(output, sample), component.loss(changed, sample)
+        assert torch.equal(before[1:], after[1:]), "the loss of an example depends on that example alone"
+        assert before[0] != after[0], "the loss depends on the output"
+
+    def test_loss_is_a_mean_over_dimensions(self, component: Any) -> None:
+        means = []
+        for dim in (2, 512):
+            sample, path = _sample((dim,), batch=256)
+            output = self.perfect_output(sample, path) + 1
+            means.append(component.loss(output, sample).mean().item())
+        assert 0.5 < means[0] / means[1] < 2, (
+            f"the loss is averaged over an example's dimensions, not summed; an error of 1 costs "
+            f"{means[0]:.3g} in 2 and {means[1]:.3g} in 512 dimensions"
+        )
+
+    @pytest.mark.parametrize("shape", SHAPES)
+    def test_perfect_output_has_no_loss(self, component: Any, shape: tuple[int, ...]) -> None:
+        if not self.has_zero_loss:
+            pytest.skip("the objective states that its loss has no zero")
+        sample, path = _sample(shape)
+        loss = component.loss(self.perfect_output(sample, path), sample).max().item()
+        assert loss <= 1e-12, f"the perfect output has no loss; found {loss:.3g}"
+
+    def test_loss_has_gradients(self, component: Any) -> None:
+        sample, path = _sample((3,))
+        output = (self.perfect_output(sample, path) + 1).detach().requires_grad_()
+        component.loss(output, sample).mean().backward()
+        gradient = output.grad
+        assert gradient is not None and torch.isfinite(gradient).all(), "the loss has a finite gradient"  # noqa: PT018
+        assert (gradient != 0).any(), "the gradient of the loss away from the perfect output is not zero"
+
+    @pytest.mark.parametrize("path", [StraightPath(), BentPath()], ids=["straight", "bent"])
+    @pytest.mark.parametrize("shape", SHAPES)
+    def test_perfect_output_becomes_the_velocity(self, component: Any, shape: tuple[int, ...], path: Path) -> None:
+        sample, path = _sample(shape, path)
+        velocity = component.velocity(self.perfect_output(sample, path), sample.x_t, sample.t, path)
+        assert velocity.shape == sample.x_t.shape, f"a velocity has the shape of x; found {tuple(velocity.shape)}"
+        if self.is_velocity:
+            error = (velocity - sample.dx_t).abs().max().item()
+            assert error <= 1e-9, f"the perfect output stands for dx_t; the velocity is {error:.3g} away from it"
+
+
+def _sample(shape: tuple[int, ...], path: Path | None = None, batch: int = BATCH) -> tuple[PathSample, Path]:
+    path = path or StraightPath()
+    x_0, x_1, t = draws(shape, torch.float64, batch)
+    return path.sample(x_0, x_1, t, generator()), path

@@ -1,0 +1,139 @@
+"""Conformance of probability paths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from fmbench.contracts import AffinePath, Path
+from fmbench.testing.base import ComponentConformance, generator
+
+SHAPES = [(2,), (1, 4, 4), (3, 5, 5)]
+BATCH = 8
+
+
+class PathConformance(ComponentConformance):
+    """A path: its ends, its velocity, its draws.
+
+    Attributes:
+        endpoint_tolerance: how far x_t may be from x_0 at t=0 and from x_1 at t=1, for standard normal x_0 and x_1; a
+            path that leaves noise at an end states how much.
+        inner: the times between which dx_t is compared with the derivative of x_t.
+    """
+
+    contract = Path
+    endpoint_tolerance: ClassVar[float] = 1e-6
+    inner: ClassVar[tuple[float, float]] = (0.02, 0.98)
+
+    @pytest.mark.parametrize("shape", SHAPES)
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_keeps_shape_and_dtype(self, component: Any, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        x_0, x_1, t = draws(shape, dtype)
+        sample = component.sample(x_0, x_1, t, generator())
+        for name in ("x_t", "dx_t"):
+            value = getattr(sample, name)
+            assert value.shape == x_0.shape, (
+                f"{name} has the shape of x_0, {tuple(x_0.shape)}; found {tuple(value.shape)}"
+            )
+            assert value.dtype == dtype, f"{name} has the dtype of x_0, {dtype}; found {value.dtype}"
+            assert torch.isfinite(value).all(), f"{name} is finite inside [0, 1]; found {value}"
+        for name, given in (("x_0", x_0), ("x_1", x_1), ("t", t)):
+            assert torch.equal(getattr(sample, name), given), f"the sample holds the {name} that it was made of"
+
+    def test_leaves_its_inputs_alone(self, component: Any) -> None:
+        given = draws((3,), torch.float64)
+        copies = [value.clone() for value in given]
+        component.sample(*given, generator())
+        assert all(map(torch.equal, given, copies)), "a path does not change x_0, x_1 or t in place"
+
+    @pytest.mark.parametrize("shape", SHAPES)
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_runs_from_source_to_data(self, component: Any, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        x_0, x_1, t = draws(shape, dtype)
+        for end, expected, name in ((0.0, x_0, "x_0"), (1.0, x_1, "x_1")):
+            x_t = component.sample(x_0, x_1, torch.full_like(t, end), generator()).x_t
+            gap = (x_t - expected).abs().max().item()
+            assert gap <= self.endpoint_tolerance, (
+                f"x_t at t={end:g} is {name} up to endpoint_tolerance={self.endpoint_tolerance:g}; it is {gap:.3g} away"
+            )
+
+    @pytest.mark.parametrize("shape", SHAPES)
+    def test_velocity_is_the_derivative(self, component: Any, shape: tuple[int, ...]) -> None:
+        x_0, x_1, t = draws(shape, torch.float64)
+        low, high = self.inner
+        t = low + (high - low) * t
+
+        def position(time: Tensor) -> Tensor:
+            x_t: Tensor = component.sample(x_0, x_1, time, generator(3)).x_t  # the same noise at every t
+            return x_t
+
+        derivative = rate(position, t)
+        dx_t = component.sample(x_0, x_1, t, generator(3)).dx_t
+        error = ((dx_t - derivative).abs() / (1 + derivative.abs())).max().item()
+        assert error <= 1e-9, f"dx_t is d x_t/dt, with the path's own noise held fixed; they differ by {error:.3g}"
+
+    def test_draws_follow_the_generator(self, component: Any) -> None:
+        x_0, x_1, t = draws((3, 4, 4), torch.float32)
+        first, again = (component.sample(x_0, x_1, t, generator(5)) for _ in range(2))
+        assert torch.equal(first.x_t, again.x_t), (
+            "the same generator seed gives the same x_t: draw from the generator only"
+        )
+        one, other = generator(5), generator(5)
+        component.sample(x_0, x_1, t, one)
+        component.sample(x_0.flip(0), 2 * x_1, 1 - t, other)
+        assert torch.equal(one.get_state(), other.get_state()), (
+            "what a path draws depends on the shape of x_0 alone, so that cells stay paired; it drew more or less"
+            " for other values"
+        )
+
+
+class AffinePathConformance(PathConformance):
+    """An affine path: besides the rules of every path, its coefficients."""
+
+    contract = AffinePath
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_coefficients_keep_shape_and_dtype(self, component: Any, dtype: torch.dtype) -> None:
+        t = torch.linspace(0.1, 0.9, 7, dtype=dtype)
+        names = ("alpha_t", "sigma_t", "d_alpha_t", "d_sigma_t")
+        for name, value in zip(names, component.coefficients(t), strict=True):
+            assert value.shape == t.shape, f"{name} has the shape of t, {tuple(t.shape)}; found {tuple(value.shape)}"
+            assert value.dtype == dtype, f"{name} has the dtype of t, {dtype}; found {value.dtype}"
+
+    def test_coefficient_derivatives(self, component: Any) -> None:
+        t = torch.linspace(*self.inner, 101, dtype=torch.float64)
+        for index, name in enumerate(("alpha", "sigma")):
+            given = component.coefficients(t)[2 + index]
+            exact = rate(lambda t, i=index: component.coefficients(t)[i], t)  # type: ignore[misc]
+            error = ((given - exact).abs() / (1 + exact.abs())).max().item()
+            assert error <= 1e-9, f"d_{name}_t is the derivative of {name}_t; they differ by {error:.3g}"
+
+    def test_coefficients_at_the_ends(self, component: Any) -> None:
+        alpha_t, sigma_t, *_ = component.coefficients(torch.tensor([0.0, 1.0], dtype=torch.float64))
+        for name, value, expected in (("alpha", alpha_t, (0.0, 1.0)), ("sigma", sigma_t, (1.0, 0.0))):
+            for end, found, wanted in zip((0, 1), value.tolist(), expected, strict=True):
+                assert abs(found - wanted) <= self.endpoint_tolerance, (
+                    f"{name}({end}) is {wanted:g} up to endpoint_tolerance={self.endpoint_tolerance:g}; "
+                    f"found {found:.6g}"
+                )
+
+    def test_provides_affine(self, component: Any) -> None:
+        assert "affine" in component.provides, f'an affine path provides "affine"; found {component.provides}'
+
+
+def draws(shape: tuple[int, ...], dtype: torch.dtype, batch: int = BATCH) -> tuple[Tensor, Tensor, Tensor]:
+    """Return standard normal `x_0` and `x_1` `(batch, *shape)` and `t` `(batch,)` uniform between 0.05 and 0.95."""
+    noise = generator(1)
+    x_0, x_1 = (torch.randn(batch, *shape, dtype=dtype, generator=noise) for _ in range(2))
+    return x_0, x_1, 0.05 + 0.9 * torch.rand(batch, dtype=dtype, generator=noise)
+
+
+def rate(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
+    """Return the derivative by autograd of a function of `t` `(batch,)` whose row i depends on t_i alone."""
+    # Through reverse mode: the forward mode of torch.func compiles its rules at first use, with deprecation warnings.
+    derivative: Tensor = torch.autograd.functional.jvp(function, t, torch.ones_like(t))[1]
+    return derivative

@@ -1,0 +1,16 @@
+"""Probability paths: one path, one file."""
+
+from __future__ import annotations
+
+from fmbench import hookimpl
+
+
+@hookimpl
+def fmbench_paths() -> dict[str, str]:
+    """Return the components of this package by name."""
+    return {
+        "cosine": "fmbench_paths.cosine:Cosine",
+        "icfm": "fmbench_paths.icfm:ICFM",
+        "linear": "fmbench_paths.linear:Linear",
+        "lipman": "fmbench_paths.lipman:Lipman",
+    }

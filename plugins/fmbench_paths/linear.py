@@ -1,0 +1,26 @@
+"""The linear path: straight lines from noise to data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from fmbench import AffinePath
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Linear(AffinePath):
+    """x_t = t x_1 + (1-t) x_0, the conditional optimal-transport path; its velocity x_1 - x_0 does not depend on t.
+
+    Source: Liu et al. 2022 (rectified flow, arXiv:2209.03003), eq. 1; Lipman et al. 2024 (arXiv:2412.06264), eq. 2.3.
+    """
+
+    reference = "Liu et al. 2022, Flow Straight and Fast (arXiv:2209.03003), eq. 1"
+
+    def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return `alpha_t = t`, `sigma_t = 1 - t`, `d_alpha_t = 1`, `d_sigma_t = -1`, each of the shape of `t`."""
+        one = torch.ones_like(t)
+        return t, one - t, one, -one

@@ -1,0 +1,26 @@
+"""Solvers: one method, one file; torchdiffeq's own come as two families."""
+
+from __future__ import annotations
+
+from fmbench import hookimpl
+
+
+@hookimpl
+def fmbench_solvers() -> dict[str, str]:
+    """Return the components of this package by name."""
+    return {
+        "ab2": "fmbench_solvers.ab2:AB2",
+        "adaptive_heun": "fmbench_solvers.torchdiffeq_adaptive:AdaptiveHeun",
+        "bosh3": "fmbench_solvers.torchdiffeq_adaptive:Bosh3",
+        "dopri5": "fmbench_solvers.torchdiffeq_adaptive:Dopri5",
+        "dopri8": "fmbench_solvers.torchdiffeq_adaptive:Dopri8",
+        "euler": "fmbench_solvers.euler:Euler",
+        "fehlberg2": "fmbench_solvers.torchdiffeq_adaptive:Fehlberg2",
+        "heun": "fmbench_solvers.heun:Heun",
+        "midpoint": "fmbench_solvers.midpoint:Midpoint",
+        "rk4": "fmbench_solvers.rk4:RK4",
+        "torchdiffeq_euler": "fmbench_solvers.torchdiffeq_fixed:TorchdiffeqEuler",
+        "torchdiffeq_heun3": "fmbench_solvers.torchdiffeq_fixed:TorchdiffeqHeun3",
+        "torchdiffeq_midpoint": "fmbench_solvers.torchdiffeq_fixed:TorchdiffeqMidpoint",
+        "torchdiffeq_rk4": "fmbench_solvers.torchdiffeq_fixed:TorchdiffeqRK4",
+    }

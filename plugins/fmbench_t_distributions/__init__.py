@@ -1,0 +1,16 @@
+"""Distributions of the training time t: one distribution, one file."""
+
+from __future__ import annotations
+
+from fmbench import hookimpl
+
+
+@hookimpl
+def fmbench_t_distributions() -> dict[str, str]:
+    """Return the components of this package by name."""
+    return {
+        "beta": "fmbench_t_distributions.beta:Beta",
+        "logit_normal": "fmbench_t_distributions.logit_normal:LogitNormal",
+        "u_shaped": "fmbench_t_distributions.u_shaped:UShaped",
+        "uniform": "fmbench_t_distributions.uniform:Uniform",
+    }

@@ -1,0 +1,40 @@
+"""The built-in components as cases for the conformance tests: every one with its defaults, and the variants listed here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fmbench.contracts import Component
+from fmbench.registry import load_registry
+
+REGISTRY = load_registry()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A component by name, with parameters."""
+
+    kind: str
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def build(self) -> Component:
+        """Return the component, built by the registry as a cell would."""
+        return REGISTRY.build(REGISTRY.spec(self.kind, self.name, self.parameters))
+
+    def __str__(self) -> str:
+        parameters = ",".join(f"{name}={value}" for name, value in self.parameters.items())
+        return f"{self.name}({parameters})" if parameters else self.name
+
+
+def names(kind: str) -> list[str]:
+    """Return the names of fmbench's own components of a kind."""
+    return [entry.name for entry in REGISTRY.entries(kind) if entry.owner.split()[0] == "fmbench"]
+
+
+def cases(kind: str, variants: Sequence[tuple[str, Mapping[str, Any]]] = (), without: Sequence[str] = ()) -> list[Case]:
+    """Return every built-in of a kind with its defaults, but for those `without`, and the variants."""
+    defaults = [Case(kind, name) for name in names(kind) if name not in without]
+    return [*defaults, *(Case(kind, name, parameters) for name, parameters in variants)]

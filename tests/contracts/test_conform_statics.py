@@ -1,0 +1,40 @@
+"""What the registry reads from source agrees with the classes, and every built-in says where it comes from."""
+
+import inspect
+
+import pytest
+from built_ins import REGISTRY, Case, names
+
+from fmbench.contracts import CONTRACTS, KINDS, Component
+
+NEEDS_PARAMETERS = {("dataset", "image_folder")}
+CASES = [Case(kind, name) for kind in KINDS for name in names(kind) if (kind, name) not in NEEDS_PARAMETERS]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.kind}-{c.name}")
+def test_class_attributes_are_read_as_they_are(case):
+    spec, cls = REGISTRY.spec(case.kind, case.name), type(case.build())
+    contract = [*vars(Component), *vars(CONTRACTS[case.kind])]
+    for name in contract:
+        value = inspect.getattr_static(cls, name)
+        if not name.startswith("_") and not callable(value) and not isinstance(value, property | classmethod):
+            assert REGISTRY.attribute(spec, name) == value, name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_built_in_names_its_source(kind):
+    own = [entry for entry in REGISTRY.entries(kind) if entry.name in names(kind)]
+    assert own
+    assert not [entry.name for entry in own if entry.error]
+    assert not [entry.name for entry in own if not entry.summary]
+    if kind not in ("metric", "dataset"):
+        assert not [entry.name for entry in own if not entry.reference]
+
+
+def test_defaults_are_what_the_registry_builds():
+    for case in CASES:
+        entry = REGISTRY.entry(case.kind, case.name)
+        built = vars(case.build())
+        for parameter in entry.parameters:
+            if parameter.name in built and isinstance(parameter.default, int | float | str):
+                assert built[parameter.name] == parameter.default, (case, parameter)

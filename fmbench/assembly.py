@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path as FilePath
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -94,7 +94,7 @@ def make_module(cell: TrainingCell, parts: Parts, device: str) -> nn.Module:
             raise UserError(f"network {cell.network} cannot be built for {cell.dataset}: {error}") from error
     module = module.to(device)
     if parts.network.channels_last:
-        module = cast("nn.Module", module.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+        module = module.to(memory_format=torch.channels_last)
     return module
 
 

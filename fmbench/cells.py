@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 KEY_LENGTH = 20
@@ -132,9 +132,11 @@ class EvaluationCell:
     @cached_property
     def key(self) -> str:
         """The content address of the samples; it contains the training cell's key."""
-        axes = f"{self.nfe} {self.steps} {self.guidance!r}"
         grid = self.grid.digest if self.grid else ""
-        return digest("evaluation", self.training.key, self.solver.digest, grid, axes, self.settings.text, self.code)
+        sampling = _sampling_digest(
+            self.solver.digest, grid, self.nfe, self.steps, self.guidance, self.settings.text, self.code
+        )
+        return digest("evaluation", self.training.key, sampling)
 
     def parts(self) -> dict[str, Any]:
         """Return what the key is made of, by name."""
@@ -153,6 +155,14 @@ class EvaluationCell:
         budget = "adaptive" if self.nfe is None else f"{self.grid} nfe={self.nfe}"
         guided = "" if self.guidance == 1.0 else f" guidance={self.guidance:g}"
         return f"{self.training} {self.solver} {budget}{guided}"
+
+
+@lru_cache(maxsize=10_000)
+def _sampling_digest(
+    solver: str, grid: str, nfe: int | None, steps: int | None, guidance: float, settings: str, code: str
+) -> str:
+    """Return the content address of an evaluation without its training cell: many training cells share it."""
+    return digest(solver, grid, f"{nfe} {steps} {float(guidance)!r}", settings, code)
 
 
 def spec_as_dict(spec: ComponentSpec) -> dict[str, Any]:

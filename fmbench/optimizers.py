@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
@@ -36,7 +36,7 @@ def learning_rate(step: int, steps: int, peak: float, schedule: Mapping[str, Any
     if schedule["name"] == "constant":
         return peak
     done = (step - warmup) / max(1, steps - warmup)
-    final: float = schedule["final"]
+    final = float(schedule["final"])
     return peak * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
@@ -49,7 +49,7 @@ class MovingAverage:
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.parameters: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
         self.average: list[Tensor] = [p.detach().clone() for p in self.parameters] if decay else []
 
     @torch.no_grad()

@@ -129,17 +129,26 @@ def _split(value: str) -> list[str]:
 
 def _installed(failures: list[PluginFailure]) -> Iterator[_Plugin]:
     """Load the entry points, sorted by name, since their order across distributions is arbitrary."""
-    for point in sorted(entry_points(group=GROUP), key=lambda each: (each.name, each.value, _owner(each))):
+    parsed: dict[int, tuple[str, str]] = {}
+    found = [(point.name, _distribution(point, parsed), point) for point in entry_points(group=GROUP)]
+    for name, (distribution, version), point in sorted(found, key=lambda each: (*each[:2], each[2].value)):
+        owner = f"{distribution} {version}".strip()
         try:
             content = point.load()
         except (Exception, SystemExit) as error:
-            failures.append(PluginFailure(point.name, describe_error(error), _owner(point)))
+            failures.append(PluginFailure(name, describe_error(error), owner))
             continue
-        yield _Plugin(point.name, _owner(point), point.dist.version if point.dist else "", content, explicit=False)
+        yield _Plugin(name, owner, version, content, explicit=False)
 
 
-def _owner(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+def _distribution(point: EntryPoint, parsed: dict[int, tuple[str, str]]) -> tuple[str, str]:
+    """Return the name and version of an entry point's distribution, whose metadata is slow to parse: once each."""
+    if point.dist is None:
+        return point.value, ""
+    if id(point.dist) not in parsed:
+        metadata = point.dist.metadata
+        parsed[id(point.dist)] = (metadata["Name"], metadata["Version"])
+    return parsed[id(point.dist)]
 
 
 def _given(values: Iterable[str]) -> Iterator[_Plugin]:

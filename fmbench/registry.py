@@ -83,7 +83,7 @@ class Registry:
         known = self._find(kind, name)
         values = known.signature.check(parameters or {})
         fingerprint = known.fingerprint
-        contents = [_content(known, each, values.get(each)) for each in known.source.attribute("content")]
+        contents = [known.content(each, values) for each in known.attribute("content")]
         if contents:
             fingerprint = digest(fingerprint, *contents)
         label = known.signature.label(name, values)
@@ -91,11 +91,7 @@ class Registry:
 
     def attribute(self, spec: ComponentSpec, name: str) -> Any:
         """Return a class attribute of a component, or its contract's default. Raises AttributeError without either."""
-        known = self._find(spec.kind, spec.name)
-        value = known.source.attribute(name)
-        if isinstance(value, str) and isinstance(getattr(CONTRACTS[spec.kind], name, None), tuple):
-            raise PluginError(f"{known.title}: {name!r} must be a tuple of texts, ({value!r},); found {value!r}")
-        return value
+        return self._find(spec.kind, spec.name).attribute(name)
 
     def build(self, spec: ComponentSpec) -> Component:
         """Import a component and make it with its parameters.
@@ -148,10 +144,7 @@ class Registry:
         return self._known[kind, name]
 
     def _unknown(self, kind: str, name: str, names: Sequence[str]) -> str:
-        kind_words = kind.replace("_", "-")
-        message = (
-            f"there is no {kind_words} {name!r}.{did_you_mean(name, names)} Registered: {', '.join(names) or 'none'}."
-        )
+        message = f"there is no {kind} {name!r}.{did_you_mean(name, names)} Registered: {', '.join(names) or 'none'}."
         if self.failures:
             message += f" It may be missing because {'; '.join(map(str, self.failures))}."
         return message
@@ -174,6 +167,33 @@ class _Known:
             self._fingerprint = self.source.fingerprint(self.registered.version)
         return self._fingerprint
 
+    def attribute(self, name: str) -> Any:
+        """Return a class attribute; its type must be that of the contract's default."""
+        value = self.source.attribute(name)
+        expected = getattr(CONTRACTS[self.registered.kind], name, None)
+        if isinstance(expected, tuple) and isinstance(value, list):
+            return tuple(value)
+        if isinstance(expected, tuple | str | int) and not isinstance(value, type(expected)):
+            rule = f"must be of type {type(expected).__name__}, such as {expected!r}"
+            raise PluginError(f"{self.title}: the class attribute {name!r} {rule}; found {value!r}")
+        return value
+
+    def content(self, name: str, values: Mapping[str, Any]) -> str:
+        """Return a hash over the file or folder that a parameter names; empty for a parameter left at null."""
+        if name not in values:
+            raise PluginError(f"{self.title}: its attribute 'content' names {name!r}, which is no parameter of it")
+        value = values[name]
+        if value is None:
+            return ""
+        try:
+            return content_fingerprint(Path(value).expanduser())
+        except OSError as error:
+            raise ComponentError(
+                f"parameter {name!r} of {self.registered.kind} {self.registered.name!r} names {value!r}, which cannot "
+                f"be read: {error.strerror} ({error.filename}). Give a file or folder that is there.",
+                parameter=name,
+            ) from error
+
     def check_unchanged(self, cls: type) -> None:
         """Refuse a class whose source was edited between planning and importing it, or after it was imported."""
         imported = _imported.setdefault(cls, self.source.fingerprint(self.registered.version))
@@ -192,20 +212,6 @@ def _check_contract(title: str, cls: type, kind: str) -> None:
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
         raise PluginError(f"{title} lacks what fmbench.{contract.__name__} asks for: {', '.join(missing)}")
-
-
-def _content(known: _Known, name: str, value: Any) -> str:
-    """Return a hash over the file or folder that a parameter names; empty for a parameter left at null."""
-    if value is None:
-        return ""
-    try:
-        return content_fingerprint(Path(value).expanduser())
-    except OSError as error:
-        raise ComponentError(
-            f"parameter {name!r} of {known.registered.kind} {known.registered.name!r} names {value!r}, which cannot be "
-            f"read: {error.strerror} ({error.filename}). Give a file or folder that is there.",
-            parameter=name,
-        ) from error
 
 
 def load_registry(plugins: Sequence[str] = ()) -> Registry:

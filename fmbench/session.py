@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -122,8 +121,3 @@ def open_session(suite: str | Path, options: Options | None = None) -> Session:
 def open_store(home: Path | None = None) -> Store:
     """Return the store at `home`, else at FMBENCH_HOME, else at `.fmbench`. Nothing is written."""
     return Store(Path(home or os.environ.get("FMBENCH_HOME") or ".fmbench"))
-
-
-def absolute_plugins(plugins: Sequence[str]) -> tuple[str, ...]:
-    """Return plugin paths as absolute ones, so that workers find them whatever their folder."""
-    return tuple(str(Path(p).resolve()) if Path(p).exists() else p for p in plugins)

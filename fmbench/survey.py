@@ -73,8 +73,8 @@ def size_of(cell: TrainingCell | EvaluationCell) -> int:
 
 def seconds_taken(state: CellState) -> float:
     """Return the seconds that a finished cell took, its metrics included."""
-    own: float = (state.result or {})["facts"]["seconds"]
-    return own + sum(entry["seconds"] for entry in state.metrics.values())
+    own = float((state.result or {})["facts"]["seconds"])
+    return own + sum(float(entry["seconds"]) for entry in state.metrics.values())
 
 
 class Survey:
@@ -145,7 +145,7 @@ class Survey:
         return tally
 
     def expected_seconds(self) -> float | None:
-        """Return the seconds of computing that lie ahead, judged by what like cells took; None where none is like them.
+        """Return the seconds of computing that lie ahead, judged by what like cells took; None where there is none.
 
         A training is like another with the same dataset, network and batch size, and is scaled by its steps; an evaluation
         with the same, scaled by its NFE.

@@ -10,8 +10,8 @@ from fmbench.records import MetricFacts
 from fmbench.report.boards import ROW_AXES, Board, Row, Values, varying
 from fmbench.report.contents import Command
 from fmbench.report.identities import mixture
-from fmbench.report.numbers import MINUS, Style, count
-from fmbench.report.summary import Difference, Interval, difference
+from fmbench.report.numbers import MINUS, Style, count, style_for
+from fmbench.report.summary import Difference, difference
 from fmbench.report.tables import Entry, Line, Table
 
 
@@ -21,14 +21,18 @@ def references(board: Board, wanted: Mapping[str, Any]) -> dict[Row, Row]:
     Rows of the baseline itself, and rows whose counterpart the suite does not have, are not in the result.
     """
     rows = board.rows()
-    named = [axis for axis in ROW_AXES if axis in wanted]
-    base = [row for row in rows if all(_is(board, row, axis, wanted[axis]) for axis in named)]
-    others = [i for i, axis in enumerate(ROW_AXES) if axis not in named]
+    base = [row for row in rows if is_baseline(board, row, wanted)]
+    others = [i for i, axis in enumerate(ROW_AXES) if axis not in wanted]
     by_rest: dict[Row, Row] = {}
     for row in base:
         by_rest.setdefault(tuple(row[i] for i in others), row)
     found = {row: by_rest.get(tuple(row[i] for i in others)) for row in rows if row not in base}
     return {row: reference for row, reference in found.items() if reference is not None}
+
+
+def is_baseline(board: Board, row: Row, wanted: Mapping[str, Any]) -> bool:
+    """Tell whether a row is of the baseline: of a training row, only the training axes are asked."""
+    return all(_is(board, row, axis, wanted[axis]) for axis in ROW_AXES[: len(row)] if axis in wanted)
 
 
 def _is(board: Board, row: Row, axis: str, wanted: Any) -> bool:
@@ -66,20 +70,27 @@ def against_baseline(board: Board, wanted: Mapping[str, Any], command: Command) 
     if facts is None or not rows:
         return None
     title = f"{board.dataset}: {facts.name} against the baseline"
-    said = ", ".join(f"{axis} {_written(value)}" for axis, value in wanted.items())
+    said = ", ".join(f"{axis} {_written(value)}" for axis, value in wanted.items() if axis in ROW_AXES)
     pairs = references(board, wanted)
     if not pairs:
         return Table(title, ("row",), (), (), (f"The baseline ({said}) has no counterpart among these cells.",))
     axes = varying(rows)
-    gaps = {(row, nfe): _gap(board, row, reference, nfe, facts) for row, reference in pairs.items() for nfe in board.budgets}
+    gaps = {
+        (row, nfe): _gap(board, row, reference, nfe, facts) for row, reference in pairs.items() for nfe in board.budgets
+    }
     lines = tuple(
         Line(tuple(row[i] for i in axes), tuple(_entry(gaps[row, nfe]) for nfe in board.budgets), command(row))
         for row in pairs
     )
     heads = tuple(ROW_AXES[i] for i in axes)
     compared = sum(found is not None and found.absolute.known for found in gaps.values())
-    notes = (*_notes(said, facts, compared),)
-    return Table(title, heads, tuple(f"NFE {nfe}" for nfe in board.budgets), lines, notes)
+    notes = _notes(said, facts, compared)
+    unused = [axis for axis in wanted if axis not in ROW_AXES]
+    if unused:
+        notes.append(
+            f"The baseline's {' and '.join(unused)} are not used: rows are compared seed by seed at equal NFE."
+        )
+    return Table(title, heads, tuple(f"NFE {nfe}" for nfe in board.budgets), lines, tuple(notes))
 
 
 def _gap(board: Board, row: Row, reference: Row, nfe: int, facts: MetricFacts) -> Difference | None:
@@ -107,24 +118,18 @@ def _entry(found: Difference | None) -> Entry:
         return Entry("–")
     shown = found.percent if found.percent.mean == found.percent.mean else found.absolute
     unit = " %" if shown is found.percent else ""
-    return Entry(signed(shown) + unit, _half(shown), found.verdict, tone=found.verdict)
-
-
-def signed(shown: Interval) -> str:
-    """Return a difference with its sign, to one decimal."""
-    text = Style(1 if abs(shown.mean) < 100 else 0)(shown.mean)
-    return text if text.startswith(MINUS) else f"+{text}"
-
-
-def _half(shown: Interval) -> str:
-    return f"± {Style(1 if shown.half < 100 else 0)(shown.half)}" if shown.known else ""
+    numbers = Style(1) if shown is found.percent else style_for([shown])
+    value = numbers(shown.mean)
+    value = value if value.startswith(MINUS) else f"+{value}"
+    if not shown.known:
+        return Entry(value + unit, "", found.verdict, tone=found.verdict)
+    return Entry(value, f"± {numbers(shown.half)}{unit}", found.verdict, tone=found.verdict)
 
 
 def _written(value: Any) -> str:
     """Return a baseline's value as a person writes it."""
     if isinstance(value, Mapping):
-        inside = "; ".join(f"{name} {dict(parameters)}" if parameters else name for name, parameters in value.items())
-        return inside
+        return "; ".join(f"{name} {dict(parameters)}" if parameters else name for name, parameters in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return " / ".join(map(_written, value))
     return str(value)

@@ -162,9 +162,7 @@ def make_boards(records: Records) -> list[Board]:
     for dataset in dict.fromkeys([*trainings, *cells]):
         mine = cells.get(dataset, {})
         headline = _headline(records.metrics, mine)
-        boards.append(
-            Board(dataset, trainings.get(dataset, {}), mine, records.metrics, failed, names.specs, headline)
-        )
+        boards.append(Board(dataset, trainings.get(dataset, {}), mine, records.metrics, failed, names.specs, headline))
     return boards
 
 

@@ -31,7 +31,8 @@ class Commands:
         spec = next((s for s in (board.spec(axis, label) for board in self._boards) if s is not None), None)
         if spec is None:
             return f"{axis}={label}"
-        names = {s.text for board in self._boards for s in board.specs.values() if (s.kind, s.name) == (axis, spec.name)}
-        if len(names) == 1:
+        known = [s for board in self._boards for s in board.specs.values()]
+        alike = {s.text for s in known if (s.kind, s.name) == (axis, spec.name)}
+        if len(alike) == 1:
             return f"{axis}={spec.name}"
-        return f"{axis}={{{spec.name}: {json.dumps(dict(spec.parameters))}}}"
+        return f"{axis}={spec.name}({', '.join(f'{k}={json.dumps(v)}' for k, v in spec.parameters.items())})"

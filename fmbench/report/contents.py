@@ -102,7 +102,9 @@ def of_sampling(board: Board, facts: MetricFacts, minor: bool = False) -> Table 
     rows = list(dict.fromkeys(row for row, _ in groups))
     budgets: list[int | None] = [*board.budgets, *([None] if board.rows(adaptive=True) else [])]
     columns: list[tuple[str, dict[Row, list[float]]]] = []
-    notes = ["Median of the measurements (lowest to highest where there are several), taken while nothing else of the suite ran."]
+    notes = [
+        "Median of the measurements (lowest to highest where there are several), taken while nothing else of the suite ran."
+    ]
     for nfe in budgets:
         title = "adaptive" if nfe is None else f"NFE {nfe}"
         found = {row: gather(groups.get((row, nfe), []), facts, board.failed) for row in rows}
@@ -169,7 +171,11 @@ def of_failures(records: Records) -> Table | None:
     lines = []
     for record in failed:
         training = isinstance(record, TrainingRecord)
-        note = f" ({count(lost[record.cell.key], 'evaluation')} lost with it)" if training and lost[record.cell.key] else ""
+        note = (
+            f" ({count(lost[record.cell.key], 'evaluation')} lost with it)"
+            if training and lost[record.cell.key]
+            else ""
+        )
         kind = "training" if training else "evaluation"
         lines.append(Line((kind, f"{record.cell}"), (Entry(record.status), Entry((record.error or "–") + note))))
     return Table("Failed cells", ("kind", "cell"), ("status", "error"), tuple(lines))

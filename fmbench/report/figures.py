@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SOLVER_AXIS = ROW_AXES.index("solver")
+HOLLOW: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white", "zorder": 4}
 Styles = Mapping[str, Look]
 
 
@@ -99,17 +100,17 @@ def _small_multiples(board: Board, curves: Curves, styles: Styles) -> tuple[Figu
         next(iter(plots.values())).set_ylim(low / 1.35, high * 1.35)
     direction = f" ({curves.facts.better} is better)" if curves.facts.better else ""
     figure.supylabel(f"{curves.facts.name}{direction}", fontsize=9)
-    legend(figure, curves, styles)
+    legend(figure, curves.rows, styles)
     return figure, plots
 
 
-def legend(figure: Figure, curves: Curves, styles: Styles) -> None:
+def legend(figure: Figure, rows: Mapping[Row, Sequence[Point]], styles: Styles) -> None:
     """Name the solvers above a figure, and the dashes of grids and guidance where these vary."""
     from matplotlib.lines import Line2D
 
-    solvers = dict.fromkeys(row[SOLVER_AXIS] for row in curves.rows)
+    solvers = dict.fromkeys(row[SOLVER_AXIS] for row in rows)
     handles = [Line2D([], [], label=solver, **styles[solver].line) for solver in solvers]
-    variants = _variants(curves.rows)
+    variants = _variants(rows)
     if len(variants) > 1:
         handles += [Line2D([], [], color=INK, linestyle=dash, label=label) for label, dash in variants.items()]
     columns = max(1, min(len(handles), int(figure.get_figwidth() // 1.3)))
@@ -137,11 +138,16 @@ def _lines(axes: Axes, curves: Curves, training: Row, styles: Styles, where: Cal
             style["linestyle"] = variants[words(row, beyond)]
         x, y = [x for x, _ in shown], [p.score.mean for _, p in shown]
         half = [p.score.half if p.score.known else 0.0 for _, p in shown]
-        axes.errorbar(x, y, yerr=half, elinewidth=1.0, capsize=0, alpha=0.95, zorder=3, **style)
+        axes.errorbar(x, y, yerr=half, elinewidth=1.0, capsize=0, zorder=3, **style)
+        hollow = [(x, p.score.mean) for x, p in shown if not p.complete]
+        if hollow:
+            axes.plot(*zip(*hollow, strict=True), **{**style, **HOLLOW})
 
 
 def spread_note(points: Sequence[Point]) -> str:
     """Say what the points and bars of a figure are."""
+    said = "Points are single values: with one seed there is no interval."
     if any(point.score.known for point in points):
-        return "Points are means over seeds, vertical bars 95% intervals (Student's t)."
-    return "Points are single values: with one seed there is no interval."
+        said = "Points are means over seeds, vertical bars 95% intervals (Student's t)."
+    lost = any(not point.complete for point in points)
+    return said + (" Hollow points lost a seed, and show the mean of the others." if lost else "")

@@ -11,7 +11,7 @@ import numpy as np
 from fmbench.records import TrainingRecord
 from fmbench.report.boards import ROW_AXES, Board, Row, varying, words
 from fmbench.report.curves import N_TRAINING, T_AXIS, Curves, training_rows
-from fmbench.report.figures import SOLVER_AXIS, Styles, legend, spread_note
+from fmbench.report.figures import HOLLOW, SOLVER_AXIS, Styles, legend, spread_note
 from fmbench.report.files import Folder
 from fmbench.report.theme import INK, Picture, log_axis, looks, new_figure, save, themed, wants_log
 
@@ -42,7 +42,7 @@ def at_a_glance(board: Board, curves: Curves, styles: Styles, folder: Folder, na
         created[0].set_ylim(len(rows) - 0.5, -0.5)
         direction = f" ({curves.facts.better} is better)" if curves.facts.better else ""
         figure.supxlabel(f"{curves.facts.name}{direction}; each panel has its own scale", fontsize=9)
-        legend(figure, curves, styles)
+        legend(figure, {row: points for row, points in curves.rows.items() if row not in curves.adaptive}, styles)
         caption = (
             "Training combinations side by side at equal NFE: a row a combination, a dot a solver. "
             f"{spread_note(curves.points).replace('vertical', 'horizontal')} Every panel has its own scale."
@@ -62,7 +62,9 @@ def _dots(axes: Axes, curves: Curves, rows: Sequence[Row], nfe: float, styles: S
             half = point.score.half if point.score.known else 0.0
             style = {**styles[row[SOLVER_AXIS]].line, "linestyle": "none"}
             y = rows.index(row[:N_TRAINING]) + 0.66 * shift
-            axes.errorbar([point.score.mean], [y], xerr=[half], elinewidth=1.0, capsize=0, zorder=3, **style)
+            style |= {} if point.complete else HOLLOW
+            style["zorder"] = 3
+            axes.errorbar([point.score.mean], [y], xerr=[half], elinewidth=1.0, capsize=0, **style)
             means.append(point.score.mean)
     for i in range(1, len(rows), 2):
         axes.axhspan(i - 0.5, i + 0.5, color="#f4f5f7", linewidth=0, zorder=0)
@@ -75,7 +77,9 @@ def _dots(axes: Axes, curves: Curves, rows: Sequence[Row], nfe: float, styles: S
 
 def losses(board: Board, folder: Folder, name: str) -> Picture | None:
     """Draw training losses: a panel a t-distribution (their losses are not comparable), a line a combination."""
-    histories = {row: found for row, records in board.trainings.items() if (found := _mean_history(records))}
+    histories = {
+        row: found for row, records in board.trainings.items() if (found := _mean_history(records)) is not None
+    }
     if not histories:
         return None
     across = list(dict.fromkeys(row[T_AXIS] for row in histories))

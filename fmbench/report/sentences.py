@@ -37,7 +37,12 @@ def _of_board(board: Board, baseline: Mapping[str, Any] | None) -> list[tuple[st
 
 
 def _best(
-    board: Board, facts: MetricFacts, nfe: int, values: Mapping[Row, Values], pairs: Mapping[Row, Row], has_baseline: bool
+    board: Board,
+    facts: MetricFacts,
+    nfe: int,
+    values: Mapping[Row, Values],
+    pairs: Mapping[Row, Row],
+    has_baseline: bool,
 ) -> str:
     """Say which row is best at one budget, and what can be told from it."""
     parts, note = split_by_identity(values)

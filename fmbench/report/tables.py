@@ -13,12 +13,10 @@ from fmbench.report.summary import difference, interval, ranked
 
 BEST_NOTE = (
     "Bold: the best mean of the column. †: not distinguishable from it, because the 95% interval of the seed-by-seed "
-    "difference from the best includes zero, or because the two share fewer than two seeds. Not corrected for the number of rows."
+    "difference from the best includes zero. Not corrected for the number of rows."
 )
-LOST_NOTE = "An entry that lost a seed shows the mean of the others, says so, and is never marked as the best."
-ONE_SEED_NOTE = (
-    "One seed: nothing can be said about spread. Bold is the best number of the column, which another seed might reverse."
-)
+LOST_NOTE = "An entry that lost a seed shows the mean of the others and says so; it is neither the best nor marked."
+ONE_SEED_NOTE = "One seed: nothing can be said about spread. Bold is the best number of the column, which another seed might reverse."
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,9 @@ def entries(column: Column, rows: Sequence[Row], usual: int) -> list[Entry]:
             best = values[order[0]] or Values()
             mine = values[i] or Values()
             gap = difference(mine.by_seed, best.by_seed, column.facts.better)
-            tied = i != order[0] and gap.verdict in ("not distinguishable", "cannot tell") and usual > 1
+            tied = (
+                i != order[0] and mine.complete and gap.verdict in ("not distinguishable", "cannot tell") and usual > 1
+            )
             entry = replace(entry, best=i == order[0], tied=tied)
         found.append(entry)
     return found
@@ -103,8 +103,8 @@ def _entry(values: Values, numbers: Style, usual: int) -> Entry:
     lost = [f"{n} of {values.total} {status}" for status, n in values.lost.items()]
     if not said.n:
         return Entry(note="; ".join(lost) or "–")
-    if said.n != usual:
-        lost.insert(0, f"n = {said.n}")
+    if said.n != usual and not lost:
+        lost = [f"n = {said.n}"]
     return Entry(numbers(said.mean), f"± {numbers(said.half)}" if said.known else "", "; ".join(lost))
 
 
@@ -118,7 +118,7 @@ def assemble(
 ) -> Table:
     """Print columns over rows: the axes that vary become label columns, the others are said once in the notes."""
     axes = varying(rows)
-    constant = ", ".join(f"{axis} {label}" for axis, label in fixed(rows).items())
+    constant = ", ".join(f"{axis} {label}" for axis, label in fixed(rows).items() if axis != "dataset")
     sizes = Counter(len(v.by_seed) for c in columns for v in c.values.values() if v and v.by_seed)
     usual = max(sizes, key=lambda n: (sizes[n], n), default=0)
     printed = [entries(column, rows, usual) for column in columns]

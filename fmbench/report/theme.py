@@ -31,6 +31,7 @@ _RC: dict[str, Any] = {
     "axes.spines.top": False,
     "axes.titlelocation": "left",
     "axes.titlesize": 9,
+    "axes.titley": 1.0,
     "font.family": ["DejaVu Sans"],
     "font.size": 9,
     "grid.color": "#e6e8ec",
@@ -75,7 +76,13 @@ class Look:
     @property
     def line(self) -> dict[str, Any]:
         """Keyword arguments for `Axes.plot`."""
-        return {"color": self.colour, "marker": self.marker, "linestyle": self.dashes, "markersize": 4.5, "linewidth": 1.4}
+        return {
+            "color": self.colour,
+            "marker": self.marker,
+            "linestyle": self.dashes,
+            "markersize": 4.5,
+            "linewidth": 1.4,
+        }
 
 
 def looks(labels: Iterable[str]) -> dict[str, Look]:
@@ -109,26 +116,33 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def save(figure: Figure, folder: Folder, name: str, title: str, caption: str, pixels: bool = False) -> Picture:
+def save(figure: Figure, folder: Folder, name: str, title: str, caption: str, *, pixels: bool = False) -> Picture:
     """Write a figure as PNG and SVG, the same bytes for the same content, and let go of it."""
     png, svg = io.BytesIO(), io.BytesIO()
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # the layout is made; making it again for each file takes as long as all the rest
     figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
     figure.savefig(svg, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
     width = round(figure.get_figwidth() * DPI)
     figure.clear()
-    data = _with_few_colours(png.getvalue())
+    data = _smaller(png.getvalue())
     folder.write(f"{name}.png", data)
     folder.write(f"{name}.svg", svg.getvalue())
     return Picture(title, caption, f"{name}.png", f"{name}.svg", data, width, pixels)
 
 
-def _with_few_colours(png: bytes) -> bytes:
-    """Return a PNG with a palette of 256 colours, a third of the size; what is drawn here has few."""
+def _smaller(png: bytes) -> bytes:
+    """Return a PNG as grey levels where it is grey, else with a palette of 256 colours: a third of the size."""
+    import numpy as np
     from PIL import Image
 
     small = io.BytesIO()
-    with Image.open(io.BytesIO(png)) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True)
+    with Image.open(io.BytesIO(png)) as opened:
+        image = opened.convert("RGB")
+    pixels = np.asarray(image)
+    grey = (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all()
+    reduced = image.convert("L") if grey else image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    reduced.save(small, format="PNG")
     return min(small.getvalue(), png, key=len)
 
 

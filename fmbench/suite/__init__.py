@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from fmbench.suite.models import AXES, Evaluation, Selection, Suite, Training, Value
 from fmbench.suite.overrides import apply_override
+from fmbench.suite.places import Place, Problem, raise_problems
 from fmbench.suite.problems import product_problems, top_problem, validation_problems
-from fmbench.suite.reading import Place, Problem, raise_problems, read_file, read_yaml
+from fmbench.suite.reading import read_file, read_yaml
 from fmbench.suite.schema import suite_schema
 from fmbench.suite.values import ComponentRef
 

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from fmbench.suite.reading import Place, place_of
+from fmbench.suite.places import Place, place_of
 from fmbench.suite.values import (
     Axis,
     Choice,

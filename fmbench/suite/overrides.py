@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from fmbench.errors import SuiteError, did_you_mean
-from fmbench.suite.reading import Place, Problem, Row, Table, read_yaml, shown
+from fmbench.suite.places import Place, Problem, Row, Table, shown
+from fmbench.suite.reading import read_yaml
 
 
 def apply_override(root: Table, text: str) -> list[Problem]:
     """Set one value of a suite, KEY.KEY=VALUE with the value as YAML, and return what is wrong inside the value.
 
-    The entry of a list is reached by its index or, where it is a component, by its name: `training.networks.mlp.width=8`.
-    Raises SuiteError where the path leads through a value that holds no others; keys that a suite does not know are found
-    when it is checked.
+    The entry of a list is reached by its index or, where it is a component, by its name, as in
+    `training.networks.mlp.width=8`. Raises SuiteError where the path leads through a value that holds no others; keys
+    that a suite does not know are found when it is checked.
     """
     place = Place(f"--set {text}")
     path, equals, value_text = text.partition("=")
@@ -73,8 +74,6 @@ def _index(row: Row, step: str, place: Place) -> int:
         return found[0]
     choices = ", ".join(map(str, names))
     if found:
-        raise SuiteError(
-            f"{step!r} stands {len(found)} times in the list {choices}; give the index from 0.", str(place)
-        )
+        raise SuiteError(f"the list {choices} holds {step!r} {len(found)} times; give the index from 0.", str(place))
     near = did_you_mean(step, [name for name in names if isinstance(name, str)])
     raise SuiteError(f"the list holds no {step!r}.{near} It holds {choices}.", str(place))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from fmbench.errors import did_you_mean
 from fmbench.suite import models
 from fmbench.suite.models import AXES, Suite
-from fmbench.suite.reading import Location, Place, Problem, Table, place_of, shown
+from fmbench.suite.places import Location, Place, Problem, Table, place_of, shown
 from fmbench.suite.values import FAULT, RULE, location_of
 
 _MODELS: dict[str, type[BaseModel]] = {
@@ -26,7 +27,16 @@ _SELECTIONS = {"exclude", "include", "baseline"}
 
 def validation_problems(error: ValidationError, root: Any) -> list[Problem]:
     """Return what pydantic found, in our words and at its place."""
-    return [_problem(details, root) for details in error.errors(include_url=False)]  # type: ignore[arg-type]
+    found = error.errors(include_url=False)
+    # A misspelt key is one mistake: that the right one is then missing goes without saying.
+    misspelt = {(*e["loc"][:-1], _nearest(e["loc"])) for e in found if e["type"] == "extra_forbidden"}
+    return [_problem(e, root) for e in found if e["type"] != "missing" or e["loc"] not in misspelt]
+
+
+def _nearest(location: Location) -> str:
+    """Return the key that an unknown key was probably meant to be, or nothing."""
+    close = difflib.get_close_matches(str(location[-1]), _keys(location[:-1]), n=1)
+    return close[0] if close else ""
 
 
 def _problem(details: Mapping[str, Any], root: Any) -> Problem:
@@ -98,9 +108,7 @@ def product_problems(suite: Suite) -> list[Problem]:
             if row in rows[:index]:
                 where = suite.place(*AXES[suite.zipped[number][0]], index)
                 words = ", ".join(map(str, row))
-                problems.append(
-                    Problem(where, f"{words} stands twice among the zipped {', '.join(group)}. Remove one.")
-                )
+                problems.append(Problem(where, f"{words} stands twice in the zipped {', '.join(group)}. Remove one."))
     for axis, values in (*suite.axes.items(), ("metric", suite.evaluation.metrics)):
         keys = AXES.get(axis, ("evaluation", "metrics"))
         if keys[-1] in in_step:
@@ -114,9 +122,7 @@ def product_problems(suite: Suite) -> list[Problem]:
 
 def _zip_faults(suite: Suite, group: tuple[str, ...], earlier: set[str]) -> list[str]:
     if len(group) < 2 or len(set(group)) < len(group):
-        return [
-            f"a group of zip names two different axes or more, [[paths, t_distributions]] say; found {shown(group)}."
-        ]
+        return [f"a group of zip names two or more axes, [[paths, t_distributions]] say; found {shown(group)}."]
     if earlier & set(group):
         return [f"an axis can run in step with one group only; {', '.join(sorted(earlier & set(group)))} is in two."]
     by_name = {keys[-1]: len(suite.axes[axis]) for axis, keys in AXES.items()}
@@ -132,5 +138,6 @@ def top_problem(root: Any, path: str) -> Problem | None:
     if root is None:
         return Problem(Place(path), f"the file is empty. A suite is a mapping with the keys {keys}.")
     if not isinstance(root, Table):
-        return Problem(place_of(root, ()), f"a suite is a mapping with the keys {keys}; found {shown(root)}.")
+        place = place_of(root, ()) if isinstance(root, Row | Text) else Place(path, 1, 1)
+        return Problem(place, f"a suite is a mapping with the keys {keys}; found {shown(root)}.")
     return None

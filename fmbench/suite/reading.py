@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 from yaml.composer import Composer
@@ -19,66 +18,10 @@ from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
 from fmbench.errors import SuiteError, did_you_mean
-
-Location = tuple[str | int, ...]
-"""The way to a value: keys and indices from the top of the file."""
+from fmbench.suite.places import Place, Problem, Row, Table, Text, short, shown
 
 MOST_VALUES = 100_000
 """Values that a file may expand to: aliases of aliases grow without end."""
-
-
-class Place(NamedTuple):
-    """Where something was written: `file:line:column`, or `--set KEY=VALUE` without a line."""
-
-    source: str = ""
-    line: int = 0
-    column: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong, and where."""
-
-    place: Place
-    text: str
-
-
-class Text(str):
-    """A string with its place."""
-
-    place: Place
-
-    def __new__(cls, value: str, place: Place) -> Text:
-        text = super().__new__(cls, value)
-        text.place = place
-        return text
-
-
-class Table(dict[str, Any]):
-    """A mapping with its place, and the places of its keys and values."""
-
-    def __init__(self, place: Place) -> None:
-        super().__init__()
-        self.place = place
-        self.key_places: dict[str, Place] = {}
-        self.value_places: dict[str, Place] = {}
-
-    def put(self, key: str, value: Any, key_place: Place, value_place: Place) -> None:
-        """Set an entry and where it is written."""
-        self[key] = value
-        self.key_places[key] = key_place
-        self.value_places[key] = value_place
-
-
-class Row(list[Any]):
-    """A list with its place, and the places of its items."""
-
-    def __init__(self, place: Place) -> None:
-        super().__init__()
-        self.place = place
-        self.places: list[Place] = []
 
 
 class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
@@ -230,10 +173,10 @@ class _Reading:
         try:
             value = _SCALARS[kind](text)
         except ValueError:
-            self.fail(node, f"{_short(text)} cannot be read as a number.")
+            self.fail(node, f"{short(text)} cannot be read as a number.")
             return 0
         if isinstance(value, float) and not math.isfinite(value):
-            self.fail(node, f"a number must be finite; found {_short(text)}.")
+            self.fail(node, f"a number must be finite; found {short(text)}.")
             return 0.0
         return value
 
@@ -257,56 +200,3 @@ _SCALARS: dict[str, Any] = {
     "int": _integer,
     "float": _float,
 }
-
-
-def place_of(root: Any, location: Sequence[str | int], key: bool = False) -> Place:
-    """Return the place of the value at `location`, or of its key; of the nearest one around it where it is not there."""
-    place, value = getattr(root, "place", Place()), root
-    for step in location:
-        if isinstance(value, Table) and isinstance(step, str) and step in value:
-            place = value.key_places[step] if key and step == location[-1] else value.value_places[step]
-            value = value[step]
-        elif isinstance(value, Row) and isinstance(step, int) and step < len(value):
-            place, value = value.places[step], value[step]
-        elif not (step == 0 or step == value):
-            # A scalar may stand for a list of one, and `adamw` for `{adamw: {}}`: those steps lead to where one is.
-            break
-    return place
-
-
-def plain(value: Any) -> Any:
-    """Return a value without its places: dict, list, str and numbers of Python's own types."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    return str(value) if isinstance(value, str) else value
-
-
-def shown(value: Any) -> str:
-    """Return a value as a message shows it: as YAML writes it, and short."""
-    if value is None:
-        return "nothing (null)"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return _short("{" + ", ".join(f"{k}: {shown(v)}" for k, v in value.items()) + "}")
-    if isinstance(value, list | tuple):
-        return _short("[" + ", ".join(shown(v) for v in value) + "]")
-    return _short(repr(str(value)) if isinstance(value, str) else repr(value))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def raise_problems(problems: Sequence[Problem], most: int = 10) -> None:
-    """Raise one SuiteError for all problems, a line each, in the order of the file; do nothing without any."""
-    if not problems:
-        return
-    # What is not in the file has no line: it comes last.
-    ordered = sorted(dict.fromkeys(problems), key=lambda p: (p.place.line == 0, p.place.line, p.place.column))
-    lines = [ordered[0].text, *(f"{p.place}: {p.text}" for p in ordered[1:most])]
-    if len(ordered) > most:
-        lines.append(f"... and {len(ordered) - most} more problems.")
-    raise SuiteError("\n".join(lines), str(ordered[0].place))

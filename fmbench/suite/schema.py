@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fmbench.suite.models import Suite
+from fmbench.suite.values import KIND_MARK
 
 KINDS = ("dataset", "path", "coupling", "t_distribution", "objective", "network", "solver", "grid", "metric")
 
@@ -13,15 +14,26 @@ KINDS = ("dataset", "path", "coupling", "t_distribution", "objective", "network"
 def suite_schema(component_schemas: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a suite file.
 
-    `component_schemas` maps a kind to the JSON Schemas of its components' parameters by name; a kind that is not among them
-    takes any name and parameters.
+    `component_schemas` maps a kind to the JSON Schemas of its components' parameters by name; a kind that is not among
+    them takes any name and parameters.
     """
     schemas = component_schemas or {}
-    schema = Suite.model_json_schema()
+    schema: dict[str, Any] = _with_references(Suite.model_json_schema())
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "fmbench suite"
     schema.setdefault("$defs", {}).update({kind: _component(kind, schemas.get(kind)) for kind in KINDS})
     return schema
+
+
+def _with_references(schema: Any) -> Any:
+    """Return a schema with `{KIND_MARK: kind}` replaced by a reference: pydantic knows no definitions but its own."""
+    if isinstance(schema, list):
+        return [_with_references(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if KIND_MARK in schema:
+        return {"$ref": f"#/$defs/{schema[KIND_MARK]}"}
+    return {key: _with_references(part) for key, part in schema.items()}
 
 
 def _component(kind: str, parameters: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Any]:

@@ -14,7 +14,10 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fmbench.errors import did_you_mean
-from fmbench.suite.reading import Location, Place, Table, Text, plain, shown
+from fmbench.suite.places import Location, Place, Table, Text, plain, shown
+
+KIND_MARK = "x-fmbench-kind"
+"""Stands in a JSON Schema for the components of a kind, until `suite_schema` puts them in."""
 
 FAULT, RULE = "fault", "rule"
 """Types of error: a whole message, or the second half of `KEY must be ...; found ...`."""
@@ -101,9 +104,7 @@ class Listed:
     def _list(self, value: Any) -> tuple[Any, ...]:
         items = () if value is None else tuple(value) if isinstance(value, list | tuple) else (value,)
         if len(items) < self.least:
-            raise fault(
-                "this list is empty; it holds one value or more. Add one, or leave the key out for its default."
-            )
+            raise fault("the list is empty; it needs one value or more.")
         return items
 
 
@@ -145,7 +146,7 @@ class Component:
         return core_schema.no_info_plain_validator_function(self._read, serialization=written)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"$ref": f"#/$defs/{self.kind}"}
+        return {KIND_MARK: self.kind}
 
     def _read(self, value: Any) -> ComponentRef:
         if isinstance(value, ComponentRef):

@@ -24,10 +24,11 @@ from fmbench.testing.metrics import MetricConformance
 from fmbench.testing.networks import NetworkConformance
 from fmbench.testing.objectives import ObjectiveConformance
 from fmbench.testing.paths import AffinePathConformance, PathConformance
-from fmbench.testing.solvers import SolverConformance
+from fmbench.testing.solvers import AdaptiveSolverConformance, SolverConformance
 from fmbench.testing.t_distributions import TDistributionConformance
 
 __all__ = [
+    "AdaptiveSolverConformance",
     "AffinePathConformance",
     "CouplingConformance",
     "DatasetConformance",

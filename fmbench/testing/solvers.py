@@ -18,23 +18,22 @@ from fmbench.testing.problems import PROBLEMS, Problem, smooth_times, uniform_ti
 GRIDS = [uniform_times, smooth_times]
 
 
-class SolverConformance(ComponentConformance):
-    """A solver: declared evaluations and order are what is measured.
+class AnySolverConformance(ComponentConformance):
+    """What is asked of every solver; authors inherit SolverConformance or AdaptiveSolverConformance.
 
     Attributes:
-        order_steps: the numbers of steps at which errors are measured, each twice the one before.
-        order_tolerance: how far the measured order may be from the declared one.
-        tolerance: for an adaptive solver, the largest error that it may make on the test problems.
         deterministic: set it to False for a solver that draws noise.
     """
 
     contract = Solver
-    order_steps: ClassVar[tuple[int, ...]] = (8, 16, 32, 64, 128)
-    order_tolerance: ClassVar[float] = 0.15
-    tolerance: ClassVar[float] = 1e-3
+    adaptive: ClassVar[bool] = False
     deterministic: ClassVar[bool] = True
 
     def test_declares_its_cost(self, component: Any) -> None:
+        assert component.adaptive is self.adaptive, (
+            "solvers on a given grid inherit SolverConformance, adaptive ones AdaptiveSolverConformance; "
+            f"adaptive is {component.adaptive}"
+        )
         for name in ("nfe_per_step", "nfe_offset"):
             assert isinstance(getattr(component, name), int), (
                 f"{name} is an integer; found {getattr(component, name)!r}"
@@ -42,17 +41,6 @@ class SolverConformance(ComponentConformance):
         assert component.nfe_per_step >= 1, f"a step costs at least one evaluation; found {component.nfe_per_step}"
         order = component.order
         assert order is None or order >= 1, f"order is at least 1, or None where it means nothing; found {order!r}"
-
-    @pytest.mark.parametrize("steps", [1, 2, 3, 4, 8, 17])
-    def test_costs_what_it_declares(self, component: Any, steps: int) -> None:
-        if component.adaptive:
-            pytest.skip("an adaptive solver's evaluations are measured, not declared")
-        field = CountedField(PROBLEMS[0].velocity)
-        component.integrate(field, PROBLEMS[0].x_0, uniform_times(steps))
-        declared = component.nfe_per_step * steps + component.nfe_offset
-        assert field.calls == declared, (
-            f"{steps} steps call the velocity nfe_per_step*steps + nfe_offset = {declared} times; counted {field.calls}"
-        )
 
     @pytest.mark.parametrize("shape", [(2,), (3, 4, 4)])
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -87,43 +75,11 @@ class SolverConformance(ComponentConformance):
     @pytest.mark.parametrize("grid", GRIDS)
     @pytest.mark.parametrize("steps", [1, 2, 5])
     def test_is_exact_on_constant_velocities(self, component: Any, steps: int, grid: Callable[[int], Tensor]) -> None:
-        x_0, v = torch.randn(2, 6, 3, dtype=torch.float64, generator=generator())
         self._skip_if_random()
+        x_0, v = torch.randn(2, 6, 3, dtype=torch.float64, generator=generator())
         x_1 = component.integrate(CountedField(lambda x, t: v.clone()), x_0, grid(steps))
         error = (x_1 - x_0 - v).abs().max().item()
-        assert error <= 1e-12, (
-            f"straight trajectories are followed exactly, whatever the steps; the error is {error:.3g}"
-        )
-
-    @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
-    @pytest.mark.parametrize("grid", GRIDS)
-    def test_converges_at_its_order(self, component: Any, problem: Problem, grid: Callable[[int], Tensor]) -> None:
-        if component.order is None or component.adaptive:
-            pytest.skip("the solver declares no order for a given grid")
-        errors = [error_of(component, problem, grid(steps)) for steps in self.order_steps]
-        order = measured_order(self.order_steps, errors)
-        shown = ", ".join(f"{n}: {e:.2e}" for n, e in zip(self.order_steps, errors, strict=True))
-        assert abs(order - component.order) <= self.order_tolerance, (
-            f"the declared order is {component.order}, within {self.order_tolerance}; measured {order:.3f} on "
-            f"{problem.name} (errors by steps {shown})"
-        )
-
-    @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
-    def test_reaches_its_tolerance(self, component: Any, problem: Problem) -> None:
-        if not component.adaptive:
-            pytest.skip("only an adaptive solver has a tolerance")
-        error = error_of(component, problem, uniform_times(1))
-        assert error <= self.tolerance, f"an error of at most {self.tolerance:g} on {problem.name}; found {error:.3g}"
-
-    @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
-    def test_examples_do_not_interact(self, component: Any, problem: Problem) -> None:
-        if component.adaptive:
-            pytest.skip("an adaptive solver may choose its steps for the batch as a whole")
-        self._skip_if_random()
-        together = component.integrate(CountedField(problem.velocity), problem.x_0, uniform_times(6))
-        alone = [component.integrate(CountedField(problem.velocity), x[None], uniform_times(6)) for x in problem.x_0]
-        error = (together - torch.cat(alone)).abs().max().item()
-        assert error <= 1e-12, f"an example's result does not depend on its batch; it changes by {error:.3g} when alone"
+        assert error <= 1e-12, f"straight trajectories are followed exactly, at any step; the error is {error:.3g}"
 
     def test_repeats(self, component: Any) -> None:
         """A solver may keep nothing between two calls, and draws only from the velocity's generator."""
@@ -136,6 +92,71 @@ class SolverConformance(ComponentConformance):
     def _skip_if_random(self) -> None:
         if not self.deterministic:
             pytest.skip("the solver draws noise")
+
+
+class SolverConformance(AnySolverConformance):
+    """A solver on a given grid: declared evaluations and order are what is measured.
+
+    Attributes:
+        order_steps: the numbers of steps at which errors are measured, each twice the one before.
+        order_tolerance: how far the measured order may be from the declared one.
+    """
+
+    order_steps: ClassVar[tuple[int, ...]] = (8, 16, 32, 64, 128)
+    order_tolerance: ClassVar[float] = 0.15
+
+    @pytest.mark.parametrize("steps", [1, 2, 3, 4, 8, 17])
+    def test_costs_what_it_declares(self, component: Any, steps: int) -> None:
+        field = CountedField(PROBLEMS[0].velocity)
+        component.integrate(field, PROBLEMS[0].x_0, uniform_times(steps))
+        declared = component.nfe_per_step * steps + component.nfe_offset
+        assert field.calls == declared, (
+            f"{steps} steps call the velocity nfe_per_step*steps + nfe_offset = {declared} times; counted {field.calls}"
+        )
+
+    @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
+    @pytest.mark.parametrize("grid", GRIDS)
+    def test_converges_at_its_order(self, component: Any, problem: Problem, grid: Callable[[int], Tensor]) -> None:
+        if component.order is None:
+            pytest.skip("the solver declares no order")
+        errors = [error_of(component, problem, grid(steps)) for steps in self.order_steps]
+        order = measured_order(self.order_steps, errors)
+        shown = ", ".join(f"{n}: {e:.2e}" for n, e in zip(self.order_steps, errors, strict=True))
+        assert abs(order - component.order) <= self.order_tolerance, (
+            f"the declared order is {component.order}, within {self.order_tolerance}; measured {order:.3f} on "
+            f"{problem.name} (errors by steps {shown})"
+        )
+
+    @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
+    def test_examples_do_not_interact(self, component: Any, problem: Problem) -> None:
+        self._skip_if_random()
+        together = component.integrate(CountedField(problem.velocity), problem.x_0, uniform_times(6))
+        alone = [component.integrate(CountedField(problem.velocity), x[None], uniform_times(6)) for x in problem.x_0]
+        error = (together - torch.cat(alone)).abs().max().item()
+        assert error <= 1e-12, f"an example's result does not depend on its batch; it changes by {error:.3g} when alone"
+
+
+class AdaptiveSolverConformance(AnySolverConformance):
+    """A solver that chooses its own steps: it reaches its tolerance, whatever times it is handed.
+
+    Attributes:
+        tolerance: the largest error that the component, as it is constructed, may make on the test problems.
+    """
+
+    adaptive = True
+    tolerance: ClassVar[float] = 1e-3
+
+    @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
+    def test_reaches_its_tolerance(self, component: Any, problem: Problem) -> None:
+        error = error_of(component, problem, uniform_times(1))
+        assert error <= self.tolerance, f"an error of at most {self.tolerance:g} on {problem.name}; found {error:.3g}"
+
+    def test_ignores_the_grid(self, component: Any) -> None:
+        self._skip_if_random()
+        first, other = (
+            component.integrate(CountedField(PROBLEMS[0].velocity), PROBLEMS[0].x_0, uniform_times(n)) for n in (1, 6)
+        )
+        assert torch.equal(first, other), "an adaptive solver takes only the two ends of the times"
 
 
 def error_of(solver: Solver, problem: Problem, times: Tensor) -> float:

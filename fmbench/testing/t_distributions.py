@@ -72,8 +72,9 @@ class TDistributionConformance(ComponentConformance):
         near, far = (component.quantile(u + k * h) - component.quantile(u - k * h) for k in (1, 2))
         slope = (8 * near - far) / (12 * h)
         t = component.quantile(u)
-        inner = (t > 1e-200) & (t < 1 - CLOSEST)
-        error = (slope * component.density(t) - 1)[inner].abs().max().item()
+        # Where the slope changes much within h, finite differences say nothing.
+        resolved = (t > 1e-200) & (t < 1 - CLOSEST) & ((slope * 2 * h / near - 1).abs() < 0.01)
+        error = (slope * component.density(t) - 1)[resolved].abs().max().item()
         assert error <= 1e-4, f"density(quantile(u)) quantile'(u) = 1, in float64; it is off by {error:.3g}"
 
     def test_draws_follow_the_density(self, component: Any) -> None:

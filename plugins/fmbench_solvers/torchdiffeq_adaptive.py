@@ -110,6 +110,9 @@ class Bosh3(TorchdiffeqAdaptive):
 class Fehlberg2(TorchdiffeqAdaptive):
     """torchdiffeq's `fehlberg2`, Fehlberg's RK1(2): 2 evaluations an attempted step, error control by batch.
 
+    Its two formulas differ by 1/512 of the difference of two stages only, so it estimates far less error than it makes:
+    several hundred times the tolerance on the conformance problems.
+
     Source: Fehlberg 1969, NASA TR R-315.
     """
 

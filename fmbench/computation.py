@@ -1,0 +1,229 @@
+"""Computes what a survey found lacking: tasks to the executor, events to the observer and to MLflow."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Protocol
+
+from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
+from fmbench.executors.local import LocalExecutor, jobs_and_threads
+from fmbench.executors.tasks import EvaluateTask, Event, MeasureTask, PrepareTask, TrainTask, Work, WorkerConfig
+from fmbench.session import Session
+from fmbench.survey import Survey, sampler_key
+from fmbench.tracking import Tracker
+
+STAGES = ("preparing", "training", "evaluation", "timing", "logging")
+STAGE_OF = {"evaluation": "evaluation", "sampler": "timing"}
+
+
+class Observer(Protocol):
+    """Is told how a run gets on. `stage` names one of STAGES."""
+
+    def say(self, text: str) -> None:
+        """Something that the user should read."""
+
+    def begin(self, stage: str, total: int, done: int = 0) -> None:
+        """A stage begins, of so many units."""
+
+    def advance(self, stage: str, amount: int = 1) -> None:
+        """So many units are done."""
+
+    def end(self, stage: str) -> None:
+        """A stage has ended."""
+
+
+class Silent:
+    """The observer of a run that nobody watches."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
+
+    def begin(self, stage: str, total: int, done: int = 0) -> None:
+        """Show nothing."""
+
+    def advance(self, stage: str, amount: int = 1) -> None:
+        """Show nothing."""
+
+    def end(self, stage: str) -> None:
+        """Show nothing."""
+
+
+class Computation:
+    """Computes what a survey found lacking, on the local executor."""
+
+    def __init__(self, session: Session, survey: Survey, observer: Observer, tracker: Tracker | None) -> None:
+        self.session, self.survey, self.observer, self.tracker = session, survey, observer, tracker
+        self.work = self._evaluation_work()
+        self.computed: dict[str, int] = defaultdict(int)
+        self._untrained = {
+            key for key, state in survey.trainings.items() if state.result is None and state.failure is None
+        }
+        self._training_of = {cell.key: cell.training for cell in session.plan.evaluations}
+        self._open = {key: {piece.key for piece in pieces} for key, pieces in self.work.items()}
+
+    def run(self) -> dict[str, int]:
+        """Compute everything that can be computed; return how many units of each section were."""
+        if self._untrained or self.work:
+            self.session.store.check_writable()
+            self._train_and_evaluate()
+        self._measure()
+        return dict(self.computed)
+
+    def _evaluation_work(self) -> dict[str, list[Work]]:
+        """What is to be evaluated, by training key."""
+        work: dict[str, list[Work]] = {}
+        for cell in self.session.plan.evaluations:
+            training = self.survey.trainings[cell.training.key]
+            lost = training.result is None and training.failure is not None
+            if self.survey.evaluations[cell.key].todo and not lost:
+                wanted = self.survey.wanted(cell.training, "evaluation")
+                work.setdefault(cell.training.key, []).append(Work(cell.key, cell, wanted))
+        for training_cell in self.session.plan.trainings:
+            if self.survey.trainings[training_cell.key].todo:
+                work.setdefault(training_cell.key, [])
+        return work
+
+    def _train_and_evaluate(self) -> None:
+        to_train = [cell for cell in self.session.plan.trainings if cell.key in self._untrained]
+        trained = [cell for cell in self.session.plan.trainings if cell.key in self.work.keys() - self._untrained]
+        executor = self._executor(self.session.options.jobs, len(to_train) + len(trained))
+        try:
+            self._prepare(executor)
+            if to_train:
+                self.observer.begin("training", sum(cell.settings["steps"] for cell in to_train))
+            if evaluations := sum(len(work) for work in self.work.values()):
+                self.observer.begin("evaluation", evaluations)
+            for cell in to_train:
+                executor.submit(TrainTask((cell,)))
+            for cell in trained:
+                executor.submit(self._evaluate_task(cell))
+            cells = {cell.key: cell for cell in to_train}
+            for event in executor.events():
+                if (
+                    event.what in {"finished", "failed"}
+                    and event.section == "training"
+                    and event.key in self._untrained
+                ):
+                    self._untrained.discard(event.key)
+                    self.computed["training"] += 1
+                    if event.what == "finished":
+                        executor.submit(self._evaluate_task(cells[event.key]))
+                    else:
+                        self._lost(event.key)
+                self._note(event)
+        finally:
+            executor.close()
+            self.observer.end("training")
+            self.observer.end("evaluation")
+
+    def _prepare(self, executor: LocalExecutor) -> None:
+        """Have one worker build and check everything, so that a user's mistake is known before the first step."""
+        self.observer.begin("preparing", 1)
+        executor.submit(PrepareTask(self._components()))
+        for event in executor.events():
+            self._note(event)
+        self.observer.advance("preparing")
+        self.observer.end("preparing")
+
+    def _lost(self, key: str) -> None:
+        """Count the evaluations of a failed training as over, and have the failure logged."""
+        if lost := len(self.work.pop(key, [])):
+            self.observer.advance("evaluation", lost)
+        training = next(cell for cell in self.session.plan.trainings if cell.key == key)
+        self._log(training)
+
+    def _evaluate_task(self, cell: TrainingCell) -> EvaluateTask:
+        return EvaluateTask(cell, self.survey.wanted(cell, "training"), tuple(self.work.get(cell.key, ())))
+
+    def _measure(self) -> None:
+        """Measure what samplers cost, one at a time, with every core and nothing else of the suite at work."""
+        work: dict[str, Work] = {}
+        for cell in self.session.plan.evaluations:
+            key = sampler_key(cell)
+            if (
+                key in self.survey.samplers
+                and self.survey.samplers[key].todo
+                and key not in work
+                and self._usable(cell)
+            ):
+                work[key] = Work(key, cell, self.survey.wanted(cell.training, "sampler"))
+        if not work:
+            return
+        if self.tracker is not None:
+            self.tracker.drain()  # the writer would disturb the times
+        executor = self._executor("1", 1)
+        by_training: dict[str, list[Work]] = defaultdict(list)
+        for piece in work.values():
+            by_training[piece.cell.training.key].append(piece)
+        for pieces in by_training.values():
+            executor.submit(MeasureTask(pieces[0].cell.training, (), tuple(pieces)))
+        self.observer.begin("timing", len(work))
+        try:
+            for event in executor.events():
+                self._note(event)
+        finally:
+            executor.close()
+            self.observer.end("timing")
+
+    def _usable(self, cell: EvaluationCell) -> bool:
+        """Whether the cell's training is in the store by now, so that a sampler can be measured with it."""
+        return self.session.store.folder("training", cell.training.key).result() is not None
+
+    def _note(self, event: Event) -> None:
+        """Count, show and log one event."""
+        if event.what == "advanced":
+            self.observer.advance("training", event.amount)
+        elif event.what == "damaged":
+            self.observer.say(f"damaged, so computed again: {event.text}")
+        elif event.what == "failed":
+            self.observer.say(f"{event.section} {event.key}: {event.status}: {event.text}")
+        if event.what in {"finished", "failed"} and event.section in STAGE_OF:
+            self.computed[event.section] += 1
+            self.observer.advance(STAGE_OF[event.section])
+            if event.section == "evaluation":
+                self._evaluated(event.key)
+
+    def _evaluated(self, key: str) -> None:
+        """Hand a training cell to the tracker when the last of its evaluations has ended."""
+        training = self._training_of[key]
+        self._open[training.key].discard(key)
+        if not self._open[training.key]:
+            self._log(training)
+
+    def _log(self, training: TrainingCell) -> None:
+        if self.tracker is None:
+            return
+        evaluations = self.session.plan.evaluations_of(training)
+        self.survey.look_again(training, evaluations)
+        self.tracker.log(
+            self.survey.training_record(training), [self.survey.evaluation_record(cell) for cell in evaluations]
+        )
+
+    def _components(self) -> tuple[ComponentSpec, ...]:
+        """Return every component that the plan uses, once."""
+        specs: dict[str, ComponentSpec] = {}
+        for cell in self.session.plan.trainings:
+            specs |= {spec.digest: spec for spec in cell.components}
+        for evaluation in self.session.plan.evaluations:
+            specs[evaluation.solver.digest] = evaluation.solver
+            if evaluation.grid is not None:
+                specs[evaluation.grid.digest] = evaluation.grid
+        for metric in self.session.plan.metrics:
+            specs[metric.digest] = metric
+        return tuple(specs.values())
+
+    def _executor(self, jobs: str, tasks: int) -> LocalExecutor:
+        options, evaluation = self.session.options, self.session.suite.evaluation
+        processes, threads = jobs_and_threads(jobs, tasks, self.session.device)
+        config = WorkerConfig(
+            plugins=self.session.registry.plugins,
+            fingerprints=self.session.registry.fingerprints(),
+            store=str(self.session.store.root.resolve()),
+            device=self.session.device,
+            threads=threads,
+            jobs=processes,
+            checkpoint_seconds=options.checkpoint_seconds,
+            evaluation_batch=evaluation.batch_size,
+            keep_samples=evaluation.keep_samples,
+        )
+        return LocalExecutor(config, options.timeout)

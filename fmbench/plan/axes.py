@@ -1,0 +1,135 @@
+"""The axes of a suite, resolved: every value once, and the products that the suite asks for, as indices into them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from fmbench.cells import ComponentSpec, canonical
+from fmbench.errors import ComponentError
+from fmbench.suite import AXES, ComponentRef, Place, Problem, Suite, Value, raise_problems
+
+if TYPE_CHECKING:
+    from fmbench.registry import Registry
+
+TRAINING_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network", "seed")
+EVALUATION_AXES = ("solver", "grid", "guidance", "nfe")
+NOT_ASKED = -1
+"""The index that stands for the grid and the NFE of an adaptive solver: it has neither."""
+
+Choice = ComponentSpec | int | float
+"""A value of an axis, resolved."""
+Indices = tuple[int, ...]
+"""A cell: the index of its value on each training axis, or on each evaluation axis."""
+
+
+@dataclass
+class Block:
+    """One product: the values of each axis as indices, and the groups of axes that run in step."""
+
+    values: dict[str, Indices]
+    zipped: Sequence[tuple[str, ...]]
+    adaptive: frozenset[int]
+    _evaluations: dict[tuple[int | None, ...], tuple[Indices, ...]] = field(default_factory=dict)
+
+    def cells(self) -> Iterator[tuple[Indices, tuple[Indices, ...]]]:
+        """Yield each training cell with its evaluation cells; training cells with the same ones share the tuple."""
+        groups = self._groups()
+        leading = [group for group in groups if set(group) & set(TRAINING_AXES)]
+        following = [group for group in groups if not set(group) & set(TRAINING_AXES)]
+        for rows in product(*map(self._rows, leading)):
+            chosen = _chosen(leading, rows)
+            fixed = tuple(chosen.get(axis) for axis in EVALUATION_AXES)
+            if fixed not in self._evaluations:
+                self._evaluations[fixed] = self._evaluation_cells(chosen, following)
+            yield tuple(chosen[axis] for axis in TRAINING_AXES), self._evaluations[fixed]
+
+    def _groups(self) -> list[tuple[str, ...]]:
+        """Return all axes in order, those that run in step as one group at the place of the first of them."""
+        group_of = {axis: group for group in self.zipped for axis in group}
+        return list(dict.fromkeys(group_of.get(axis, (axis,)) for axis in AXES))
+
+    def _rows(self, group: tuple[str, ...]) -> list[Indices]:
+        return list(dict.fromkeys(zip(*(self.values[axis] for axis in group), strict=True)))
+
+    def _evaluation_cells(self, fixed: dict[str, int], groups: list[tuple[str, ...]]) -> tuple[Indices, ...]:
+        cells: dict[Indices, None] = {}
+        for rows in product(*map(self._rows, groups)):
+            chosen = fixed | _chosen(groups, rows)
+            if chosen["solver"] in self.adaptive:
+                chosen |= {"grid": NOT_ASKED, "nfe": NOT_ASKED}
+            cells[tuple(chosen[axis] for axis in EVALUATION_AXES)] = None
+        return tuple(cells)
+
+
+def _chosen(groups: Sequence[tuple[str, ...]], rows: Sequence[Indices]) -> dict[str, int]:
+    pairs = zip(groups, rows, strict=True)
+    return {axis: index for group, row in pairs for axis, index in zip(group, row, strict=True)}
+
+
+class Axes:
+    """The values of every axis, the suite's own and those of `include`, each once. Raises SuiteError."""
+
+    def __init__(self, suite: Suite, registry: Registry) -> None:
+        self.suite = suite
+        self.registry = registry
+        self.values: dict[str, list[Choice]] = {axis: [] for axis in AXES}
+        self._index: dict[tuple[str, Any], int] = {}
+        self._specs: dict[tuple[str, str], ComponentSpec | None] = {}
+        self._problems: list[Problem] = []
+        own = {axis: self._indices(axis, values) for axis, values in suite.axes.items()}
+        others = [{axis: self._indices(axis, v) for axis, v in entry.axes.items()} for entry in suite.include]
+        metrics = [self._spec("metric", ref) for ref in suite.evaluation.metrics]
+        raise_problems(self._problems)
+        self.metrics = list(dict.fromkeys(spec for spec in metrics if spec is not None))
+        self.adaptive = frozenset(
+            index for index, spec in enumerate(self.specs("solver")) if registry.attribute(spec, "adaptive")
+        )
+        self.blocks = [Block(own, suite.zipped, self.adaptive)]
+        for replaced in others:
+            # An axis that is replaced no longer runs in step with the others.
+            rest = [tuple(axis for axis in group if axis not in replaced) for group in suite.zipped]
+            self.blocks.append(Block(own | replaced, [group for group in rest if group], self.adaptive))
+
+    def specs(self, axis: str) -> list[ComponentSpec]:
+        """Return the components of an axis."""
+        return [value for value in self.values[axis] if isinstance(value, ComponentSpec)]
+
+    def words(self, axis: str, index: int) -> str:
+        """Return a value as `axis=value`."""
+        return f"{axis}={shown_choice(self.values[axis][index])}"
+
+    def held(self, axis: str) -> str:
+        """Return all values of an axis in words."""
+        return ", ".join(map(shown_choice, self.values[axis]))
+
+    def _indices(self, axis: str, values: Sequence[Value]) -> Indices:
+        found = []
+        for value in values:
+            choice = self._spec(axis, value) if isinstance(value, ComponentRef) else value
+            if choice is not None:
+                identity = choice.digest if isinstance(choice, ComponentSpec) else choice
+                index = self._index.setdefault((axis, identity), len(self.values[axis]))
+                if index == len(self.values[axis]):
+                    self.values[axis].append(choice)
+                found.append(index)
+        return tuple(found)
+
+    def _spec(self, kind: str, ref: ComponentRef) -> ComponentSpec | None:
+        """Resolve a component once; None, and a problem, where the registry refuses it."""
+        written = (kind, canonical([ref.name, dict(ref.parameters)]))
+        if written not in self._specs:
+            try:
+                self._specs[written] = self.registry.spec(kind, ref.name, ref.parameters)
+            except ComponentError as error:
+                self._specs[written] = None
+                place = ref.place(error.parameter)
+                self._problems.append(Problem(place if place.source else Place(self.suite.path), str(error)))
+        return self._specs[written]
+
+
+def shown_choice(choice: Choice) -> str:
+    """Return a value of an axis as tables show it."""
+    return f"{choice:g}" if isinstance(choice, float) else str(choice)

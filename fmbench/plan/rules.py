@@ -1,0 +1,156 @@
+"""Why a cell of the product is left out: what its components need and do not get, and what a solver cannot spend."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from fmbench.cells import ComponentSpec
+from fmbench.errors import PluginError
+from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices, shown_choice
+from fmbench.plan.model import MetricRule, Scope
+from fmbench.suite import Suite
+
+if TYPE_CHECKING:
+    from fmbench.registry import Registry
+
+CLASSES = "classes"
+"""What a dataset provides when its examples are labelled; see `fmbench.Dataset`."""
+COMPONENT_AXES = TRAINING_AXES[:-1]
+"""The training axes that hold components: all but the seed."""
+
+
+class Gap(NamedTuple):
+    """What left-out cells have in common, and why they are left out."""
+
+    cell: str
+    reason: str
+
+
+class Missing(NamedTuple):
+    """A component of an evaluation needs what nobody in its cell provides; who could have, the training cell tells."""
+
+    axis: str
+    number: int
+    capability: str
+
+
+class Rules:
+    """Judges cells, given as indices into the axes."""
+
+    def __init__(self, suite: Suite, axes: Axes, registry: Registry) -> None:
+        self.suite, self.axes, self.registry = suite, axes, registry
+        kinds = [axis for axis in (*TRAINING_AXES, *EVALUATION_AXES) if axes.specs(axis)]
+        self.provides = {kind: [self._capabilities(spec, "provides") for spec in axes.specs(kind)] for kind in kinds}
+        self.requires = {kind: [self._capabilities(spec, "requires") for spec in axes.specs(kind)] for kind in kinds}
+
+    def _capabilities(self, spec: ComponentSpec, attribute: str) -> frozenset[str]:
+        return frozenset(self.registry.attribute(spec, attribute))
+
+    @cached_property
+    def provided(self) -> dict[str, frozenset[str]]:
+        """What each component provides, by its digest."""
+        specs = {kind: self.axes.specs(kind) for kind in self.provides}
+        return {spec.digest: self.provides[kind][i] for kind in specs for i, spec in enumerate(specs[kind])}
+
+    def capabilities(self, training: Indices) -> frozenset[str]:
+        """Return what the components of a training cell provide together."""
+        pairs = zip(COMPONENT_AXES, training, strict=False)
+        return frozenset().union(*(self.provides[axis][index] for axis, index in pairs))
+
+    def training_gap(self, training: Indices) -> Gap | None:
+        """Return why a training cell is left out, or None."""
+        cell = dict(zip(COMPONENT_AXES, training, strict=False))
+        for axis, index in cell.items():
+            others = frozenset().union(*(self.provides[a][i] for a, i in cell.items() if a != axis))
+            for capability in sorted(self.requires[axis][index] - others):
+                return self.gap(axis, self.axes.words(axis, index), capability, training)
+        if self.suite.training.class_conditional and CLASSES not in self.provides["dataset"][cell["dataset"]]:
+            dataset = self.axes.specs("dataset")[cell["dataset"]]
+            return Gap(f"dataset={dataset}", f"training.class_conditional needs {CLASSES!r}, which {dataset} has not")
+        return None
+
+    def evaluation_gap(self, evaluation: Indices, capabilities: frozenset[str]) -> Gap | Missing | None:
+        """Return why an evaluation is left out of training cells with these capabilities, or None."""
+        solver, grid, guidance, _ = evaluation
+        weight = self.axes.values["guidance"][guidance]
+        if weight != 1 and not self.suite.training.class_conditional:
+            return Gap(self.axes.words("guidance", guidance), "guidance other than 1 needs class_conditional: true")
+        if self.steps(evaluation) == 0:
+            return self._budget_gap(evaluation)
+        present = {"solver": solver} if grid == NOT_ASKED else {"solver": solver, "grid": grid}
+        for axis, index in present.items():
+            others = capabilities.union(*(self.provides[a][i] for a, i in present.items() if a != axis))
+            for capability in sorted(self.requires[axis][index] - others):
+                return Missing(axis, index, capability)
+        return None
+
+    def steps(self, evaluation: Indices) -> int | None:
+        """Return the steps that spend the NFE exactly; 0 where there are none, None for an adaptive solver."""
+        solver, _, _, nfe = evaluation
+        if nfe == NOT_ASKED:
+            return None
+        per_step, offset = self._costs[solver]
+        budget = self.axes.values["nfe"][nfe]
+        assert isinstance(budget, int)
+        steps, rest = divmod(budget - offset, per_step)
+        return steps if steps > 0 and not rest else 0
+
+    @cached_property
+    def _costs(self) -> list[tuple[int, int]]:
+        """Calls a step and calls besides, of each solver."""
+        costs = []
+        for spec in self.axes.specs("solver"):
+            per_step, offset = (self.registry.attribute(spec, name) for name in ("nfe_per_step", "nfe_offset"))
+            if not isinstance(per_step, int) or per_step < 1 or not isinstance(offset, int):
+                raise PluginError(
+                    f"solver {spec.name!r} of {spec.owner}: nfe_per_step must be a whole number, 1 or more, and "
+                    f"nfe_offset a whole number; found {per_step!r} and {offset!r}"
+                )
+            costs.append((per_step, offset))
+        return costs
+
+    def _budget_gap(self, evaluation: Indices) -> Gap:
+        solver, _, _, nfe = evaluation
+        name, budget = self.axes.specs("solver")[solver].name, shown_choice(self.axes.values["nfe"][nfe])
+        per_step, offset = self._costs[solver]
+        if offset:
+            calls = f"{per_step if per_step > 1 else ''}N {'+' if offset > 0 else '-'} {abs(offset)}"
+            reason = f"{name} calls the network {calls} times in N steps; {budget} is no such number"
+        else:
+            reason = f"{name} calls the network {per_step} times a step; {budget} is not a multiple of it"
+        return Gap(f"{self.axes.words('solver', solver)} {self.axes.words('nfe', nfe)}", reason)
+
+    def gap(self, kind: str, words: str, capability: str, training: Indices) -> Gap:
+        """Say that a component (`words`) needs what the training cell lacks, and who could have provided it.
+
+        Who could: the components of those kinds of which the suite holds one that does.
+        """
+        name = words.partition("=")[2]
+        able = [a for a in COMPONENT_AXES if a != kind and any(capability in p for p in self.provides[a])]
+        if not able:
+            return Gap(words, f"{name} needs {capability!r}, which no component of the suite provides")
+        culprits = {axis: training[TRAINING_AXES.index(axis)] for axis in able}
+        names = [str(self.axes.values[axis][index]) for axis, index in culprits.items()]
+        lacking = f"{names[0]} does not provide" if len(names) == 1 else f"none of {', '.join(names)} provides"
+        cell = [self.axes.words(axis, index) for axis, index in culprits.items()]
+        cell.append(words)
+        return Gap(" ".join(sorted(cell, key=_order)), f"{name} needs {capability!r}, which {lacking}")
+
+    def metric_rules(self) -> tuple[list[MetricRule], list[tuple[ComponentSpec, str]]]:
+        """Return the metrics that the number of samples is enough for, and the others with the reason."""
+        rules, refused = [], []
+        samples = self.suite.evaluation.samples
+        for spec in self.axes.metrics:
+            least = self.registry.attribute(spec, "minimum_samples")
+            scope: Scope = self.registry.attribute(spec, "scope")
+            if least > samples:
+                refused.append((spec, f"{spec.name} needs {least} samples or more; evaluation.samples is {samples}"))
+            else:
+                rules.append(MetricRule(spec, scope, self._capabilities(spec, "requires")))
+        return rules, refused
+
+
+def _order(words: str) -> int:
+    axis = words.partition("=")[0]
+    return TRAINING_AXES.index(axis) if axis in TRAINING_AXES else len(TRAINING_AXES)

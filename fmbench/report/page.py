@@ -1,0 +1,119 @@
+"""The page of a report: one HTML file with its pictures inside, that needs nothing else to be read."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fmbench.records import Records
+from fmbench.report.boards import Board
+from fmbench.report.tables import Table
+from fmbench.report.theme import Picture
+
+HERE = Path(__file__).parent
+
+GLOSSARY = (
+    (
+        r"fid",
+        "The Fréchet distance compares generated with real pictures: both are seen through a trained classifier, and what is "
+        "measured is how far the means and covariances of its features lie apart; 0 would be identical. Values depend on the "
+        "classifier and on the number of samples, so compare them within one column, and never with values published "
+        "elsewhere unless the name is plain “fid” and the settings agree.",
+    ),
+    (
+        r"kid",
+        "The kernel distance asks the same question as FID with another statistic, whose expectation does not depend on the "
+        "number of samples. It may be slightly negative when two sets cannot be told apart.",
+    ),
+    (
+        r"sliced_wasserstein",
+        "The sliced Wasserstein distance projects two clouds of points on many directions and measures how far mass must move "
+        "along each. It is never quite 0 for a finite number of points, even between two sets of real data.",
+    ),
+)
+"""Explanations for readers, by a pattern in the metric's name; metrics without one get their direction and unit."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page shows of one dataset."""
+
+    board: Board
+    tables: Sequence[Table]
+    pictures: Sequence[Picture]
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everything on the page, ready to be printed."""
+
+    records: Records
+    command: str
+    in_short: Sequence[tuple[str, str]]
+    sections: Sequence[Section]
+    speed: Sequence[Table]
+    failures: Table | None
+
+
+def render(contents: Contents) -> str:
+    """Return the page. All text is escaped: names, labels and errors come from suites and plugins."""
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(HERE)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["data_uri"] = _data_uri
+    records = contents.records
+    return environment.get_template("page.html").render(
+        contents=contents,
+        records=records,
+        style=(HERE / "style.css").read_text(encoding="utf-8"),
+        headlines=list(dict.fromkeys(s.board.headline for s in contents.sections if s.board.headline)),
+        explained=explanations(contents.sections),
+        settings=list(flat(records.settings)),
+        environment=list(flat(records.environment)),
+        counts=_counts(records),
+    )
+
+
+def explanations(sections: Sequence[Section]) -> list[tuple[str, str]]:
+    """Return `(metric, explanation)` for the headline metrics."""
+    found = []
+    for facts in dict.fromkeys(s.board.headline for s in sections if s.board.headline):
+        text = next((words for pattern, words in GLOSSARY if re.search(pattern, facts.name)), "")
+        way = f"{facts.better.capitalize()} is better" if facts.better else "It has no direction"
+        unit = f", in {facts.unit}" if facts.unit else ""
+        found.append((facts.name, f"{way}{unit}. {text}".strip()))
+    return found
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Return nested values as `(dotted name, text)`, empty ones left out."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        elif value not in (None, "", [], ()):
+            said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+            yield f"{prefix}{name}", said
+
+
+def _counts(records: Records) -> str:
+    """Say how many cells there are."""
+    parts = [
+        (len(records.trainings), "trainings"),
+        (len(records.evaluations), "evaluations"),
+        (len(records.failed), "failed"),
+        (len(records.left_out), "left out"),
+    ]
+    return ", ".join(f"{n:,} {noun}" for n, noun in parts if n or noun in ("trainings", "evaluations"))
+
+
+def _data_uri(data: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(data).decode()

@@ -1,0 +1,109 @@
+"""Writing a report: what is in it, and in which order."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from fmbench.records import Records
+from fmbench.report import contents, figures, overview, page, samples, text
+from fmbench.report.baseline import against_baseline
+from fmbench.report.boards import Board, make_boards
+from fmbench.report.commands import Commands
+from fmbench.report.curves import make_curves, time_metric
+from fmbench.report.files import Folder
+from fmbench.report.sentences import in_short
+from fmbench.report.tables import Table
+from fmbench.report.theme import Look, Picture, looks
+
+
+def write_report(records: Records, folder: Path) -> Path:
+    """Write records.csv, table.md, table.tex, the figures and index.html into `folder`; return the path of index.html.
+
+    Every file is replaced whole. Raises StoreError where the folder cannot be written.
+    """
+    target = Folder(Path(folder))
+    boards = make_boards(records)
+    commands = Commands(records.command, boards)
+    target.write("records.csv", csv(records))
+    styles = looks(row[figures.SOLVER_AXIS] for board in boards for row, _ in board.cells)
+    sections = [
+        _section(records, board, commands, styles, target, suffix)
+        for board, suffix in zip(boards, suffixes(boards), strict=True)
+    ]
+    speed, failures = _speed(records, boards), contents.of_failures(records)
+    tables = [table for section in sections for table in section.tables] + speed + ([failures] if failures else [])
+    target.write("table.md", text.markdown(records, tables, commands.command))
+    target.write("table.tex", text.tex(records, tables, commands.command))
+    short = in_short(records, boards)
+    return target.write(
+        "index.html", page.render(page.Contents(records, commands.command, short, sections, speed, failures))
+    )
+
+
+def csv(records: Records) -> str:
+    """Return records.csv: one row an evaluation cell in the plan's order, floats with all their digits."""
+    frame = records.frame()
+    frame["nfe_budget"] = frame["nfe_budget"].astype("Int64")
+    content: str = frame.to_csv(index=False, lineterminator="\n")
+    return content
+
+
+def suffixes(boards: Sequence[Board]) -> list[str]:
+    """Return what is appended to the names of each dataset's files: nothing where there is one dataset."""
+    if len(boards) < 2:
+        return ["" for _ in boards]
+    slugs = [re.sub(r"[^a-z0-9]+", "_", board.dataset.lower()).strip("_")[:40] or "dataset" for board in boards]
+    twice = Counter(slugs)
+    return [f"_{slug}" if twice[slug] == 1 else f"_{slug}_{number}" for number, slug in enumerate(slugs, start=1)]
+
+
+def _section(
+    records: Records, board: Board, commands: Commands, styles: dict[str, Look], target: Folder, suffix: str
+) -> page.Section:
+    """Make the tables and pictures of one dataset."""
+    tables: list[Table | None] = []
+    if board.headline is not None:
+        tables.append(contents.by_nfe(board, board.headline, commands.row))
+    if records.baseline:
+        tables.append(against_baseline(board, records.baseline, commands.row))
+    tables += [contents.of_adaptive(board, commands.row), contents.of_training(board, commands.row)]
+    for facts in board.scope("evaluation"):
+        if facts != board.headline:
+            tables.append(contents.by_nfe(board, facts, commands.row, minor=True))
+    pictures, notes = _pictures(records, board, styles, target, suffix)
+    return page.Section(board, [table for table in tables if table is not None], pictures, notes)
+
+
+def _pictures(
+    records: Records, board: Board, styles: dict[str, Look], target: Folder, suffix: str
+) -> tuple[list[Picture], list[str]]:
+    """Draw the figures of one dataset; the notes say what could not be drawn."""
+    drawn: list[Picture | None] = []
+    notes = []
+    if board.headline is not None:
+        curves, mixed = make_curves(board, board.headline)
+        if mixed:
+            notes.append(
+                f"No figures of {board.headline.name}: its values are not comparable with each other, {mixed}."
+            )
+        else:
+            drawn.append(overview.at_a_glance(board, curves, styles, target, f"score_at_a_glance{suffix}"))
+            drawn.append(figures.by_nfe(board, curves, styles, target, f"score_by_nfe{suffix}"))
+            drawn.append(figures.by_time(board, curves, styles, target, f"score_by_time{suffix}"))
+    shown, note = samples.sample_figures(board, records.real.get(board.dataset), records.baseline, target, suffix)
+    notes += [note] if note else []
+    drawn += [*shown, overview.losses(board, target, f"losses{suffix}")]
+    return [picture for picture in drawn if picture is not None], notes
+
+
+def _speed(records: Records, boards: Sequence[Board]) -> list[Table]:
+    """Return the tables of what sampling and training cost."""
+    tables: list[Table | None] = []
+    for board in boards:
+        for facts in board.scope("sampler"):
+            tables.append(contents.of_sampling(board, facts, minor=facts != time_metric(board)))
+    tables.append(contents.of_machines(records))
+    return [table for table in tables if table is not None]

@@ -1,0 +1,20 @@
+"""MLflow, made from records: one experiment a suite, one run a training cell, below it one for each way of sampling.
+
+```
+tracker   Tracker and sync: what the rest of fmbench calls
+writer    the one thread that writes; waits, retries, gives up
+server    finds, makes and writes runs; client: MLflow's own, made quiet, and what its errors mean
+content   what a run shows, as plain data; summaries: the run that sums a suite up
+images    sample files -> the picture files that MLflow's image grid reads
+ledger    what has been logged, so that a suite that is done imports no mlflow
+uris      which server; probing: whether it is there; ui: the command that shows it
+```
+
+The store is the truth. Everything here can be made again from it, is safe to interrupt anywhere, and changes no cell.
+"""
+
+from fmbench.tracking.tracker import Tracker, TrackingSummary, sync
+from fmbench.tracking.ui import ui_command, ui_links
+from fmbench.tracking.uris import resolve_uri
+
+__all__ = ["Tracker", "TrackingSummary", "resolve_uri", "sync", "ui_command", "ui_links"]

@@ -1,0 +1,273 @@
+"""One experiment on a tracking server: finds its runs, makes them, and writes what is not there yet."""
+
+from __future__ import annotations
+
+import getpass
+import math
+import re
+import sqlite3
+import tempfile
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fmbench.tracking.client import make_client
+from fmbench.tracking.content import TAG_LENGTH, Part, RunContent, cut, mark_of
+from fmbench.tracking.ledger import TOKEN
+from fmbench.tracking.uris import artifact_root, sqlite_file
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+CELL, CONTENT, STATUS, ERROR = "fmbench.cell", "fmbench.content", "fmbench.status", "fmbench.error"
+PARENT, LOGGED_IMAGES = "mlflow.parentRunId", "mlflow.loggedImages"
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Without it MLflow's page asks what kind of experiment this is."""
+
+PAGE = 500
+METRICS_WITH_TAGS = 800
+"""More metrics than this go ahead on their own: MLflow's client sends tags with the first thousand, not the last."""
+
+
+@dataclass
+class KnownRun:
+    """What the server has of a run; kept up to date with what is written."""
+
+    id: str
+    start: int
+    status: str = "RUNNING"
+    metrics: dict[str, float] = field(default_factory=dict)
+    params: set[str] = field(default_factory=set)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+class Server:
+    """One experiment on one tracking server. Every method may raise what mlflow raises; see `client.is_passing`."""
+
+    def __init__(self, uri: str, suite: str, description: str = "") -> None:
+        self.uri, self.suite, self.description = uri, suite, description
+        self.experiment = ""
+        self._client: MlflowClient | None = None
+        self._known: dict[str, KnownRun] = {}
+        self._complete = False
+
+    @property
+    def client(self) -> MlflowClient:
+        """The client; imports mlflow, and creates a sqlite database's tables, when it is first used."""
+        if self._client is None:
+            self._client = make_client(self.uri)
+        return self._client
+
+    def open(self) -> str:
+        """Find or make the experiment; return its token."""
+        found = self.client.get_experiment_by_name(self.suite)
+        if found is None:
+            self.experiment = self.client.create_experiment(self.suite, artifact_location=self._artifacts())
+            self._known, self._complete, tags = {}, True, {}
+        else:
+            self.experiment, tags = found.experiment_id, dict(found.tags)
+            if found.lifecycle_stage == "deleted":
+                self.client.restore_experiment(self.experiment)
+        wanted = {**EXPERIMENT_TAGS, TOKEN: tags.get(TOKEN) or uuid.uuid4().hex}
+        if self.description:
+            wanted["mlflow.note.content"] = self.description[:TAG_LENGTH]
+        for key, value in wanted.items():
+            if tags.get(key) != value:
+                self.client.set_experiment_tag(self.experiment, key, value)
+        return wanted[TOKEN]
+
+    def forget(self) -> None:
+        """Trust nothing that was known: a request that failed may have been carried out."""
+        self._known, self._complete = {}, False
+
+    def write(self, content: RunContent, logged: Mapping[str, str], run_id: str | None, parent: str | None) -> str:
+        """Bring a run up to `content`, which may be a part of it, and return its id. Half-written runs are completed.
+
+        `logged` are the marks of what is surely there, `run_id` its id if it is known, `parent` that of the run above.
+        """
+        run = self._find(content.cell, run_id)
+        if run is None:
+            logged, run = {}, self._create(content, parent)
+        marks = {**logged, **content.marks}
+        status = _run_status(content, logged)
+        if run.tags.get(CONTENT) == mark_of(marks) and run.status == status:
+            return run.id
+        fresh = [part for part in content.parts.values() if logged.get(part.key) != part.mark]
+        self._log(run, content, fresh, status)
+        if run.status != status:
+            self.client.set_terminated(run.id, status, run.start + round(1000 * content.seconds))
+            run.status = status
+        self._log_files(run, content, fresh)
+        self._tag(run, {CONTENT: mark_of(marks)})
+        return run.id
+
+    def find(self, cell: str, run_id: str | None) -> str | None:
+        """Return the id of a cell's run, or None; `run_id` is what the ledger says."""
+        run = self._find(cell, run_id)
+        return run.id if run is not None else None
+
+    def tidy(self) -> None:
+        """Tell sqlite how its tables are filled, without which a search among thousands of runs takes half a minute."""
+        database = sqlite_file(self.uri)
+        if database is not None:
+            with closing(sqlite3.connect(database, timeout=5.0)) as connection:
+                connection.execute("PRAGMA analysis_limit = 1000")
+                connection.execute("ANALYZE")
+                connection.commit()
+
+    def _artifacts(self) -> str | None:
+        database = sqlite_file(self.uri)
+        if database is None:
+            return None
+        return (artifact_root(database) / (re.sub(r"[^\w.-]", "_", self.suite).strip(".") or "suite")).as_uri()
+
+    def _find(self, cell: str, run_id: str | None) -> KnownRun | None:
+        """Look where it costs least: among the known, by its id, and then among all runs of the experiment, once."""
+        if cell not in self._known and run_id is not None and not self._complete:
+            run = self._get(run_id)
+            if run is not None:
+                self._known[cell] = run
+        if cell not in self._known and not self._complete:
+            self._list()
+        return self._known.get(cell)
+
+    def _get(self, run_id: str) -> KnownRun | None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+        return _known(found) if found.info.lifecycle_stage == "active" else None
+
+    def _list(self) -> None:
+        """Read all runs of the experiment. Of two runs of a cell the older counts."""
+        token: str | None = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment], max_results=PAGE, order_by=["attributes.start_time ASC"], page_token=token
+            )
+            for run in page:
+                if CELL in run.data.tags:
+                    self._known.setdefault(run.data.tags[CELL], _known(run))
+            token = page.token
+            if not token:
+                break
+        self._complete = True
+
+    def _create(self, content: RunContent, parent: str | None) -> KnownRun:
+        """Make a run that can be found again by its cell, whatever happens next."""
+        source = {"mlflow.user": _user(), "mlflow.source.name": "fmbench", "mlflow.source.type": "LOCAL"}
+        above = {PARENT: parent} if parent else {}
+        start = content.started or round(1000 * time.time())
+        tags = {**source, **above, **content.tags, **content.notes}
+        created = self.client.create_run(self.experiment, start_time=start, tags=tags, run_name=content.name)
+        run = KnownRun(created.info.run_id, start, tags=tags)
+        self._known[content.cell] = run
+        return run
+
+    def _log(self, run: KnownRun, content: RunContent, fresh: Iterable[Part], status: str) -> None:
+        """Log the params and metrics that are not there: a param cannot be changed, a metric is not logged twice."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        metrics = [Metric(*entry) for part in fresh for entry in _entries(run, part)]
+        params = [Param(name, value) for name, value in content.params.items() if name not in run.params]
+        errors = [part for part in content.parts.values() if part.status != "ok"]
+        tags = {**content.tags, **content.notes}
+        if errors:
+            tags[STATUS] = errors[0].status
+            tags[ERROR] = cut("\n".join(_explained(part, content.kind) for part in errors), TAG_LENGTH)
+        elif status == "FINISHED":
+            tags[STATUS] = "ok"
+            if ERROR in run.tags:
+                self.client.delete_tag(run.id, ERROR)
+                del run.tags[ERROR]
+        changed = [RunTag(key, value) for key, value in tags.items() if run.tags.get(key) != value]
+        if len(metrics) > METRICS_WITH_TAGS:
+            self.client.log_batch(run.id, metrics=metrics)
+            metrics = []
+        self.client.log_batch(run.id, metrics=metrics, params=params, tags=changed)
+        run.params |= content.params.keys()
+        run.tags |= tags
+        run.metrics |= {v.table or v.name: v.value for part in fresh for v in part.values}
+
+    def _log_files(self, run: KnownRun, content: RunContent, fresh: Iterable[Part]) -> None:
+        pictured = [part for part in fresh if part.samples is not None]
+        if pictured:
+            from fmbench.tracking.images import FOLDER, write_pictures
+
+            with tempfile.TemporaryDirectory(prefix="fmbench-") as folder:
+                if write_pictures(pictured, Path(folder), run.start):
+                    self.client.log_artifacts(run.id, folder, FOLDER)
+                    self._tag(run, {LOGGED_IMAGES: "True"})
+        if content.folder is not None and content.folder.is_dir():
+            self.client.log_artifacts(run.id, str(content.folder), "report")
+        for name, document in content.documents.items():
+            self.client.log_dict(run.id, document, name)
+
+    def _tag(self, run: KnownRun, tags: Mapping[str, str]) -> None:
+        for key, value in tags.items():
+            if run.tags.get(key) != value:
+                self.client.set_tag(run.id, key, value)
+                run.tags[key] = value
+
+
+def _known(run: Run) -> KnownRun:
+    info, data = run.info, run.data
+    return KnownRun(info.run_id, info.start_time, info.status, dict(data.metrics), set(data.params), dict(data.tags))
+
+
+def _run_status(content: RunContent, logged: Mapping[str, str]) -> str:
+    """FAILED when any part failed, also one that this content does not have."""
+    statuses = {part.status for part in content.parts.values()}
+    earlier = any(mark.startswith("!") for key, mark in logged.items() if key not in content.parts)
+    if statuses <= {"ok", "missing"} and not earlier:
+        return "RUNNING" if "missing" in statuses else "FINISHED"
+    return "FAILED"
+
+
+def _entries(run: KnownRun, part: Part) -> list[tuple[str, float, int, int]]:
+    """Return name, value, time and step of what is not on the server.
+
+    MLflow keeps one entry for each name, step, time and value. Times that follow from the run's start thus make it safe
+    to log a curve again; a value that changed gets the time of now, so that it counts as the later one.
+    """
+    ends = {value.name: value.value for value in part.values if not value.table} if part.pace else {}
+    curves = {name for name, end in ends.items() if name in run.metrics and _same(run.metrics[name], end)}
+    entries = []
+    for value in part.values:
+        there = run.metrics.get(value.table) if value.table else None
+        if value.name in curves or (there is not None and _same(there, value.value)):
+            continue
+        at = run.start + round(part.pace * value.step) if there is None else round(1000 * time.time())
+        entries.append((value.name, value.value, at, value.step))
+        if value.table not in {"", value.name}:
+            entries.append((value.table, value.value, at, 0))
+    return entries
+
+
+def _same(there: float, value: float) -> bool:
+    """Whether the server has this value; it stores an infinity as the largest number."""
+    if math.isnan(value) or math.isnan(there):
+        return math.isnan(value) and math.isnan(there)
+    limit = 1.7976931348623157e308
+    return max(-limit, min(limit, value)) == max(-limit, min(limit, there))
+
+
+def _explained(part: Part, kind: str) -> str:
+    text = f"{part.status}: {part.error}"
+    return f"nfe={part.step}: {text}" if kind == "evaluation" and part.step else text
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown"  # a container whose user has no name

@@ -1,0 +1,155 @@
+"""Tracker: what a run of a suite tells MLflow. Results are in the store first; nothing here can fail a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fmbench.records import EvaluationRecord, Records, TrainingRecord
+from fmbench.tracking.content import Common, RunContent, evaluation_contents, training_content, varying_axes
+from fmbench.tracking.ledger import Ledger
+from fmbench.tracking.probing import check
+from fmbench.tracking.server import Server
+from fmbench.tracking.summaries import summary_content
+from fmbench.tracking.writer import Writer
+
+PATIENCE = 10.0
+"""Seconds without progress after which `finish` stops waiting for a server that fails."""
+
+
+@dataclass(frozen=True)
+class TrackingSummary:
+    """What became of the runs of a suite: how many were logged now, were there before, and are not there yet.
+
+    `problem` says why some are not, "" when all are. `experiment` is MLflow's id, "" when no server was asked.
+    """
+
+    uri: str
+    suite: str
+    logged: int
+    unchanged: int
+    pending: int
+    problem: str = ""
+    experiment: str = ""
+
+    def __str__(self) -> str:
+        text = f"MLflow at {self.uri}: {self.logged} runs logged, {self.unchanged} unchanged"
+        if not self.pending:
+            return text
+        return f"{text}, {self.pending} not logged ({self.problem}); `fmbench sync {self.suite}` logs them later"
+
+
+class Tracker:
+    """Logs a suite to MLflow while it runs, from one thread of its own. Making one costs nothing and imports no mlflow.
+
+    `uri` is what `resolve_uri` returns, `ledger` a file in the store, `settings` the suite as plain values and
+    `environment` holds `git_commit`. `patience` is in seconds.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        suite: str,
+        ledger: Path,
+        description: str = "",
+        settings: Mapping[str, Any] | None = None,
+        *,
+        environment: Mapping[str, Any] | None = None,
+        patience: float = PATIENCE,
+        force: bool = False,
+    ) -> None:
+        self.uri, self.suite, self.ledger = uri, suite, ledger
+        self._settings = settings or {}
+        self._common = self._make_common(environment or {})
+        self._force = force
+        self._memory = Ledger(ledger, uri, suite)
+        self._writer = Writer(Server(uri, suite, description), self._memory, patience)
+
+    def start(self) -> None:
+        """Read the ledger. A server that is not there is no error here; see `check`."""
+        if self._force:
+            self._memory.disregard()
+        else:
+            self._memory.load()
+
+    def check(self) -> None:
+        """Raise TrackingError, with the URI and the next step, within a few seconds, when nothing can be logged."""
+        check(self.uri)
+
+    def log(self, training: TrainingRecord, evaluations: Sequence[EvaluationRecord]) -> None:
+        """Queue what is known of a training cell and of some or all of its evaluations; returns at once.
+
+        May be called again as more becomes known. Evaluations of a failed training get no run: its own says it all.
+        """
+        self._writer.put(self._contents(training, evaluations, self._common))
+
+    def drain(self) -> bool:
+        """Wait until the queue is written, so that the writer disturbs no timing. False when the server fails."""
+        return self._writer.settle()
+
+    def finish(
+        self, records: Records, report: Path | None, progress: Callable[[int, int], None] | None = None
+    ) -> TrackingSummary:
+        """Log whatever is not logged yet, and the summary run; `report` is the report's folder or page.
+
+        `progress(done, total)` is called from this thread. Waits until all is logged, or for `patience` seconds without
+        progress; what is left then is counted, and `sync` logs it later.
+        """
+        common = self._make_common(records.environment)
+        of_training: dict[str, list[EvaluationRecord]] = {r.cell.key: [] for r in records.trainings}
+        for record in records.evaluations:
+            of_training.setdefault(record.cell.training.key, []).append(record)
+        contents = [c for r in records.trainings for c in self._contents(r, of_training[r.cell.key], common)]
+        self._writer.put([*contents, summary_content(records, contents, common, report)])
+        self._writer.settle(progress)
+        self._writer.close()
+        return self._summarise()
+
+    def _contents(
+        self, training: TrainingRecord, evaluations: Sequence[EvaluationRecord], common: Common
+    ) -> list[RunContent]:
+        below = list(evaluation_contents(training, evaluations, common)) if training.status in {"ok", "missing"} else []
+        if training.status == "missing" and not below:
+            return []
+        return [training_content(training, common), *below]
+
+    def _make_common(self, environment: Mapping[str, Any]) -> Common:
+        commit = str(environment.get("git_commit") or "")
+        notes = {"mlflow.source.git.commit": commit} if commit else {}
+        return Common(self.suite, varying_axes(self._settings), notes)
+
+    def _summarise(self) -> TrackingSummary:
+        writer = self._writer
+        failures = writer.progress.failed
+        problem = next(iter(failures.values()), writer.progress.problem or "the server does not answer")
+        return TrackingSummary(
+            uri=self.uri,
+            suite=self.suite,
+            logged=len(writer.progress.logged),
+            unchanged=len(writer.seen.keys() - writer.progress.logged - writer.unlogged),
+            pending=len(writer.unlogged),
+            problem=problem if writer.unlogged else "",
+            experiment=writer.server.experiment,
+        )
+
+
+def sync(
+    records: Records,
+    uri: str,
+    ledger: Path,
+    report: Path | None,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    force: bool = True,
+    patience: float = PATIENCE,
+) -> TrackingSummary:
+    """Bring MLflow up to date with records. With `force` the ledger does not count: the server is asked what it has.
+
+    Raises TrackingError when the server is not there.
+    """
+    tracker = Tracker(uri, records.suite, ledger, records.description, records.settings, patience=patience, force=force)
+    tracker.check()
+    tracker.start()
+    return tracker.finish(records, report, progress)

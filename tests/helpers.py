@@ -1,0 +1,56 @@
+"""Small cells and stores that several tests need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fmbench.assembly import Workshop
+from fmbench.cells import EvaluationCell, Settings, TrainingCell
+from fmbench.registry import Registry, load_registry
+from fmbench.store import Store
+
+SETTINGS: dict[str, Any] = {
+    "steps": 60,
+    "batch_size": 64,
+    "optimizer": {"name": "adamw", "lr": 2e-3, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.01},
+    "schedule": {"name": "constant", "warmup": 0},
+    "gradient_clip": None,
+    "ema": 0.9,
+    "precision": "float32",
+    "class_conditional": False,
+    "label_dropout": 0.1,
+}
+
+
+def training_cell(
+    registry: Registry, seed: int = 0, settings: dict[str, Any] | None = None, **names: Any
+) -> TrainingCell:
+    """Return a cell on moons with a tiny network; `names` replace components: a name, or (name, parameters)."""
+    usual: dict[str, Any] = {
+        "dataset": ("moons", {"size": 500}),
+        "path": "linear",
+        "coupling": "independent",
+        "t_distribution": "uniform",
+        "objective": "velocity",
+        "network": ("mlp", {"width": 16, "depth": 1}),
+    }
+    specs = {}
+    for kind, chosen in {**usual, **names}.items():
+        name, parameters = (chosen, {}) if isinstance(chosen, str) else chosen
+        specs[kind] = registry.spec(kind, name, parameters)
+    return TrainingCell(**specs, seed=seed, settings=Settings({**SETTINGS, **(settings or {})}))
+
+
+def evaluation_cell(
+    registry: Registry, training: TrainingCell, solver: str = "euler", nfe: int = 4, samples: int = 300
+) -> EvaluationCell:
+    """Return an evaluation of a cell on the uniform grid, for a solver of one call a step."""
+    spec, grid = registry.spec("solver", solver), registry.spec("grid", "uniform")
+    steps = nfe // registry.attribute(spec, "nfe_per_step")
+    return EvaluationCell(training, spec, grid, nfe, steps, 1.0, Settings({"samples": samples}))
+
+
+def workshop(folder: Path, registry: Registry | None = None, **options: Any) -> Workshop:
+    """Return a workshop with a store in a folder."""
+    return Workshop(registry or load_registry(), Store(folder / "store"), **options)

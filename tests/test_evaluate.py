@@ -1,0 +1,152 @@
+"""Evaluation: shared noise, measured NFE, batch sizes that change nothing, diverged samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import evaluation_cell, training_cell, workshop
+from safetensors.torch import load_file, save
+
+from fmbench.assembly import Workshop
+from fmbench.cells import EvaluationCell, TrainingCell
+from fmbench.errors import DamagedFile, Diverged
+from fmbench.evaluate import draw_samples, evaluate, load_trained, measure_sampler, source
+from fmbench.registry import Registry, load_registry
+from fmbench.train import train
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return load_registry()
+
+
+@pytest.fixture(scope="module")
+def shop(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return workshop(tmp_path_factory.mktemp("evaluate"), registry)
+
+
+@pytest.fixture(scope="module")
+def cell(registry: Registry, shop: Workshop) -> TrainingCell:
+    cell = training_cell(registry)
+    train([cell], shop)
+    return cell
+
+
+def samples_of(cell: EvaluationCell, shop: Workshop) -> torch.Tensor:
+    trained = load_trained(cell.training, shop)
+    with torch.no_grad():
+        return draw_samples(trained, cell, trained.velocity(cell.guidance))[0]
+
+
+@pytest.mark.parametrize(("solver", "nfe"), [("euler", 4), ("heun", 4), ("midpoint", 8), ("rk4", 8), ("ab2", 3)])
+def test_the_measured_nfe_is_the_budget(
+    registry: Registry, shop: Workshop, cell: TrainingCell, solver: str, nfe: int
+) -> None:
+    evaluation = evaluation_cell(registry, cell, solver, nfe)
+    evaluate(load_trained(cell, shop), evaluation, [])
+    result = shop.store.folder("evaluation", evaluation.key).result()
+    assert result is not None
+    assert result["facts"]["nfe"] == result["facts"]["nfe_min"] == result["facts"]["nfe_max"] == nfe
+
+
+def test_an_adaptive_solver_reports_the_spread_of_its_nfe(
+    registry: Registry, shop: Workshop, cell: TrainingCell
+) -> None:
+    from dataclasses import replace
+
+    dopri5 = registry.spec("solver", "dopri5")
+    evaluation = replace(evaluation_cell(registry, cell), solver=dopri5, grid=None, nfe=None, steps=None)
+    evaluate(load_trained(cell, shop), evaluation, [])
+    facts = (shop.store.folder("evaluation", evaluation.key).result() or {})["facts"]
+    assert 6 <= facts["nfe_min"] <= facts["nfe"] <= facts["nfe_max"]
+
+
+def test_no_batch_size_changes_the_samples(registry: Registry, shop: Workshop, cell: TrainingCell) -> None:
+    evaluation = evaluation_cell(registry, cell, samples=1000)
+    samples = []
+    for batch in (256, 512, 2048):
+        shop.evaluation_batch = batch
+        samples.append(samples_of(evaluation, shop))
+    shop.evaluation_batch = None
+    assert samples[0].shape == (1000, 2)
+    torch.testing.assert_close(samples[0], samples[1], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(samples[0], samples[2], rtol=1e-5, atol=1e-5)
+
+
+def test_any_slice_of_the_noise_is_the_same_noise(shop: Workshop, cell: TrainingCell) -> None:
+    trained = load_trained(cell, shop)
+    whole = source(trained, 0, 1000)
+    assert torch.equal(source(trained, 256, 300), whole[256:556])
+    assert torch.equal(source(trained, 700, 7), whole[700:707])
+    assert abs(whole.mean()) < 0.1
+    assert abs(whole.std() - 1) < 0.1
+
+
+def test_cells_of_a_seed_start_from_the_same_noise_and_seeds_do_not(registry: Registry, shop: Workshop) -> None:
+    cells = [training_cell(registry, seed, path=path) for seed, path in ((0, "linear"), (0, "cosine"), (1, "linear"))]
+    for each in cells:
+        train([each], shop)
+    noise = [source(load_trained(each, shop), 0, 64) for each in cells]
+    assert torch.equal(noise[0], noise[1])
+    assert not torch.equal(noise[0], noise[2])
+
+
+def test_metrics_are_kept_beside_the_cell_and_the_first_samples_too(
+    registry: Registry, shop: Workshop, cell: TrainingCell
+) -> None:
+    evaluation = evaluation_cell(registry, cell, nfe=8)
+    metric = registry.spec("metric", "sliced_wasserstein")
+    evaluate(load_trained(cell, shop), evaluation, [metric])
+    folder = shop.store.folder("evaluation", evaluation.key)
+    stored = folder.metrics()[metric.digest]
+    assert stored["values"]["sliced_wasserstein"] > 0
+    assert stored["identity"]["version"] == 1
+    kept = load_file(folder.path / "samples.safetensors")["samples"]
+    assert torch.equal(kept, samples_of(evaluation, shop)[: len(kept)])
+
+
+def test_damaged_weights_are_never_used(registry: Registry, tmp_path: Path) -> None:
+    shop = workshop(tmp_path, registry)
+    cell = training_cell(registry)
+    train([cell], shop)
+    path = shop.store.folder("training", cell.key).path / "weights.safetensors"
+    weights = load_file(path)
+    path.write_bytes(save({name: value + 1 for name, value in weights.items()}))
+    with pytest.raises(DamagedFile):
+        load_trained(cell, shop)
+
+
+def test_samples_that_are_not_finite_are_divergence(registry: Registry, shop: Workshop, cell: TrainingCell) -> None:
+    trained = load_trained(cell, shop)
+    for parameter in trained.module.parameters():
+        parameter.fill_(float("nan"))
+    evaluation = evaluation_cell(registry, cell, nfe=2)
+    with pytest.raises(Diverged, match="300 of 300 samples"):
+        evaluate(trained, evaluation, [])
+    assert shop.store.folder("evaluation", evaluation.key).result() is None
+
+
+def test_guidance_mixes_the_two_velocities_and_costs_two_calls(registry: Registry, shop: Workshop) -> None:
+    cell = training_cell(registry, dataset="digits", settings={"class_conditional": True, "steps": 3})
+    train([cell], shop)
+    trained = load_trained(cell, shop)
+    x, t, y = torch.randn(5, 1, 8, 8), torch.full((5,), 0.5), torch.arange(5)
+    velocities, calls = {}, {}
+    for guidance in (0.0, 1.0, 3.0):
+        field = trained.velocity(guidance)
+        field.y = y
+        velocities[guidance] = field(x, t)
+        calls[guidance] = field.calls / 5
+    assert calls == {0.0: 1, 1.0: 1, 3.0: 2}
+    assert not torch.equal(velocities[0.0], velocities[1.0])
+    torch.testing.assert_close(velocities[3.0], velocities[0.0] + 3 * (velocities[1.0] - velocities[0.0]))
+
+
+def test_the_cost_of_a_sampler_is_measured(registry: Registry, shop: Workshop, cell: TrainingCell) -> None:
+    metric = registry.spec("metric", "sample_ms", {"batch": 8, "repeats": 3, "warmup": 1})
+    measure_sampler(load_trained(cell, shop), evaluation_cell(registry, cell), [metric], "key")
+    folder = shop.store.folder("sampler", "key")
+    assert folder.metrics()[metric.digest]["values"]["sample_ms"] > 0
+    assert (folder.result() or {})["facts"]["hardware"]

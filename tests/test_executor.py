@@ -1,0 +1,165 @@
+"""The local executor: both cores at work, a dying or slow worker takes down its cell only, a dead driver its workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from helpers import training_cell
+
+from fmbench.cells import TrainingCell
+from fmbench.errors import UserError
+from fmbench.executors.local import LocalExecutor, jobs_and_threads
+from fmbench.executors.tasks import Event, PrepareTask, TrainTask, WorkerConfig
+from fmbench.hardware import cpu_count
+from fmbench.registry import Registry, load_registry
+from fmbench.store import Store
+
+PLUGIN = '''
+import os, signal, time
+from fmbench import Objective, hookimpl
+
+class Bad(Objective):
+    """Does something terrible."""
+
+    def __init__(self, *, how: str) -> None:
+        self.how = how
+
+    def loss(self, output, sample):
+        if self.how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.how == "sleep":
+            time.sleep(60)
+        if self.how == "memory":
+            raise MemoryError("cannot allocate a very large tensor")
+        raise RuntimeError("something is wrong\\n  with this")
+
+    def velocity(self, output, x, t, path):
+        return output
+
+@hookimpl
+def fmbench_objectives():
+    return {"bad": Bad}
+'''
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("plugin") / "bad_objective.py"
+    path.write_text(PLUGIN)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def registry(plugin: str) -> Registry:
+    return load_registry((plugin,))
+
+
+def config(registry: Registry, plugin: str, store: Path, **options: object) -> WorkerConfig:
+    usual = {"fingerprints": registry.fingerprints(), "device": "cpu", "threads": 1, "jobs": 2}
+    return WorkerConfig(plugins=(plugin,), store=str(store), **{**usual, **options})  # type: ignore[arg-type]
+
+
+def events_of(executor: LocalExecutor, *tasks: TrainTask | PrepareTask) -> list[Event]:
+    for task in tasks:
+        executor.submit(task)
+    try:
+        return list(executor.events())
+    finally:
+        executor.close()
+
+
+def test_a_cell_that_fails_in_any_way_is_a_row_and_the_others_go_on(
+    registry: Registry, plugin: str, tmp_path: Path
+) -> None:
+    ways = {"raise": "error", "kill": "error", "memory": "oom", "sleep": "timeout"}
+    bad = {how: training_cell(registry, objective=("bad", {"how": how})) for how in ways}
+    good = [training_cell(registry, seed) for seed in range(3)]
+    executor = LocalExecutor(config(registry, plugin, tmp_path), timeout=20)
+    tasks = [
+        TrainTask((cell, other)) for cell, other in zip(bad.values(), [*good, training_cell(registry, 3)], strict=True)
+    ]
+    events = events_of(executor, *tasks)
+
+    ended = {event.key: event for event in events if event.what in {"finished", "failed"}}
+    store = Store(tmp_path)
+    for how, status in ways.items():
+        assert ended[bad[how].key].status == status, how
+        failure = store.folder("training", bad[how].key).failure()
+        assert failure is not None
+        assert failure["status"] == status
+    assert "something is wrong with this" in ended[bad["raise"].key].text
+    assert "signal 9" in ended[bad["kill"].key].text
+    for cell in [task.cells[1] for task in tasks]:
+        assert ended[cell.key].what == "finished"
+        assert store.folder("training", cell.key).result() is not None
+
+
+def test_a_worker_with_other_code_refuses_to_work(registry: Registry, plugin: str, tmp_path: Path) -> None:
+    executor = LocalExecutor(config(registry, plugin, tmp_path, fingerprints="other"))
+    with pytest.raises(UserError, match="changed after the run had begun"):
+        events_of(executor, TrainTask((training_cell(registry),)))
+
+
+def test_preparing_reports_what_cannot_be_had(registry: Registry, plugin: str, tmp_path: Path) -> None:
+    fid = registry.spec("metric", "fid", {"weights": str(tmp_path / "absent.pth")})
+    with pytest.raises(UserError, match=r"absent\.pth"):
+        events_of(LocalExecutor(config(registry, plugin, tmp_path)), PrepareTask((fid,)))
+
+
+DRIVER = """
+import sys
+sys.path[:0] = {path!r}
+from helpers import training_cell
+from fmbench.executors.local import LocalExecutor
+from fmbench.executors.tasks import TrainTask, WorkerConfig
+from fmbench.registry import load_registry
+registry = load_registry(({plugin!r},))
+executor = LocalExecutor(WorkerConfig(({plugin!r},), registry.fingerprints(), {store!r}, "cpu", 1, 1))
+executor.submit(TrainTask((training_cell(registry, objective=("bad", {{"how": "sleep"}})),)))
+for event in executor.events():
+    print(event.what, executor._workers[0].process.pid, flush=True)
+"""
+
+
+def test_workers_end_when_their_driver_is_killed(plugin: str, tmp_path: Path) -> None:
+    script = DRIVER.format(path=[str(Path(__file__).parent), *sys.path], plugin=plugin, store=str(tmp_path))
+    driver = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert driver.stdout is not None
+    worker = int(driver.stdout.readline().split()[1])
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    driver.stdout.close()
+    for _ in range(100):
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        if "State:\tZ" in Path(f"/proc/{worker}/status").read_text():
+            return
+        time.sleep(0.1)
+    pytest.fail("the worker outlived its driver")
+
+
+def test_jobs_use_every_core_once() -> None:
+    jobs, threads = jobs_and_threads("auto", 100, "cpu")
+    assert jobs * threads == cpu_count()
+    assert jobs_and_threads("auto", 1, "cpu") == (1, cpu_count())
+    assert jobs_and_threads("auto", 100, "cuda")[0] == 1
+    assert jobs_and_threads("1", 100, "cpu") == (1, cpu_count())
+    with pytest.raises(UserError, match="--jobs must be"):
+        jobs_and_threads("0", 1, "cpu")
+
+
+def test_cells_are_plain_data(registry: Registry) -> None:
+    import pickle
+
+    cell: TrainingCell = training_cell(registry)
+    again = pickle.loads(pickle.dumps(cell))
+    assert again == cell
+    assert again.key == cell.key

@@ -1,0 +1,51 @@
+"""The names that `import fmbench` promises, and what importing it costs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import fmbench
+
+FACE = {
+    "AffinePath",
+    "Coupling",
+    "DataError",
+    "Dataset",
+    "Evidence",
+    "FmbenchError",
+    "Grid",
+    "Metric",
+    "Network",
+    "Objective",
+    "Path",
+    "PathSample",
+    "Solver",
+    "TDistribution",
+    "TrainingFacts",
+    "UserError",
+    "Velocity",
+    "expand",
+    "hookimpl",
+    "load_suite",
+    "make_plan",
+    "run",
+}
+
+
+def test_the_face_is_pinned() -> None:
+    assert set(fmbench.__all__) == FACE
+    assert fmbench.__all__ == sorted(fmbench.__all__)
+
+
+def test_every_name_is_there_and_documented() -> None:
+    undocumented = [name for name in FACE - {"hookimpl"} if not getattr(fmbench, name).__doc__]
+    assert not undocumented
+
+
+def test_importing_fmbench_imports_nothing_heavy() -> None:
+    script = "import json, sys, fmbench; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    heavy = {"torch", "mlflow", "numpy", "pandas", "matplotlib", "pydantic", "yaml", "typer", "rich"}
+    assert not heavy & set(json.loads(done.stdout))

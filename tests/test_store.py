@@ -1,0 +1,130 @@
+"""The store keeps what was written, notices what was damaged, and never shows half a cell."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from fmbench.errors import DamagedFile, StoreError
+from fmbench.store import CellFolder, Store, read_sealed, write_atomically, write_sealed
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> CellFolder:
+    return Store(tmp_path / "store").folder("training", "abc")
+
+
+def finished(folder: CellFolder) -> CellFolder:
+    folder.begin({"seed": 0})
+    folder.write("weights.safetensors", b"\x00" * 1000)
+    folder.finish({"facts": {"seconds": 1.5}}, ("weights.safetensors",))
+    return folder
+
+
+def test_a_cell_is_not_done_before_its_result(folder: CellFolder) -> None:
+    folder.begin({"seed": 0})
+    folder.write("weights.safetensors", b"weights")
+    assert folder.result() is None
+    folder.finish({"facts": {}}, ("weights.safetensors",))
+    assert folder.result() is not None
+    assert folder.read("weights.safetensors") == b"weights"
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "result.json", "cell.json"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "garbage"])
+def test_damage_is_noticed(folder: CellFolder, name: str, damage: str) -> None:
+    finished(folder)
+    path = folder.path / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes({"flip": bytes(content), "truncate": content[:-7], "garbage": b"\xff\xfe not json"}[damage])
+    with pytest.raises(DamagedFile):
+        folder.cell()
+        folder.result()
+
+
+def test_a_file_that_is_gone_is_damage(folder: CellFolder) -> None:
+    (finished(folder).path / "weights.safetensors").unlink()
+    with pytest.raises(DamagedFile, match="is missing"):
+        folder.result()
+
+
+def test_metrics_accumulate(folder: CellFolder) -> None:
+    folder.add_metrics({"a": {"values": {"fid": 1.0}}})
+    folder.add_metrics({"b": {"values": {"kid": float("inf")}}})
+    assert folder.metrics() == {"a": {"values": {"fid": 1.0}}, "b": {"values": {"kid": float("inf")}}}
+
+
+def test_the_newest_whole_checkpoint_is_used(folder: CellFolder) -> None:
+    folder.save_checkpoint(10, b"ten")
+    (folder.path / f"checkpoint-20-{'0' * 64}.pt").write_bytes(b"damaged")
+    assert folder.checkpoint() == b"ten"
+    folder.save_checkpoint(30, b"thirty")
+    assert [p.name.split("-")[1] for p in folder.path.glob("checkpoint-*.pt")] == ["30"]
+
+
+def test_finishing_removes_checkpoints_and_failures(folder: CellFolder) -> None:
+    folder.save_checkpoint(1, b"state")
+    folder.fail("error", "it broke")
+    finished(folder)
+    assert folder.checkpoint() is None
+    assert folder.failure() is None
+
+
+def test_a_diverged_training_starts_anew_and_another_goes_on(folder: CellFolder) -> None:
+    for status, kept in (("diverged", None), ("error", b"state")):
+        folder.save_checkpoint(1, b"state")
+        folder.fail(status, "why")
+        folder.forgive()
+        assert folder.failure() is None
+        assert folder.checkpoint() == kept
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def no_space(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(StoreError, match="No space left on device; free some space"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_store_below_a_file_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        Store(tmp_path / "file" / "store").check_writable()
+
+
+def test_sealed_json_comes_back_equal(tmp_path: Path) -> None:
+    body = {"text": "ünï\n", "numbers": [1, 2.5, float("inf")], "none": None}
+    write_sealed(tmp_path / "a.json", body)
+    assert read_sealed(tmp_path / "a.json") == body
+    assert read_sealed(tmp_path / "b.json") is None
+
+
+def _hold(path: Path, ready: multiprocessing.synchronize.Event, release: multiprocessing.synchronize.Event) -> None:
+    with CellFolder(path).lock():
+        ready.set()
+        release.wait(30)
+        (path / "released").write_text("")
+
+
+def test_the_lock_is_held_by_one_process_at_a_time(folder: CellFolder) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    ready, release = spawn.Event(), spawn.Event()
+    other = spawn.Process(target=_hold, args=(folder.path, ready, release))
+    other.start()
+    assert ready.wait(60)
+    release.set()
+    with folder.lock():
+        assert (folder.path / "released").exists()
+    other.join(30)
+    assert other.exitcode == 0

@@ -1,0 +1,154 @@
+"""Training: paired draws, exact resumption, divergence, and a loss that falls."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import training_cell, workshop
+from safetensors.torch import load_file
+from torch import Tensor
+
+from fmbench.assembly import Workshop, assemble, make_module
+from fmbench.cells import TrainingCell
+from fmbench.errors import Diverged
+from fmbench.registry import Registry, load_registry
+from fmbench.train import ROLES, DataOrder, TrainingState, draw, run_steps, train
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return load_registry()
+
+
+def trained(cell: TrainingCell, shop: Workshop) -> dict[str, Tensor]:
+    train([cell], shop)
+    return load_file(shop.store.folder("training", cell.key).path / "weights.safetensors")
+
+
+class Killed(Exception):
+    """Stands in for kill -9: nothing after it runs."""
+
+
+@pytest.mark.parametrize("network", [("mlp", {"width": 16, "depth": 1}), ("small_unet", {"channels": 8})])
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, registry: Registry, network: object) -> None:
+    dataset = "digits" if network[0] == "small_unet" else ("moons", {"size": 500})  # type: ignore[index]
+    schedule = {"name": "cosine", "warmup": 5, "final": 0.0}
+    cell = training_cell(
+        registry, network=network, dataset=dataset, path="icfm", settings={"steps": 12, "schedule": schedule}
+    )
+    whole = trained(cell, workshop(tmp_path / "whole", registry))
+
+    shop = workshop(tmp_path / "killed", registry, checkpoint_seconds=0.0)
+    folder = shop.store.folder("training", cell.key)
+    parts = assemble(cell, shop)
+
+    def save_then_die(step: int, payload: bytes) -> None:
+        folder.save_checkpoint(step, payload)
+        if step == 7:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_steps(TrainingState.begin(cell, parts, shop), cell, parts, shop, save_then_die, lambda steps: None)
+    assert folder.checkpoint() is not None
+    resumed = trained(cell, workshop(tmp_path / "killed", registry))
+
+    assert resumed.keys() == whole.keys()
+    for name, value in whole.items():
+        assert torch.equal(value, resumed[name]), name
+    histories = [
+        json.loads((tmp_path / place / "store/training" / cell.key / "history.json").read_text())
+        for place in ("whole", "killed")
+    ]
+    assert histories[0] == histories[1]
+
+
+def test_cells_that_differ_in_path_or_t_distribution_see_the_same_draws(tmp_path: Path, registry: Registry) -> None:
+    shop = workshop(tmp_path, registry)
+    batches = []
+    for names in ({}, {"path": "icfm"}, {"t_distribution": "u_shaped"}, {"path": "cosine"}):
+        cell = training_cell(registry, **names)
+        parts = assemble(cell, shop)
+        x, y = shop.data(cell.dataset, "train")
+        generators = {role: shop.generator(cell, role) for role in ROLES}
+        order = DataOrder(cell, len(x), "cpu")
+        batches.append([draw(generators, cell, parts, x, y, order.rows(step)) for step in range(3)])
+    for others in batches[1:]:
+        for mine, theirs in zip(batches[0], others, strict=True):
+            assert torch.equal(mine.x_0, theirs.x_0)
+            assert torch.equal(mine.x_1, theirs.x_1)
+    assert torch.equal(batches[0][0].t, batches[1][0].t)
+    assert torch.equal(batches[0][0].t.argsort(), batches[2][0].t.argsort())
+
+
+def test_seeds_change_every_draw_and_the_initial_weights(tmp_path: Path, registry: Registry) -> None:
+    shop = workshop(tmp_path, registry)
+    cells = [training_cell(registry, seed=seed) for seed in (0, 1)]
+    assert cells[0].key != cells[1].key
+    parts = [assemble(cell, shop) for cell in cells]
+    weights = [
+        torch.cat([p.flatten() for p in make_module(c, p, "cpu").parameters()])
+        for c, p in zip(cells, parts, strict=True)
+    ]
+    assert not torch.equal(*weights)
+    x, y = shop.data(cells[0].dataset, "train")
+    samples = [
+        draw({r: shop.generator(c, r) for r in ROLES}, c, p, x, y, DataOrder(c, len(x), "cpu").rows(0))
+        for c, p in zip(cells, parts, strict=True)
+    ]
+    for field in ("x_0", "x_1", "t"):
+        assert not torch.equal(getattr(samples[0], field), getattr(samples[1], field))
+
+
+@pytest.mark.parametrize(("size", "batch"), [(100, 32), (10, 64), (64, 64)])
+def test_each_pass_over_the_data_sees_every_row_once(registry: Registry, size: int, batch: int) -> None:
+    cell = training_cell(registry, settings={"batch_size": batch})
+    steps = -(-3 * size // batch)
+    order = DataOrder(cell, size, "cpu")
+    rows = torch.cat([order.rows(step) for step in range(steps)])
+    for number in range(3):
+        assert torch.equal(rows[number * size : (number + 1) * size].sort().values, torch.arange(size))
+    assert torch.equal(DataOrder(cell, size, "cpu").rows(steps - 1), order.rows(steps - 1))
+
+
+def test_the_loss_falls_and_its_history_covers_every_step(tmp_path: Path, registry: Registry) -> None:
+    cell = training_cell(registry, settings={"steps": 300})
+    shop = workshop(tmp_path, registry)
+    seen: list[int] = []
+    train([cell], shop, seen.append)
+    folder = shop.store.folder("training", cell.key)
+    history = json.loads(folder.read("history.json"))
+    steps, losses = zip(*history, strict=True)
+    assert steps[-1] == 300 == sum(seen)
+    assert list(steps) == sorted(set(steps))
+    assert sum(losses[-20:]) < 0.8 * sum(losses[:20])
+    facts = (folder.result() or {})["facts"]
+    assert facts["steps"] == 300
+    assert facts["parameters"] == sum(p.numel() for p in make_module(cell, assemble(cell, shop), "cpu").parameters())
+    assert facts["precision"] == "float32"
+
+
+def test_a_loss_that_is_not_finite_is_divergence(tmp_path: Path, registry: Registry) -> None:
+    sgd = {"name": "sgd", "lr": 1e6, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
+    cell = training_cell(registry, settings={"optimizer": sgd})
+    shop = workshop(tmp_path, registry)
+    with pytest.raises(Diverged, match="step"):
+        train([cell], shop)
+    assert shop.store.folder("training", cell.key).result() is None
+
+
+def test_label_dropout_takes_labels_away_at_its_rate(tmp_path: Path, registry: Registry) -> None:
+    settings = {"class_conditional": True, "label_dropout": 0.25, "batch_size": 1000}
+    cell = training_cell(registry, dataset="digits", settings=settings)
+    shop = workshop(tmp_path, registry)
+    parts = assemble(cell, shop)
+    x, y = shop.data(cell.dataset, "train")
+    generators = {role: shop.generator(cell, role) for role in ROLES}
+    sample = draw(generators, cell, parts, x, y, torch.arange(1000))
+    assert sample.y is not None
+    assert y is not None
+    dropped = sample.y == 10
+    assert 0.2 < dropped.float().mean() < 0.3
+    assert torch.equal(sample.y[~dropped], y[:1000][~dropped])

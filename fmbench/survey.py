@@ -107,7 +107,7 @@ class Survey:
         self, cell: TrainingCell, scope: Literal["training", "evaluation", "sampler"]
     ) -> tuple[ComponentSpec, ...]:
         """Return the metrics that the suite wants of a cell in a scope."""
-        return self.plan.metrics_for(cell.dataset, scope)
+        return self.plan.metrics_for(cell, scope)
 
     def state(self, section: str, key: str, wanted: Sequence[ComponentSpec]) -> CellState:
         """Read a cell's folder; damaged cells are discarded, and noted."""

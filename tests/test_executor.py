@@ -1,4 +1,4 @@
-"""The local executor: both cores at work, a dying or slow worker takes down its cell only, a dead driver its workers."""
+"""The local executor: a worker that dies or is slow takes down its cell only; a driver that dies, its workers."""
 
 from __future__ import annotations
 

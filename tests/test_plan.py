@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from fmbench.cells import ComponentSpec
 from fmbench.contracts import CONTRACTS
 from fmbench.errors import ComponentError, SuiteError, UserError
 from fmbench.plan import LeftOut, Plan, make_plan
-from fmbench.suite import read_suite
+from fmbench.registry import load_registry
+from fmbench.suite import load_suite, read_suite
 
 CATALOGUE: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
     "dataset": {
@@ -489,3 +491,24 @@ def test_a_hundred_thousand_evaluations_have_as_many_keys() -> None:
     a_training = 25 + 12 + 13 + 1
     assert len(planned.trainings) == 4 * 500
     assert len(planned.evaluations) == len(keys(planned)) == 4 * 500 * a_training > 100_000
+
+
+SUITES = sorted((Path(__file__).parents[1] / "suites").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", SUITES, ids=[file.stem for file in SUITES])
+def test_every_suite_that_ships_is_planned(file: Path) -> None:
+    suite = load_suite(file)
+    planned = make_plan(suite, load_registry())
+    assert suite.name == file.stem
+    assert [metric.name for metric in planned.metrics] == [metric.name for metric in suite.evaluation.metrics]
+    assert {left.unit for left in planned.left_out} <= {"evaluation"}
+
+
+def test_the_registry_names_the_parameter_at_fault() -> None:
+    wrong = "training.paths=[linear, {lipman: {sigma: 1}}]"
+    suite = read_suite(SUITE, "s.yaml", ["datasets=[moons]", wrong])
+    with pytest.raises(SuiteError) as error:
+        make_plan(suite, load_registry())
+    assert f"--set {wrong}: " in str(error.value)
+    assert "sigma_min" in str(error.value)

@@ -23,6 +23,12 @@ Sampling = tuple[ComponentSpec, ComponentSpec | None, int | None, int | None, fl
 """Solver, grid, NFE, steps and guidance: an evaluation without its training cell."""
 
 
+SHARED_CODE = ("fmbench.contracts", "fmbench.assembly")
+TRAINING_CODE = (*SHARED_CODE, "fmbench.train", "fmbench.optimizers")
+EVALUATION_CODE = (*SHARED_CODE, "fmbench.evaluate")
+"""The core modules whose code can change a result, and so counts in every key."""
+
+
 def make_plan(suite: Suite, registry: Registry, filters: Sequence[str] = ()) -> Plan:
     """Return all cells of a suite, each once, with those left out and why.
 
@@ -83,7 +89,7 @@ class _Making:
         """Walk all training cells of all products."""
         settings = Settings(training_settings(self.suite.training))
         sampling = Settings({"samples": self.suite.evaluation.samples})
-        code = code_fingerprint("fmbench.train", "fmbench.optimizers"), code_fingerprint("fmbench.evaluate")
+        code = code_fingerprint(*TRAINING_CODE), code_fingerprint(*EVALUATION_CODE)
         trainings: list[TrainingCell] = []
         evaluations: list[EvaluationCell] = []
         indices: list[Indices] = []
@@ -119,7 +125,9 @@ class _Making:
                     found[training] = evaluations
                     continue
                 pair = (before, evaluations)
-                found[training] = merged.setdefault(pair, tuple(dict.fromkeys(before + evaluations)))
+                if pair not in merged:
+                    merged[pair] = tuple(dict.fromkeys(before + evaluations))
+                found[training] = merged[pair]
         return list(found.items())
 
     def _judge(self, training: Indices, candidates: tuple[Indices, ...]) -> list[Sampling]:

@@ -15,6 +15,8 @@ from fmbench.report.summary import Interval
 from fmbench.report.tables import Column, Entry, Line, Table, assemble, metric_title
 
 Command = Callable[[Row], str]
+TIMES = ("s", "ms")
+"""Units of times, which are what the machine's other work makes of them: the best of a column is not marked."""
 BLANK_NOTE = "–: the suite has no such cell; what the plan left out stands under “Left out”, with the reason."
 
 
@@ -63,9 +65,10 @@ def of_training(board: Board, command: Command) -> Table | None:
     columns, notes = [], [_legend(metrics)]
     for facts in metrics:
         parts, note = split_by_identity({row: gather(board.trainings[row], facts, {}) for row in rows})
-        columns += [Column(_head(facts) + suffix, part, facts) for suffix, part in parts]
+        marks = facts.unit not in TIMES
+        columns += [Column(_head(facts) + suffix, part, facts, marks) for suffix, part in parts]
         notes += [f"{facts.name}: {note}."] if note else []
-    if any(facts.unit in ("s", "ms") for facts in metrics):
+    if any(facts.unit in TIMES for facts in metrics):
         notes += side_by_side(record for row in rows for record in board.trainings[row])
     return assemble(f"{board.dataset}: training", rows, columns, command, notes)
 

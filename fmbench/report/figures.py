@@ -26,6 +26,7 @@ from fmbench.report.theme import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 SOLVER_AXIS = ROW_AXES.index("solver")
 HOLLOW: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white", "zorder": 4}
@@ -113,7 +114,13 @@ def legend(figure: Figure, rows: Mapping[Row, Sequence[Point]], styles: Styles) 
     variants = _variants(rows)
     if len(variants) > 1:
         handles += [Line2D([], [], color=INK, linestyle=dash, label=label) for label, dash in variants.items()]
-    columns = max(1, min(len(handles), int(figure.get_figwidth() // 1.3)))
+    name_above(figure, handles)
+
+
+def name_above(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """Put a legend above all panels, in as many columns as its words leave room for."""
+    longest = max((len(str(handle.get_label())) for handle in handles), default=1)
+    columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.6 + 0.085 * longest))))
     figure.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=2.2, columnspacing=1.4)
 
 

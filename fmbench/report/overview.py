@@ -11,7 +11,7 @@ import numpy as np
 from fmbench.records import TrainingRecord
 from fmbench.report.boards import ROW_AXES, Board, Row, varying, words
 from fmbench.report.curves import N_TRAINING, T_AXIS, Curves, training_rows
-from fmbench.report.figures import HOLLOW, SOLVER_AXIS, Styles, legend, spread_note
+from fmbench.report.figures import HOLLOW, SOLVER_AXIS, Styles, legend, name_above, spread_note
 from fmbench.report.files import Folder
 from fmbench.report.theme import INK, Picture, log_axis, looks, new_figure, save, themed, wants_log
 
@@ -31,7 +31,7 @@ def at_a_glance(board: Board, curves: Curves, styles: Styles, folder: Folder, na
     across = min(len(budgets), MAX_PANELS_ACROSS)
     down = -(-len(budgets) // across)
     with themed():
-        figure = new_figure(2.2 * across + 2.2, down * (0.3 * len(rows) + 0.55) + 0.75)
+        figure = new_figure(1.95 * across + 2.2, down * (0.3 * len(rows) + 0.55) + 0.75)
         created = figure.subplots(down, across, sharey=True, squeeze=False).flatten()
         for axes in created[len(budgets) :]:
             axes.set_axis_off()
@@ -99,8 +99,7 @@ def losses(board: Board, folder: Folder, name: str) -> Picture | None:
             _loss_lines(axes, {r: h for r, h in histories.items() if r[T_AXIS] == label}, axes_said, styles)
         if axes_said:
             handles = [Line2D([], [], color=k.colour, linestyle=k.dashes, label=label) for label, k in styles.items()]
-            columns = max(1, int(figure.get_figwidth() // 1.8))
-            figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+            name_above(figure, handles)
         figure.supxlabel("training step", fontsize=9)
         figure.supylabel("training loss", fontsize=9)
         caption = (

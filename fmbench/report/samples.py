@@ -146,19 +146,23 @@ def _draw_images(
     across: int,
 ) -> Picture:
     """Draw blocks of images: NFE downwards, the same noise in each column; the last block is real data."""
+    blocks = list(blocks)
     depth = max(len(block.lines) for block in blocks)
     noises = max(len(samples) for block in blocks for _, samples in block.lines if not isinstance(samples, str))
     if truth is not None:
         cuts = [truth[i * noises : (i + 1) * noises] for i in range(depth)]
-        blocks = [*blocks, Block("real data", [("", cut) for cut in cuts if len(cut)])]
+        blocks.append(Block("real data", [("", cut) for cut in cuts if len(cut)]))
     across = min(across, len(blocks))
     down = -(-len(blocks) // across)
+    if len(blocks) % across == 1 and across > 1 and truth is not None:
+        blocks[-1] = Block("real data", blocks[-1].lines[:1])  # alone in its row, which can then be low
+    heights = [max(len(block.lines) for block in blocks[i * across : (i + 1) * across]) for i in range(down)]
     shrink = max(1, math.ceil(math.sqrt(len(blocks) * depth * noises * shape[1] * shape[2] / PIXELS)))
     block_width = 3.0 if across <= 3 else 2.6
-    block_height = block_width * depth * shape[1] / (noises * shape[2])
+    line_height = block_width * shape[1] / (noises * shape[2])
     with themed():
-        figure = new_figure(block_width * across + 0.5, (block_height + 0.42) * down + 0.15)
-        created = figure.subplots(down, across, squeeze=False).flatten()
+        figure = new_figure(block_width * across + 0.5, line_height * sum(heights) + 0.42 * down + 0.1)
+        created = figure.subplots(down, across, squeeze=False, height_ratios=heights).flatten()
         for axes in created:
             axes.set_axis_off()
         for axes, block in zip(created, blocks, strict=False):
@@ -230,17 +234,19 @@ def _draw_points(
     depth = max(len(block.lines) for block in blocks)
     low, high = _limits(blocks, truth)
     with themed():
-        figure = new_figure(1.75 * depth + 1.6, 1.75 * len(blocks) + 0.35)
+        panel_height = 1.75 * float(np.clip((high[1] - low[1]) / (high[0] - low[0]), 0.4, 2.0))
+        figure = new_figure(1.75 * depth + 1.6, (panel_height + 0.2) * len(blocks) + 0.3)
         created = figure.subplots(len(blocks), depth, sharex=True, sharey=True, squeeze=False)
         for block, line in zip(blocks, created, strict=True):
             for axes in line[len(block.lines) :]:
                 axes.set_axis_off()
             for axes, (label, samples) in zip(line, block.lines, strict=False):
-                axes.set_title(f"NFE {label}", color=INK)
-                _scatter(axes, truth, "#c9ccd3")
+                if line is created[0] or len(block.lines) < depth:
+                    axes.set_title(f"NFE {label}", color=INK)
                 if isinstance(samples, str):
                     axes.text(0.5, 0.5, samples, transform=axes.transAxes, ha="center", color=MUTED)
                 else:
+                    _scatter(axes, truth, "#b9bdc6")
                     _scatter(axes, samples, COLOURS[0])
                 axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[], aspect="equal")
                 axes.spines[:].set(visible=True, color="#e1e4e8")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from fmbench.records import MetricFacts, Records
+from fmbench.records import MetricFacts, Records, TrainingRecord
 from fmbench.report.baseline import gap, references
 from fmbench.report.boards import Board, Row, Values, varying, words
 from fmbench.report.identities import split_by_identity
@@ -47,14 +47,14 @@ def _best(
     """Say which row is best at one budget, and what can be told from it."""
     parts, note = split_by_identity(values)
     if len(parts) != 1:
-        return f"no best: {note or 'the values of these rows are not comparable with each other'}."
+        return f"No best: {note or 'the values of these rows are not comparable with each other'}."
     whole = {row: interval(list(v.by_seed.values())) for row, v in values.items() if v.complete}
     if not whole:
-        return "no combination finished every seed, so there is no best."
+        return "No combination finished every seed, so there is no best."
     order = ranked({row: said.mean for row, said in whole.items()}, facts.better)
     axes, best = varying(board.rows()), order[0]
     numbers = style_for(whole.values())
-    superlative = "lowest" if facts.better == "lower" else "highest"
+    superlative = "Lowest" if facts.better == "lower" else "Highest"
     text = f"{superlative} {facts.name} is {_said(whole[best], numbers)}, by {words(best, axes)}."
     if len(order) > 1:
         text += " " + _rivals(values, order, facts, axes)
@@ -102,21 +102,33 @@ def _unknown(records: Records, boards: list[Board]) -> list[tuple[str, str]]:
     lines = []
     seeds = {r.cell.seed for r in records.trainings} or {r.cell.training.seed for r in records.evaluations}
     if len(seeds) == 1:
-        lines.append(("One seed", "nothing can be said about spread: another seed might reverse every difference."))
+        lines.append(("One seed", "Nothing can be said about spread: another seed might reverse every difference."))
     elif 1 < len(seeds) < 5:
         lines.append(
             (
                 f"{len(seeds)} seeds",
-                "intervals from so few seeds are wide, and “not distinguishable” does not mean equal; a best that was picked "
+                "Intervals from so few seeds are wide, and “not distinguishable” does not mean equal; a best that was picked "
                 "among many rows looks a little better than it is.",
             )
         )
-    failed = records.failed
-    if failed:
-        every = len(records.trainings) + len(records.evaluations)
-        lines.append(("Failed", f"{len(failed)} of {count(every, 'cell')}; see “Failed cells”."))
+    if records.failed:
+        lines.append(("Failed", _failed(records)))
     if not any(board.headline for board in boards):
-        lines.append(("No score", "this suite has no metric that looks at samples, so nothing is ranked."))
+        lines.append(("No score", "This suite has no metric that looks at samples, so nothing is ranked."))
     elif not any(v.by_seed for b in boards if b.headline for k in b.cells if (v := b.values(*k, b.headline))):
-        lines.append(("No score", "no cell gave a value of the headline metric."))
+        lines.append(("No score", "No cell gave a value of the headline metric."))
     return lines
+
+
+def _failed(records: Records) -> str:
+    """Say how many trainings and evaluations have no result."""
+    trainings = {r.cell.key for r in records.failed if isinstance(r, TrainingRecord)}
+    own = len(records.failed) - len(trainings)
+    with_them = sum(r.cell.training.key in trainings for r in records.evaluations)
+    said = []
+    if trainings:
+        lost = f" (with {count(with_them, 'evaluation')})" if with_them else ""
+        said.append(f"{len(trainings)} of {count(len(records.trainings), 'training')}{lost}")
+    if own:
+        said.append(f"{own} of {count(len(records.evaluations), 'evaluation')}")
+    return f"{' and '.join(said)}: see “Failed and left out”."

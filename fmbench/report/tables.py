@@ -105,7 +105,8 @@ def _entry(values: Values, numbers: Style, usual: int) -> Entry:
         return Entry(note="; ".join(lost) or "–")
     if said.n != usual and not lost:
         lost = [f"n = {said.n}"]
-    return Entry(numbers(said.mean), f"± {numbers(said.half)}" if said.known else "", "; ".join(lost))
+    spread = f"± {numbers(said.half)}" if said.known and said.half > 0 else ""
+    return Entry(numbers(said.mean), spread, "; ".join(lost))
 
 
 def assemble(
@@ -137,7 +138,8 @@ def _reading(columns: Sequence[Column], printed: Sequence[Sequence[Entry]], usua
     notes = []
     if usual > 1:
         notes.append(
-            f"Mean ± half-width of the 95% interval (Student's t) over n = {usual} seeds, unless an entry says otherwise."
+            f"Mean ± half-width of the 95% interval (Student's t) over n = {usual} seeds, unless an entry says otherwise; "
+            "none where all seeds gave the same value."
         )
     elif usual == 1:
         notes.append(ONE_SEED_NOTE)

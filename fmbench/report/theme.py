@@ -38,7 +38,6 @@ _RC: dict[str, Any] = {
     "grid.linewidth": 0.6,
     "legend.fontsize": 9,
     "legend.frameon": False,
-    "savefig.facecolor": "white",
     "svg.fonttype": "path",
     "svg.hashsalt": "fmbench",
     "text.parse_math": False,
@@ -106,23 +105,25 @@ def themed() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of a size in inches, drawn by Agg and known to no global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    """Return an empty figure of a size in inches, known to no global state."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06, wspace=0.02, hspace=0.03)  # type: ignore[union-attr]
     return figure
 
 
 def save(figure: Figure, folder: Folder, name: str, title: str, caption: str, *, pixels: bool = False) -> Picture:
     """Write a figure as PNG and SVG, the same bytes for the same content, and let go of it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     png, svg = io.BytesIO(), io.BytesIO()
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # the layout is made; making it again for each file takes as long as all the rest
-    figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
-    figure.savefig(svg, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
+    # The canvases are asked directly, because `savefig` draws everything once more before it draws it; and the layout that
+    # the first makes serves the second.
+    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+    figure.set_layout_engine("none")
+    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
     width = round(figure.get_figwidth() * DPI)
     figure.clear()
     data = _smaller(png.getvalue())
@@ -141,7 +142,7 @@ def _smaller(png: bytes) -> bytes:
         image = opened.convert("RGB")
     pixels = np.asarray(image)
     grey = (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all()
-    reduced = image.convert("L") if grey else image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    reduced = image.convert("L") if grey else image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     reduced.save(small, format="PNG")
     return min(small.getvalue(), png, key=len)
 

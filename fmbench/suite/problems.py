@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from fmbench.errors import did_you_mean
 from fmbench.suite import models
 from fmbench.suite.models import AXES, Suite
-from fmbench.suite.places import Location, Place, Problem, Table, place_of, shown
+from fmbench.suite.places import Location, Place, Problem, Row, Table, Text, place_of, shown
 from fmbench.suite.values import FAULT, RULE, location_of
 
 _MODELS: dict[str, type[BaseModel]] = {

@@ -61,7 +61,10 @@ class ComponentConformance:
             )
 
     def test_survives_pickling(self, component: Any) -> None:
-        copy = pickle.loads(pickle.dumps(component))
+        try:
+            copy = pickle.loads(pickle.dumps(component))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise AssertionError(f"a component can be pickled: {type(component).__name__} says {error}") from error
         assert type(copy) is type(component), f"a pickled component keeps its class; found {type(copy)}"
         assert same(vars(copy), vars(component)), (
             f"a pickled component keeps its state; {vars(component)!r} became {vars(copy)!r}"

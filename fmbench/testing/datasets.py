@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
@@ -17,9 +17,15 @@ SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
 
 
 class DatasetConformance(ComponentConformance):
-    """A dataset: its splits, labels, source and, where it has one, its density."""
+    """A dataset: its splits, labels, source and, where it has one, its density.
+
+    Attributes:
+        shared_by_chance: the part of test examples that may also be training examples. Points on a curve, drawn
+            independently, coincide now and then in float32; nothing else should.
+    """
 
     contract = Dataset
+    shared_by_chance: ClassVar[float] = 0.0
 
     @pytest.mark.parametrize("split", SPLITS)
     def test_examples(self, component: Any, split: Literal["train", "test"]) -> None:
@@ -44,7 +50,9 @@ class DatasetConformance(ComponentConformance):
 
     def test_splits_are_disjoint(self, component: Any) -> None:
         train, test = ({row.numpy().tobytes() for row in loaded(component, split)[0]} for split in SPLITS)
-        assert not train & test, f"train and test share no example; found {len(train & test)} in both"
+        assert len(train & test) <= self.shared_by_chance * len(test), (
+            f"train and test share no example; {len(train & test)} of {len(test)} test examples are in both"
+        )
 
     @pytest.mark.parametrize("split", SPLITS)
     def test_loads_the_same_again(self, component: Any, split: Literal["train", "test"]) -> None:

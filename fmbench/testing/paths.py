@@ -135,5 +135,5 @@ def draws(shape: tuple[int, ...], dtype: torch.dtype, batch: int = BATCH) -> tup
 def rate(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
     """Return the derivative by autograd of a function of `t` `(batch,)` whose row i depends on t_i alone."""
     # Through reverse mode: the forward mode of torch.func compiles its rules at first use, with deprecation warnings.
-    derivative: Tensor = torch.autograd.functional.jvp(function, t, torch.ones_like(t))[1]
+    derivative: Tensor = torch.autograd.functional.jvp(function, t, torch.ones_like(t))[1]  # type: ignore[no-untyped-call]
     return derivative

@@ -9,11 +9,13 @@ import sqlite3
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from fmbench.tracking.client import make_client
 from fmbench.tracking.content import TAG_LENGTH, Part, RunContent, cut, mark_of
@@ -29,6 +31,9 @@ PARENT, LOGGED_IMAGES = "mlflow.parentRunId", "mlflow.loggedImages"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """Without it MLflow's page asks what kind of experiment this is."""
 
+SOUND = {"ok", "missing"}
+"""What a part's status is where nothing failed."""
+
 PAGE = 500
 METRICS_WITH_TAGS = 800
 """More metrics than this go ahead on their own: MLflow's client sends tags with the first thousand, not the last."""
@@ -40,6 +45,7 @@ class KnownRun:
 
     id: str
     start: int
+    artifacts: str
     status: str = "RUNNING"
     metrics: dict[str, float] = field(default_factory=dict)
     params: set[str] = field(default_factory=set)
@@ -98,12 +104,19 @@ class Server:
         if run.tags.get(CONTENT) == mark_of(marks) and run.status == status:
             return run.id
         fresh = [part for part in content.parts.values() if logged.get(part.key) != part.mark]
-        self._log(run, content, fresh, status)
+        tags = self._tags(run, content, status)
+        unsent: Exception | None = None
+        try:
+            tags |= self._log_files(run, content, fresh)
+            tags[CONTENT] = mark_of(marks)
+        except Exception as error:  # numbers are logged even where artifacts cannot be; the run stays half-written
+            unsent = error
+        self._log_batch(run, content, fresh, tags)
         if run.status != status:
             self.client.set_terminated(run.id, status, run.start + round(1000 * content.seconds))
             run.status = status
-        self._log_files(run, content, fresh)
-        self._tag(run, {CONTENT: mark_of(marks)})
+        if unsent is not None:
+            raise unsent
         return run.id
 
     def find(self, cell: str, run_id: str | None) -> str | None:
@@ -169,26 +182,30 @@ class Server:
         start = content.started or round(1000 * time.time())
         tags = {**source, **above, **content.tags, **content.notes}
         created = self.client.create_run(self.experiment, start_time=start, tags=tags, run_name=content.name)
-        run = KnownRun(created.info.run_id, start, tags=tags)
+        run = KnownRun(created.info.run_id, start, created.info.artifact_uri, tags=tags)
         self._known[content.cell] = run
         return run
 
-    def _log(self, run: KnownRun, content: RunContent, fresh: Iterable[Part], status: str) -> None:
+    def _tags(self, run: KnownRun, content: RunContent, status: str) -> dict[str, str]:
+        """Return the tags that say what became of the run; one that failed elsewhere keeps those it has."""
+        tags = {**content.tags, **content.notes}
+        states = [part.status for part in content.parts.values() if part.status != "ok"]
+        errors = [part for part in content.parts.values() if part.status not in SOUND]
+        if errors or status != "FAILED":
+            tags[STATUS] = errors[0].status if errors else [*states, "ok"][0]
+        if errors:
+            tags[ERROR] = cut("\n".join(_explained(part, content.kind) for part in errors), TAG_LENGTH)
+        elif status != "FAILED" and ERROR in run.tags:
+            self.client.delete_tag(run.id, ERROR)
+            del run.tags[ERROR]
+        return tags
+
+    def _log_batch(self, run: KnownRun, content: RunContent, fresh: Iterable[Part], tags: Mapping[str, str]) -> None:
         """Log the params and metrics that are not there: a param cannot be changed, a metric is not logged twice."""
         from mlflow.entities import Metric, Param, RunTag
 
         metrics = [Metric(*entry) for part in fresh for entry in _entries(run, part)]
         params = [Param(name, value) for name, value in content.params.items() if name not in run.params]
-        errors = [part for part in content.parts.values() if part.status != "ok"]
-        tags = {**content.tags, **content.notes}
-        if errors:
-            tags[STATUS] = errors[0].status
-            tags[ERROR] = cut("\n".join(_explained(part, content.kind) for part in errors), TAG_LENGTH)
-        elif status == "FINISHED":
-            tags[STATUS] = "ok"
-            if ERROR in run.tags:
-                self.client.delete_tag(run.id, ERROR)
-                del run.tags[ERROR]
         changed = [RunTag(key, value) for key, value in tags.items() if run.tags.get(key) != value]
         if len(metrics) > METRICS_WITH_TAGS:
             self.client.log_batch(run.id, metrics=metrics)
@@ -198,37 +215,54 @@ class Server:
         run.tags |= tags
         run.metrics |= {v.table or v.name: v.value for part in fresh for v in part.values}
 
-    def _log_files(self, run: KnownRun, content: RunContent, fresh: Iterable[Part]) -> None:
-        pictured = [part for part in fresh if part.samples is not None]
-        if pictured:
-            from fmbench.tracking.images import FOLDER, write_pictures
-
-            with tempfile.TemporaryDirectory(prefix="fmbench-") as folder:
-                if write_pictures(pictured, Path(folder), run.start):
-                    self.client.log_artifacts(run.id, folder, FOLDER)
-                    self._tag(run, {LOGGED_IMAGES: "True"})
+    def _log_files(self, run: KnownRun, content: RunContent, fresh: Iterable[Part]) -> dict[str, str]:
+        """Send pictures and documents; return the tag that makes MLflow look for pictures, if there are any."""
         if content.folder is not None and content.folder.is_dir():
             self.client.log_artifacts(run.id, str(content.folder), "report")
         for name, document in content.documents.items():
             self.client.log_dict(run.id, document, name)
+        pictured = [part for part in fresh if part.samples is not None]
+        if not pictured:
+            return {}
+        from fmbench.tracking.images import FOLDER, write_pictures
 
-    def _tag(self, run: KnownRun, tags: Mapping[str, str]) -> None:
-        for key, value in tags.items():
-            if run.tags.get(key) != value:
-                self.client.set_tag(run.id, key, value)
-                run.tags[key] = value
+        with self._artifacts_of(run, FOLDER) as folder:
+            count = write_pictures(pictured, folder, run.start)
+        return {LOGGED_IMAGES: "True"} if count else {}
+
+    @contextmanager
+    def _artifacts_of(self, run: KnownRun, name: str) -> Iterator[Path]:
+        """Yield a folder whose files become artifacts: the run's own folder where the store is a sqlite file."""
+        here = urlsplit(run.artifacts)
+        if here.scheme == "file" and sqlite_file(self.uri) is not None:
+            place = Path(url2pathname(here.path)) / name
+            place.mkdir(parents=True, exist_ok=True)
+            yield place
+            return
+        with tempfile.TemporaryDirectory(prefix="fmbench-") as folder:
+            yield Path(folder)
+            if any(Path(folder).iterdir()):
+                self.client.log_artifacts(run.id, folder, name)
 
 
 def _known(run: Run) -> KnownRun:
     info, data = run.info, run.data
-    return KnownRun(info.run_id, info.start_time, info.status, dict(data.metrics), set(data.params), dict(data.tags))
+    return KnownRun(
+        info.run_id,
+        info.start_time,
+        info.artifact_uri,
+        info.status,
+        dict(data.metrics),
+        set(data.params),
+        dict(data.tags),
+    )
 
 
 def _run_status(content: RunContent, logged: Mapping[str, str]) -> str:
     """FAILED when any part failed, also one that this content does not have."""
     statuses = {part.status for part in content.parts.values()}
     earlier = any(mark.startswith("!") for key, mark in logged.items() if key not in content.parts)
-    if statuses <= {"ok", "missing"} and not earlier:
+    if statuses <= SOUND and not earlier:
         return "RUNNING" if "missing" in statuses else "FINISHED"
     return "FAILED"
 

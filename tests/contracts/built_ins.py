@@ -1,4 +1,4 @@
-"""The built-in components as cases for the conformance tests: every one with its defaults, and the variants listed here."""
+"""The built-in components as cases for the conformance tests: all with their defaults, and the variants asked for."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from built_ins import Case, cases, names
 
 from fmbench.testing import NetworkConformance
 
-IMAGE_SHAPES = {"small_unet": [(1, 8, 8), (3, 16, 16)]}
+IMAGE_SHAPES = {"small_unet": [(1, 8, 8), (3, 7, 10)]}
 VARIANTS = {"mlp": [{"width": 16, "depth": 1}], "small_unet": [{"channels": 16}]}
 
 

@@ -1,7 +1,7 @@
 """The flow between Gaussians, known in closed form: x_0 ~ N(0, 1) to x_1 ~ N(m, s^2), on any affine path.
 
-The marginal at t is N(alpha m, alpha^2 s^2 + sigma^2), so the flow maps x_0 to mean_t + std_t x_0, and the velocity is its
-time derivative written in x.
+The marginal at t is N(alpha m, alpha^2 s^2 + sigma^2), so the flow maps x_0 to mean_t + std_t x_0, and the velocity is
+its time derivative written in x.
 """
 
 import math

@@ -86,7 +86,7 @@ def test_the_wrapper_makes_exactly_the_steps_of_the_grid(steps):
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_quadrature_rules(steps):
-    """Where the velocity depends on t alone, a method is its quadrature rule: RK4 is Simpson's, Heun the trapezoidal."""
+    """Where the velocity depends on t alone, a method is its quadrature rule: RK4 is Simpson's, for one."""
     times = random_grid(steps)
     rates = {"cubic": lambda t: 4 * t**3 - t + 1, "wave": lambda t: torch.cos(5 * t)}
     nodes = times.numpy()

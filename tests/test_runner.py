@@ -1,0 +1,257 @@
+"""The main road: a suite from YAML to records, computed once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+import fmbench
+from fmbench.errors import DataError, UserError
+from fmbench.runner import RunResult
+from fmbench.session import Options, open_session
+
+SUITE = {
+    "name": "tiny",
+    "datasets": [{"moons": {"size": 400}}],
+    "training": {
+        "paths": ["linear", "cosine"],
+        "networks": [{"mlp": {"width": 16, "depth": 1}}],
+        "steps": 40,
+        "batch_size": 32,
+        "optimizer": {"adamw": {"lr": 0.001}},
+    },
+    "evaluation": {
+        "solvers": ["euler", "mine"],
+        "nfe": [1, 4],
+        "samples": 100,
+        "metrics": ["sliced_wasserstein", "sample_ms", "train_seconds"],
+    },
+}
+
+PLUGIN = '''
+from fmbench import Solver, hookimpl
+
+
+class Mine(Solver):
+    """Euler, by somebody else."""
+
+    order = 1
+
+    def integrate(self, velocity, x_0, times):
+        x = x_0
+        for now, after in zip(times[:-1], times[1:]):
+            x = x + SCALE * (after - now) * velocity(x, now.expand(len(x)))
+        return x
+
+
+@hookimpl
+def fmbench_solvers():
+    return {"mine": Mine}
+
+
+SCALE = 1.0
+'''
+
+
+class Place:
+    """A folder with a suite, a plugin, a store and reports, in which suites are run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.plugin = folder / "mine.py"
+        self.plugin.write_text(PLUGIN)
+        self.write(SUITE)
+
+    def write(self, suite: dict[str, object]) -> None:
+        (self.folder / "tiny.yaml").write_text(yaml.safe_dump(suite))
+
+    def options(self, *overrides: str, tracking: bool = False) -> Options:
+        return Options(
+            overrides=overrides,
+            plugins=(str(self.plugin),),
+            home=self.folder / "store",
+            reports=self.folder / "reports",
+            tracking=tracking,
+            tracking_uri=f"sqlite:///{self.folder / 'mlflow.db'}",
+        )
+
+    def run(self, *overrides: str, tracking: bool = False) -> RunResult:
+        return fmbench.run(self.folder / "tiny.yaml", self.options(*overrides, tracking=tracking))
+
+    def command(self, *arguments: str) -> list[str]:
+        return [
+            *(sys.executable, "-c", "from fmbench.cli import main; main()", "run", "tiny.yaml", "--no-tracking"),
+            *("--plugins", "mine.py", "--home", "store", *arguments),
+        ]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("runner"))
+
+
+@pytest.fixture(scope="module")
+def first(place: Place) -> RunResult:
+    return place.run(tracking=True)
+
+
+def test_every_cell_is_a_row_with_its_metrics(first: RunResult) -> None:
+    frame = first.records.frame()
+    assert len(frame) == 2 * 2 * 2
+    assert (frame["status"] == "ok").all()
+    assert (frame["nfe"] == frame["nfe_budget"]).all()
+    assert frame[["sliced_wasserstein", "sample_ms", "train_seconds"]].gt(0).all().all()
+    assert first.computed == {"training": 2, "evaluation": 8, "sampler": 4}
+    assert first.report.exists()
+
+
+def test_two_solvers_that_compute_the_same_get_the_same_numbers(first: RunResult) -> None:
+    frame = first.records.frame()
+    by = frame.pivot_table(index=["path", "nfe"], columns="solver", values="sliced_wasserstein")
+    assert by["euler"].to_numpy() == pytest.approx(by["mine"].to_numpy(), rel=1e-5)
+
+
+def test_again_computes_nothing_and_gives_the_same_records(place: Place, first: RunResult) -> None:
+    again = place.run(tracking=True)
+    assert again.computed == {}
+    assert not again.fresh_report
+    assert again.records.frame().equals(first.records.frame())
+    assert again.tracking is not None
+    assert again.tracking.pending == 0
+
+
+def test_mlflow_holds_each_cell_once_after_three_runs(place: Place, first: RunResult) -> None:
+    place.run(tracking=True)
+    place.run(tracking=True)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{place.folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    kinds = [run.data.tags["fmbench.kind"] for run in runs]
+    assert {kind: kinds.count(kind) for kind in kinds} == {"training": 2, "evaluation": 4, "summary": 1}
+    assert len({run.data.tags["fmbench.cell"] for run in runs}) == len(runs)
+
+
+def test_an_nfe_and_a_solver_more_train_nothing(place: Place, first: RunResult) -> None:
+    more = place.run("evaluation.nfe=[1, 2, 4]", "evaluation.solvers=[euler, mine, ab2]")
+    assert more.computed["evaluation"] == 2 * (3 * 3) - 8
+    assert "training" not in more.computed
+
+
+def test_a_metric_more_trains_nothing_and_keeps_the_others(place: Place, first: RunResult) -> None:
+    metrics = "evaluation.metrics=[sliced_wasserstein, sample_ms, train_seconds, parameters, validation_loss]"
+    more = place.run(metrics)
+    assert more.computed == {}
+    frame = more.records.frame()
+    assert frame[["parameters", "validation_loss"]].gt(0).all().all()
+    assert frame["sliced_wasserstein"].equals(first.records.frame()["sliced_wasserstein"])
+
+
+def test_a_comment_recomputes_nothing_and_code_just_its_evaluations(place: Place, first: RunResult) -> None:
+    # in a process of its own each, since a process keeps the plugin that it imported
+    def computed() -> str:
+        done = subprocess.run(place.command("--json"), cwd=place.folder, capture_output=True, text=True, check=True)
+        return str(yaml.safe_load(done.stdout)["computed"])
+
+    assert computed() == "{}"
+    place.plugin.write_text(PLUGIN.replace("order = 1", "order = 1  # as Euler found").replace("by somebody", "of"))
+    assert computed() == "{}"
+    place.plugin.write_text(PLUGIN.replace("SCALE = 1.0", "SCALE = 1.01"))
+    assert computed() == "{'evaluation': 4, 'sampler': 2}"
+    place.plugin.write_text(PLUGIN)
+    assert computed() == "{}"
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "history.json", "metrics.json", "result.json"])
+def test_a_damaged_training_is_reported_and_computed_again(place: Place, first: RunResult, name: str) -> None:
+    key = first.records.trainings[0].cell.key
+    path = place.folder / "store" / "training" / key / name
+    path.write_bytes(path.read_bytes()[:-3] + b"???")
+    said: list[str] = []
+    session = open_session(place.folder / "tiny.yaml", place.options())
+    said = session.survey().damaged
+    assert len(said) == 1
+    assert name in said[0]
+    again = place.run()
+    assert again.computed["training"] == 1
+    columns = ["key", "status", "sliced_wasserstein"]
+    assert again.records.frame()[columns].equals(first.records.frame()[columns])
+
+
+def test_a_training_that_diverges_is_rows_and_the_others_go_on(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.write({**SUITE, "training": {**SUITE["training"], "optimizer": {"sgd": {"lr": 1e9}}}})  # type: ignore[dict-item]
+    result = place.run()
+    frame = result.records.frame()
+    assert set(frame["status"]) == {"diverged"}
+    assert frame["error"].str.contains("training: the loss").all()
+    assert len(result.records.failed) == 2
+    assert place.run().computed == {}
+    session = open_session(place.folder / "tiny.yaml", place.options())
+    assert session.forgive() == 2
+    assert place.run().computed == {"training": 2}
+
+
+def test_data_that_is_not_there_ends_the_run_before_it_begins(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    (tmp_path / "pictures").mkdir()
+    place.write({**SUITE, "datasets": [{"image_folder": {"folder": str(tmp_path / "pictures")}}]})
+    with pytest.raises((DataError, UserError), match="pictures"):
+        place.run()
+    assert not list((tmp_path / "store").glob("training/*"))
+
+
+def table(place: Place) -> list[dict[str, str]]:
+    with (place.folder / "reports" / "tiny" / "records.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    times = {"sample_ms", "sample_ms_iqr", "train_seconds"}
+    return [{name: value for name, value in row.items() if name not in times} for row in rows]
+
+
+@pytest.mark.parametrize("moment", ["training", "evaluation"])
+def test_killed_and_run_again_gives_the_same_table(tmp_path: Path, moment: str) -> None:
+    tables = []
+    for kill in (False, True):
+        folder = tmp_path / str(kill)
+        folder.mkdir()
+        place = Place(folder)
+        command = place.command("--set", "training.steps=3000", "--set", "evaluation.samples=20000", "--jobs", "1")
+        if kill:
+            driver = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            wanted = "training/*/cell.json" if moment == "training" else "evaluation/*/result.json"
+            for _ in range(600):
+                if list((folder / "store").glob(wanted)) or driver.poll() is not None:
+                    break
+                time.sleep(0.1)
+            os.kill(driver.pid, signal.SIGKILL)
+            driver.wait()
+            finished = list((folder / "store").glob("evaluation/*/result.json"))
+            assert len(finished) < 8, "the run was over before it was killed"
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        tables.append(table(place))
+    assert tables[0] == tables[1]
+
+
+def test_an_outsiders_components_are_used_by_name(tmp_path: Path, outsider_site: Path) -> None:
+    place = Place(tmp_path)
+    suite = {**SUITE, "name": "outside"}
+    suite["training"] = {**SUITE["training"], "paths": ["linear", {"power": {"exponent": 1.5}}]}  # type: ignore[dict-item]
+    suite["evaluation"] = {"solvers": ["euler", "ralston"], "nfe": [2, 4], "samples": 100, "metrics": ["mean_distance"]}
+    place.write(suite)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(outsider_site), *sys.path])}
+    subprocess.run(place.command(), cwd=tmp_path, env=environment, check=True, capture_output=True)
+    with (tmp_path / "reports" / "outside" / "records.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["path"] for row in rows} == {"linear", "power(exponent=1.5)"}
+    assert {row["solver"] for row in rows} == {"euler", "ralston"}
+    assert all(row["status"] == "ok" and float(row["mean_distance"]) > 0 for row in rows)

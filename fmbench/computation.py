@@ -63,10 +63,20 @@ class Computation:
 
     def run(self) -> dict[str, int]:
         """Compute everything that can be computed; return how many units of each section were."""
-        if self._untrained or self.work:
-            self.session.store.check_writable()
-            self._train_and_evaluate()
-        self._measure()
+        tasks = len(self._untrained | self.work.keys())
+        config = self._config(self.session.options.jobs, tasks)
+        executor = LocalExecutor(config, self.session.options.timeout)
+        try:
+            if tasks:
+                self.session.store.check_writable()
+                executor.warm_up()
+                self._prepare(executor)
+                self._train_and_evaluate(executor)
+            self._measure(executor)
+        finally:
+            executor.close()
+            for stage in STAGES[:-1]:
+                self.observer.end(stage)
         return dict(self.computed)
 
     def _evaluation_work(self) -> dict[str, list[Work]]:
@@ -83,38 +93,26 @@ class Computation:
                 work.setdefault(training_cell.key, [])
         return work
 
-    def _train_and_evaluate(self) -> None:
-        to_train = [cell for cell in self.session.plan.trainings if cell.key in self._untrained]
-        trained = [cell for cell in self.session.plan.trainings if cell.key in self.work.keys() - self._untrained]
-        executor = self._executor(self.session.options.jobs, len(to_train) + len(trained))
-        try:
-            self._prepare(executor)
-            if to_train:
-                self.observer.begin("training", sum(cell.settings["steps"] for cell in to_train))
-            if evaluations := sum(len(work) for work in self.work.values()):
-                self.observer.begin("evaluation", evaluations)
-            for cell in to_train:
-                executor.submit(TrainTask((cell,)))
-            for cell in trained:
-                executor.submit(self._evaluate_task(cell))
-            cells = {cell.key: cell for cell in to_train}
-            for event in executor.events():
-                if (
-                    event.what in {"finished", "failed"}
-                    and event.section == "training"
-                    and event.key in self._untrained
-                ):
-                    self._untrained.discard(event.key)
-                    self.computed["training"] += 1
-                    if event.what == "finished":
-                        executor.submit(self._evaluate_task(cells[event.key]))
-                    else:
-                        self._lost(event.key)
-                self._note(event)
-        finally:
-            executor.close()
-            self.observer.end("training")
-            self.observer.end("evaluation")
+    def _train_and_evaluate(self, executor: LocalExecutor) -> None:
+        cells = {cell.key: cell for cell in self.session.plan.trainings}
+        to_train = [cell for key, cell in cells.items() if key in self._untrained]
+        if to_train:
+            self.observer.begin("training", sum(cell.settings["steps"] for cell in to_train))
+        if evaluations := sum(len(work) for work in self.work.values()):
+            self.observer.begin("evaluation", evaluations)
+        for cell in to_train:
+            executor.submit(TrainTask((cell,)))
+        for key in [key for key in cells if key in self.work.keys() - self._untrained]:
+            executor.submit(self._evaluate_task(cells[key]))
+        for event in executor.events():
+            if event.what in {"finished", "failed"} and event.section == "training" and event.key in self._untrained:
+                self._untrained.discard(event.key)
+                self.computed["training"] += 1
+                if event.what == "finished":
+                    executor.submit(self._evaluate_task(cells[event.key]))
+                else:
+                    self._lost(cells[event.key])
+            self._note(event)
 
     def _prepare(self, executor: LocalExecutor) -> None:
         """Have one worker build and check everything, so that a user's mistake is known before the first step."""
@@ -125,45 +123,36 @@ class Computation:
         self.observer.advance("preparing")
         self.observer.end("preparing")
 
-    def _lost(self, key: str) -> None:
+    def _lost(self, training: TrainingCell) -> None:
         """Count the evaluations of a failed training as over, and have the failure logged."""
-        if lost := len(self.work.pop(key, [])):
+        if lost := len(self.work.pop(training.key, [])):
             self.observer.advance("evaluation", lost)
-        training = next(cell for cell in self.session.plan.trainings if cell.key == key)
         self._log(training)
 
     def _evaluate_task(self, cell: TrainingCell) -> EvaluateTask:
         return EvaluateTask(cell, self.survey.wanted(cell, "training"), tuple(self.work.get(cell.key, ())))
 
-    def _measure(self) -> None:
+    def _measure(self, executor: LocalExecutor) -> None:
         """Measure what samplers cost, one at a time, with every core and nothing else of the suite at work."""
         work: dict[str, Work] = {}
         for cell in self.session.plan.evaluations:
             key = sampler_key(cell)
-            if (
-                key in self.survey.samplers
-                and self.survey.samplers[key].todo
-                and key not in work
-                and self._usable(cell)
-            ):
+            state = self.survey.samplers.get(key)
+            if state is not None and state.todo and key not in work and self._usable(cell):
                 work[key] = Work(key, cell, self.survey.wanted(cell.training, "sampler"))
         if not work:
             return
         if self.tracker is not None:
             self.tracker.drain()  # the writer would disturb the times
-        executor = self._executor("1", 1)
+        executor.reconfigure(self._config("1", 1))
         by_training: dict[str, list[Work]] = defaultdict(list)
         for piece in work.values():
             by_training[piece.cell.training.key].append(piece)
         for pieces in by_training.values():
             executor.submit(MeasureTask(pieces[0].cell.training, (), tuple(pieces)))
         self.observer.begin("timing", len(work))
-        try:
-            for event in executor.events():
-                self._note(event)
-        finally:
-            executor.close()
-            self.observer.end("timing")
+        for event in executor.events():
+            self._note(event)
 
     def _usable(self, cell: EvaluationCell) -> bool:
         """Whether the cell's training is in the store by now, so that a sampler can be measured with it."""
@@ -212,10 +201,10 @@ class Computation:
             specs[metric.digest] = metric
         return tuple(specs.values())
 
-    def _executor(self, jobs: str, tasks: int) -> LocalExecutor:
+    def _config(self, jobs: str, tasks: int) -> WorkerConfig:
         options, evaluation = self.session.options, self.session.suite.evaluation
         processes, threads = jobs_and_threads(jobs, tasks, self.session.device)
-        config = WorkerConfig(
+        return WorkerConfig(
             plugins=self.session.registry.plugins,
             fingerprints=self.session.registry.fingerprints(),
             store=str(self.session.store.root.resolve()),
@@ -226,4 +215,3 @@ class Computation:
             evaluation_batch=evaluation.batch_size,
             keep_samples=evaluation.keep_samples,
         )
-        return LocalExecutor(config, options.timeout)

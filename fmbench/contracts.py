@@ -266,6 +266,7 @@ class Evidence:
     cache: FilePath
     real: Callable[[Literal["train", "test"]], tuple[Tensor, Tensor | None]]
     generator: Callable[[str], Generator]
+    classes: int = 0
     samples: Tensor | None = None
     labels: Tensor | None = None
     nfe: float | None = None

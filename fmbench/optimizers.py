@@ -30,7 +30,7 @@ def learning_rate(step: int, steps: int, peak: float, schedule: Mapping[str, Any
 
     The cosine ends at `final` times the peak after the last step (Loshchilov & Hutter 2017, eq. 5, without restarts).
     """
-    warmup = schedule["warmup"]
+    warmup = int(schedule["warmup"])
     if step < warmup:
         return peak * (step + 1) / (warmup + 1)
     if schedule["name"] == "constant":

@@ -22,8 +22,9 @@ def grid_of_images(
 ) -> NDArray[np.uint8]:
     """Lay `(n, c, h, w)` samples in [-1, 1] out row by row as one picture, uint8 `(height, width, 3)`.
 
-    Every picture is enlarged `scale` times and framed by `pad` pixels of `background`, also at the rim. One channel is shown
-    grey; of more than three, the first three. Raises ValueError for other shapes, or when columns or scale is under 1.
+    Every picture is enlarged `scale` times and framed by `pad` pixels of `background`, also at the rim. One channel
+    is shown grey; of more than three, the first three. Raises ValueError for other shapes, or when columns or scale
+    is under 1.
     """
     if samples.ndim != 4 or samples.shape[1] < 1 or samples.shape[1] == 2:
         raise ValueError(f"a grid needs samples of shape (n, 1 or 3, height, width); found {samples.shape}")

@@ -147,8 +147,8 @@ class Survey:
     def expected_seconds(self) -> float | None:
         """Return the seconds of computing that lie ahead, judged by what like cells took; None where there is none.
 
-        A training is like another with the same dataset, network and batch size, and is scaled by its steps; an evaluation
-        with the same, scaled by its NFE.
+        A training is like another with the same dataset, network and batch size, and is scaled by its steps; an
+        evaluation with the same, scaled by its samples and NFE.
         """
         rates: dict[tuple[str, Any], list[float]] = {}
         for kind, cell, state in self._all():

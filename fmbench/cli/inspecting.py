@@ -37,7 +37,10 @@ def plan(
     session = options.open_session(suite, overrides, filters, plugins, home=home, device=device)
     survey = session.survey(anywhere=True)
     counts, expected = survey.counts(), survey.expected_seconds()
-    left_out = [{"cell": left.cell, "reason": left.reason, "count": left.count, "unit": left.unit} for left in session.plan.left_out]
+    left_out = [
+        {"cell": left.cell, "reason": left.reason, "count": left.count, "unit": left.unit}
+        for left in session.plan.left_out
+    ]
     if as_json:
         cells = [
             {"key": c.key, "training": c.training.key, "cell": str(c), "status": survey.evaluations[c.key].status}
@@ -48,7 +51,9 @@ def plan(
     rows = [(name, n["total"], n["done"], n["failed"], n["todo"]) for name, n in counts.items()]
     show_table(("", "cells", "done", "failed", "to compute"), rows, title=f"{session.suite.name}: {session.path}")
     for left in left_out:
-        say(f"left out: {left['cell']} ({left['count']} {left['unit']}s): {left['reason']}", "yellow")
+        noun = "metric" if left["unit"] == "metric" else f"{left['unit']} cell"
+        counted = f"{left['count']} {noun}" + ("s" if left["count"] != 1 else "")
+        say(f"left out: {left['cell']} ({counted}): {left['reason']}", "yellow")
     if expected is None:
         say("Expected time: not known, since nothing like these cells was computed here before.")
     else:

@@ -56,6 +56,20 @@ class LocalExecutor:
         self._queue: deque[Task] = deque()
         self._workers: list[_Worker] = []
 
+    def warm_up(self) -> None:
+        """Start every worker now, so that they import their libraries at the same time."""
+        while len(self._workers) < self._config.jobs:
+            self._workers.append(self._start())
+
+    def reconfigure(self, config: WorkerConfig) -> None:
+        """Go on under another configuration, with at most its number of workers. Call it when no task is queued."""
+        self._config = config
+        for worker in self._workers[config.jobs :]:
+            self._kill(worker)
+        del self._workers[config.jobs :]
+        for worker in self._workers:
+            worker.connection.send(config)
+
     def submit(self, task: Task) -> None:
         """Queue a task."""
         self._queue.append(task)

@@ -20,15 +20,17 @@ Say = Callable[[Event], None]
 
 
 def main() -> None:
-    """Serve the driver until it says goodbye by sending None, or is gone."""
+    """Serve the driver, which sends a WorkerConfig and then tasks, until it says goodbye with None or is gone."""
     connection, lifeline = Connection(int(sys.argv[1])), int(sys.argv[2])
     threading.Thread(target=_end_with_driver, args=(lifeline,), daemon=True).start()
     try:
-        config: WorkerConfig = connection.recv()
-        serve = prepare(config, connection.send)
-        while (task := connection.recv()) is not None:
-            serve(task)
-            connection.send(None)
+        serve: Callable[[Task], None] | None = None
+        while (message := connection.recv()) is not None:
+            if isinstance(message, WorkerConfig):
+                serve = prepare(message, connection.send)
+            elif serve is not None:
+                serve(message)
+                connection.send(None)
     except UserError as error:
         connection.send(Event("fatal", text=str(error)))
     except (EOFError, BrokenPipeError):

@@ -1,4 +1,4 @@
-"""Reports: records in; tables, figures and one page out. Imports neither torch nor mlflow, and never looks into the store."""
+"""Reports: records in; tables, figures and one page out. It imports neither torch nor mlflow, nor reads the store."""
 
 from __future__ import annotations
 

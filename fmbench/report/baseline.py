@@ -36,7 +36,7 @@ def is_baseline(board: Board, row: Row, wanted: Mapping[str, Any]) -> bool:
 
 
 def _is(board: Board, row: Row, axis: str, wanted: Any) -> bool:
-    """Tell whether a row's component is the one that a baseline names: name, label, `{name: {parameters}}`, or a list."""
+    """Tell whether a row's component is what a baseline names: a name, a label, `{name: {parameters}}`, or a list."""
     label = row[ROW_AXES.index(axis)]
     if isinstance(wanted, Sequence) and not isinstance(wanted, str):
         return any(_is(board, row, axis, one) for one in wanted)
@@ -99,16 +99,17 @@ def _gap(board: Board, row: Row, reference: Row, nfe: int, facts: MetricFacts) -
 
 def _notes(said: str, facts: MetricFacts, compared: int) -> list[str]:
     notes = [
-        f"Baseline: {said}, with the same solver and whatever else a row names. Difference in percent of the baseline's mean, "
-        f"seed by seed, with the half-width of its 95% interval (Student's t); {facts.better} is better.",
-        "better, worse: the interval excludes zero. not distinguishable: it includes zero. cannot tell: fewer than two seeds "
-        "in common.",
+        f"Baseline: {said}, with the same solver and whatever else a row names. Difference in percent of the "
+        f"baseline's mean, seed by seed, with the half-width of its 95% interval (Student's t); {facts.better} is "
+        "better.",
+        "better, worse: the interval excludes zero. not distinguishable: it includes zero. cannot tell: fewer than "
+        "two seeds in common.",
     ]
     if compared:
         chance = count(max(1, round(compared / 20)), "entry", "entries")
         notes.append(
-            f"{count(compared, 'comparison')}, each with its own 95%: were there no difference at all, about {chance} would "
-            "still be called better or worse."
+            f"{count(compared, 'comparison')}, each with its own 95%: were there no difference at all, about {chance} "
+            "would still be called better or worse."
         )
     return notes
 

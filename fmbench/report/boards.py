@@ -1,12 +1,12 @@
-"""Boards: the records of one dataset, arranged by row (a combination of axes) and NFE, for tables and figures to read."""
+"""Boards: the records of one dataset, arranged by row (a combination of axes) and NFE, for tables and figures."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
@@ -80,7 +80,7 @@ def gather(records: Iterable[Record], facts: MetricFacts, failed: Mapping[str, s
     identities = []
     for record in records:
         training = record.cell if isinstance(record, TrainingRecord) else record.cell.training
-        status = record.status if record.status not in ("ok", "missing") else failed.get(training.key, record.status)
+        status = failed.get(training.key, record.status) if record.status == "missing" else record.status
         value = record.metrics.get(facts.name)
         if status != "ok":
             lost[status] += 1
@@ -107,8 +107,9 @@ def identity(record: Record, facts: MetricFacts) -> Mapping[str, Any]:
 class Board:
     """The records of one dataset.
 
-    `cells` maps an evaluation row and an NFE budget (None for adaptive solvers) to its records, one a seed; `trainings` maps
-    a training row to its records. `failed` are statuses by training key, `specs` components by kind and label. `headline` is the metric that leads the report.
+    `cells` maps an evaluation row and an NFE budget (None for adaptive solvers) to its records, one a seed;
+    `trainings` maps a training row to its records. `failed` are statuses by training key, `specs` components by kind
+    and label. `headline` is the metric that leads the report.
     """
 
     dataset: str
@@ -136,6 +137,11 @@ class Board:
         """Return a metric's values at a row and a budget, or None where the suite has no such cell."""
         records = self.cells.get((row, nfe))
         return None if records is None else gather(records, facts, self.failed)
+
+    def only(self, trainings: Collection[Row]) -> Board:
+        """Return the board of some training rows."""
+        cells = {key: records for key, records in self.cells.items() if key[0][: len(TRAINING_AXES)] in trainings}
+        return replace(self, trainings={r: t for r, t in self.trainings.items() if r in trainings}, cells=cells)
 
     def scope(self, scope: str) -> list[MetricFacts]:
         """Return the metrics of a scope that have a value in this dataset, in the suite's order."""

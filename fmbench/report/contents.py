@@ -80,8 +80,8 @@ def side_by_side(trainings: Iterable[TrainingRecord]) -> list[str]:
         return []
     many = " or ".join(map(str, jobs))
     return [
-        f"Training times were taken with {many} jobs side by side on one machine, each slowed by the others: compare them "
-        "within this report only, and not closely."
+        f"Training times were taken with {many} jobs side by side on one machine, each slowed by the others: compare "
+        "them within this report only, and not closely."
     ]
 
 
@@ -96,7 +96,7 @@ def _legend(metrics: Iterable[MetricFacts]) -> str:
 
 
 def of_sampling(board: Board, facts: MetricFacts, minor: bool = False) -> Table | None:
-    """Return what a sampler costs. It does not depend on the weights, so trainings of one network share a measurement."""
+    """Return what a sampler costs: not a matter of the weights, so trainings of one network share a measurement."""
     keep = [ROW_AXES.index(axis) for axis in ("dataset", "objective", "network", "solver", "grid", "guidance")]
     groups: dict[tuple[Row, int | None], list[EvaluationRecord]] = {}
     for (row, nfe), records in board.cells.items():
@@ -106,7 +106,8 @@ def of_sampling(board: Board, facts: MetricFacts, minor: bool = False) -> Table 
     budgets: list[int | None] = [*board.budgets, *([None] if board.rows(adaptive=True) else [])]
     columns: list[tuple[str, dict[Row, list[float]]]] = []
     notes = [
-        "Median of the measurements (lowest to highest where there are several), taken while nothing else of the suite ran."
+        "Median of the measurements (lowest to highest where there are several), taken while nothing else of the "
+        "suite ran."
     ]
     for nfe in budgets:
         title = "adaptive" if nfe is None else f"NFE {nfe}"

@@ -53,7 +53,7 @@ def make_curves(board: Board, facts: MetricFacts) -> tuple[Curves, str]:
     """Return a metric's curves, and what differs where its values must not be drawn together ("" when all is well)."""
     clock = time_metric(board)
     rows: dict[Row, list[Point]] = {}
-    identities = []
+    identities: list[Mapping[str, object]] = []
     for (row, nfe), records in board.cells.items():
         values = board.values(row, nfe, facts) or Values()
         measured = [r.nfe for r in records if r.nfe is not None and r.status == "ok"]
@@ -77,6 +77,24 @@ def time_metric(board: Board) -> MetricFacts | None:
 def training_rows(board: Board) -> list[Row]:
     """Return the training combinations, in the plan's order."""
     return list(dict.fromkeys([*board.trainings, *(row[:N_TRAINING] for row, _ in board.cells)]))
+
+
+def best_trainings(board: Board, curves: Curves, most: int) -> list[Row]:
+    """Return up to `most` training combinations, in the plan's order: those that come first at some NFE, by rank."""
+    rows = training_rows(board)
+    if len(rows) <= most:
+        return rows
+    by_nfe: dict[float, dict[Row, list[float]]] = {}
+    for row, points in curves.rows.items():
+        for point in points:
+            by_nfe.setdefault(point.nfe, {}).setdefault(row[:N_TRAINING], []).append(point.score.mean)
+    pick = max if curves.facts.better == "higher" else min
+    ranks = dict.fromkeys(rows, len(rows))
+    for found in by_nfe.values():
+        order = ranked({row: pick(scores) for row, scores in found.items()}, curves.facts.better)
+        ranks.update({row: min(ranks[row], rank) for rank, row in enumerate(order)})
+    chosen = set(sorted(rows, key=lambda row: ranks[row])[:most])
+    return [row for row in rows if row in chosen]
 
 
 def panels(rows: Sequence[Row], widest: int = 4) -> list[list[Row | None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from fmbench.report.boards import ROW_AXES, Board, Row, varying, words
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 SOLVER_AXIS = ROW_AXES.index("solver")
+TITLE_WIDTH = 40
+"""Letters in a line of a panel's title."""
 HOLLOW: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white", "zorder": 4}
 Styles = Mapping[str, Look]
 
@@ -49,8 +52,8 @@ def by_nfe(board: Board, curves: Curves, styles: Styles, folder: Folder, name: s
         caption = f"One panel a training combination, one line a solver. {spread_note(curves.points)}"
         if len(best) > 1:
             caption += (
-                " The wide grey line is the best mean of all combinations at each NFE, the same in every panel: where a line "
-                "lies on it, nothing in this suite does better."
+                " The wide grey line is the best mean of all combinations at each NFE, the same in every panel: "
+                "where a line lies on it, nothing in this suite does better."
             )
         if curves.adaptive:
             caption += " An adaptive solver is a single point at the NFE that was measured."
@@ -89,7 +92,7 @@ def _small_multiples(board: Board, curves: Curves, styles: Styles) -> tuple[Figu
             if row is None:
                 axes.set_axis_off()
                 continue
-            axes.set_title(words(row, axes_said))
+            axes.set_title(fill(words(row, axes_said), TITLE_WIDTH))
             axes.grid(True, axis="y")
             if row not in drawn:
                 axes.text(0.5, 0.5, "no value", transform=axes.transAxes, ha="center", color=MUTED)
@@ -137,16 +140,16 @@ def _lines(axes: Axes, curves: Curves, training: Row, styles: Styles, where: Cal
     beyond = [i for i in varying(curves.rows) if i > SOLVER_AXIS]
     mine = {row: points for row, points in curves.rows.items() if row[:N_TRAINING] == training}
     for row, points in mine.items():
-        shown = [(x, p) for p in points if (x := where(p))]
+        shown = [(at, p) for p in points if (at := where(p))]
         if not shown:
             continue
         style = dict(styles[row[SOLVER_AXIS]].line)
         if len(variants) > 1 and words(row, beyond) in variants:
             style["linestyle"] = variants[words(row, beyond)]
-        x, y = [x for x, _ in shown], [p.score.mean for _, p in shown]
+        x, y = [at for at, _ in shown], [p.score.mean for _, p in shown]
         half = [p.score.half if p.score.known else 0.0 for _, p in shown]
         axes.errorbar(x, y, yerr=half, elinewidth=1.0, capsize=0, zorder=3, **style)
-        hollow = [(x, p.score.mean) for x, p in shown if not p.complete]
+        hollow = [(at, p.score.mean) for at, p in shown if not p.complete]
         if hollow:
             axes.plot(*zip(*hollow, strict=True), **{**style, **HOLLOW})
 

@@ -39,6 +39,6 @@ class Folder:
     def _refusal(self, error: OSError) -> StoreError:
         reason = error.strerror or str(error)
         return StoreError(
-            f"the report's folder must be writable; {self.path} is not ({reason}). Mend its permissions, free some space, or "
-            "choose another folder with --reports."
+            f"the report's folder must be writable; {self.path} is not ({reason}). Mend its permissions, free some "
+            "space, or choose another folder with --reports."
         )

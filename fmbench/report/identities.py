@@ -17,9 +17,10 @@ def split_by_identity(
 ) -> tuple[list[tuple[str, Mapping[Row, Values | None]]], str]:
     """Split one column so that each part holds values of a single identity.
 
-    Where the identity follows from one axis (a validation loss that is comparable within one path, say), there is one part
-    for each identity, with a suffix for the column's title. Where it does not, nothing can be shown side by side: no part is
-    returned, and the note says what differs. Returns parts as `(suffix, values by row)`, and the note ("" when all is well).
+    Where the identity follows from one axis (a validation loss that is comparable within one path, say), there is one
+    part for each identity, with a suffix for the column's title. Where it does not, nothing can be shown side by
+    side: no part is returned, and the note says what differs. Returns parts as `(suffix, values by row)`, and the
+    note ("" when all is well).
     """
     of_row = {row: {_text(i) for i in v.identities} for row, v in values.items() if v and v.identities}
     distinct = list(dict.fromkeys(text for texts in of_row.values() for text in sorted(texts)))
@@ -29,7 +30,7 @@ def split_by_identity(
     if axis is None:
         found = [i for v in values.values() if v for i in v.identities]
         return [], "left out, because its values are not comparable with each other: " + differing(found)
-    parts = []
+    parts: list[tuple[str, Mapping[Row, Values | None]]] = []
     for text in distinct:
         labels = list(dict.fromkeys(row[axis] for row, texts in of_row.items() if text in texts))
         part = {row: v if row[axis] in labels else None for row, v in values.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from fmbench.records import TrainingRecord
 from fmbench.report.boards import ROW_AXES, Board, Row, varying, words
 from fmbench.report.curves import N_TRAINING, T_AXIS, Curves, training_rows
-from fmbench.report.figures import HOLLOW, SOLVER_AXIS, Styles, legend, name_above, spread_note
+from fmbench.report.figures import HOLLOW, SOLVER_AXIS, TITLE_WIDTH, Styles, legend, name_above, spread_note
 from fmbench.report.files import Folder
 from fmbench.report.theme import INK, Picture, log_axis, looks, new_figure, save, themed, wants_log
 
@@ -38,7 +39,7 @@ def at_a_glance(board: Board, curves: Curves, styles: Styles, folder: Folder, na
         for axes, nfe in zip(created, budgets, strict=False):
             _dots(axes, curves, rows, nfe, styles)
             axes.set_title(f"NFE {nfe:g}")
-        created[0].set_yticks(range(len(rows)), [words(row, said) for row in rows])
+        created[0].set_yticks(range(len(rows)), [fill(words(row, said), TITLE_WIDTH) for row in rows])
         created[0].set_ylim(len(rows) - 0.5, -0.5)
         direction = f" ({curves.facts.better} is better)" if curves.facts.better else ""
         figure.supxlabel(f"{curves.facts.name}{direction}; each panel has its own scale", fontsize=9)
@@ -103,15 +104,16 @@ def losses(board: Board, folder: Folder, name: str) -> Picture | None:
         figure.supxlabel("training step", fontsize=9)
         figure.supylabel("training loss", fontsize=9)
         caption = (
-            "Training loss, mean over seeds; the band runs from the lowest to the highest seed. Training losses under different "
-            "t-distributions weigh the times differently and are not comparable with each other, which is why each has a panel "
-            "and a scale of its own; nor do losses of different paths say which samples are better."
+            "Training loss, mean over seeds; the band runs from the lowest to the highest seed. Training losses "
+            "under different t-distributions weigh the times differently and are not comparable with each other, "
+            "which is why each has a panel and a scale of its own; nor do losses of different paths say which "
+            "samples are better."
         )
         return save(figure, folder, name, f"{board.dataset}: training loss", caption)
 
 
 def _mean_history(records: Sequence[TrainingRecord]) -> np.ndarray | None:
-    """Return `(4, entries)`: step, and mean, lowest and highest loss over the seeds, at the steps that all of them have."""
+    """Return `(4, entries)`: step, and mean, lowest and highest loss over the seeds, at the steps that all have."""
     finished = [dict(r.history) for r in records if r.status == "ok" and len(r.history)]
     finished = finished or [dict(r.history) for r in records if len(r.history)]
     if not finished:

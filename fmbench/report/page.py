@@ -20,20 +20,20 @@ HERE = Path(__file__).parent
 GLOSSARY = (
     (
         r"fid",
-        "The Fréchet distance compares generated with real pictures: both are seen through a trained classifier, and what is "
-        "measured is how far the means and covariances of its features lie apart; 0 would be identical. Values depend on the "
-        "classifier and on the number of samples, so compare them within one column, and never with values published "
-        "elsewhere unless the name is plain “fid” and the settings agree.",
+        "The Fréchet distance compares generated with real pictures: both are seen through a trained classifier, and "
+        "what is measured is how far the means and covariances of its features lie apart; 0 would be identical. "
+        "Values depend on the classifier and on the number of samples, so compare them within one column, and never "
+        "with values published elsewhere unless the name is plain “fid” and the settings agree.",
     ),
     (
         r"kid",
-        "The kernel distance asks the same question as FID with another statistic, whose expectation does not depend on the "
-        "number of samples. It may be slightly negative when two sets cannot be told apart.",
+        "The kernel distance asks the same question as FID with another statistic, whose expectation does not depend "
+        "on the number of samples. It may be slightly negative when two sets cannot be told apart.",
     ),
     (
         r"sliced_wasserstein",
-        "The sliced Wasserstein distance projects two clouds of points on many directions and measures how far mass must move "
-        "along each. It is never quite 0 for a finite number of points, even between two sets of real data.",
+        "The sliced Wasserstein distance projects two clouds of points on many directions and measures how far mass "
+        "must move along each. It is never quite 0 for a finite number of points, even between two sets of real data.",
     ),
 )
 """Explanations for readers, by a pattern in the metric's name; metrics without one get their direction and unit."""

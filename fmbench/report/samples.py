@@ -1,4 +1,4 @@
-"""Sample figures: what NFE does to the same noise, solver by solver and training by training, with real data beside it."""
+"""Sample figures: what NFE does to the same noise, solver by solver and training by training; real data beside it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from fmbench.records import EvaluationRecord
 from fmbench.report.baseline import is_baseline
 from fmbench.report.boards import ROW_AXES, Board, Row, varying, words
 from fmbench.report.curves import N_TRAINING, panels, training_rows
+from fmbench.report.figures import TITLE_WIDTH
 from fmbench.report.files import Folder
 from fmbench.report.theme import COLOURS, INK, MUTED, Picture, new_figure, save, themed
 
@@ -168,8 +170,9 @@ def _draw_images(
         for axes, block in zip(created, blocks, strict=False):
             _image_block(axes, block, shape, noises, shrink)
         caption = (
-            f"Samples of seed {seed}. Inside a block NFE grows downwards (numbers at the left), and every column starts from "
-            "the same noise, also from block to block: read a column downwards to see what more evaluations do."
+            f"Samples of seed {seed}. Inside a block NFE grows downwards (numbers at the left), and every column "
+            "starts from the same noise, also from block to block: read a column downwards to see what more "
+            "evaluations do."
             + (
                 " Real data for comparison stands in the last block; it belongs to no noise."
                 if truth is not None
@@ -191,7 +194,7 @@ def _image_block(axes: Axes, block: Block, shape: tuple[int, ...], noises: int, 
     axes.set_axis_on()
     axes.imshow(grid, aspect="equal")
     axes.set_anchor("NW")
-    axes.set_title(block.title)
+    axes.set_title(fill(block.title, TITLE_WIDTH))
     centres = [1 + height * i + pictures.shape[2] / 2 - 0.5 for i in range(len(block.lines))]
     axes.set_yticks(centres, [label for label, _ in block.lines])
     axes.set_xticks([])
@@ -237,11 +240,11 @@ def _draw_points(
         panel_height = 1.75 * float(np.clip((high[1] - low[1]) / (high[0] - low[0]), 0.4, 2.0))
         figure = new_figure(1.75 * depth + 1.6, (panel_height + 0.2) * len(blocks) + 0.3)
         created = figure.subplots(len(blocks), depth, sharex=True, sharey=True, squeeze=False)
-        for block, line in zip(blocks, created, strict=True):
+        for number, (block, line) in enumerate(zip(blocks, created, strict=True)):
             for axes in line[len(block.lines) :]:
                 axes.set_axis_off()
             for axes, (label, samples) in zip(line, block.lines, strict=False):
-                if line is created[0] or len(block.lines) < depth:
+                if number == 0 or len(block.lines) < depth:
                     axes.set_title(f"NFE {label}", color=INK)
                 if isinstance(samples, str):
                     axes.text(0.5, 0.5, samples, transform=axes.transAxes, ha="center", color=MUTED)
@@ -250,10 +253,10 @@ def _draw_points(
                     _scatter(axes, samples, COLOURS[0])
                 axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[], aspect="equal")
                 axes.spines[:].set(visible=True, color="#e1e4e8")
-            line[0].set_ylabel(block.title, rotation=0, ha="right", va="center", wrap=True)
+            line[0].set_ylabel(fill(block.title, 24), rotation=0, ha="right", va="center")
         caption = (
-            f"Samples of seed {seed} (blue) over real data (grey), from the same noise in every panel: a line a combination, "
-            "NFE growing to the right. Points outside the frame of the real data are not shown."
+            f"Samples of seed {seed} (blue) over real data (grey), from the same noise in every panel: a line a "
+            "combination, NFE growing to the right. Points outside the frame of the real data are not shown."
         )
         return save(figure, folder, name, title, caption)
 

@@ -1,4 +1,4 @@
-"""What a report says in short, computed from the records: the best at each NFE, how sure that is, and what is not known."""
+"""What a report says in short, computed from records: the best at each NFE, how sure that is, what is not known."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ def _unknown(records: Records, boards: list[Board]) -> list[tuple[str, str]]:
         lines.append(
             (
                 f"{len(seeds)} seeds",
-                "Intervals from so few seeds are wide, and “not distinguishable” does not mean equal; a best that was picked "
-                "among many rows looks a little better than it is.",
+                "Intervals from so few seeds are wide, and “not distinguishable” does not mean equal; a best that "
+                "was picked among many rows looks a little better than it is.",
             )
         )
     if records.failed:

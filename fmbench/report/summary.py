@@ -1,7 +1,8 @@
 """The statistics of a report: intervals over seeds, differences seed by seed, and what may be said of them.
 
-Everything here is about a handful of seeds. An interval is Student's t: mean +- t(0.975, n - 1) s / sqrt(n), which assumes
-that the seeds' values are independent and roughly normal; with one value there is no interval, and none is invented.
+Everything here is about a handful of seeds. An interval is Student's t: mean +- t(0.975, n - 1) s / sqrt(n), which
+assumes that the seeds' values are independent and roughly normal; with one value there is no interval, and none is
+invented.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ def interval(values: Sequence[float]) -> Interval:
 class Difference:
     """Values minus reference values, seed by seed.
 
-    `absolute` is in the metric's unit; `percent` is the same over the reference's mean (NaN where that is zero). `verdict`
-    is one of VERDICTS.
+    `absolute` is in the metric's unit; `percent` is the same over the reference's mean (NaN where that is zero).
+    `verdict` is one of VERDICTS.
     """
 
     absolute: Interval
@@ -70,7 +71,7 @@ class Difference:
 
 
 def difference(values: Mapping[int, float], reference: Mapping[int, float], better: str) -> Difference:
-    """Compare values by seed with a reference by seed, over the seeds that both have. `better` is "lower" or "higher"."""
+    """Compare values by seed with a reference by seed, over the seeds of both. `better` is "lower" or "higher"."""
     seeds = [seed for seed in values if seed in reference]
     absolute = interval([values[seed] - reference[seed] for seed in seeds])
     base = abs(float(np.mean([reference[seed] for seed in seeds]))) if seeds else 0.0

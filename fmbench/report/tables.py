@@ -13,15 +13,18 @@ from fmbench.report.summary import difference, interval, ranked
 
 BEST_NOTE = (
     "Bold: the best mean of the column. †: not distinguishable from it, because the 95% interval of the seed-by-seed "
-    "difference from the best includes zero. Not corrected for the number of rows."
+    "difference from the best includes zero (or they share fewer than two seeds). Not corrected for the number of rows."
 )
 LOST_NOTE = "An entry that lost a seed shows the mean of the others and says so; it is neither the best nor marked."
-ONE_SEED_NOTE = "One seed: nothing can be said about spread. Bold is the best number of the column, which another seed might reverse."
+ONE_SEED_NOTE = (
+    "One seed: nothing can be said about spread. Bold is the best number of the column, which another seed might "
+    "reverse."
+)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a table: a number, its spread and what else must be said; `tone` is a verdict of summary.py or ""."""
+    """One entry of a table: a number, its spread and what else must be said; `tone` is a verdict or ""."""
 
     value: str = ""
     spread: str = ""
@@ -138,8 +141,8 @@ def _reading(columns: Sequence[Column], printed: Sequence[Sequence[Entry]], usua
     notes = []
     if usual > 1:
         notes.append(
-            f"Mean ± half-width of the 95% interval (Student's t) over n = {usual} seeds, unless an entry says otherwise; "
-            "none where all seeds gave the same value."
+            f"Mean ± half-width of the 95% interval (Student's t) over n = {usual} seeds, unless an entry says "
+            "otherwise; none where all seeds gave the same value."
         )
     elif usual == 1:
         notes.append(ONE_SEED_NOTE)

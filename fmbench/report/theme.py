@@ -1,4 +1,4 @@
-"""How figures look: colours that colour-blind readers can tell apart, quiet axes, the same solver in the same colour."""
+"""How figures look: colours that colour-blind readers can tell apart, quiet axes, one colour a solver everywhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.6)), (0, (6, 2, 1.2, 2)
 DPI = 130
 INK, MUTED, FAINT = "#222222", "#6b7280", "#d4d7dd"
 
-_RC: dict[str, Any] = {
+_RC: Any = {
     "axes.edgecolor": "#9aa0aa",
     "axes.labelcolor": INK,
     "axes.labelsize": 9,
@@ -107,10 +107,10 @@ def themed() -> Iterator[None]:
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of a size in inches, known to no global state."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06, wspace=0.02, hspace=0.03)  # type: ignore[union-attr]
-    return figure
+    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.02, hspace=0.03)
+    return Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)
 
 
 def save(figure: Figure, folder: Folder, name: str, title: str, caption: str, *, pixels: bool = False) -> Picture:
@@ -119,11 +119,13 @@ def save(figure: Figure, folder: Folder, name: str, title: str, caption: str, *,
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     png, svg = io.BytesIO(), io.BytesIO()
-    # The canvases are asked directly, because `savefig` draws everything once more before it draws it; and the layout that
-    # the first makes serves the second.
-    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+    # The canvases are asked directly, because `savefig` draws everything once more before it draws it; and the layout
+    # that the first makes serves the second.
+    agg: Any = FigureCanvasAgg(figure)
+    agg.print_png(png, metadata={"Software": None})
     figure.set_layout_engine("none")
-    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
+    vector: Any = FigureCanvasSVG(figure)
+    vector.print_svg(svg, metadata={"Date": None, "Creator": None})
     width = round(figure.get_figwidth() * DPI)
     figure.clear()
     data = _smaller(png.getvalue())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fmbench.records import Records
@@ -12,11 +12,14 @@ from fmbench.report import contents, figures, overview, page, samples, text
 from fmbench.report.baseline import against_baseline
 from fmbench.report.boards import Board, make_boards
 from fmbench.report.commands import Commands
-from fmbench.report.curves import make_curves, time_metric
+from fmbench.report.curves import best_trainings, make_curves, time_metric, training_rows
 from fmbench.report.files import Folder
 from fmbench.report.sentences import in_short
 from fmbench.report.tables import Table
 from fmbench.report.theme import Look, Picture, looks
+
+MOST_PANELS = 24
+"""Training combinations in one figure; of more, the best are shown."""
 
 
 def write_report(records: Records, folder: Path) -> Path:
@@ -85,14 +88,22 @@ def _pictures(
     notes = []
     if board.headline is not None:
         curves, mixed = make_curves(board, board.headline)
+        chosen = best_trainings(board, curves, MOST_PANELS)
+        every = training_rows(board)
+        if len(chosen) < len(every):
+            notes.append(
+                f"Figures show {len(chosen)} of {len(every)} training combinations, the best; tables hold all."
+            )
+            board = board.only(chosen)
+            curves, _ = make_curves(board, board.headline)
         if mixed:
             notes.append(
                 f"No figures of {board.headline.name}: its values are not comparable with each other, {mixed}."
             )
         else:
-            drawn.append(overview.at_a_glance(board, curves, styles, target, f"score_at_a_glance{suffix}"))
-            drawn.append(figures.by_nfe(board, curves, styles, target, f"score_by_nfe{suffix}"))
-            drawn.append(figures.by_time(board, curves, styles, target, f"score_by_time{suffix}"))
+            draw: list[tuple[Callable[..., Picture | None], str]]
+            draw = [(overview.at_a_glance, "at_a_glance"), (figures.by_nfe, "by_nfe"), (figures.by_time, "by_time")]
+            drawn += [make(board, curves, styles, target, f"score_{name}{suffix}") for make, name in draw]
     shown, note = samples.sample_figures(board, records.real.get(board.dataset), records.baseline, target, suffix)
     notes += [note] if note else []
     drawn += [*shown, overview.losses(board, target, f"losses{suffix}")]

@@ -1,0 +1,89 @@
+"""What a feature extractor promises, and the small ones that ship with fmbench."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from fmbench import DataError
+from fmbench_metrics.extractors.lenet import FEATURES, LeNet
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BATCH = 512
+SIDES = {"digits": 8, "mnist": 28}
+"""Height and width of the pictures that a small extractor was trained on."""
+
+
+class Extractor(ABC):
+    """Features of pictures.
+
+    Attributes:
+        name: how a score's identity calls the extractor.
+        weights_hash: sha256 of the weights file.
+        dimensions: number of features.
+    """
+
+    name: str
+    weights_hash: str
+    dimensions: int
+
+    @abstractmethod
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise DataError where pictures of `shape` `(channels, height, width)` cannot be judged."""
+
+    @abstractmethod
+    def batch_features(self, levels: Tensor) -> Tensor:
+        """Return float32 features `(n, dimensions)` of uint8 pictures `(n, channels, height, width)`."""
+
+    @torch.no_grad()
+    def features(self, levels: Tensor) -> Tensor:
+        """Return the features of any number of pictures, in batches, on their device."""
+        self.check(tuple(levels.shape[1:]))
+        return torch.cat([self.batch_features(batch) for batch in levels.split(BATCH)])
+
+
+class SmallExtractor(Extractor):
+    """The penultimate layer of a LeNet trained on the digits of one dataset."""
+
+    def __init__(self, trained_on: Literal["digits", "mnist"], device: str) -> None:
+        self.name = f"lenet-{trained_on}"
+        self.dimensions = FEATURES
+        self._side = SIDES[trained_on]
+        payload = (Path(__file__).parent / "extractors" / f"{trained_on}.safetensors").read_bytes()
+        self.weights_hash = hashlib.sha256(payload).hexdigest()
+        self._network = _load(self._side, payload).to(device)
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise DataError for pictures of another size than those of the training."""
+        expected = (1, self._side, self._side)
+        if shape != expected:
+            raise DataError(
+                f"the extractor {self.name} judges pictures of shape {expected}; found {shape}. "
+                "Take fid_digits for 1x8x8, fid_mnist for 1x28x28, fid (Inception) for others; likewise with kid."
+            )
+
+    def batch_features(self, levels: Tensor) -> Tensor:
+        """Return float32 features `(n, 32)`."""
+        return self._network.features(levels)
+
+
+def _load(side: int, payload: bytes) -> LeNet:
+    from safetensors.torch import load
+
+    with torch.random.fork_rng(devices=[]):  # building draws initial weights, which nobody may notice
+        network = LeNet(side)
+    network.load_state_dict(load(payload))
+    return network.eval().requires_grad_(False)
+
+
+@lru_cache(maxsize=4)
+def small_extractor(trained_on: Literal["digits", "mnist"], device: str) -> SmallExtractor:
+    """Return the small extractor of "digits" or "mnist" on a device, loaded once a process."""
+    return SmallExtractor(trained_on, device)

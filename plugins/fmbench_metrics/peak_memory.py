@@ -1,0 +1,27 @@
+"""The memory that training took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fmbench import Metric
+
+if TYPE_CHECKING:
+    from fmbench import Evidence
+
+
+class PeakMemory(Metric):
+    """The most memory in use while training, in MiB: the device's, or the process's on a CPU."""
+
+    reference = "fmbench's design, mathematics.md"
+    unit = "MiB"
+    scope = "training"
+
+    def compute(self, evidence: Evidence) -> Mapping[str, float]:
+        """Return the peak that was observed."""
+        return {"peak_memory": evidence.training.peak_memory / 2**20}
+
+    def identity(self, evidence: Evidence) -> Mapping[str, Any]:
+        """Return what the peak depends on besides the training."""
+        return {"device": evidence.training.device, "precision": evidence.training.precision}

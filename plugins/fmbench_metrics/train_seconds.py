@@ -1,0 +1,31 @@
+"""The time that training took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fmbench import Metric
+
+if TYPE_CHECKING:
+    from fmbench import Evidence
+
+
+class TrainSeconds(Metric):
+    """Seconds in the training loop, without loading data and compiling.
+
+    Other trainings may have run beside it: the identity says how many jobs and threads there were.
+    """
+
+    reference = "fmbench's design, evidence.md 8"
+    unit = "s"
+    scope = "training"
+
+    def compute(self, evidence: Evidence) -> Mapping[str, float]:
+        """Return the seconds that were observed."""
+        return {"train_seconds": evidence.training.seconds}
+
+    def identity(self, evidence: Evidence) -> Mapping[str, Any]:
+        """Return what a time depends on besides the training."""
+        facts = evidence.training
+        return {"device": facts.device, "precision": facts.precision, "threads": facts.threads, "jobs": facts.jobs}

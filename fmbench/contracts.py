@@ -248,7 +248,8 @@ class Evidence:
     Every scope: `dataset`, `path`, `objective`, `t_distribution`, `module` (the trained network with EMA weights, in
     eval mode), `velocity` (see `Velocity`), `training`, `seed`, `device`, `cache` (a folder for reference statistics:
     name files after what they depend on), `real(split)` (the data and labels, on `device`) and `generator(role)` (a
-    generator on `device`, the same for all cells of this seed and dataset).
+    generator on `device`, the same for all cells of this seed and dataset). `classes` is how many classes `module` was
+    built for: it takes labels where that is not 0.
 
     Scope "evaluation" adds `samples` `(n, *shape)` on `device`, `labels` `(n,)` or None, and `nfe` (mean calls a
     sample). Scope "sampler" adds `draw(n)`, which makes n samples from start to end and synchronises the device.

@@ -13,7 +13,8 @@ def to_uint8(samples: NDArray[np.floating]) -> NDArray[np.uint8]:
 
     What is not a number becomes 0 (black), so that a broken sample stays visible as one.
     """
-    levels = np.clip(np.nan_to_num(np.asarray(samples, dtype=np.float64), nan=-1.0) * 127.5 + 128.0, 0, 255)
+    within = np.nan_to_num(np.clip(np.asarray(samples, dtype=np.float64), -2.0, 2.0), nan=-1.0)
+    levels = np.clip(within * 127.5 + 128.0, 0, 255)
     return levels.astype(np.uint8)
 
 

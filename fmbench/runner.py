@@ -42,6 +42,7 @@ def run_session(session: Session, observer: Observer) -> RunResult:
         observer.say(f"damaged, so computed again: {text}")
     tracker = make_tracker(session) if session.options.tracking else None
     if tracker is not None:
+        tracker.check()
         tracker.start()
     computed = Computation(session, survey, observer, tracker).run()
     if computed:

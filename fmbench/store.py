@@ -217,7 +217,9 @@ def read_sealed(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        raise StoreError(
+            f"{path} cannot be read: {error.strerror}; choose another store with --home or FMBENCH_HOME"
+        ) from error
     except UnicodeDecodeError as error:
         raise DamagedFile(f"{path} is not text") from error
     try:

@@ -77,7 +77,7 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
         (["run", "tiny.yaml", "--filter", "path=cosine"], "path"),
         (["run", "tiny.yaml", "--device", "tpu"], "auto, cpu, cuda, mps"),
         (["run", "tiny.yaml", "--jobs", "many"], "'auto' or a number"),
-        (["run", "tiny.yaml", "--home", "tiny.yaml/store", "--no-tracking"], "cannot be written"),
+        (["run", "tiny.yaml", "--home", "tiny.yaml/store", "--no-tracking"], "Not a directory; choose another store"),
         (["run", "tiny.yaml", "--plugins", "absent.py"], "absent.py"),
         (["run", "tiny.yaml", "--plugins", "broken.py"], "broken.py"),
         (["run", "tiny.yaml", "--tracking-uri", "ftp://nowhere", "--home", "other"], "ftp"),

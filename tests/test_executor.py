@@ -106,9 +106,12 @@ def test_a_worker_with_other_code_refuses_to_work(registry: Registry, plugin: st
         events_of(executor, TrainTask((training_cell(registry),)))
 
 
-def test_preparing_reports_what_cannot_be_had(registry: Registry, plugin: str, tmp_path: Path) -> None:
-    fid = registry.spec("metric", "fid", {"weights": str(tmp_path / "absent.pth")})
-    with pytest.raises(UserError, match=r"absent\.pth"):
+def test_preparing_reports_what_cannot_be_had(
+    registry: Registry, plugin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    fid = registry.spec("metric", "fid")
+    with pytest.raises(UserError, match=r"weights-inception.*\.pth"):
         events_of(LocalExecutor(config(registry, plugin, tmp_path)), PrepareTask((fid,)))
 
 

@@ -21,12 +21,12 @@ from safetensors.numpy import save_file
 from fmbench.cells import ComponentSpec, EvaluationCell, Settings, TrainingCell
 from fmbench.errors import StoreError
 from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
-from fmbench.report import write_report
+from fmbench.report import write, write_report
 from fmbench.report.summary import difference, interval
 
 FID = MetricFacts("fid_digits", "lower", "", "evaluation", "fid_digits")
 KID = MetricFacts("kid_digits", "lower", "", "evaluation", "kid_digits")
-MS = MetricFacts("sample_ms", "lower", "ms", "sampler", "sample_ms")
+MS = MetricFacts("sample_ms", "lower", "ms/sample", "sampler", "sample_ms")
 VALIDATION = MetricFacts("validation_loss", "lower", "", "training", "validation_loss")
 SECONDS = MetricFacts("train_seconds", "lower", "s", "training", "train_seconds")
 PARAMETERS = MetricFacts("parameters", "lower", "", "training", "parameters")
@@ -170,3 +170,370 @@ class Factory:
         random = np.random.default_rng(cell.training.seed).normal(size=clean.shape).astype(np.float32)
         save_file({"samples": (1 - noise) * clean + noise * random}, path)
         return path
+
+
+SMALL: dict[str, Any] = {"paths": ("linear", "cosine"), "solvers": ("euler", "heun"), "nfe": (1, 2)}
+T = Factory.t_distributions
+
+
+def small(folder: Path, **changes: Any) -> Factory:
+    return Factory(folder, **(SMALL | {"t_distributions": T[:1]} | changes))
+
+
+def written(factory: Factory, tmp_path: Path, **about: Any) -> Path:
+    return write_report(factory.records(**about), tmp_path / "report").parent
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw no figures, which take most of the time, where a test reads only words and numbers."""
+    monkeypatch.setattr(write, "_pictures", lambda *_: ([], []))
+
+
+words_only = pytest.mark.usefixtures("no_pictures")
+
+
+class Page(HTMLParser):
+    """Collects the text, the tags and the addresses of a page, and checks that tags are balanced."""
+
+    VOID = frozenset({"meta", "img", "br", "hr", "link"})
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.addresses: list[str] = []
+        self.tags: list[str] = []
+        self._open: list[str] = []
+        self.feed(content)
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in self.VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self._open or self._open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def page(folder: Path) -> Page:
+    return Page((folder / "index.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of images with a baseline, an adaptive solver, and a combination that lost two of three seeds."""
+    folder = tmp_path_factory.mktemp("full")
+    factory = small(
+        folder,
+        t_distributions=T[:2],
+        samples=digits,
+        adaptive=("dopri5",),
+        baseline={"path": "linear", "t_distribution": "uniform"},
+        failed=lambda c: "diverged" if (c.path.name, c.t_distribution.name) == ("cosine", "beta") and c.seed else "ok",
+    )
+    return written(factory, folder)
+
+
+def test_all_files_are_there_and_small(full: Path):
+    names = {path.name for path in full.iterdir()}
+    figures = {f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")}
+    assert names == {"records.csv", "table.md", "table.tex", "index.html"} | figures
+    assert sum(path.stat().st_size for path in full.iterdir()) < 2_000_000
+
+
+FIGURES = (
+    "score_by_nfe",
+    "score_at_a_glance",
+    "score_by_time",
+    "losses",
+    "samples_by_solver",
+    "samples_by_training",
+)
+
+
+@words_only
+def test_csv_keeps_all_digits_and_the_order_of_the_plan(full: Path, tmp_path: Path):
+    records = small(tmp_path).records()
+    frame = pd.read_csv(write_report(records, tmp_path / "r").parent / "records.csv", keep_default_na=False)
+    assert frame["key"].tolist() == [r.cell.key for r in records.evaluations]
+    assert [float(x) for x in frame["fid_digits"]] == [r.metrics["fid_digits"] for r in records.evaluations]
+    assert set(pd.read_csv(full / "records.csv", dtype=str)["nfe_budget"].dropna()) == {"1", "2"}
+
+
+def test_page_is_balanced_and_needs_nothing_from_outside(full: Path):
+    found = page(full)
+    for address in found.addresses:
+        assert address.startswith("data:image/png;base64,") or (full / address).is_file()
+    assert "script" not in found.tags
+    assert "Which path and t-distribution is best" in found.text
+    assert "Test CPU, 2 cores" in found.text
+    assert "abc123+" in found.text
+
+
+def test_writing_again_gives_the_same_bytes(tmp_path: Path):
+    records = small(tmp_path, samples=digits, seeds=(0,), solvers=("euler",)).records()
+    first, second = (write_report(records, tmp_path / name).parent for name in ("a", "b"))
+    for path in first.iterdir():
+        assert path.read_bytes() == (second / path.name).read_bytes(), path.name
+
+
+@words_only
+def test_entries_are_mean_and_interval_with_the_best_in_bold(tmp_path: Path):
+    values = {"linear": [10.0, 11.0, 12.0], "cosine": [20.0, 21.0, 22.5]}
+
+    def change(record: EvaluationRecord) -> EvaluationRecord:
+        value = values[record.cell.training.path.name][record.cell.training.seed]
+        return dataclasses.replace(record, metrics={"fid_digits": value})
+
+    factory = small(tmp_path, solvers=("euler",), nfe=(4,), metrics=(FID,), change=change)
+    rows = (written(factory, tmp_path) / "table.md").read_text().splitlines()
+    # t(0.975, 2) = 4.302653; the seeds 10, 11, 12 have s = 1, so the half-width is 4.302653 / sqrt(3) = 2.4842.
+    assert "| linear | **11.0 ± 2.5** |" in rows
+    assert "| cosine | 21.2 ± 3.1 |" in rows
+
+
+@words_only
+def test_what_cannot_be_told_from_the_best_is_marked(tmp_path: Path):
+    values = {"linear": [10.0, 11.0, 12.0], "cosine": [10.1, 11.3, 11.9]}
+
+    def change(record: EvaluationRecord) -> EvaluationRecord:
+        value = values[record.cell.training.path.name][record.cell.training.seed]
+        return dataclasses.replace(record, metrics={"fid_digits": value})
+
+    factory = small(tmp_path, solvers=("euler",), nfe=(4,), metrics=(FID,), change=change)
+    rows = (written(factory, tmp_path) / "table.md").read_text().splitlines()
+    assert any(row.startswith("| cosine | 11.1 ") and "†" in row for row in rows)
+
+
+@words_only
+def test_higher_is_better_where_the_metric_says_so(tmp_path: Path):
+    recall = dataclasses.replace(FID, better="higher")
+    factory = small(tmp_path, solvers=("euler",), nfe=(4,), metrics=(recall,))
+    text = (written(factory, tmp_path) / "table.md").read_text()
+    assert re.search(r"\| cosine \| \*\*", text)
+    assert "higher is better" in text
+
+
+def test_a_lost_seed_is_said_in_place_and_is_never_the_best(full: Path):
+    text = (full / "table.md").read_text()
+    lost = [row for row in text.splitlines() if "2 of 3 diverged" in row]
+    assert lost
+    assert not any("**" in row or "†" in row for row in lost)
+    assert text.count("| diverged |") == 2  # one row a failed training
+    assert "loss is not finite at step 312" in text
+    assert "evaluations lost with it" in text
+
+
+def test_the_baseline_table_gives_paired_differences_and_verdicts(full: Path):
+    text = (full / "table.md").read_text()
+    section = text.split("against the baseline")[1].split("## ")[0]
+    assert re.search(r"\| cosine \| uniform \| euler \| \+1\d\.\d ± .* % \(worse\)", section)
+    assert "cannot tell" in section
+    assert "| linear | uniform |" not in section
+
+
+@words_only
+def test_baseline_of_another_form_is_found_and_a_missing_one_is_said(tmp_path: Path):
+    for wanted in ({"path": [{"linear": {}}]}, {"path": "linear"}, {"path": {"linear": None}}):
+        text = (written(small(tmp_path, baseline=wanted), tmp_path) / "table.md").read_text()
+        assert "(worse)" in text
+    text = (written(small(tmp_path, baseline={"path": "nowhere", "nfe": 4}), tmp_path) / "table.md").read_text()
+    assert "has no counterpart" in text
+
+
+@words_only
+def test_each_row_has_a_command_that_names_it(full: Path, tmp_path: Path):
+    found = page(full).text
+    assert (
+        "fmbench run suites/low_nfe.yaml --filter path=linear --filter t_distribution=beta --filter solver=heun"
+        in found
+    )
+    both = (spec("t_distribution", "beta", alpha=1.0), spec("t_distribution", "beta", alpha=2.0))
+    text = (written(small(tmp_path, t_distributions=both), tmp_path) / "table.md").read_text()
+    assert "--filter 't_distribution=beta(alpha=2.0)'" in text
+
+
+@words_only
+def test_one_seed_says_that_nothing_can_be_said(tmp_path: Path):
+    folder = written(small(tmp_path, seeds=(0,), baseline={"path": "linear"}), tmp_path)
+    assert "nothing can be said about spread" in page(folder).text
+    text = (folder / "table.md").read_text()
+    assert "†" not in text
+    assert "cannot tell" in text
+    assert "(better)" not in text
+
+
+def test_values_of_two_identities_never_share_a_column(tmp_path: Path):
+    def change(record: EvaluationRecord) -> EvaluationRecord:
+        if record.cell.nfe == 2 and record.cell.training.seed == 1 and record.cell.solver.name == "euler":
+            return dataclasses.replace(record, identities={"fid_digits": IDENTITY | {"samples": 500}})
+        return record
+
+    folder = written(small(tmp_path, change=change), tmp_path)
+    text = (folder / "table.md").read_text()
+    assert "NFE 2: left out, because its values are not comparable with each other: samples is" in text
+    assert "500 (2 values)" in text
+    assert "| path | solver | NFE 1 |\n" in text
+    assert not (folder / "score_by_nfe.png").exists()
+
+
+def test_an_identity_that_follows_from_an_axis_splits_the_column(full: Path):
+    text = (full / "table.md").read_text()
+    assert "validation\\_loss (path linear) | validation\\_loss (path cosine)" in text
+
+
+@words_only
+def test_times_say_how_many_jobs_ran_side_by_side(full: Path, tmp_path: Path):
+    assert "2 jobs side by side" in page(full).text
+    assert "jobs side by side" not in page(written(small(tmp_path, jobs=1), tmp_path)).text
+
+
+def test_names_are_escaped_everywhere(tmp_path: Path):
+    nasty = "<script>alert(1)</script> a|b & 50% $x_1$ {} \\ ~^#`*é日\n"
+    network = (spec("network", nasty), spec("network", "plain"))
+    factory = small(tmp_path, networks=network, failed=lambda cell: "error" if cell.seed == 2 else "ok")
+    folder = written(factory, tmp_path, suite=nasty, description=nasty, left_out=[(nasty, nasty)])
+    assert "script" not in page(folder).tags
+    text = (folder / "table.md").read_text()
+    assert "<script>" not in re.sub(r"```bash.*?```", "", text, flags=re.DOTALL)
+    assert "\n, euler" not in text
+    for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
+    tex = (folder / "table.tex").read_text()
+    body = "\n".join(line for line in tex.splitlines() if not line.startswith("%"))
+    assert "a\\textbar{}b \\& 50\\% \\$x\\_1\\$ \\{\\} \\textbackslash{}" in body
+    assert body.count("{") == body.count("}")
+
+
+def no_values(record: EvaluationRecord) -> EvaluationRecord:
+    return dataclasses.replace(record, metrics={"fid_digits": math.nan, "sample_ms": math.inf})
+
+
+ODD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "every training failed": ({"failed": lambda cell: "oom"}, {}),
+    "nothing at all": ({"seeds": ()}, {}),
+    "no evaluations": ({"solvers": ()}, {}),
+    "one cell": ({"seeds": (3,), "nfe": (4,), "paths": ("linear",), "solvers": ("euler",)}, {}),
+    "only adaptive solvers": ({"solvers": (), "adaptive": ("dopri5", "bosh3")}, {"baseline": {"path": "linear"}}),
+    "no metric of samples": ({"metrics": (VALIDATION, SECONDS)}, {"baseline": {"path": "linear"}}),
+    "no metric": ({"metrics": ()}, {}),
+    "no finite value": ({"change": no_values}, {"baseline": {"path": "linear"}}),
+    "all values equal": ({"change": lambda r: dataclasses.replace(r, metrics={"fid_digits": 0.0})}, {}),
+    "negative values": (
+        {"change": lambda r: dataclasses.replace(r, metrics={"fid_digits": -r.metrics["fid_digits"]})},
+        {},
+    ),
+    "datasets of one slug": ({"datasets": ("a b", "a-b", "é")}, {}),
+    "guidance and two samplers": ({"guidance": (1.0, 2.5)}, {"baseline": {"guidance": 1.0}}),
+    "missing cells": ({"change": lambda r: dataclasses.replace(r, status="missing", metrics={}, nfe=None)}, {}),
+    "no facts": ({}, {"environment": {}, "settings": {}, "command": "", "finished": "", "left_out": ()}),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_odd_records_give_a_report(case: str, tmp_path: Path):
+    changes, about = ODD[case]
+    baseline = about.pop("baseline", None) if "baseline" in about else None
+    folder = written(small(tmp_path, baseline=baseline, **changes), tmp_path, **about)
+    assert page(folder).text
+    assert (folder / "records.csv").read_text().startswith("dataset,path,")
+
+
+@words_only
+def test_a_value_that_is_not_finite_is_no_result(tmp_path: Path):
+    folder = written(small(tmp_path, change=no_values), tmp_path)
+    assert "3 of 3 not a finite number" in (folder / "table.md").read_text()
+
+
+def test_missing_and_broken_sample_files_leave_a_gap(tmp_path: Path):
+    factory = small(tmp_path, samples=digits)
+    records = factory.records()
+    evaluations = list(records.evaluations)
+    assert evaluations[1].samples
+    assert evaluations[2].samples
+    evaluations[1].samples.unlink()
+    evaluations[2].samples.write_bytes(b"broken")
+    folder = write_report(dataclasses.replace(records, evaluations=evaluations, real={}), tmp_path / "report").parent
+    assert (folder / "samples_by_solver.png").exists()
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 40, 40), (2, 4, 4)])
+def test_samples_of_other_shapes(shape: tuple[int, ...], tmp_path: Path):
+    def draw(n: int) -> np.ndarray:
+        return np.random.default_rng(0).uniform(-1, 1, (n, *shape)).astype(np.float32)
+
+    folder = written(small(tmp_path, samples=draw, seeds=(0,), paths=("linear",)), tmp_path)
+    assert (folder / "samples_by_solver.png").exists() == (shape[0] == 3)
+    if shape[0] != 3:
+        assert f"Samples of shape {shape} have no picture" in page(folder).text
+
+
+def test_points_are_scattered(tmp_path: Path):
+    folder = written(small(tmp_path, samples=moons, adaptive=("dopri5",), seeds=(0,), paths=("linear",)), tmp_path)
+    assert (folder / "samples_by_solver.svg").stat().st_size < 400_000
+
+
+def test_many_combinations_are_drawn_in_part_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(write, "MOST_PANELS", 3)
+    many = tuple(spec("t_distribution", "beta", alpha=float(i)) for i in range(7))
+    factory = small(tmp_path, paths=("linear",), t_distributions=many, seeds=(0,), solvers=("euler",), nfe=(1,))
+    folder = written(factory, tmp_path)
+    assert "Figures show 3 of 7" in page(folder).text
+    assert (folder / "table.md").read_text().count("| beta(alpha=") >= 7
+
+
+def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="must be writable"):
+        write_report(small(tmp_path, seeds=(0,)).records(), tmp_path / "file" / "report")
+
+
+def test_no_temporary_file_is_left(full: Path):
+    assert not [path for path in full.iterdir() if path.name.startswith(".")]
+
+
+def test_neither_torch_nor_mlflow_nor_pyplot_is_imported(tmp_path: Path):
+    code = (
+        "import sys; from pathlib import Path; "
+        "from fmbench.records import Records; from fmbench.report import write_report; "
+        f"write_report(Records('s', '', [], [], []), Path({str(tmp_path / 'r')!r})); "
+        "assert not {'torch', 'mlflow', 'matplotlib.pyplot'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
+
+
+def test_interval_is_students_t():
+    found = interval([1.0, 2.0, 3.0, 4.0])
+    # t(0.975, 3) = 3.182446, s = 1.290994
+    assert found.mean == 2.5
+    assert found.half == pytest.approx(3.182446 * 1.290994 / 2, rel=1e-6)
+    assert not interval([1.0]).known
+    assert interval([]).n == 0
+
+
+def test_interval_holds_the_mean_in_19_of_20_experiments():
+    random = np.random.default_rng(0)
+    hits = [abs(found.mean) <= found.half for found in (interval(random.normal(size=3)) for _ in range(4000))]
+    assert np.mean(hits) == pytest.approx(0.95, abs=0.011)
+
+
+def test_differences_are_paired_by_seed():
+    reference = {0: 10.0, 1: 20.0, 2: 30.0}
+    found = difference({0: 9.0, 1: 18.9, 2: 29.1, 7: 1.0}, reference, "lower")
+    assert found.verdict == "better"
+    assert found.absolute.n == 3
+    assert found.percent.mean == pytest.approx(-5.0)
+    assert difference(reference, reference, "lower").verdict == "not distinguishable"
+    assert difference({0: 11.0, 1: 21.0, 2: 31.01}, reference, "higher").verdict == "better"
+    assert difference({0: 1.0}, reference, "lower").verdict == "cannot tell"
+    assert difference({}, reference, "lower").absolute.n == 0

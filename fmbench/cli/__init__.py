@@ -11,7 +11,7 @@ from fmbench.cli import inspecting, keeping, running
 from fmbench.cli.output import complain
 from fmbench.errors import UserError
 
-USER_ERROR, INTERRUPTED = 2, 130
+USER_ERROR = 2
 
 app = typer.Typer(
     name="fmbench",
@@ -32,8 +32,5 @@ def main() -> None:
     except UserError as error:
         complain(str(error))
         sys.exit(USER_ERROR)
-    except KeyboardInterrupt:
-        complain("interrupted; what finished is kept, and the same command goes on from there")
-        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,12 @@ STAGES = {
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return the console that prints; long lines are not broken where the output is no terminal."""
+    """Return the console that prints: as wide as the terminal, and wide where the output goes to a file or pipe."""
     from rich.console import Console
 
-    return Console(stderr=stderr, soft_wrap=True, highlight=False, emoji=False)
+    screen = sys.stderr if stderr else sys.stdout
+    width = None if screen.isatty() or "COLUMNS" in os.environ else 200
+    return Console(stderr=stderr, width=width, soft_wrap=True, highlight=False, emoji=False)
 
 
 def complain(text: str) -> None:
@@ -55,8 +58,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str
     table = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(*(Text(str(value)) for value in row))
-    screen = console()
-    screen.print(table, width=None if screen.is_terminal else 200)
+    console().print(table)
 
 
 class Bars:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbench.cli import options
-from fmbench.cli.output import Bars, say, show_json
+from fmbench.cli.output import Bars, complain, say, show_json
 
 if TYPE_CHECKING:
     from fmbench.runner import RunResult
     from fmbench.session import Session
 
-CELLS_FAILED = 1
+CELLS_FAILED, INTERRUPTED = 1, 130
 
 Jobs = Annotated[str, typer.Option("--jobs", help="Processes: a number, or auto to keep every core busy.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds that one cell may take.")]
@@ -93,8 +93,12 @@ def retry(
 def _run(session: Session, as_json: bool) -> None:
     from fmbench.runner import run_session
 
-    with Bars() as bars:
-        result = run_session(session, bars)
+    try:
+        with Bars() as bars:
+            result = run_session(session, bars)
+    except KeyboardInterrupt:
+        complain("interrupted; what finished is kept, and the same command goes on from there")
+        raise typer.Exit(INTERRUPTED) from None
     if as_json:
         show_json(summary(session, result))
     else:

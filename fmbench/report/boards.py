@@ -181,6 +181,11 @@ def _headline(
     return next((facts for facts in candidates if facts.name in seen), candidates[0] if candidates else None)
 
 
+def is_time(facts: MetricFacts) -> bool:
+    """Tell whether a metric is a time, by its unit: "s", "ms", "ms/sample", ..."""
+    return facts.unit.split("/")[0] in ("s", "ms", "us", "ns", "min", "h")
+
+
 def varying(rows: Iterable[Row]) -> list[int]:
     """Return the positions of ROW_AXES at which rows differ; blanks (an adaptive solver's grid) do not count."""
     rows = list(rows)

@@ -8,15 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
-from fmbench.report.boards import ROW_AXES, Board, Row, Values, gather, varying
+from fmbench.report.boards import ROW_AXES, Board, Row, Values, gather, is_time, varying
 from fmbench.report.identities import mixture, split_by_identity
 from fmbench.report.numbers import count, style_for
 from fmbench.report.summary import Interval
 from fmbench.report.tables import Column, Entry, Line, Table, assemble, metric_title
 
 Command = Callable[[Row], str]
-TIMES = ("s", "ms")
-"""Units of times, which are what the machine's other work makes of them: the best of a column is not marked."""
 BLANK_NOTE = "–: the suite has no such cell; what the plan left out stands under “Left out”, with the reason."
 
 
@@ -65,10 +63,10 @@ def of_training(board: Board, command: Command) -> Table | None:
     columns, notes = [], [_legend(metrics)]
     for facts in metrics:
         parts, note = split_by_identity({row: gather(board.trainings[row], facts, {}) for row in rows})
-        marks = facts.unit not in TIMES
+        marks = not is_time(facts)  # a time is what the machine's other work makes of it
         columns += [Column(_head(facts) + suffix, part, facts, marks) for suffix, part in parts]
         notes += [f"{facts.name}: {note}."] if note else []
-    if any(facts.unit in TIMES for facts in metrics):
+    if any(map(is_time, metrics)):
         notes += side_by_side(record for row in rows for record in board.trainings[row])
     return assemble(f"{board.dataset}: training", rows, columns, command, notes)
 

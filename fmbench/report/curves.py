@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fmbench.records import MetricFacts
-from fmbench.report.boards import TRAINING_AXES, Board, Row, Values, varying
+from fmbench.report.boards import TRAINING_AXES, Board, Row, Values, is_time, varying
 from fmbench.report.identities import mixture
 from fmbench.report.summary import Interval, interval, ranked
 
@@ -54,6 +54,8 @@ def make_curves(board: Board, facts: MetricFacts) -> tuple[Curves, str]:
     clock = time_metric(board)
     rows: dict[Row, list[Point]] = {}
     identities: list[Mapping[str, object]] = []
+    if clock and mixture(_clock_identities(board, clock)):
+        clock = None  # times of different machines never share an axis; the table of times says what differs
     for (row, nfe), records in board.cells.items():
         values = board.values(row, nfe, facts) or Values()
         measured = [r.nfe for r in records if r.nfe is not None and r.status == "ok"]
@@ -69,9 +71,14 @@ def make_curves(board: Board, facts: MetricFacts) -> tuple[Curves, str]:
     return Curves(facts, clock, ordered, adaptive), mixture(identities)
 
 
+def _clock_identities(board: Board, clock: MetricFacts) -> list[Mapping[str, object]]:
+    found = (board.values(row, nfe, clock) or Values() for row, nfe in board.cells)
+    return [identity for values in found for identity in values.identities]
+
+
 def time_metric(board: Board) -> MetricFacts | None:
     """Return the metric that says how long sampling takes: the first of scope "sampler" in a unit of time."""
-    return next((facts for facts in board.scope("sampler") if facts.unit in ("ms", "s")), None)
+    return next((facts for facts in board.scope("sampler") if is_time(facts)), None)
 
 
 def training_rows(board: Board) -> list[Row]:

@@ -44,6 +44,15 @@ class Block:
     lines: Sequence[Line]
 
 
+@dataclass(frozen=True)
+class Scene:
+    """What all sample figures of a dataset share: the shape of one sample, the seed that is shown, and real data."""
+
+    shape: tuple[int, ...]
+    seed: int
+    real: Samples | None
+
+
 def sample_figures(
     board: Board, real: Path | None, baseline: Mapping[str, Any] | None, folder: Folder, suffix: str
 ) -> tuple[list[Picture], str]:
@@ -62,7 +71,7 @@ def sample_figures(
     solver = _widest_solver(board)
     said = varying(rows)
     limit = NOISES if _is_image(shape) else POINTS
-    truth = load_samples(real, limit * 8)
+    scene = Scene(shape, seed, load_samples(real, limit * 8))
     of_solvers = [
         _block(board, row, seed, words(row, [i for i in said if i >= SOLVER_AXIS] or [SOLVER_AXIS]), limit)
         for row in rows
@@ -74,14 +83,13 @@ def sample_figures(
     ]
     about = words(chosen, varying(trainings))
     plans = [
-        (f"samples_by_solver{suffix}", f"samples by NFE, {about}", of_solvers),
-        (f"samples_by_training{suffix}", f"samples by NFE, {solver[0]}", of_trainings),
+        (f"samples_by_solver{suffix}", f"samples by NFE, {about}", of_solvers, 3),
+        (f"samples_by_training{suffix}", f"samples by NFE, {solver[0]}", of_trainings, len(panels(trainings)[0])),
     ]
     draw = _draw_images if _is_image(shape) else _draw_points
-    across = len(panels(trainings)[0])
     return [
-        draw(blocks, truth, shape, seed, folder, name, f"{board.dataset}: {title}", across if "training" in name else 3)
-        for name, title, blocks in plans
+        draw(blocks, scene, folder, name, f"{board.dataset}: {title}", across)
+        for name, title, blocks, across in plans
         if any(not isinstance(samples, str) for block in blocks for _, samples in block.lines)
     ], ""
 
@@ -137,50 +145,41 @@ def _block(board: Board, row: Row, seed: int, title: str, n: int) -> Block:
     return Block(title, lines)
 
 
-def _draw_images(
-    blocks: Sequence[Block],
-    truth: Samples | None,
-    shape: tuple[int, ...],
-    seed: int,
-    folder: Folder,
-    name: str,
-    title: str,
-    across: int,
-) -> Picture:
+def _draw_images(blocks: Sequence[Block], scene: Scene, folder: Folder, name: str, title: str, across: int) -> Picture:
     """Draw blocks of images: NFE downwards, the same noise in each column; the last block is real data."""
-    blocks = list(blocks)
     depth = max(len(block.lines) for block in blocks)
     noises = max(len(samples) for block in blocks for _, samples in block.lines if not isinstance(samples, str))
-    if truth is not None:
-        cuts = [truth[i * noises : (i + 1) * noises] for i in range(depth)]
-        blocks.append(Block("real data", [("", cut) for cut in cuts if len(cut)]))
+    blocks = [*blocks, *_real_block(scene, noises, depth, alone=len(blocks) % across == 0)]
     across = min(across, len(blocks))
     down = -(-len(blocks) // across)
-    if len(blocks) % across == 1 and across > 1 and truth is not None:
-        blocks[-1] = Block("real data", blocks[-1].lines[:1])  # alone in its row, which can then be low
     heights = [max(len(block.lines) for block in blocks[i * across : (i + 1) * across]) for i in range(down)]
-    shrink = max(1, math.ceil(math.sqrt(len(blocks) * depth * noises * shape[1] * shape[2] / PIXELS)))
+    _, height, width = scene.shape
+    shrink = max(1, math.ceil(math.sqrt(len(blocks) * depth * noises * height * width / PIXELS)))
     block_width = 3.0 if across <= 3 else 2.6
-    line_height = block_width * shape[1] / (noises * shape[2])
+    line_height = block_width * height / (noises * width)
     with themed():
         figure = new_figure(block_width * across + 0.5, line_height * sum(heights) + 0.42 * down + 0.1)
         created = figure.subplots(down, across, squeeze=False, height_ratios=heights).flatten()
         for axes in created:
             axes.set_axis_off()
         for axes, block in zip(created, blocks, strict=False):
-            _image_block(axes, block, shape, noises, shrink)
+            _image_block(axes, block, scene.shape, noises, shrink)
         caption = (
-            f"Samples of seed {seed}. Inside a block NFE grows downwards (numbers at the left), and every column "
+            f"Samples of seed {scene.seed}. Inside a block NFE grows downwards (numbers at the left), and every column "
             "starts from the same noise, also from block to block: read a column downwards to see what more "
             "evaluations do."
-            + (
-                " Real data for comparison stands in the last block; it belongs to no noise."
-                if truth is not None
-                else ""
-            )
-            + (f" Pictures are shown at 1/{shrink} of their size." if shrink > 1 else "")
         )
+        caption += " Real data stands in the last block; it belongs to no noise." if scene.real is not None else ""
+        caption += f" Pictures are shown at 1/{shrink} of their size." if shrink > 1 else ""
         return save(figure, folder, name, title, caption, pixels=True)
+
+
+def _real_block(scene: Scene, noises: int, depth: int, *, alone: bool) -> list[Block]:
+    """Return the block of real data, of one line where it stands alone in its row; nothing where there is none."""
+    if scene.real is None:
+        return []
+    cuts = [scene.real[i * noises : (i + 1) * noises] for i in range(1 if alone else depth)]
+    return [Block("real data", [("", cut) for cut in cuts if len(cut)])]
 
 
 def _image_block(axes: Axes, block: Block, shape: tuple[int, ...], noises: int, shrink: int) -> None:
@@ -223,19 +222,10 @@ def _shrunk(samples: Samples, by: int) -> Samples:
     return smaller
 
 
-def _draw_points(
-    blocks: Sequence[Block],
-    truth: Samples | None,
-    shape: tuple[int, ...],
-    seed: int,
-    folder: Folder,
-    name: str,
-    title: str,
-    across: int,
-) -> Picture:
+def _draw_points(blocks: Sequence[Block], scene: Scene, folder: Folder, name: str, title: str, across: int) -> Picture:
     """Draw scatter panels: a line a block, a column an NFE, samples over real data."""
     depth = max(len(block.lines) for block in blocks)
-    low, high = _limits(blocks, truth)
+    low, high = _limits(blocks, scene.real)
     with themed():
         panel_height = 1.75 * float(np.clip((high[1] - low[1]) / (high[0] - low[0]), 0.4, 2.0))
         figure = new_figure(1.75 * depth + 1.6, (panel_height + 0.2) * len(blocks) + 0.3)
@@ -249,13 +239,13 @@ def _draw_points(
                 if isinstance(samples, str):
                     axes.text(0.5, 0.5, samples, transform=axes.transAxes, ha="center", color=MUTED)
                 else:
-                    _scatter(axes, truth, "#b9bdc6")
+                    _scatter(axes, scene.real, "#b9bdc6")
                     _scatter(axes, samples, COLOURS[0])
                 axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[], aspect="equal")
                 axes.spines[:].set(visible=True, color="#e1e4e8")
             line[0].set_ylabel(fill(block.title, 24), rotation=0, ha="right", va="center")
         caption = (
-            f"Samples of seed {seed} (blue) over real data (grey), from the same noise in every panel: a line a "
+            f"Samples of seed {scene.seed} (blue) over real data (grey), from the same noise in every panel: a line a "
             "combination, NFE growing to the right. Points outside the frame of the real data are not shown."
         )
         return save(figure, folder, name, title, caption)

@@ -75,7 +75,7 @@ def _rivals(values: Mapping[Row, Values], order: list[Row], facts: MetricFacts, 
     best, following = order[0], order[1]
     verdicts = {row: difference(values[row].by_seed, values[best].by_seed, facts.better).verdict for row in order[1:]}
     if all(found == "cannot tell" for found in verdicts.values()):
-        return f"Next is {words(following, axes)}; with so few seeds nothing can be said about the difference."
+        return f"Next is {words(following, axes)}; whether they differ cannot be told."
     near = [row for row, found in verdicts.items() if found != "worse"]
     if not near:
         return f"It is distinguishable from all {len(order) - 1} others; next is {words(following, axes)}."

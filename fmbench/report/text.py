@@ -92,7 +92,7 @@ def markdown(records: Records, tables: Iterable[Table], command: str) -> str:
 def _markdown_table(table: Table) -> list[str]:
     blocks = [_pipes(frame(table, markdown_entry, escape_markdown), len(table.heads))] if table.lines else []
     blocks += ["\n".join(f"- {escape_markdown(note)}" for note in table.notes)] if table.notes else []
-    commands = [f"# {', '.join(line.labels)}\n{line.command}" for line in table.lines if line.command]
+    commands = [f"# {' '.join(', '.join(line.labels).split())}\n{line.command}" for line in table.lines if line.command]
     if commands:
         blocks.append(_details("Commands, one a row", _fence("\n".join(commands))))
     return blocks

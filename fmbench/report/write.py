@@ -86,8 +86,8 @@ def _pictures(
     """Draw the figures of one dataset; the notes say what could not be drawn."""
     drawn: list[Picture | None] = []
     notes = []
-    if board.headline is not None:
-        curves, mixed = make_curves(board, board.headline)
+    if (facts := board.headline) is not None:
+        curves, mixed = make_curves(board, facts)
         chosen = best_trainings(board, curves, MOST_PANELS)
         every = training_rows(board)
         if len(chosen) < len(every):
@@ -95,11 +95,9 @@ def _pictures(
                 f"Figures show {len(chosen)} of {len(every)} training combinations, the best; tables hold all."
             )
             board = board.only(chosen)
-            curves, _ = make_curves(board, board.headline)
+            curves, _ = make_curves(board, facts)
         if mixed:
-            notes.append(
-                f"No figures of {board.headline.name}: its values are not comparable with each other, {mixed}."
-            )
+            notes.append(f"No figures of {facts.name}: its values are not comparable with each other, {mixed}.")
         else:
             draw: list[tuple[Callable[..., Picture | None], str]]
             draw = [(overview.at_a_glance, "at_a_glance"), (figures.by_nfe, "by_nfe"), (figures.by_time, "by_time")]

@@ -62,7 +62,8 @@ class RunContent:
     """A run of MLflow. `cell` is its identity in the experiment, `parent` that of the run above it.
 
     `tags` count in the mark, `notes` are tags that do not. `started` is in milliseconds, None when it is not known.
-    `folder` is copied into the run's artifacts, and `documents` are written there as JSON.
+    `folder` is copied into the run's artifacts, `documents` are written there as JSON, and `experiment_tags` are set on
+    the experiment.
     """
 
     kind: str
@@ -77,11 +78,12 @@ class RunContent:
     seconds: float = 0.0
     folder: Path | None = None
     documents: Mapping[str, Any] = field(default_factory=dict)
+    experiment_tags: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def marks(self) -> dict[str, str]:
         """The mark of every part by its key; under "" that of params and tags."""
-        head = digest(canonical(dict(self.params)), canonical(dict(self.tags)))
+        head = digest(*(canonical(dict(named)) for named in (self.params, self.tags, self.experiment_tags)))
         return {"": head, **{key: part.mark for key, part in self.parts.items()}}
 
     def merged(self, later: RunContent) -> RunContent:

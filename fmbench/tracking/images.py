@@ -54,9 +54,11 @@ def picture_of(file: Path) -> NDArray[np.uint8] | None:
         shape = samples.get_shape()
         if len(shape) == 4 and shape[0] and shape[1] in (1, 3):
             columns = min(COLUMNS, shape[0])
-            return grid_of_images(samples[:MOST_SAMPLES], columns, scale=max(1, SIDE // (columns * (shape[3] + 1))))
+            return grid_of_images(
+                samples[: min(MOST_SAMPLES, shape[0])], columns, scale=max(1, SIDE // (columns * (shape[3] + 1)))
+            )
         if len(shape) == 2 and shape[1] == 2 and shape[0]:
-            return scatter(samples[:MOST_POINTS])
+            return scatter(samples[: min(MOST_POINTS, shape[0])])
     return None
 
 

@@ -29,6 +29,7 @@ class Ledger:
     def __init__(self, path: Path, uri: str, suite: str) -> None:
         self.path, self.uri, self.suite = path, uri, suite
         self.token = ""
+        self.experiment = ""
         self.runs: dict[str, tuple[str, dict[str, str]]] = {}
         self._stamp: tuple[int, int] | None = None
 
@@ -45,7 +46,7 @@ class Ledger:
         if not isinstance(content, dict) or self._identity() != {name: content.get(name) for name in self._identity()}:
             return
         if self._is_there(str(content["experiment"]), content["token"]):
-            self.token = content["token"]
+            self.token, self.experiment = content["token"], str(content["experiment"])
             self.runs |= {cell: (run, dict(marks)) for cell, (run, marks) in content["runs"].items()}
 
     def disregard(self) -> None:
@@ -70,17 +71,17 @@ class Ledger:
         same = self.run_id(content.cell) == run_id
         self.runs[content.cell] = (run_id, {**(self.marks(content.cell) if same else {}), **content.marks})
 
-    def bind(self, token: str) -> bool:
+    def bind(self, experiment: str, token: str) -> bool:
         """Learn which experiment is written to. Returns whether what was remembered is of another, and so forgotten."""
         void = bool(self.runs) and token != self.token
         if void:
             self.runs = {}
-        self.token = token
+        self.experiment, self.token = experiment, token
         return void
 
-    def save(self, experiment: str) -> None:
+    def save(self) -> None:
         """Write the file, whole or not at all."""
-        content = {**self._identity(), "experiment": experiment, "token": self.token, "runs": self.runs}
+        content = {**self._identity(), "experiment": self.experiment, "token": self.token, "runs": self.runs}
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         temporary.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
         temporary.replace(self.path)

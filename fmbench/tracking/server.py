@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -35,8 +35,15 @@ SOUND = {"ok", "missing"}
 """What a part's status is where nothing failed."""
 
 PAGE = 500
-METRICS_WITH_TAGS = 800
-"""More metrics than this go ahead on their own: MLflow's client sends tags with the first thousand, not the last."""
+METRICS_WITH_TAGS, PARAMS_WITH_TAGS = 800, 100
+"""More than these go ahead alone: of several requests, MLflow's client sends tags with the first, not the last."""
+
+
+class Written(NamedTuple):
+    """A run's id, and whether anything had to be written."""
+
+    run_id: str
+    changed: bool
 
 
 @dataclass
@@ -91,8 +98,8 @@ class Server:
         """Trust nothing that was known: a request that failed may have been carried out."""
         self._known, self._complete = {}, False
 
-    def write(self, content: RunContent, logged: Mapping[str, str], run_id: str | None, parent: str | None) -> str:
-        """Bring a run up to `content`, which may be a part of it, and return its id. Half-written runs are completed.
+    def write(self, content: RunContent, logged: Mapping[str, str], run_id: str | None, parent: str | None) -> Written:
+        """Bring a run up to `content`, which may be a part of it. Half-written runs are completed.
 
         `logged` are the marks of what is surely there, `run_id` its id if it is known, `parent` that of the run above.
         """
@@ -102,7 +109,7 @@ class Server:
         marks = {**logged, **content.marks}
         status = _run_status(content, logged)
         if run.tags.get(CONTENT) == mark_of(marks) and run.status == status:
-            return run.id
+            return Written(run.id, False)
         fresh = [part for part in content.parts.values() if logged.get(part.key) != part.mark]
         tags = self._tags(run, content, status)
         unsent: Exception | None = None
@@ -117,7 +124,7 @@ class Server:
             run.status = status
         if unsent is not None:
             raise unsent
-        return run.id
+        return Written(run.id, True)
 
     def find(self, cell: str, run_id: str | None) -> str | None:
         """Return the id of a cell's run, or None; `run_id` is what the ledger says."""
@@ -207,18 +214,20 @@ class Server:
         metrics = [Metric(*entry) for part in fresh for entry in _entries(run, part)]
         params = [Param(name, value) for name, value in content.params.items() if name not in run.params]
         changed = [RunTag(key, value) for key, value in tags.items() if run.tags.get(key) != value]
-        if len(metrics) > METRICS_WITH_TAGS:
-            self.client.log_batch(run.id, metrics=metrics)
-            metrics = []
+        if len(metrics) > METRICS_WITH_TAGS or len(params) > PARAMS_WITH_TAGS:
+            self.client.log_batch(run.id, metrics=metrics, params=params)
+            metrics, params = [], []
         self.client.log_batch(run.id, metrics=metrics, params=params, tags=changed)
         run.params |= content.params.keys()
         run.tags |= tags
         run.metrics |= {v.table or v.name: v.value for part in fresh for v in part.values}
 
     def _log_files(self, run: KnownRun, content: RunContent, fresh: Iterable[Part]) -> dict[str, str]:
-        """Send pictures and documents; return the tag that makes MLflow look for pictures, if there are any."""
+        """Send all that is no number; return the tag that makes MLflow look for pictures, if there are any."""
         if content.folder is not None and content.folder.is_dir():
             self.client.log_artifacts(run.id, str(content.folder), "report")
+        for key, value in content.experiment_tags.items():
+            self.client.set_experiment_tag(self.experiment, key, value)
         for name, document in content.documents.items():
             self.client.log_dict(run.id, document, name)
         pictured = [part for part in fresh if part.samples is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
@@ -9,6 +10,7 @@ from statistics import fmean
 from fmbench.cells import digest
 from fmbench.records import EvaluationRecord, MetricFacts, Records
 from fmbench.tracking.content import TAG_LENGTH, Common, Part, RunContent, Value, cut, mark_of, metric_name
+from fmbench.tracking.views import views
 
 NOTE = "mlflow.note.content"
 
@@ -25,7 +27,7 @@ def summary_content(
         **winners,
         "fmbench.command": cut(records.command, TAG_LENGTH),
         "fmbench.content_of_runs": digest(*sorted(mark_of(content.marks) for content in contents)),
-        "fmbench.reported": str(folder is not None).lower(),
+        **({"fmbench.report": digest_of(folder)} if folder is not None else {}),
     }
     part = Part(key, "ok", values=tuple(values))
     return RunContent(
@@ -36,8 +38,15 @@ def summary_content(
         notes={**common.notes, NOTE: note(records, folder)},
         parts={key: part},
         folder=folder,
+        experiment_tags=views(records),
         documents={"suite.json": dict(records.settings), "environment.json": dict(records.environment)},
     )
+
+
+def digest_of(folder: Path) -> str:
+    """Return one digest of the files in a folder."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return digest(*(f"{file.relative_to(folder)} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files))
 
 
 def headline(records: Records) -> tuple[list[Value], dict[str, str]]:

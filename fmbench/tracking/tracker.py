@@ -23,7 +23,8 @@ PATIENCE = 10.0
 class TrackingSummary:
     """What became of the runs of a suite: how many were logged now, were there before, and are not there yet.
 
-    `problem` says why some are not, "" when all are. `experiment` is MLflow's id, "" when no server was asked.
+    `problem` says why some are not, "" when all are. `experiment` is MLflow's id, "" when
+    no server has answered yet.
     """
 
     uri: str
@@ -131,7 +132,7 @@ class Tracker:
             unchanged=len(writer.seen.keys() - writer.progress.logged - writer.unlogged),
             pending=len(writer.unlogged),
             problem=problem if writer.unlogged else "",
-            experiment=writer.server.experiment,
+            experiment=self._memory.experiment,
         )
 
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
-from urllib.parse import quote
+from contextlib import closing
 
 from fmbench.errors import TrackingError
+from fmbench.tracking.ledger import TOKEN
 from fmbench.tracking.uris import artifact_root, sqlite_file
+from fmbench.tracking.views import CHARTS, PREFIX, SAMPLES
+
+SERVER_ENVIRONMENT = {
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "PYTHONWARNINGS": "ignore",
+}
 
 
 def ui_command(uri: str, port: int) -> tuple[list[str], dict[str, str]]:
@@ -17,21 +28,44 @@ def ui_command(uri: str, port: int) -> tuple[list[str], dict[str, str]]:
     if uri.startswith(("http://", "https://", "databricks")):
         raise TrackingError(f"MLflow's UI is started for a database; {uri} is a server: open it in a browser")
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", uri]
+    command += ["--uvicorn-opts", "--log-level warning", "--backend-store-uri", uri]
     database = sqlite_file(uri)
     if database is not None:
         command += ["--artifacts-destination", artifact_root(database).as_uri()]
-    environment = {
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
-        "MLFLOW_LOGGING_LEVEL": "WARNING",
-    }
-    return command, environment
+    return command, dict(SERVER_ENVIRONMENT)
 
 
-def ui_links(base: str, experiment: str) -> dict[str, str]:
-    """Return addresses below `base` (`http://127.0.0.1:5000`): "runs", and "charts" of the evaluation runs."""
-    place = f"{base.rstrip('/')}/#/experiments/{experiment}"
-    only = quote("tags.`fmbench.kind` = 'evaluation'")
-    return {"runs": place, "charts": f"{place}?compareRunsMode=CHART&searchFilter={only}"}
+def ui_links(uri: str, base: str) -> dict[str, dict[str, str]]:
+    """Return, by suite, the addresses below `base` that are worth opening; {} where there is no sqlite database.
+
+    "runs" is the list; "charts" is every metric against NFE, by solver, averaged over the rest, its spread as a band;
+    "samples" is one training's samples, solver by solver, with a slider for the NFE.
+    """
+    links: dict[str, dict[str, str]] = {}
+    for experiment, suite, views in _experiments(uri):
+        place = f"{base.rstrip('/')}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+        links[suite] = {"runs": place}
+        for name, view in (("charts", CHARTS), ("samples", SAMPLES)):
+            if PREFIX + view in views:
+                links[suite][name] = f"{place}&compareRunsMode=CHART&viewStateShareKey={view}"
+    return links
+
+
+def _experiments(uri: str) -> list[tuple[int, str, set[str]]]:
+    """Return id, name and tags of fmbench's experiments, the newest first, read without importing mlflow."""
+    database = sqlite_file(uri)
+    if database is None or not database.is_file():
+        return []
+    question = (
+        "SELECT experiment_id, name, key FROM experiments JOIN experiment_tags USING (experiment_id) "
+        "WHERE lifecycle_stage = 'active' ORDER BY last_update_time DESC, experiment_id DESC"
+    )
+    try:
+        with closing(sqlite3.connect(database, timeout=5.0)) as connection:
+            rows = connection.execute(question).fetchall()
+    except sqlite3.Error:
+        return []  # no database of MLflow's, as its own server will say
+    found: dict[int, tuple[int, str, set[str]]] = {}
+    for experiment, name, key in rows:
+        found.setdefault(experiment, (experiment, name, set()))[2].add(key)
+    return [entry for entry in found.values() if TOKEN in entry[2]]

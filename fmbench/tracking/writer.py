@@ -146,7 +146,7 @@ class Writer:
                     while batch:
                         self._write(batch)
                 finally:
-                    self.ledger.save(self.server.experiment)
+                    self.ledger.save()
                 if len(self.progress.logged) >= self._tidied + MUCH:
                     self.server.tidy()
                     self._tidied = len(self.progress.logged)
@@ -165,7 +165,7 @@ class Writer:
             return
         token = self.server.open()
         with self._changed:
-            if self.ledger.bind(token):
+            if self.ledger.bind(self.server.experiment, token):
                 self._waiting = {**self.seen, **self._waiting}
             self.progress.beat = time.monotonic()
         self._opened = True
@@ -176,10 +176,11 @@ class Writer:
         try:
             if not self.ledger.holds(content):
                 parent = self._parent(content)
-                run_id = self.server.write(content, self.ledger.marks(cell), self.ledger.run_id(cell), parent)
+                written = self.server.write(content, self.ledger.marks(cell), self.ledger.run_id(cell), parent)
                 with self._changed:
-                    self.ledger.note(content, run_id)
-                    self.progress.logged.add(cell)
+                    self.ledger.note(content, written.run_id)
+                    if written.changed:
+                        self.progress.logged.add(cell)
         except Exception as error:
             self._attempts[cell] = self._attempts.get(cell, 0) + 1
             if is_passing(error) and self._attempts[cell] < ATTEMPTS:

@@ -20,10 +20,10 @@ VARIANCE = math.sqrt(0.1)
 
 
 class EightGaussians(Dataset):
-    """Eight equal Gaussians on a circle of radius 5, as torchcfm's `sample_8gaussians` draws them, with the exact density.
+    """Eight equal Gaussians on a circle of radius 5, as torchcfm's `sample_8gaussians` draws them, with their density.
 
-    torchcfm calls its parameter `var=0.1` but passes `sqrt(var) * I` as the covariance, so the variance of the points is
-    0.316 (standard deviation 0.562) and not 0.1. Published numbers rest on those points; so do these.
+    torchcfm calls its parameter `var=0.1` but passes `sqrt(var) * I` as the covariance, so the variance of the points
+    is 0.316 (standard deviation 0.562) and not 0.1. Published numbers rest on those points; so do these.
 
     Args:
         size: training points; the test split has a quarter as many.

@@ -12,7 +12,7 @@ import torch
 from annotated_types import Ge
 
 from fmbench import DataError, Dataset
-from fmbench_datasets.splits import TEST_SHARE
+from fmbench_datasets.splits import TEST_SHARE, in_turn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,9 +26,9 @@ class ImageFolder(Dataset):
     """The pictures of a folder, of any sizes, cropped to squares and scaled to [-1, 1].
 
     Subfolders are classes, in alphabetical order, if there are any. Each picture's shorter side is resized to `size`
-    (antialiased, bicubic) and its centre is cut out; transparency is laid over white. About one picture in five, chosen by
-    a hash of its name within the folder, is a test picture, so that adding a picture never moves another one. Hidden
-    files, and files that are no pictures by their suffix, are left aside.
+    (antialiased, bicubic) and its centre is cut out; transparency is laid over white. About one picture in five,
+    chosen by a hash of its name within the folder, is a test picture, so that adding a picture never moves another
+    one. Hidden files, and files that are no pictures by their suffix, are left aside.
 
     Args:
         folder: the folder with the pictures.
@@ -58,11 +58,15 @@ class ImageFolder(Dataset):
                 f"image_folder splits pictures by a hash of their names, and none of those in {self.folder} falls into "
                 f"the {split} split. Add more pictures."
             )
+        y = self._labels(names)
+        if y is not None:
+            order = in_turn(y)
+            names, y = [names[i] for i in order.tolist()], y[order]
         read = partial(_read_picture, size=self.size, grayscale=self.grayscale)
         with ThreadPoolExecutor() as pool:
             arrays = list(pool.map(read, (self.folder / name for name in names)))
         x = torch.stack([torch.from_numpy(array) for array in arrays])  # (n, size, size, channels), uint8
-        return x.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1, self._labels(names)
+        return x.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1, y
 
     def _labels(self, names: list[str]) -> Tensor | None:
         if not self.classes:
@@ -83,7 +87,7 @@ def _class_names(folder: Path) -> tuple[str, ...]:
 
 
 def _picture_names(folder: Path, class_names: tuple[str, ...]) -> list[str]:
-    """Return the pictures' names within the folder, with forward slashes, sorted. Raises DataError where there are none."""
+    """Return the pictures' names within the folder, with forward slashes, sorted. Raises DataError without any."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     names = sorted(path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
     if not names:

@@ -27,7 +27,8 @@ class Mixture:
     @cached_property
     def factors(self) -> Tensor:
         """The lower Cholesky factors of the covariances, `(k, dim, dim)`."""
-        return torch.linalg.cholesky(self.covariances)
+        factors: Tensor = torch.linalg.cholesky(self.covariances)
+        return factors
 
     def sample(self, n: int, generator: Generator) -> Tensor:
         """Draw float64 `(n, dim)`."""

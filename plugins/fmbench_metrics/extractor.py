@@ -46,7 +46,7 @@ class Extractor(ABC):
     def features(self, levels: Tensor) -> Tensor:
         """Return the features of any number of pictures, in batches, on their device."""
         self.check(tuple(levels.shape[1:]))
-        return torch.cat([self.batch_features(batch) for batch in levels.split(BATCH)])
+        return torch.cat([self.batch_features(batch) for batch in torch.split(levels, BATCH)])
 
 
 class SmallExtractor(Extractor):

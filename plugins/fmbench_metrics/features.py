@@ -8,6 +8,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from safetensors import SafetensorError
@@ -19,7 +20,6 @@ from fmbench_metrics.memory import content_hash, remember
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     import numpy as np
     from torch import Tensor
@@ -60,9 +60,7 @@ def sample_features(evidence: Evidence, extractor: Extractor) -> FeatureSet:
     if samples is None:
         raise DataError("FID and KID judge samples; this evidence has none.")
     key = f"samples {extractor.name} {extractor.weights_hash}"
-    features: FeatureSet = remember(
-        samples, key, lambda: FeatureSet(extractor.features(quantiser.quantise(samples)))
-    )
+    features: FeatureSet = remember(samples, key, lambda: FeatureSet(extractor.features(quantiser.quantise(samples))))
     return features
 
 
@@ -131,10 +129,12 @@ def _write(path: Path, features: Tensor) -> None:
     payload = save({"features": features.cpu().contiguous()})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as stream:
-            stream.write(hashlib.sha256(payload).hexdigest().encode() + payload)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(stream.name, path)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            whole = Path(folder) / path.name
+            with whole.open("wb") as stream:
+                stream.write(hashlib.sha256(payload).hexdigest().encode() + payload)
+                stream.flush()
+                os.fsync(stream.fileno())
+            whole.replace(path)
     except OSError as error:
         raise DataError(f"reference features cannot be kept in {path.parent}: {error}") from error

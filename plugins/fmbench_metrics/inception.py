@@ -49,12 +49,12 @@ class Inception(Extractor):
 
 
 def weights_path(weights: str | None) -> Path:
-    """Return the path of Inception's weights: the one given, else torch hub's cache. Raises DataError without a file."""
+    """Return the path of Inception's weights: the given one, else torch hub's. Raises DataError without a file."""
     path = Path(weights).expanduser() if weights else Path(torch.hub.get_dir()) / "checkpoints" / FILE
     if not path.is_file():
         raise DataError(
-            f"fid and kid need Inception's weights, and {path} is not there. fmbench downloads nothing: get {SOURCE} and put "
-            "it there, or name a file with the metric's parameter weights."
+            f"fid and kid need Inception's weights, and {path} is not there. fmbench downloads nothing: get {SOURCE} "
+            "and put it there, or name a file with the metric's parameter weights."
         )
     return path
 
@@ -77,6 +77,7 @@ def _check_weights(path: Path) -> None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load documents no exceptions: pickle's, zip's, and its own
-        raise DataError(f"{path} is not a file of weights that can be read ({error}). Get {SOURCE}") from error
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"{path} is not a file of weights that can be read ({reason}). Get {SOURCE}") from error
     if not isinstance(state, dict):
         raise DataError(f"{path} must hold a dictionary of tensors; found {type(state).__name__}. Get {SOURCE}")

@@ -27,5 +27,5 @@ def remember(tensor: Tensor, key: str, compute: Callable[[], Any]) -> Any:
 def content_hash(tensor: Tensor) -> str:
     """Return the sha256 of a tensor's shape, type and values."""
     hashed = hashlib.sha256(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
-    hashed.update(tensor.detach().cpu().contiguous().numpy())
+    hashed.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return hashed.hexdigest()

@@ -31,7 +31,11 @@ class SampleMs(Metric):
     scope = "sampler"
 
     def __init__(
-        self, *, batch: Annotated[int, Ge(1)] = 64, repeats: Annotated[int, Ge(1)] = 7, warmup: Annotated[int, Ge(0)] = 2
+        self,
+        *,
+        batch: Annotated[int, Ge(1)] = 64,
+        repeats: Annotated[int, Ge(1)] = 7,
+        warmup: Annotated[int, Ge(0)] = 2,
     ) -> None:
         self.batch = batch
         self.repeats = repeats

@@ -12,8 +12,9 @@ from fmbench import DataError, Metric
 from fmbench_metrics.memory import content_hash, remember
 
 if TYPE_CHECKING:
-    from fmbench import Evidence
     from torch import Tensor
+
+    from fmbench import Evidence
 
 
 class SlicedWasserstein(Metric):
@@ -67,14 +68,14 @@ def sorted_projections(x: Tensor, directions: Tensor) -> Tensor:
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     """Return the squared 2-Wasserstein distance of each pair of sorted rows of `x` `(k, n)` and `y` `(k, m)`, `(k,)`.
 
-    It is the integral over u in (0, 1) of the squared difference of the quantile functions, which are steps of width 1/n
-    and 1/m.
+    It is the integral over u in (0, 1) of the squared difference of the quantile functions, which are steps of width
+    1/n and 1/m.
     """
     n, m = x.shape[1], y.shape[1]
     if n == m:
         return (x - y).square().mean(dim=1)
     # The ends of all steps, times n m, so that they are whole numbers.
-    ends = torch.cat([torch.arange(1, n + 1) * m, torch.arange(1, m + 1) * n]).unique()
+    ends = torch.unique(torch.cat([torch.arange(1, n + 1) * m, torch.arange(1, m + 1) * n]))
     widths = torch.diff(ends, prepend=ends.new_zeros(1)).to(x.dtype) / (n * m)
     in_x, in_y = (((ends - 1) // size).to(x.device) for size in (m, n))
     return (x[:, in_x] - y[:, in_y]).square() @ widths.to(x.device)

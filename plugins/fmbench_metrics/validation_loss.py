@@ -20,9 +20,9 @@ BATCH = 512
 class ValidationLoss(Metric):
     """The objective's loss on the test split, under uniform t, fixed noise and the averaged weights.
 
-    The test split is gone through as often as 4,096 draws need; t is stratified over them. Because t is uniform whatever
-    the training drew, values are comparable between t-distributions of one path and objective. They are *not* comparable
-    between paths or objectives, whose targets differ.
+    The test split is gone through as often as 4,096 draws need; t is stratified over them. Because t is uniform
+    whatever the training drew, values are comparable between t-distributions of one path and objective. They are
+    *not* comparable between paths or objectives, whose targets differ.
     """
 
     reference = "fmbench's design, evidence.md 5"
@@ -38,7 +38,7 @@ class ValidationLoss(Metric):
         t = (strata + torch.rand(n, generator=generator, device=generator.device)) / n
         rows = torch.arange(n, device=data.device) % len(data)
         losses = []
-        for chosen, t_batch in zip(rows.split(BATCH), t.to(data).split(BATCH), strict=True):
+        for chosen, t_batch in zip(torch.split(rows, BATCH), torch.split(t.to(data), BATCH), strict=True):
             x_0 = evidence.dataset.source(len(chosen), generator).to(data)
             sample = evidence.path.sample(x_0, data[chosen], t_batch, generator)
             sample.y = labels[chosen] if evidence.classes and labels is not None else None

@@ -23,12 +23,12 @@ OUTPUT_GAIN = 0.1
 
 
 class SmallUNet(Network):
-    """The tutorials' small U-Net: strided convolutions down to one pixel and up again, with a sinusoidal time embedding.
+    """The tutorials' small U-Net: strided convolutions down to one pixel and up, and a sinusoidal time embedding.
 
-    Every level halves height and width by a 2x2 convolution of stride 2, from the first layer on, so nothing is computed
-    at full resolution. Levels of 4 pixels and more have a residual 3x3 convolution on the way down and on the way up; the
-    one pixel at the bottom has dense residual blocks. Skips are added. Time (and label) scale and shift the channels in
-    each block. There is no normalisation: residual branches start small instead.
+    Every level halves height and width by a 2x2 convolution of stride 2, from the first layer on, so nothing is
+    computed at full resolution. Levels of 4 pixels and more have a residual 3x3 convolution on the way down and on
+    the way up; the one pixel at the bottom has dense residual blocks. Skips are added. Time (and label) scale and
+    shift the channels in each block. There is no normalisation: residual branches start small instead.
 
     Args:
         channels: channels of the first level; the next have 2 and then 4 times as many, the bottom 8 times.
@@ -133,7 +133,7 @@ class _Dense(_Modulated):
         super().__init__(width, nn.Linear(width, width))
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
-        return h + self.branch(self.modulate(h, embedding))
+        return torch.add(h, self.branch(self.modulate(h, embedding)))
 
 
 class _Convolution(_Modulated):

@@ -31,4 +31,5 @@ class LeNet(nn.Module):
 
     def forward(self, levels: Tensor) -> Tensor:
         """Return the logits `(n, classes)` of uint8 pictures `(n, 1, size, size)`."""
-        return self.head(self.dropout(self.features(levels)))
+        logits: Tensor = self.head(self.dropout(self.features(levels)))
+        return logits

@@ -1,7 +1,8 @@
 """Train the feature extractor of a dataset: `python -m fmbench_metrics.extractors.train digits`.
 
-Writes `<name>.safetensors` and `<name>.json` beside this file. The weights are part of what `fid_digits` and `fid_mnist`
-mean: after training them again, no value can be compared with an earlier one (the scores' identity says so by the hash).
+Writes `<name>.safetensors` and `<name>.json` beside this file. The weights are part of what `fid_digits` and
+`fid_mnist` mean: after training them again, no value can be compared with an earlier one (the scores' identity says
+so by the hash).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import datetime
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from safetensors.torch import save_file
@@ -22,6 +23,10 @@ from fmbench_metrics.quantiser import quantise
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+
+    from fmbench import Dataset
+
+    Labelled = tuple[Tensor, Tensor]
 
 DATASETS = {"digits": ("digits", 60), "mnist": ("mnist_5k", 15)}
 """By the extractor's name: the dataset, and the passes over its train split."""
@@ -56,17 +61,17 @@ def main() -> None:
     print(json.dumps(write(network, facts, arguments.folder / arguments.name), indent=2))
 
 
-def load(name: str) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+def load(name: str) -> tuple[Labelled, Labelled]:
     """Return the train and the test split of a registered dataset, each as pictures and labels."""
     from fmbench.registry import load_registry
 
     registry = load_registry()
-    dataset = registry.build(registry.spec("dataset", name))
-    return dataset.load("train"), dataset.load("test")
+    dataset = cast("Dataset", registry.build(registry.spec("dataset", name)))
+    return cast("tuple[Labelled, Labelled]", (dataset.load("train"), dataset.load("test")))
 
 
 def train(x: Tensor, y: Tensor, epochs: int, generator: Generator) -> LeNet:
-    """Return a network trained on pictures `(n, 1, size, size)` in [-1, 1] that are turned, scaled and moved a little."""
+    """Return a network trained on pictures `(n, 1, size, size)` in [-1, 1], each turned, scaled and moved a little."""
     network = LeNet(x.shape[-1], int(y.max()) + 1, dropout=0.1)
     steps = epochs * len(x) // BATCH
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
@@ -76,7 +81,7 @@ def train(x: Tensor, y: Tensor, epochs: int, generator: Generator) -> LeNet:
         logits = network(quantise(distort(x[chosen], generator)))
         loss = F.cross_entropy(logits, y[chosen], label_smoothing=0.05)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     return network.eval()

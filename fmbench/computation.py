@@ -49,12 +49,16 @@ class Silent:
 
 
 class Computation:
-    """Computes what a survey found lacking, on the local executor."""
+    """Computes what a survey found lacking, on the local executor.
+
+    `computed` counts the units that were computed, by section; `worked` says whether the store changed at all.
+    """
 
     def __init__(self, session: Session, survey: Survey, observer: Observer, tracker: Tracker | None) -> None:
         self.session, self.survey, self.observer, self.tracker = session, survey, observer, tracker
         self.work = self._evaluation_work()
         self.computed: dict[str, int] = defaultdict(int)
+        self.worked = False
         self._untrained = {
             key for key, state in survey.trainings.items() if state.result is None and state.failure is None
         }
@@ -160,6 +164,7 @@ class Computation:
 
     def _note(self, event: Event) -> None:
         """Count, show and log one event."""
+        self.worked = True
         if event.what == "advanced":
             self.observer.advance("training", event.amount)
         elif event.what == "damaged":

@@ -285,6 +285,7 @@ class Metric(Component):
         scope: "training" (once a training cell), "evaluation" (once an evaluation cell) or "sampler" (a cost that
             depends on the network's shape, solver, grid, NFE and guidance but not on the weights; measured alone on the
             device).
+        within: kinds of component that two values must share to be comparable, such as ("path", "objective").
     """
 
     better: ClassVar[Literal["lower", "higher"]] = "lower"
@@ -292,6 +293,7 @@ class Metric(Component):
     version: ClassVar[int] = 1
     minimum_samples: ClassVar[int] = 0
     scope: ClassVar[Literal["training", "evaluation", "sampler"]] = "evaluation"
+    within: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def compute(self, evidence: Evidence) -> Mapping[str, float]:

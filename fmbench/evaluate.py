@@ -52,6 +52,7 @@ class Trained:
             training=self.facts,
             seed=self.cell.seed,
             device=self.workshop.device,
+            classes=self.parts.classes,
             cache=self.workshop.cache,
             real=partial(self.workshop.data, self.cell.dataset),
             generator=partial(self.workshop.generator, self.cell),
@@ -76,7 +77,7 @@ def measure_training(trained: Trained, metrics: Sequence[ComponentSpec]) -> None
     """Compute training-scope metrics of a trained cell and leave them in the store."""
     folder = trained.workshop.store.folder("training", trained.cell.key)
     evidence = trained.evidence(trained.velocity())
-    folder.add_metrics(compute_metrics(metrics, evidence, trained.workshop))
+    folder.add_metrics(compute_metrics(metrics, trained.cell, evidence, trained.workshop))
 
 
 @torch.no_grad()
@@ -98,7 +99,7 @@ def evaluate(trained: Trained, cell: EvaluationCell, metrics: Sequence[Component
 
     evidence = trained.evidence(velocity)
     evidence.samples, evidence.labels, evidence.nfe = samples, labels, sum(calls) / len(samples)
-    folder.add_metrics(compute_metrics(metrics, evidence, workshop))
+    folder.add_metrics(compute_metrics(metrics, trained.cell, evidence, workshop))
     kept = kept_samples(workshop, samples)
     preview = {"samples": samples[:kept].cpu().contiguous()}
     if labels is not None:
@@ -123,7 +124,7 @@ def measure_sampler(trained: Trained, cell: EvaluationCell, metrics: Sequence[Co
     evidence = trained.evidence(velocity)
     evidence.draw = draw
     folder = trained.workshop.store.folder("sampler", key)
-    folder.add_metrics(compute_metrics(metrics, evidence, trained.workshop))
+    folder.add_metrics(compute_metrics(metrics, trained.cell, evidence, trained.workshop))
     workshop = trained.workshop
     about = {"hardware": hardware.hardware(workshop.device), "torch": hardware.versions()["torch"]}
     facts = {"threads": workshop.threads, "precision": trained.parts.precision, **about}
@@ -197,7 +198,7 @@ def kept_samples(workshop: Workshop, samples: Tensor) -> int:
 
 
 def compute_metrics(
-    specs: Sequence[ComponentSpec], evidence: Evidence, workshop: Workshop
+    specs: Sequence[ComponentSpec], cell: TrainingCell, evidence: Evidence, workshop: Workshop
 ) -> dict[str, Mapping[str, Any]]:
     """Return, by the metric's digest, its values, its identity and the seconds that it took."""
     computed: dict[str, Mapping[str, Any]] = {}
@@ -205,7 +206,8 @@ def compute_metrics(
         metric: Metric = workshop.build(spec)
         started = time.perf_counter()
         values = {name: float(value) for name, value in metric.compute(evidence).items()}
-        identity = {"metric": str(spec), "version": metric.version, **metric.identity(evidence)}
+        within = {kind: getattr(cell, kind).text for kind in metric.within}
+        identity = {"metric": str(spec), "version": metric.version, **within, **metric.identity(evidence)}
         seconds = time.perf_counter() - started
         computed[spec.digest] = {"name": spec.name, "values": values, "identity": identity, "seconds": seconds}
     return computed

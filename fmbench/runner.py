@@ -44,8 +44,9 @@ def run_session(session: Session, observer: Observer) -> RunResult:
     if tracker is not None:
         tracker.check()
         tracker.start()
-    computed = Computation(session, survey, observer, tracker).run()
-    if computed:
+    computation = Computation(session, survey, observer, tracker)
+    computed = computation.run()
+    if computation.worked:
         survey = session.survey()
     records = session.records(survey)
     report, fresh = write_report_if_changed(session, records)

@@ -32,6 +32,7 @@ from fmbench.tracking.content import (
     varying_axes,
 )
 from fmbench.tracking.images import picture_of, scatter, write_pictures
+from fmbench.tracking.ledger import Ledger
 from fmbench.tracking.server import Server
 from fmbench.tracking.summaries import best
 
@@ -67,14 +68,14 @@ def trained(seed: int = 0, path: ComponentSpec | None = None, **changes: Any) ->
 
 
 def evaluated(
-    training: TrainingRecord, solver: str, nfe: int | None, samples: Path | None = None, **changes: Any
+    training: TrainingRecord, solver: str, budget: int | None, samples: Path | None = None, **changes: Any
 ) -> EvaluationRecord:
-    grid = component("grid", "uniform") if nfe is not None else None
-    steps = nfe // PER_STEP.get(solver, 1) if nfe is not None else None
+    grid = component("grid", "uniform") if budget is not None else None
+    steps = budget // PER_STEP.get(solver, 1) if budget is not None else None
     cell = EvaluationCell(
-        training.cell, component("solver", solver), grid, nfe, steps, 1.0, Settings({"samples": 8}), "c"
+        training.cell, component("solver", solver), grid, budget, steps, 1.0, Settings({"samples": 8}), "c"
     )
-    measured = float(nfe if nfe is not None else 26.4)
+    measured = float(budget if budget is not None else 26.4)
     metrics = {**training.metrics, "fid": 10 / measured + training.cell.seed, "fid_precision": 0.5}
     record = EvaluationRecord(cell, "ok", "", measured, metrics, {}, samples, {"seconds": 1.0})
     return dataclasses.replace(record, **changes)
@@ -304,7 +305,7 @@ def test_runs_that_were_half_written_are_completed_and_not_made_again(
             patch.setattr(Server, lost, dies)
         assert "cut off" in place.log(records)
     place.ledger.unlink()
-    assert "0 not logged" not in place.log(records)
+    assert "not logged" not in place.log(records)
     assert Counter(run.data.tags["fmbench.kind"] for run in place.runs()) == {
         "training": 2,
         "evaluation": 4,
@@ -317,14 +318,17 @@ def test_runs_that_were_half_written_are_completed_and_not_made_again(
         assert len(place.client.list_artifacts(run.info.run_id, "images")) == 4
 
 
-def test_a_database_that_was_deleted_or_exchanged_is_filled_again(place: Place, empty_database: Path) -> None:
+def test_a_database_that_was_deleted_or_exchanged_voids_the_ledger(place: Place, empty_database: Path) -> None:
+    """MLflow keeps connections to the old file, so what a new process would see is looked at in the ledger."""
     place.log(suite())
-    for file in place.folder.glob("mlflow.db*"):
-        file.unlink()
-    for file in empty_database.glob("mlflow.db*"):
-        shutil.copy(file, place.folder)
-    assert "7 runs logged" in place.log(suite())
-    assert len(place.runs()) == 7
+    for exchanged in (False, True):
+        for file in place.folder.glob("mlflow.db*"):
+            file.unlink()
+        for file in empty_database.glob("mlflow.db*") if exchanged else ():
+            shutil.copy(file, place.folder)
+        ledger = Ledger(place.ledger, place.uri, "suite")
+        ledger.load()
+        assert not ledger.runs
 
 
 def test_runs_that_were_deleted_in_the_page_come_back_with_sync(place: Place) -> None:
@@ -338,7 +342,7 @@ def test_runs_that_were_deleted_in_the_page_come_back_with_sync(place: Place) ->
 
 def test_a_server_that_is_down_delays_logging_and_fails_nothing(place: Place) -> None:
     records = suite()
-    tracker = place.tracker(records, NOWHERE, patience=0.5)
+    tracker = place.tracker(records, NOWHERE, patience=2.0)
     with pytest.raises(TrackingError, match=r"127\.0\.0\.1:9 does not.*--tracking-uri"):
         tracker.check()
     tracker.start()
@@ -501,7 +505,7 @@ def test_names_settings_and_curves() -> None:
     for odd in ("/a", "../a", "a//b", "a/./b", "a/../b"):
         assert "/" not in metric_name(odd)
         assert ".." not in metric_name(odd)
-    assert len(metric_name("x" * 999)) == NAME_LENGTH
+    assert len(metric_name("x" * 999)) < NAME_LENGTH
     assert flat("t", {"a": {"b": 1}, "c": True, "d": "text"}) == {"t.a.b": "1", "t.c": "true", "t.d": "text"}
     curve = [(step, float(step)) for step in range(1, 1001)]
     assert len(thinned(curve, 200)) == 200

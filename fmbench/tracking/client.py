@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
+import shutil
 import sqlite3
+import tempfile
 import warnings
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmbench.errors import TrackingError
-from fmbench.tracking.uris import sqlite_file
+from fmbench.tracking.uris import NEXT_STEP, artifact_root, reason, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+PROBE_SECONDS = 3.0
+UNFINISHED = ".fmbench-mlflow-"
 
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -33,7 +41,7 @@ _LOST = {"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED", 
 
 
 def make_client(uri: str) -> MlflowClient:
-    """Import mlflow and return a client; a sqlite database gets its tables and write-ahead logging, which is faster."""
+    """Import mlflow and return a client; a sqlite database is made with write-ahead logging, which is faster."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():
@@ -42,12 +50,60 @@ def make_client(uri: str) -> MlflowClient:
     logging.getLogger("alembic").setLevel(logging.CRITICAL)
     database = sqlite_file(uri)
     if database is not None:
+        check_file(database)  # MLflow would try ten times, for a minute and a half
+        _make_database(database)
+    return MlflowClient(uri)
+
+
+def _make_database(database: Path) -> None:
+    """Make a sqlite file with MLflow's tables, whole or not at all, unless it is there.
+
+    MLflow makes them in 60 steps. A process that dies between two of them, or two processes that do it at once, leave a
+    file that cannot be opened any more.
+    """
+    with _locked(database.parent):
+        if database.exists() and database.stat().st_size:
+            return
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        for leftover in database.parent.glob(f"{UNFINISHED}*"):
+            shutil.rmtree(leftover)
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=database.parent) as folder:
+            fresh = Path(folder) / "mlflow.db"
+            store = SqlAlchemyStore(f"sqlite:///{fresh.as_posix()}", artifact_root(database).as_uri())  # type: ignore[no-untyped-call]
+            store.engine.dispose()
+            with closing(sqlite3.connect(fresh)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+            fresh.replace(database)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Be alone among fmbench's processes, which need no file for it: the folder itself is locked."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def check_file(database: Path) -> None:
+    """Raise TrackingError when a sqlite file cannot be written; makes its folder."""
+    try:
         database.parent.mkdir(parents=True, exist_ok=True)
-    client = MlflowClient(uri)
-    if database is not None:
-        with closing(sqlite3.connect(database, timeout=20.0)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-    return client
+        if not database.exists():
+            tempfile.TemporaryFile(dir=database.parent).close()
+            return
+        with closing(sqlite3.connect(database, timeout=PROBE_SECONDS)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.rollback()
+    except (OSError, sqlite3.Error) as error:
+        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+            return  # somebody writes at this moment: it is there, and the writer waits its turn
+        raise TrackingError(
+            f"MLflow's database must be a sqlite file that can be written; {database}: {reason(error)}. {NEXT_STEP}"
+        ) from error
 
 
 def probe(uri: str) -> None:

@@ -18,6 +18,9 @@ HISTORY_POINTS = 200
 NAME_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 5000
 """MLflow's limits; the tag's is that of older servers."""
 
+SUFFIX_LENGTH = 20
+"""What `_nfe<NFE>` and `best_` may add to a metric's name."""
+
 TRAINING_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network")
 _FORBIDDEN = re.compile(r"[^\w.\- /]")
 
@@ -241,7 +244,7 @@ def metric_name(name: str) -> str:
     plain = _FORBIDDEN.sub("_", name)
     if plain != posixpath.normpath(plain) or plain.startswith(("/", "..")):
         plain = plain.replace("/", "_").replace("..", "_")
-    return plain[:NAME_LENGTH]
+    return plain[: NAME_LENGTH - SUFFIX_LENGTH]
 
 
 def cut(text: str, length: int) -> str:

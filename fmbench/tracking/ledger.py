@@ -40,14 +40,15 @@ class Ledger:
             if stamp == self._stamp:
                 return
             content = json.loads(self.path.read_text(encoding="utf-8"))
-            self._stamp = stamp
-        except (OSError, ValueError):
-            return
-        if not isinstance(content, dict) or self._identity() != {name: content.get(name) for name in self._identity()}:
-            return
-        if self._is_there(str(content["experiment"]), content["token"]):
-            self.token, self.experiment = content["token"], str(content["experiment"])
-            self.runs |= {cell: (run, dict(marks)) for cell, (run, marks) in content["runs"].items()}
+            about = {name: content[name] for name in self._identity()}
+            experiment, token = str(content["experiment"]), str(content["token"])
+            runs = {cell: (str(run), dict(marks)) for cell, (run, marks) in content["runs"].items()}
+        except (OSError, ValueError, TypeError, LookupError, AttributeError):
+            return  # not there, or not what `save` writes
+        self._stamp = stamp
+        if about == self._identity() and self._is_there(experiment, token):
+            self.experiment, self.token = experiment, token
+            self.runs |= runs
 
     def disregard(self) -> None:
         """Take the file for read without what it says; what other processes write from now on counts."""

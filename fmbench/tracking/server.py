@@ -71,10 +71,17 @@ class Server:
 
     @property
     def client(self) -> MlflowClient:
-        """The client; imports mlflow, and creates a sqlite database's tables, when it is first used."""
-        if self._client is None:
-            self._client = make_client(self.uri)
+        """MLflow's client."""
+        self.connect()
+        assert self._client is not None
         return self._client
+
+    def connect(self) -> bool:
+        """Import mlflow, make a new database and the client, unless there is one; return whether this was done."""
+        if self._client is not None:
+            return False
+        self._client = make_client(self.uri)
+        return True
 
     def open(self) -> str:
         """Find or make the experiment; return its token."""

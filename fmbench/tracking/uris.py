@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,7 +11,12 @@ from fmbench.errors import TrackingError
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 CHOICES = "sqlite:///FILE, http://HOST:PORT, or another that MLflow knows (postgresql://..., databricks)"
+NEXT_STEP = (
+    f"Start it, or name another with --tracking-uri or {VARIABLE}: {CHOICES}; without either, a sqlite file in the "
+    "working folder is used."
+)
 _PREFIX = "sqlite:///"
+_SYSTEM_ERROR = re.compile(r"\[Errno -?\d+\] [\w ]+|(Read|Connection) timed out|timed out")
 
 
 def resolve_uri(uri: str | None, folder: Path) -> str:
@@ -46,6 +52,9 @@ def artifact_root(database: Path) -> Path:
 
 
 def reason(error: BaseException) -> str:
-    """Return the first line of what an error says, short enough for one message."""
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__)[:300].rstrip(".")
+    """Return what an error says in one short line; of a chain of network errors, what the system said."""
+    text = str(error)
+    if (inner := _SYSTEM_ERROR.search(text)) is not None:
+        return inner[0]
+    lines = text.strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")

@@ -28,7 +28,7 @@ MUCH = 100
 ATTEMPTS = 4
 """How often a run is tried on a server that otherwise answers."""
 
-HANGS = 9.0
+HANGS = 4.0
 """A server that neither answers nor fails is given up after so many times the patience."""
 
 
@@ -163,6 +163,8 @@ class Writer:
         self.ledger.load()
         if self._opened:
             return
+        if self.server.connect():
+            self.progress.beat = time.monotonic()
         token = self.server.open()
         with self._changed:
             if self.ledger.bind(self.server.experiment, token):

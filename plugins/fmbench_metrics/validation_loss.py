@@ -27,12 +27,13 @@ class ValidationLoss(Metric):
 
     reference = "fmbench's design, evidence.md 5"
     scope = "training"
+    within = ("path", "objective")
 
     @torch.no_grad()
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
         """Return the mean loss."""
         data, labels = evidence.real("test")
-        generator = evidence.generator("validation")
+        generator, own_noise = evidence.generator("validation"), evidence.generator("validation_path")
         n = len(data) * -(-DRAWS // len(data))
         strata = torch.randperm(n, generator=generator, device=generator.device)
         t = (strata + torch.rand(n, generator=generator, device=generator.device)) / n
@@ -40,7 +41,7 @@ class ValidationLoss(Metric):
         losses = []
         for chosen, t_batch in zip(torch.split(rows, BATCH), torch.split(t.to(data), BATCH), strict=True):
             x_0 = evidence.dataset.source(len(chosen), generator).to(data)
-            sample = evidence.path.sample(x_0, data[chosen], t_batch, generator)
+            sample = evidence.path.sample(x_0, data[chosen], t_batch, own_noise)
             sample.y = labels[chosen] if evidence.classes and labels is not None else None
             arguments = () if sample.y is None else (sample.y,)
             output = evidence.module(sample.x_t, sample.t, *arguments)
@@ -48,7 +49,7 @@ class ValidationLoss(Metric):
         return {"validation_loss": float(torch.cat(losses).double().mean())}
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
-        """Return the held-out set and the number of draws; path and objective are the cell's own."""
+        """Return the held-out set and the number of draws."""
         data = evidence.real("test")[0]
         return {
             "reference": remember(data, "content", lambda: content_hash(data)),

@@ -72,7 +72,8 @@ class _UNet(nn.Module):
         embedding = self._embed(t, y)
         output: Tensor = self.levels(x.permute(0, 2, 3, 1), embedding).permute(0, 3, 1, 2)
         # The velocity contains x itself, which the narrow first level would have to copy.
-        return torch.addcmul(output, self.gate(embedding)[:, :, None, None], x)
+        gate: Tensor = self.gate(embedding)[:, :, None, None]
+        return output + gate * x
 
     def _embed(self, t: Tensor, y: Tensor | None) -> Tensor:
         """Return the embedding of time and label, `(batch, 64)`."""
@@ -112,7 +113,7 @@ class _Level(nn.Module):
 
 
 class _Modulated(nn.Module):
-    """A residual branch whose channels are scaled and shifted by the embedding: h + branch(silu((1 + a) h + b))."""
+    """A residual branch whose channels are scaled and shifted by the embedding: h + branch(silu(a h + b))."""
 
     def __init__(self, width: int, branch: nn.Linear | nn.Conv2d) -> None:
         super().__init__()
@@ -120,10 +121,11 @@ class _Modulated(nn.Module):
         self.branch = branch
         with torch.no_grad():
             branch.weight.mul_(RESIDUAL_GAIN)
+            self.modulation.bias[:width] += 1  # a scale near 1
 
     def modulate(self, h: Tensor, embedding: Tensor) -> Tensor:
         scale, shift = self.modulation(embedding)[:, None, None].chunk(2, dim=-1)
-        return F.silu(torch.addcmul(shift, h, 1 + scale), inplace=True)
+        return F.silu(h * scale + shift, inplace=True)
 
 
 class _Dense(_Modulated):
@@ -152,7 +154,8 @@ def _to_patches(h: Tensor) -> Tensor:
 
     A linear map of them is a 2x2 convolution of stride 2; as a matrix product it is several times faster on a CPU.
     """
-    h = F.pad(h, (0, 0, 0, h.shape[2] % 2, 0, h.shape[1] % 2))
+    if h.shape[1] % 2 or h.shape[2] % 2:
+        h = F.pad(h, (0, 0, 0, h.shape[2] % 2, 0, h.shape[1] % 2))
     batch, height, width, c = h.shape
     patches = h.reshape(batch, height // 2, 2, width // 2, 2, c).permute(0, 1, 3, 2, 4, 5)
     return patches.reshape(batch, height // 2, width // 2, 4 * c)
@@ -162,4 +165,6 @@ def _from_patches(patches: Tensor, height: int, width: int) -> Tensor:
     """Undo `_to_patches`, cropping to the height and width that were padded."""
     batch, rows, columns, c = patches.shape
     h = patches.reshape(batch, rows, columns, 2, 2, c // 4).permute(0, 1, 3, 2, 4, 5)
-    return h.reshape(batch, 2 * rows, 2 * columns, c // 4)[:, :height, :width]
+    h = h.reshape(batch, 2 * rows, 2 * columns, c // 4)
+    # A slice that keeps everything would still cost a copy on the way back.
+    return h if h.shape[1:3] == (height, width) else h[:, :height, :width]

@@ -62,7 +62,14 @@ def make_tracker(session: Session) -> Tracker:
     uri = resolve_uri(session.options.tracking_uri, Path())
     name = hashlib.sha256(uri.encode()).hexdigest()[:12]
     ledger = session.store.root / "tracking" / f"{session.suite.name}-{name}.json"
-    return Tracker(uri, session.suite.name, ledger, session.suite.description, session.suite.settings())
+    return Tracker(
+        uri,
+        session.suite.name,
+        ledger,
+        session.suite.description,
+        session.suite.settings(),
+        environment=session.environment,
+    )
 
 
 def write_report_if_changed(session: Session, records: Records) -> tuple[Path, bool]:

@@ -66,6 +66,11 @@ class Session:
         """Look at what the store holds; `anywhere` accepts sampler costs of other hardware."""
         return Survey(self.plan, self.store, self.registry, None if anywhere else self.measured_on)
 
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """Hardware, versions and git commit."""
+        return environment(self.device)
+
     @property
     def report_folder(self) -> Path:
         """The folder of this suite's report."""
@@ -100,7 +105,7 @@ class Session:
         real = {str(c.dataset): real_samples(self.store.root, c.dataset) for c in self.plan.trainings}
         return survey.records(
             real={label: path for label, path in real.items() if path.exists()},
-            environment=environment(self.device),
+            environment=self.environment,
             settings=self.suite.settings(),
             baseline=self.suite.baseline_labels(),
             command=self.command,

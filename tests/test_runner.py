@@ -18,9 +18,6 @@ from fmbench.errors import DataError, UserError
 from fmbench.runner import RunResult
 from fmbench.session import Options, open_session
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
-"""MLflow 3.17 on SQLAlchemy 2.1; fmbench's own warnings still are errors."""
-
 SUITE = {
     "name": "tiny",
     "datasets": [{"moons": {"size": 400}}],

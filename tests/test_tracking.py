@@ -22,6 +22,7 @@ from fmbench.cells import ComponentSpec, EvaluationCell, Settings, TrainingCell
 from fmbench.errors import TrackingError
 from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
 from fmbench.tracking import Tracker, resolve_uri, sync, ui_command, ui_links
+from fmbench.tracking.client import make_client
 from fmbench.tracking.content import (
     NAME_LENGTH,
     Part,
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
-"""MLflow 3.17 on SQLAlchemy 2.1; fmbench's own warnings still are errors."""
 
 NOWHERE = "http://127.0.0.1:9"
 """The discard port, on which nobody listens."""
@@ -316,6 +315,20 @@ def test_runs_that_were_half_written_are_completed_and_not_made_again(
     for run in place.runs("evaluation"):
         assert {step for step, _ in place.history(run, "fid")} == {2, 4}
         assert len(place.client.list_artifacts(run.info.run_id, "images")) == 4
+
+
+def test_a_database_whose_making_was_cut_off_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow makes its tables in many steps, and cannot go on from half of them."""
+    from mlflow.store.tracking import sqlalchemy_store
+
+    def dies(uri: str, root: str) -> None:
+        Path(uri.removeprefix("sqlite:///")).write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sqlalchemy_store, "SqlAlchemyStore", dies)
+    with pytest.raises(KeyboardInterrupt):
+        make_client(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_database_that_was_deleted_or_exchanged_voids_the_ledger(place: Place, empty_database: Path) -> None:

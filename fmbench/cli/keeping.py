@@ -112,10 +112,16 @@ def ui(
     import os
     import subprocess
 
-    from fmbench.tracking import resolve_uri, ui_command
+    from fmbench.tracking import resolve_uri, ui_command, ui_links
 
-    uri = resolve_uri(tracking_uri, Path())
+    uri, address = resolve_uri(tracking_uri, Path()), f"http://127.0.0.1:{port}"
     command, environment = ui_command(uri, port)
-    say(f"MLflow's UI for {uri}: http://127.0.0.1:{port} (it takes some seconds to start; Ctrl-C ends it)", "bold")
-    code = subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
+    say(f"MLflow's UI for {uri}: {address} (it takes some seconds to start; Ctrl-C ends it)", "bold")
+    for suite, links in ui_links(uri, address).items():
+        for what, link in links.items():
+            say(f"  {suite} {what}: {link}")
+    try:
+        code = subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
+    except KeyboardInterrupt:
+        code = 0
     raise typer.Exit(code)

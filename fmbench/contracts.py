@@ -226,6 +226,8 @@ class TrainingFacts:
     precision: str
     threads: int
     jobs: int
+    hardware: str
+    torch: str
 
 
 @dataclass

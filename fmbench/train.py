@@ -56,12 +56,10 @@ def train(cells: Sequence[TrainingCell], workshop: Workshop, progress: Progress 
             precision=parts.precision,
             threads=workshop.threads,
             jobs=workshop.jobs,
+            **hardware.measured_on(workshop.device),
         )
-        about = {"hardware": hardware.hardware(workshop.device), "torch": hardware.versions()["torch"]}
         finished = datetime.now(UTC).isoformat(timespec="seconds")
-        folder.finish(
-            {"facts": {**asdict(facts), **about, "finished": finished}}, ("weights.safetensors", "history.json")
-        )
+        folder.finish({"facts": {**asdict(facts), "finished": finished}}, ("weights.safetensors", "history.json"))
 
 
 @dataclass

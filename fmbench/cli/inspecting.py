@@ -57,7 +57,7 @@ def plan(
     if expected is None:
         say("Expected time: not known, since nothing like these cells was computed here before.")
     else:
-        say(f"Expected time: about {expected:.0f} s of computing, from what like cells took.")
+        say(f"Expected time: about {expected:.0f} s of computing, shared by the jobs; from what like cells took.")
 
 
 @plugins_app.callback(invoke_without_command=True)

@@ -9,6 +9,7 @@ import typer
 
 from fmbench.cli import options
 from fmbench.cli.output import Bars, say, show_json, show_table
+from fmbench.errors import UserError
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -89,6 +90,8 @@ def clean(
     from fmbench.cleaning import find_unused
     from fmbench.session import Options, open_session, open_store
 
+    if yes and not (suites or failed or older_than is not None):
+        raise UserError("clean --yes would remove every cell; name the suites to keep, or add --older-than or --failed")
     sessions = [open_session(suite, Options(plugins=tuple(plugins or ()), home=home)) for suite in suites or ()]
     unused = find_unused(open_store(home), [session.plan for session in sessions], older_than, only_failed=failed)
     total = sum(cell.size for cell in unused)

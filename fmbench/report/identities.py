@@ -34,11 +34,11 @@ def split_by_identity(
     parts: list[tuple[str, Mapping[Row, Values | None]]] = []
     for text in distinct:
         places = list(dict.fromkeys(_at(row, axes) for row, texts in of_row.items() if text in texts))
-        said = " / ".join(", ".join(place) for place in places)
+        named = [", ".join(f"{ROW_AXES[i]} {label}" for i, label in zip(axes, at, strict=True)) for at in places]
         part = {row: v if _at(row, axes) in places else None for row, v in values.items()}
-        parts.append((f" ({', '.join(ROW_AXES[i] for i in axes)} {said})", part))
-    named = " and ".join(ROW_AXES[i] for i in axes)
-    return parts, f"comparable only within one {named}, so each has a column and a best of its own"
+        parts.append((f" ({' / '.join(named)})", part))
+    within = " and ".join(ROW_AXES[i] for i in axes)
+    return parts, f"comparable only within one {within}, so each has a column of its own (–: not in this column)"
 
 
 def mixture(identities: Iterable[Mapping[str, Any]]) -> str:

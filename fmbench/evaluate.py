@@ -167,7 +167,10 @@ def sampler(
 
     def integrate(x_0: Tensor, y: Tensor | None) -> Tensor:
         velocity.y = y
-        x_1: Tensor = solver.integrate(velocity, x_0, times)
+        x_1 = solver.integrate(velocity, x_0, times)
+        if not isinstance(x_1, Tensor) or x_1.shape != x_0.shape or x_1.dtype != x_0.dtype:
+            found = f"{x_1.dtype} {tuple(x_1.shape)}" if isinstance(x_1, Tensor) else type(x_1).__name__
+            raise CellFailure(f"solver {cell.solver} must return {x_0.dtype} {tuple(x_0.shape)}; it returned {found}")
         return x_1
 
     return integrate
@@ -246,7 +249,10 @@ def explain(error: Exception) -> CellFailure:
     """Return the failure that a row shows for any exception of a cell or a metric."""
     if isinstance(error, CellFailure):
         return error
-    text = " ".join(str(error).split())[:300]
+    try:
+        text = " ".join(str(error).split())[:300]
+    except Exception:
+        text = "(an exception that cannot be printed)"
     signs = ("not enough memory", "can't allocate memory", "Cannot allocate memory")
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(sign in text for sign in signs):
         return OutOfMemory(text or "out of memory")

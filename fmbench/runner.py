@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fmbench.cells import canonical
 from fmbench.computation import Computation, Observer, Silent
+from fmbench.errors import DamagedFile
 from fmbench.records import Records
 from fmbench.session import Options, Session, open_session
 from fmbench.store import check_writable, read_sealed, write_sealed
@@ -84,7 +85,11 @@ def write_report_if_changed(session: Session, records: Records) -> tuple[Path, b
     }
     stamp = {"digest": hashlib.sha256(canonical(content).encode()).hexdigest()}
     noted = session.store.root / "reports" / f"{session.report_folder.name}.json"
-    if page.exists() and read_sealed(noted) == stamp:
+    try:
+        unchanged = page.exists() and read_sealed(noted) == stamp
+    except DamagedFile:
+        unchanged = False
+    if unchanged:
         return page, False
     from fmbench.report import write_report
 

@@ -109,7 +109,7 @@ class CellFolder:
 
     def _verify(self, name: str, recorded: list[Any], *, thorough: bool) -> None:
         path = self.path / name
-        if not path.exists():
+        if not path.is_file():
             raise DamagedFile(f"{path} is missing")
         if path.stat().st_size != recorded[0] or (thorough and _size_and_sum(path) != recorded):
             raise DamagedFile(f"{path} does not have the checksum on record")
@@ -169,7 +169,9 @@ class CellFolder:
     def discard(self) -> None:
         """Remove everything that is known of the cell but its lock, for it is damaged."""
         for path in self.path.iterdir() if self.path.is_dir() else ():
-            if path.name != ".lock":
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != ".lock":
                 path.unlink()
 
     def remove(self) -> None:

@@ -33,7 +33,10 @@ def report(
     from fmbench.report import write_report
 
     session = options.open_session(suite, overrides, filters, plugins, home=home, reports=reports, device=device)
-    records = session.records(session.survey(anywhere=True))
+    survey = session.survey(anywhere=True)
+    for text in survey.damaged:
+        say(f"damaged, so `fmbench run` computes it again: {text}", "red")
+    records = session.records(survey)
     missing = sum(record.status == "missing" for record in records.evaluations)
     if missing:
         say(f"{missing} of {len(records.evaluations)} evaluations are not computed yet; `fmbench run` does.", "yellow")
@@ -68,7 +71,7 @@ def sync(
     if as_json:
         show_json({"uri": summary.uri, "logged": summary.logged, "pending": summary.pending})
     else:
-        say(f"MLflow at {summary.uri}: {summary.logged} runs logged, {summary.pending} left.")
+        say(str(summary))
     if summary.pending:
         raise typer.Exit(1)
 

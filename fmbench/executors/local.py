@@ -68,8 +68,8 @@ class LocalExecutor:
         for worker in self._workers[config.jobs :]:
             self._kill(worker)
         del self._workers[config.jobs :]
-        for worker in self._workers:
-            worker.connection.send(config)
+        for worker in list(self._workers):
+            self._send(worker, config)
 
     def submit(self, task: Task) -> None:
         """Queue a task."""
@@ -102,8 +102,18 @@ class LocalExecutor:
                 self._workers.append(idle)
             if idle is None:
                 return
-            idle.task, idle.unit, idle.ended = self._queue.popleft(), None, set()
-            idle.connection.send(idle.task)
+            if self._send(idle, self._queue[0]):
+                idle.task, idle.unit, idle.ended = self._queue.popleft(), None, set()
+
+    def _send(self, worker: _Worker, message: Task | WorkerConfig) -> bool:
+        """Send a message to an idle worker; one that has died meanwhile is dropped, and another takes its place."""
+        try:
+            worker.connection.send(message)
+        except OSError:
+            self._kill(worker)
+            self._workers.remove(worker)
+            return False
+        return True
 
     def _start(self) -> _Worker:
         here, there = Pipe()

@@ -29,7 +29,15 @@ def views(records: Records) -> dict[str, str]:
     shown = [m for m in records.metrics if m.scope != "training" and m.better in {"lower", "higher"}][:MOST_CHARTS]
     curves = [_curve(metric_name(metric.name), logarithmic=_spans(records, metric.name)) for metric in shown]
     group = {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": "solver"}]}
-    found = {CHARTS: _view("tags.`fmbench.kind` = 'evaluation'", "Against NFE", curves, 2, {"groupBy": group})}
+    found = {
+        CHARTS: _view(
+            "tags.`fmbench.kind` = 'evaluation'",
+            "Step is NFE: mean over all trainings, lowest to highest as a band",
+            curves,
+            2,
+            {"groupBy": group},
+        )
+    }
     pictured = [record.cell for record in records.evaluations if record.samples is not None]
     if pictured:
         training = pictured[0].training.key

@@ -116,7 +116,7 @@ def ui(
 ) -> None:
     """Open MLflow's UI on the right store, on 127.0.0.1, until Ctrl-C."""
     import os
-    import subprocess
+    import sys
 
     from fmbench.tracking import resolve_uri, ui_command, ui_links
 
@@ -126,8 +126,5 @@ def ui(
     for suite, links in ui_links(uri, address).items():
         for what, link in links.items():
             say(f"  {suite} {what}: {link}")
-    try:
-        code = subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
-    except KeyboardInterrupt:
-        code = 0
-    raise typer.Exit(code)
+    sys.stdout.flush()
+    os.execvpe(command[0], command, {**os.environ, **environment})  # so that whatever ends us ends the server

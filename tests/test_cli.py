@@ -166,17 +166,25 @@ def test_clean_keeps_what_a_suite_uses(done: Path, tmp_path: Path) -> None:
 
 def test_an_interrupted_run_keeps_what_finished(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(SMOKE.replace("steps: 20", "steps: 1000000"))
+    # A shell that runs pytest in the background has it ignore Ctrl-C, and a child would inherit that.
+    script = (
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nfrom fmbench.cli import main\nmain()"
+    )
     process = subprocess.Popen(
-        [sys.executable, "-c", "from fmbench.cli import main; main()", "run", "tiny.yaml", "--no-tracking"],
+        [sys.executable, "-c", script, "run", "tiny.yaml", "--no-tracking"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not list(tmp_path.glob(".fmbench/training/*/cell.json")) and process.poll() is None:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    with process:
+        try:
+            while not list(tmp_path.glob(".fmbench/training/*/cell.json")) and process.poll() is None:
+                time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            _, error = process.communicate(timeout=300)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "what finished is kept" in error
     assert "Traceback" not in error

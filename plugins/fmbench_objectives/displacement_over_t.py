@@ -18,8 +18,8 @@ class DisplacementOverT(Objective):
     """Mean squared error between the output and (x_1 - x_0)/t: a recipe in print that is *not* flow matching.
 
     The linear path's velocity is x_1 - x_0. Over t, the target's second moment diverges at t -> 0, so that a batch's
-    loss is that of its smallest t, and what the network learns is 1/t times too fast. The output is integrated as it is,
-    as the recipe does. It is here so that a suite can show the difference.
+    loss is that of its smallest t, and what the network learns is 1/t times too fast. The output is integrated as
+    it is, as the recipe does. It is here so that a suite can show the difference.
 
     Args:
         clip: t counts as at least this, above 0; the smaller, the nearer to print and the wilder the loss.

@@ -23,8 +23,8 @@ class StochasticEuler(Solver):
 
     The score is -E[x_0 | x_t]/sigma_t, and x_0 comes from the velocity and the path's coefficients; w takes the
     division away, so that the drift v - diffusion/2 E[x_0 | x_t] is finite at both ends. **This holds for a standard
-    normal source that is paired independently**; for others the score is another. The last step adds no noise, which nothing
-    would remove.
+    normal source that is paired independently**; for others the score is another. The last step adds no noise:
+    nothing would remove it.
 
     Args:
         diffusion: how much noise is added and removed, at least 0; 0 is Euler.

@@ -12,7 +12,7 @@ ADAPTIVE = [Case("solver", case.name, {"rtol": TOLERANCE, "atol": TOLERANCE}) fo
 
 STOCHASTIC = {"stochastic_euler"}
 
-LATE = dict.fromkeys(("dpmpp_2m", "heun_edm", "unipc"), (512, 1024, 2048))
+LATE = dict.fromkeys(("dpmpp_2m", "heun_edm", "unipc"), (1024, 2048, 4096))
 """Methods whose few steps of first order show only late: their steps between count for more at first."""
 LOGARITHMIC = {"dpmpp_2m": 0.25}
 """Near the data h does not shrink with the steps, and 2M's error is N^-2 ln N: an order of 2 - 1/ln N is measured."""

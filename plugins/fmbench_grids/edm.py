@@ -46,5 +46,5 @@ class EDM(Grid):
         """Return float64 times `(steps + 1,)`, from exactly 0 to exactly 1."""
         u = torch.arange(steps + 1, dtype=torch.float64) / steps
         first, last = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
-        t = 1 / (1 + (first + u * (last - first)) ** self.rho)
+        t: Tensor = 1 / (1 + (first + u * (last - first)) ** self.rho)
         return (t - t[0]) / (t[-1] - t[0])

@@ -67,13 +67,13 @@ class Computation:
 
     def run(self) -> dict[str, int]:
         """Compute everything that can be computed; return how many units of each section were."""
-        tasks = len(self._untrained | self.work.keys())
-        config = self._config(self.session.options.jobs, tasks)
+        # from the whole plan, not from what is left of it: a resumed training must have the threads that it began with
+        config = self._config(self.session.options.jobs, len(self.session.plan.trainings))
         executor = LocalExecutor(config, self.session.options.timeout)
         try:
-            if tasks:
+            if tasks := len(self._untrained | self.work.keys()):
                 self.session.store.check_writable()
-                executor.warm_up()
+                executor.warm_up(tasks)
                 self._prepare(executor)
                 self._train_and_evaluate(executor)
             self._measure(executor)
@@ -169,6 +169,8 @@ class Computation:
             self.observer.advance("training", event.amount)
         elif event.what == "damaged":
             self.observer.say(f"damaged, so computed again: {event.text}")
+        elif event.what == "again":
+            self.observer.say(f"{event.section} {event.key}: {event.text}; it is tried once more")
         elif event.what == "failed":
             self.observer.say(f"{event.section} {event.key}: {event.status}: {event.text}")
         if event.what in {"finished", "failed"} and event.section in STAGE_OF:

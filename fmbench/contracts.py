@@ -25,19 +25,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
-KINDS = (
-    "dataset",
-    "path",
-    "coupling",
-    "t_distribution",
-    "objective",
-    "network",
-    "solver",
-    "grid",
-    "metric",
-)
-"""The kinds of component, in the order in which a cell is written."""
-
 
 class Component(ABC):  # noqa: B024  (each kind has abstract methods of its own)
     """The base of every kind.
@@ -239,6 +226,8 @@ class TrainingFacts:
     precision: str
     threads: int
     jobs: int
+    hardware: str
+    torch: str
 
 
 @dataclass
@@ -321,7 +310,9 @@ CONTRACTS: dict[str, type[Component]] = {
     "grid": Grid,
     "metric": Metric,
 }
-"""The contract of each kind."""
+"""The contract of each kind, in the order in which a cell is written."""
+
+KINDS = tuple(CONTRACTS)
 
 
 def expand(coefficient: Tensor, like: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from fmbench import hardware
 from fmbench.assembly import ModelVelocity, Parts, Workshop, assemble, make_module
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, seed_for
 from fmbench.contracts import Evidence, Metric, TrainingFacts
-from fmbench.errors import Diverged
+from fmbench.errors import CellFailure, Diverged, OutOfMemory, StoreError
 
 NOISE_BLOCK = 256
 """Source samples are drawn in blocks of this many, each with a seed of its own, so that no batch size changes them."""
@@ -96,6 +97,7 @@ def evaluate(trained: Trained, cell: EvaluationCell, metrics: Sequence[Component
     if not bool(torch.isfinite(samples).all()):
         bad = int((~torch.isfinite(samples.flatten(1)).all(1)).sum())
         raise Diverged(f"{bad} of {len(samples)} samples are not finite")
+    check_nfe(cell, sum(calls) / len(samples))
 
     evidence = trained.evidence(velocity)
     evidence.samples, evidence.labels, evidence.nfe = samples, labels, sum(calls) / len(samples)
@@ -108,6 +110,15 @@ def evaluate(trained: Trained, cell: EvaluationCell, metrics: Sequence[Component
     per_batch = [count / size for count, size in zip(calls, batch_sizes(trained, cell), strict=True)]
     facts = {"nfe": evidence.nfe, "nfe_min": min(per_batch), "nfe_max": max(per_batch), "seconds": seconds}
     folder.finish({"facts": {**facts, "precision": trained.parts.precision}}, ("samples.safetensors",))
+
+
+def check_nfe(cell: EvaluationCell, measured: float) -> None:
+    """Raise CellFailure when a solver called the network more or less often than it declares."""
+    if cell.nfe is not None and measured != cell.nfe:
+        raise CellFailure(
+            f"solver {cell.solver} called the network {measured:g} times a sample; "
+            f"by its nfe_per_step and nfe_offset it should be {cell.nfe}"
+        )
 
 
 @torch.no_grad()
@@ -126,8 +137,7 @@ def measure_sampler(trained: Trained, cell: EvaluationCell, metrics: Sequence[Co
     folder = trained.workshop.store.folder("sampler", key)
     folder.add_metrics(compute_metrics(metrics, trained.cell, evidence, trained.workshop))
     workshop = trained.workshop
-    about = {"hardware": hardware.hardware(workshop.device), "torch": hardware.versions()["torch"]}
-    facts = {"threads": workshop.threads, "precision": trained.parts.precision, **about}
+    facts = {"threads": workshop.threads, "precision": trained.parts.precision, **hardware.measured_on(workshop.device)}
     folder.finish({"facts": facts}, ())
 
 
@@ -157,18 +167,20 @@ def sampler(
 
     def integrate(x_0: Tensor, y: Tensor | None) -> Tensor:
         velocity.y = y
-        x_1: Tensor = solver.integrate(velocity, x_0, times)
+        x_1 = solver.integrate(velocity, x_0, times)
+        if not isinstance(x_1, Tensor) or x_1.shape != x_0.shape or x_1.dtype != x_0.dtype:
+            found = f"{x_1.dtype} {tuple(x_1.shape)}" if isinstance(x_1, Tensor) else type(x_1).__name__
+            raise CellFailure(f"solver {cell.solver} must return {x_0.dtype} {tuple(x_0.shape)}; it returned {found}")
         return x_1
 
     return integrate
 
 
 def batch_sizes(trained: Trained, cell: EvaluationCell) -> list[int]:
-    """Return the sizes of the batches in which a cell's samples are drawn: whole noise blocks but for the last."""
+    """Return the sizes of the batches in which a cell's samples are drawn."""
     n: int = cell.settings["samples"]
     usual = NOISE_BLOCK if trained.workshop.device == "cpu" else 4 * NOISE_BLOCK
-    wanted = trained.workshop.evaluation_batch or usual
-    size = max(1, wanted // NOISE_BLOCK) * NOISE_BLOCK
+    size = trained.workshop.evaluation_batch or usual
     return [min(size, n - first) for first in range(0, n, size)]
 
 
@@ -199,15 +211,50 @@ def kept_samples(workshop: Workshop, samples: Tensor) -> int:
 
 def compute_metrics(
     specs: Sequence[ComponentSpec], cell: TrainingCell, evidence: Evidence, workshop: Workshop
-) -> dict[str, Mapping[str, Any]]:
-    """Return, by the metric's digest, its values, its identity and the seconds that it took."""
-    computed: dict[str, Mapping[str, Any]] = {}
+) -> dict[str, dict[str, Any]]:
+    """Return, by the metric's digest, its values, its identity and the seconds that it took.
+
+    A metric that fails has no values but a status and an error, and takes nothing away from the others.
+    """
+    computed: dict[str, dict[str, Any]] = {}
     for spec in specs:
-        metric: Metric = workshop.build(spec)
         started = time.perf_counter()
-        values = {name: float(value) for name, value in metric.compute(evidence).items()}
-        within = {kind: getattr(cell, kind).text for kind in metric.within}
-        identity = {"metric": str(spec), "version": metric.version, **within, **metric.identity(evidence)}
-        seconds = time.perf_counter() - started
-        computed[spec.digest] = {"name": spec.name, "values": values, "identity": identity, "seconds": seconds}
+        try:
+            found = compute_metric(spec, cell, evidence, workshop)
+        except StoreError:
+            raise
+        except Exception as error:
+            failure = explain(error)
+            found = {"values": {}, "identity": {}, "status": failure.status, "error": f"metric {spec}: {failure}"}
+        computed[spec.digest] = {"name": spec.name, **found, "seconds": time.perf_counter() - started}
     return computed
+
+
+def compute_metric(spec: ComponentSpec, cell: TrainingCell, evidence: Evidence, workshop: Workshop) -> dict[str, Any]:
+    """Return the values and the identity of one metric. Raises CellFailure for values that break the contract."""
+    metric: Metric = workshop.build(spec)
+    values = {name: float(value) for name, value in metric.compute(evidence).items()}
+    strangers = [name for name in values if name != spec.name and not name.startswith(f"{spec.name}_")]
+    if strangers or next(iter(values), None) != spec.name:
+        raise CellFailure(f"it must return {spec.name!r} first, and others as {spec.name}_...; found {list(values)}")
+    identity: dict[str, Any] = {"metric": str(spec), "version": metric.version}
+    identity |= {kind: getattr(cell, kind).text for kind in metric.within}
+    identity |= {"device": evidence.device, "precision": evidence.training.precision, **metric.identity(evidence)}
+    if metric.scope == "sampler":
+        identity |= hardware.measured_on(workshop.device)
+    return {"values": values, "identity": identity}
+
+
+def explain(error: Exception) -> CellFailure:
+    """Return the failure that a row shows for any exception of a cell or a metric."""
+    if isinstance(error, CellFailure):
+        return error
+    try:
+        text = " ".join(str(error).split())[:300]
+    except Exception:
+        text = "(an exception that cannot be printed)"
+    signs = ("not enough memory", "can't allocate memory", "Cannot allocate memory")
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(sign in text for sign in signs):
+        return OutOfMemory(text or "out of memory")
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return CellFailure(f"{type(error).__name__}: {text} ({where.name}, line {where.lineno})")

@@ -79,6 +79,11 @@ def hardware(device: str) -> str:
     return f"Apple GPU; {cpu}" if device == "mps" else cpu
 
 
+def measured_on(device: str) -> dict[str, str]:
+    """Return what two wall times must share to be comparable."""
+    return {"hardware": hardware(device), "torch": versions()["torch"]}
+
+
 def has_native_bf16(device: str) -> bool:
     """Tell whether the device multiplies bfloat16 natively; elsewhere autocast to it is slower than float32."""
     import torch

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from fmbench.cells import canonical
 from fmbench.computation import Computation, Observer, Silent
+from fmbench.errors import DamagedFile
 from fmbench.records import Records
 from fmbench.session import Options, Session, open_session
-from fmbench.store import read_sealed, write_sealed
+from fmbench.store import check_writable, read_sealed, write_sealed
 from fmbench.tracking import Tracker, TrackingSummary, resolve_uri
 
 
@@ -40,6 +41,7 @@ def run_session(session: Session, observer: Observer) -> RunResult:
     survey = session.survey()
     for text in survey.damaged:
         observer.say(f"damaged, so computed again: {text}")
+    check_writable(session.report_folder)
     tracker = make_tracker(session) if session.options.tracking else None
     if tracker is not None:
         tracker.check()
@@ -82,8 +84,12 @@ def write_report_if_changed(session: Session, records: Records) -> tuple[Path, b
         "folder": str(session.report_folder.resolve()),
     }
     stamp = {"digest": hashlib.sha256(canonical(content).encode()).hexdigest()}
-    noted = session.store.root / "reports" / f"{session.suite.name}.json"
-    if page.exists() and read_sealed(noted) == stamp:
+    noted = session.store.root / "reports" / f"{session.report_folder.name}.json"
+    try:
+        unchanged = page.exists() and read_sealed(noted) == stamp
+    except DamagedFile:
+        unchanged = False
+    if unchanged:
         return page, False
     from fmbench.report import write_report
 

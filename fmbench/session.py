@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fmbench.executors.tasks import real_samples
-from fmbench.hardware import choose_device, environment, hardware, versions
+from fmbench.hardware import choose_device, environment, measured_on
 from fmbench.plan import Plan, make_plan
 from fmbench.records import Records
 from fmbench.registry import Registry, load_registry
@@ -60,7 +61,7 @@ class Session:
     @cached_property
     def measured_on(self) -> dict[str, Any]:
         """What a sampler's cost must have been measured on in order to count here."""
-        return {"hardware": hardware(self.device), "torch": versions()["torch"]}
+        return measured_on(self.device)
 
     def survey(self, *, anywhere: bool = False) -> Survey:
         """Look at what the store holds; `anywhere` accepts sampler costs of other hardware."""
@@ -73,8 +74,13 @@ class Session:
 
     @property
     def report_folder(self) -> Path:
-        """The folder of this suite's report."""
-        return self.options.reports / self.suite.name
+        """The folder of this suite's report; a run with overrides or filters has one of its own."""
+        changes = "+".join(re.sub(r"[^A-Za-z0-9_.=-]+", "-", text).strip("-") for text in self._changes)
+        return self.options.reports / "+".join([self.suite.name, *([changes[:100]] if changes else [])])
+
+    @property
+    def _changes(self) -> tuple[str, ...]:
+        return (*self.options.overrides, *self.options.filters)
 
     @property
     def command(self) -> str:
@@ -93,7 +99,7 @@ class Session:
         """Forget the failures of the plan's cells, so that they are computed again; return how many there were."""
         survey = self.survey(anywhere=True)
         states = (*survey.trainings.values(), *survey.evaluations.values(), *survey.samplers.values())
-        failed = [state for state in states if state.failure is not None]
+        failed = [state for state in states if state.failures]
         for state in failed:
             state.folder.forgive()
         return len(failed)

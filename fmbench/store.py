@@ -59,8 +59,7 @@ class Store:
 
     def check_writable(self) -> None:
         """Raise StoreError when nothing can be written under the root."""
-        write_atomically(self.root / "cache" / f".probe-{os.getpid()}", b"")
-        (self.root / "cache" / f".probe-{os.getpid()}").unlink()
+        check_writable(self.root / "cache")
 
 
 class CellFolder:
@@ -110,7 +109,7 @@ class CellFolder:
 
     def _verify(self, name: str, recorded: list[Any], *, thorough: bool) -> None:
         path = self.path / name
-        if not path.exists():
+        if not path.is_file():
             raise DamagedFile(f"{path} is missing")
         if path.stat().st_size != recorded[0] or (thorough and _size_and_sum(path) != recorded):
             raise DamagedFile(f"{path} does not have the checksum on record")
@@ -132,11 +131,15 @@ class CellFolder:
         write_sealed(self.path / "failure.json", {"status": status, "error": error, "traceback": traceback})
 
     def forgive(self) -> None:
-        """Forget a failure, so that the cell is computed again; a diverged training starts anew."""
+        """Forget a failure and failed metrics, so that they are computed again; a diverged training starts anew."""
         failure = self.failure()
         if failure and failure["status"] == "diverged":
             self.drop_checkpoints()
         (self.path / "failure.json").unlink(missing_ok=True)
+        metrics = self.metrics()
+        if any("error" in entry for entry in metrics.values()):
+            kept = {digest: entry for digest, entry in metrics.items() if "error" not in entry}
+            write_sealed(self.path / "metrics.json", kept)
 
     def save_checkpoint(self, step: int, payload: bytes) -> None:
         """Keep the state of a training after `step` steps; the checksum is part of the name, older ones go."""
@@ -166,7 +169,9 @@ class CellFolder:
     def discard(self) -> None:
         """Remove everything that is known of the cell but its lock, for it is damaged."""
         for path in self.path.iterdir() if self.path.is_dir() else ():
-            if path.name != ".lock":
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != ".lock":
                 path.unlink()
 
     def remove(self) -> None:
@@ -186,6 +191,13 @@ class CellFolder:
         with handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+
+def check_writable(folder: Path) -> None:
+    """Raise StoreError when no file can be made in a folder, which is made where it is not there."""
+    probe = folder / f".probe-{os.getpid()}"
+    write_atomically(probe, b"")
+    probe.unlink()
 
 
 def write_atomically(path: Path, payload: bytes) -> None:

@@ -18,13 +18,18 @@ from fmbench.store import CellFolder, Store
 
 @dataclass
 class CellState:
-    """A cell's folder as it was found. `lacking` are the metrics that are wanted and not there."""
+    """A cell's folder as it was found. `wanted` are the metrics that the suite asks of it."""
 
     folder: CellFolder
     result: Mapping[str, Any] | None = None
     failure: Mapping[str, Any] | None = None
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    lacking: tuple[ComponentSpec, ...] = ()
+    wanted: tuple[ComponentSpec, ...] = ()
+
+    @property
+    def lacking(self) -> list[ComponentSpec]:
+        """The metrics that are wanted and were not computed, nor tried."""
+        return [spec for spec in self.wanted if spec.digest not in self.metrics]
 
     @property
     def todo(self) -> bool:
@@ -32,16 +37,22 @@ class CellState:
         return self.failure is None and (self.result is None or bool(self.lacking))
 
     @property
+    def failures(self) -> list[Mapping[str, Any]]:
+        """What failed: the cell itself, then metrics that are wanted of it, each with a "status" and an "error"."""
+        wanted = (self.metrics[spec.digest] for spec in self.wanted if spec.digest in self.metrics)
+        return [*([self.failure] if self.failure else []), *(entry for entry in wanted if "error" in entry)]
+
+    @property
     def status(self) -> str:
         """The status of the cell's row."""
-        if self.failure is not None:
-            return str(self.failure["status"])
+        if self.failures:
+            return str(self.failures[0]["status"])
         return "missing" if self.result is None else "ok"
 
     @property
     def error(self) -> str:
         """Why the cell failed, "" where it did not."""
-        return str(self.failure["error"]) if self.failure is not None else ""
+        return "; ".join(str(failure["error"]) for failure in self.failures)
 
 
 def sampler_key(cell: EvaluationCell) -> str:
@@ -78,7 +89,8 @@ def seconds_taken(state: CellState) -> float:
 
 
 class Survey:
-    """The state of every cell of a plan. `damaged` collects files that were not what was written; they are discarded.
+    """The state of every cell of a plan. `damaged` collects files that are not what was written; their cells count as
+    not done, and whoever computes them discards them.
 
     `hardware` is the line that sampler costs must bear to count; None takes those of any hardware.
     """
@@ -110,16 +122,14 @@ class Survey:
         return self.plan.metrics_for(cell, scope)
 
     def state(self, section: str, key: str, wanted: Sequence[ComponentSpec]) -> CellState:
-        """Read a cell's folder; damaged cells are discarded, and noted."""
+        """Read a cell's folder."""
         folder = self.store.folder(section, key)
         try:
             result, failure, metrics = folder.result(), folder.failure(), folder.metrics()
         except DamagedFile as error:
             self.damaged.append(str(error))
-            folder.discard()
             result, failure, metrics = None, None, {}
-        lacking = tuple(spec for spec in wanted if spec.digest not in metrics)
-        return CellState(folder, result, failure, metrics, lacking)
+        return CellState(folder, result, failure, metrics, tuple(wanted))
 
     def look_again(self, training: TrainingCell, evaluations: Iterable[EvaluationCell]) -> None:
         """Read the folders of a training cell and its evaluations anew."""
@@ -131,8 +141,7 @@ class Survey:
         state = self.state("sampler", key, wanted)
         elsewhere = self._hardware is not None and state.result is not None
         if elsewhere and any(state.result["facts"].get(n) != v for n, v in self._hardware.items()):  # type: ignore[index, union-attr]
-            state.folder.discard()
-            return CellState(state.folder, lacking=tuple(wanted))
+            return CellState(state.folder, wanted=tuple(wanted))
         return state
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -140,7 +149,7 @@ class Survey:
         tally = {}
         for name, states in (("trainings", self.trainings), ("evaluations", self.evaluations)):
             todo = sum(s.todo for s in states.values())
-            failed = sum(s.failure is not None for s in states.values())
+            failed = sum(bool(s.failures) and not s.todo for s in states.values())
             tally[name] = {"total": len(states), "done": len(states) - todo - failed, "failed": failed, "todo": todo}
         return tally
 
@@ -175,7 +184,7 @@ class Survey:
         history: list[tuple[int, float]] = []
         if state.result is not None:
             history = [(step, loss) for step, loss in json.loads(state.folder.read("history.json"))]
-        values, identities = self._metrics(self.wanted(cell, "training"), state.metrics)
+        values, identities = self._metrics(state)
         facts = (state.result or {}).get("facts", {})
         return TrainingRecord(cell, state.status, state.error, values, identities, history, facts)
 
@@ -184,19 +193,20 @@ class Survey:
         training, state = self.trainings[cell.training.key], self.evaluations[cell.key]
         if training.result is None and training.failure is not None:
             return EvaluationRecord(cell, training.status, f"training: {training.error}")
-        scopes = [("training", training), ("evaluation", state), ("sampler", self.samplers.get(sampler_key(cell)))]
+        sampler = self.samplers.get(sampler_key(cell)) if state.status == "ok" else None
         values: dict[str, float] = {}
         identities: dict[str, Mapping[str, Any]] = {}
-        for scope, found in scopes:
-            if found is not None and (scope == "training" or state.status == "ok"):
-                some, named = self._metrics(self.wanted(cell.training, scope), found.metrics)  # type: ignore[arg-type]
+        for found in (training, state, sampler):
+            if found is not None:
+                some, named = self._metrics(found)
                 values, identities = values | some, identities | named
         facts = (state.result or {}).get("facts", {})
         samples = state.folder.path / "samples.safetensors"
+        timing = sampler is not None and bool(sampler.failures)
         return EvaluationRecord(
             cell,
-            state.status,
-            state.error,
+            sampler.status if sampler is not None and timing else state.status,
+            sampler.error if sampler is not None and timing else state.error,
             facts.get("nfe"),
             values,
             identities,
@@ -204,13 +214,12 @@ class Survey:
             facts,
         )
 
-    def _metrics(
-        self, wanted: Iterable[ComponentSpec], found: Mapping[str, Mapping[str, Any]]
-    ) -> tuple[dict[str, float], dict[str, Mapping[str, Any]]]:
+    def _metrics(self, state: CellState) -> tuple[dict[str, float], dict[str, Mapping[str, Any]]]:
+        """Return the values and identities of the metrics that are wanted and there."""
         values: dict[str, float] = {}
         identities: dict[str, Mapping[str, Any]] = {}
-        for spec in wanted:
-            if (entry := found.get(spec.digest)) is not None:
+        for spec in state.wanted:
+            if (entry := state.metrics.get(spec.digest)) is not None:
                 values |= entry["values"]
                 identities |= dict.fromkeys(entry["values"], entry["identity"])
         return values, identities
@@ -220,7 +229,8 @@ class Survey:
         names: dict[str, list[str]] = {}
         for state in [*self.trainings.values(), *self.evaluations.values(), *self.samplers.values()]:
             for metric_digest, entry in state.metrics.items():
-                names.setdefault(metric_digest, list(entry["values"]))
+                if entry["values"]:
+                    names.setdefault(metric_digest, list(entry["values"]))
         return [
             self._facts(spec, name, main=number == 0)
             for spec in self.plan.metrics

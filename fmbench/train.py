@@ -56,12 +56,10 @@ def train(cells: Sequence[TrainingCell], workshop: Workshop, progress: Progress 
             precision=parts.precision,
             threads=workshop.threads,
             jobs=workshop.jobs,
+            **hardware.measured_on(workshop.device),
         )
-        about = {"hardware": hardware.hardware(workshop.device), "torch": hardware.versions()["torch"]}
         finished = datetime.now(UTC).isoformat(timespec="seconds")
-        folder.finish(
-            {"facts": {**asdict(facts), **about, "finished": finished}}, ("weights.safetensors", "history.json")
-        )
+        folder.finish({"facts": {**asdict(facts), "finished": finished}}, ("weights.safetensors", "history.json"))
 
 
 @dataclass
@@ -90,6 +88,18 @@ class TrainingState:
             generators={role: workshop.generator(cell, role) for role in ROLES},
             loss_sum=torch.zeros((), device=workshop.device),
         )
+
+    def learn(self, loss: Tensor, gradient_clip: float | None) -> None:
+        """Take one optimizer step down the gradient of `loss`, a scalar, and fold the weights into their average."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self.module.parameters(), gradient_clip, foreach=True)
+        self.optimizer.step()
+        self.average.update(self.step)
+        self.loss_sum += loss.detach()
+        self.losses += 1
+        self.step += 1
 
     def dump(self) -> bytes:
         """Return the state as bytes."""
@@ -146,7 +156,6 @@ def run_steps(
     x_data, y_data = workshop.data(cell.dataset, "train")
     order = DataOrder(cell, len(x_data), device)
     autocast = partial(torch.autocast, device, dtype=torch.bfloat16, enabled=parts.precision == "bf16")
-    parameters = [p for p in state.module.parameters() if p.requires_grad]
     peak, steps = settings["optimizer"]["lr"], settings["steps"]
     window = max(1, steps // HISTORY_POINTS)
     reported, saved = state.step, time.perf_counter()
@@ -159,16 +168,7 @@ def run_steps(
         with autocast():
             labels = () if sample.y is None else (sample.y,)
             output = state.module(sample.x_t, sample.t, *labels)
-        loss = parts.objective.loss(output.float(), sample).mean()
-        state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if settings["gradient_clip"] is not None:
-            nn.utils.clip_grad_norm_(parameters, settings["gradient_clip"], foreach=True)
-        state.optimizer.step()
-        state.average.update(state.step)
-        state.loss_sum += loss.detach()
-        state.losses += 1
-        state.step += 1
+        state.learn(parts.objective.loss(output.float(), sample).mean(), settings["gradient_clip"])
 
         last = state.step == steps
         if state.step % window == 0 or last:

@@ -1,8 +1,10 @@
-"""Fixtures that several test files share."""
+"""Fixtures that several test files share, and how the suite is spread over two processes."""
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -10,19 +12,45 @@ from pathlib import Path
 
 import pytest
 
+# Two pytest processes share the cores. Set before anything imports torch, and inherited by subprocesses.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+SLOW = ("test_runner", "test_failures", "test_tracking", "test_executor", "test_cli", "test_report", "test_quality", "test_outsider")
+"""Files whose tests run fmbench in processes of its own, or train for long, the longest first."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow files and put them first, so that no process is left alone with a long one at the end."""
+    for item in items:
+        if item.path.stem in SLOW:
+            item.add_marker("slow")
+    items.sort(key=lambda item: SLOW.index(item.path.stem) if item.path.stem in SLOW else len(SLOW))
+
 
 @pytest.fixture(scope="session")
 def outsider_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with tests/outsider installed in it; put it on the PYTHONPATH of a subprocess."""
+    """A folder with tests/outsider installed in it, once for all processes; put it on a subprocess's PYTHONPATH."""
     if importlib.util.find_spec("pip") is None:
         pytest.fail("the outsider's installation needs pip in this environment: python -m ensurepip")
-    # Built from a copy, because setuptools writes its build folder beside the sources.
-    source = tmp_path_factory.mktemp("outsider") / "source"
-    shutil.copytree(Path(__file__).parent / "outsider", source)
-    site = source.with_name("site")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "outsider"
+    folder.mkdir(exist_ok=True)
+    site = folder / "site"
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not site.exists():
+            install_outsider(folder / "source", site)
+    return site
+
+
+def install_outsider(source: Path, site: Path) -> None:
+    """Install a copy of tests/outsider: setuptools writes its build folder beside the sources."""
+    shutil.copytree(Path(__file__).parent / "outsider", source, dirs_exist_ok=True)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     command += ["--disable-pip-version-check", "--target", str(site), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
+        shutil.rmtree(site, ignore_errors=True)
         pytest.fail(f"tests/outsider could not be installed:\n{done.stdout}{done.stderr}")
-    return site

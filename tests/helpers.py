@@ -35,7 +35,7 @@ def training_cell(
         "objective": "velocity",
         "network": ("mlp", {"width": 16, "depth": 1}),
     }
-    specs = {}
+    specs: dict[str, Any] = {}
     for kind, chosen in {**usual, **names}.items():
         name, parameters = (chosen, {}) if isinstance(chosen, str) else chosen
         specs[kind] = registry.spec(kind, name, parameters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,7 +113,10 @@ def test_plugins_are_listed_with_their_parameters(tmp_path: Path) -> None:
     assert listed["failures"] == []
     dopri5 = next(c for c in listed["components"] if c["name"] == "dopri5")
     assert {p["name"] for p in dopri5["parameters"]} == {"rtol", "atol"}
-    assert all(c["summary"] and c["reference"] for c in listed["components"])
+    assert not [c["name"] for c in listed["components"] if not c["summary"]]
+    assert not [
+        c["name"] for c in listed["components"] if not c["reference"] and c["kind"] not in ("dataset", "metric")
+    ]
     assert "rtol" in fmbench("plugins", "show", "solver", "dopri5", cwd=tmp_path).stdout
 
 
@@ -141,19 +145,23 @@ def test_why_explains_hits_and_misses(done: Path) -> None:
 
 
 def test_clean_keeps_what_a_suite_uses(done: Path, tmp_path: Path) -> None:
-    import shutil
+    copy = tmp_path / "copy"
+    shutil.copytree(done, copy)
+    (copy / "narrow.yaml").write_text(SMOKE.replace("nfe: [1, 2]", "nfe: [1]"))
+    (copy / "other.yaml").write_text(SMOKE.replace("steps: 20", "steps: 5"))
 
-    shutil.copytree(done, tmp_path / "copy")
-    fmbench("run", "tiny.yaml", "--no-tracking", "--set", "training.steps=5", cwd=tmp_path / "copy")
-    listed = json.loads(fmbench("clean", "tiny.yaml", "--json", cwd=tmp_path / "copy").stdout)
-    assert not listed["removed"]
-    assert len(listed["cells"]) == 1 + 3
-    assert "Removed 4 cells" in fmbench("clean", "tiny.yaml", "--yes", cwd=tmp_path / "copy").stdout
-    assert (
-        json.loads(fmbench("plan", "tiny.yaml", "--json", cwd=tmp_path / "copy").stdout)["counts"]["trainings"]["done"]
-        == 1
-    )
-    assert json.loads(fmbench("clean", "tiny.yaml", "--json", cwd=tmp_path / "copy").stdout)["cells"] == []
+    def unused(*suites: str) -> int:
+        listed = json.loads(fmbench("clean", *suites, "--json", cwd=copy).stdout)
+        assert not listed["removed"]
+        return len(listed["cells"])
+
+    assert [unused("tiny.yaml"), unused("narrow.yaml"), unused("other.yaml")] == [0, 2, 1 + 3]
+    assert unused("narrow.yaml", "tiny.yaml") == 0
+    assert "Removed 2 cells" in fmbench("clean", "narrow.yaml", "--yes", cwd=copy).stdout
+    counts = json.loads(fmbench("plan", "tiny.yaml", "--json", cwd=copy).stdout)["counts"]
+    assert counts["trainings"]["done"] == 1
+    assert counts["evaluations"]["done"] == 1
+    assert unused("narrow.yaml") == 0
 
 
 def test_an_interrupted_run_keeps_what_finished(tmp_path: Path) -> None:

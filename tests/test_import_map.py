@@ -184,6 +184,7 @@ def test_the_core_never_names_a_plugin_package() -> None:
 @pytest.mark.parametrize("package", sorted(each.name for each in PLUGIN_FOLDER.glob("fmbench_*")))
 def test_plugin_packages_import_only_public_names_and_never_each_other(package: str) -> None:
     public = ("fmbench", "fmbench.errors", "fmbench.testing")
+    found = set()
     for file in (PLUGIN_FOLDER / package).rglob("*.py"):
         if file.relative_to(PLUGIN_FOLDER).as_posix() in SCRIPTS:
             continue
@@ -191,7 +192,9 @@ def test_plugin_packages_import_only_public_names_and_never_each_other(package: 
             homes = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             for home in homes:
                 if home.partition(".")[0].startswith("fmbench"):
+                    found.add(home)
                     assert home.partition(".")[0] == package or home in public, f"{file} imports {home}"
+    assert "fmbench" in found
 
 
 @pytest.mark.parametrize("module", sorted(module for module in FILES if part(module) in LIGHT))

@@ -58,8 +58,7 @@ def test_the_average_of_constant_weights_is_the_weights() -> None:
     average = MovingAverage(module, 0.99)
     for step in range(50):
         average.update(step)
-    for name, value in average.weights(module).items():
-        torch.testing.assert_close(value, module.state_dict()[name])
+    torch.testing.assert_close(dict(average.weights(module)), dict(module.state_dict()))
 
 
 def test_the_average_follows_a_step_with_its_decay() -> None:

@@ -190,6 +190,18 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(write, "_pictures", lambda *_: ([], []))
 
 
+@pytest.fixture
+def no_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write empty SVG files: they are made of the same artists as the PNG, and other tests read them."""
+    monkeypatch.setattr("matplotlib.backends.backend_svg.FigureCanvasSVG.print_svg", lambda *_, **__: None)
+
+
+@pytest.fixture
+def sketched(no_vectors: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw without arranging the panels too, where a test asks only which figures there are."""
+    monkeypatch.setattr("matplotlib.layout_engine.ConstrainedLayoutEngine.execute", lambda *_: None)
+
+
 words_only = pytest.mark.usefixtures("no_pictures")
 
 
@@ -278,10 +290,11 @@ def test_page_is_balanced_and_needs_nothing_from_outside(full: Path):
     assert "Which path and t-distribution is best" in found.text
     assert "Test CPU, 2 cores" in found.text
     assert "abc123+" in found.text
+    assert "never with published FIDs" in found.text
 
 
 def test_writing_again_gives_the_same_bytes(tmp_path: Path):
-    records = small(tmp_path, samples=digits, seeds=(0,), solvers=("euler",)).records()
+    records = small(tmp_path, samples=digits, seeds=(0,), paths=("linear",), solvers=("euler",)).records()
     first, second = (write_report(records, tmp_path / name).parent for name in ("a", "b"))
     for path in first.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes(), path.name
@@ -339,6 +352,7 @@ def test_the_baseline_table_gives_paired_differences_and_verdicts(full: Path):
     section = text.split("against the baseline")[1].split("## ")[0]
     assert re.search(r"\| cosine \| uniform \| euler \| \+1\d\.\d ± .* % \(worse\)", section)
     assert "cannot tell" in section
+    assert "(not distinguishable)" not in section.split("\n- ")[0]
     assert "| linear | uniform |" not in section
 
 
@@ -373,6 +387,7 @@ def test_one_seed_says_that_nothing_can_be_said(tmp_path: Path):
     assert "(better)" not in text
 
 
+@pytest.mark.usefixtures("sketched")
 def test_values_of_two_identities_never_share_a_column(tmp_path: Path):
     def change(record: EvaluationRecord) -> EvaluationRecord:
         if record.cell.nfe == 2 and record.cell.training.seed == 1 and record.cell.solver.name == "euler":
@@ -401,7 +416,8 @@ def test_times_say_how_many_jobs_ran_side_by_side(full: Path, tmp_path: Path):
 def test_names_are_escaped_everywhere(tmp_path: Path):
     nasty = "<script>alert(1)</script> a|b & 50% $x_1$ {} \\ ~^#`*é日\n"
     network = (spec("network", nasty), spec("network", "plain"))
-    factory = small(tmp_path, networks=network, failed=lambda cell: "error" if cell.seed == 2 else "ok")
+    simple: dict[str, Any] = {"paths": ("linear",), "nfe": (2,), "failed": lambda c: "error" if c.seed == 2 else "ok"}
+    factory = small(tmp_path, networks=network, **simple)
     folder = written(factory, tmp_path, suite=nasty, description=nasty, left_out=[(nasty, nasty)])
     assert "script" not in page(folder).tags
     text = (folder / "table.md").read_text()
@@ -433,13 +449,13 @@ ODD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"change": lambda r: dataclasses.replace(r, metrics={"fid_digits": -r.metrics["fid_digits"]})},
         {},
     ),
-    "datasets of one slug": ({"datasets": ("a b", "a-b", "é")}, {}),
+    "datasets of one slug": ({"datasets": ("a b", "a-b"), "paths": ("linear",), "nfe": (2,)}, {}),
     "guidance and two samplers": ({"guidance": (1.0, 2.5)}, {"baseline": {"guidance": 1.0}}),
     "missing cells": ({"change": lambda r: dataclasses.replace(r, status="missing", metrics={}, nfe=None)}, {}),
-    "no facts": ({}, {"environment": {}, "settings": {}, "command": "", "finished": "", "left_out": ()}),
 }
 
 
+@pytest.mark.usefixtures("no_vectors")
 @pytest.mark.parametrize("case", ODD)
 def test_odd_records_give_a_report(case: str, tmp_path: Path):
     changes, about = ODD[case]
@@ -455,8 +471,90 @@ def test_a_value_that_is_not_finite_is_no_result(tmp_path: Path):
     assert "3 of 3 not a finite number" in (folder / "table.md").read_text()
 
 
+@words_only
+def test_nothing_is_said_of_what_is_not_known(tmp_path: Path):
+    unknown: dict[str, Any] = {"environment": {}, "settings": {}, "command": "", "finished": "", "left_out": ()}
+    text = page(written(small(tmp_path), tmp_path, **unknown)).text
+    assert "finished" not in text
+    assert "Hardware and versions" not in text
+
+
+def set_values(values: Mapping[str, Sequence[float]], axis: str) -> Callable[[EvaluationRecord], EvaluationRecord]:
+    """Give each record the value of its component of an axis and its seed."""
+
+    def change(record: EvaluationRecord) -> EvaluationRecord:
+        cell = record.cell
+        name = cell.solver.name if axis == "solver" else getattr(cell.training, axis).name
+        return dataclasses.replace(record, metrics={"fid_digits": values[name][cell.training.seed]})
+
+    return change
+
+
+@words_only
+def test_the_same_values_are_a_tie_and_nobody_wins(tmp_path: Path):
+    change = set_values({"euler": [10.0, 11.0, 12.0], "ab2": [10.0, 11.0, 12.0], "heun": [20.0, 21.0, 22.0]}, "solver")
+    factory = small(
+        tmp_path, paths=("linear",), solvers=("euler", "ab2", "heun"), nfe=(2, 4), metrics=(FID,), change=change
+    )
+    folder = written(factory, tmp_path)
+    rows = (folder / "table.md").read_text().splitlines()
+    assert "| euler | **11.0 ± 2.5** | **11.0 ± 2.5** |" in rows
+    assert "| ab2 | **11.0 ± 2.5** | **11.0 ± 2.5** |" in rows
+    text = page(folder).text
+    assert "by euler and, with the very same values, ab2. Distinguishable from all 1 others" in text
+    assert "euler has the lowest mean fid_digits at every NFE" in text
+
+
+@words_only
+def test_in_short_says_what_each_training_axis_does(tmp_path: Path):
+    def change(record: EvaluationRecord) -> EvaluationRecord:
+        cell, seed = record.cell, record.cell.training.seed
+        sign = 1 if cell.solver.name == "euler" else -1
+        value = 10.0 + seed + sign * (5 + 0.1 * seed) * (cell.training.path.name == "cosine")
+        return dataclasses.replace(record, metrics={"fid_digits": value})
+
+    factory = small(tmp_path, nfe=(2, 4), metrics=(FID,), change=change, baseline={"path": "linear"})
+    text = page(written(factory, tmp_path)).text
+    said = "cosine against linear, all else equal: better in 2, worse in 2, not distinguishable in 0 of 4 comparisons."
+    assert said + " Better:worse by solver: euler 0:2, heun 2:0." in text
+    assert "trained for 1,500 steps" in text
+    alone = page(written(dataclasses.replace(factory, seeds=(0,)), tmp_path)).text
+    assert "all else equal" not in alone
+
+
+@words_only
+def test_an_identity_of_two_axes_splits_the_column_by_both(tmp_path: Path):
+    def change(record: EvaluationRecord) -> EvaluationRecord:
+        cell = record.cell.training
+        return dataclasses.replace(
+            record, identities={"fid_digits": {"for": [cell.path.name, cell.t_distribution.name]}}
+        )
+
+    names = spec("t_distribution", "uniform"), spec("t_distribution", "late")
+    factory = small(tmp_path, t_distributions=names, solvers=("euler",), nfe=(4,), metrics=(FID,), change=change)
+    text = (written(factory, tmp_path) / "table.md").read_text()
+    assert "| NFE 4 (path linear, t\\_distribution uniform) | NFE 4 (path linear, t\\_distribution late)" in text
+    assert "comparable only within one path and t\\_distribution" in text
+
+
+@pytest.mark.usefixtures("sketched")
+def test_figures_of_the_report_before_go_and_nothing_else_does(tmp_path: Path):
+    factory = small(tmp_path, paths=("linear",), solvers=("euler",), nfe=(2,), seeds=(0,), metrics=(FID,))
+    folder = written(factory, tmp_path)
+    (folder / "mine.png").write_text("mine")
+    assert (folder / "score_by_nfe.png").is_file()
+    written(dataclasses.replace(factory, metrics=()), tmp_path)
+    assert not list(folder.glob("score_*"))
+    assert {path.name for path in folder.glob("*.png")} == {"losses.png", "mine.png"}
+    other = '<a href="mine.png">a page of somebody else</a>'
+    (folder / "index.html").write_text(other)
+    written(dataclasses.replace(factory, metrics=()), tmp_path)
+    assert (folder / "mine.png").is_file()
+
+
+@pytest.mark.usefixtures("sketched")
 def test_missing_and_broken_sample_files_leave_a_gap(tmp_path: Path):
-    factory = small(tmp_path, samples=digits)
+    factory = small(tmp_path, samples=digits, metrics=())
     records = factory.records()
     evaluations = list(records.evaluations)
     assert evaluations[1].samples
@@ -467,29 +565,32 @@ def test_missing_and_broken_sample_files_leave_a_gap(tmp_path: Path):
     assert (folder / "samples_by_solver.png").exists()
 
 
+@pytest.mark.usefixtures("no_vectors")
 @pytest.mark.parametrize("shape", [(5,), (3, 40, 40), (2, 4, 4)])
 def test_samples_of_other_shapes(shape: tuple[int, ...], tmp_path: Path):
     def draw(n: int) -> np.ndarray:
         return np.random.default_rng(0).uniform(-1, 1, (n, *shape)).astype(np.float32)
 
-    folder = written(small(tmp_path, samples=draw, seeds=(0,), paths=("linear",)), tmp_path)
+    folder = written(small(tmp_path, samples=draw, seeds=(0,), paths=("linear",), metrics=()), tmp_path)
     assert (folder / "samples_by_solver.png").exists() == (shape[0] == 3)
     if shape[0] != 3:
         assert f"Samples of shape {shape} have no picture" in page(folder).text
 
 
 def test_points_are_scattered(tmp_path: Path):
-    folder = written(small(tmp_path, samples=moons, adaptive=("dopri5",), seeds=(0,), paths=("linear",)), tmp_path)
+    one: dict[str, Any] = {"adaptive": ("dopri5",), "seeds": (0,), "paths": ("linear",), "metrics": ()}
+    folder = written(small(tmp_path, samples=moons, **one), tmp_path)
     assert (folder / "samples_by_solver.svg").stat().st_size < 400_000
 
 
+@pytest.mark.usefixtures("sketched")
 def test_many_combinations_are_drawn_in_part_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(write, "MOST_PANELS", 3)
-    many = tuple(spec("t_distribution", "beta", alpha=float(i)) for i in range(7))
+    monkeypatch.setattr(write, "MOST_PANELS", 2)
+    many = tuple(spec("t_distribution", "beta", alpha=float(i)) for i in range(5))
     factory = small(tmp_path, paths=("linear",), t_distributions=many, seeds=(0,), solvers=("euler",), nfe=(1,))
     folder = written(factory, tmp_path)
-    assert "Figures show 3 of 7" in page(folder).text
-    assert (folder / "table.md").read_text().count("| beta(alpha=") >= 7
+    assert "Figures show 2 of 5" in page(folder).text
+    assert (folder / "table.md").read_text().count("| beta(alpha=") >= 5
 
 
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path):

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,7 +20,7 @@ from fmbench.errors import DataError, UserError
 from fmbench.runner import RunResult
 from fmbench.session import Options, open_session
 
-SUITE = {
+SUITE: dict[str, Any] = {
     "name": "tiny",
     "datasets": [{"moons": {"size": 400}}],
     "training": {
@@ -70,7 +72,7 @@ class Place:
         self.plugin.write_text(PLUGIN)
         self.write(SUITE)
 
-    def write(self, suite: dict[str, object]) -> None:
+    def write(self, suite: dict[str, Any]) -> None:
         (self.folder / "tiny.yaml").write_text(yaml.safe_dump(suite))
 
     def options(self, *overrides: str, tracking: bool = False) -> Options:
@@ -177,7 +179,6 @@ def test_a_damaged_training_is_reported_and_computed_again(place: Place, first: 
     key = first.records.trainings[0].cell.key
     path = place.folder / "store" / "training" / key / name
     path.write_bytes(path.read_bytes()[:-3] + b"???")
-    said: list[str] = []
     session = open_session(place.folder / "tiny.yaml", place.options())
     said = session.survey().damaged
     assert len(said) == 1
@@ -190,7 +191,7 @@ def test_a_damaged_training_is_reported_and_computed_again(place: Place, first: 
 
 def test_a_training_that_diverges_is_rows_and_the_others_go_on(tmp_path: Path) -> None:
     place = Place(tmp_path)
-    place.write({**SUITE, "training": {**SUITE["training"], "optimizer": {"sgd": {"lr": 1e9}}}})  # type: ignore[dict-item]
+    place.write({**SUITE, "training": {**SUITE["training"], "optimizer": {"sgd": {"lr": 1e9}}}})
     result = place.run()
     frame = result.records.frame()
     assert set(frame["status"]) == {"diverged"}
@@ -211,42 +212,121 @@ def test_data_that_is_not_there_ends_the_run_before_it_begins(tmp_path: Path) ->
     assert not list((tmp_path / "store").glob("training/*"))
 
 
-def table(place: Place) -> list[dict[str, str]]:
+HALTING = '''
+import os
+import time
+from pathlib import Path
+
+from fmbench import Objective, Solver, hookimpl
+
+CALLS = {"training": 0, "evaluation": 0}
+
+
+def halt(moment, call):
+    """Stop for good at a call, where the test asks for it; the file that is left tells the test."""
+    CALLS[moment] += 1
+    if os.environ.get("FMBENCH_TEST_HALT") == moment and CALLS[moment] == call:
+        Path("halted").touch()
+        time.sleep(3600)
+
+
+class Matching(Objective):
+    """The velocity, with a place to stop at in the middle of the second training."""
+
+    def loss(self, output, sample):
+        halt("training", 60)
+        return (output - sample.dx_t).square().flatten(1).mean(1)
+
+    def velocity(self, output, x, t, path):
+        return output
+
+
+class Mine(Solver):
+    """Euler, with a place to stop at between the batches of a cell."""
+
+    def integrate(self, velocity, x_0, times):
+        halt("evaluation", 2)
+        x = x_0
+        for now, after in zip(times[:-1], times[1:]):
+            x = x + (after - now) * velocity(x, now.expand(len(x)))
+        return x
+
+
+@hookimpl
+def fmbench_solvers():
+    return {"mine": Mine}
+
+
+@hookimpl
+def fmbench_objectives():
+    return {"matching": Matching}
+'''
+
+DRIVER = """
+import fmbench
+from fmbench.session import Options
+fmbench.run("tiny.yaml", Options(plugins=("mine.py",), home="store", jobs="1", tracking=False, checkpoint_seconds=0))
+"""
+
+
+def run_to_its_table(place: Place) -> tuple[list[dict[str, str]], RunResult]:
+    """Run the suite on one process and return its CSV without the columns that are times, and the result."""
+    result = fmbench.run(place.folder / "tiny.yaml", replace(place.options(), jobs="1"))
     with (place.folder / "reports" / "tiny" / "records.csv").open() as file:
         rows = list(csv.DictReader(file))
     times = {"sample_ms", "sample_ms_iqr", "train_seconds"}
-    return [{name: value for name, value in row.items() if name not in times} for row in rows]
+    return [{name: value for name, value in row.items() if name not in times} for row in rows], result
+
+
+def halting_place(folder: Path) -> Place:
+    place = Place(folder)
+    place.plugin.write_text(HALTING)
+    training = {**SUITE["training"], "objectives": ["matching"]}
+    place.write({**SUITE, "training": training, "evaluation": {**SUITE["evaluation"], "samples": 300}})
+    return place
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    """The table of a run that nothing happened to."""
+    return run_to_its_table(halting_place(tmp_path_factory.mktemp("undisturbed")))[0]
 
 
 @pytest.mark.parametrize("moment", ["training", "evaluation"])
-def test_killed_and_run_again_gives_the_same_table(tmp_path: Path, moment: str) -> None:
-    tables = []
-    for kill in (False, True):
-        folder = tmp_path / str(kill)
-        folder.mkdir()
-        place = Place(folder)
-        command = place.command("--set", "training.steps=3000", "--set", "evaluation.samples=20000", "--jobs", "1")
-        if kill:
-            driver = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-            wanted = "training/*/cell.json" if moment == "training" else "evaluation/*/result.json"
-            for _ in range(600):
-                if list((folder / "store").glob(wanted)) or driver.poll() is not None:
-                    break
-                time.sleep(0.1)
-            os.kill(driver.pid, signal.SIGKILL)
-            driver.wait()
-            finished = list((folder / "store").glob("evaluation/*/result.json"))
-            assert len(finished) < 8, "the run was over before it was killed"
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        tables.append(table(place))
-    assert tables[0] == tables[1]
+def test_killed_and_run_again_gives_the_same_table(
+    tmp_path: Path, undisturbed: list[dict[str, str]], moment: str
+) -> None:
+    place = halting_place(tmp_path)
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER], cwd=tmp_path, env={**os.environ, "FMBENCH_TEST_HALT": moment}
+    )
+    while not (tmp_path / "halted").exists() and driver.poll() is None:
+        time.sleep(0.1)
+    assert driver.poll() is None, "the run was over before it was killed"
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+
+    done = {
+        section: len(list((tmp_path / "store" / section).glob("*/result.json")))
+        for section in ("training", "evaluation")
+    }
+    checkpoints = [path.name.split("-")[1] for path in (tmp_path / "store").glob("training/*/checkpoint-*.pt")]
+    if moment == "training":
+        assert done == {"training": 1, "evaluation": 0}
+        assert checkpoints == ["19"]  # of 40 steps; the 20th was never taken
+    else:
+        assert done["training"] == 2
+        assert 0 < done["evaluation"] < 8
+    table, again = run_to_its_table(place)
+    assert table == undisturbed
+    assert again.computed["evaluation"] == 8 - done["evaluation"]
+    assert again.computed.get("training", 0) == 2 - done["training"]
 
 
 def test_an_outsiders_components_are_used_by_name(tmp_path: Path, outsider_site: Path) -> None:
     place = Place(tmp_path)
     suite = {**SUITE, "name": "outside"}
-    suite["training"] = {**SUITE["training"], "paths": ["linear", {"power": {"exponent": 1.5}}]}  # type: ignore[dict-item]
+    suite["training"] = {**SUITE["training"], "paths": ["linear", {"power": {"exponent": 1.5}}]}
     suite["evaluation"] = {"solvers": ["euler", "ralston"], "nfe": [2, 4], "samples": 100, "metrics": ["mean_distance"]}
     place.write(suite)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(outsider_site), *sys.path])}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -68,7 +69,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, registry:
 def test_cells_that_differ_in_path_or_t_distribution_see_the_same_draws(tmp_path: Path, registry: Registry) -> None:
     shop = workshop(tmp_path, registry)
     batches = []
-    for names in ({}, {"path": "icfm"}, {"t_distribution": "u_shaped"}, {"path": "cosine"}):
+    variants: list[dict[str, Any]] = [{}, {"path": "icfm"}, {"t_distribution": "u_shaped"}, {"path": "cosine"}]
+    for names in variants:
         cell = training_cell(registry, **names)
         parts = assemble(cell, shop)
         x, y = shop.data(cell.dataset, "train")

@@ -9,7 +9,7 @@ import typer
 
 from fmbench.cli import inspecting, keeping, running
 from fmbench.cli.output import complain
-from fmbench.errors import UserError
+from fmbench.errors import DamagedFile, UserError
 
 USER_ERROR = 2
 
@@ -31,6 +31,9 @@ def main() -> None:
         app()
     except UserError as error:
         complain(str(error))
+        sys.exit(USER_ERROR)
+    except DamagedFile as error:
+        complain(f"{error}; remove it, or the folder that it is in, and run again")
         sys.exit(USER_ERROR)
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -50,6 +50,8 @@ def plan(
         return
     rows = [(name, n["total"], n["done"], n["failed"], n["todo"]) for name, n in counts.items()]
     show_table(("", "cells", "done", "failed", "to compute"), rows, title=f"{session.suite.name}: {session.path}")
+    for text in survey.damaged:
+        say(f"damaged, so `fmbench run` computes it again: {text}", "red")
     for left in left_out:
         noun = "metric" if left["unit"] == "metric" else f"{left['unit']} cell"
         counted = f"{left['count']} {noun}" + ("s" if left["count"] != 1 else "")
@@ -57,7 +59,7 @@ def plan(
     if expected is None:
         say("Expected time: not known, since nothing like these cells was computed here before.")
     else:
-        say(f"Expected time: about {expected:.0f} s of computing, from what like cells took.")
+        say(f"Expected time: about {expected:.0f} s of computing, shared by the jobs; from what like cells took.")
 
 
 @plugins_app.callback(invoke_without_command=True)

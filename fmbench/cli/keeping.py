@@ -9,6 +9,7 @@ import typer
 
 from fmbench.cli import options
 from fmbench.cli.output import Bars, say, show_json, show_table
+from fmbench.errors import UserError
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -32,7 +33,10 @@ def report(
     from fmbench.report import write_report
 
     session = options.open_session(suite, overrides, filters, plugins, home=home, reports=reports, device=device)
-    records = session.records(session.survey(anywhere=True))
+    survey = session.survey(anywhere=True)
+    for text in survey.damaged:
+        say(f"damaged, so `fmbench run` computes it again: {text}", "red")
+    records = session.records(survey)
     missing = sum(record.status == "missing" for record in records.evaluations)
     if missing:
         say(f"{missing} of {len(records.evaluations)} evaluations are not computed yet; `fmbench run` does.", "yellow")
@@ -67,7 +71,7 @@ def sync(
     if as_json:
         show_json({"uri": summary.uri, "logged": summary.logged, "pending": summary.pending})
     else:
-        say(f"MLflow at {summary.uri}: {summary.logged} runs logged, {summary.pending} left.")
+        say(str(summary))
     if summary.pending:
         raise typer.Exit(1)
 
@@ -89,6 +93,8 @@ def clean(
     from fmbench.cleaning import find_unused
     from fmbench.session import Options, open_session, open_store
 
+    if yes and not (suites or failed or older_than is not None):
+        raise UserError("clean --yes would remove every cell; name the suites to keep, or add --older-than or --failed")
     sessions = [open_session(suite, Options(plugins=tuple(plugins or ()), home=home)) for suite in suites or ()]
     unused = find_unused(open_store(home), [session.plan for session in sessions], older_than, only_failed=failed)
     total = sum(cell.size for cell in unused)
@@ -110,7 +116,7 @@ def ui(
 ) -> None:
     """Open MLflow's UI on the right store, on 127.0.0.1, until Ctrl-C."""
     import os
-    import subprocess
+    import sys
 
     from fmbench.tracking import resolve_uri, ui_command, ui_links
 
@@ -120,8 +126,5 @@ def ui(
     for suite, links in ui_links(uri, address).items():
         for what, link in links.items():
             say(f"  {suite} {what}: {link}")
-    try:
-        code = subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
-    except KeyboardInterrupt:
-        code = 0
-    raise typer.Exit(code)
+    sys.stdout.flush()
+    os.execvpe(command[0], command, {**os.environ, **environment})  # so that whatever ends us ends the server

@@ -44,6 +44,13 @@ def say(text: str, style: str = "") -> None:
     console().print(Text(text, style=style))
 
 
+def note(text: str) -> None:
+    """Print a line on standard error, so that it stays out of JSON."""
+    from rich.text import Text
+
+    console(stderr=True).print(Text(text))
+
+
 def show_json(value: Any) -> None:
     """Print a value as JSON."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fmbench.cli import options
-from fmbench.cli.output import Bars, complain, say, show_json
+from fmbench.cli.output import Bars, complain, note, say, show_json
 
 if TYPE_CHECKING:
     from fmbench.runner import RunResult
@@ -23,71 +24,38 @@ NoTracking = Annotated[bool, typer.Option("--no-tracking", help="Log nothing to 
 
 def add_verbs(app: typer.Typer) -> None:
     """Add the verbs of this module."""
-    app.command()(run)
-    app.command()(retry)
-
-
-def run(
-    suite: options.Suite,
-    overrides: options.Overrides = None,
-    filters: options.Filters = None,
-    plugins: options.Plugins = None,
-    jobs: Jobs = "auto",
-    device: options.Device = "auto",
-    timeout: Timeout = None,
-    home: options.Home = None,
-    reports: options.Reports = Path("reports"),
-    tracking_uri: options.TrackingUri = None,
-    no_tracking: NoTracking = False,
-    as_json: options.Json = False,
-) -> None:
-    """Plan, train, evaluate, log and report; what is done already is skipped, so the same command goes on."""
-    session = options.open_session(
-        suite,
-        overrides,
-        filters,
-        plugins,
-        jobs=jobs,
-        device=device,
-        timeout=timeout,
-        home=home,
-        reports=reports,
-        tracking_uri=tracking_uri,
-        tracking=not no_tracking,
+    app.command("run", help="Plan, train, evaluate, log and report; what is done is skipped, so a run goes on.")(
+        _verb(False)
     )
-    _run(session, as_json)
+    app.command("retry", help="Run a suite again with its failed cells, which `run` leaves as they are.")(_verb(True))
 
 
-def retry(
-    suite: options.Suite,
-    overrides: options.Overrides = None,
-    filters: options.Filters = None,
-    plugins: options.Plugins = None,
-    jobs: Jobs = "auto",
-    device: options.Device = "auto",
-    timeout: Timeout = None,
-    home: options.Home = None,
-    reports: options.Reports = Path("reports"),
-    tracking_uri: options.TrackingUri = None,
-    no_tracking: NoTracking = False,
-    as_json: options.Json = False,
-) -> None:
-    """Run a suite again with its failed cells, which `run` leaves as they are."""
-    session = options.open_session(
-        suite,
-        overrides,
-        filters,
-        plugins,
-        jobs=jobs,
-        device=device,
-        timeout=timeout,
-        home=home,
-        reports=reports,
-        tracking_uri=tracking_uri,
-        tracking=not no_tracking,
-    )
-    say(f"{session.forgive()} failed cells are tried again.")
-    _run(session, as_json)
+def _verb(again: bool) -> Callable[..., None]:
+    """Return the verb that runs a suite; `again` has it forget failures first."""
+
+    def verb(
+        suite: options.Suite,
+        overrides: options.Overrides = None,
+        filters: options.Filters = None,
+        plugins: options.Plugins = None,
+        jobs: Jobs = "auto",
+        device: options.Device = "auto",
+        timeout: Timeout = None,
+        home: options.Home = None,
+        reports: options.Reports = Path("reports"),
+        tracking_uri: options.TrackingUri = None,
+        no_tracking: NoTracking = False,
+        as_json: options.Json = False,
+    ) -> None:
+        places = {"home": home, "reports": reports, "tracking": not no_tracking, "tracking_uri": tracking_uri}
+        session = options.open_session(
+            suite, overrides, filters, plugins, jobs=jobs, device=device, timeout=timeout, **places
+        )
+        if again:
+            note(f"{session.forgive()} failed cells are tried again.")
+        _run(session, as_json)
+
+    return verb
 
 
 def _run(session: Session, as_json: bool) -> None:

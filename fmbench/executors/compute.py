@@ -6,15 +6,14 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-import torch
 from safetensors.torch import save as safetensors_bytes
 
 from fmbench import evaluate, train
 from fmbench.assembly import Workshop
 from fmbench.cells import ComponentSpec, TrainingCell
 from fmbench.contracts import Dataset, Metric
-from fmbench.errors import CellFailure, DamagedFile, OutOfMemory, StoreError
-from fmbench.evaluate import kept_samples
+from fmbench.errors import CellFailure, DamagedFile, StoreError, UserError
+from fmbench.evaluate import explain, kept_samples
 from fmbench.executors.tasks import (
     EvaluateTask,
     Event,
@@ -26,6 +25,7 @@ from fmbench.executors.tasks import (
     Work,
     real_samples,
 )
+from fmbench.hardware import measured_on
 from fmbench.store import CellFolder, write_atomically
 
 Step = tuple[Unit, Callable[[], None]]
@@ -46,21 +46,30 @@ class Computer:
             return
         steps = self._train_steps(task) if isinstance(task, TrainTask) else self._evaluate_steps(task)
         for (section, key), compute in steps:
-            self.say(Event("started", section, key))
             folder = self.workshop.store.folder(section, key)
             with folder.lock():
+                self.say(Event("started", section, key))
                 self.say(self._attempt(section, key, folder, compute))
 
     def _prepare(self, task: PrepareTask) -> None:
         for spec in task.components:
-            component = self.workshop.build(spec)
-            if isinstance(component, Metric):
-                component.prepare()
-            if isinstance(component, Dataset):
-                x, _ = self.workshop.data(spec, "test")
-                kept = min(len(x), kept_samples(self.workshop, x))
-                payload = safetensors_bytes({"samples": x[:kept].cpu().contiguous()})
-                write_atomically(real_samples(self.workshop.store.root, spec), payload)
+            try:
+                self._prepare_component(spec)
+            except UserError:
+                raise
+            except Exception as error:
+                raise UserError(f"{spec.kind} {spec} cannot be used: {explain(error)}") from error
+
+    def _prepare_component(self, spec: ComponentSpec) -> None:
+        component = self.workshop.build(spec)
+        if isinstance(component, Metric):
+            component.prepare()
+        if isinstance(component, Dataset):
+            self.workshop.data(spec, "train")
+            x, _ = self.workshop.data(spec, "test")
+            kept = min(len(x), kept_samples(self.workshop, x))
+            payload = safetensors_bytes({"samples": x[:kept].cpu().contiguous()})
+            write_atomically(real_samples(self.workshop.store.root, spec), payload)
 
     def _attempt(self, section: str, key: str, folder: CellFolder, compute: Callable[[], None]) -> Event:
         try:
@@ -102,6 +111,8 @@ class Computer:
 
     def _evaluate(self, task: EvaluateTask, work: Work) -> None:
         folder = self.workshop.store.folder(task.section, work.key)
+        if isinstance(task, MeasureTask) and not self._measured_here(folder):
+            folder.discard()
         metrics = missing(folder, work.metrics)
         if folder.result() is not None and not metrics:
             return
@@ -111,6 +122,11 @@ class Computer:
             evaluate.measure_sampler(trained, work.cell, metrics, work.key)
         else:
             evaluate.evaluate(trained, work.cell, metrics)
+
+    def _measured_here(self, folder: CellFolder) -> bool:
+        """Whether the times in a folder were taken on this hardware, with this torch."""
+        facts = (folder.result() or {}).get("facts", {})
+        return all(facts.get(name) == value for name, value in measured_on(self.workshop.device).items())
 
     def _load(self, cell: TrainingCell) -> evaluate.Trained:
         if self._trained is None or self._trained.cell.key != cell.key:
@@ -125,15 +141,3 @@ def missing(folder: CellFolder, metrics: Sequence[ComponentSpec]) -> list[Compon
     """Return the metrics that a folder does not hold yet."""
     there = folder.metrics()
     return [metric for metric in metrics if metric.digest not in there]
-
-
-def explain(error: Exception) -> CellFailure:
-    """Return the failure that a row shows for any exception of a cell."""
-    if isinstance(error, CellFailure):
-        return error
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error):
-        return OutOfMemory(" ".join(str(error).split())[:300] or "out of memory")
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    return CellFailure(
-        f"{type(error).__name__}: {' '.join(str(error).split())[:300]} ({where.name}, line {where.lineno})"
-    )

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
@@ -55,10 +55,11 @@ class LocalExecutor:
         self._timeout = timeout
         self._queue: deque[Task] = deque()
         self._workers: list[_Worker] = []
+        self._deaths: Counter[Unit] = Counter()
 
-    def warm_up(self) -> None:
-        """Start every worker now, so that they import their libraries at the same time."""
-        while len(self._workers) < self._config.jobs:
+    def warm_up(self, tasks: int) -> None:
+        """Start the workers that so many tasks need now, so that they import their libraries at the same time."""
+        while len(self._workers) < min(tasks, self._config.jobs):
             self._workers.append(self._start())
 
     def reconfigure(self, config: WorkerConfig) -> None:
@@ -67,8 +68,8 @@ class LocalExecutor:
         for worker in self._workers[config.jobs :]:
             self._kill(worker)
         del self._workers[config.jobs :]
-        for worker in self._workers:
-            worker.connection.send(config)
+        for worker in list(self._workers):
+            self._send(worker, config)
 
     def submit(self, task: Task) -> None:
         """Queue a task."""
@@ -101,8 +102,18 @@ class LocalExecutor:
                 self._workers.append(idle)
             if idle is None:
                 return
-            idle.task, idle.unit, idle.ended = self._queue.popleft(), None, set()
-            idle.connection.send(idle.task)
+            if self._send(idle, self._queue[0]):
+                idle.task, idle.unit, idle.ended = self._queue.popleft(), None, set()
+
+    def _send(self, worker: _Worker, message: Task | WorkerConfig) -> bool:
+        """Send a message to an idle worker; one that has died meanwhile is dropped, and another takes its place."""
+        try:
+            worker.connection.send(message)
+        except OSError:
+            self._kill(worker)
+            self._workers.remove(worker)
+            return False
+        return True
 
     def _start(self) -> _Worker:
         here, there = Pipe()
@@ -113,6 +124,7 @@ class LocalExecutor:
             [sys.executable, "-m", "fmbench.executors.worker", str(there.fileno()), str(lifeline_end)],
             pass_fds=(there.fileno(), lifeline_end),
             stdin=subprocess.DEVNULL,
+            stdout=2,  # what a plugin prints must not end up in --json
             env={**os.environ, **settings, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
             process_group=0,  # Ctrl-C is for the driver, which ends its workers itself
         )
@@ -148,7 +160,9 @@ class LocalExecutor:
         self._workers.remove(worker)
         if worker.unit is None and not worker.ended:
             raise UserError(f"a worker could not begin: {failure}; what it printed stands above")
-        if worker.unit is not None:
+        if worker.unit is not None and self._deserves_another_try(worker, failure):
+            yield Event("again", *worker.unit, text=str(failure))
+        elif worker.unit is not None:
             section, key = worker.unit
             Store(Path(self._config.store)).folder(section, key).fail(failure.status, str(failure))
             yield Event("failed", section, key, status=failure.status, text=str(failure))
@@ -157,6 +171,13 @@ class LocalExecutor:
             rest = worker.task.without(worker.ended)
             if rest.units:
                 self._queue.appendleft(rest)
+
+    def _deserves_another_try(self, worker: _Worker, failure: CellFailure) -> bool:
+        """A unit whose worker was killed goes on from its checkpoint once; killed again, the unit is to blame."""
+        if worker.unit is None or not isinstance(failure, WorkerDied) or (worker.process.returncode or 0) >= 0:
+            return False
+        self._deaths[worker.unit] += 1
+        return self._deaths[worker.unit] == 1
 
     def _kill(self, worker: _Worker) -> None:
         worker.process.kill()

@@ -113,8 +113,8 @@ class Event:
     """What a worker says.
 
     `what` is "started", "advanced" (by `amount` optimizer steps), "finished", "failed" (with `status` and `text`),
-    "damaged" (a stored file was not what was written; `text` says which, and it is computed again) or "fatal" (nothing
-    can go on, `text` says why).
+    "damaged" (a stored file was not what was written; `text` says which, and it is computed again), "again" (the worker
+    was killed, `text` says how, and the unit is tried once more) or "fatal" (nothing can go on, `text` says why).
     """
 
     what: str

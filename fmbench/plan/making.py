@@ -23,7 +23,7 @@ Sampling = tuple[ComponentSpec, ComponentSpec | None, int | None, int | None, fl
 """Solver, grid, NFE, steps and guidance: an evaluation without its training cell."""
 
 
-SHARED_CODE = ("fmbench.contracts", "fmbench.assembly")
+SHARED_CODE = ("fmbench.contracts", "fmbench.cells", "fmbench.assembly")
 TRAINING_CODE = (*SHARED_CODE, "fmbench.train", "fmbench.optimizers")
 EVALUATION_CODE = (*SHARED_CODE, "fmbench.evaluate")
 """The core modules whose code can change a result, and so counts in every key."""

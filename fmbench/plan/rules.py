@@ -87,14 +87,21 @@ class Rules:
 
     def steps(self, evaluation: Indices) -> int | None:
         """Return the steps that spend the NFE exactly; 0 where there are none, None for an adaptive solver."""
-        solver, _, _, nfe = evaluation
-        if nfe == NOT_ASKED:
+        if evaluation[-1] == NOT_ASKED:
             return None
-        per_step, offset = self._costs[solver]
+        per_step, offset = self._cost(evaluation)
+        nfe = evaluation[-1]
         budget = self.axes.values["nfe"][nfe]
         assert isinstance(budget, int)
         steps, rest = divmod(budget - offset, per_step)
         return steps if steps > 0 and not rest else 0
+
+    def _cost(self, evaluation: Indices) -> tuple[int, int]:
+        """Return the network's calls a step and besides; guidance mixes two velocities unless it is 0 or 1."""
+        solver, _, guidance, _ = evaluation
+        calls = 1 if self.axes.values["guidance"][guidance] in {0, 1} else 2
+        per_step, offset = self._costs[solver]
+        return calls * per_step, calls * offset
 
     @cached_property
     def _costs(self) -> list[tuple[int, int]]:
@@ -111,9 +118,11 @@ class Rules:
         return costs
 
     def _budget_gap(self, evaluation: Indices) -> Gap:
-        solver, _, _, nfe = evaluation
+        solver, _, guidance, nfe = evaluation
         name, budget = self.axes.specs("solver")[solver].name, shown_choice(self.axes.values["nfe"][nfe])
-        per_step, offset = self._costs[solver]
+        per_step, offset = self._cost(evaluation)
+        if (per_step, offset) != self._costs[solver]:
+            name = f"{name} under guidance {shown_choice(self.axes.values['guidance'][guidance])}"
         if offset:
             calls = f"{per_step if per_step > 1 else ''}N {'+' if offset > 0 else '-'} {abs(offset)}"
             reason = f"{name} calls the network {calls} times in N steps; {budget} is no such number"

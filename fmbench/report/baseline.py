@@ -102,8 +102,8 @@ def _notes(said: str, facts: MetricFacts, compared: int) -> list[str]:
         f"Baseline: {said}, with the same solver and whatever else a row names. Difference in percent of the "
         f"baseline's mean, seed by seed, with the half-width of its 95% interval (Student's t); {facts.better} is "
         "better.",
-        "better, worse: the interval excludes zero. not distinguishable: it includes zero. cannot tell: fewer than "
-        "two seeds in common.",
+        "better, worse: the interval excludes zero. n.d. (not distinguishable): it includes zero. cannot tell: fewer "
+        "than two seeds in common.",
     ]
     if compared:
         chance = count(max(1, round(compared / 20)), "entry", "entries")
@@ -122,9 +122,10 @@ def _entry(found: Difference | None) -> Entry:
     numbers = Style(1) if shown is found.percent else style_for([shown])
     value = numbers(shown.mean)
     value = value if value.startswith(MINUS) else f"+{value}"
+    said = {"not distinguishable": "n.d."}.get(found.verdict, found.verdict)
     if not shown.known:
-        return Entry(value + unit, "", found.verdict, tone=found.verdict)
-    return Entry(value, f"± {numbers(shown.half)}{unit}", found.verdict, tone=found.verdict)
+        return Entry(value + unit, "", said, tone=found.verdict)
+    return Entry(value, f"± {numbers(shown.half)}{unit}", said, tone=found.verdict)
 
 
 def _written(value: Any) -> str:

@@ -186,6 +186,11 @@ def is_time(facts: MetricFacts) -> bool:
     return facts.unit.split("/")[0] in ("s", "ms", "us", "ns", "min", "h")
 
 
+def is_cost(facts: MetricFacts) -> bool:
+    """Tell whether a metric is a time or an amount of memory, which the machine's other work moves by itself."""
+    return is_time(facts) or facts.unit in ("B", "KiB", "MiB", "GiB", "kB", "MB", "GB")
+
+
 def varying(rows: Iterable[Row]) -> list[int]:
     """Return the positions of ROW_AXES at which rows differ; blanks (an adaptive solver's grid) do not count."""
     rows = list(rows)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
-from fmbench.report.boards import ROW_AXES, Board, Row, Values, gather, is_time, varying
+from fmbench.report.boards import ROW_AXES, Board, Row, Values, gather, is_cost, is_time, varying
 from fmbench.report.identities import mixture, split_by_identity
 from fmbench.report.numbers import count, style_for
 from fmbench.report.summary import Interval
@@ -63,8 +63,7 @@ def of_training(board: Board, command: Command) -> Table | None:
     columns, notes = [], [_legend(metrics)]
     for facts in metrics:
         parts, note = split_by_identity({row: gather(board.trainings[row], facts, {}) for row in rows})
-        marks = not is_time(facts)  # a time is what the machine's other work makes of it
-        columns += [Column(_head(facts) + suffix, part, facts, marks) for suffix, part in parts]
+        columns += [Column(_head(facts) + suffix, part, facts, not is_cost(facts)) for suffix, part in parts]
         notes += [f"{facts.name}: {note}."] if note else []
     if any(map(is_time, metrics)):
         notes += side_by_side(record for row in rows for record in board.trainings[row])

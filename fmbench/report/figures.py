@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fmbench.report.boards import ROW_AXES, Board, Row, varying, words
 from fmbench.report.curves import N_TRAINING, Curves, Point, panels, training_rows
 from fmbench.report.files import Folder
+from fmbench.report.summary import Interval
 from fmbench.report.theme import (
     DASHES,
     FAINT,
@@ -73,7 +74,8 @@ def by_time(board: Board, curves: Curves, styles: Styles, folder: Folder, name: 
         figure.supxlabel(f"{curves.clock.name} [{curves.clock.unit}]", fontsize=9)
         corner = {"lower": " Lower left is better and faster.", "higher": " Upper left is better and faster."}
         caption = (
-            "The same scores against measured time: one line a solver, its points the NFE budgets from left to right. "
+            "The same scores against measured time: one line a solver, its points the NFE budgets in order. Times "
+            "carry the unrest of the machine they were measured on, so small distances sideways mean nothing. "
             f"{spread_note(curves.points)}{corner.get(curves.facts.better, '')}"
         )
         return save(figure, folder, name, f"{board.dataset}: {curves.facts.name} by time", caption)
@@ -100,8 +102,7 @@ def _small_multiples(board: Board, curves: Curves, styles: Styles) -> tuple[Figu
     means = [point.score.mean for point in curves.points]
     if wants_log(means):
         log_axis(next(iter(plots.values())), "y", min(means), max(means))
-        low, high = min(means), max(means)
-        next(iter(plots.values())).set_ylim(low / 1.35, high * 1.35)
+        next(iter(plots.values())).set_ylim(*reach([point.score for point in curves.points]))
     direction = f" ({curves.facts.better} is better)" if curves.facts.better else ""
     figure.supylabel(f"{curves.facts.name}{direction}", fontsize=9)
     legend(figure, curves.rows, styles)
@@ -152,6 +153,15 @@ def _lines(axes: Axes, curves: Curves, training: Row, styles: Styles, where: Cal
         hollow = [(at, p.score.mean) for at, p in shown if not p.complete]
         if hollow:
             axes.plot(*zip(*hollow, strict=True), **{**style, **HOLLOW})
+
+
+def reach(scores: Sequence[Interval]) -> tuple[float, float]:
+    """Return limits of a logarithmic axis that show all means, and their intervals where these are not very wide."""
+    low, high = min(s.mean for s in scores), max(s.mean for s in scores)
+    known = [s for s in scores if s.known]
+    lowest = min((s.low for s in known if s.low > 0), default=low)
+    highest = max((s.high for s in known), default=high)
+    return min(low / 1.35, max(lowest / 1.1, low / 2.5)), max(high * 1.35, min(highest * 1.1, high * 2.5))
 
 
 def spread_note(points: Sequence[Point]) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from fmbench.errors import StoreError
+
+GENERATOR = '<meta name="generator" content="fmbench">'
 
 
 class Folder:
@@ -14,6 +18,7 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.written: set[str] = set()
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -30,11 +35,28 @@ class Folder:
                 file.write(data)
             Path(temporary).chmod(0o644)
             Path(temporary).replace(target)
+            self.written.add(name)
         except OSError as error:
             if temporary:
                 Path(temporary).unlink(missing_ok=True)
             raise self._refusal(error) from error
         return target
+
+    def former_figures(self) -> set[str]:
+        """Return the figures that the report now in the folder links to; none where its page is not fmbench's."""
+        try:
+            page = (self.path / "index.html").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return set()  # a first report, or no page of ours
+        return set(re.findall(r'<a href="(\w+\.(?:png|svg))">', page)) if GENERATOR in page else set()
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files of the folder; one that is not there is no error."""
+        try:
+            for name in names:
+                (self.path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._refusal(error) from error
 
     def _refusal(self, error: OSError) -> StoreError:
         reason = error.strerror or str(error)

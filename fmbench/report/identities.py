@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 from fmbench.cells import canonical
@@ -17,25 +18,27 @@ def split_by_identity(
 ) -> tuple[list[tuple[str, Mapping[Row, Values | None]]], str]:
     """Split one column so that each part holds values of a single identity.
 
-    Where the identity follows from one axis (a validation loss that is comparable within one path, say), there is one
-    part for each identity, with a suffix for the column's title. Where it does not, nothing can be shown side by
-    side: no part is returned, and the note says what differs. Returns parts as `(suffix, values by row)`, and the
-    note ("" when all is well).
+    Where the identity follows from the axes (a validation loss that is comparable within one path and objective, say),
+    there is one part for each identity, with a suffix for the column's title, and the note says so. Where it does
+    not, nothing can be shown side by side: no part is returned, and the note says what differs. Returns parts as
+    `(suffix, values by row)`, and the note ("" where all values share one identity).
     """
     of_row = {row: {_text(i) for i in v.identities} for row, v in values.items() if v and v.identities}
     distinct = list(dict.fromkeys(text for texts in of_row.values() for text in sorted(texts)))
     if len(distinct) < 2:
         return [("", values)], ""
-    axis = _deciding_axis(of_row)
-    if axis is None:
+    axes = _deciding_axes(of_row)
+    if not axes:
         found = [i for v in values.values() if v for i in v.identities]
         return [], "left out, because its values are not comparable with each other: " + differing(found)
     parts: list[tuple[str, Mapping[Row, Values | None]]] = []
     for text in distinct:
-        labels = list(dict.fromkeys(row[axis] for row, texts in of_row.items() if text in texts))
-        part = {row: v if row[axis] in labels else None for row, v in values.items()}
-        parts.append((f" ({ROW_AXES[axis]} {' / '.join(labels)})", part))
-    return parts, ""
+        places = list(dict.fromkeys(_at(row, axes) for row, texts in of_row.items() if text in texts))
+        named = [", ".join(f"{ROW_AXES[i]} {label}" for i, label in zip(axes, at, strict=True)) for at in places]
+        part = {row: v if _at(row, axes) in places else None for row, v in values.items()}
+        parts.append((f" ({' / '.join(named)})", part))
+    within = " and ".join(ROW_AXES[i] for i in axes)
+    return parts, f"comparable only within one {within}, so each has a column of its own (–: not in this column)"
 
 
 def mixture(identities: Iterable[Mapping[str, Any]]) -> str:
@@ -55,17 +58,23 @@ def differing(identities: Iterable[Mapping[str, Any]]) -> str:
     return "; ".join(said)
 
 
-def _deciding_axis(of_row: Mapping[Row, set[str]]) -> int | None:
-    """Return the first axis whose label alone decides a row's identity."""
+def _deciding_axes(of_row: Mapping[Row, set[str]]) -> tuple[int, ...]:
+    """Return the fewest axes whose labels decide a row's identity; none where even all do not."""
     if any(len(texts) > 1 for texts in of_row.values()):
-        return None
-    for axis in varying(of_row):
-        decided: dict[str, set[str]] = {}
-        for row, texts in of_row.items():
-            decided.setdefault(row[axis], set()).update(texts)
-        if all(len(texts) == 1 for texts in decided.values()):
-            return axis
-    return None
+        return ()
+    axes = varying(of_row)
+    for size in range(1, len(axes) + 1):
+        for chosen in combinations(axes, size):
+            decided: dict[tuple[str, ...], set[str]] = {}
+            for row, texts in of_row.items():
+                decided.setdefault(_at(row, chosen), set()).update(texts)
+            if all(len(texts) == 1 for texts in decided.values()):
+                return chosen
+    return ()
+
+
+def _at(row: Row, axes: Sequence[int]) -> tuple[str, ...]:
+    return tuple(row[i] for i in axes)
 
 
 def _text(identity: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from fmbench.report.summary import Interval
 
@@ -49,3 +50,13 @@ def _digits(value: float) -> int:
 def count(n: int, noun: str, plural: str = "") -> str:
     """Say a number of things: "1 seed", "3 seeds"."""
     return f"{n} {noun if n == 1 else plural or noun + 's'}"
+
+
+def moment(text: str) -> str:
+    """Return an ISO time as a person reads it, to the minute; another text stays as it is."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    zone = f" {found.tzname()}" if found.tzname() else ""
+    return f"{found:%Y-%m-%d %H:%M}{zone}" if "T" in text else text

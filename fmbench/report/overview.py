@@ -12,7 +12,7 @@ import numpy as np
 from fmbench.records import TrainingRecord
 from fmbench.report.boards import ROW_AXES, Board, Row, varying, words
 from fmbench.report.curves import N_TRAINING, T_AXIS, Curves, training_rows
-from fmbench.report.figures import HOLLOW, SOLVER_AXIS, TITLE_WIDTH, Styles, legend, name_above, spread_note
+from fmbench.report.figures import HOLLOW, SOLVER_AXIS, TITLE_WIDTH, Styles, legend, name_above, reach, spread_note
 from fmbench.report.files import Folder
 from fmbench.report.theme import INK, Picture, log_axis, looks, new_figure, save, themed, wants_log
 
@@ -53,7 +53,7 @@ def at_a_glance(board: Board, curves: Curves, styles: Styles, folder: Folder, na
 
 def _dots(axes: Axes, curves: Curves, rows: Sequence[Row], nfe: float, styles: Styles) -> None:
     solvers = list(dict.fromkeys(row[SOLVER_AXIS:] for row in curves.rows))
-    means = []
+    scores = []
     for row, points in curves.rows.items():
         for point in points if row not in curves.adaptive else ():
             if point.nfe != nfe:
@@ -66,14 +66,15 @@ def _dots(axes: Axes, curves: Curves, rows: Sequence[Row], nfe: float, styles: S
             style |= {} if point.complete else HOLLOW
             style["zorder"] = 3
             axes.errorbar([point.score.mean], [y], xerr=[half], elinewidth=1.0, capsize=0, **style)
-            means.append(point.score.mean)
+            scores.append(point.score)
     for i in range(1, len(rows), 2):
         axes.axhspan(i - 0.5, i + 0.5, color="#f4f5f7", linewidth=0, zorder=0)
     axes.grid(True, axis="x")
     axes.tick_params(axis="y", length=0, labelcolor=INK)
+    means = [score.mean for score in scores]
     if wants_log(means):
         log_axis(axes, "x", min(means), max(means))
-        axes.set_xlim(min(means) / 1.35, max(means) * 1.35)
+        axes.set_xlim(*reach(scores))
 
 
 def losses(board: Board, folder: Folder, name: str) -> Picture | None:

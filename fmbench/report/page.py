@@ -12,23 +12,36 @@ from typing import Any
 
 from fmbench.records import Records
 from fmbench.report.boards import Board
+from fmbench.report.numbers import moment
 from fmbench.report.tables import Table
 from fmbench.report.theme import Picture
 
 HERE = Path(__file__).parent
 
+FRECHET = (
+    "The Fréchet distance compares generated with real pictures: both are seen through a trained classifier, and what "
+    "is measured is how far the means and covariances of its features lie apart; 0 would be identical. "
+)
 GLOSSARY = (
     (
-        r"fid",
-        "The Fréchet distance compares generated with real pictures: both are seen through a trained classifier, and "
-        "what is measured is how far the means and covariances of its features lie apart; 0 would be identical. "
-        "Values depend on the classifier and on the number of samples, so compare them within one column, and never "
-        "with values published elsewhere unless the name is plain “fid” and the settings agree.",
+        r"^fid$",
+        FRECHET + "Values depend on the number of samples and on the reference: compare them with published ones only "
+        "where all settings agree.",
     ),
     (
-        r"kid",
-        "The kernel distance asks the same question as FID with another statistic, whose expectation does not depend "
-        "on the number of samples. It may be slightly negative when two sets cannot be told apart.",
+        r"^fid_",
+        FRECHET + "This one has a small classifier of its own, not the Inception network of the literature: compare "
+        "values within this report, never with published FIDs.",
+    ),
+    (
+        r"^kid.*_std$",
+        "The spread of the kernel distance over random subsets of the samples: how precisely one value is measured.",
+    ),
+    (
+        r"^kid",
+        "The kernel distance asks the same question as the Fréchet distance with another statistic, whose expectation "
+        "does not depend on the number of samples. It may be slightly negative when two sets cannot be told apart. "
+        "What holds for comparing FIDs with published ones holds for it too.",
     ),
     (
         r"sliced_wasserstein",
@@ -70,6 +83,7 @@ def render(contents: Contents) -> str:
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["data_uri"] = _data_uri
+    environment.filters["moment"] = moment
     records = contents.records
     return environment.get_template("page.html").render(
         contents=contents,
@@ -84,10 +98,14 @@ def render(contents: Contents) -> str:
 
 
 def explanations(sections: Sequence[Section]) -> list[tuple[str, str]]:
-    """Return `(metric, explanation)` for the headline metrics."""
+    """Return `(metric, explanation)` for the headline metrics, and for the others that the glossary knows."""
     found = []
-    for facts in dict.fromkeys(s.board.headline for s in sections if s.board.headline):
+    headlines = dict.fromkeys(s.board.headline for s in sections if s.board.headline)
+    others = dict.fromkeys(facts for s in sections for facts in s.board.scope("evaluation"))
+    for facts in headlines | others:
         text = next((words for pattern, words in GLOSSARY if re.search(pattern, facts.name)), "")
+        if not text and facts not in headlines:
+            continue
         way = f"{facts.better.capitalize()} is better" if facts.better else "It has no direction"
         unit = f", in {facts.unit}" if facts.unit else ""
         found.append((facts.name, f"{way}{unit}. {text}".strip()))

@@ -169,6 +169,8 @@ def _draw_images(blocks: Sequence[Block], scene: Scene, folder: Folder, name: st
             "starts from the same noise, also from block to block: read a column downwards to see what more "
             "evaluations do."
         )
+        if any(samples == "–" for block in blocks for _, samples in block.lines if isinstance(samples, str)):
+            caption += " –: the suite has no such cell."
         caption += " Real data stands in the last block; it belongs to no noise." if scene.real is not None else ""
         caption += f" Pictures are shown at 1/{shrink} of their size." if shrink > 1 else ""
         return save(figure, folder, name, title, caption, pixels=True)

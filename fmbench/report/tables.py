@@ -12,8 +12,9 @@ from fmbench.report.numbers import Style, style_for
 from fmbench.report.summary import difference, interval, ranked
 
 BEST_NOTE = (
-    "Bold: the best mean of the column. †: not distinguishable from it, because the 95% interval of the seed-by-seed "
-    "difference from the best includes zero (or they share fewer than two seeds). Not corrected for the number of rows."
+    "Bold: the best mean of the column, and whatever has the same values. †: not distinguishable from it, because the "
+    "95% interval of the seed-by-seed difference from the best includes zero (or they share fewer than two seeds). Not "
+    "corrected for the number of rows."
 )
 LOST_NOTE = "An entry that lost a seed shows the mean of the others and says so; it is neither the best nor marked."
 ONE_SEED_NOTE = (
@@ -91,11 +92,10 @@ def entries(column: Column, rows: Sequence[Row], usual: int) -> list[Entry]:
         if order and not constant and i in shown:
             best = values[order[0]] or Values()
             mine = values[i] or Values()
+            same = mine.complete and mine.by_seed == best.by_seed
             gap = difference(mine.by_seed, best.by_seed, column.facts.better)
-            tied = (
-                i != order[0] and mine.complete and gap.verdict in ("not distinguishable", "cannot tell") and usual > 1
-            )
-            entry = replace(entry, best=i == order[0], tied=tied)
+            near = mine.complete and gap.verdict in ("not distinguishable", "cannot tell") and usual > 1
+            entry = replace(entry, best=same, tied=near and not same)
         found.append(entry)
     return found
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from fmbench.records import Records
+from fmbench.report.numbers import moment
 from fmbench.report.tables import Entry, Table
 
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ def markdown(records: Records, tables: Iterable[Table], command: str) -> str:
         rows = [f"- {escape_markdown(cell)}: {escape_markdown(reason)}" for cell, reason in records.left_out]
         blocks.append(_details(f"Left out ({len(rows)})", "\n".join(rows)))
     if records.finished:
-        blocks.append(f"Finished {escape_markdown(records.finished)}.")
+        hardware = records.environment.get("hardware")
+        on = f" on {escape_markdown(str(hardware))}" if hardware else ""
+        blocks.append(f"Finished {escape_markdown(moment(records.finished))}{on}.")
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fmbench.report.files import Folder
 
 if TYPE_CHECKING:
@@ -118,35 +121,32 @@ def save(figure: Figure, folder: Folder, name: str, title: str, caption: str, *,
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    png, svg = io.BytesIO(), io.BytesIO()
+    svg = io.BytesIO()
     # The canvases are asked directly, because `savefig` draws everything once more before it draws it; and the layout
     # that the first makes serves the second.
     agg: Any = FigureCanvasAgg(figure)
-    agg.print_png(png, metadata={"Software": None})
+    agg.draw()
     figure.set_layout_engine("none")
     vector: Any = FigureCanvasSVG(figure)
     vector.print_svg(svg, metadata={"Date": None, "Creator": None})
     width = round(figure.get_figwidth() * DPI)
     figure.clear()
-    data = _smaller(png.getvalue())
+    data = _png(np.asarray(agg.buffer_rgba())[..., :3])
     folder.write(f"{name}.png", data)
     folder.write(f"{name}.svg", svg.getvalue())
     return Picture(title, caption, f"{name}.png", f"{name}.svg", data, width, pixels)
 
 
-def _smaller(png: bytes) -> bytes:
-    """Return a PNG as grey levels where it is grey, else with a palette of 256 colours: a third of the size."""
-    import numpy as np
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    """Return `(height, width, 3)` as a PNG: grey levels where it is grey, else a palette of 256 colours."""
     from PIL import Image
 
-    small = io.BytesIO()
-    with Image.open(io.BytesIO(png)) as opened:
-        image = opened.convert("RGB")
-    pixels = np.asarray(image)
+    image = Image.fromarray(np.ascontiguousarray(pixels))
     grey = (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all()
     reduced = image.convert("L") if grey else image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    reduced.save(small, format="PNG")
-    return min(small.getvalue(), png, key=len)
+    file = io.BytesIO()
+    reduced.save(file, format="PNG", dpi=(DPI, DPI))
+    return file.getvalue()
 
 
 def nfe_axis(axes: Axes, ticks: Sequence[float]) -> None:

@@ -25,9 +25,11 @@ MOST_PANELS = 24
 def write_report(records: Records, folder: Path) -> Path:
     """Write records.csv, table.md, table.tex, the figures and index.html into `folder`; return the path of index.html.
 
-    Every file is replaced whole. Raises StoreError where the folder cannot be written.
+    Every file is replaced whole; figures of the report that was there before, and are not in this one, go. Raises
+    StoreError where the folder cannot be written.
     """
     target = Folder(Path(folder))
+    former = target.former_figures()
     boards = make_boards(records)
     commands = Commands(records.command, boards)
     target.write("records.csv", csv(records))
@@ -41,9 +43,10 @@ def write_report(records: Records, folder: Path) -> Path:
     target.write("table.md", text.markdown(records, tables, commands.command))
     target.write("table.tex", text.tex(records, tables, commands.command))
     short = in_short(records, boards)
-    return target.write(
-        "index.html", page.render(page.Contents(records, commands.command, short, sections, speed, failures))
-    )
+    content = page.render(page.Contents(records, commands.command, short, sections, speed, failures))
+    index = target.write("index.html", content)
+    target.remove(former - target.written)
+    return index
 
 
 def csv(records: Records) -> str:

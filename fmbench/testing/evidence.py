@@ -16,7 +16,16 @@ from fmbench.contracts import Dataset, Evidence, Objective, Path, TDistribution,
 from fmbench.testing.parts import CountedField, EvenT, StraightPath, TinyNetwork, VelocityOutput
 
 FACTS = TrainingFacts(
-    seconds=2.5, steps=100, peak_memory=2**27, parameters=6, device="cpu", precision="float32", threads=1, jobs=1
+    seconds=2.5,
+    steps=100,
+    peak_memory=2**27,
+    parameters=6,
+    device="cpu",
+    precision="float32",
+    threads=1,
+    jobs=1,
+    hardware="a processor, 2 cores",
+    torch="2.0",
 )
 """What is claimed of the training of the tiny network."""
 

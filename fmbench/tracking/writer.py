@@ -28,7 +28,7 @@ MUCH = 100
 ATTEMPTS = 4
 """How often a run is tried on a server that otherwise answers."""
 
-HANGS = 4.0
+HANGS = 12.0
 """A server that neither answers nor fails is given up after so many times the patience."""
 
 

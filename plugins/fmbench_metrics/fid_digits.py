@@ -19,6 +19,7 @@ class FIDDigits(FrechetDistance):
     """
 
     files = ("extractors/digits.safetensors",)
+    requires = ("images", "digits_8x8")
     minimum_samples = 33  # one more than the features, or the covariance is singular
     value_name = "fid_digits"
 

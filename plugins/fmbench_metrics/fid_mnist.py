@@ -19,6 +19,7 @@ class FIDMnist(FrechetDistance):
     """
 
     files = ("extractors/mnist.safetensors",)
+    requires = ("images", "digits_28x28")
     minimum_samples = 33  # one more than the features, or the covariance is singular
     value_name = "fid_mnist"
 

@@ -20,6 +20,7 @@ class KIDDigits(KernelDistance):
     """
 
     files = ("extractors/digits.safetensors",)
+    requires = ("images", "digits_8x8")
     value_name = "kid_digits"
 
     def extractor(self, device: str) -> Extractor:

@@ -20,6 +20,7 @@ class KIDMnist(KernelDistance):
     """
 
     files = ("extractors/mnist.safetensors",)
+    requires = ("images", "digits_28x28")
     value_name = "kid_mnist"
 
     def extractor(self, device: str) -> Extractor:

@@ -28,4 +28,4 @@ class TrainSeconds(Metric):
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return what a time depends on besides the training."""
         facts = evidence.training
-        return {"device": facts.device, "precision": facts.precision, "threads": facts.threads, "jobs": facts.jobs}
+        return {name: getattr(facts, name) for name in ("hardware", "torch", "precision", "threads", "jobs")}

@@ -1,0 +1,155 @@
+"""FID and KID of small pictures: the quantiser, agreement with torch-fidelity, what scores better, what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from picture_sets import BLURRED, DIGITS, NOISE, REAL, Pictures
+
+from fmbench import DataError
+from fmbench.testing.evidence import make_evidence
+from fmbench_metrics import extractors
+from fmbench_metrics.extractor import small_extractor
+from fmbench_metrics.fid_digits import FIDDigits
+from fmbench_metrics.fid_mnist import FIDMnist
+from fmbench_metrics.kid_digits import KIDDigits
+from fmbench_metrics.kid_mnist import KIDMnist
+from fmbench_metrics.quantiser import quantise
+
+
+def test_quantiser_is_exact_for_every_level():
+    levels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(quantise(levels.float() / 127.5 - 1), levels)
+    assert torch.equal(quantise(levels.double() / 255 * 2 - 1), levels)
+
+
+def test_quantiser_rounds_to_the_nearest_level_and_clips():
+    x = torch.linspace(-1.5, 1.5, 10_001, dtype=torch.float64)
+    distance = (quantise(x).double() / 127.5 - 1 - x.clamp(-1, 1)).abs()
+    assert distance.max().item() <= 0.5 / 127.5 + 1e-12
+
+
+@pytest.mark.parametrize("metric", [FIDDigits(), KIDDigits()])
+def test_better_pictures_score_better(metric):
+    same, blurred, noise = (metric.compute(make_evidence(DIGITS, x))[metric.value_name] for x in (REAL, BLURRED, NOISE))
+    assert same < blurred < noise
+
+
+def test_fid_of_a_set_with_itself_is_nought():
+    assert abs(FIDDigits().compute(make_evidence(DIGITS, REAL))["fid_digits"]) < 1e-5
+
+
+def test_kid_of_a_set_with_itself_is_near_nought():
+    values = KIDDigits().compute(make_evidence(DIGITS, REAL))
+    assert list(values) == ["kid_digits", "kid_digits_std"]
+    noise = KIDDigits().compute(make_evidence(DIGITS, NOISE))["kid_digits"]
+    # The unbiased estimate falls a little below nought where the two subsets share pictures.
+    assert -0.05 * noise < values["kid_digits"] <= 0
+
+
+def test_fid_does_not_depend_on_the_order():
+    order = torch.randperm(len(BLURRED), generator=torch.Generator().manual_seed(2))
+    first, again = (FIDDigits().compute(make_evidence(DIGITS, x))["fid_digits"] for x in (BLURRED, BLURRED[order]))
+    assert first == pytest.approx(again, rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def peer():
+    """torch-fidelity's own values for our extractor on the same pictures."""
+    import torch_fidelity
+
+    class Peer(torch_fidelity.FeatureExtractorBase):
+        def __init__(self, name, features_list, **kwargs):
+            super().__init__(name, features_list)
+            self.network = small_extractor("digits", "cpu")
+
+        def forward(self, x):
+            return (self.network.features(x),)
+
+        @staticmethod
+        def get_provided_features_list():
+            return ("penultimate",)
+
+        @staticmethod
+        def get_default_feature_layer_for_metric(metric):
+            return "penultimate"
+
+        @staticmethod
+        def can_be_compiled():
+            return False
+
+        @staticmethod
+        def get_dummy_input_for_compile():
+            return torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+
+    class Levels(torch.utils.data.Dataset):
+        def __init__(self, x):
+            self.levels = quantise(x)
+
+        def __len__(self):
+            return len(self.levels)
+
+        def __getitem__(self, i):
+            return self.levels[i]
+
+    torch_fidelity.register_feature_extractor("fmbench-test-digits", Peer)
+
+    def calculate(samples, **kinds):
+        return torch_fidelity.calculate_metrics(
+            input1=Levels(samples),
+            input2=Levels(REAL),
+            feature_extractor="fmbench-test-digits",
+            cuda=False,
+            cache=False,
+            save_cpu_ram=True,
+            verbose=False,
+            **kinds,
+        )
+
+    return calculate
+
+
+@pytest.mark.parametrize("samples", [BLURRED, NOISE], ids=["blurred", "noise"])
+def test_fid_and_kid_are_torch_fidelitys(peer, samples):
+    theirs = peer(samples, fid=True, kid=True, kid_subsets=10)
+    evidence = make_evidence(DIGITS, samples)
+    fid, kid = FIDDigits().compute(evidence), KIDDigits(subsets=10).compute(evidence)
+    assert fid["fid_digits"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
+    assert kid["kid_digits"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
+    assert kid["kid_digits_std"] == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-3)
+
+
+def test_kernel_sums_do_not_depend_on_the_blocks(monkeypatch):
+    import fmbench_metrics.kernel as module
+
+    x, y = (torch.rand(1500, 4, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    whole = module.subset_distances(x, y, 5)
+    monkeypatch.setattr(module, "BLOCK", 400)
+    torch.testing.assert_close(module.subset_distances(x, y, 5), whole, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("metric", [FIDDigits(), KIDDigits(), FIDDigits(reference="test")])
+def test_identity_tells_scores_apart(metric):
+    identity = metric.identity(make_evidence(DIGITS, NOISE))
+    facts = json.loads((Path(extractors.__file__).parent / "digits.json").read_text())
+    assert identity["weights"] == facts["sha256"]
+    assert identity["reference_n"] == {"train": 1437, "test": 360}[identity["reference_split"]]
+    assert identity["samples_n"] == 1200
+    assert identity != metric.identity(make_evidence(DIGITS, NOISE[:1000]))
+    assert identity != metric.identity(make_evidence(Pictures(REAL + 0.1), NOISE))
+
+
+@pytest.mark.parametrize(
+    ("metric", "shape"), [(FIDDigits(), (1, 28, 28)), (KIDMnist(), (1, 8, 8)), (FIDMnist(), (3, 28, 28))]
+)
+def test_pictures_of_another_size_are_refused(metric, shape):
+    with pytest.raises(DataError, match="judges pictures of shape"):
+        metric.compute(make_evidence(Pictures(torch.zeros(1000, *shape))))
+
+
+def test_kid_needs_a_thousand():
+    with pytest.raises(DataError, match="1000 samples; found 999"):
+        KIDDigits().compute(make_evidence(DIGITS, NOISE[:999]))
+    with pytest.raises(DataError, match="test split; found 360"):
+        KIDDigits(reference="test").compute(make_evidence(DIGITS, NOISE))

@@ -16,7 +16,16 @@ import pytest
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-SLOW = ("test_runner", "test_failures", "test_tracking", "test_executor", "test_cli", "test_report", "test_quality", "test_outsider")
+SLOW = (
+    "test_runner",
+    "test_failures",
+    "test_tracking",
+    "test_executor",
+    "test_cli",
+    "test_report",
+    "test_quality",
+    "test_outsider",
+)
 """Files whose tests run fmbench in processes of its own, or train for long, the longest first."""
 
 

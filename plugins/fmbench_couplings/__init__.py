@@ -12,5 +12,4 @@ def fmbench_couplings() -> dict[str, str]:
         "conditional_ot": "fmbench_couplings.conditional_ot:ConditionalOT",
         "independent": "fmbench_couplings.independent:Independent",
         "minibatch_ot": "fmbench_couplings.minibatch_ot:MinibatchOT",
-        "sinkhorn": "fmbench_couplings.sinkhorn:Sinkhorn",
     }

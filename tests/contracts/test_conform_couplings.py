@@ -5,7 +5,7 @@ from built_ins import cases
 
 from fmbench.testing import CouplingConformance
 
-VARIANTS = [("sinkhorn", {"reg": 1e-4}), ("sinkhorn", {"reg": 100.0}), ("conditional_ot", {"weight": 0.0})]
+VARIANTS = [("conditional_ot", {"weight": 0.0})]
 
 
 class TestCouplings(CouplingConformance):

@@ -1,7 +1,5 @@
 """Paths, couplings and solvers of the catalogue against torchcfm, Meta's flow_matching and POT."""
 
-import numpy as np
-import ot
 import pytest
 import torch
 from flow_matching.path import AffineProbPath
@@ -12,7 +10,6 @@ from torchcfm.optimal_transport import OTPlanSampler
 from fmbench.testing.parts import CountedField, StraightPath
 from fmbench_couplings.conditional_ot import ConditionalOT
 from fmbench_couplings.minibatch_ot import MinibatchOT
-from fmbench_couplings.sinkhorn import Sinkhorn
 from fmbench_paths.linear_vp import LinearVP
 from fmbench_paths.polynomial import Polynomial
 from fmbench_paths.schrodinger_bridge import SchrodingerBridge
@@ -58,15 +55,6 @@ def test_minibatch_ot_has_the_cost_of_torchcfms_plan():
     found = (paired_0 - paired_1).square().sum(1).mean().item()
     assert found == pytest.approx((plan * costs).sum(), rel=1e-6)
     assert found < (x_0 - x_1).square().sum(1).mean()
-
-
-def test_sinkhorn_plan_is_pots():
-    x_0, x_1, _ = draws()
-    costs = (torch.cdist(x_0, x_1) ** 2).numpy()
-    uniform = np.full(32, 1 / 32)
-    expected = ot.sinkhorn(uniform, uniform, costs, reg=1.0, stopThr=1e-12, numItermax=5000)
-    found = Sinkhorn(reg=1.0, iterations=5000, tolerance=1e-12).log_plan(x_0, x_1).exp().numpy()
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 
 def test_conditional_ot_pairs_within_classes():

@@ -9,5 +9,7 @@ from fmbench import hookimpl
 def fmbench_couplings() -> dict[str, str]:
     """Return the components of this package by name."""
     return {
+        "conditional_ot": "fmbench_couplings.conditional_ot:ConditionalOT",
         "independent": "fmbench_couplings.independent:Independent",
+        "minibatch_ot": "fmbench_couplings.minibatch_ot:MinibatchOT",
     }

@@ -9,5 +9,9 @@ from fmbench import hookimpl
 def fmbench_grids() -> dict[str, str]:
     """Return the components of this package by name."""
     return {
+        "beta": "fmbench_grids.beta:Beta",
+        "cosine": "fmbench_grids.cosine:Cosine",
+        "edm": "fmbench_grids.edm:EDM",
+        "shift": "fmbench_grids.shift:Shift",
         "uniform": "fmbench_grids.uniform:Uniform",
     }

@@ -12,5 +12,9 @@ def fmbench_paths() -> dict[str, str]:
         "cosine": "fmbench_paths.cosine:Cosine",
         "icfm": "fmbench_paths.icfm:ICFM",
         "linear": "fmbench_paths.linear:Linear",
+        "linear_vp": "fmbench_paths.linear_vp:LinearVP",
         "lipman": "fmbench_paths.lipman:Lipman",
+        "polynomial": "fmbench_paths.polynomial:Polynomial",
+        "schrodinger_bridge": "fmbench_paths.schrodinger_bridge:SchrodingerBridge",
+        "vp": "fmbench_paths.vp:VP",
     }

@@ -6,17 +6,34 @@ from built_ins import Case, cases, names
 from fmbench import AffinePath
 from fmbench.testing import AffinePathConformance, PathConformance
 
-NOISY = {"icfm": 0.1 * 6, "lipman": 1e-4 * 6}
-"""Paths that leave noise at an end, by default: its standard deviation, times 6 for the largest of a few hundred."""
+LEFT = {
+    ("icfm", None): 0.1,
+    ("icfm", "0.0"): 0.0,
+    ("lipman", None): 1e-4,
+    ("lipman", "0.1"): 0.1,
+    ("vp", None): 0.0066,
+    ("vp", "10.0"): 0.08,
+}
+"""What a path leaves of the other draws at an end, as a standard deviation, by name and first parameter."""
 
-CASES = cases("path", [("icfm", {"sigma": 0.0}), ("lipman", {"sigma_min": 0.0}), ("lipman", {"sigma_min": 0.1})])
+VARIANTS = [
+    ("icfm", {"sigma": 0.0}),
+    ("lipman", {"sigma_min": 0.0}),
+    ("lipman", {"sigma_min": 0.1}),
+    ("vp", {"beta_max": 10.0}),
+    ("linear_vp", {"clip": 0.01}),
+    ("polynomial", {"n": 1.0}),
+    ("polynomial", {"n": 3.5}),
+    ("schrodinger_bridge", {"sigma": 0.1}),
+]
+CASES = cases("path", VARIANTS)
 AFFINE = [case for case in CASES if isinstance(case.build(), AffinePath)]
 OTHERS = [case for case in CASES if case not in AFFINE]
 
 
 def noise_left(case: Case) -> float:
-    given = next(iter(case.parameters.values()), None)
-    return 1e-6 + (NOISY.get(case.name, 0.0) if given is None else 6 * given)
+    first = next(map(str, case.parameters.values()), None)
+    return 1e-6 + 6 * LEFT.get((case.name, first), 0.0)  # 6 for the largest of a few hundred draws
 
 
 class TestAffinePaths(AffinePathConformance):
@@ -33,7 +50,8 @@ class TestOtherPaths(PathConformance):
         return request.param.build()
 
 
-def test_icfm_is_not_affine():
-    assert {case.name for case in OTHERS} == {"icfm"}
-    assert {case.name for case in AFFINE} == set(names("path")) - {"icfm"}
+def test_paths_with_noise_of_their_own_are_not_affine():
+    noisy = {"icfm", "schrodinger_bridge"}
+    assert {case.name for case in OTHERS} == noisy
+    assert {case.name for case in AFFINE} == set(names("path")) - noisy
     assert all("affine" not in case.build().provides for case in OTHERS)

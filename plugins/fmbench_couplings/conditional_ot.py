@@ -1,0 +1,45 @@
+"""The coupling by optimal transport that does not skew the source given the label."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge
+
+from fmbench import Coupling
+from fmbench_couplings._transport import cheapest_rows, squared_distances
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+
+class ConditionalOT(Coupling):
+    """Minibatch OT with the cost |x_0 - x_1|^2 + weight [y_0 != y_1]: C2OT for labels.
+
+    y_0 is the label of the x_1 that an x_0 was drawn with, so it is independent of x_0. With a weight above any gain
+    from crossing, pairs stay within their class and the source given the label is the source, as a conditional model
+    starts from it. A weight of 0 is minibatch_ot, with its skew.
+
+    Args:
+        weight: what a pair of different labels costs, at least 0, in units of squared distance.
+
+    Source: Cheng and Schwing 2025 (The Curse of Conditions, C2OT, arXiv:2503.10636), section 3.
+    """
+
+    reference = "Cheng and Schwing 2025, The Curse of Conditions (arXiv:2503.10636), section 3"
+    requires = ("classes",)
+
+    def __init__(self, *, weight: Annotated[float, Ge(0)] = 1e6) -> None:
+        self.weight = weight
+
+    def pair(
+        self, x_0: Tensor, x_1: Tensor, y: Tensor | None, generator: Generator
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return `x_0` in the order of its partners, `x_1` and `y` as they are; nothing is drawn.
+
+        Raises ValueError without labels.
+        """
+        if y is None:
+            raise ValueError("coupling conditional_ot pairs by label, and was given none. Take minibatch_ot.")
+        mismatch = (y[:, None] != y[None, :]).double()
+        return x_0[cheapest_rows(squared_distances(x_0, x_1) + self.weight * mismatch)], x_1, y

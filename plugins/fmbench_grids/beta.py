@@ -1,0 +1,35 @@
+"""The beta grid: quantiles of a beta distribution."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from annotated_types import Gt
+from torch import Tensor
+
+from fmbench import Grid
+
+
+class Beta(Grid):
+    """The quantiles of Beta(alpha, beta) at i/N: below 1 there are more steps at the end whose exponent it is.
+
+    Args:
+        alpha: exponent at t=0, above 0.
+        beta: exponent at t=1, above 0.
+
+    Source: Lee et al. 2024 (Beta Sampling is All You Need, arXiv:2407.12173), section 3, with 0.6 and 0.6.
+    """
+
+    reference = "Lee et al. 2024, Beta Sampling is All You Need (arXiv:2407.12173), section 3"
+
+    def __init__(self, *, alpha: Annotated[float, Gt(0)] = 0.6, beta: Annotated[float, Gt(0)] = 0.6) -> None:
+        self.alpha = alpha
+        self.beta = beta
+
+    def times(self, steps: int) -> Tensor:
+        """Return float64 times `(steps + 1,)`, from exactly 0 to exactly 1."""
+        from scipy.special import betaincinv
+
+        u = torch.arange(steps + 1, dtype=torch.float64) / steps
+        return torch.from_numpy(betaincinv(self.alpha, self.beta, u.numpy()))

@@ -1,0 +1,82 @@
+"""What the solvers of a diffusion form share: the affine path along the grid, and predictions from velocities.
+
+With x = alpha x_1 + sigma x_0 and v = d_alpha x_1 + d_sigma x_0, a velocity holds a prediction of either end:
+x_1 = (d_sigma x - sigma v)/D and x_0 = (alpha v - d_alpha x)/D with D = alpha d_sigma - d_alpha sigma (Lipman et al.
+2024, arXiv:2412.06264, table 1).
+
+lambda = ln(alpha/sigma) is infinite where alpha or sigma is 0. The steps are written so that both ends are plain cases:
+alpha'(1 - e^-h) is alpha' - alpha sigma'/sigma, which stays finite.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fmbench import AffinePath
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fmbench import Path, Velocity
+
+
+@dataclass(frozen=True)
+class Node:
+    """An affine path at one time."""
+
+    t: float
+    alpha: float
+    sigma: float
+    d_alpha: float
+    d_sigma: float
+
+    @property
+    def log_ratio(self) -> float:
+        """lambda = ln(alpha/sigma), half the log-SNR; minus infinity at pure noise, infinity at pure data."""
+        if self.alpha == 0:
+            return -math.inf
+        return math.inf if self.sigma == 0 else math.log(self.alpha / self.sigma)
+
+    @property
+    def determinant(self) -> float:
+        """D = alpha d_sigma - d_alpha sigma; 0 where the path stands still and its velocity says nothing."""
+        return self.alpha * self.d_sigma - self.d_alpha * self.sigma
+
+    def data(self, x: Tensor, v: Tensor) -> Tensor:
+        """Return the prediction of x_1 from the velocity `v` at `x`, both `(batch, *shape)`."""
+        return x * (self.d_sigma / self.determinant) - v * (self.sigma / self.determinant)
+
+    def noise(self, x: Tensor, v: Tensor) -> Tensor:
+        """Return the prediction of x_0 from the velocity `v` at `x`; at pure noise that is x/sigma, whatever v is."""
+        if self.alpha == 0:
+            return x / self.sigma
+        return v * (self.alpha / self.determinant) - x * (self.d_alpha / self.determinant)
+
+
+def nodes_of(path: Path, times: Tensor) -> list[Node]:
+    """Return an affine path at each of `times`, computed in float64. Raises TypeError for other paths."""
+    if not isinstance(path, AffinePath):
+        raise TypeError(f"solvers of a diffusion form need an affine path; found {type(path).__name__}")
+    t = times.double().cpu()
+    columns = [t.tolist(), *(c.tolist() for c in path.coefficients(t))]
+    return [Node(*values) for values in zip(*columns, strict=True)]
+
+
+def predict_data(velocity: Velocity, x: Tensor, node: Node, following: Node) -> Tensor:
+    """Return the prediction of x_1 at `node` by one evaluation.
+
+    Where the path stands still (t^n with n > 1, at t=0) its velocity is 0 whatever the data; there the evaluation is
+    made half a step later, at which x has moved by less than the square of the step.
+    """
+    if node.determinant == 0:
+        middle = x.new_tensor([(node.t + following.t) / 2])
+        node = nodes_of(velocity.path, middle)[0]
+    return node.data(x, velocity(x, x.new_full((x.shape[0],), node.t)))
+
+
+def transfer(x: Tensor, data: Tensor, node: Node, following: Node) -> Tensor:
+    """Return (sigma'/sigma) x + (alpha' - alpha sigma'/sigma) data: exact for a constant prediction of the data."""
+    ratio = following.sigma / node.sigma
+    return x * ratio + data * (following.alpha - node.alpha * ratio)

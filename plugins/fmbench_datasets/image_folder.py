@@ -39,6 +39,7 @@ class ImageFolder(Dataset):
         DataError: the folder is missing or empty, a class or a split has no picture, or a picture is broken.
     """
 
+    reference = "torchvision.datasets.ImageFolder (the layout: a folder a class)"
     provides = ("images", "classes")
     content = ("folder",)
 

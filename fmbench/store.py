@@ -98,6 +98,10 @@ class CellFolder:
             self._verify(name, recorded, thorough=recorded[0] <= _HASH_LIMIT)
         return result
 
+    def check(self) -> None:
+        """Raise DamagedFile when anything in the folder is not what was written."""
+        self.cell(), self.result(), self.failure(), self.metrics()
+
     def read(self, name: str) -> bytes:
         """Return the content of a file of a finished cell, after checking it against the record."""
         result = read_sealed(self.path / "result.json") or {}
@@ -259,5 +263,5 @@ def _explained(path: Path) -> Iterator[None]:
         advice = {
             errno.ENOSPC: "free some space (`fmbench clean` removes old cells)",
             errno.EDQUOT: "free some of your quota (`fmbench clean` removes old cells)",
-        }.get(error.errno or 0, "make it writable, or choose another folder with FMBENCH_HOME")
+        }.get(error.errno or 0, "make it writable, or choose another folder with --home (the store) or --reports")
         raise StoreError(f"{path} cannot be written: {error.strerror}; {advice}, then run again") from error

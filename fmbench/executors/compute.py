@@ -74,6 +74,7 @@ class Computer:
     def _attempt(self, section: str, key: str, folder: CellFolder, compute: Callable[[], None]) -> Event:
         try:
             try:
+                folder.check()
                 compute()
             except DamagedFile as error:
                 self.say(Event("damaged", section, key, text=str(error)))

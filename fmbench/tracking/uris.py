@@ -13,7 +13,7 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 CHOICES = "sqlite:///FILE, http://HOST:PORT, or another that MLflow knows (postgresql://..., databricks)"
 NEXT_STEP = (
     f"Start it, or name another with --tracking-uri or {VARIABLE}: {CHOICES}; without either, a sqlite file in the "
-    "working folder is used."
+    "working folder is used. Or run with --no-tracking now, and `fmbench sync` later."
 )
 _PREFIX = "sqlite:///"
 _SYSTEM_ERROR = re.compile(r"\[Errno -?\d+\] [\w ]+|(Read|Connection) timed out|timed out")

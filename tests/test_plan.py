@@ -193,8 +193,16 @@ def test_guidance_needs_classes() -> None:
     assert plain.left_out == (LeftOut("guidance=2", "guidance other than 1 needs class_conditional: true", 32),)
     conditional = plan("", "evaluation.guidance=[1, 2]", *with_classes)
     assert {str(c.dataset) for c in conditional.trainings} == {"pictures"}
-    assert len(conditional.evaluations) == 2 * 32
-    assert [left.cell for left in conditional.left_out] == ["dataset=points"]
+    plainly = {(c.training.key, c.solver, c.grid, c.nfe): c for c in conditional.evaluations if c.guidance == 1}
+    guided = {(c.training.key, c.solver, c.grid, c.nfe): c for c in conditional.evaluations if c.guidance == 2}
+    assert len(plainly) == 32
+    assert guided.keys() < plainly.keys()
+    for place, cell in guided.items():
+        steps = plainly[place].steps
+        assert cell.steps == (None if steps is None else steps // 2), "guidance calls the network twice a step"
+    gone = [left for left in conditional.left_out if "under guidance 2" in left.reason]
+    assert sum(left.count for left in gone) == len(plainly) - len(guided) == 8
+    assert "dataset=points" in [left.cell for left in conditional.left_out]
 
 
 def test_metrics_apply_where_their_needs_are_met_and_there_are_samples_enough() -> None:

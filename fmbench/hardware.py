@@ -7,12 +7,9 @@ import os
 import platform
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fmbench.errors import UserError
-
-if TYPE_CHECKING:
-    import torch
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 LIBRARIES = ("torch", "torchvision", "torchdiffeq", "torch-fidelity", "mlflow", "pandas", "numpy", "pluggy")
@@ -101,13 +98,6 @@ def choose_precision(wanted: str, pays: bool, device: str) -> str:
     if wanted != "auto":
         return wanted
     return "bf16" if pays and has_native_bf16(device) else "float32"
-
-
-def autocast(device: str, precision: str) -> torch.autocast:
-    """Return the autocast context of a precision."""
-    import torch
-
-    return torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def synchronise(device: str) -> None:

@@ -29,6 +29,7 @@ from fmbench.errors import DataError, FmbenchError, UserError
 from fmbench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from fmbench.mixture import Mixture
     from fmbench.plan import make_plan
     from fmbench.runner import run
     from fmbench.suite import load_suite
@@ -42,6 +43,7 @@ __all__ = [
     "FmbenchError",
     "Grid",
     "Metric",
+    "Mixture",
     "Network",
     "Objective",
     "Path",
@@ -58,7 +60,12 @@ __all__ = [
     "run",
 ]
 
-_LAZY = {"load_suite": "fmbench.suite", "make_plan": "fmbench.plan", "run": "fmbench.runner"}
+_LAZY = {
+    "Mixture": "fmbench.mixture",
+    "load_suite": "fmbench.suite",
+    "make_plan": "fmbench.plan",
+    "run": "fmbench.runner",
+}
 
 
 def __getattr__(name: str) -> Any:

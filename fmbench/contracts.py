@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
+    from fmbench.mixture import Mixture
+
 
 class Component(ABC):  # noqa: B024  (each kind has abstract methods of its own)
     """The base of every kind.
@@ -49,7 +51,8 @@ class Dataset(Component):
     """Data `x_1` and the source `x_0` that flows into it.
 
     Capabilities in use: "images" (shape `(channels, height, width)`, values in [-1, 1]), "points" (shape `(dim,)`),
-    "classes" (labels 0..classes-1), "density" (`log_density` is exact).
+    "classes" (labels 0..classes-1), "density" (`log_density` is exact), "mixture" (`mixture` is the data's exact
+    distribution), "normal_source" (`source` is the standard normal).
 
     Attributes:
         shape: shape of one example; may be set in `__init__`.
@@ -74,6 +77,10 @@ class Dataset(Component):
 
     def log_density(self, x: Tensor) -> Tensor | None:
         """Return the exact log-density of the data at `x`, `(batch,)`, in nats; None where it is not known."""
+        return None
+
+    def mixture(self) -> Mixture | None:
+        """Return the data's distribution where it is a mixture of Gaussians; None where it is not."""
         return None
 
 
@@ -121,13 +128,38 @@ class AffinePath(Path):
 
 
 class Coupling(Component):
-    """How source and data are paired before training sees them."""
+    """How source and data are paired before training sees them.
+
+    Attributes:
+        pool: how many training batches are paired at once; may be set in `__init__`.
+        permutes: whether pairing only reorders `x_0`; a coupling that draws pairs at random may repeat some.
+        teacher: the name of the parameter that says how the teacher's training cell differs from this one, as
+            `{kind: component}`; "" for a coupling without a teacher. The plan trains the teacher first.
+    """
+
+    pool: int = 1
+    permutes: ClassVar[bool] = True
+    teacher: ClassVar[str] = ""
 
     @abstractmethod
     def pair(
         self, x_0: Tensor, x_1: Tensor, y: Tensor | None, generator: Generator
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return re-paired `x_0, x_1, y`; the marginals stay as they are and labels travel with their `x_1`."""
+
+    def study(
+        self, teacher: Velocity, source: Callable[[int], tuple[Tensor, Tensor | None]]
+    ) -> Mapping[str, Tensor]:
+        """Return what pairing must know of the teacher. It is kept in the store, and handed to `remember`.
+
+        `source(n)` draws `x_0` `(n, *shape)` and labels `(n,)`, or None where the teacher takes none; set
+        `teacher.y` to the labels of a batch before asking for velocities.
+        """
+        raise NotImplementedError(f"{type(self).__name__} names a teacher, so it must define study")
+
+    def remember(self, studied: Mapping[str, Tensor]) -> Coupling:
+        """Return the coupling that pairs with what was studied; this one stays as it is."""
+        raise NotImplementedError(f"{type(self).__name__} names a teacher, so it must define remember")
 
 
 class TDistribution(Component):
@@ -177,11 +209,13 @@ class Network(Component):
 class Velocity(Protocol):
     """The velocity field that a solver integrates.
 
-    Solvers of a diffusion form find the affine path in `path`; stochastic ones draw from `generator`.
+    Solvers of a diffusion form find the affine path in `path`; stochastic ones draw from `generator`. `y` are the
+    labels `(batch,)` that the next calls are for, None where the network takes none.
     """
 
     path: Path
     generator: Generator
+    y: Tensor | None
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         """Return dx/dt at `x` `(batch, *shape)` and `t` `(batch,)`, of the shape of `x`."""
@@ -275,6 +309,8 @@ class Metric(Component):
             depends on the network's shape, solver, grid, NFE and guidance but not on the weights; measured alone on the
             device).
         within: kinds of component that two values must share to be comparable, such as ("path", "objective").
+        over: what the values after the first run over, such as "t" for one value a bin; figures draw them as a curve,
+            the values evenly spread over [0, 1].
     """
 
     better: ClassVar[Literal["lower", "higher"]] = "lower"
@@ -283,6 +319,7 @@ class Metric(Component):
     minimum_samples: ClassVar[int] = 0
     scope: ClassVar[Literal["training", "evaluation", "sampler"]] = "evaluation"
     within: ClassVar[tuple[str, ...]] = ()
+    over: ClassVar[str] = ""
 
     @abstractmethod
     def compute(self, evidence: Evidence) -> Mapping[str, float]:

@@ -17,6 +17,7 @@ FACE = {
     "FmbenchError",
     "Grid",
     "Metric",
+    "Mixture",
     "Network",
     "Objective",
     "Path",

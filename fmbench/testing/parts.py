@@ -57,7 +57,7 @@ class EvenT(TDistribution):
 class TwoBlobs(Dataset):
     """Two Gaussian blobs in the plane, 2,000 points to train and 1,000 to test, the blob being the class."""
 
-    provides = ("points", "classes")
+    provides = ("points", "classes", "normal_source")
     shape = (2,)
     classes = 2
 
@@ -93,6 +93,7 @@ class CountedField:
     ) -> None:
         self.path = path or StraightPath()
         self.generator = noise or generator()
+        self.y: Tensor | None = None
         self.function = function
         self.calls = 0
         self.times: list[Tensor] = []

@@ -20,7 +20,7 @@ class Digits(Dataset):
     """
 
     reference = "Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits; sklearn.datasets.load_digits"
-    provides = ("images", "classes", "digits_8x8")
+    provides = ("images", "classes", "digits_8x8", "normal_source")
     shape = (1, 8, 8)
     classes = 10
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import torch
 from annotated_types import Ge
 
-from fmbench import Dataset
-from fmbench_datasets.mixture import Mixture
+from fmbench import Dataset, Mixture
 from fmbench_datasets.splits import drawn
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class EightGaussians(Dataset):
     """
 
     reference = "torchcfm.utils.sample_8gaussians (Tong et al. 2023)"
-    provides = ("points", "density")
+    provides = ("points", "density", "mixture", "normal_source")
     shape = (2,)
 
     def __init__(self, *, size: Annotated[int, Ge(1)] = 20_000) -> None:
@@ -38,12 +37,16 @@ class EightGaussians(Dataset):
         angles = torch.arange(8, dtype=torch.float64) * (math.pi / 4)
         means = RADIUS * torch.stack([angles.cos(), angles.sin()], dim=1)
         covariances = (VARIANCE * torch.eye(2, dtype=torch.float64)).expand(8, 2, 2)
-        self.mixture = Mixture(torch.full((8,), 1 / 8, dtype=torch.float64), means, covariances)
+        self._mixture = Mixture(torch.full((8,), 1 / 8, dtype=torch.float64), means, covariances)
 
     def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
         """Return points, float32 `(n, 2)`."""
-        return drawn(self.mixture.sample, self.size, split), None
+        return drawn(self._mixture.sample, self.size, split), None
 
     def log_density(self, x: Tensor) -> Tensor:
         """Return the exact log-density at `x` `(batch, 2)`, in nats."""
-        return self.mixture.log_density(x)
+        return self._mixture.log_density(x)
+
+    def mixture(self) -> Mixture:
+        """Return the eight Gaussians."""
+        return self._mixture

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import torch
 from annotated_types import Ge
 
-from fmbench import Dataset
-from fmbench_datasets.mixture import Mixture
+from fmbench import Dataset, Mixture
 from fmbench_datasets.splits import drawn
 
 if TYPE_CHECKING:
@@ -27,17 +26,21 @@ class GaussianMixture(Dataset):
     """
 
     reference = "fmbench's design, mathematics.md (the flow-matching tutorials' mixture)"
-    provides = ("points", "density")
+    provides = ("points", "density", "mixture", "normal_source")
     shape = (2,)
 
     def __init__(self, *, size: Annotated[int, Ge(1)] = 20_000) -> None:
         self.size = size
-        self.mixture = Mixture(*(torch.tensor(a, dtype=torch.float64) for a in (WEIGHTS, MEANS, COVARIANCES)))
+        self._mixture = Mixture(*(torch.tensor(a, dtype=torch.float64) for a in (WEIGHTS, MEANS, COVARIANCES)))
 
     def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
         """Return points, float32 `(n, 2)`."""
-        return drawn(self.mixture.sample, self.size, split), None
+        return drawn(self._mixture.sample, self.size, split), None
 
     def log_density(self, x: Tensor) -> Tensor:
         """Return the exact log-density at `x` `(batch, 2)`, in nats."""
-        return self.mixture.log_density(x)
+        return self._mixture.log_density(x)
+
+    def mixture(self) -> Mixture:
+        """Return the three Gaussians."""
+        return self._mixture

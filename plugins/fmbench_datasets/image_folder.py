@@ -40,7 +40,7 @@ class ImageFolder(Dataset):
     """
 
     reference = "torchvision.datasets.ImageFolder (the layout: a folder a class)"
-    provides = ("images", "classes")
+    provides = ("images", "classes", "normal_source")
     content = ("folder",)
 
     def __init__(self, *, folder: str, size: Annotated[int, Ge(1)] = 32, grayscale: bool = False) -> None:

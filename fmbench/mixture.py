@@ -1,4 +1,4 @@
-"""Gaussian mixtures: exact draws and the exact density."""
+"""Mixtures of Gaussians: exact draws and the exact density."""
 
 from __future__ import annotations
 

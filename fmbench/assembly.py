@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path as FilePath
@@ -75,6 +76,10 @@ class Parts:
     classes: int
     precision: str
 
+    def autocast(self, device: str) -> Callable[[], torch.autocast]:
+        """Return what makes the context in which the network is called: bfloat16 where that is the precision."""
+        return partial(torch.autocast, device, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
 
 def assemble(cell: TrainingCell, workshop: Workshop) -> Parts:
     """Build the components of a cell. Raises ComponentError or DataError."""
@@ -114,7 +119,7 @@ class ModelVelocity:
         self._module = module
         self._parts = parts
         self._guidance = guidance
-        self._autocast = partial(torch.autocast, device, dtype=torch.bfloat16, enabled=parts.precision == "bf16")
+        self._autocast = parts.autocast(device)
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         if self.y is None:

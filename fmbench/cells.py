@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, Literal
+
+Weights = Literal["ema", "raw"]
+"""The moving average of the weights, or the weights themselves as the last step left them."""
 
 KEY_LENGTH = 20
 """Hexadecimal digits in a key: 80 bits, so that a million cells collide with a chance of about 4e-13."""
@@ -80,7 +83,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class TrainingCell:
-    """One training: a component of each training kind, a seed, and settings as plain JSON values."""
+    """One training: a component of each training kind, a seed, and settings as plain JSON values.
+
+    `teacher` is the cell that must be trained first, where the coupling learns from one.
+    """
 
     dataset: ComponentSpec
     path: ComponentSpec
@@ -91,6 +97,7 @@ class TrainingCell:
     seed: int
     settings: Settings
     code: str = ""
+    teacher: TrainingCell | None = None
 
     @property
     def components(self) -> tuple[ComponentSpec, ...]:
@@ -101,12 +108,28 @@ class TrainingCell:
     def key(self) -> str:
         """The content address of the trained weights. `code` is the fingerprint of the training loop itself."""
         components = (c.digest for c in self.components)
-        return digest("training", *components, str(self.seed), self.settings.text, self.code)
+        taught = () if self.teacher is None else (self.teacher.key,)
+        return digest("training", *components, str(self.seed), self.settings.text, self.code, *taught)
+
+    @property
+    def teachers(self) -> Iterator[TrainingCell]:
+        """The teacher, its own teacher, and so on."""
+        teacher = self.teacher
+        while teacher is not None:
+            yield teacher
+            teacher = teacher.teacher
+
+    @property
+    def study_key(self) -> str:
+        """The key of what the coupling learns: of the teacher and the coupling, so that all students share it."""
+        assert self.teacher is not None
+        return digest("study", self.teacher.key, self.coupling.digest, self.code)
 
     def parts(self) -> dict[str, Any]:
         """Return what the key is made of, by name, for `fmbench why` and for the store's cell.json."""
         parts: dict[str, Any] = {c.kind: spec_as_dict(c) for c in self.components}
-        return {**parts, "seed": self.seed, "settings": dict(self.settings.values), "code": self.code}
+        taught = {} if self.teacher is None else {"teacher": self.teacher.key}
+        return {**parts, "seed": self.seed, "settings": dict(self.settings.values), "code": self.code, **taught}
 
     def __str__(self) -> str:
         return " ".join([*map(str, self.components), f"seed={self.seed}"])
@@ -114,10 +137,11 @@ class TrainingCell:
 
 @dataclass(frozen=True)
 class EvaluationCell:
-    """One evaluation of a training cell: solver, grid, NFE and guidance, and settings.
+    """One evaluation of a training cell: solver, grid, NFE, guidance and weights, and settings.
 
-    `nfe` is the budget of the suite and `steps` follows from it; an adaptive solver has neither, nor a grid. Metrics
-    are no part of the cell: they are computed for it, and kept under their own identity.
+    `nfe` is the budget of the suite and `steps` follows from it; an adaptive solver has neither, nor a grid. `weights`
+    are "ema", the moving average, or "raw". Metrics are no part of the cell: they are computed for it, and kept under
+    their own identity.
     """
 
     training: TrainingCell
@@ -126,6 +150,7 @@ class EvaluationCell:
     nfe: int | None
     steps: int | None
     guidance: float
+    weights: Weights
     settings: Settings
     code: str = ""
 
@@ -134,7 +159,7 @@ class EvaluationCell:
         """The content address of the samples; it contains the training cell's key."""
         grid = self.grid.digest if self.grid else ""
         sampling = _sampling_digest(
-            self.solver.digest, grid, self.nfe, self.steps, self.guidance, self.settings.text, self.code
+            self.solver.digest, grid, self.nfe, self.steps, self.guidance, self.weights, self.settings.text, self.code
         )
         return digest("evaluation", self.training.key, sampling)
 
@@ -147,6 +172,7 @@ class EvaluationCell:
             "nfe": self.nfe,
             "steps": self.steps,
             "guidance": self.guidance,
+            "weights": self.weights,
             "settings": dict(self.settings.values),
             "code": self.code,
         }
@@ -154,15 +180,16 @@ class EvaluationCell:
     def __str__(self) -> str:
         budget = "adaptive" if self.nfe is None else f"{self.grid} nfe={self.nfe}"
         guided = "" if self.guidance == 1.0 else f" guidance={self.guidance:g}"
-        return f"{self.training} {self.solver} {budget}{guided}"
+        weights = "" if self.weights == "ema" else f" weights={self.weights}"
+        return f"{self.training} {self.solver} {budget}{guided}{weights}"
 
 
 @lru_cache(maxsize=10_000)
 def _sampling_digest(
-    solver: str, grid: str, nfe: int | None, steps: int | None, guidance: float, settings: str, code: str
+    solver: str, grid: str, nfe: int | None, steps: int | None, guidance: float, weights: str, settings: str, code: str
 ) -> str:
     """Return the content address of an evaluation without its training cell: many training cells share it."""
-    return digest(solver, grid, f"{nfe} {steps} {float(guidance)!r}", settings, code)
+    return digest(solver, grid, f"{nfe} {steps} {float(guidance)!r} {weights}", settings, code)
 
 
 def spec_as_dict(spec: ComponentSpec) -> dict[str, Any]:

@@ -25,9 +25,10 @@ def find_unused(
     store: Store, plans: Iterable[Plan], older_than: float | None = None, *, only_failed: bool = False
 ) -> list[Unused]:
     """Return the cells that no plan uses; where asked for, only those older than some days, or only failed ones."""
-    used = {
-        key for plan in plans for cell in plan.evaluations for key in (cell.key, cell.training.key, sampler_key(cell))
-    }
+    used = set()
+    for plan in plans:
+        used |= {key for cell in plan.evaluations for key in (cell.key, sampler_key(cell))}
+        used |= {key for cell in plan.trainings for key in (cell.key, *([cell.study_key] if cell.teacher else []))}
     newest = time.time() - older_than * 86_400 if older_than is not None else float("inf")
     found = []
     for section in SECTIONS:

@@ -93,9 +93,14 @@ class Computation:
                 wanted = self.survey.wanted(cell.training, "evaluation")
                 work.setdefault(cell.training.key, []).append(Work(cell.key, cell, wanted))
         for training_cell in self.session.plan.trainings:
-            if self.survey.trainings[training_cell.key].todo:
+            training = self.survey.trainings[training_cell.key]
+            if training.todo or (training.result is not None and self._lacks_portrait(training_cell)):
                 work.setdefault(training_cell.key, [])
         return work
+
+    def _lacks_portrait(self, cell: TrainingCell) -> bool:
+        """Whether figures show the cell, and its portrait was neither made nor tried."""
+        return cell.key in self.survey.portraits and self.survey.portraits[cell.key].todo
 
     def _train_and_evaluate(self, executor: LocalExecutor) -> None:
         cells = {cell.key: cell for cell in self.session.plan.trainings}
@@ -105,7 +110,8 @@ class Computation:
         if evaluations := sum(len(work) for work in self.work.values()):
             self.observer.begin("evaluation", evaluations)
         for cell in to_train:
-            executor.submit(TrainTask((cell,)))
+            if cell.teacher is None or cell.teacher.key not in self._untrained:
+                executor.submit(TrainTask((cell,)))
         for key in [key for key in cells if key in self.work.keys() - self._untrained]:
             executor.submit(self._evaluate_task(cells[key]))
         for event in executor.events():
@@ -116,6 +122,9 @@ class Computation:
                     executor.submit(self._evaluate_task(cells[event.key]))
                 else:
                     self._lost(cells[event.key])
+                for cell in to_train:  # the students of a failed teacher too: their rows say why they failed
+                    if cell.teacher is not None and cell.teacher.key == event.key:
+                        executor.submit(TrainTask((cell,)))
             self._note(event)
 
     def _prepare(self, executor: LocalExecutor) -> None:
@@ -134,7 +143,8 @@ class Computation:
         self._log(training)
 
     def _evaluate_task(self, cell: TrainingCell) -> EvaluateTask:
-        return EvaluateTask(cell, self.survey.wanted(cell, "training"), tuple(self.work.get(cell.key, ())))
+        work = tuple(self.work.get(cell.key, ()))
+        return EvaluateTask(cell, self.survey.wanted(cell, "training"), work, self._lacks_portrait(cell))
 
     def _measure(self, executor: LocalExecutor) -> None:
         """Measure what samplers cost, one at a time, with every core and nothing else of the suite at work."""

@@ -147,9 +147,7 @@ class Coupling(Component):
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return re-paired `x_0, x_1, y`; the marginals stay as they are and labels travel with their `x_1`."""
 
-    def study(
-        self, teacher: Velocity, source: Callable[[int], tuple[Tensor, Tensor | None]]
-    ) -> Mapping[str, Tensor]:
+    def study(self, teacher: Velocity, source: Callable[[int], tuple[Tensor, Tensor | None]]) -> Mapping[str, Tensor]:
         """Return what pairing must know of the teacher. It is kept in the store, and handed to `remember`.
 
         `source(n)` draws `x_0` `(n, *shape)` and labels `(n,)`, or None where the teacher takes none; set

@@ -4,73 +4,22 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as safetensors_bytes
-from torch import Generator, Tensor, nn
+from torch import Tensor
 
 from fmbench import hardware
-from fmbench.assembly import ModelVelocity, Parts, Workshop, assemble, make_module
-from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, seed_for
-from fmbench.contracts import Evidence, Metric, TrainingFacts
+from fmbench.assembly import ModelVelocity, Workshop
+from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
+from fmbench.contracts import Evidence, Metric
 from fmbench.errors import CellFailure, Diverged, OutOfMemory, StoreError
+from fmbench.trained import NOISE_BLOCK, Trained
 
-NOISE_BLOCK = 256
-"""Source samples are drawn in blocks of this many, each with a seed of its own, so that no batch size changes them."""
 PREVIEW_BYTES = 2**16
 PREVIEW_LEAST = 64
-
-
-@dataclass
-class Trained:
-    """A trained cell, ready to be evaluated."""
-
-    cell: TrainingCell
-    parts: Parts
-    module: nn.Module
-    facts: TrainingFacts
-    workshop: Workshop
-
-    def velocity(self, guidance: float = 1.0) -> ModelVelocity:
-        """Return the velocity field of the network, under guidance."""
-        generator = self.workshop.generator(self.cell, "solver_noise")
-        return ModelVelocity(self.module, self.parts, guidance, self.workshop.device, generator)
-
-    def evidence(self, velocity: ModelVelocity) -> Evidence:
-        """Return the evidence that every scope shares."""
-        return Evidence(
-            dataset=self.parts.dataset,
-            path=self.parts.path,
-            objective=self.parts.objective,
-            t_distribution=self.parts.t_distribution,
-            module=self.module,
-            velocity=velocity,
-            training=self.facts,
-            seed=self.cell.seed,
-            device=self.workshop.device,
-            classes=self.parts.classes,
-            cache=self.workshop.cache,
-            real=partial(self.workshop.data, self.cell.dataset),
-            generator=partial(self.workshop.generator, self.cell),
-        )
-
-
-def load_trained(cell: TrainingCell, workshop: Workshop) -> Trained:
-    """Load the averaged weights of a trained cell. Raises DamagedFile when they are not what was written."""
-    folder = workshop.store.folder("training", cell.key)
-    parts = assemble(cell, workshop)
-    module = make_module(cell, parts, workshop.device)
-    saved = load_safetensors(folder.read("weights.safetensors"))
-    averaged = {name.removeprefix("ema."): value for name, value in saved.items() if name.startswith("ema.")}
-    module.load_state_dict(averaged)
-    recorded = (folder.result() or {})["facts"]
-    facts = TrainingFacts(**{name: recorded[name] for name in TrainingFacts.__dataclass_fields__})
-    return Trained(cell, parts, module.eval().requires_grad_(False), facts, workshop)
 
 
 @torch.no_grad()
@@ -89,7 +38,7 @@ def evaluate(trained: Trained, cell: EvaluationCell, metrics: Sequence[Component
     """
     workshop = trained.workshop
     folder = workshop.store.folder("evaluation", cell.key)
-    velocity = trained.velocity(cell.guidance)
+    velocity = trained.velocity(cell.guidance, cell.weights)
     started = time.perf_counter()
     samples, labels, calls = draw_samples(trained, cell, velocity)
     hardware.synchronise(workshop.device)
@@ -124,11 +73,11 @@ def check_nfe(cell: EvaluationCell, measured: float) -> None:
 @torch.no_grad()
 def measure_sampler(trained: Trained, cell: EvaluationCell, metrics: Sequence[ComponentSpec], key: str) -> None:
     """Measure what a sampler costs. The caller sees to it that nothing else runs on the device."""
-    velocity = trained.velocity(cell.guidance)
+    velocity = trained.velocity(cell.guidance, cell.weights)
     integrate = sampler(trained, cell, velocity)
 
     def draw(n: int) -> Tensor:
-        batch = integrate(source(trained, 0, n), class_labels(trained, 0, n))
+        batch = integrate(trained.source(0, n), trained.labels(0, n))
         hardware.synchronise(trained.workshop.device)
         return batch
 
@@ -149,10 +98,10 @@ def draw_samples(
     samples, calls, first = [], [], 0
     for size in batch_sizes(trained, cell):
         before = velocity.calls
-        samples.append(integrate(source(trained, first, size), class_labels(trained, first, size)))
+        samples.append(integrate(trained.source(first, size), trained.labels(first, size)))
         calls.append(velocity.calls - before)
         first += size
-    return torch.cat(samples), class_labels(trained, 0, first), calls
+    return torch.cat(samples), trained.labels(0, first), calls
 
 
 def sampler(
@@ -182,26 +131,6 @@ def batch_sizes(trained: Trained, cell: EvaluationCell) -> list[int]:
     usual = NOISE_BLOCK if trained.workshop.device == "cpu" else 4 * NOISE_BLOCK
     size = trained.workshop.evaluation_batch or usual
     return [min(size, n - first) for first in range(0, n, size)]
-
-
-def source(trained: Trained, first: int, n: int) -> Tensor:
-    """Return source samples number `first`, ..., `first + n - 1` of the cell's seed: the same for every cell of it."""
-
-    def blocks() -> Iterator[Tensor]:
-        for number in range(first // NOISE_BLOCK, -(-(first + n) // NOISE_BLOCK)):
-            seed = seed_for(trained.cell.seed, f"evaluation_noise/{number}", trained.cell.dataset.text)
-            generator = Generator(trained.workshop.device).manual_seed(seed)
-            yield trained.parts.dataset.source(NOISE_BLOCK, generator)
-
-    offset = first % NOISE_BLOCK
-    return torch.cat(list(blocks()))[offset : offset + n].contiguous()
-
-
-def class_labels(trained: Trained, first: int, n: int) -> Tensor | None:
-    """Return the labels that samples are drawn for, every class in turn, or None where the network takes none."""
-    if not trained.parts.classes:
-        return None
-    return torch.arange(first, first + n, device=trained.workshop.device) % trained.parts.classes
 
 
 def kept_samples(workshop: Workshop, samples: Tensor) -> int:

@@ -22,6 +22,7 @@ AXES = (
     "seed",
     "solver",
     "grid",
+    "weights",
     "guidance",
     "nfe_budget",
 )
@@ -35,7 +36,8 @@ COLUMNS = (*AXES, "nfe", "status", "error", "key")
 class MetricFacts:
     """What a report must know of a metric, under the name of one of its values.
 
-    `label` is the metric as the suite names it, `scope` and `better` as in `fmbench.Metric`.
+    `label` is the metric as the suite names it, `scope` and `better` as in `fmbench.Metric`. `over` is what the value is
+    one of a series over ("t", say), in the order of the series; "" for a value that stands alone.
     """
 
     name: str
@@ -44,6 +46,7 @@ class MetricFacts:
     scope: str
     label: str
     version: int = 1
+    over: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class TrainingRecord:
     `status` is ok, error, diverged, oom, timeout or missing. `history` is `(step, loss)`, each loss the mean since the
     previous entry. `facts` are those of `TrainingFacts`, with `hardware`, `torch` and `finished` (ISO time). `metrics`
     hold the training-scope metrics. `identities` say, by metric, what two values must share to be comparable.
+    `portrait` is the safetensors file with the cell's trajectories and velocity field, where its data are points in the
+    plane and figures show it (see `fmbench.portraits.portray`).
     """
 
     cell: TrainingCell
@@ -62,6 +67,7 @@ class TrainingRecord:
     identities: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     history: Sequence[tuple[int, float]] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    portrait: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ class EvaluationRecord:
             "seed": training.seed,
             "solver": str(cell.solver),
             "grid": str(cell.grid) if cell.grid else "",
+            "weights": cell.weights,
             "guidance": cell.guidance,
             "nfe_budget": cell.nfe,
             "nfe": self.nfe,
@@ -105,7 +112,8 @@ class Records:
     """All records of one suite, in the plan's order, with what a reader needs in order to trust them.
 
     `metrics` describe the columns after COLUMNS, in the suite's order. `real` is one safetensors file a dataset label
-    with real test data (tensor "samples"), for figures. `left_out` are `(cell in words, reason)`. `environment` holds
+    with real test data (tensor "samples"), and `t_densities` the density of each t-distribution, by label, at the
+    middles of equal parts of [0, 1], both for figures. `left_out` are `(cell in words, reason)`. `environment` holds
     hardware and versions, `command` the command line that makes these records, `finished` an ISO date.
     """
 
@@ -116,6 +124,7 @@ class Records:
     metrics: Sequence[MetricFacts]
     left_out: Sequence[tuple[str, str]] = ()
     real: Mapping[str, Path] = field(default_factory=dict)
+    t_densities: Mapping[str, Sequence[float]] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     baseline: Mapping[str, Any] | None = None

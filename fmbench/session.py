@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -10,12 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fmbench.executors.tasks import real_samples
+from fmbench.errors import DamagedFile
+from fmbench.executors.tasks import real_samples, t_density
 from fmbench.hardware import choose_device, environment, measured_on
 from fmbench.plan import Plan, make_plan
 from fmbench.records import Records
 from fmbench.registry import Registry, load_registry
-from fmbench.store import Store
+from fmbench.store import Store, read_sealed
 from fmbench.suite import Suite, load_suite
 from fmbench.survey import Survey
 
@@ -98,7 +100,8 @@ class Session:
     def forgive(self) -> int:
         """Forget the failures of the plan's cells, so that they are computed again; return how many there were."""
         survey = self.survey(anywhere=True)
-        states = (*survey.trainings.values(), *survey.evaluations.values(), *survey.samplers.values())
+        computed = (survey.trainings, survey.portraits, survey.evaluations, survey.samplers)
+        states = [state for section in computed for state in section.values()]
         failed = [state for state in states if state.failures]
         for state in failed:
             state.folder.forgive()
@@ -111,12 +114,22 @@ class Session:
         real = {str(c.dataset): real_samples(self.store.root, c.dataset) for c in self.plan.trainings}
         return survey.records(
             real={label: path for label, path in real.items() if path.exists()},
+            t_densities=self._t_densities(),
             environment=self.environment,
             settings=self.suite.settings(),
             baseline=self.suite.baseline_labels(),
             command=self.command,
             finished=max(finished, default=""),
         )
+
+    def _t_densities(self) -> dict[str, list[float]]:
+        """Return the densities that the store holds; a damaged one is no loss, for the next run writes it again."""
+        found = {}
+        for spec in dict.fromkeys(cell.t_distribution for cell in self.plan.trainings):
+            with contextlib.suppress(DamagedFile):
+                if kept := read_sealed(t_density(self.store.root, spec)):
+                    found[str(spec)] = kept["density"]
+        return found
 
 
 def open_session(suite: str | Path, options: Options | None = None) -> Session:

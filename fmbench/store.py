@@ -2,6 +2,7 @@
 
 ```
 <root>/training/<key>/    cell.json  weights.safetensors  history.json  metrics.json  result.json
+<root>/portrait/<key>/    cell.json  portrait.safetensors  result.json
 <root>/evaluation/<key>/  cell.json  samples.safetensors  metrics.json  result.json
 <root>/sampler/<key>/     cell.json  metrics.json  result.json
 ```
@@ -29,7 +30,7 @@ from typing import Any
 from fmbench.cells import canonical
 from fmbench.errors import DamagedFile, StoreError
 
-SECTIONS = ("training", "evaluation", "sampler")
+SECTIONS = ("training", "study", "portrait", "evaluation", "sampler")
 _HASH_LIMIT = (
     64 * 2**20
 )  # a larger file is only checked for its size when the store is scanned, and hashed when it is read

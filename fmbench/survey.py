@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, digest
@@ -62,7 +63,7 @@ def sampler_key(cell: EvaluationCell) -> str:
     solver's does.
     """
     training = cell.training
-    grid = cell.grid.digest if cell.grid else training.key
+    grid = cell.grid.digest if cell.grid else f"{training.key} {cell.weights}"
     kept = f"{training.settings['class_conditional']} {training.settings['precision']}"
     axes = f"{cell.nfe} {cell.steps} {cell.guidance!r}"
     parts = (training.dataset, training.objective, training.network, cell.solver)
@@ -103,6 +104,7 @@ class Survey:
         self.evaluations = {
             c.key: self.state("evaluation", c.key, self.wanted(c.training, "evaluation")) for c in plan.evaluations
         }
+        self.portraits = {key: self.state("portrait", key, ()) for key in self._portrayed()}
 
     @cached_property
     def samplers(self) -> dict[str, CellState]:
@@ -114,6 +116,14 @@ class Survey:
             if wanted and key not in states:
                 states[key] = self._sampler_state(key, wanted)
         return states
+
+    def _portrayed(self) -> list[str]:
+        """Return the keys of the cells that figures show: on points, the first seed of each combination."""
+        chosen: dict[tuple[str, ...], TrainingCell] = {}
+        for cell in self.plan.trainings:
+            if "points" in self.registry.attribute(cell.dataset, "provides"):
+                chosen.setdefault((*(spec.digest for spec in cell.components), cell.settings.text), cell)
+        return [cell.key for cell in chosen.values()]
 
     def wanted(
         self, cell: TrainingCell, scope: Literal["training", "evaluation", "sampler"]
@@ -186,7 +196,14 @@ class Survey:
             history = [(step, loss) for step, loss in json.loads(state.folder.read("history.json"))]
         values, identities = self._metrics(state)
         facts = (state.result or {}).get("facts", {})
-        return TrainingRecord(cell, state.status, state.error, values, identities, history, facts)
+        portrait = self._portrait(cell)
+        return TrainingRecord(cell, state.status, state.error, values, identities, history, facts, portrait)
+
+    def _portrait(self, cell: TrainingCell) -> Path | None:
+        """Return the file with a cell's portrait; None where figures do not show the cell, or it has none."""
+        state = self.portraits.get(cell.key)
+        files = list((state.result or {}).get("files", ())) if state is not None else []
+        return state.folder.path / files[0] if state is not None and files else None
 
     def evaluation_record(self, cell: EvaluationCell) -> EvaluationRecord:
         """Return what is known of an evaluation cell now; where its training failed, it failed with it."""
@@ -238,10 +255,10 @@ class Survey:
         ]
 
     def _facts(self, spec: ComponentSpec, name: str, *, main: bool) -> MetricFacts:
-        better, unit, scope, version = (
-            self.registry.attribute(spec, attribute) for attribute in ("better", "unit", "scope", "version")
+        better, unit, scope, version, over = (
+            self.registry.attribute(spec, attribute) for attribute in ("better", "unit", "scope", "version", "over")
         )
-        return MetricFacts(name, better if main else "", unit, scope, str(spec), version)
+        return MetricFacts(name, better if main else "", unit, scope, str(spec), version, "" if main else over)
 
     def records(self, **about: Any) -> Records:
         """Return the records of the whole suite; `about` fills in the fields that the store does not know."""

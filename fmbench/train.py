@@ -5,26 +5,26 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import torch
 from safetensors.torch import save as safetensors_bytes
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from fmbench import hardware
 from fmbench.assembly import Parts, Workshop, assemble, make_module
 from fmbench.cells import TrainingCell, canonical, seed_for
-from fmbench.contracts import PathSample, TrainingFacts
+from fmbench.contracts import TrainingFacts
+from fmbench.draws import Draws
 from fmbench.errors import Diverged
 from fmbench.optimizers import MovingAverage, learning_rate, make_optimizer
+from fmbench.teaching import taught
 
 HISTORY_POINTS = 200
 EXPLODED = 1000.0  # times the first recorded loss
-ROLES = ("training_noise", "t", "coupling", "path_noise", "label_dropout")
 
 Progress = Callable[[int], None]
 """Called with the number of steps done since the last call."""
@@ -38,6 +38,7 @@ def train(cells: Sequence[TrainingCell], workshop: Workshop, progress: Progress 
     for cell in cells:
         folder = workshop.store.folder("training", cell.key)
         parts = assemble(cell, workshop)
+        parts.coupling = taught(parts.coupling, cell, workshop)
         state = TrainingState.begin(cell, parts, workshop)
         if (payload := folder.checkpoint()) is not None:
             state.load(payload)
@@ -69,7 +70,7 @@ class TrainingState:
     module: nn.Module
     optimizer: torch.optim.Optimizer
     average: MovingAverage
-    generators: dict[str, Generator]
+    draws: Draws
     loss_sum: Tensor
     losses: int = 0
     step: int = 0
@@ -85,7 +86,7 @@ class TrainingState:
             module=module,
             optimizer=make_optimizer(cell.settings["optimizer"], list(module.parameters())),
             average=MovingAverage(module, cell.settings["ema"]),
-            generators={role: workshop.generator(cell, role) for role in ROLES},
+            draws=Draws(cell, parts, workshop),
             loss_sum=torch.zeros((), device=workshop.device),
         )
 
@@ -108,7 +109,7 @@ class TrainingState:
             "module": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.average,
-            "generators": {role: g.get_state() for role, g in self.generators.items()},
+            "draws": self.draws.dump(),
             "global_random": torch.get_rng_state(),
             "device_random": torch.cuda.get_rng_state() if self.loss_sum.is_cuda else None,
             "loss_sum": self.loss_sum,
@@ -124,8 +125,7 @@ class TrainingState:
         self.optimizer.load_state_dict(content["optimizer"])
         for mine, saved in zip(self.average.average, content["average"], strict=True):
             mine.copy_(saved)
-        for role, generator in self.generators.items():
-            generator.set_state(content["generators"][role])
+        self.draws.load(content["draws"])
         torch.set_rng_state(content["global_random"])
         if content["device_random"] is not None and self.loss_sum.is_cuda:
             torch.cuda.set_rng_state(content["device_random"])
@@ -152,10 +152,8 @@ def run_steps(
     progress: Progress,
 ) -> None:
     """Run the optimizer from `state.step` to the last step, recording losses and saving checkpoints now and then."""
-    settings, device = cell.settings, workshop.device
-    x_data, y_data = workshop.data(cell.dataset, "train")
-    order = DataOrder(cell, len(x_data), device)
-    autocast = partial(torch.autocast, device, dtype=torch.bfloat16, enabled=parts.precision == "bf16")
+    settings = cell.settings
+    autocast = parts.autocast(workshop.device)
     peak, steps = settings["optimizer"]["lr"], settings["steps"]
     window = max(1, steps // HISTORY_POINTS)
     reported, saved = state.step, time.perf_counter()
@@ -164,7 +162,7 @@ def run_steps(
     while state.step < steps:
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(state.step, steps, peak, settings["schedule"])
-        sample = draw(state.generators, cell, parts, x_data, y_data, order.rows(state.step))
+        sample = state.draws.batch(state.step)
         with autocast():
             labels = () if sample.y is None else (sample.y,)
             output = state.module(sample.x_t, sample.t, *labels)
@@ -183,25 +181,6 @@ def run_steps(
             reported = state.step
 
 
-def draw(
-    generators: Mapping[str, Generator], cell: TrainingCell, parts: Parts, x: Tensor, y: Tensor | None, rows: Tensor
-) -> PathSample:
-    """Draw a batch: data of the rows, source, pairing, t and the path's sample, each from its role's generator.
-
-    The labels of the sample are what the network is given: None unless it is class-conditional, and the label
-    `classes` ("no label") where label dropout took the label away.
-    """
-    x_1, labels = x[rows], None if y is None else y[rows]
-    x_0 = parts.dataset.source(len(rows), generators["training_noise"])
-    x_0, x_1, labels = parts.coupling.pair(x_0, x_1, labels, generators["coupling"])
-    u = torch.rand(len(rows), generator=generators["t"], device=x.device).clamp_(min=2.0**-25)
-    sample = parts.path.sample(x_0, x_1, parts.t_distribution.quantile(u), generators["path_noise"])
-    if parts.classes and labels is not None:
-        dropped = torch.rand(len(rows), generator=generators["label_dropout"], device=x.device)
-        sample.y = torch.where(dropped < cell.settings["label_dropout"], parts.classes, labels)
-    return sample
-
-
 def record_loss(state: TrainingState) -> None:
     """Append the mean loss since the last entry. Raises Diverged when it is not finite or has exploded."""
     mean = state.loss_sum.item() / state.losses
@@ -212,30 +191,3 @@ def record_loss(state: TrainingState) -> None:
         raise Diverged(f"the loss is {mean} at step {state.step}")
     if mean > EXPLODED * max(state.history[0][1], 1.0):
         raise Diverged(f"the loss rose from {state.history[0][1]:.3g} to {mean:.3g} at step {state.step}")
-
-
-class DataOrder:
-    """Which rows of the data each step sees: a shuffled pass over all of them, then another, ...
-
-    The order depends on the seed and the dataset alone, and any step can be asked for, so resuming needs no state.
-    """
-
-    def __init__(self, cell: TrainingCell, size: int, device: str) -> None:
-        self._cell, self._size, self._device = cell, size, device
-        self._batch = cell.settings["batch_size"]
-        self._passes: dict[int, Tensor] = {}
-
-    def rows(self, step: int) -> Tensor:
-        """Return the row numbers of a step, int64 `(batch_size,)`, on the device."""
-        first, last = step * self._batch, (step + 1) * self._batch
-        needed = range(first // self._size, (last - 1) // self._size + 1)
-        self._passes = {number: self._pass(number) for number in needed}
-        start = first - needed[0] * self._size
-        return torch.cat(list(self._passes.values()))[start : start + self._batch]
-
-    def _pass(self, number: int) -> Tensor:
-        if number not in self._passes:
-            seed = seed_for(self._cell.seed, f"data_order/{number}", self._cell.dataset.text)
-            order = torch.randperm(self._size, generator=Generator().manual_seed(seed))
-            self._passes[number] = order.to(self._device)
-        return self._passes[number]

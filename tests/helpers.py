@@ -48,7 +48,7 @@ def evaluation_cell(
     """Return an evaluation of a cell on the uniform grid, for a solver of one call a step."""
     spec, grid = registry.spec("solver", solver), registry.spec("grid", "uniform")
     steps = nfe // registry.attribute(spec, "nfe_per_step")
-    return EvaluationCell(training, spec, grid, nfe, steps, 1.0, Settings({"samples": samples}))
+    return EvaluationCell(training, spec, grid, nfe, steps, 1.0, "ema", Settings({"samples": samples}))
 
 
 def workshop(folder: Path, registry: Registry | None = None, **options: Any) -> Workshop:

@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save
 from fmbench.assembly import Workshop
 from fmbench.cells import EvaluationCell, TrainingCell
 from fmbench.errors import DamagedFile, Diverged
-from fmbench.evaluate import draw_samples, evaluate, load_trained, measure_sampler, source
+from fmbench.evaluate import draw_samples, evaluate, measure_sampler
 from fmbench.registry import Registry, load_registry
 from fmbench.train import train
+from fmbench.trained import load_trained
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def cell(registry: Registry, shop: Workshop) -> TrainingCell:
 def samples_of(cell: EvaluationCell, shop: Workshop) -> torch.Tensor:
     trained = load_trained(cell.training, shop)
     with torch.no_grad():
-        return draw_samples(trained, cell, trained.velocity(cell.guidance))[0]
+        return draw_samples(trained, cell, trained.velocity(cell.guidance, cell.weights))[0]
 
 
 @pytest.mark.parametrize(("solver", "nfe"), [("euler", 4), ("heun", 4), ("midpoint", 8), ("rk4", 8), ("ab2", 3)])
@@ -77,9 +78,9 @@ def test_no_batch_size_changes_the_samples(registry: Registry, shop: Workshop, c
 
 def test_any_slice_of_the_noise_is_the_same_noise(shop: Workshop, cell: TrainingCell) -> None:
     trained = load_trained(cell, shop)
-    whole = source(trained, 0, 1000)
-    assert torch.equal(source(trained, 256, 300), whole[256:556])
-    assert torch.equal(source(trained, 700, 7), whole[700:707])
+    whole = trained.source(0, 1000)
+    assert torch.equal(trained.source(256, 300), whole[256:556])
+    assert torch.equal(trained.source(700, 7), whole[700:707])
     assert abs(whole.mean()) < 0.1
     assert abs(whole.std() - 1) < 0.1
 
@@ -88,7 +89,7 @@ def test_cells_of_a_seed_start_from_the_same_noise_and_seeds_do_not(registry: Re
     cells = [training_cell(registry, seed, path=path) for seed, path in ((0, "linear"), (0, "cosine"), (1, "linear"))]
     for each in cells:
         train([each], shop)
-    noise = [source(load_trained(each, shop), 0, 64) for each in cells]
+    noise = [load_trained(each, shop).source(0, 64) for each in cells]
     assert torch.equal(noise[0], noise[1])
     assert not torch.equal(noise[0], noise[2])
 
@@ -150,3 +151,18 @@ def test_the_cost_of_a_sampler_is_measured(registry: Registry, shop: Workshop, c
     folder = shop.store.folder("sampler", "key")
     assert folder.metrics()[metric.digest]["values"]["sample_ms"] > 0
     assert (folder.result() or {})["facts"]["hardware"]
+
+
+def test_weights_are_the_average_or_the_last(registry: Registry, shop: Workshop, cell: TrainingCell) -> None:
+    saved = load_file(shop.store.folder("training", cell.key).path / "weights.safetensors")
+    trained = load_trained(cell, shop)
+    for weights in ("ema", "raw", "ema"):
+        trained.velocity(weights=weights)  # type: ignore[arg-type]
+        for name, value in trained.module.state_dict().items():
+            assert torch.equal(value, saved[f"{weights}.{name}"])
+    from dataclasses import replace
+
+    averaged = evaluation_cell(registry, cell)
+    raw = replace(averaged, weights="raw")
+    assert averaged.key != raw.key
+    assert not torch.equal(samples_of(averaged, shop), samples_of(raw, shop))

@@ -520,3 +520,25 @@ def test_the_registry_names_the_parameter_at_fault() -> None:
         make_plan(suite, load_registry())
     assert f"--set {wrong}: " in str(error.value)
     assert "sigma_min" in str(error.value)
+
+
+def test_weights_are_an_axis_of_evaluation() -> None:
+    both = plan("", "evaluation.weights=[ema, raw]")
+    assert training_keys(both) == training_keys(plan())
+    assert keys(plan()) == {cell.key for cell in both.evaluations if cell.weights == "ema"}
+    assert len(both.evaluations) == 2 * len(plan().evaluations)
+    assert {c.weights for c in plan("", "evaluation.weights=[ema, raw]", filters=("weights=raw",)).evaluations} == {
+        "raw"
+    }
+
+
+def test_without_an_average_the_raw_weights_are_left_out() -> None:
+    planned = plan("", "evaluation.weights=[ema, raw]", "training.ema=0")
+    assert {cell.weights for cell in planned.evaluations} == {"ema"}
+    assert [(left.cell, left.count) for left in planned.left_out] == [("weights=raw", 32)]
+    assert {cell.weights for cell in plan("", "evaluation.weights=raw", "training.ema=0").evaluations} == {"raw"}
+
+
+def test_other_weights_are_refused_by_name() -> None:
+    with pytest.raises(SuiteError, match="weights is one of ema, raw; found 'averaged'"):
+        plan("", "evaluation.weights=averaged")

@@ -11,10 +11,11 @@ from helpers import evaluation_cell, training_cell, workshop
 
 from fmbench.assembly import Workshop
 from fmbench.contracts import Metric
-from fmbench.evaluate import evaluate, load_trained
+from fmbench.evaluate import evaluate
 from fmbench.registry import Registry, load_registry
 from fmbench.testing.evidence import make_evidence
 from fmbench.train import train
+from fmbench.trained import load_trained
 
 MOONS = ("moons", {"size": 8000})
 SAMPLES = 2000

@@ -147,7 +147,7 @@ class Factory:
         grid = spec("grid", "uniform") if nfe else None
         calls, solver = CALLS.get(name, 1), spec("solver", name)
         steps = nfe // calls if nfe else None
-        cell = EvaluationCell(training.cell, solver, grid, nfe, steps, guidance, Settings({"samples": 2000}))
+        cell = EvaluationCell(training.cell, solver, grid, nfe, steps, guidance, "ema", Settings({"samples": 2000}))
         if training.status != "ok":
             return EvaluationRecord(cell, training.status, f"training: {training.error}")
         random = np.random.default_rng([training.cell.seed, len(name), nfe or 50, len(str(training.cell))])

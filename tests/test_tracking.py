@@ -72,7 +72,7 @@ def evaluated(
     grid = component("grid", "uniform") if budget is not None else None
     steps = budget // PER_STEP.get(solver, 1) if budget is not None else None
     cell = EvaluationCell(
-        training.cell, component("solver", solver), grid, budget, steps, 1.0, Settings({"samples": 8}), "c"
+        training.cell, component("solver", solver), grid, budget, steps, 1.0, "ema", Settings({"samples": 8}), "c"
     )
     measured = float(budget if budget is not None else 26.4)
     metrics = {**training.metrics, "fid": 10 / measured + training.cell.seed, "fid_precision": 0.5}

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from fmbench.assembly import Workshop, assemble, make_module
 from fmbench.cells import TrainingCell
+from fmbench.draws import DataOrder, Draws
 from fmbench.errors import Diverged
 from fmbench.registry import Registry, load_registry
-from fmbench.train import ROLES, DataOrder, TrainingState, draw, run_steps, train
+from fmbench.train import TrainingState, run_steps, train
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +34,19 @@ class Killed(Exception):
     """Stands in for kill -9: nothing after it runs."""
 
 
-@pytest.mark.parametrize("network", [("mlp", {"width": 16, "depth": 1}), ("small_unet", {"channels": 8})])
-def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, registry: Registry, network: object) -> None:
-    dataset = "digits" if network[0] == "small_unet" else ("moons", {"size": 500})  # type: ignore[index]
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"network": ("mlp", {"width": 16, "depth": 1})},
+        {"network": ("small_unet", {"channels": 8}), "dataset": "digits"},
+        {"coupling": ("minibatch_ot", {"pool": 3})},
+    ],
+)
+def test_a_killed_training_goes_on_to_the_same_weights(
+    tmp_path: Path, registry: Registry, names: dict[str, Any]
+) -> None:
     schedule = {"name": "cosine", "warmup": 5, "final": 0.0}
-    cell = training_cell(
-        registry, network=network, dataset=dataset, path="icfm", settings={"steps": 12, "schedule": schedule}
-    )
+    cell = training_cell(registry, **{"path": "icfm", **names}, settings={"steps": 12, "schedule": schedule})
     whole = trained(cell, workshop(tmp_path / "whole", registry))
 
     shop = workshop(tmp_path / "killed", registry, checkpoint_seconds=0.0)
@@ -73,16 +80,34 @@ def test_cells_that_differ_in_path_or_t_distribution_see_the_same_draws(tmp_path
     for names in variants:
         cell = training_cell(registry, **names)
         parts = assemble(cell, shop)
-        x, y = shop.data(cell.dataset, "train")
-        generators = {role: shop.generator(cell, role) for role in ROLES}
-        order = DataOrder(cell, len(x), "cpu")
-        batches.append([draw(generators, cell, parts, x, y, order.rows(step)) for step in range(3)])
+        draws = Draws(cell, parts, shop)
+        batches.append([draws.batch(step) for step in range(3)])
     for others in batches[1:]:
         for mine, theirs in zip(batches[0], others, strict=True):
             assert torch.equal(mine.x_0, theirs.x_0)
             assert torch.equal(mine.x_1, theirs.x_1)
     assert torch.equal(batches[0][0].t, batches[1][0].t)
     assert torch.equal(batches[0][0].t.argsort(), batches[2][0].t.argsort())
+
+
+def test_a_pool_pairs_several_batches_at_once(tmp_path: Path, registry: Registry) -> None:
+    """The source and the data of a pool are those of its batches; only who meets whom is decided over all of them."""
+    shop = workshop(tmp_path, registry)
+    seen = {}
+    for coupling in ("independent", ("minibatch_ot", {}), ("minibatch_ot", {"pool": 4})):
+        cell = training_cell(registry, coupling=coupling)
+        draws = Draws(cell, assemble(cell, shop), shop)
+        seen[str(cell.coupling)] = [draws.batch(step) for step in range(8)]
+    alone, single, pooled = seen.values()
+    for batch in range(8):
+        assert torch.equal(alone[batch].x_1, pooled[batch].x_1)
+        assert sorted(alone[batch].x_0.tolist()) == sorted(single[batch].x_0.tolist())
+        assert torch.equal(alone[batch].t, pooled[batch].t)
+    for first in (0, 4):
+        members = [torch.cat([b.x_0 for b in batches[first : first + 4]]) for batches in (alone, pooled)]
+        assert sorted(members[0].tolist()) == sorted(members[1].tolist())
+    costs = [sum((b.x_1 - b.x_0).square().sum() for b in batches) for batches in (alone, single, pooled)]
+    assert costs[2] < costs[1] < costs[0]
 
 
 def test_seeds_change_every_draw_and_the_initial_weights(tmp_path: Path, registry: Registry) -> None:
@@ -95,11 +120,7 @@ def test_seeds_change_every_draw_and_the_initial_weights(tmp_path: Path, registr
         for c, p in zip(cells, parts, strict=True)
     ]
     assert not torch.equal(*weights)
-    x, y = shop.data(cells[0].dataset, "train")
-    samples = [
-        draw({r: shop.generator(c, r) for r in ROLES}, c, p, x, y, DataOrder(c, len(x), "cpu").rows(0))
-        for c, p in zip(cells, parts, strict=True)
-    ]
+    samples = [Draws(c, p, shop).batch(0) for c, p in zip(cells, parts, strict=True)]
     for field in ("x_0", "x_1", "t"):
         assert not torch.equal(getattr(samples[0], field), getattr(samples[1], field))
 
@@ -146,11 +167,11 @@ def test_label_dropout_takes_labels_away_at_its_rate(tmp_path: Path, registry: R
     cell = training_cell(registry, dataset="digits", settings=settings)
     shop = workshop(tmp_path, registry)
     parts = assemble(cell, shop)
-    x, y = shop.data(cell.dataset, "train")
-    generators = {role: shop.generator(cell, role) for role in ROLES}
-    sample = draw(generators, cell, parts, x, y, torch.arange(1000))
+    _, y = shop.data(cell.dataset, "train")
+    sample = Draws(cell, parts, shop).batch(0)
     assert sample.y is not None
     assert y is not None
+    y = y[DataOrder(cell, len(y), "cpu").rows(0)]
     dropped = sample.y == 10
     assert 0.2 < dropped.float().mean() < 0.3
-    assert torch.equal(sample.y[~dropped], y[:1000][~dropped])
+    assert torch.equal(sample.y[~dropped], y[~dropped])

@@ -6,12 +6,13 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+import torch
 from safetensors.torch import save as safetensors_bytes
 
-from fmbench import evaluate, train
+from fmbench import evaluate, portraits, train
 from fmbench.assembly import Workshop
 from fmbench.cells import ComponentSpec, TrainingCell
-from fmbench.contracts import Dataset, Metric
+from fmbench.contracts import Dataset, Metric, TDistribution
 from fmbench.errors import CellFailure, DamagedFile, StoreError, UserError
 from fmbench.evaluate import explain, kept_samples
 from fmbench.executors.tasks import (
@@ -24,11 +25,15 @@ from fmbench.executors.tasks import (
     Unit,
     Work,
     real_samples,
+    t_density,
 )
 from fmbench.hardware import measured_on
-from fmbench.store import CellFolder, write_atomically
+from fmbench.store import CellFolder, write_atomically, write_sealed
+from fmbench.trained import Trained, load_trained
 
 Step = tuple[Unit, Callable[[], None]]
+T_PARTS = 200
+"""The density of a t-distribution is kept at so many times."""
 
 
 class Computer:
@@ -37,7 +42,7 @@ class Computer:
     def __init__(self, workshop: Workshop, say: Callable[[Event], None]) -> None:
         self.workshop = workshop
         self.say = say
-        self._trained: evaluate.Trained | None = None
+        self._trained: Trained | None = None
 
     def __call__(self, task: Task) -> None:
         """Compute a task. Raises StoreError when the store itself cannot be used, UserError when preparing fails."""
@@ -70,6 +75,10 @@ class Computer:
             kept = min(len(x), kept_samples(self.workshop, x))
             payload = safetensors_bytes({"samples": x[:kept].cpu().contiguous()})
             write_atomically(real_samples(self.workshop.store.root, spec), payload)
+        if isinstance(component, TDistribution):
+            middles = (torch.arange(T_PARTS, dtype=torch.float64) + 0.5) / T_PARTS
+            found = {"density": component.density(middles).tolist()}
+            write_sealed(t_density(self.workshop.store.root, spec), found)
 
     def _attempt(self, section: str, key: str, folder: CellFolder, compute: Callable[[], None]) -> Event:
         try:
@@ -102,6 +111,8 @@ class Computer:
     def _evaluate_steps(self, task: EvaluateTask) -> Iterator[Step]:
         if task.training_metrics:
             yield ("training", task.training.key), partial(self._training_metrics, task)
+        if task.portrait:
+            yield ("portrait", task.training.key), partial(self._portray, task.training)
         for work in task.work:
             yield (task.section, work.key), partial(self._evaluate, task, work)
 
@@ -109,6 +120,12 @@ class Computer:
         folder = self.workshop.store.folder("training", task.training.key)
         if metrics := missing(folder, task.training_metrics):
             evaluate.measure_training(self._load(task.training), metrics)
+
+    def _portray(self, cell: TrainingCell) -> None:
+        folder = self.workshop.store.folder("portrait", cell.key)
+        if folder.result() is None:
+            folder.begin(cell.parts())
+            portraits.portray(self._load(cell))
 
     def _evaluate(self, task: EvaluateTask, work: Work) -> None:
         folder = self.workshop.store.folder(task.section, work.key)
@@ -129,10 +146,10 @@ class Computer:
         facts = (folder.result() or {}).get("facts", {})
         return all(facts.get(name) == value for name, value in measured_on(self.workshop.device).items())
 
-    def _load(self, cell: TrainingCell) -> evaluate.Trained:
+    def _load(self, cell: TrainingCell) -> Trained:
         if self._trained is None or self._trained.cell.key != cell.key:
             try:
-                self._trained = evaluate.load_trained(cell, self.workshop)
+                self._trained = load_trained(cell, self.workshop)
             except DamagedFile as error:
                 raise CellFailure(f"{error}; `fmbench retry` trains the cell again") from error
         return self._trained

@@ -44,8 +44,9 @@ class Work:
 class PrepareTask:
     """Build every component once and have every metric check its needs, before anything is trained.
 
-    A component that cannot be built, data that cannot be had or weights that are absent end the run ("fatal"). For each
-    dataset some real test data is left in the store's cache, at `real_samples`, for figures.
+    A component that cannot be built, data that cannot be had or weights that are absent end the run ("fatal"). For
+    figures, some real test data of each dataset is left in the store's cache, at `real_samples`, and the density of
+    each t-distribution, at `t_density`.
     """
 
     components: tuple[ComponentSpec, ...]
@@ -78,24 +79,30 @@ class TrainTask:
 
 @dataclass(frozen=True)
 class EvaluateTask:
-    """Compute training-scope metrics and evaluations of one trained cell, whose weights are loaded once."""
+    """Compute training-scope metrics and evaluations of one trained cell, whose weights are loaded once.
+
+    `portrait` asks for the cell's portrait too, where it is not there yet.
+    """
 
     training: TrainingCell
     training_metrics: tuple[ComponentSpec, ...]
     work: tuple[Work, ...]
+    portrait: bool = False
     section = "evaluation"
 
     @property
     def units(self) -> list[Unit]:
-        """What the task will report on; the training-scope metrics go first, under the training cell's key."""
+        """What the task will report on; the training-scope metrics and the portrait go first, under the cell's key."""
         own = [("training", self.training.key)] if self.training_metrics else []
+        own += [("portrait", self.training.key)] if self.portrait else []
         return own + [(self.section, work.key) for work in self.work]
 
     def without(self, ended: Collection[Unit]) -> EvaluateTask:
         """Return the task without some units."""
         metrics = () if ("training", self.training.key) in ended else self.training_metrics
+        portrait = self.portrait and ("portrait", self.training.key) not in ended
         work = tuple(w for w in self.work if (self.section, w.key) not in ended)
-        return replace(self, training_metrics=metrics, work=work)
+        return replace(self, training_metrics=metrics, portrait=portrait, work=work)
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,11 @@ class Event:
 def real_samples(store: Path, dataset: ComponentSpec) -> Path:
     """Return the file with real test data of a dataset (tensor "samples")."""
     return store / "cache" / f"real-{dataset.digest}.safetensors"
+
+
+def t_density(store: Path, t_distribution: ComponentSpec) -> Path:
+    """Return the sealed file with the density of a t-distribution: "density" at the middles of equal parts of [0, 1]."""
+    return store / "cache" / f"t-density-{t_distribution.digest}.json"
 
 
 class Executor(Protocol):

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from fmbench.registry import Registry
 
 TRAINING_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network", "seed")
-EVALUATION_AXES = ("solver", "grid", "guidance", "nfe")
+EVALUATION_AXES = ("solver", "grid", "weights", "guidance", "nfe")
 NOT_ASKED = -1
 """The index that stands for the grid and the NFE of an adaptive solver: it has neither."""
 
-Choice = ComponentSpec | int | float
+Choice = ComponentSpec | str | int | float
 """A value of an axis, resolved."""
 Indices = tuple[int, ...]
 """A cell: the index of its value on each training axis, or on each evaluation axis."""

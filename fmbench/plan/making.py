@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from fmbench.cells import ComponentSpec, EvaluationCell, Settings, TrainingCell
+from fmbench.cells import ComponentSpec, EvaluationCell, Settings, TrainingCell, Weights
 from fmbench.errors import SuiteError, UserError
 from fmbench.plan.axes import NOT_ASKED, TRAINING_AXES, Axes, Indices
+from fmbench.plan.code import EVALUATION_CODE, TRAINING_CODE
 from fmbench.plan.model import LeftOut, MetricRule, Plan
 from fmbench.plan.rules import COMPONENT_AXES, Gap, Missing, Rules
 from fmbench.plan.selection import Match, match_filter, match_selection
+from fmbench.plan.teachers import Teachers
 from fmbench.source import code_fingerprint
 from fmbench.suite import Problem, Suite, Training, raise_problems
 
@@ -19,14 +21,8 @@ if TYPE_CHECKING:
     from fmbench.registry import Registry
 
 Unit = Literal["training", "evaluation", "metric"]
-Sampling = tuple[ComponentSpec, ComponentSpec | None, int | None, int | None, float]
-"""Solver, grid, NFE, steps and guidance: an evaluation without its training cell."""
-
-
-SHARED_CODE = ("fmbench.contracts", "fmbench.cells", "fmbench.assembly")
-TRAINING_CODE = (*SHARED_CODE, "fmbench.train", "fmbench.optimizers")
-EVALUATION_CODE = (*SHARED_CODE, "fmbench.evaluate")
-"""The core modules whose code can change a result, and so counts in every key."""
+Sampling = tuple[ComponentSpec, ComponentSpec | None, int | None, int | None, float, Weights]
+"""Solver, grid, NFE, steps, guidance and weights: an evaluation without its training cell."""
 
 
 def make_plan(suite: Suite, registry: Registry, filters: Sequence[str] = ()) -> Plan:
@@ -39,9 +35,8 @@ def make_plan(suite: Suite, registry: Registry, filters: Sequence[str] = ()) -> 
     UserError where a filter matches nothing.
     """
     axes = Axes(suite, registry)
-    return _Making(suite, axes, Rules(suite, axes, registry), [match_filter(text, axes) for text in filters]).plan(
-        filters
-    )
+    matches = [match_filter(text, axes) for text in filters]
+    return _Making(suite, axes, Rules(suite, axes, registry), matches, Teachers(suite, registry)).plan(filters)
 
 
 def training_settings(training: Training) -> dict[str, Any]:
@@ -71,8 +66,8 @@ class _Evaluations:
 class _Making:
     """The plan while it is made."""
 
-    def __init__(self, suite: Suite, axes: Axes, rules: Rules, filters: Sequence[Match]) -> None:
-        self.suite, self.axes, self.rules, self.filters = suite, axes, rules, filters
+    def __init__(self, suite: Suite, axes: Axes, rules: Rules, filters: Sequence[Match], teachers: Teachers) -> None:
+        self.suite, self.axes, self.rules, self.filters, self.teachers = suite, axes, rules, filters, teachers
         problems: list[Problem] = []
         self.excludes = [
             match_selection(entry, axes, ("exclude", number), problems) for number, entry in enumerate(suite.exclude)
@@ -90,7 +85,7 @@ class _Making:
         settings = Settings(training_settings(self.suite.training))
         sampling = Settings({"samples": self.suite.evaluation.samples})
         code = code_fingerprint(*TRAINING_CODE), code_fingerprint(*EVALUATION_CODE)
-        trainings: list[TrainingCell] = []
+        trainings: dict[str, TrainingCell] = {}
         evaluations: list[EvaluationCell] = []
         indices: list[Indices] = []
         for training, candidates in self._candidates():
@@ -98,8 +93,9 @@ class _Making:
             if kept:
                 chosen = {a: self.axes.values[a][i] for a, i in zip(TRAINING_AXES, training, strict=True)}
                 cell = TrainingCell(**cast("dict[str, Any]", chosen), settings=settings, code=code[0])
+                cell = self.teachers.taught(cell)
                 indices += [training]
-                trainings.append(cell)
+                trainings |= {each.key: each for each in (*reversed(list(cell.teachers)), cell)}
                 evaluations += [EvaluationCell(cell, *each, sampling, code[1]) for each in kept]
         self._check_used()
         if not evaluations:
@@ -107,9 +103,9 @@ class _Making:
         metrics = self._metrics(indices)
         left_out = tuple(LeftOut(cell, reason, n, unit) for (unit, cell, reason), n in self.tally.items())
         applied = tuple(rule.spec for rule in metrics)
-        return Plan(
-            self.suite, tuple(trainings), tuple(evaluations), left_out, applied, tuple(metrics), self.rules.provided
-        )
+        cells = tuple(trainings.values())
+        provided = self.rules.provided | self.teachers.provides(cells)
+        return Plan(self.suite, cells, tuple(evaluations), left_out, applied, tuple(metrics), provided)
 
     def _candidates(self) -> list[tuple[Indices, tuple[Indices, ...]]]:
         """Return every training cell once, with the evaluations that any of the products asks of it.
@@ -201,13 +197,14 @@ class _Making:
 
     def _sampling(self, cell: Indices) -> Sampling:
         values = self.axes.values
-        solver, grid, guidance, nfe = cell
+        solver, grid, weights, guidance, nfe = cell
         return (
             self.axes.specs("solver")[solver],
             None if grid == NOT_ASKED else self.axes.specs("grid")[grid],
             None if nfe == NOT_ASKED else cast("int", values["nfe"][nfe]),
             self.rules.steps(cell),
             cast("float", values["guidance"][guidance]),
+            cast("Weights", values["weights"][weights]),
         )
 
     def _count(self, unit: Unit, gap: Gap, count: int) -> None:

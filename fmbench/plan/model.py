@@ -44,6 +44,9 @@ class MetricRule:
 class Plan:
     """All cells of a suite, each once, training cells in the suite's order and each one's evaluations together.
 
+    Teachers of couplings are among the training cells, each before its students; those that the suite does not ask for
+    have no evaluations.
+
     `metrics` are those that apply to some cell, in the suite's order. `rules` and `provides` (capabilities by a
     component's digest) are what `metrics_for` goes by.
     """

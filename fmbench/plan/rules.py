@@ -72,10 +72,13 @@ class Rules:
 
     def evaluation_gap(self, evaluation: Indices, capabilities: frozenset[str]) -> Gap | Missing | None:
         """Return why an evaluation is left out of training cells with these capabilities, or None."""
-        solver, grid, guidance, _ = evaluation
+        solver, grid, weights, guidance, _ = evaluation
         weight = self.axes.values["guidance"][guidance]
         if weight != 1 and not self.suite.training.class_conditional:
             return Gap(self.axes.words("guidance", guidance), "guidance other than 1 needs class_conditional: true")
+        held = self.axes.values["weights"]
+        if not self.suite.training.ema and held[weights] == "raw" and "ema" in held:
+            return Gap("weights=raw", "training.ema is 0, so the averaged weights are the raw ones")
         if self.steps(evaluation) == 0:
             return self._budget_gap(evaluation)
         present = {"solver": solver} if grid == NOT_ASKED else {"solver": solver, "grid": grid}
@@ -98,7 +101,7 @@ class Rules:
 
     def _cost(self, evaluation: Indices) -> tuple[int, int]:
         """Return the network's calls a step and besides; guidance mixes two velocities unless it is 0 or 1."""
-        solver, _, guidance, _ = evaluation
+        solver, _, _, guidance, _ = evaluation
         calls = 1 if self.axes.values["guidance"][guidance] in {0, 1} else 2
         per_step, offset = self._costs[solver]
         return calls * per_step, calls * offset
@@ -118,7 +121,7 @@ class Rules:
         return costs
 
     def _budget_gap(self, evaluation: Indices) -> Gap:
-        solver, _, guidance, nfe = evaluation
+        solver, _, _, guidance, nfe = evaluation
         name, budget = self.axes.specs("solver")[solver].name, shown_choice(self.axes.values["nfe"][nfe])
         per_step, offset = self._cost(evaluation)
         if (per_step, offset) != self._costs[solver]:

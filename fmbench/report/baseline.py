@@ -42,6 +42,8 @@ def _is(board: Board, row: Row, axis: str, wanted: Any) -> bool:
         return any(_is(board, row, axis, one) for one in wanted)
     if axis == "guidance":
         return label == f"{float(wanted):g}"
+    if axis == "weights":
+        return bool(label == wanted)
     spec = board.spec(axis, label)
     if spec is None:
         return False

@@ -13,8 +13,10 @@ from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
 from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
 
 TRAINING_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network")
-SAMPLER_AXES = ("solver", "grid", "guidance")
+SAMPLER_AXES = ("solver", "grid", "weights", "guidance")
 ROW_AXES = (*TRAINING_AXES, *SAMPLER_AXES)
+SAID = {"weights": "{} weights", "guidance": "guidance {}"}
+"""How a value is said on the axes whose values do not speak for themselves."""
 
 Row = tuple[str, ...]
 """Labels in the order of TRAINING_AXES (a training row) or of ROW_AXES (an evaluation row)."""
@@ -47,7 +49,7 @@ class Names:
     def row(self, cell: EvaluationCell) -> Row:
         """Return the row of an evaluation cell: all but its seed and NFE. An adaptive solver has no grid."""
         grid = self.label(cell.grid) if cell.grid else ""
-        return (*self.training_row(cell.training), self.label(cell.solver), grid, f"{cell.guidance:g}")
+        return (*self.training_row(cell.training), self.label(cell.solver), grid, cell.weights, f"{cell.guidance:g}")
 
 
 def _label(spec: ComponentSpec, ambiguous: bool) -> str:
@@ -208,5 +210,5 @@ def fixed(rows: Iterable[Row]) -> dict[str, str]:
 
 def words(row: Row, positions: Sequence[int]) -> str:
     """Say a row by the axes that vary, as in "linear, uniform, heun"; where none does, by its dataset."""
-    said = [f"guidance {row[i]}" if ROW_AXES[i] == "guidance" else row[i] for i in positions if i < len(row) and row[i]]
+    said = [SAID.get(ROW_AXES[i], "{}").format(row[i]) for i in positions if i < len(row) and row[i]]
     return ", ".join(said) or row[0]

@@ -57,12 +57,13 @@ AXES: dict[str, tuple[str, ...]] = {
     "seed": ("training", "seeds"),
     "solver": ("evaluation", "solvers"),
     "grid": ("evaluation", "grids"),
+    "weights": ("evaluation", "weights"),
     "guidance": ("evaluation", "guidance"),
     "nfe": ("evaluation", "nfe"),
 }
 """The axes of the product by the singular that `exclude` uses, in order, and where the file lists them."""
 
-Value = ComponentRef | int | float
+Value = ComponentRef | str | int | float
 """A value of an axis."""
 
 
@@ -129,6 +130,8 @@ Schedule = Annotated[
 ]
 Precision = Annotated[Literal["auto", "float32", "bf16"], OneOf("a precision", "auto", "float32", "bf16")]
 
+Weights = Annotated[Literal["ema", "raw"], OneOf("weights", "ema", "raw")]
+
 
 class Training(_Model):
     """The training axes, and how every training cell is trained."""
@@ -167,6 +170,10 @@ class Evaluation(_Model):
 
     solvers: Axis[SolverRef] = Field(description="Solvers of dx/dt = v(x, t).")
     grids: Axis[GridRef] = Field((ComponentRef("uniform"),), description="Where a solver's steps lie.")
+    weights: Axis[Weights] = Field(
+        ("ema",),
+        description="Weights to evaluate: ema, the moving average, or raw, as the last step left them.",
+    )
     nfe: Axis[Whole] = Field(description="Budgets: calls of the velocity a sample.")
     guidance: Axis[Number] = Field((1.0,), description="Weights of classifier-free guidance; 1 is none.")
     samples: Whole = Field(2000, description="Samples a cell.")
@@ -194,6 +201,7 @@ class Selection(_Model):
     seed: Axis[Count] = ()
     solver: Axis[SolverRef] = ()
     grid: Axis[GridRef] = ()
+    weights: Axis[Weights] = ()
     guidance: Axis[Number] = ()
     nfe: Axis[Whole] = ()
 

@@ -1,13 +1,17 @@
-"""Ordinary differential equations with known solutions, for measuring solvers."""
+"""Ordinary differential equations with known solutions, and the grids on which solvers are measured."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
+
+from fmbench.contracts import Grid
+from fmbench.registry import load_registry
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,9 @@ def uniform_times(steps: int) -> Tensor:
     return torch.arange(steps + 1, dtype=torch.float64) / steps
 
 
-def smooth_times(steps: int) -> Tensor:
-    """Return float64 times whose steps shrink smoothly by a factor of 2.4, `(steps + 1,)`."""
-    u = uniform_times(steps)
-    times = u + 0.13 * torch.sin(math.pi * u)
-    times[-1] = 1.0  # sin of the rounded pi is not 0
-    return times
+@cache
+def grids() -> Mapping[str, Grid]:
+    """Return the grids that come with fmbench, by name, with their default parameters."""
+    registry = load_registry()
+    own = [entry.name for entry in registry.entries("grid") if entry.owner.split()[0] == "fmbench"]
+    return {name: registry.build(registry.spec("grid", name)) for name in own}  # type: ignore[misc]

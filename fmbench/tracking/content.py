@@ -107,7 +107,8 @@ def varying_axes(settings: Mapping[str, Any]) -> frozenset[str] | None:
     if not found or found.get("include"):
         return None
     axes = {
-        axis: found.get(axis if axis == "guidance" else f"{axis}s") for axis in (*TRAINING_AXES, "grid", "guidance")
+        axis: found.get(axis if axis in {"guidance", "weights"} else f"{axis}s")
+        for axis in (*TRAINING_AXES, "grid", "weights", "guidance")
     }
     return frozenset(axis for axis, values in axes.items() if isinstance(values, Sequence) and len(values) > 1)
 
@@ -188,6 +189,7 @@ def evaluation_identity(cell: EvaluationCell) -> str:
         cell.solver.digest,
         grid,
         repr(cell.guidance),
+        cell.weights,
         cell.settings.text,
         cell.code,
     )
@@ -217,7 +219,8 @@ def evaluation_params(cell: EvaluationCell) -> dict[str, str]:
     """Return what an evaluation adds to the params of its training; the NFE is the step of its metrics."""
     grid = component_params(cell.grid) if cell.grid else {"grid": "adaptive"}
     settings = flat("evaluation", cell.settings.values)
-    return {**component_params(cell.solver), **grid, **settings, "guidance": param_text(cell.guidance)}
+    own = {"weights": cell.weights, "guidance": param_text(cell.guidance)}
+    return {**component_params(cell.solver), **grid, **settings, **own}
 
 
 def component_params(spec: ComponentSpec) -> dict[str, str]:
@@ -263,6 +266,8 @@ def evaluation_name(cell: EvaluationCell, axes: frozenset[str] | None) -> str:
     own = [str(cell.solver)]
     if cell.grid is not None and (axes is None or "grid" in axes):
         own.append(str(cell.grid))
+    if cell.weights != "ema" or "weights" in (axes or ()):
+        own.append(cell.weights)
     if cell.guidance != 1.0 or "guidance" in (axes or ()):
         own.append(f"guidance={cell.guidance:g}")
     return cut(f"{' '.join(own)} | {training_name(cell.training, axes)}", NAME_LENGTH)

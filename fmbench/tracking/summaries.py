@@ -87,7 +87,7 @@ def _configurations(records: Iterable[EvaluationRecord], metric: str) -> Iterato
         cell, nfe = record.cell, record.cell.nfe
         if nfe is not None:
             own = [*cell.training.components[1:], cell.solver, *([cell.grid] if cell.grid else [])]
-            words = " ".join([*map(str, own), f"guidance={cell.guidance:g}"])
+            words = " ".join([*map(str, own), f"weights={cell.weights} guidance={cell.guidance:g}"])
             value = record.metrics.get(metric)
             groups.setdefault((str(cell.training.dataset), nfe, words), []).append(value)
     for (dataset, nfe, words), values in groups.items():

@@ -12,4 +12,6 @@ def fmbench_couplings() -> dict[str, str]:
         "conditional_ot": "fmbench_couplings.conditional_ot:ConditionalOT",
         "independent": "fmbench_couplings.independent:Independent",
         "minibatch_ot": "fmbench_couplings.minibatch_ot:MinibatchOT",
+        "reflow": "fmbench_couplings.reflow:Reflow",
+        "sinkhorn": "fmbench_couplings.sinkhorn:Sinkhorn",
     }

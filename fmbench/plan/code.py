@@ -1,0 +1,8 @@
+"""The core modules whose code can change a result, and so counts in keys."""
+
+from __future__ import annotations
+
+SHARED_CODE = ("fmbench.contracts", "fmbench.cells", "fmbench.assembly")
+TRAINING_CODE = (*SHARED_CODE, "fmbench.train", "fmbench.draws", "fmbench.optimizers")
+TAUGHT_CODE = (*TRAINING_CODE, "fmbench.trained", "fmbench.teaching")
+EVALUATION_CODE = (*SHARED_CODE, "fmbench.trained", "fmbench.evaluate")

@@ -1,0 +1,102 @@
+"""Teachers: the training cells that couplings learn from, which the plan trains first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from fmbench.cells import ComponentSpec, TrainingCell
+from fmbench.errors import ComponentError, SuiteError
+from fmbench.plan.axes import TRAINING_AXES
+from fmbench.plan.code import TAUGHT_CODE
+from fmbench.source import code_fingerprint
+from fmbench.suite import Suite
+
+if TYPE_CHECKING:
+    from fmbench.registry import Registry
+
+CHANGEABLE = TRAINING_AXES[1:-1]
+"""The kinds in which a teacher may differ from its student: all but the dataset and the seed."""
+
+
+class Teachers:
+    """Makes the teachers of a suite's training cells."""
+
+    def __init__(self, suite: Suite, registry: Registry) -> None:
+        self._suite = suite
+        self._registry = registry
+        self._changes: dict[str, dict[str, ComponentSpec]] = {}
+
+    def taught(self, cell: TrainingCell) -> TrainingCell:
+        """Return the cell with its teacher, and the teacher with its own; as it is where its coupling has none.
+
+        Raises SuiteError where the teacher cannot be made.
+        """
+        changes = self.changes(cell.coupling)
+        if not changes:
+            return cell
+        teacher = self.taught(replace(cell, **changes))  # type: ignore[arg-type]
+        self._check(teacher, cell.coupling)
+        return replace(cell, teacher=teacher, code=code_fingerprint(*TAUGHT_CODE))
+
+    def changes(self, coupling: ComponentSpec) -> Mapping[str, ComponentSpec]:
+        """Return by kind in which components the teacher differs from the student; none where there is no teacher."""
+        if coupling.digest not in self._changes:
+            parameter = self._registry.attribute(coupling, "teacher")
+            written = coupling.parameters[parameter] if parameter else {}
+            self._changes[coupling.digest] = {kind: self._spec(coupling, kind, v) for kind, v in written.items()}
+            if parameter:
+                self._check_end(coupling)
+        return self._changes[coupling.digest]
+
+    def _spec(self, coupling: ComponentSpec, kind: str, written: Any) -> ComponentSpec:
+        """Resolve a component of the teacher, written as `name` or `{name: {parameters}}`."""
+        where = f"the teacher of coupling {coupling.name}"
+        if kind not in CHANGEABLE:
+            self._refuse(f"{where} may differ from its student in {', '.join(CHANGEABLE)}; found {kind!r}.")
+        if isinstance(written, str):
+            written = {written: {}}
+        if not isinstance(written, Mapping) or len(written) != 1:
+            self._refuse(f"{where}: a {kind} is written as its name or as {{name: {{parameters}}}}; found {written!r}.")
+        ((name, parameters),) = written.items()
+        try:
+            return self._registry.spec(kind, name, parameters or {})
+        except ComponentError as error:
+            self._refuse(f"{where}: {error}")
+
+    def _check_end(self, coupling: ComponentSpec) -> None:
+        """Raise SuiteError where teachers have teachers without end."""
+        chain = [coupling]
+        while True:
+            following = self.changes(chain[-1]).get("coupling")
+            if following is None and self.changes(chain[-1]):
+                following = chain[-1]
+            if following is None:
+                return
+            if following.digest in {spec.digest for spec in chain}:
+                self._refuse(
+                    f"coupling {coupling} is taught by a cell with coupling {following}, whose teacher comes back "
+                    "to it. Give the teacher a coupling without one: {coupling: independent}, say."
+                )
+            chain.append(following)
+
+    def _check(self, teacher: TrainingCell, coupling: ComponentSpec) -> None:
+        """Raise SuiteError where a component of the teacher needs what no other of its components provides."""
+        for spec in teacher.components:
+            others = [other for other in teacher.components if other is not spec]
+            provided = {each for other in others for each in self._registry.attribute(other, "provides")}
+            lacking = sorted(set(self._registry.attribute(spec, "requires")) - provided)
+            if lacking:
+                self._refuse(
+                    f"the teacher of coupling {coupling} ({teacher}) cannot be trained: {spec.kind} {spec} needs "
+                    f"{lacking[0]!r}, which no other component of it provides. Change the coupling's teacher."
+                )
+
+    def _refuse(self, text: str) -> NoReturn:
+        raise SuiteError(text, str(self._suite.place("training", "couplings")))
+
+    def provides(self, cells: Iterable[TrainingCell]) -> dict[str, frozenset[str]]:
+        """Return what the components of all teachers of some cells provide, by digest."""
+        specs = {spec.digest: spec for cell in cells if cell.teacher for spec in cell.teacher.components}
+        return {key: frozenset(self._registry.attribute(spec, "provides")) for key, spec in specs.items()}

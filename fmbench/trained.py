@@ -1,0 +1,93 @@
+"""A trained cell: its weights from the store, its velocity field, and the source samples that it is asked to move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from safetensors.torch import load as load_safetensors
+from torch import Generator, Tensor, nn
+
+from fmbench.assembly import ModelVelocity, Parts, Workshop, assemble, make_module
+from fmbench.cells import TrainingCell, Weights, seed_for
+from fmbench.contracts import Evidence, TrainingFacts
+
+NOISE_BLOCK = 256
+"""Source samples are drawn in blocks of this many, each with a seed of its own, so that no batch size changes them."""
+
+
+@dataclass
+class Trained:
+    """A trained cell, ready to be evaluated. `module` has the averaged weights until others are asked for."""
+
+    cell: TrainingCell
+    parts: Parts
+    module: nn.Module
+    facts: TrainingFacts
+    workshop: Workshop
+    saved: dict[str, Tensor] = field(repr=False)
+    _holds: str = ""
+
+    def velocity(self, guidance: float = 1.0, weights: Weights = "ema") -> ModelVelocity:
+        """Return the velocity field of the network with these weights, under guidance.
+
+        There is one network: a velocity with other weights ends the use of those before it.
+        """
+        if self._holds != weights:
+            prefix = f"{weights}."
+            chosen = {n.removeprefix(prefix): value for n, value in self.saved.items() if n.startswith(prefix)}
+            self.module.load_state_dict(chosen)
+            self._holds = weights
+        generator = self.workshop.generator(self.cell, "solver_noise")
+        return ModelVelocity(self.module, self.parts, guidance, self.workshop.device, generator)
+
+    def evidence(self, velocity: ModelVelocity) -> Evidence:
+        """Return the evidence that every scope shares."""
+        return Evidence(
+            dataset=self.parts.dataset,
+            path=self.parts.path,
+            objective=self.parts.objective,
+            t_distribution=self.parts.t_distribution,
+            module=self.module,
+            velocity=velocity,
+            training=self.facts,
+            seed=self.cell.seed,
+            device=self.workshop.device,
+            classes=self.parts.classes,
+            cache=self.workshop.cache,
+            real=partial(self.workshop.data, self.cell.dataset),
+            generator=partial(self.workshop.generator, self.cell),
+        )
+
+    def source(self, first: int, n: int, role: str = "evaluation_noise") -> Tensor:
+        """Return source samples number `first`, ..., `first + n - 1` of the cell's seed: the same for all its cells."""
+
+        def blocks() -> Iterator[Tensor]:
+            for number in range(first // NOISE_BLOCK, -(-(first + n) // NOISE_BLOCK)):
+                seed = seed_for(self.cell.seed, f"{role}/{number}", self.cell.dataset.text)
+                generator = Generator(self.workshop.device).manual_seed(seed)
+                yield self.parts.dataset.source(NOISE_BLOCK, generator)
+
+        offset = first % NOISE_BLOCK
+        return torch.cat(list(blocks()))[offset : offset + n].contiguous()
+
+    def labels(self, first: int, n: int) -> Tensor | None:
+        """Return the labels that samples are drawn for, every class in turn, or None where the network takes none."""
+        if not self.parts.classes:
+            return None
+        return torch.arange(first, first + n, device=self.workshop.device) % self.parts.classes
+
+
+def load_trained(cell: TrainingCell, workshop: Workshop) -> Trained:
+    """Load a trained cell with its averaged weights. Raises DamagedFile when they are not what was written."""
+    folder = workshop.store.folder("training", cell.key)
+    parts = assemble(cell, workshop)
+    module = make_module(cell, parts, workshop.device).eval().requires_grad_(False)
+    saved = load_safetensors(folder.read("weights.safetensors"))
+    recorded = (folder.result() or {})["facts"]
+    facts = TrainingFacts(**{name: recorded[name] for name in TrainingFacts.__dataclass_fields__})
+    trained = Trained(cell, parts, module, facts, workshop, saved)
+    trained.velocity()
+    return trained

@@ -50,6 +50,8 @@ def plan(
         return
     rows = [(name, n["total"], n["done"], n["failed"], n["todo"]) for name, n in counts.items()]
     show_table(("", "cells", "done", "failed", "to compute"), rows, title=f"{session.suite.name}: {session.path}")
+    if only := sum(not session.plan.evaluations_of(cell) for cell in session.plan.trainings):
+        say(f"{only} of the trainings are teachers that couplings learn from: trained first, and not evaluated.")
     for text in survey.damaged:
         say(f"damaged, so `fmbench run` computes it again: {text}", "red")
     for left in left_out:

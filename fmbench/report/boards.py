@@ -146,21 +146,29 @@ class Board:
         return replace(self, trainings={r: t for r, t in self.trainings.items() if r in trainings}, cells=cells)
 
     def scope(self, scope: str) -> list[MetricFacts]:
-        """Return the metrics of a scope that have a value in this dataset, in the suite's order."""
+        """Return the metrics of a scope that have a value in this dataset, in the suite's order.
+
+        Of a metric that has a value for each part of something only the first is there: figures show the parts.
+        """
         records: list[Record] = [r for group in self.cells.values() for r in group]
         if scope == "training":
             records = [r for group in self.trainings.values() for r in group]
         seen = {name for record in records for name in record.metrics}
-        return [facts for facts in self.metrics if facts.scope == scope and facts.name in seen]
+        return [facts for facts in self.metrics if facts.scope == scope and facts.name in seen and not facts.over]
 
 
 def make_boards(records: Records) -> list[Board]:
-    """Arrange records into one board a dataset, in the plan's order."""
+    """Arrange records into one board a dataset, in the plan's order.
+
+    Trainings that are only teachers, without an evaluation of their own, are left to the table of machines.
+    """
     names = Names(records)
+    evaluated = {r.cell.training.key for r in records.evaluations}
+    only_teach = {t.key for r in records.trainings for t in r.cell.teachers} - evaluated
     failed = {r.cell.key: r.status for r in records.trainings if r.status != "ok"}
     trainings: dict[str, dict[Row, list[TrainingRecord]]] = {}
     cells: dict[str, dict[tuple[Row, int | None], list[EvaluationRecord]]] = {}
-    for training in records.trainings:
+    for training in (r for r in records.trainings if r.cell.key not in only_teach):
         row = names.training_row(training.cell)
         trainings.setdefault(row[0], {}).setdefault(row, []).append(training)
     for record in records.evaluations:

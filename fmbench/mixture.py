@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     """`AffinePath.coefficients`: from t `(n,)` to `alpha_t, sigma_t, d_alpha_t, d_sigma_t`, each `(n,)`."""
 
 
+GRID_POINTS = {1: 512, 2: 48, 3: 24}
+"""Points an axis, by dimension, of the grids that means over a Gaussian are taken on."""
+
+
 @dataclass(frozen=True)
 class Posterior:
     """What a noisy `x_t` `(batch, dim)` says of its two ends, component by component.
@@ -53,7 +57,7 @@ class Mixture:
     that no network can get below. `coefficients` is the path's own function of t, so where a path clips the rate of a
     coefficient, so does what is computed here.
 
-    Source of the velocity: Lipman et al. 2024 (arXiv:2412.06264), eqs. 4.6 and 4.14, with the posterior of a mixture.
+    Source of the velocity: Lipman et al. 2024 (arXiv:2412.06264), section 4.8.1; the posterior is Bayes' rule.
     """
 
     GRID_DIMENSIONS: ClassVar[int] = 3
@@ -165,7 +169,7 @@ class Mixture:
     def _between_components(self, t: Tensor, coefficients: Coefficients) -> Tensor:
         """Return how far the components' velocities at x_t spread about u_t(x_t), a dimension, `(n,)`.
 
-        By Gauss-Hermite quadrature on a grid around each component, one t at a time.
+        By trapezoids on a grid around each component, one t at a time.
         """
         k, dim = self.means.shape
         if k == 1:
@@ -175,7 +179,7 @@ class Mixture:
                 f"the irreducible loss of a mixture of several Gaussians is computed in up to {self.GRID_DIMENSIONS} "
                 f"dimensions; found {k} Gaussians in {dim}. Estimate it from draws."
             )
-        nodes, node_weights = gauss_hermite(dim)
+        nodes, node_weights = normal_grid(dim)
         found = []
         for alpha, sigma, d_alpha, d_sigma in zip(*coefficients(t), strict=True):
             variances, axes = self.axes
@@ -198,15 +202,14 @@ def gauss_legendre(edges: Tensor, nodes: int) -> tuple[Tensor, Tensor]:
     return (edges[:-1, None] + halves * (1 + points)).flatten(), (halves * weights).flatten()
 
 
-def gauss_hermite(dim: int) -> tuple[Tensor, Tensor]:
+def normal_grid(dim: int) -> tuple[Tensor, Tensor]:
     """Return points `(n, dim)` and weights `(n,)`, float64, for means over a standard normal in `dim` dimensions.
 
-    A grid without its corners, whose weights are below rounding.
+    Trapezoids, whose error falls exponentially with their number, and faster than that of Gauss-Hermite quadrature
+    where responsibilities change within a small part of a standard deviation. Points of no weight are left out.
     """
-    import numpy as np
-
-    points, weights = (torch.from_numpy(a) for a in np.polynomial.hermite_e.hermegauss({1: 96, 2: 48}.get(dim, 24)))
-    grid = torch.cartesian_prod(*[points] * dim).reshape(-1, dim)
-    products = torch.cartesian_prod(*[weights / weights.sum()] * dim).reshape(-1, dim).prod(1)
-    kept = products > 1e-17
-    return grid[kept], products[kept]
+    axis = torch.linspace(-7, 7, GRID_POINTS[dim], dtype=torch.float64)
+    grid = torch.cartesian_prod(*[axis] * dim).reshape(-1, dim)
+    log_weights = -0.5 * grid.square().sum(1)
+    kept = log_weights > -0.5 * 7**2
+    return grid[kept], torch.softmax(log_weights[kept], dim=0)

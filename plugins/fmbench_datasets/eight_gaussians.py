@@ -3,50 +3,36 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import torch
 from annotated_types import Ge
 
-from fmbench import Dataset, Mixture
-from fmbench_datasets.splits import drawn
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from fmbench import Mixture
+from fmbench_datasets.points import MixturePoints
 
 RADIUS = 5.0
 VARIANCE = math.sqrt(0.1)
 
 
-class EightGaussians(Dataset):
+class EightGaussians(MixturePoints):
     """Eight equal Gaussians on a circle of radius 5, as torchcfm's `sample_8gaussians` draws them, with their density.
 
-    torchcfm calls its parameter `var=0.1` but passes `sqrt(var) * I` as the covariance, so the variance of the points
-    is 0.316 (standard deviation 0.562) and not 0.1. Published numbers rest on those points; so do these.
+    The class of a point is its Gaussian, counted anticlockwise from the right. torchcfm calls its parameter `var=0.1`
+    but passes `sqrt(var) * I` as the covariance, so the variance of the points is 0.316 (standard deviation 0.562) and
+    not 0.1. Published numbers rest on those points; so do these.
 
     Args:
         size: training points; the test split has a quarter as many.
     """
 
     reference = "torchcfm.utils.sample_8gaussians (Tong et al. 2023)"
-    provides = ("points", "density", "mixture", "normal_source")
-    shape = (2,)
+    provides = ("points", "classes", "density", "mixture", "normal_source")
+    classes = 8
 
     def __init__(self, *, size: Annotated[int, Ge(1)] = 20_000) -> None:
-        self.size = size
+        super().__init__(size=size)
         angles = torch.arange(8, dtype=torch.float64) * (math.pi / 4)
         means = RADIUS * torch.stack([angles.cos(), angles.sin()], dim=1)
         covariances = (VARIANCE * torch.eye(2, dtype=torch.float64)).expand(8, 2, 2)
         self._mixture = Mixture(torch.full((8,), 1 / 8, dtype=torch.float64), means, covariances)
-
-    def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
-        """Return points, float32 `(n, 2)`."""
-        return drawn(self._mixture.sample, self.size, split), None
-
-    def log_density(self, x: Tensor) -> Tensor:
-        """Return the exact log-density at `x` `(batch, 2)`, in nats."""
-        return self._mixture.log_density(x)
-
-    def mixture(self) -> Mixture:
-        """Return the eight Gaussians."""
-        return self._mixture

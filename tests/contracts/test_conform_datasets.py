@@ -1,17 +1,23 @@
-"""Every built-in dataset conforms; image_folder on folders that are written here."""
+"""Every built-in dataset conforms; image_folder and the downloaded ones on files that are written here."""
 
 import numpy as np
 import pytest
 from built_ins import Case, cases
 from PIL import Image
+from torchvision_files import write_cifar10, write_idx
 
 from fmbench.testing import DatasetConformance
 
+DOWNLOADED = {"cifar10": "CIFAR10", "fashion_mnist": "FashionMNIST", "mnist": "MNIST"}
+VARIANTS = [
+    ("gaussian", {"mean": [0, -1], "covariance": [[2, -0.5], [-0.5, 0.3]]}),
+    ("transport", {"source": "checkerboard", "data": "s_curve"}),
+]
+
 
 class TestDatasets(DatasetConformance):
-    @pytest.fixture(params=cases("dataset", without=["image_folder"]), ids=str)
+    @pytest.fixture(params=cases("dataset", VARIANTS, without=["image_folder", *DOWNLOADED]), ids=str)
     def component(self, request):
-        self.shared_by_chance = 0.001 if request.param.name == "sine" else 0.0
         return request.param.build()
 
 
@@ -35,3 +41,13 @@ class TestImageFolder(DatasetConformance):
         dataset = Case("dataset", "image_folder", parameters).build()
         assert dataset.classes == (len(groups) if groups != [""] else 0)
         return dataset
+
+
+class TestDownloaded(DatasetConformance):
+    @pytest.fixture(params=sorted(DOWNLOADED))
+    def component(self, request, tmp_path, monkeypatch):
+        if request.param == "cifar10":
+            write_cifar10(tmp_path, monkeypatch)
+        else:
+            write_idx(tmp_path, DOWNLOADED[request.param], monkeypatch)
+        return Case("dataset", request.param, {"root": str(tmp_path)}).build()

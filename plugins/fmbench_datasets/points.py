@@ -1,0 +1,84 @@
+"""Generated points in the plane: what such datasets share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import torch
+from annotated_types import Ge
+
+from fmbench import Dataset
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from fmbench import Mixture
+
+TRAIN_SEED, TEST_SEED = 20_210, 20_211
+
+
+class PlanePoints(Dataset):
+    """Points in the plane that are drawn from a known distribution, by `draw`.
+
+    Args:
+        size: training points; the test split has a quarter as many.
+    """
+
+    shape = (2,)
+
+    def __init__(self, *, size: Annotated[int, Ge(1)] = 20_000) -> None:
+        self.size = size
+
+    @abstractmethod
+    def draw(self, n: int, generator: Generator, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+        """Draw fresh points `(n, 2)` and labels, int64 `(n,)`, on the generator's device.
+
+        The labels are all 0 where the points have no classes.
+        """
+
+    def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
+        """Return points, float32 `(n, 2)`, and their classes, int64 `(n,)`, or None without classes.
+
+        The splits are independent draws, each from a generator of its own with a fixed seed.
+        """
+        x, y = self._train() if split == "train" else self._test()
+        return x, y if self.classes else None
+
+    def _train(self) -> tuple[Tensor, Tensor]:
+        x, y = self.draw(self.size, torch.Generator().manual_seed(TRAIN_SEED))
+        return x.float(), y
+
+    def _test(self) -> tuple[Tensor, Tensor]:
+        train, _ = self._train()
+        generator = torch.Generator().manual_seed(TEST_SEED)
+        x, y = self.draw(max(1, self.size // 4), generator)
+        x = x.float()
+        # In float32 a few draws of a curve coincide; two float32 numbers make one int64, by which rows are compared.
+        while (shared := torch.isin(x.view(torch.int64), train.view(torch.int64)).flatten()).any():
+            fresh, y[shared] = self.draw(int(shared.sum()), generator)
+            x[shared] = fresh.float()
+        return x, y
+
+
+class MixturePoints(PlanePoints):
+    """Points of a mixture of Gaussians, which is kept as `_mixture`; the label is the Gaussian that made the point."""
+
+    _mixture: Mixture
+
+    def draw(self, n: int, generator: Generator, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+        """Draw fresh points `(n, 2)` and the Gaussians that they come from, int64 `(n,)`."""
+        return self._mixture.sample_labelled(n, generator, dtype)
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """Return the exact log-density at `x` `(batch, 2)`, in nats."""
+        return self._mixture.log_density(x)
+
+    def mixture(self) -> Mixture:
+        """Return the Gaussians."""
+        return self._mixture
+
+
+def uniform(n: int, generator: Generator, dtype: torch.dtype) -> Tensor:
+    """Draw numbers `(n,)` uniformly from [0, 1), on the generator's device."""
+    return torch.rand(n, dtype=dtype, generator=generator, device=generator.device)

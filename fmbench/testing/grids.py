@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, ClassVar
 
 import torch
 
 from fmbench.contracts import Grid
 from fmbench.testing.base import ComponentConformance
 
-MOST_STEPS = 64
+STEPS = (*range(1, 65), 100, 128, 250, 256, 500, 512, 999, 1000)
 
 
 class GridConformance(ComponentConformance):
-    """A grid: from exactly 0 to exactly 1, strictly increasing, in float64, for 1 to 64 steps."""
+    """A grid: from exactly 0 to exactly 1, strictly increasing in float64 and in float32, for 1 to 1000 steps.
+
+    Attributes:
+        largest_step: the power of the number of steps as which the largest step falls, at least. Below 1 it lowers the
+            order of solvers: one step of a method of order p makes an error of order p + 1 in its size.
+    """
 
     contract = Grid
+    largest_step: ClassVar[float] = 1.0
 
     def test_times(self, component: Any) -> None:
-        for steps in range(1, MOST_STEPS + 1):
+        for steps in STEPS:
             times = component.times(steps)
             assert times.dtype == torch.float64, f"times are float64; found {times.dtype}"
             assert times.shape == (steps + 1,), f"{steps} steps have {steps + 1} times; found {tuple(times.shape)}"
@@ -28,8 +35,19 @@ class GridConformance(ComponentConformance):
             assert smallest > 0, f"times increase strictly; the smallest of {steps} steps is {smallest:.3g}"
 
     def test_times_stay_apart_in_float32(self, component: Any) -> None:
-        smallest = component.times(MOST_STEPS).float().diff().min().item()
-        assert smallest > 0, f"times increase strictly in float32, in which networks see them; a step is {smallest:.3g}"
+        for steps in STEPS:
+            smallest = component.times(steps).float().diff().min().item()
+            assert smallest > 0, (
+                f"times increase strictly in float32, which networks see; of {steps} steps one is {smallest:.3g}"
+            )
+
+    def test_every_step_shrinks(self, component: Any) -> None:
+        coarse, fine = (component.times(steps).diff().max().item() for steps in (1000, 4000))
+        power = math.log(coarse / fine, 4)
+        assert power >= self.largest_step - 0.05, (
+            f"the largest step falls as steps^-{self.largest_step:g}, so that solvers converge at their order; "
+            f"measured steps^-{power:.3f}, from {coarse:.3g} with 1000 steps to {fine:.3g} with 4000"
+        )
 
     def test_repeats(self, component: Any) -> None:
         assert torch.equal(component.times(7), component.times(7)), "the same number of steps has the same times"

@@ -13,6 +13,8 @@ from fmbench import Grid
 class Cosine(Grid):
     """Times 1 - cos(pi u/2) of uniform u: steps grow from almost nothing at the noise to pi/(2N) at the data.
 
+    Of N steps the first is about pi^2/8 N^-2 and the last, the largest, pi/(2N).
+
     Source: Chen et al. 2024 (F5-TTS, arXiv:2410.06885), sway sampling u + s (cos(pi u/2) - 1 + u) with its s = -1.
     """
 

@@ -16,8 +16,10 @@ class EDM(Grid):
     """sigma^(1/rho) falls evenly from sigma_max to sigma_min, and t = 1/(1+sigma) is stretched linearly to [0, 1].
 
     sigma = (1-t)/t is the noise-to-data ratio of the linear path. Unstretched, the times would run from 0.012 to 0.998;
-    EDM itself leaves the start and appends sigma = 0. Stretched, every step shrinks as steps are added, so that solvers
-    keep their order.
+    EDM itself leaves the start and appends sigma = 0, a last step that no number of steps makes shorter. Stretched,
+    every step shrinks as steps are added, so that solvers keep their order. With the defaults and many steps, the first
+    of N is about 0.068/N, the last 0.051/N and the largest, at t = 0.57, 2.64/N. With rho = 1 the last is about
+    sigma_max/(N + sigma_max), more than all others together until N is above sigma_max.
 
     Args:
         rho: exponent, above 0; above 1 it puts more steps at the data.

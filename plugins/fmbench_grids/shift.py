@@ -14,7 +14,8 @@ from fmbench import Grid
 class Shift(Grid):
     """Times t/(s - (s-1) t) of uniform t: the noise-to-data ratio of the linear path is multiplied by s everywhere.
 
-    Above 1 there are more steps at the noise, as Stable Diffusion 3 takes them for large images; 1 is uniform.
+    Above 1 there are more steps at the noise, as Stable Diffusion 3 takes them for large images; 1 is uniform. Of N
+    steps the first is about 1/(sN) and the last about s/N.
 
     Args:
         s: the shift, above 0.

@@ -9,7 +9,11 @@ from fmbench import Grid
 
 
 class Uniform(Grid):
-    """Times i/N for i = 0..N: all steps have the same size, as in the first flow-matching papers."""
+    """Times i/N for i = 0..N: all steps have the same size, as in the first flow-matching papers.
+
+    The first and the last step are 1/N too: ln(alpha/sigma), in which the solvers of a diffusion form step, moves by
+    about 1/j in the j-th step from either end, however large N is.
+    """
 
     reference = "Lipman et al. 2023, Flow Matching for Generative Modeling (arXiv:2210.02747)"
 

@@ -11,6 +11,7 @@ def fmbench_solvers() -> dict[str, str]:
     return {
         "ab2": "fmbench_solvers.ab2:AB2",
         "adaptive_heun": "fmbench_solvers.torchdiffeq_adaptive:AdaptiveHeun",
+        "ancestral": "fmbench_solvers.ancestral:Ancestral",
         "bosh3": "fmbench_solvers.torchdiffeq_adaptive:Bosh3",
         "ddim": "fmbench_solvers.ddim:DDIM",
         "dopri5": "fmbench_solvers.torchdiffeq_adaptive:Dopri5",

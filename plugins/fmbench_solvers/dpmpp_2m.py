@@ -23,6 +23,12 @@ class DPMpp2M(Solver):
     a step of first order is the limit or the rule: the first step, the second where the first left pure noise (1/r is
     0), and the last into pure data (1/r is infinite). First order is DDIM, and on the linear path Euler.
 
+    The order is 2, with a logarithm: a step leaves an error of h^3 times derivatives of X by lambda. Towards an end
+    where lambda is infinite and the grid's steps are of size 1/N, the j-th step from that end has h = 1/j and leaves
+    N^-2/j, which sums to N^-2 ln N: measured slopes are still near 1.8 at N = 1000. Grids whose steps shrink faster
+    there (beta), and paths that keep some noise and some data, have no logarithm. No end step of another kind could
+    take it away, for every step between adds to it.
+
     Source: Lu et al. 2022 (DPM-Solver++, arXiv:2211.01095), algorithm 2.
     """
 

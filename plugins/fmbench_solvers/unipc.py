@@ -24,6 +24,10 @@ class UniPC(Solver):
     corrector, which would cost one more. Where lambda is infinite, steps are of first order as in dpmpp_2m, and so is
     their corrector, the mean of both predictions.
 
+    The order is 2, from the ends alone: there a step leaves N^-2/j^2, j steps from the end (see dpmpp_2m), and the step
+    into the data another N^-2. Between them it is 3, and so it is as a whole on grids whose steps shrink faster towards
+    the ends (beta), and on paths that keep some noise and some data.
+
     Source: Zhao et al. 2023 (UniPC, arXiv:2302.04867), algorithms 5 to 7 and eq. 9, with p = 2 and B_2.
     """
 

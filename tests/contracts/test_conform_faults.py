@@ -23,7 +23,7 @@ from fmbench.testing import (
 )
 from fmbench.testing.base import generator, same
 from fmbench.testing.parts import StraightPath, TwoBlobs, VelocityOutput
-from fmbench.testing.problems import PROBLEMS, uniform_times
+from fmbench.testing.problems import PROBLEMS
 
 
 class EvenGrid(Grid):
@@ -178,8 +178,8 @@ class Stepper(Solver):
 
 def test_solver_faults():
     tests = SolverConformance()
-    tests.test_converges_at_its_order(Stepper(), PROBLEMS[0], uniform_times)
-    refuses("declared order is 2", tests.test_converges_at_its_order, Stepper(weight=0.51), PROBLEMS[0], uniform_times)
+    tests.test_converges_at_its_order(Stepper(), PROBLEMS[0], "uniform")
+    refuses("declared order is 2", tests.test_converges_at_its_order, Stepper(weight=0.51), PROBLEMS[0], "uniform")
     refuses("counted 9", tests.test_costs_what_it_declares, Stepper(wasteful=True), 4)
     refuses("x_0 in place", tests.test_keeps_shape_and_dtype, Stepper(in_place=True), (2,), torch.float32)
     refuses("AdaptiveSolverConformance", AdaptiveSolverConformance().test_declares_its_cost, Stepper())
@@ -191,6 +191,16 @@ def test_grid_that_misses_the_end():
             return super().times(steps) * 0.999
 
     refuses("exactly 0 to exactly 1", GridConformance().test_times, Short())
+
+
+def test_grid_with_a_step_that_stays():
+    class Stuck(EvenGrid):
+        def times(self, steps):
+            inner = 0.9 * super().times(steps - 1) if steps > 1 else torch.zeros(1, dtype=torch.float64)
+            return torch.cat([inner, torch.ones(1, dtype=torch.float64)])
+
+    GridConformance().test_times(Stuck())
+    refuses("the largest step falls as steps", GridConformance().test_every_step_shrinks, Stuck())
 
 
 class Perceptron(Network):

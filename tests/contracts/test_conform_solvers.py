@@ -4,18 +4,30 @@ import pytest
 from built_ins import Case, cases
 
 from fmbench.testing import AdaptiveSolverConformance, SolverConformance
+from fmbench.testing.solvers import Convergence
 
 CASES = cases("solver")
 FIXED = [case for case in CASES if not case.build().adaptive]
 TOLERANCE = 1e-4
 ADAPTIVE = [Case("solver", case.name, {"rtol": TOLERANCE, "atol": TOLERANCE}) for case in CASES if case not in FIXED]
 
-STOCHASTIC = {"stochastic_euler"}
+STOCHASTIC = {"ancestral", "stochastic_euler"}
 
-LATE = dict.fromkeys(("dpmpp_2m", "heun_edm", "unipc"), (1024, 2048, 4096))
-"""Methods whose few steps of first order show only late: their steps between count for more at first."""
-LOGARITHMIC = {"dpmpp_2m": 0.25}
-"""Near the data h does not shrink with the steps, and 2M's error is N^-2 ln N: an order of 2 - 1/ln N is measured."""
+ORDER_STEPS = dict.fromkeys(("dpmpp_2m", "heun_edm", "midpoint", "torchdiffeq_midpoint"), (64, 128, 256))
+"""Methods of whose error the leading term is small on some problem, so that it shows only late."""
+
+SINGULAR = ("cosine", "shift", "uniform")
+"""Grids that have steps no smaller than about 1/N at an end, where ln(alpha/sigma) goes to infinity."""
+CONVERGENCE_ON = {
+    # 2M's error in the j-th step from such an end is about N^-2/j, and the sum over j has a logarithm.
+    "dpmpp_2m": dict.fromkeys(SINGULAR, Convergence(2, (256, 512, 1024), logarithm=True)),
+    # UniPC's error of second order comes from these ends alone: between them, and where the steps vanish towards the
+    # ends (beta) or are 15 times shorter than 1/N there (edm, up to some thousand steps), it is of third order.
+    "unipc": {
+        **dict.fromkeys(SINGULAR, Convergence(2, (384, 768, 1536))),
+        **dict.fromkeys(("beta", "edm"), Convergence(3, (64, 128, 256))),
+    },
+}
 
 ERROR_BY_TOLERANCE = {"fehlberg2": 1000}
 """How many times its tolerance a method may be wrong: fehlberg2 estimates an error far below the one that it makes."""
@@ -24,8 +36,8 @@ ERROR_BY_TOLERANCE = {"fehlberg2": 1000}
 class TestFixedSolvers(SolverConformance):
     @pytest.fixture(params=FIXED, ids=str)
     def component(self, request):
-        self.order_steps = LATE.get(request.param.name, self.order_steps)
-        self.order_tolerance = LOGARITHMIC.get(request.param.name, self.order_tolerance)
+        self.order_steps = ORDER_STEPS.get(request.param.name, self.order_steps)
+        self.convergence_on = CONVERGENCE_ON.get(request.param.name, self.convergence_on)
         self.deterministic = request.param.name not in STOCHASTIC
         return request.param.build()
 

@@ -1,4 +1,4 @@
-"""Solvers against torchdiffeq on the same grid, against quadrature rules, and against the order conditions."""
+"""Solvers against torchdiffeq and Meta's flow_matching, against quadrature rules, and against the order conditions."""
 
 import itertools
 import math
@@ -6,8 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from flow_matching.solver import ODESolver
+from flow_matching.utils import ModelWrapper
 from scipy.integrate import simpson
 from torchdiffeq import odeint
+from torchdiffeq._impl.rk_common import rk4_step_func
 
 from fmbench.errors import Diverged
 from fmbench_solvers import torchdiffeq_adaptive, torchdiffeq_fixed
@@ -52,6 +55,7 @@ def by_hand(method, x_0, times, **settings):
     [
         (Euler(), "euler"),
         (Midpoint(), "midpoint"),
+        (Heun(), "heun2"),
         (torchdiffeq_fixed.TorchdiffeqEuler(), "euler"),
         (torchdiffeq_fixed.TorchdiffeqMidpoint(), "midpoint"),
         (torchdiffeq_fixed.TorchdiffeqHeun3(), "heun3"),
@@ -63,6 +67,42 @@ def test_torchdiffeq_on_the_same_grid(solver, method, steps):
     times = random_grid(steps)
     expected = by_hand(method, state(), times)
     torch.testing.assert_close(solver.integrate(field, state(), times), expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 9])
+def test_rk4_takes_torchdiffeqs_classic_steps(steps):
+    """torchdiffeq has the classic step, though none of its methods takes it."""
+    x, times = state(), random_grid(steps)
+    for t, t_next in itertools.pairwise(times):
+        x = x + rk4_step_func(lambda t, x, perturb=None: field(x, t.expand(len(x))), t, t_next - t, t_next, x)
+    torch.testing.assert_close(RK4().integrate(field, state(), times), x, rtol=0, atol=1e-13)
+
+
+class Wrapped(ModelWrapper):
+    """The field as Meta's solver calls it: by keyword, with a time for the whole batch."""
+
+    def forward(self, x, t, **extras):
+        return field(x, t.expand(len(x)))
+
+
+@pytest.mark.parametrize(
+    ("solver", "method", "settings"),
+    [
+        (Euler(), "euler", {}),
+        (Midpoint(), "midpoint", {}),
+        (Heun(), "heun2", {}),
+        (torchdiffeq_fixed.TorchdiffeqHeun3(), "heun3", {}),
+        (torchdiffeq_fixed.TorchdiffeqRK4(), "rk4", {}),
+        (torchdiffeq_adaptive.Dopri5(rtol=1e-9, atol=1e-9), "dopri5", {"rtol": 1e-9, "atol": 1e-9}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_metas_solver_on_the_same_grid(solver, method, settings):
+    """dopri5's own last step ends at t=1 here, so it agrees to the tolerance only."""
+    times = random_grid(9)
+    expected = ODESolver(Wrapped(None)).sample(state(), step_size=None, method=method, time_grid=times, **settings)
+    atol = 1e-8 if solver.adaptive else 1e-13
+    torch.testing.assert_close(solver.integrate(field, state(), times), expected, rtol=0, atol=atol)
 
 
 def test_rk4_is_not_torchdiffeqs_rk4():

@@ -101,8 +101,15 @@ class PathSample:
     y: Tensor | None = None
 
 
+Coefficients = tuple["Tensor", "Tensor", "Tensor", "Tensor"]
+"""`alpha_t, sigma_t, d_alpha_t, d_sigma_t`, each of the shape and dtype of `t`."""
+
+
 class Path(Component):
-    """A probability path p_t between the source (t=0) and the data (t=1), given as a conditional flow."""
+    """A probability path p_t between the source (t=0) and the data (t=1), given as a conditional flow.
+
+    Capabilities in use: "affine" (it is an `AffinePath`), "gaussian" (`gaussian` is defined).
+    """
 
     @abstractmethod
     def sample(self, x_0: Tensor, x_1: Tensor, t: Tensor, generator: Generator) -> PathSample:
@@ -111,15 +118,27 @@ class Path(Component):
         `generator` is for paths with noise of their own; draws from it depend only on the shape of `x_0`.
         """
 
+    def gaussian(self, t: Tensor) -> Coefficients:
+        """Return the coefficients of the affine path with the same marginals and the same marginal velocity.
+
+        That is for a standard normal source that is paired independently: then x_t given x_1 is normal with mean
+        alpha_t x_1 and deviation sigma_t, and what the path draws besides is part of that noise.
+        """
+        raise NotImplementedError(f'{type(self).__name__} does not provide "gaussian"')
+
 
 class AffinePath(Path):
     """x_t = alpha_t x_1 + sigma_t x_0, with dx_t = d_alpha_t x_1 + d_sigma_t x_0 (Lipman et al. 2024, eq. 4.14)."""
 
-    provides = ("affine",)
+    provides = ("affine", "gaussian")
 
     @abstractmethod
-    def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def coefficients(self, t: Tensor) -> Coefficients:
         """Return `alpha_t, sigma_t, d_alpha_t, d_sigma_t`, each of the shape and dtype of `t`."""
+
+    def gaussian(self, t: Tensor) -> Coefficients:
+        """Return the path's own coefficients."""
+        return self.coefficients(t)
 
     def sample(self, x_0: Tensor, x_1: Tensor, t: Tensor, generator: Generator) -> PathSample:
         """Combine `x_0` and `x_1` by the coefficients at `t`."""
@@ -129,6 +148,8 @@ class AffinePath(Path):
 
 class Coupling(Component):
     """How source and data are paired before training sees them.
+
+    Capabilities in use: "independent" (x_0 says nothing of its x_1).
 
     Attributes:
         pool: how many training batches are paired at once; may be set in `__init__`.

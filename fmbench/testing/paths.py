@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -90,6 +91,33 @@ class PathConformance(ComponentConformance):
             " for other values"
         )
 
+    def test_gaussian_has_the_path_s_marginals(self, component: Any) -> None:
+        """Given x_1, x_t is normal, and dx_t depends on it as on an affine path: found by many draws."""
+        if "gaussian" not in component.provides:
+            pytest.skip('the path does not provide "gaussian"')
+        n, x_1 = 100_000, 1.5
+        for time in (0.1, 0.5, 0.8):
+            t = torch.full((n,), time, dtype=torch.float64)
+            x_0 = torch.randn(n, 1, dtype=torch.float64, generator=generator(8))
+            sample = component.sample(x_0, torch.full_like(x_0, x_1), t, generator(9))
+            alpha_t, sigma_t, d_alpha_t, d_sigma_t = (c[0].item() for c in component.gaussian(t))
+            found = torch.cov(torch.cat([sample.x_t, sample.dx_t], dim=1).T)
+            facts = {
+                "the mean of x_t": (sample.x_t.mean().item(), alpha_t * x_1, sigma_t),
+                "the mean of dx_t": (sample.dx_t.mean().item(), d_alpha_t * x_1, found[1, 1].sqrt().item()),
+                "the variance of x_t": (found[0, 0].item(), sigma_t**2, 2 * sigma_t**2),
+                "their covariance": (
+                    found[0, 1].item(),
+                    sigma_t * d_sigma_t,
+                    2 * (found[0, 0] * found[1, 1]).sqrt().item(),
+                ),
+            }
+            for name, (measured, expected, spread) in facts.items():
+                allowed = 5 * spread / math.sqrt(n) + 1e-12
+                assert abs(measured - expected) <= allowed, (
+                    f"by gaussian(t), {name} at t={time:g} is {expected:.5g} for x_1={x_1:g}; found {measured:.5g}"
+                )
+
 
 class AffinePathConformance(PathConformance):
     """An affine path: besides the rules of every path, its coefficients."""
@@ -122,7 +150,8 @@ class AffinePathConformance(PathConformance):
                 )
 
     def test_provides_affine(self, component: Any) -> None:
-        assert "affine" in component.provides, f'an affine path provides "affine"; found {component.provides}'
+        for name in ("affine", "gaussian"):
+            assert name in component.provides, f'an affine path provides "{name}"; found {component.provides}'
 
 
 def draws(shape: tuple[int, ...], dtype: torch.dtype, batch: int = BATCH) -> tuple[Tensor, Tensor, Tensor]:

@@ -16,6 +16,7 @@ class Independent(Coupling):
     Source: Lipman et al. 2023 (arXiv:2210.02747); named by Tong et al. 2024 (arXiv:2302.00482), section 3.2.
     """
 
+    provides = ("independent",)
     reference = "Tong et al. 2024, Minibatch Optimal Transport (arXiv:2302.00482), section 3.2"
 
     def pair(

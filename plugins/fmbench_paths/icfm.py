@@ -25,6 +25,7 @@ class ICFM(Path):
     Source: Tong et al. 2024 (arXiv:2302.00482), eqs. 14 and 15; `torchcfm.ConditionalFlowMatcher`.
     """
 
+    provides = ("gaussian",)
     reference = "Tong et al. 2024, Minibatch Optimal Transport (arXiv:2302.00482), eqs. 14-15"
 
     def __init__(self, *, sigma: Annotated[float, Ge(0)] = 0.1) -> None:
@@ -36,3 +37,9 @@ class ICFM(Path):
         dx_t = x_1 - x_0
         x_t = torch.addcmul(x_0, expand(t, x_0), dx_t).add_(epsilon, alpha=self.sigma)
         return PathSample(x_0, x_1, t, x_t, dx_t, epsilon=epsilon)
+
+    def gaussian(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return t, sqrt((1-t)^2 + sigma^2) and their derivatives; without a tube, as the linear path."""
+        width = torch.sqrt((1 - t).square() + self.sigma**2)
+        slope = (t - 1) / width if self.sigma else -torch.ones_like(t)
+        return t, width, torch.ones_like(t), slope

@@ -19,6 +19,7 @@ class Linear(AffinePath):
     """
 
     reference = "Liu et al. 2022, Flow Straight and Fast (arXiv:2209.03003), eq. 1"
+    provides = ("affine", "gaussian", "straight")
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return `alpha_t = t`, `sigma_t = 1 - t`, `d_alpha_t = 1`, `d_sigma_t = -1`, each of the shape of `t`."""

@@ -31,6 +31,7 @@ class SchrodingerBridge(Path):
     Source: Tong et al. 2024 (arXiv:2302.00482), eqs. 20 and 21; `torchcfm.SchrodingerBridgeConditionalFlowMatcher`.
     """
 
+    provides = ("gaussian",)
     reference = "Tong et al. 2024, Minibatch Optimal Transport (arXiv:2302.00482), eqs. 20-21"
 
     def __init__(self, *, sigma: Annotated[float, Gt(0)] = 1.0, clip: Annotated[float, Gt(0), Lt(0.5)] = 1e-4) -> None:
@@ -46,3 +47,12 @@ class SchrodingerBridge(Path):
         straight = x_1 - x_0
         x_t = expand(t, x_0) * x_1 + expand(1 - t, x_0) * x_0 + width * epsilon
         return PathSample(x_0, x_1, t, x_t, straight + d_width * epsilon, epsilon=epsilon)
+
+    def gaussian(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return t, sqrt((1-t)(1-t + sigma^2 t)) and their derivatives, the last one that at `clip` near t=1."""
+        kept = t.clamp(max=1 - self.clip)
+        slope = (2 * (kept - 1) + self.sigma**2 * (1 - 2 * kept)) / (2 * self._deviation(kept))
+        return t, self._deviation(t), torch.ones_like(t), slope
+
+    def _deviation(self, t: Tensor) -> Tensor:
+        return torch.sqrt((1 - t) * (1 - t + self.sigma**2 * t))

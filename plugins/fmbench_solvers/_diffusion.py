@@ -14,8 +14,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fmbench import AffinePath
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -56,11 +54,16 @@ class Node:
 
 
 def nodes_of(path: Path, times: Tensor) -> list[Node]:
-    """Return an affine path at each of `times`, computed in float64. Raises TypeError for other paths."""
-    if not isinstance(path, AffinePath):
-        raise TypeError(f"solvers of a diffusion form need an affine path; found {type(path).__name__}")
+    """Return a path, as the affine one that it is to a normal source, at each of `times`, computed in float64.
+
+    Raises TypeError for paths that are none.
+    """
+    if "gaussian" not in path.provides:
+        raise TypeError(
+            f'solvers of a diffusion form need a path that provides "gaussian"; found {type(path).__name__}'
+        )
     t = times.double().cpu()
-    columns = [t.tolist(), *(c.tolist() for c in path.coefficients(t))]
+    columns = [t.tolist(), *(c.tolist() for c in path.gaussian(t))]
     return [Node(*values) for values in zip(*columns, strict=True)]
 
 

@@ -36,7 +36,7 @@ class Ancestral(Solver):
     """
 
     reference = "Song et al. 2021, DDIM (arXiv:2010.02502), eqs. 12 and 16; Ho et al. 2020, DDPM, algorithm 2"
-    requires = ("affine", "normal_source")
+    requires = ("gaussian", "normal_source", "independent")
     nfe_per_step = 1
     order = None
 

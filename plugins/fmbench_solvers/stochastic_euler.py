@@ -34,7 +34,7 @@ class StochasticEuler(Solver):
     """
 
     reference = "Ma et al. 2024, SiT (arXiv:2401.08740), eq. 4 with w_t = sigma_t"
-    requires = ("affine", "normal_source")
+    requires = ("gaussian", "normal_source", "independent")
     nfe_per_step = 1
     order = None
 

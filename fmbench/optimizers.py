@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "adam": torch.optim.Adam,
+    "adamax": torch.optim.Adamax,
     "sgd": torch.optim.SGD,
 }
 
@@ -21,8 +23,10 @@ def make_optimizer(settings: Mapping[str, Any], parameters: Sequence[nn.Paramete
     options = {name: value for name, value in settings.items() if name != "name"}
     if "betas" in options:
         options["betas"] = tuple(options["betas"])
-    fused = parameters[0].device.type in {"cpu", "cuda"}
-    return OPTIMIZERS[settings["name"]](parameters, fused=fused, **options)
+    optimizer = OPTIMIZERS[settings["name"]]
+    if "fused" in inspect.signature(optimizer).parameters:
+        options["fused"] = parameters[0].device.type in {"cpu", "cuda"}
+    return optimizer(parameters, **options)
 
 
 def learning_rate(step: int, steps: int, peak: float, schedule: Mapping[str, Any]) -> float:

@@ -38,6 +38,7 @@ def test_cosine_falls_to_its_final_fraction() -> None:
     [
         {"name": "adamw", "lr": 0.05, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0},
         {"name": "adam", "lr": 0.05, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0},
+        {"name": "adamax", "lr": 0.05, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0},
         {"name": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.0},
     ],
     ids=lambda settings: settings["name"],

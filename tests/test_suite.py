@@ -175,7 +175,7 @@ WRONG = [
     (
         "adamw",
         "adamm",
-        "9:14: training.optimizer: an optimizer is one of adamw, adam, sgd; found 'adamm'. Did you mean 'adam",
+        "9:14: training.optimizer: an optimizer is one of adamw, adam, adamax, sgd; found 'adamm'. Did you mean 'adam",
     ),
     (
         "{adamw: {lr: 1e-3}}",

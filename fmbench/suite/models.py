@@ -91,6 +91,13 @@ class Adam(_Adam):
     weight_decay: NotNegative = 0.0
 
 
+class Adamax(_Adam):
+    """Adam with the infinity norm in place of the second moment (Kingma & Ba 2015, algorithm 2)."""
+
+    name: Literal["adamax"]
+    weight_decay: NotNegative = 0.0
+
+
 class SGD(_Model):
     """Stochastic gradient descent, with momentum where it is asked for."""
 
@@ -123,7 +130,8 @@ class Cosine(_Model):
 
 
 Optimizer = Annotated[
-    Annotated[AdamW | Adam | SGD, Field(discriminator="name")], Choice("an optimizer", "adamw", "adam", "sgd")
+    Annotated[AdamW | Adam | Adamax | SGD, Field(discriminator="name")],
+    Choice("an optimizer", "adamw", "adam", "adamax", "sgd"),
 ]
 Schedule = Annotated[
     Annotated[Constant | Cosine, Field(discriminator="name")], Choice("a schedule", "constant", "cosine")

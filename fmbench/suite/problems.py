@@ -17,6 +17,7 @@ from fmbench.suite.values import FAULT, RULE, location_of
 _MODELS: dict[str, type[BaseModel]] = {
     "adamw": models.AdamW,
     "adam": models.Adam,
+    "adamax": models.Adamax,
     "sgd": models.SGD,
     "constant": models.Constant,
     "cosine": models.Cosine,

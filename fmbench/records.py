@@ -144,5 +144,5 @@ class Records:
 
         rows = [record.row() for record in self.evaluations]
         names = [m.name for m in self.metrics]
-        extra = dict.fromkeys(n for r in self.evaluations for n in r.metrics if n not in names)
-        return pd.DataFrame(rows, columns=[*COLUMNS, *names, *extra])
+        extra = [n for r in self.evaluations for n in r.metrics]
+        return pd.DataFrame(rows, columns=[*dict.fromkeys([*COLUMNS, *names, *extra])])

@@ -1,9 +1,10 @@
-"""Pictures that the tests of metrics score: digits, blurred digits, noise, and given tensors as a dataset."""
+"""Pictures that the tests of metrics score, given tensors as a dataset, and torch-fidelity's own scores."""
 
 import torch
 
 from fmbench import Dataset
 from fmbench_datasets.digits import Digits
+from fmbench_metrics.quantiser import quantise
 
 DIGITS = Digits()
 REAL = DIGITS.load("train")[0]
@@ -19,3 +20,24 @@ class Pictures(Dataset):
 
     def load(self, split):
         return self.x, None
+
+
+class Levels(torch.utils.data.Dataset):
+    """The 8-bit levels of pictures, as torch-fidelity takes them."""
+
+    def __init__(self, x):
+        self.levels = quantise(x)
+
+    def __len__(self):
+        return len(self.levels)
+
+    def __getitem__(self, i):
+        return self.levels[i]
+
+
+def torch_fidelitys(samples, real, **options):
+    """Return what torch-fidelity itself makes of samples and real pictures."""
+    import torch_fidelity
+
+    quiet = {"cuda": False, "cache": False, "save_cpu_ram": True, "verbose": False}
+    return torch_fidelity.calculate_metrics(input1=Levels(samples), input2=Levels(real), **quiet, **options)

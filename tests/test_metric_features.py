@@ -17,16 +17,18 @@ from fmbench_metrics import extractors, features, memory
 from fmbench_metrics.extractor import small_extractor
 from fmbench_metrics.fid_digits import FIDDigits
 from fmbench_metrics.kid_digits import KIDDigits
+from fmbench_metrics.precision_digits import PrecisionDigits
 from fmbench_metrics.quantiser import quantise
+from fmbench_metrics.recall_digits import RecallDigits
 
 
-def test_extractor_runs_once_for_fid_and_kid(monkeypatch):
+def test_extractor_runs_once_for_all_metrics(monkeypatch):
     evidence = make_evidence(DIGITS, NOISE.clone())
     calls = []
     extractor = small_extractor("digits", "cpu")
     whole = type(extractor).features
     monkeypatch.setattr(type(extractor), "features", lambda self, x: calls.append(len(x)) or whole(self, x))
-    for metric in (FIDDigits(), KIDDigits(), FIDDigits()):
+    for metric in (FIDDigits(), KIDDigits(), PrecisionDigits(), RecallDigits(), FIDDigits()):
         metric.compute(evidence)
         metric.identity(evidence)
     assert sorted(calls) == [1200, 1437]

@@ -1,11 +1,11 @@
-"""FID and KID of small pictures: the quantiser, agreement with torch-fidelity, what scores better, what is refused."""
+"""Scores of small pictures: the quantiser, agreement with torch-fidelity, what scores better, what is refused."""
 
 import json
 from pathlib import Path
 
 import pytest
 import torch
-from picture_sets import BLURRED, DIGITS, NOISE, REAL, Pictures
+from picture_sets import BLURRED, DIGITS, NOISE, REAL, Pictures, torch_fidelitys
 
 from fmbench import DataError
 from fmbench.testing.evidence import make_evidence
@@ -15,7 +15,9 @@ from fmbench_metrics.fid_digits import FIDDigits
 from fmbench_metrics.fid_mnist import FIDMnist
 from fmbench_metrics.kid_digits import KIDDigits
 from fmbench_metrics.kid_mnist import KIDMnist
+from fmbench_metrics.precision_digits import PrecisionDigits
 from fmbench_metrics.quantiser import quantise
+from fmbench_metrics.recall_digits import RecallDigits
 
 
 def test_quantiser_is_exact_for_every_level():
@@ -83,41 +85,26 @@ def peer():
         def get_dummy_input_for_compile():
             return torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
 
-    class Levels(torch.utils.data.Dataset):
-        def __init__(self, x):
-            self.levels = quantise(x)
-
-        def __len__(self):
-            return len(self.levels)
-
-        def __getitem__(self, i):
-            return self.levels[i]
-
     torch_fidelity.register_feature_extractor("fmbench-test-digits", Peer)
 
     def calculate(samples, **kinds):
-        return torch_fidelity.calculate_metrics(
-            input1=Levels(samples),
-            input2=Levels(REAL),
-            feature_extractor="fmbench-test-digits",
-            cuda=False,
-            cache=False,
-            save_cpu_ram=True,
-            verbose=False,
-            **kinds,
-        )
+        return torch_fidelitys(samples, REAL, feature_extractor="fmbench-test-digits", **kinds)
 
     return calculate
 
 
 @pytest.mark.parametrize("samples", [BLURRED, NOISE], ids=["blurred", "noise"])
-def test_fid_and_kid_are_torch_fidelitys(peer, samples):
-    theirs = peer(samples, fid=True, kid=True, kid_subsets=10)
+def test_scores_are_torch_fidelitys(peer, samples):
+    theirs = peer(samples, fid=True, kid=True, kid_subsets=10, prc=True)
     evidence = make_evidence(DIGITS, samples)
     fid, kid = FIDDigits().compute(evidence), KIDDigits(subsets=10).compute(evidence)
     assert fid["fid_digits"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
     assert kid["kid_digits"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
     assert kid["kid_digits_std"] == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-3)
+    for metric in (PrecisionDigits(), RecallDigits()):
+        (ours,) = metric.compute(evidence).values()
+        assert 0 < ours < 1
+        assert ours == pytest.approx(theirs[metric.value_name.partition("_")[0]], rel=1e-4)
 
 
 def test_kernel_sums_do_not_depend_on_the_blocks(monkeypatch):
@@ -129,7 +116,7 @@ def test_kernel_sums_do_not_depend_on_the_blocks(monkeypatch):
     torch.testing.assert_close(module.subset_distances(x, y, 5), whole, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("metric", [FIDDigits(), KIDDigits(), FIDDigits(reference="test")])
+@pytest.mark.parametrize("metric", [FIDDigits(), KIDDigits(), RecallDigits(), FIDDigits(reference="test")])
 def test_identity_tells_scores_apart(metric):
     identity = metric.identity(make_evidence(DIGITS, NOISE))
     facts = json.loads((Path(extractors.__file__).parent / "digits.json").read_text())

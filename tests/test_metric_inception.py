@@ -1,17 +1,22 @@
-"""FID and KID with Inception, whose weights do not ship: what is said without them, and what it sees."""
+"""Scores with Inception, whose weights do not ship: what is said without them, what it sees, and torch-fidelity's."""
 
 import hashlib
 
+import numpy as np
 import pytest
 import torch
+from picture_sets import Pictures, torch_fidelitys
 
 from fmbench import DataError
-from fmbench_metrics import inception
+from fmbench.testing.evidence import make_evidence
+from fmbench_metrics import inception, kernel
 from fmbench_metrics.fid import FID
 from fmbench_metrics.kid import KID
+from fmbench_metrics.precision import Precision
+from fmbench_metrics.recall import Recall
 
 
-@pytest.mark.parametrize("metric", [FID, KID])
+@pytest.mark.parametrize("metric", [FID, KID, Precision, Recall])
 def test_missing_inception_weights_name_the_file_and_its_place(metric, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(DataError, match=rf"{tmp_path}/checkpoints/{inception.FILE}.*downloads nothing"):
@@ -44,6 +49,10 @@ def random_inception(tmp_path_factory):
         patch.setattr(module.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
         torch.manual_seed(0)
         network = module.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d):  # so that features differ from nought and from each other
+            torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    network.Conv2d_1a_3x3.conv.weight.mul_(10)
     path = tmp_path_factory.mktemp("inception") / "weights.pth"
     torch.save(network.state_dict(), path)
     yield path, network
@@ -64,3 +73,47 @@ def test_inception_sees_grey_pictures_in_three_equal_channels(random_inception):
 def test_inception_refuses_two_channels():
     with pytest.raises(DataError, match="1 or 3 channels"):
         inception.Inception.check(None, (2, 8, 8))
+
+
+def blotches(n, contrast, seed):
+    """Return colour pictures of 32x32: smooth blotches under a little noise."""
+    generator = torch.Generator().manual_seed(seed)
+    smooth = torch.nn.functional.interpolate(torch.randn(n, 3, 4, 4, generator=generator), (32, 32), mode="bilinear")
+    return (contrast * smooth + 0.1 * torch.randn(n, 3, 32, 32, generator=generator)).clamp(-1, 1)
+
+
+def done_once(function):
+    """Return a function of one array that remembers its values."""
+    known = {}
+
+    def remembered(array):
+        key = array.tobytes()
+        if key not in known:
+            known[key] = function(array)
+        return known[key]
+
+    return remembered
+
+
+def test_scores_with_inception_are_torch_fidelitys(random_inception, monkeypatch):
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    path, size = str(random_inception[0]), 8
+    monkeypatch.setattr(kernel, "SUBSET_SIZE", size)
+    # Every layer as it is, on an eighth of the pixels that it usually sees; and FID's one slow step is done once.
+    monkeypatch.setattr(FeatureExtractorInceptionV3, "INPUT_IMAGE_SIZE", 107)
+    monkeypatch.setattr(np.linalg, "eigvals", done_once(np.linalg.eigvals))
+    real, samples = blotches(18, 0.5, seed=0), blotches(16, 0.8, seed=3)
+    options = {"fid": True, "kid": True, "prc": True, "kid_subset_size": size, "kid_subsets": 10}
+    theirs = torch_fidelitys(
+        samples, real, feature_extractor="inception-v3-compat", feature_extractor_weights_path=path, **options
+    )
+    evidence, ours = make_evidence(Pictures(real), samples), {}
+    for metric in (FID(weights=path), KID(weights=path, subsets=10), Precision(weights=path), Recall(weights=path)):
+        ours |= metric.compute(evidence)
+    assert ours["fid"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
+    assert ours["kid"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
+    assert ours["precision"] == pytest.approx(theirs["precision"], rel=1e-4)
+    assert ours["recall"] == pytest.approx(theirs["recall"], rel=1e-4)
+    assert 0 < ours["precision"] < 1
+    assert 0 < ours["recall"] < 1

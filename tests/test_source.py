@@ -40,7 +40,7 @@ class Base(Solver):
     """
 
     nfe_per_step = ORDER
-    requires: "tuple[str, ...]" = ("affine",)
+    requires: "tuple[str, ...]" = ("affine", "gaussian")
 
     def __init__(self, *, rtol: Tolerance = 1e-3, mode: Literal["a", "b"] = "a", size: "Annotated[int, Ge(1)]") -> None:
         self.rtol = rtol
@@ -80,7 +80,7 @@ def test_a_class_is_read_without_importing_it(package: Write) -> None:
     assert source.summary == "The child."
     assert source.attribute("nfe_per_step") == 2
     assert source.attribute("nfe_offset") == -1
-    assert source.attribute("requires") == ("affine",)
+    assert source.attribute("requires") == ("affine", "gaussian")
     assert source.attribute("adaptive") is False, "the contract's default"
     assert issubclass(source.view, Solver)
     assert not source.view.__abstractmethods__
@@ -100,11 +100,24 @@ def test_bases_are_followed_through_the_package_and_its_re_exports(package: Writ
         child="from . import Base\nclass Child(Base):\n    def coefficients(self, t): ...\n",
     )
     source = ClassSource("sample.child:Child")
-    assert source.attribute("provides") == ("affine",), "inherited from the contract"
+    assert source.attribute("provides") == ("affine", "gaussian"), "inherited from the contract"
     assert source.attribute("requires") == ("points",)
     assert issubclass(source.view, PathContract)
     assert ClassSource("sample:Base").view.__abstractmethods__ == {"coefficients"}
     assert "sample.child" not in sys.modules
+
+
+def test_a_base_that_two_bases_share_is_one_class(package: Write) -> None:
+    package(
+        base=f"from fmbench import Metric\nclass Base(Metric):\n    unit = 'm'\n    {INIT}\n",
+        left="from sample.base import Base\nclass Left(Base):\n    better = 'higher'\n",
+        right=f"from sample import base\nclass Right(base.Base):\n    unit = 's'\n    {INIT.replace('a:', 'b:')}\n",
+        child="from sample.left import Left\nfrom sample.right import Right\nclass Child(Left, Right): ...\n",
+    )
+    source = ClassSource("sample.child:Child")
+    assert [each.__name__ for each in source.view.__mro__[:4]] == ["Child", "Left", "Right", "Base"]
+    assert (source.attribute("better"), source.attribute("unit")) == ("higher", "s")
+    assert [each.name for each in source.arguments] == ["b"]
 
 
 INIT = "def __init__(self, *, a: int = 3): ..."

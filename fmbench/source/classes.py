@@ -29,6 +29,9 @@ from fmbench.source.signatures import Argument, Method, arguments_of_function, a
 _CONTRACT_MODULES = {"fmbench", "fmbench.contracts"}
 _DECIDES_AT_RUN_TIME = {"__new__", "__init_subclass__", "__set_name__", "__slots__"}
 
+_Shadows = dict[ast.ClassDef, type]
+"""The shadows of one reading: a base that two classes share must be one class, or Python orders the bases wrongly."""
+
 
 class ClassSource:
     """A component class, given as `"module:Class"` or as the class itself; imported where its source is not enough.
@@ -56,7 +59,7 @@ class ClassSource:
         if module is None:
             return self.load()
         try:
-            return _class_named(module, name)
+            return _class_named(module, name, {})
         except Unreadable:
             return self.load()
 
@@ -119,17 +122,17 @@ def _import_class(target: str) -> type:
     return found
 
 
-def _class_named(module: Module, name: str) -> type:
+def _class_named(module: Module, name: str, shadows: _Shadows) -> type:
     """Return the shadow of a module's class, or the contract class that the name stands for."""
     found = binding(module, name)
     if isinstance(found, ast.ClassDef):
-        return _shadow(module, found)
+        return shadows.get(found) or _shadow(module, found, shadows)
     if not isinstance(found, Import) or found.name is None:
         raise Unreadable
-    return _imported_class(module, found.module, found.name)
+    return _imported_class(module, found.module, found.name, shadows)
 
 
-def _imported_class(module: Module, home: str, name: str) -> type:
+def _imported_class(module: Module, home: str, name: str, shadows: _Shadows) -> type:
     if home in _CONTRACT_MODULES and isinstance(vars(contracts).get(name), type):
         return cast(type, vars(contracts)[name])
     if (home, name) == ("abc", "ABC"):
@@ -137,20 +140,21 @@ def _imported_class(module: Module, home: str, name: str) -> type:
     other = find_module(home) if home.partition(".")[0] == module.top else None
     if other is None or other.path == module.path:
         raise Unreadable
-    return _class_named(other, name)
+    return _class_named(other, name, shadows)
 
 
-def _base(module: Module, node: ast.expr) -> type:
+def _base(module: Module, node: ast.expr, shadows: _Shadows) -> type:
     if isinstance(node, ast.Name):
-        return _class_named(module, node.id)
+        return _class_named(module, node.id, shadows)
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         home = binding(module, node.value.id)
         if isinstance(home, Import):
-            return _imported_class(module, f"{home.module}.{home.name}" if home.name else home.module, node.attr)
+            origin = f"{home.module}.{home.name}" if home.name else home.module
+            return _imported_class(module, origin, node.attr, shadows)
     raise Unreadable
 
 
-def _shadow(module: Module, node: ast.ClassDef) -> type:
+def _shadow(module: Module, node: ast.ClassDef, shadows: _Shadows) -> type:
     """Mirror a class: same name, bases, docstring and literals; placeholders for methods and computed values."""
     if node.decorator_list or any(keyword.arg != "metaclass" for keyword in node.keywords):
         raise Unreadable
@@ -167,11 +171,12 @@ def _shadow(module: Module, node: ast.ClassDef) -> type:
             raise Unreadable
     if not _DECIDES_AT_RUN_TIME.isdisjoint(namespace):
         raise Unreadable
-    bases = tuple(_base(module, base) for base in node.bases)
+    bases = tuple(_base(module, base, shadows) for base in node.bases)
     try:
-        return types.new_class(node.name, bases, {}, lambda body: body.update(namespace))
+        shadows[node] = types.new_class(node.name, bases, {}, lambda body: body.update(namespace))
     except TypeError as error:
         raise Unreadable from error
+    return shadows[node]
 
 
 def _class_value(module: Module, node: ast.expr, namespace: Mapping[str, Any], plain: bool) -> Any:

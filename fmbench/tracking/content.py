@@ -202,7 +202,7 @@ def _evaluation_part(record: EvaluationRecord, inherited: Mapping[str, float]) -
     suffix = "" if budget is None else f"_nfe{budget}"
     own = [(metric_name(name), value) for name, value in record.metrics.items() if name not in inherited]
     values = [Value(name, float(value), step, name + suffix) for name, value in own]
-    if measured is not None:
+    if measured is not None and "nfe" not in record.metrics:
         values.append(Value("nfe", float(measured), step, "nfe" if budget is None else ""))
     return Part(record.cell.key, record.status, record.error, tuple(values), step, record.samples)
 

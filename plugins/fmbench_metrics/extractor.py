@@ -66,7 +66,8 @@ class SmallExtractor(Extractor):
         if shape != expected:
             raise DataError(
                 f"the extractor {self.name} judges pictures of shape {expected}; found {shape}. "
-                "Take fid_digits for 1x8x8, fid_mnist for 1x28x28, fid (Inception) for others; likewise with kid."
+                "Take fid_digits for 1x8x8, fid_mnist for 1x28x28, fid (Inception) for others; likewise with "
+                "kid, precision and recall."
             )
 
     def batch_features(self, levels: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Features of samples and of reference sets, computed once and shared by FID and KID."""
+"""Features of samples and of reference sets, computed once and shared by the metrics that judge them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def sample_features(evidence: Evidence, extractor: Extractor) -> FeatureSet:
     """Return the features of the evidence's samples. Raises DataError where the extractor cannot judge them."""
     samples = evidence.samples
     if samples is None:
-        raise DataError("FID and KID judge samples; this evidence has none.")
+        raise DataError("FID, KID, precision and recall judge samples; this evidence has none.")
     key = f"samples {extractor.name} {extractor.weights_hash}"
     features: FeatureSet = remember(samples, key, lambda: FeatureSet(extractor.features(quantiser.quantise(samples))))
     return features

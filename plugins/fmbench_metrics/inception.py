@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from fmbench import DataError
 from fmbench_metrics.extractor import Extractor
+from fmbench_metrics.feature_metric import FeatureMetric
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,13 +49,35 @@ class Inception(Extractor):
         return features[0]
 
 
+class OnInception(FeatureMetric):
+    """With 2,048 features of Inception, for pictures of any size.
+
+    Args:
+        weights: Inception's weights file; torch hub's cache unless given. Nothing is downloaded.
+    """
+
+    content = ("weights",)
+
+    def __init__(self, *, weights: str | None = None, reference: Literal["train", "test"] = "train") -> None:
+        super().__init__(reference=reference)
+        self.weights = weights
+
+    def extractor(self, device: str) -> Extractor:
+        """Return Inception on a device. Raises DataError where its weights are missing or broken."""
+        return inception(self.weights, device)
+
+    def prepare(self) -> None:
+        """Raise DataError, naming the file and where to put it, where Inception's weights are not at hand."""
+        weights_path(self.weights)
+
+
 def weights_path(weights: str | None) -> Path:
     """Return the path of Inception's weights: the given one, else torch hub's. Raises DataError without a file."""
     path = Path(weights).expanduser() if weights else Path(torch.hub.get_dir()) / "checkpoints" / FILE
     if not path.is_file():
         raise DataError(
-            f"fid and kid need Inception's weights, and {path} is not there. fmbench downloads nothing: get {SOURCE} "
-            "and put it there, or name a file with the metric's parameter weights."
+            f"fid, kid, precision and recall need Inception's weights, and {path} is not there. fmbench downloads "
+            f"nothing: get {SOURCE} and put it there, or name a file with the metric's parameter weights."
         )
     return path
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge
 
-from fmbench import DataError, Metric
-from fmbench_metrics import features
+from fmbench import DataError
+from fmbench_metrics.feature_metric import FeatureMetric
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fmbench import Evidence
-    from fmbench_metrics.extractor import Extractor
 
 SUBSET_SIZE = 1000
 SEED = 2020
@@ -25,36 +23,32 @@ SEED = 2020
 BLOCK = 4096
 
 
-class KernelDistance(Metric):
+class KernelDistance(FeatureMetric):
     """KID with the extractor of a subclass: the mean unbiased MMD^2 over random subsets of 1,000.
 
     The kernel is k(x, y) = (x.y/d + 1)^3. The subsets, and with them the value, are those of torch-fidelity.
     `<name>_std` is the standard deviation over subsets: it says how much one subset tells and is no error bar of the
     mean.
+
+    Args:
+        reference: the split of real data that samples are compared with; it needs 1,000 pictures.
+        subsets: random subsets over which the distance is averaged.
     """
 
     reference = "Binkowski et al. 2018, section 4; torch-fidelity's kid_features_to_metric"
-    requires = ("images",)
     minimum_samples = 1000
-    value_name: ClassVar[str]
 
     def __init__(self, *, reference: Literal["train", "test"] = "train", subsets: Annotated[int, Ge(1)] = 100) -> None:
-        self.split: Literal["train", "test"] = reference
+        super().__init__(reference=reference)
         self.subsets = subsets
-
-    @abstractmethod
-    def extractor(self, device: str) -> Extractor:
-        """Return the extractor on a device."""
 
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
         """Return mean and standard deviation. Raises DataError where a set is smaller than a subset."""
-        extractor = self.extractor(evidence.device)
-        samples = features.sample_features(evidence, extractor).features
-        reference = features.reference_features(evidence, extractor, self.split).features
+        samples, reference = (each.features for each in self.features(evidence))
         for name, found in (("samples", samples), (f"pictures in the {self.split} split", reference)):
             if len(found) < SUBSET_SIZE:
                 raise DataError(f"KID needs at least {SUBSET_SIZE} {name}; found {len(found)}.")
-        distances = subset_distances(samples, reference, self.subsets)
+        distances = subset_distances(samples, reference, self.subsets, SUBSET_SIZE)
         return {
             self.value_name: float(distances.mean()),
             f"{self.value_name}_std": float(distances.std(correction=0)),
@@ -62,8 +56,7 @@ class KernelDistance(Metric):
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return extractor, reference set, sample count, subsets, quantiser and versions."""
-        shared = features.identity(evidence, self.extractor(evidence.device), self.split)
-        return {**shared, "subsets": self.subsets, "subset_size": SUBSET_SIZE, "subset_seed": SEED}
+        return {**super().identity(evidence), "subsets": self.subsets, "subset_size": SUBSET_SIZE, "subset_seed": SEED}
 
 
 def subset_distances(x: Tensor, y: Tensor, subsets: int, size: int = SUBSET_SIZE, seed: int = SEED) -> Tensor:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from annotated_types import Ge
 
-from fmbench import DataError, Metric
-from fmbench_metrics.memory import content_hash, remember
+from fmbench_metrics.held_out import HeldOutDistance
+from fmbench_metrics.memory import remember
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fmbench import Evidence
 
 
-class SlicedWasserstein(Metric):
+class SlicedWasserstein(HeldOutDistance):
     """Sliced 2-Wasserstein distance to the test split, in the data's own units.
 
     The root mean square, over fixed random directions, of the exact distance between the projections. Sets of different
@@ -29,35 +29,25 @@ class SlicedWasserstein(Metric):
 
     reference = "Bonneel et al. 2015, definition 5; POT's sliced_wasserstein_distance"
     unit = "data units"
-    minimum_samples = 2
 
     def __init__(self, *, projections: Annotated[int, Ge(1)] = 256) -> None:
         self.projections = projections
 
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
         """Return the distance."""
-        if evidence.samples is None:
-            raise DataError("sliced_wasserstein judges samples; this evidence has none.")
-        real = evidence.real("test")[0]
+        samples, real = self.sets(evidence)
         generator = evidence.generator("projections")
         seed = generator.initial_seed()
         directions = torch.randn(self.projections, real[0].numel(), generator=generator, device=generator.device)
         directions = torch.nn.functional.normalize(directions, dim=1)
         key = f"sorted projections {self.projections} {seed}"
         real_sorted = remember(real, key, lambda: sorted_projections(real, directions))
-        squared = squared_distances(sorted_projections(evidence.samples, directions), real_sorted)
+        squared = squared_distances(sorted_projections(samples, directions), real_sorted)
         return {"sliced_wasserstein": float(squared.mean().sqrt())}
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return reference set, sample count and directions."""
-        real = evidence.real("test")[0]
-        return {
-            "reference": remember(real, "content", lambda: content_hash(real)),
-            "reference_split": "test",
-            "reference_n": len(real),
-            "samples_n": 0 if evidence.samples is None else len(evidence.samples),
-            "projections": self.projections,
-        }
+        return {**super().identity(evidence), "projections": self.projections}
 
 
 def sorted_projections(x: Tensor, directions: Tensor) -> Tensor:

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from fmbench import Metric
-from fmbench_metrics.memory import content_hash, remember
+from fmbench_metrics.validation import draws, reference, validation_losses
 
 if TYPE_CHECKING:
     from fmbench import Evidence
-
-DRAWS = 4096
-BATCH = 512
 
 
 class ValidationLoss(Metric):
@@ -29,31 +24,11 @@ class ValidationLoss(Metric):
     scope = "training"
     within = ("path", "objective")
 
-    @torch.no_grad()
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
         """Return the mean loss."""
-        data, labels = evidence.real("test")
-        generator, own_noise = evidence.generator("validation"), evidence.generator("validation_path")
-        n = len(data) * -(-DRAWS // len(data))
-        strata = torch.randperm(n, generator=generator, device=generator.device)
-        t = (strata + torch.rand(n, generator=generator, device=generator.device)) / n
-        rows = torch.arange(n, device=data.device) % len(data)
-        losses = []
-        for chosen, t_batch in zip(torch.split(rows, BATCH), torch.split(t.to(data), BATCH), strict=True):
-            x_0 = evidence.dataset.source(len(chosen), generator).to(data)
-            sample = evidence.path.sample(x_0, data[chosen], t_batch, own_noise)
-            sample.y = labels[chosen] if evidence.classes and labels is not None else None
-            arguments = () if sample.y is None else (sample.y,)
-            output = evidence.module(sample.x_t, sample.t, *arguments)
-            losses.append(evidence.objective.loss(output.float(), sample))
-        return {"validation_loss": float(torch.cat(losses).double().mean())}
+        _, losses = validation_losses(evidence)
+        return {"validation_loss": float(losses.double().mean())}
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return the held-out set and the number of draws."""
-        data = evidence.real("test")[0]
-        return {
-            "reference": remember(data, "content", lambda: content_hash(data)),
-            "reference_split": "test",
-            "reference_n": len(data),
-            "draws": len(data) * -(-DRAWS // len(data)),
-        }
+        return {**reference(evidence), "draws": draws(evidence.real("test")[0])}

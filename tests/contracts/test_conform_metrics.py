@@ -1,14 +1,27 @@
 """Every built-in metric conforms, on the data that it is for; those with Inception need weights that do not ship."""
 
+from functools import lru_cache
+
 import pytest
+import torch
 from built_ins import REGISTRY, Case, names
 
 from fmbench.testing import MetricConformance, make_evidence
 from fmbench.testing.parts import TwoBlobs
 
-INCEPTION = {"fid", "kid"}
-DATASETS = {"fid_digits": "digits", "fid_mnist": "mnist_5k", "kid_digits": "digits", "kid_mnist": "mnist_5k"}
+INCEPTION = {"fid", "kid", "precision", "recall"}
+SMALL = {"digits": "digits", "mnist": "mnist_5k"}
+DATASETS = {f"{name}_{extractor}": dataset for name in INCEPTION for extractor, dataset in SMALL.items()}
+SAY_NOTHING_OF_SAMPLES = {"nfe"}
 NAMES = [name for name in names("metric") if name not in INCEPTION]
+
+
+@lru_cache
+def pictures(name):
+    """Return a dataset that reads its files once for all tests."""
+    dataset = Case("dataset", name).build()
+    dataset.load = lru_cache(dataset.load)
+    return dataset
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +35,7 @@ class TestMetrics(MetricConformance):
     def case(self, request, statistics):
         self.name = request.param
         self.statistics = statistics
+        self.judges_samples = request.param not in SAY_NOTHING_OF_SAMPLES
         return Case("metric", request.param)
 
     @pytest.fixture
@@ -30,10 +44,11 @@ class TestMetrics(MetricConformance):
 
     @pytest.fixture
     def dataset(self, case):
-        return Case("dataset", DATASETS[case.name]).build() if case.name in DATASETS else TwoBlobs()
+        return pictures(DATASETS[case.name]) if case.name in DATASETS else TwoBlobs()
 
     def evidence(self, dataset, samples, cache):
-        return make_evidence(dataset, samples, cache=self.statistics)
+        labels = torch.arange(len(samples)) % dataset.classes if isinstance(dataset, TwoBlobs) else None
+        return make_evidence(dataset, samples, labels=labels, cache=self.statistics)
 
 
 def test_image_metrics_are_tested_on_images():

@@ -7,7 +7,7 @@ from built_ins import REGISTRY, Case, names
 
 from fmbench.contracts import CONTRACTS, KINDS, Component
 
-NEEDS_PARAMETERS = {("dataset", "image_folder")}
+NEEDS_PARAMETERS = {("dataset", "image_folder"), ("objective", "lpips_huber")}
 CASES = [Case(kind, name) for kind in KINDS for name in names(kind) if (kind, name) not in NEEDS_PARAMETERS]
 
 
@@ -36,6 +36,8 @@ def test_defaults_are_what_the_registry_builds():
     for case in CASES:
         entry = REGISTRY.entry(case.kind, case.name)
         built = vars(case.build())
+        written = inspect.signature(type(case.build())).parameters
+        assert {p.name: p.default for p in entry.parameters} == {name: p.default for name, p in written.items()}
         for parameter in entry.parameters:
             if parameter.name in built and isinstance(parameter.default, int | float | str):
                 assert built[parameter.name] == parameter.default, (case, parameter)

@@ -1,1 +1,1 @@
-"""Small feature extractors for FID and KID on small pictures, with the script that trains them."""
+"""Small feature extractors for small pictures, with the script that trains them."""

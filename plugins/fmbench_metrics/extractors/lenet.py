@@ -1,4 +1,4 @@
-"""The network whose penultimate layer gives the features of fid_digits and fid_mnist."""
+"""The network whose penultimate layer gives the features of fid_digits, fid_mnist and their like."""
 
 from __future__ import annotations
 

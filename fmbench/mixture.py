@@ -13,11 +13,11 @@ import torch
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    Coefficients = Callable[[Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
-    """`AffinePath.coefficients`: from t `(n,)` to `alpha_t, sigma_t, d_alpha_t, d_sigma_t`, each `(n,)`."""
+    Schedule = Callable[[Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
+    """`Path.gaussian`, for affine paths `coefficients`: t `(n,)` to `alpha_t, sigma_t, d_alpha_t, d_sigma_t`."""
 
 
-GRID_POINTS = {1: 512, 2: 48, 3: 24}
+GRID_POINTS = {1: 512, 2: 40, 3: 24}
 """Points an axis, by dimension, of the grids that means over a Gaussian are taken on."""
 
 
@@ -54,8 +54,9 @@ class Mixture:
 
     Where it is the data of an affine path x_t = alpha x_1 + sigma x_0 whose source x_0 is standard normal and drawn
     independently of x_1, the marginal velocity that flow matching learns is known in closed form, and with it the loss
-    that no network can get below. `coefficients` is the path's own function of t, so where a path clips the rate of a
-    coefficient, so does what is computed here.
+    that no network can get below. `coefficients` is the path's own function of t, `AffinePath.coefficients`, so where a
+    path clips the rate of a coefficient, so does what is computed here. `Path.gaussian` will do for the posterior and
+    the velocity of other paths; their irreducible loss is another.
 
     Source of the velocity: Lipman et al. 2024 (arXiv:2412.06264), section 4.8.1; the posterior is Bayes' rule.
     """
@@ -130,13 +131,13 @@ class Mixture:
         x_1 = means[:, None] + alpha_t * (variances[:, None] * standard) @ axes.mT
         return Posterior(log_density, torch.exp(log_terms - log_density), x_1, sigma_t * standard @ axes.mT)
 
-    def velocity(self, x: Tensor, t: Tensor, coefficients: Coefficients) -> Tensor:
+    def velocity(self, x: Tensor, t: Tensor, coefficients: Schedule) -> Tensor:
         """Return u_t(x) = d_alpha E[x_1 | x_t=x] + d_sigma E[x_0 | x_t=x] for `t` `(batch,)`, of the shape of `x`."""
         alpha_t, sigma_t, d_alpha_t, d_sigma_t = coefficients(t)
         posterior = self.posterior(x, alpha_t, sigma_t)
         return d_alpha_t[:, None] * posterior.mean_x_1 + d_sigma_t[:, None] * posterior.mean_x_0
 
-    def irreducible_loss_at(self, t: Tensor, coefficients: Coefficients) -> Tensor:
+    def irreducible_loss_at(self, t: Tensor, coefficients: Schedule) -> Tensor:
         """Return E|dx_t - u_t(x_t)|^2 a dimension at each `t` `(n,)`, float64 `(n,)`: the loss of the exact velocity.
 
         Raises ValueError for several components in more than `GRID_DIMENSIONS` dimensions, as `irreducible_loss` does.
@@ -144,21 +145,19 @@ class Mixture:
         t = t.double()
         return self._within_components(t, coefficients) + self._between_components(t, coefficients)
 
-    def irreducible_loss(self, coefficients: Coefficients, low: float = 0.0, high: float = 1.0) -> float:
+    def irreducible_loss(self, coefficients: Schedule, low: float = 0.0, high: float = 1.0) -> float:
         """Return the mean of `irreducible_loss_at` over uniform t in [low, high], by Gauss-Legendre quadrature.
 
-        Where E|dx_t|^2 grows without bound towards an end, or up to where it is clipped, that is the part within
-        components: it gets panels that shrink towards both ends.
+        Where E|dx_t|^2 grows towards an end, without bound or up to where the path clips it, that is the part within
+        components, which is cheap: its panels shrink further.
         """
-        halvings = torch.logspace(-1, -24, 47, base=2, dtype=torch.float64)
-        edges = torch.cat([torch.zeros(1).double(), halvings.flip(0), 1 - halvings[1:], torch.ones(1).double()])
-        t, weights = gauss_legendre(low + (high - low) * edges, 16)
-        within = weights @ self._within_components(t, coefficients)
-        t, weights = gauss_legendre(torch.linspace(low, high, 5, dtype=torch.float64), 12)
-        between = weights @ self._between_components(t, coefficients)
-        return float(within + between) / (high - low)
+        t, weights = unit_rule(panels=46, nodes=16, least=2**-24)
+        within = weights @ self._within_components(low + (high - low) * t, coefficients)
+        t, weights = unit_rule(panels=4, nodes=8, least=2**-8)
+        between = weights @ self._between_components(low + (high - low) * t, coefficients)
+        return float(within + between)
 
-    def _within_components(self, t: Tensor, coefficients: Coefficients) -> Tensor:
+    def _within_components(self, t: Tensor, coefficients: Schedule) -> Tensor:
         """Return the mean variance of dx_t given x_t and the component, a dimension, `(n,)`; in closed form."""
         alpha_t, sigma_t, d_alpha_t, d_sigma_t = (c[:, None, None] for c in coefficients(t))
         variances = self.axes[0]
@@ -166,7 +165,7 @@ class Mixture:
         of_component = (turning * variances / (alpha_t.square() * variances + sigma_t.square())).mean(2)
         return of_component @ self.weights
 
-    def _between_components(self, t: Tensor, coefficients: Coefficients) -> Tensor:
+    def _between_components(self, t: Tensor, coefficients: Schedule) -> Tensor:
         """Return how far the components' velocities at x_t spread about u_t(x_t), a dimension, `(n,)`.
 
         By trapezoids on a grid around each component, one t at a time.
@@ -193,11 +192,16 @@ class Mixture:
         return torch.stack(found)
 
 
-def gauss_legendre(edges: Tensor, nodes: int) -> tuple[Tensor, Tensor]:
-    """Return points and weights, both float64 `(panels * nodes,)`, for integrals over panels between the `edges`."""
+def unit_rule(panels: int, nodes: int, least: float) -> tuple[Tensor, Tensor]:
+    """Return points and weights, float64 `(2 * panels * nodes,)`, for means over [0, 1], by Gauss-Legendre quadrature.
+
+    There are `panels` in each half; they shrink geometrically towards 0 and 1, where the last has the width `least`.
+    """
     import numpy as np
 
     points, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(nodes))
+    edges = torch.logspace(math.log2(least), -1, panels, base=2, dtype=torch.float64)
+    edges = torch.cat([edges.new_zeros(1), edges, 1 - edges[:-1].flip(0), edges.new_ones(1)])
     halves = torch.diff(edges)[:, None] / 2
     return (edges[:-1, None] + halves * (1 + points)).flatten(), (halves * weights).flatten()
 

@@ -40,7 +40,7 @@ def test_the_outsiders_components_are_listed_and_resolved(outsider_site: Path, t
     assert found["path"]["parameters"] == {"exponent": 2.0}
     assert found["path"]["label"] == "power"
     assert found["order"] == 2
-    assert found["provides"] == ["affine"]
+    assert found["provides"] == ["affine", "gaussian"]
     assert found["built"] == "Power"
     assert found["torch before building"] is False
     assert not [failure for failure in found["failures"] if "outsider" in failure]

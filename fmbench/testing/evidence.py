@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path as FilePath
 
 import torch
@@ -47,40 +48,52 @@ def make_evidence(
     The network is one affine map; the path is straight, t uniform, and the output the velocity, unless others are
     given. Without `cache` a temporary folder is used, which goes when the evidence does.
     """
-    path, objective = path or StraightPath(), objective or VelocityOutput()
     module = (module or TinyNetwork(dataset.shape)).eval().requires_grad_(False)
-    count = sum(parameter.numel() for parameter in module.parameters())
-
-    def velocity(x: Tensor, t: Tensor) -> Tensor:
-        return objective.velocity(module(x, t), x, t, path)
-
-    def draw(n: int) -> Tensor:
-        x = dataset.source(n, Generator().manual_seed(seed))
-        return x + velocity(x, torch.zeros(n))
-
-    def noise(role: str) -> Generator:
-        return Generator().manual_seed(seed_for(seed, role))
-
+    velocity = field_of(
+        module, path or StraightPath(), objective or VelocityOutput(), generator_of(seed, "solver_noise")
+    )
     real = lru_cache(maxsize=2)(dataset.load)
     folder = cache or FilePath(tempfile.mkdtemp(prefix="fmbench-"))
     evidence = Evidence(
         dataset=dataset,
-        path=path,
-        objective=objective,
+        path=velocity.path,
+        objective=objective or VelocityOutput(),
         t_distribution=t_distribution or EvenT(),
         module=module,
-        velocity=CountedField(velocity, path, noise("solver_noise")),
-        training=TrainingFacts(**{**FACTS.__dict__, "parameters": count}),
+        velocity=velocity,
+        training=replace(FACTS, parameters=sum(parameter.numel() for parameter in module.parameters())),
         seed=seed,
         device="cpu",
         cache=folder,
         real=real,
-        generator=noise,
+        generator=partial(generator_of, seed),
         samples=real("train")[0] if samples is None else samples,
         labels=labels,
         nfe=8.0,
-        draw=draw,
+        draw=partial(one_euler_step, dataset, velocity, seed),
     )
     if cache is None:
         weakref.finalize(evidence, shutil.rmtree, folder, ignore_errors=True)
     return evidence
+
+
+def generator_of(seed: int, role: str) -> Generator:
+    """Return the generator of a role."""
+    return Generator().manual_seed(seed_for(seed, role))
+
+
+def field_of(module: nn.Module, path: Path, objective: Objective, noise: Generator) -> CountedField:
+    """Return the velocity field that an objective makes of a network, given the labels in its `y`."""
+
+    def velocity(x: Tensor, t: Tensor) -> Tensor:
+        output = module(x, t) if field.y is None else module(x, t, field.y)
+        return objective.velocity(output, x, t, path)
+
+    field = CountedField(velocity, path, noise)
+    return field
+
+
+def one_euler_step(dataset: Dataset, velocity: CountedField, seed: int, n: int) -> Tensor:
+    """Return `n` samples by one step from t=0 to t=1."""
+    x = dataset.source(n, Generator().manual_seed(seed))
+    return x + velocity(x, torch.zeros(n))

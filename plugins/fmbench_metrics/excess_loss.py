@@ -12,7 +12,7 @@ from fmbench import AffinePath, DataError, Metric
 from fmbench_metrics.validation import labelled, stratified
 
 if TYPE_CHECKING:
-    from fmbench import Evidence, Mixture
+    from fmbench import Evidence, Mixture, Path
 
 BATCH = 4096
 
@@ -25,20 +25,20 @@ class ExcessLoss(Metric):
     not between paths. x_1 is drawn from the exact mixture, t stratified, and both are fixed.
 
     `excess_loss_irreducible` is the loss of u itself, E|dx_t - u_t(x_t)|^2, by quadrature and not from draws: for the
-    velocity objective, the validation loss in expectation is the sum of the two. It is left out for several Gaussians
-    in more than three dimensions, where the quadrature does not reach.
+    velocity objective, the validation loss in expectation is the sum of the two. It is left out for paths that are not
+    affine, and for several Gaussians in more than three dimensions, where the quadrature does not reach.
 
-    u is the best velocity where source and data are paired independently; other couplings have another best velocity.
-    A network that takes labels is asked without one, as u knows none.
+    u is the best velocity for independent pairs; other couplings have another. A network that takes labels is asked
+    without one, as u knows none.
 
     Args:
         draws: number of draws of x_1, x_0 and t.
     """
 
     reference = "fmbench's design, evidence.md 6; Lipman et al. 2024 (arXiv:2412.06264), section 4.8.1"
-    requires = ("mixture", "affine", "normal_source")
+    requires = ("mixture", "gaussian", "normal_source", "independent")
     scope = "training"
-    within = ("path", "coupling")
+    within = ("path",)
 
     def __init__(self, *, draws: Annotated[int, Ge(1)] = 16384) -> None:
         self.draws = draws
@@ -49,19 +49,19 @@ class ExcessLoss(Metric):
         mixture, path = known_flow(evidence)
         generator = evidence.generator("excess_loss")
         # Mixtures draw on the CPU.
-        x_1 = mixture.sample(self.draws, torch.Generator().manual_seed(generator.initial_seed())).to(evidence.device)
+        x_1 = mixture.sample(self.draws, torch.Generator().manual_seed(generator.initial_seed())).float()
         t = stratified(self.draws, generator)
         errors = []
-        for data, t_batch in zip(torch.split(x_1.float(), BATCH), torch.split(t, BATCH), strict=True):
+        for data, t_batch in zip(torch.split(x_1.to(evidence.device), BATCH), torch.split(t, BATCH), strict=True):
             x_0 = evidence.dataset.source(len(data), generator)
             sample = path.sample(x_0, data, t_batch, generator)
-            exact = mixture.velocity(sample.x_t, t_batch, path.coefficients)
+            exact = mixture.velocity(sample.x_t, t_batch, path.gaussian)
             none = torch.full((len(data),), evidence.classes, device=data.device) if evidence.classes else None
             with labelled(evidence.velocity, none) as velocity:
                 errors.append((velocity(sample.x_t, t_batch) - exact).square().mean(1))
         values = {"excess_loss": float(torch.cat(errors).double().mean())}
         k, dim = mixture.means.shape
-        if k == 1 or dim <= mixture.GRID_DIMENSIONS:
+        if isinstance(path, AffinePath) and (k == 1 or dim <= mixture.GRID_DIMENSIONS):
             values["excess_loss_irreducible"] = mixture.irreducible_loss(path.coefficients)
         return values
 
@@ -70,12 +70,12 @@ class ExcessLoss(Metric):
         return {"draws": self.draws}
 
 
-def known_flow(evidence: Evidence) -> tuple[Mixture, AffinePath]:
-    """Return the data's mixture and the affine path. Raises DataError where the marginal velocity is not known."""
+def known_flow(evidence: Evidence) -> tuple[Mixture, Path]:
+    """Return the data's mixture and the path. Raises DataError where the marginal velocity is not known."""
     mixture, path = evidence.dataset.mixture(), evidence.path
-    if mixture is None or not isinstance(path, AffinePath):
+    if mixture is None or "gaussian" not in path.provides:
         raise DataError(
-            "the marginal velocity is known for mixtures of Gaussians on affine paths; found "
+            "the marginal velocity is known for mixtures of Gaussians on paths that define `gaussian`; found "
             f"{type(evidence.dataset).__name__} on {type(path).__name__}."
         )
     return mixture, path

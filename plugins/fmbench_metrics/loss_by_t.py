@@ -24,7 +24,7 @@ class LossByT(Metric):
 
     reference = "fmbench's design, mathematics.md, Metrics"
     scope = "training"
-    within = ("path", "objective")
+    within = ("path", "coupling", "objective")
     over = "t"
 
     def compute(self, evidence: Evidence) -> Mapping[str, float]:

@@ -31,9 +31,9 @@ class NLL(Metric):
     papers, which dequantise levels of width 1 in 0..255, add log2(127.5) = 6.99 bits). Data with constant pixels have
     no density, and the value then says how thin the network has made them.
 
-    `nll_nats` is the same in nats an example; `nll_exact_nats` the mean of -log p of the same examples where the
-    dataset knows its density and the network takes no labels, so that `nll_nats` - `nll_exact_nats` estimates the divergence of the data from the flow.
-    A network that takes labels is judged given each example's own.
+    `nll_nats` is the same in nats an example; `nll_exact_nats` is the mean of -log p of the same examples where the
+    dataset knows its density and the network takes no labels, so that their difference estimates the divergence of the
+    data from the flow. A network that takes labels is judged given each example's own.
 
     The divergence is the exact trace of the Jacobian, a backward pass a dimension, up to `exact_up_to` dimensions, and
     Hutchinson's unbiased estimate by random signs above, fixed along a trajectory. The trajectory is followed by the
@@ -52,7 +52,7 @@ class NLL(Metric):
     reference = (
         "Chen et al. 2018, Neural ODEs (arXiv:1806.07366), eq. 8; Grathwohl et al. 2019, FFJORD (arXiv:1810.01367)"
     )
-    unit = "bits/dim"
+    unit = "bits/dim (_nats: nats)"
     requires = ("normal_source",)
     scope = "training"
 

@@ -22,7 +22,7 @@ class ValidationLoss(Metric):
 
     reference = "fmbench's design, evidence.md 5"
     scope = "training"
-    within = ("path", "objective")
+    within = ("path", "coupling", "objective")
 
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
         """Return the mean loss."""

@@ -27,7 +27,8 @@ class X1Error(Metric):
     The data that a velocity v predicts at x_t are (d_sigma x_t - sigma v)/(alpha d_sigma - d_alpha sigma). How hard
     they are to predict depends on lambda = ln(alpha/sigma) alone, not on when a path gets there. So every path is asked
     at the same lambda, evenly spaced from `low` to `high`, with the same held-out data and noise: values are comparable
-    between affine paths, objectives and t-distributions.
+    between affine paths, objectives and t-distributions, of one coupling: the pairs here are independent, and a network
+    that learnt from others predicts the data of those.
 
     Args:
         low: the least lambda, noisiest; -3 is t=0.047 on the linear path.
@@ -38,6 +39,7 @@ class X1Error(Metric):
     reference = "fmbench's design, evidence.md 5; Kingma et al. 2021, Variational Diffusion Models (arXiv:2107.00630)"
     requires = ("affine",)
     scope = "training"
+    within = ("coupling",)
 
     def __init__(self, *, low: float = -3.0, high: float = 3.0, points: Annotated[int, Ge(2)] = 13) -> None:
         if low >= high:

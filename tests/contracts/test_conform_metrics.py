@@ -12,6 +12,7 @@ from fmbench.testing.parts import TwoBlobs
 INCEPTION = {"fid", "kid", "precision", "recall"}
 SMALL = {"digits": "digits", "mnist": "mnist_5k"}
 DATASETS = {f"{name}_{extractor}": dataset for name in INCEPTION for extractor, dataset in SMALL.items()}
+DATASETS["excess_loss"] = "gaussian_mixture"
 SAY_NOTHING_OF_SAMPLES = {"nfe"}
 NAMES = [name for name in names("metric") if name not in INCEPTION]
 

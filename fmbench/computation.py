@@ -51,7 +51,8 @@ class Silent:
 class Computation:
     """Computes what a survey found lacking, on the local executor.
 
-    `computed` counts the units that were computed, by section; `worked` says whether the store changed at all.
+    `computed` counts the units that were computed, by section, and as "measurement" the trained cells that lacked a
+    metric; `worked` says whether the store changed at all.
     """
 
     def __init__(self, session: Session, survey: Survey, observer: Observer, tracker: Tracker | None) -> None:
@@ -62,6 +63,7 @@ class Computation:
         self._untrained = {
             key for key, state in survey.trainings.items() if state.result is None and state.failure is None
         }
+        self._unmeasured = sum(state.result is not None and state.todo for state in survey.trainings.values())
         self._training_of = {cell.key: cell.training for cell in session.plan.evaluations}
         self._open = {key: {piece.key for piece in pieces} for key, pieces in self.work.items()}
 
@@ -81,6 +83,8 @@ class Computation:
             executor.close()
             for stage in STAGES[:-1]:
                 self.observer.end(stage)
+        if self._unmeasured:
+            self.computed["measurement"] = self._unmeasured
         return dict(self.computed)
 
     def _evaluation_work(self) -> dict[str, list[Work]]:

@@ -91,7 +91,7 @@ def summary(session: Session, result: RunResult) -> dict[str, object]:
 def _tell(session: Session, result: RunResult) -> None:
     done = result.computed
     if done:
-        parts = [f"{done[name]} {name}s" for name in ("training", "evaluation", "sampler") if done.get(name)]
+        parts = [f"{done[name]} {name}s" for name in ("training", "measurement", "evaluation", "sampler") if done.get(name)]
         say(f"Computed {', '.join(parts)}.")
     else:
         say("Everything was computed before; nothing to do.")

@@ -32,8 +32,8 @@ class NLL(Metric):
     no density, and the value then says how thin the network has made them.
 
     `nll_nats` is the same in nats an example; `nll_exact_nats` is the mean of -log p of the same examples where the
-    dataset knows its density and the network takes no labels, so that their difference estimates the divergence of the
-    data from the flow. A network that takes labels is judged given each example's own.
+    dataset knows its density and the network takes no labels, and `nll_excess_nats`, their difference, estimates the
+    divergence of the data from the flow. A network that takes labels is judged given each example's own.
 
     The divergence is the exact trace of the Jacobian, a backward pass a dimension, up to `exact_up_to` dimensions, and
     Hutchinson's unbiased estimate by random signs above, fixed along a trajectory. The trajectory is followed by the
@@ -83,7 +83,9 @@ class NLL(Metric):
             raise Diverged(f"the likelihood of {bad} of {len(values)} examples is not finite")
         mean = float(values.mean())
         exact = None if evidence.classes else evidence.dataset.log_density(x_1.double())
-        truth = {} if exact is None else {"nll_exact_nats": -float(exact.mean())}
+        truth = {}
+        if exact is not None:
+            truth = {"nll_exact_nats": -float(exact.mean()), "nll_excess_nats": mean + float(exact.mean())}
         return {"nll": mean / (x_1[0].numel() * math.log(2)), "nll_nats": mean, **truth}
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ class ValidationLoss(Metric):
 
     The test split is gone through as often as 4,096 draws need; t is stratified over them. Because t is uniform
     whatever the training drew, values are comparable between t-distributions of one path and objective. They are
-    *not* comparable between paths or objectives, whose targets differ.
+    *not* comparable between paths, couplings or objectives, whose targets differ.
     """
 
     reference = "fmbench's design, evidence.md 5"

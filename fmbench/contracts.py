@@ -108,7 +108,8 @@ Coefficients = tuple["Tensor", "Tensor", "Tensor", "Tensor"]
 class Path(Component):
     """A probability path p_t between the source (t=0) and the data (t=1), given as a conditional flow.
 
-    Capabilities in use: "affine" (it is an `AffinePath`), "gaussian" (`gaussian` is defined).
+    Capabilities in use: "affine" (it is an `AffinePath`), "gaussian" (`gaussian` is defined), "straight" (dx_t is
+    x_1 - x_0).
     """
 
     @abstractmethod

@@ -74,10 +74,29 @@ class Trained:
         return torch.cat(list(blocks()))[offset : offset + n].contiguous()
 
     def labels(self, first: int, n: int) -> Tensor | None:
-        """Return the labels that samples are drawn for, every class in turn, or None where the network takes none."""
+        """Return the labels that samples are drawn for: the classes in turn, each as often as in the training data.
+
+        None where the network takes none.
+        """
         if not self.parts.classes:
             return None
-        return torch.arange(first, first + n, device=self.workshop.device) % self.parts.classes
+        _, y = self.workshop.data(self.cell.dataset, "train")
+        assert y is not None
+        return in_turn(torch.bincount(y, minlength=self.parts.classes), first + n)[first:]
+
+
+def in_turn(counts: Tensor, n: int) -> Tensor:
+    """Return `n` labels, int64 `(n,)`: the classes take turns, and each comes as often as its share of `counts`.
+
+    The first labels are the same whatever n is.
+    """
+    shares = counts.double() / counts.sum()
+    # When the first, second, ... example of a class is due, counted in examples of all classes.
+    due = [(torch.arange(int(n * share) + 2, device=counts.device) + 0.5) / share for share in shares]
+    labels = torch.repeat_interleave(
+        torch.arange(len(due), device=counts.device), counts.new_tensor(list(map(len, due)))
+    )
+    return labels[torch.argsort(torch.cat(due), stable=True)[:n]]
 
 
 def load_trained(cell: TrainingCell, workshop: Workshop) -> Trained:

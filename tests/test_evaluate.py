@@ -15,7 +15,7 @@ from fmbench.errors import DamagedFile, Diverged
 from fmbench.evaluate import draw_samples, evaluate, measure_sampler
 from fmbench.registry import Registry, load_registry
 from fmbench.train import train
-from fmbench.trained import load_trained
+from fmbench.trained import in_turn, load_trained
 
 
 @pytest.fixture(scope="module")
@@ -166,3 +166,15 @@ def test_weights_are_the_average_or_the_last(registry: Registry, shop: Workshop,
     raw = replace(averaged, weights="raw")
     assert averaged.key != raw.key
     assert not torch.equal(samples_of(averaged, shop), samples_of(raw, shop))
+
+
+@pytest.mark.parametrize("counts", [[100, 100, 100], [30, 50, 20], [1, 0, 3], [7]])
+def test_labels_take_turns_in_the_data_s_shares(counts: list[int]) -> None:
+    labels = in_turn(torch.tensor(counts), 1000)
+    for label, count in enumerate(counts):
+        for first in (10, 100, 1000):
+            expected = first * count / sum(counts)
+            assert abs(int((labels[:first] == label).sum()) - expected) <= 2
+    assert torch.equal(in_turn(torch.tensor(counts), 137), labels[:137])
+    if len(set(counts)) == 1:
+        assert torch.equal(labels, torch.arange(1000) % len(counts))

@@ -17,13 +17,18 @@ from fmbench.testing.paths import BATCH, SHAPES, draws
 class ObjectiveConformance(ComponentConformance):
     """An objective: its loss, and the velocity that its output stands for.
 
-    Override `perfect_output` where the output is not the velocity, and set `has_zero_loss` and `is_velocity` to False
-    for an objective whose loss has no zero, or whose perfect output is not the path's velocity.
+    One that requires "images" is given pictures only. Override `perfect_output` where the output is not the velocity,
+    and set `has_zero_loss` and `is_velocity` to False for an objective whose loss has no zero, or whose perfect output
+    is not the path's velocity.
+
+    Attributes:
+        size_factor: by how much the loss of the same error may differ between small and large examples.
     """
 
     contract = Objective
     has_zero_loss: ClassVar[bool] = True
     is_velocity: ClassVar[bool] = True
+    size_factor: ClassVar[float] = 2
 
     def perfect_output(self, sample: PathSample, path: Path) -> Tensor:
         """Return the output of a network that knows `x_0` and `x_1`: the conditional velocity unless overridden."""
@@ -31,6 +36,7 @@ class ObjectiveConformance(ComponentConformance):
 
     @pytest.mark.parametrize("shape", SHAPES)
     def test_loss_is_one_number_an_example(self, component: Any, shape: tuple[int, ...]) -> None:
+        _suits(component, shape)
         sample, path = _sample(shape)
         output = self.perfect_output(sample, path) + 1
         loss = component.loss(output, sample)
@@ -39,7 +45,7 @@ class ObjectiveConformance(ComponentConformance):
         assert torch.isfinite(loss).all(), f"the loss of finite outputs is finite; found {loss}"
 
     def test_examples_do_not_interact(self, component: Any) -> None:
-        sample, path = _sample((3,))
+        sample, path = _sample(_shape(component))
         output = self.perfect_output(sample, path) + 1
         changed = output.clone()
         changed[0] += 10
@@ -49,17 +55,20 @@ class ObjectiveConformance(ComponentConformance):
 
     def test_loss_is_a_mean_over_dimensions(self, component: Any) -> None:
         means = []
-        for dim in (2, 512):
-            sample, path = _sample((dim,), batch=256)
+        sizes = [(1, 4, 4), (3, 16, 16)] if "images" in component.requires else [(2,), (512,)]
+        for shape in sizes:
+            sample, path = _sample(shape, batch=16 if len(shape) == 3 else 256)
             output = self.perfect_output(sample, path) + 1
             means.append(component.loss(output, sample).mean().item())
-        assert 0.5 < means[0] / means[1] < 2, (
+        small, large = (torch.Size(shape).numel() for shape in sizes)
+        assert 1 / self.size_factor < means[0] / means[1] < self.size_factor, (
             f"the loss is averaged over an example's dimensions, not summed; an error of 1 costs "
-            f"{means[0]:.3g} in 2 and {means[1]:.3g} in 512 dimensions"
+            f"{means[0]:.3g} in {small} and {means[1]:.3g} in {large} dimensions"
         )
 
     @pytest.mark.parametrize("shape", SHAPES)
     def test_perfect_output_has_no_loss(self, component: Any, shape: tuple[int, ...]) -> None:
+        _suits(component, shape)
         if not self.has_zero_loss:
             pytest.skip("the objective states that its loss has no zero")
         sample, path = _sample(shape)
@@ -67,7 +76,7 @@ class ObjectiveConformance(ComponentConformance):
         assert loss <= 1e-12, f"the perfect output has no loss; found {loss:.3g}"
 
     def test_loss_has_gradients(self, component: Any) -> None:
-        sample, path = _sample((3,))
+        sample, path = _sample(_shape(component))
         output = (self.perfect_output(sample, path) + 1).detach().requires_grad_()
         component.loss(output, sample).mean().backward()
         gradient = output.grad
@@ -83,6 +92,16 @@ class ObjectiveConformance(ComponentConformance):
         if self.is_velocity:
             error = (velocity - sample.dx_t).abs().max().item()
             assert error <= 1e-9, f"the perfect output stands for dx_t; the velocity is {error:.3g} away from it"
+
+
+def _suits(component: Any, shape: tuple[int, ...]) -> None:
+    if "images" in component.requires and len(shape) != 3:
+        pytest.skip("the objective is for pictures")
+
+
+def _shape(component: Any) -> tuple[int, ...]:
+    """Return a shape that the objective can judge."""
+    return (1, 4, 4) if "images" in component.requires else (3,)
 
 
 def _sample(shape: tuple[int, ...], path: Path | None = None, batch: int = BATCH) -> tuple[PathSample, Path]:

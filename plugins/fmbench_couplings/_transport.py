@@ -1,4 +1,4 @@
-"""What the couplings by optimal transport share: the cost, and the exact assignment."""
+"""What the couplings by optimal transport share: the cost, the exact assignment, and Sinkhorn's iterations."""
 
 from __future__ import annotations
 
@@ -9,19 +9,64 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
+STRETCH = 10
+"""Iterations of `scale` at a time."""
+SOFT = 0.25
+"""A regularisation, in units of the costs' spread, at which that many iterations come close."""
+
 
 def squared_distances(x_0: Tensor, x_1: Tensor) -> Tensor:
     """Return |x_0^i - x_1^j|^2 in float64, `(batch, batch)`: i counts rows, j columns."""
     return torch.cdist(x_0.flatten(1).double(), x_1.flatten(1).double()).square()
 
 
+def spread(costs: Tensor) -> float:
+    """Return the root mean square of `costs` `(batch, batch)` less the means of rows and columns.
+
+    Those change no plan, so that this is the scale of the differences on which a plan depends.
+    """
+    rest = costs - costs.mean(0, keepdim=True) - costs.mean(1, keepdim=True) + costs.mean()
+    return float(rest.square().mean().sqrt())
+
+
 def cheapest_rows(costs: Tensor) -> Tensor:
     """Return, for each column of `costs` `(batch, batch)`, the row that the cheapest permutation gives it, `(batch,)`.
 
-    Exact, by the shortest augmenting paths of scipy on the CPU; about 5 ms for a batch of 256.
+    Exact, by the shortest augmenting paths of scipy on the CPU. They get short where potentials, which change no
+    permutation's rank, have been taken off the costs: those of a soft plan, which cost little.
     """
     from scipy.optimize import linear_sum_assignment
 
-    columns, rows = linear_sum_assignment(costs.T.cpu().numpy())
-    assert len(columns) == len(costs)
-    return torch.from_numpy(rows).to(costs.device)
+    if (strength := SOFT * spread(costs)) > 0:
+        f, g, _ = scale(costs, *first_potentials(costs), strength)
+        costs = costs - f[:, None] - g
+    rows, columns = linear_sum_assignment(costs.cpu().numpy())
+    assert len(rows) == len(costs)
+    return torch.from_numpy(columns).argsort().to(costs.device)
+
+
+def first_potentials(costs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `f` of rows and `g` of columns, `(batch,)`, that leave no cost negative and a zero everywhere."""
+    f = costs.amin(1)
+    return f, (costs - f[:, None]).amin(0)
+
+
+def kernel(costs: Tensor, f: Tensor, g: Tensor, strength: float) -> Tensor:
+    """Return exp((f + g - costs)/strength), `(batch, batch)`: batch times the plan, where the potentials are right."""
+    return torch.exp((f[:, None] + g - costs) / strength)
+
+
+def scale(costs: Tensor, f: Tensor, g: Tensor, strength: float) -> tuple[Tensor, Tensor, float]:
+    """Improve the potentials of the entropic plan by some iterations; return them and the plan's error.
+
+    The columns of the plan sum to 1/batch afterwards; the error is the total variation of its rows.
+
+    Source: Cuturi 2013 (arXiv:1306.0895), algorithm 1.
+    """
+    weights = kernel(costs, f, g, strength)
+    v = torch.ones_like(g)
+    for _ in range(STRETCH):
+        u = 1 / (weights @ v)
+        v = 1 / (u @ weights)
+    error = (u * (weights @ v) - 1).abs().mean() / 2
+    return f + strength * u.log(), g + strength * v.log(), float(error)

@@ -22,6 +22,7 @@ class ConditionalOT(Coupling):
 
     Args:
         weight: what a pair of different labels costs, at least 0, in units of squared distance.
+        pool: how many training batches are paired at once; the time grows faster than their number.
 
     Source: Cheng and Schwing 2025 (The Curse of Conditions, C2OT, arXiv:2503.10636), section 3.
     """
@@ -29,8 +30,9 @@ class ConditionalOT(Coupling):
     reference = "Cheng and Schwing 2025, The Curse of Conditions (arXiv:2503.10636), section 3"
     requires = ("classes",)
 
-    def __init__(self, *, weight: Annotated[float, Ge(0)] = 1e6) -> None:
+    def __init__(self, *, weight: Annotated[float, Ge(0)] = 1e6, pool: Annotated[int, Ge(1)] = 1) -> None:
         self.weight = weight
+        self.pool = pool
 
     def pair(
         self, x_0: Tensor, x_1: Tensor, y: Tensor | None, generator: Generator

@@ -10,6 +10,7 @@ def fmbench_objectives() -> dict[str, str]:
     """Return the components of this package by name."""
     return {
         "displacement_over_t": "fmbench_objectives.displacement_over_t:DisplacementOverT",
+        "lpips_huber": "fmbench_objectives.lpips_huber:LPIPSHuber",
         "noise_prediction": "fmbench_objectives.noise_prediction:NoisePrediction",
         "pseudo_huber": "fmbench_objectives.pseudo_huber:PseudoHuber",
         "velocity": "fmbench_objectives.velocity:VelocityMatching",

@@ -1,7 +1,8 @@
 """Every built-in objective conforms."""
 
 import pytest
-from built_ins import cases
+from built_ins import Case, cases
+from lpips_weights import write_weights
 
 from fmbench import expand
 from fmbench.testing import ObjectiveConformance
@@ -13,10 +14,11 @@ PERFECT = {
 }
 """The perfect output, where it is not the velocity."""
 NOT_A_VELOCITY = {"displacement_over_t"}
+NEED_FILES = ["lpips_huber"]
 
 
 class TestObjectives(ObjectiveConformance):
-    @pytest.fixture(params=cases("objective"), ids=str)
+    @pytest.fixture(params=cases("objective", without=NEED_FILES), ids=str)
     def component(self, request):
         self.perfect = PERFECT.get(request.param.name)
         self.is_velocity = request.param.name not in NOT_A_VELOCITY
@@ -24,3 +26,16 @@ class TestObjectives(ObjectiveConformance):
 
     def perfect_output(self, sample, path):
         return sample.dx_t if self.perfect is None else self.perfect(sample)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return write_weights(tmp_path_factory.mktemp("lpips"))
+
+
+class TestLPIPSHuber(ObjectiveConformance):
+    size_factor = 4  # what a picture and its brighter copy look like depends on its size
+
+    @pytest.fixture(params=[False, True], ids=["alone", "by_time"])
+    def component(self, request, files):
+        return Case("objective", "lpips_huber", {**files, "size": 16, "by_time": request.param}).build()

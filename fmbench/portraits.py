@@ -10,14 +10,14 @@ from fmbench.assembly import ModelVelocity
 from fmbench.trained import Trained
 
 PARTICLES = 1000
-STEPS = 64
+STEPS = 48
 """Steps of the midpoint rule, which asks for no velocity at t=1, where some parametrisations are singular."""
 KEPT = 2
 """Every so many states of a trajectory are kept."""
 FIELD_TIMES = 11
 LAST = 1 - 1 / (2 * STEPS)
 """The last time of the field, for the same reason."""
-ARROWS, CELLS = 17, 101
+ARROWS, CELLS = 13, 101
 """Points along the longer side of the grids of the field and of the density."""
 FILE = "portrait.safetensors"
 
@@ -80,7 +80,7 @@ def density(trained: Trained, data: Tensor) -> dict[str, Tensor]:
     return {"density_x": x, "density_y": y, "log_density": found.reshape(len(y), len(x))}
 
 
-def axes(corners: Tensor, longest: int, margin: float = 0.05) -> tuple[Tensor, Tensor]:
+def axes(corners: Tensor, longest: int, margin: float = 0.1) -> tuple[Tensor, Tensor]:
     """Return evenly spaced `x (w,)` and `y (h,)` that cover points `(n, 2)` and a margin; the longer has `longest`."""
     low, high = corners.min(0).values, corners.max(0).values
     size = (high - low).clamp_min(1e-3)

@@ -36,8 +36,8 @@ COLUMNS = (*AXES, "nfe", "status", "error", "key")
 class MetricFacts:
     """What a report must know of a metric, under the name of one of its values.
 
-    `label` is the metric as the suite names it, `scope` and `better` as in `fmbench.Metric`. `over` is what the value is
-    one of a series over ("t", say), in the order of the series; "" for a value that stands alone.
+    `label` is the metric as the suite names it, `scope` and `better` as in `fmbench.Metric`. `over` is what the value
+    is one of a series over ("t", say), in the order of the series; "" for a value that stands alone.
     """
 
     name: str

@@ -23,6 +23,8 @@ SLOW = (
     "test_executor",
     "test_cli",
     "test_report",
+    "test_portraits",
+    "test_report_flow",
     "test_quality",
     "test_outsider",
 )

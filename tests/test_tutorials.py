@@ -20,6 +20,12 @@ SMALLER = {
         "training.networks=[{simple_cnn: {channels: 4}}]",
         "evaluation.metrics=[fid_mnist, loss_by_t]",
     ),
+    "reflow_digits": (
+        "training.couplings=[{reflow: {pairs: 64, steps: 1}}]",
+        "evaluation.nfe=[1]",
+        "evaluation.metrics=[fid_digits, straightness]",
+        "baseline={coupling: reflow}",
+    ),
     "rectified_flow_mnist": (
         "training.networks=[{small_unet: {channels: 8}}]",
         "training.couplings=[{reflow: {pairs: 64, steps: 1}}]",

@@ -91,7 +91,8 @@ def summary(session: Session, result: RunResult) -> dict[str, object]:
 def _tell(session: Session, result: RunResult) -> None:
     done = result.computed
     if done:
-        parts = [f"{done[name]} {name}s" for name in ("training", "measurement", "evaluation", "sampler") if done.get(name)]
+        units = ("training", "measurement", "evaluation", "sampler")
+        parts = [f"{done[name]} {name}s" for name in units if done.get(name)]
         say(f"Computed {', '.join(parts)}.")
     else:
         say("Everything was computed before; nothing to do.")

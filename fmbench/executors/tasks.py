@@ -138,7 +138,7 @@ def real_samples(store: Path, dataset: ComponentSpec) -> Path:
 
 
 def t_density(store: Path, t_distribution: ComponentSpec) -> Path:
-    """Return the sealed file with the density of a t-distribution: "density" at the middles of equal parts of [0, 1]."""
+    """Return the sealed file with a t-distribution's density: "density" at the middles of equal parts of [0, 1]."""
     return store / "cache" / f"t-density-{t_distribution.digest}.json"
 
 

@@ -48,7 +48,7 @@ class Folder:
             page = (self.path / "index.html").read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             return set()  # a first report, or no page of ours
-        return set(re.findall(r'<a href="(\w+\.(?:png|svg))">', page)) if GENERATOR in page else set()
+        return set(re.findall(r'<a href="(\w+\.(?:png|svg|gif))">', page)) if GENERATOR in page else set()
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files of the folder; one that is not there is no error."""

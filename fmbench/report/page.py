@@ -44,6 +44,11 @@ GLOSSARY = (
         "What holds for comparing FIDs with published ones holds for it too.",
     ),
     (
+        r"^loss_by_t",
+        "The validation loss in equal parts of t, from noise (0) to data (1); tables show its mean, a figure the "
+        "parts. Like the validation loss it compares t-distributions, not paths.",
+    ),
+    (
         r"sliced_wasserstein",
         "The sliced Wasserstein distance projects two clouds of points on many directions and measures how far mass "
         "must move along each. It is never quite 0 for a finite number of points, even between two sets of real data.",
@@ -64,7 +69,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything on the page, ready to be printed."""
+    """Everything on the page, ready to be printed. `pictures` are those of the whole suite."""
 
     records: Records
     command: str
@@ -72,6 +77,7 @@ class Contents:
     sections: Sequence[Section]
     speed: Sequence[Table]
     failures: Table | None
+    pictures: Sequence[Picture] = ()
 
 
 def render(contents: Contents) -> str:
@@ -133,5 +139,5 @@ def _counts(records: Records) -> str:
     return ", ".join(f"{n:,} {noun}" for n, noun in parts if n or noun in ("trainings", "evaluations"))
 
 
-def _data_uri(data: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(data).decode()
+def _data_uri(data: bytes, form: str = "png") -> str:
+    return f"data:image/{form};base64," + base64.b64encode(data).decode()

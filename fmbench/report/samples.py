@@ -60,15 +60,15 @@ def sample_figures(
 
     Returns the pictures, and a note on what could not be drawn ("" when all could).
     """
-    shown = next((r for r in _records(board) if _shape(r.samples)), None)
+    shown = next((r for r in sampled(board) if shape_of(r.samples)), None)
     if shown is None:
         return [], "There are no samples to show."
-    shape, seed = _shape(shown.samples) or (), shown.cell.training.seed
+    shape, seed = shape_of(shown.samples) or (), shown.cell.training.seed
     if not (_is_image(shape) or shape == (2,)):
         return [], f"Samples of shape {shape} have no picture here."
     trainings, rows = training_rows(board), [*board.rows(), *board.rows(adaptive=True)]
     chosen = next((row for row in trainings if baseline and is_baseline(board, row, baseline)), trainings[0])
-    solver = _widest_solver(board)
+    solver = widest_solver(board)
     said = varying(rows)
     limit = NOISES if _is_image(shape) else POINTS
     scene = Scene(shape, seed, load_samples(real, limit * 8))
@@ -94,11 +94,12 @@ def sample_figures(
     ], ""
 
 
-def _records(board: Board) -> list[EvaluationRecord]:
+def sampled(board: Board) -> list[EvaluationRecord]:
+    """Return the records that have samples, in the plan's order."""
     return [r for records in board.cells.values() for r in records if r.status == "ok" and r.samples is not None]
 
 
-def _widest_solver(board: Board) -> Row:
+def widest_solver(board: Board) -> Row:
     """Return the solver, grid and guidance with the most budgets and records; the first in the plan among equals."""
     counts = Counter(row[SOLVER_AXIS:] for (row, _), records in board.cells.items() for r in records if r.samples)
     return max(counts, key=lambda sampler: counts[sampler])
@@ -123,7 +124,7 @@ def load_samples(path: Path | None, n: int) -> Samples | None:
     return found if len(found) else None
 
 
-def _shape(path: Path | None) -> tuple[int, ...] | None:
+def shape_of(path: Path | None) -> tuple[int, ...] | None:
     """Return the shape of one sample of a file."""
     found = load_samples(path, 1)
     return None if found is None else tuple(found.shape[1:])
@@ -227,7 +228,8 @@ def _shrunk(samples: Samples, by: int) -> Samples:
 def _draw_points(blocks: Sequence[Block], scene: Scene, folder: Folder, name: str, title: str, across: int) -> Picture:
     """Draw scatter panels: a line a block, a column an NFE, samples over real data."""
     depth = max(len(block.lines) for block in blocks)
-    low, high = _limits(blocks, scene.real)
+    clouds = [samples for block in blocks for _, samples in block.lines if not isinstance(samples, str)]
+    low, high = frame_of(clouds, scene.real)
     with themed():
         panel_height = 1.75 * float(np.clip((high[1] - low[1]) / (high[0] - low[0]), 0.4, 2.0))
         figure = new_figure(1.75 * depth + 1.6, (panel_height + 0.2) * len(blocks) + 0.3)
@@ -260,12 +262,12 @@ def _scatter(axes: Axes, points: Samples | None, colour: str) -> None:
         )
 
 
-def _limits(blocks: Sequence[Block], truth: Samples | None) -> tuple[Samples, Samples]:
+def frame_of(clouds: Sequence[Samples], truth: Samples | None) -> tuple[Samples, Samples]:
     """Return the corners of the frame: the real data and a margin, or the bulk of the samples where there is none."""
     if truth is not None:
         margin = 0.2 * (truth.max(0) - truth.min(0)) + 1e-6
         return truth.min(0) - margin, truth.max(0) + margin
-    pooled = np.concatenate([samples for block in blocks for _, samples in block.lines if not isinstance(samples, str)])
+    pooled = np.concatenate([*clouds, np.empty((0, 2))])
     pooled = pooled[np.isfinite(pooled).all(axis=1)]
     if not len(pooled):
         return np.full(2, -1.0), np.full(2, 1.0)

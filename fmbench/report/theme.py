@@ -55,7 +55,8 @@ _RC: Any = {
 class Picture:
     """A figure as it was written: names of its files, caption, and the PNG itself for the page.
 
-    `pixels` says that it shows pictures, which must not be smoothed when they are enlarged.
+    `pixels` says that it shows pictures, which must not be smoothed when they are enlarged. `gif` and `motion` are the
+    name and the content of an animation that goes with it, where there is one.
     """
 
     title: str
@@ -65,6 +66,8 @@ class Picture:
     data: bytes
     width: int
     pixels: bool = False
+    gif: str = ""
+    motion: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, folder: Folder, name: str, title: str, caption: str, *, pixels: bool = False) -> Picture:
-    """Write a figure as PNG and SVG, the same bytes for the same content, and let go of it."""
+    """Write a figure as PNG and SVG, the same bytes for the same content."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
@@ -130,7 +133,6 @@ def save(figure: Figure, folder: Folder, name: str, title: str, caption: str, *,
     vector: Any = FigureCanvasSVG(figure)
     vector.print_svg(svg, metadata={"Date": None, "Creator": None})
     width = round(figure.get_figwidth() * DPI)
-    figure.clear()
     data = _png(np.asarray(agg.buffer_rgba())[..., :3])
     folder.write(f"{name}.png", data)
     folder.write(f"{name}.svg", svg.getvalue())

@@ -12,9 +12,12 @@ from fmbench.report import contents, figures, overview, page, samples, text
 from fmbench.report.baseline import against_baseline
 from fmbench.report.boards import Board, make_boards
 from fmbench.report.commands import Commands
-from fmbench.report.curves import best_trainings, make_curves, time_metric, training_rows
+from fmbench.report.curves import Curves, best_trainings, make_curves, time_metric, training_rows
 from fmbench.report.files import Folder
+from fmbench.report.points import point_figures
 from fmbench.report.sentences import in_short
+from fmbench.report.series import all_series, curves_over
+from fmbench.report.t_densities import t_densities
 from fmbench.report.tables import Table
 from fmbench.report.theme import Look, Picture, looks
 
@@ -43,7 +46,9 @@ def write_report(records: Records, folder: Path) -> Path:
     target.write("table.md", text.markdown(records, tables, commands.command))
     target.write("table.tex", text.tex(records, tables, commands.command))
     short = in_short(records, boards)
-    content = page.render(page.Contents(records, commands.command, short, sections, speed, failures))
+    shared = t_densities(records.t_densities, target, "t_densities")
+    pictures = [shared] if shared is not None else []
+    content = page.render(page.Contents(records, commands.command, short, sections, speed, failures, pictures))
     index = target.write("index.html", content)
     target.remove(former - target.written)
     return index
@@ -61,9 +66,13 @@ def suffixes(boards: Sequence[Board]) -> list[str]:
     """Return what is appended to the names of each dataset's files: nothing where there is one dataset."""
     if len(boards) < 2:
         return ["" for _ in boards]
-    slugs = [re.sub(r"[^a-z0-9]+", "_", board.dataset.lower()).strip("_")[:40] or "dataset" for board in boards]
+    slugs = [_slug(board.dataset) or "dataset" for board in boards]
     twice = Counter(slugs)
     return [f"_{slug}" if twice[slug] == 1 else f"_{slug}_{number}" for number, slug in enumerate(slugs, start=1)]
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:40]
 
 
 def _section(
@@ -89,6 +98,7 @@ def _pictures(
     """Draw the figures of one dataset; the notes say what could not be drawn."""
     drawn: list[Picture | None] = []
     notes = []
+    curves: Curves | None = None
     if (facts := board.headline) is not None:
         curves, mixed = make_curves(board, facts)
         chosen = best_trainings(board, curves, MOST_PANELS)
@@ -101,13 +111,20 @@ def _pictures(
             curves, _ = make_curves(board, facts)
         if mixed:
             notes.append(f"No figures of {facts.name}: its values are not comparable with each other, {mixed}.")
+            curves = None
         else:
             draw: list[tuple[Callable[..., Picture | None], str]]
             draw = [(overview.at_a_glance, "at_a_glance"), (figures.by_nfe, "by_nfe"), (figures.by_time, "by_time")]
             drawn += [make(board, curves, styles, target, f"score_{name}{suffix}") for make, name in draw]
     shown, note = samples.sample_figures(board, records.real.get(board.dataset), records.baseline, target, suffix)
     notes += [note] if note else []
-    drawn += [*shown, overview.losses(board, target, f"losses{suffix}")]
+    flows, note = point_figures(board, curves, records.real.get(board.dataset), target, suffix)
+    notes += [note] if note else []
+    drawn += [*shown, *flows, overview.losses(board, target, f"losses{suffix}")]
+    for each in all_series(records.metrics):
+        picture, note = curves_over(board, curves, each, target, f"{_slug(each.facts.name)}{suffix}")
+        drawn.append(picture)
+        notes += [note] if note else []
     return [picture for picture in drawn if picture is not None], notes
 
 

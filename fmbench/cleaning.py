@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fmbench.plan import Plan
 from fmbench.store import SECTIONS, CellFolder, Store
-from fmbench.survey import sampler_key
+from fmbench.survey import portrait_key, sampler_key
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ def find_unused(
     used = set()
     for plan in plans:
         used |= {key for cell in plan.evaluations for key in (cell.key, sampler_key(cell))}
-        used |= {key for cell in plan.trainings for key in (cell.key, *([cell.study_key] if cell.teacher else []))}
+        for cell in plan.trainings:
+            used |= {cell.key, portrait_key(cell.key), *([cell.study_key] if cell.teacher else [])}
     newest = time.time() - older_than * 86_400 if older_than is not None else float("inf")
     found = []
     for section in SECTIONS:

@@ -9,7 +9,7 @@ from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
 from fmbench.executors.local import LocalExecutor, jobs_and_threads
 from fmbench.executors.tasks import EvaluateTask, Event, MeasureTask, PrepareTask, TrainTask, Work, WorkerConfig
 from fmbench.session import Session
-from fmbench.survey import Survey, sampler_key
+from fmbench.survey import Survey, portrait_key, sampler_key
 from fmbench.tracking import Tracker
 
 STAGES = ("preparing", "training", "evaluation", "timing", "logging")
@@ -148,7 +148,8 @@ class Computation:
 
     def _evaluate_task(self, cell: TrainingCell) -> EvaluateTask:
         work = tuple(self.work.get(cell.key, ()))
-        return EvaluateTask(cell, self.survey.wanted(cell, "training"), work, self._lacks_portrait(cell))
+        portrait = portrait_key(cell.key) if self._lacks_portrait(cell) else ""
+        return EvaluateTask(cell, self.survey.wanted(cell, "training"), work, portrait)
 
     def _measure(self, executor: LocalExecutor) -> None:
         """Measure what samplers cost, one at a time, with every core and nothing else of the suite at work."""

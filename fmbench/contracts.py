@@ -35,7 +35,8 @@ class Component(ABC):  # noqa: B024  (each kind has abstract methods of its own)
         reference: where the method comes from (paper and equation, or library).
         provides: capabilities that the other components of a cell may rely on, such as "images" or "affine".
         requires: capabilities that some other component of the cell must provide; a cell without them is left out by
-            the plan, with the reason on record.
+            the plan, with the reason on record. The suite's settings grant "labels" (the network is told the class) and
+            "no_label" (it can be asked without one).
         files: data files beside the module (weights, say) that count in the component's fingerprint.
         content: names of parameters that are files or folders whose content counts in a cell's key.
     """
@@ -108,8 +109,8 @@ Coefficients = tuple["Tensor", "Tensor", "Tensor", "Tensor"]
 class Path(Component):
     """A probability path p_t between the source (t=0) and the data (t=1), given as a conditional flow.
 
-    Capabilities in use: "affine" (it is an `AffinePath`), "gaussian" (`gaussian` is defined), "straight" (dx_t is
-    x_1 - x_0).
+    Capabilities in use: "affine" (it is an `AffinePath`), "gaussian" (`gaussian` is defined), "straight" (x_t is
+    t x_1 + (1-t) x_0).
     """
 
     @abstractmethod

@@ -7,6 +7,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from fmbench.assembly import ModelVelocity
+from fmbench.store import CellFolder
 from fmbench.trained import Trained
 
 PARTICLES = 1000
@@ -23,8 +24,8 @@ FILE = "portrait.safetensors"
 
 
 @torch.no_grad()
-def portray(trained: Trained) -> None:
-    """Leave the portrait of a trained cell in the store; for a dataset that is not 2-D, the word that there is none.
+def portray(trained: Trained, folder: CellFolder) -> None:
+    """Leave the portrait of a trained cell in a folder; for a dataset that is not 2-D, the word that there is none.
 
     The file holds, float32: `times (T,)` and `paths (T, n, 2)`, the trajectories of the first evaluation noise, finely
     integrated; `field_times (F,)`, `x (w,)`, `y (h,)` and `field (F, h, w, 2)`, the velocity on a grid that covers
@@ -33,7 +34,6 @@ def portray(trained: Trained) -> None:
     where no training step has seen it.
     """
     workshop, cell = trained.workshop, trained.cell
-    folder = workshop.store.folder("portrait", cell.key)
     if tuple(trained.parts.dataset.shape) != (2,):
         folder.finish({}, ())
         return

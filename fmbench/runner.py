@@ -79,7 +79,9 @@ def write_report_if_changed(session: Session, records: Records) -> tuple[Path, b
     page = session.report_folder / "index.html"
     content = {
         "rows": [record.row() for record in records.evaluations],
-        "trainings": [(r.cell.key, r.status, r.error, r.portrait is not None) for r in records.trainings],
+        "trainings": [
+            (r.cell.key, r.status, r.error, r.portrait and r.portrait.parent.name) for r in records.trainings
+        ],
         "rest": [records.description, records.command, records.left_out, records.baseline, records.environment],
         "folder": str(session.report_folder.resolve()),
     }

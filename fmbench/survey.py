@@ -12,8 +12,10 @@ from typing import Any, Literal
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, digest
 from fmbench.errors import DamagedFile
 from fmbench.plan import Plan
+from fmbench.plan.code import PORTRAIT_CODE
 from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
 from fmbench.registry import Registry
+from fmbench.source import code_fingerprint
 from fmbench.store import CellFolder, Store
 
 
@@ -70,6 +72,11 @@ def sampler_key(cell: EvaluationCell) -> str:
     return digest("sampler", *(part.digest for part in parts), grid, axes, kept, cell.code)
 
 
+def portrait_key(training: str) -> str:
+    """Return the key under which the portrait of a training cell is kept, given the cell's key."""
+    return digest("portrait", training, code_fingerprint(*PORTRAIT_CODE))
+
+
 def likeness(cell: TrainingCell | EvaluationCell) -> tuple[str, str, int]:
     """Return what cells share that take about as long, for their size."""
     training = cell if isinstance(cell, TrainingCell) else cell.training
@@ -104,7 +111,7 @@ class Survey:
         self.evaluations = {
             c.key: self.state("evaluation", c.key, self.wanted(c.training, "evaluation")) for c in plan.evaluations
         }
-        self.portraits = {key: self.state("portrait", key, ()) for key in self._portrayed()}
+        self.portraits = {key: self.state("portrait", portrait_key(key), ()) for key in self._portrayed()}
 
     @cached_property
     def samplers(self) -> dict[str, CellState]:
@@ -121,15 +128,15 @@ class Survey:
         """Return the keys of the cells that figures show: on points, the first seed of each combination."""
         chosen: dict[tuple[str, ...], TrainingCell] = {}
         for cell in self.plan.trainings:
-            if "points" in self.registry.attribute(cell.dataset, "provides"):
+            if self.plan.evaluations_of(cell) and "points" in self.registry.attribute(cell.dataset, "provides"):
                 chosen.setdefault((*(spec.digest for spec in cell.components), cell.settings.text), cell)
         return [cell.key for cell in chosen.values()]
 
     def wanted(
         self, cell: TrainingCell, scope: Literal["training", "evaluation", "sampler"]
     ) -> tuple[ComponentSpec, ...]:
-        """Return the metrics that the suite wants of a cell in a scope."""
-        return self.plan.metrics_for(cell, scope)
+        """Return the metrics that the suite wants of a cell in a scope: none of one that only teaches."""
+        return self.plan.metrics_for(cell, scope) if self.plan.evaluations_of(cell) else ()
 
     def state(self, section: str, key: str, wanted: Sequence[ComponentSpec]) -> CellState:
         """Read a cell's folder."""

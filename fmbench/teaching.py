@@ -43,12 +43,14 @@ def taught(coupling: Coupling, cell: TrainingCell, workshop: Workshop) -> Coupli
 def study(coupling: Coupling, teacher: TrainingCell, workshop: Workshop) -> dict[str, Tensor]:
     """Have a coupling study a trained cell; return what it must remember."""
     folder = workshop.store.folder("training", teacher.key)
-    if folder.result() is None:
-        why = (folder.failure() or {}).get("error", "it was never trained")
-        raise CellFailure(f"its teacher {teacher.key} is not there: {why}")
-    trained = load_trained(teacher, workshop)
-    blocks = _Source(trained)
-    studied = coupling.study(trained.velocity(), blocks)
+    try:
+        if folder.result() is None:
+            why = (folder.failure() or {}).get("error", "it was never trained")
+            raise CellFailure(f"its teacher {teacher.key} is not there: {why}")
+        trained = load_trained(teacher, workshop)
+    except DamagedFile as error:
+        raise CellFailure(f"its teacher is damaged: {error}; `fmbench retry` trains it again") from error
+    studied = coupling.study(trained.velocity(), _Source(trained))
     return {name: value.detach().cpu().contiguous() for name, value in studied.items()}
 
 

@@ -51,7 +51,7 @@ def trained_cell(
 
 
 def portrait_of(cell: TrainingCell, shop: Workshop) -> dict[str, np.ndarray]:
-    portray(load_trained(cell, shop))
+    portray(load_trained(cell, shop), shop.store.folder("portrait", cell.key))
     return load_file(shop.store.folder("portrait", cell.key).path / "portrait.safetensors")
 
 
@@ -122,13 +122,13 @@ def test_data_of_another_shape_have_no_portrait_and_that_is_kept(registry: Regis
     cell = trained_cell(registry, shop, path="cosine")
     trained = load_trained(cell, shop)
     trained.parts.dataset = SimpleNamespace(shape=(3,))  # type: ignore[assignment]
-    portray(trained)
+    portray(trained, shop.store.folder("portrait", cell.key))
     assert shop.store.folder("portrait", cell.key).result() == {"files": {}}
 
 
 def events_of(shop: Workshop, cell: TrainingCell) -> list[Event]:
     events: list[Event] = []
-    Computer(shop, events.append)(EvaluateTask(cell, (), (), portrait=True))
+    Computer(shop, events.append)(EvaluateTask(cell, (), (), portrait=cell.key))
     assert {event.section for event in events} == {"portrait"}
     return events
 
@@ -162,7 +162,7 @@ def test_a_portrait_that_fails_takes_nothing_with_it(
 
 
 def test_what_is_no_portrait_is_none(tmp_path: Path, moons: TrainingCell, shop: Workshop) -> None:
-    portray(load_trained(moons, shop))
+    portray(load_trained(moons, shop), shop.store.folder("portrait", moons.key))
     whole = shop.store.folder("portrait", moons.key).path / "portrait.safetensors"
     assert load_portrait(whole) is not None
     other = shop.store.folder("training", moons.key).path / "weights.safetensors"

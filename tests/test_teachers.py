@@ -17,6 +17,7 @@ from fmbench.runner import run
 from fmbench.session import Options
 from fmbench.store import Store
 from fmbench.suite import read_suite
+from fmbench.survey import Survey
 from fmbench.teaching import taught
 from fmbench.train import train
 
@@ -96,7 +97,6 @@ def test_a_student_s_key_follows_its_teacher(registry: Registry) -> None:
         ("{coupling: independent, dataset: sine}", "may differ from its student in path, coupling"),
         ("{coupling: [independent]}", "as its name or as"),
         ("{coupling: {minibatch_ot: {pools: 2}}}", "pools"),
-        ("{coupling: conditional_ot}", "needs 'classes'"),
     ],
 )
 def test_a_teacher_that_cannot_be_is_the_suite_s_mistake(registry: Registry, teacher: str, words: str) -> None:
@@ -104,6 +104,24 @@ def test_a_teacher_that_cannot_be_is_the_suite_s_mistake(registry: Registry, tea
     with pytest.raises(SuiteError, match=r"suite\.yaml:6:\d+.*") as caught:
         make_plan(read_suite(suite.replace("COUPLINGS", f"{{reflow: {{teacher: {teacher}}}}}")), registry)
     assert words in str(caught.value)
+
+
+def test_a_cell_whose_teacher_cannot_be_is_left_out_alone(registry: Registry) -> None:
+    suite = SUITE.replace("paths: [linear]", "paths: [linear, icfm]")
+    teacher = "{reflow: {teacher: {coupling: independent, objective: x1_prediction}}}"
+    plan = make_plan(read_suite(suite.replace("COUPLINGS", teacher)), registry)
+    assert {cell.path.name for cell in plan.trainings} == {"linear"}
+    assert [(left.count, left.unit) for left in plan.left_out] == [(4, "training")]
+    assert "needs 'affine'" in plan.left_out[0].reason
+
+
+def test_a_teacher_that_nobody_asked_for_is_trained_and_no_more(tmp_path: Path, registry: Registry) -> None:
+    plan = plan_of(registry, "{reflow: {pairs: 600}}")
+    survey = Survey(plan, Store(tmp_path), registry)
+    only = [cell for cell in plan.trainings if not cell.teacher]
+    assert only
+    assert all(survey.wanted(cell, "training") == () for cell in only)
+    assert not {cell.key for cell in only} & survey.portraits.keys()
 
 
 def test_what_a_student_learns_is_studied_once(

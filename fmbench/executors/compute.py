@@ -112,7 +112,7 @@ class Computer:
         if task.training_metrics:
             yield ("training", task.training.key), partial(self._training_metrics, task)
         if task.portrait:
-            yield ("portrait", task.training.key), partial(self._portray, task.training)
+            yield ("portrait", task.portrait), partial(self._portray, task)
         for work in task.work:
             yield (task.section, work.key), partial(self._evaluate, task, work)
 
@@ -121,11 +121,11 @@ class Computer:
         if metrics := missing(folder, task.training_metrics):
             evaluate.measure_training(self._load(task.training), metrics)
 
-    def _portray(self, cell: TrainingCell) -> None:
-        folder = self.workshop.store.folder("portrait", cell.key)
+    def _portray(self, task: EvaluateTask) -> None:
+        folder = self.workshop.store.folder("portrait", task.portrait)
         if folder.result() is None:
-            folder.begin(cell.parts())
-            portraits.portray(self._load(cell))
+            folder.begin({"training": task.training.key})
+            portraits.portray(self._load(task.training), folder)
 
     def _evaluate(self, task: EvaluateTask, work: Work) -> None:
         folder = self.workshop.store.folder(task.section, work.key)

@@ -81,26 +81,26 @@ class TrainTask:
 class EvaluateTask:
     """Compute training-scope metrics and evaluations of one trained cell, whose weights are loaded once.
 
-    `portrait` asks for the cell's portrait too, where it is not there yet.
+    `portrait` is the key of the cell's portrait, where that is not there yet and is to be made, else empty.
     """
 
     training: TrainingCell
     training_metrics: tuple[ComponentSpec, ...]
     work: tuple[Work, ...]
-    portrait: bool = False
+    portrait: str = ""
     section = "evaluation"
 
     @property
     def units(self) -> list[Unit]:
         """What the task will report on; the training-scope metrics and the portrait go first, under the cell's key."""
         own = [("training", self.training.key)] if self.training_metrics else []
-        own += [("portrait", self.training.key)] if self.portrait else []
+        own += [("portrait", self.portrait)] if self.portrait else []
         return own + [(self.section, work.key) for work in self.work]
 
     def without(self, ended: Collection[Unit]) -> EvaluateTask:
         """Return the task without some units."""
         metrics = () if ("training", self.training.key) in ended else self.training_metrics
-        portrait = self.portrait and ("portrait", self.training.key) not in ended
+        portrait = "" if ("portrait", self.portrait) in ended else self.portrait
         work = tuple(w for w in self.work if (self.section, w.key) not in ended)
         return replace(self, training_metrics=metrics, portrait=portrait, work=work)
 

@@ -36,7 +36,8 @@ def make_plan(suite: Suite, registry: Registry, filters: Sequence[str] = ()) -> 
     """
     axes = Axes(suite, registry)
     matches = [match_filter(text, axes) for text in filters]
-    return _Making(suite, axes, Rules(suite, axes, registry), matches, Teachers(suite, registry)).plan(filters)
+    rules = Rules(suite, axes, registry)
+    return _Making(suite, axes, rules, matches, Teachers(suite, registry, rules.granted)).plan(filters)
 
 
 def training_settings(training: Training) -> dict[str, Any]:
@@ -93,10 +94,13 @@ class _Making:
             if kept:
                 chosen = {a: self.axes.values[a][i] for a, i in zip(TRAINING_AXES, training, strict=True)}
                 cell = TrainingCell(**cast("dict[str, Any]", chosen), settings=settings, code=code[0])
-                cell = self.teachers.taught(cell)
+                taught = self.teachers.taught(cell)
+                if isinstance(taught, Gap):
+                    self._count("training", taught, 1)
+                    continue
                 indices += [training]
-                trainings |= {each.key: each for each in (*reversed(list(cell.teachers)), cell)}
-                evaluations += [EvaluationCell(cell, *each, sampling, code[1]) for each in kept]
+                trainings |= {each.key: each for each in (*reversed(list(taught.teachers)), taught)}
+                evaluations += [EvaluationCell(taught, *each, sampling, code[1]) for each in kept]
         self._check_used()
         if not evaluations:
             self._nothing_left(filters)
@@ -105,7 +109,8 @@ class _Making:
         applied = tuple(rule.spec for rule in metrics)
         cells = tuple(trainings.values())
         provided = self.rules.provided | self.teachers.provides(cells)
-        return Plan(self.suite, cells, tuple(evaluations), left_out, applied, tuple(metrics), provided)
+        rules = tuple(metrics)
+        return Plan(self.suite, cells, tuple(evaluations), left_out, applied, rules, provided, self.rules.granted)
 
     def _candidates(self) -> list[tuple[Indices, tuple[Indices, ...]]]:
         """Return every training cell once, with the evaluations that any of the products asks of it.

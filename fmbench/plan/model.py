@@ -48,7 +48,7 @@ class Plan:
     have no evaluations.
 
     `metrics` are those that apply to some cell, in the suite's order. `rules` and `provides` (capabilities by a
-    component's digest) are what `metrics_for` goes by.
+    component's digest, and what the suite's settings grant) are what `metrics_for` goes by.
     """
 
     suite: Suite
@@ -58,6 +58,7 @@ class Plan:
     metrics: tuple[ComponentSpec, ...]
     rules: tuple[MetricRule, ...] = field(default=(), repr=False)
     provides: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
+    granted: frozenset[str] = frozenset()
 
     def metrics_for(self, cell: TrainingCell | ComponentSpec, scope: Scope) -> tuple[ComponentSpec, ...]:
         """Return the metrics of a scope that apply to a training cell, in the suite's order.
@@ -80,7 +81,7 @@ class Plan:
 
     def capabilities(self, components: tuple[str, ...]) -> frozenset[str]:
         """Return what components provide together, by their digests."""
-        return frozenset().union(*(self.provides[digest] for digest in components))
+        return self.granted.union(*(self.provides[digest] for digest in components))
 
     @cached_property
     def _by_training(self) -> dict[str, list[EvaluationCell]]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 CLASSES = "classes"
 """What a dataset provides when its examples are labelled; see `fmbench.Dataset`."""
+GRANTED = {"labels": "training.class_conditional: true", "no_label": "training.label_dropout above 0"}
+"""Capabilities that settings grant: the network is told the class; it can be asked without a label."""
 COMPONENT_AXES = TRAINING_AXES[:-1]
 """The training axes that hold components: all but the seed."""
 
@@ -56,13 +58,21 @@ class Rules:
     def capabilities(self, training: Indices) -> frozenset[str]:
         """Return what the components of a training cell provide together."""
         pairs = zip(COMPONENT_AXES, training, strict=False)
-        return frozenset().union(*(self.provides[axis][index] for axis, index in pairs))
+        return self.granted.union(*(self.provides[axis][index] for axis, index in pairs))
+
+    @cached_property
+    def granted(self) -> frozenset[str]:
+        """What the suite's settings grant, of GRANTED."""
+        training = self.suite.training
+        if not training.class_conditional:
+            return frozenset({"no_label"})
+        return frozenset({"labels", "no_label"} if training.label_dropout else {"labels"})
 
     def training_gap(self, training: Indices) -> Gap | None:
         """Return why a training cell is left out, or None."""
         cell = dict(zip(COMPONENT_AXES, training, strict=False))
         for axis, index in cell.items():
-            others = frozenset().union(*(self.provides[a][i] for a, i in cell.items() if a != axis))
+            others = self.granted.union(*(self.provides[a][i] for a, i in cell.items() if a != axis))
             for capability in sorted(self.requires[axis][index] - others):
                 return self.gap(axis, self.axes.words(axis, index), capability, training)
         if self.suite.training.class_conditional and CLASSES not in self.provides["dataset"][cell["dataset"]]:
@@ -76,6 +86,8 @@ class Rules:
         weight = self.axes.values["guidance"][guidance]
         if weight != 1 and not self.suite.training.class_conditional:
             return Gap(self.axes.words("guidance", guidance), "guidance other than 1 needs class_conditional: true")
+        if weight != 1 and "no_label" not in self.granted:
+            return Gap(self.axes.words("guidance", guidance), f"guidance other than 1 needs {GRANTED['no_label']}")
         held = self.axes.values["weights"]
         if not self.suite.training.ema and held[weights] == "raw" and "ema" in held:
             return Gap("weights=raw", "training.ema is 0, so the averaged weights are the raw ones")
@@ -139,6 +151,8 @@ class Rules:
         Who could: the components of those kinds of which the suite holds one that does.
         """
         name = words.partition("=")[2]
+        if capability in GRANTED:
+            return Gap(words, f"{name} needs {capability!r}: set {GRANTED[capability]}")
         able = [a for a in COMPONENT_AXES if a != kind and any(capability in p for p in self.provides[a])]
         if not able:
             return Gap(words, f"{name} needs {capability!r}, which no component of the suite provides")

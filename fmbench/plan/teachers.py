@@ -10,6 +10,7 @@ from fmbench.cells import ComponentSpec, TrainingCell
 from fmbench.errors import ComponentError, SuiteError
 from fmbench.plan.axes import TRAINING_AXES
 from fmbench.plan.code import TAUGHT_CODE
+from fmbench.plan.rules import Gap
 from fmbench.source import code_fingerprint
 from fmbench.suite import Suite
 
@@ -23,21 +24,26 @@ CHANGEABLE = TRAINING_AXES[1:-1]
 class Teachers:
     """Makes the teachers of a suite's training cells."""
 
-    def __init__(self, suite: Suite, registry: Registry) -> None:
+    def __init__(self, suite: Suite, registry: Registry, granted: frozenset[str]) -> None:
         self._suite = suite
+        self._granted = granted
         self._registry = registry
         self._changes: dict[str, dict[str, ComponentSpec]] = {}
 
-    def taught(self, cell: TrainingCell) -> TrainingCell:
+    def taught(self, cell: TrainingCell) -> TrainingCell | Gap:
         """Return the cell with its teacher, and the teacher with its own; as it is where its coupling has none.
 
-        Raises SuiteError where the teacher cannot be made.
+        Where the components of the teacher do not go together, return why the cell is left out. Raises SuiteError where
+        the suite names what cannot be a teacher.
         """
         changes = self.changes(cell.coupling)
         if not changes:
             return cell
         teacher = self.taught(replace(cell, **changes))  # type: ignore[arg-type]
-        self._check(teacher, cell.coupling)
+        if isinstance(teacher, Gap):
+            return teacher
+        if (gap := self._gap(teacher, cell.coupling)) is not None:
+            return gap
         return replace(cell, teacher=teacher, code=code_fingerprint(*TAUGHT_CODE))
 
     def changes(self, coupling: ComponentSpec) -> Mapping[str, ComponentSpec]:
@@ -81,17 +87,21 @@ class Teachers:
                 )
             chain.append(following)
 
-    def _check(self, teacher: TrainingCell, coupling: ComponentSpec) -> None:
-        """Raise SuiteError where a component of the teacher needs what no other of its components provides."""
+    def _gap(self, teacher: TrainingCell, coupling: ComponentSpec) -> Gap | None:
+        """Return where a component of the teacher needs what no other of its components provides."""
         for spec in teacher.components:
-            others = [other for other in teacher.components if other is not spec]
-            provided = {each for other in others for each in self._registry.attribute(other, "provides")}
-            lacking = sorted(set(self._registry.attribute(spec, "requires")) - provided)
+            provided = {
+                each
+                for other in teacher.components
+                if other is not spec
+                for each in self._registry.attribute(other, "provides")
+            }
+            lacking = sorted(set(self._registry.attribute(spec, "requires")) - provided - self._granted)
             if lacking:
-                self._refuse(
-                    f"the teacher of coupling {coupling} ({teacher}) cannot be trained: {spec.kind} {spec} needs "
-                    f"{lacking[0]!r}, which no other component of it provides. Change the coupling's teacher."
-                )
+                others = " ".join(f"{other.kind}={other}" for other in teacher.components if other is not spec)
+                reason = f"its teacher's {spec} needs {lacking[0]!r}, which none of {others} provides"
+                return Gap(f"coupling={coupling}", reason)
+        return None
 
     def _refuse(self, text: str) -> NoReturn:
         raise SuiteError(text, str(self._suite.place("training", "couplings")))

@@ -91,6 +91,14 @@ class PathConformance(ComponentConformance):
             " for other values"
         )
 
+    def test_a_straight_path_is_straight(self, component: Any) -> None:
+        if "straight" not in component.provides:
+            pytest.skip('the path does not provide "straight"')
+        sample = component.sample(*draws((3,), torch.float64), generator())
+        end = sample.x_t + (1 - sample.t)[:, None] * sample.dx_t
+        error = (end - sample.x_1).abs().max().item()
+        assert error <= 1e-12, f"a straight path goes on to x_1 along dx_t; it misses by {error:.3g}"
+
     def test_gaussian_has_the_path_s_marginals(self, component: Any) -> None:
         """Given x_1, x_t is normal, and dx_t depends on it as on an affine path: found by many draws."""
         if "gaussian" not in component.provides:

@@ -28,7 +28,8 @@ class Reflow(Coupling):
     Args:
         teacher: how the teacher differs from this cell, `{kind: component}`; its coupling must be another.
         pairs: how many pairs are made.
-        steps: steps of rk4 to make them, four calls of the teacher each.
+        steps: steps of rk4 to make them, four calls of the teacher each; they are short at both ends, where some paths'
+            velocities grow without bound.
 
     Source: Liu et al. 2023 (Flow Straight and Fast, arXiv:2209.03003), algorithm 1.
     """
@@ -58,7 +59,7 @@ class Reflow(Coupling):
         for first in range(0, self.pairs, BATCH):
             x_0, y = source(min(BATCH, self.pairs - first))
             teacher.y = y
-            times = torch.linspace(0, 1, self.steps + 1, dtype=x_0.dtype, device=x_0.device)
+            times = _times(self.steps).to(x_0)
             x_1 = odeint(lambda t, x: teacher(x, t.expand(len(x))), x_0, times, method="rk4")[-1]
             batches.append((x_0, x_1, y))
         columns = zip(("x_0", "x_1", "y"), zip(*batches, strict=True), strict=True)
@@ -81,3 +82,10 @@ class Reflow(Coupling):
             raise RuntimeError("coupling reflow must learn from its teacher before it pairs")
         rows = torch.randint(len(self._x_0), (len(x_0),), generator=generator, device=generator.device)
         return self._x_0[rows], self._x_1[rows], None if self._y is None else self._y[rows]
+
+
+def _times(steps: int) -> Tensor:
+    """Return t = sin^2(pi s/2) for evenly spaced s, float64 `(steps + 1,)`, from exactly 0 to exactly 1."""
+    times = torch.sin(torch.linspace(0, torch.pi / 2, steps + 1, dtype=torch.float64)).square()
+    times[-1] = 1.0
+    return times

@@ -32,7 +32,7 @@ class ClassWasserstein(HeldOutDistance):
 
     reference = "sliced_wasserstein within each class"
     unit = "data units"
-    requires = ("classes",)
+    requires = ("classes", "labels")
 
     def __init__(self, *, projections: Annotated[int, Ge(1)] = 256) -> None:
         self.projections = projections

@@ -36,7 +36,7 @@ class ExcessLoss(Metric):
     """
 
     reference = "fmbench's design, evidence.md 6; Lipman et al. 2024 (arXiv:2412.06264), section 4.8.1"
-    requires = ("mixture", "gaussian", "normal_source", "independent")
+    requires = ("mixture", "gaussian", "normal_source", "independent", "no_label")
     scope = "training"
     within = ("path",)
 
@@ -47,14 +47,14 @@ class ExcessLoss(Metric):
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
         """Return the mean squared error, and the loss that no network gets below."""
         mixture, path = known_flow(evidence)
-        generator = evidence.generator("excess_loss")
+        generator, own_noise = evidence.generator("excess_loss"), evidence.generator("excess_loss_path")
         # Mixtures draw on the CPU.
         x_1 = mixture.sample(self.draws, torch.Generator().manual_seed(generator.initial_seed())).float()
         t = stratified(self.draws, generator)
         errors = []
         for data, t_batch in zip(torch.split(x_1.to(evidence.device), BATCH), torch.split(t, BATCH), strict=True):
             x_0 = evidence.dataset.source(len(data), generator)
-            sample = path.sample(x_0, data, t_batch, generator)
+            sample = path.sample(x_0, data, t_batch, own_noise)
             exact = mixture.velocity(sample.x_t, t_batch, path.gaussian)
             none = torch.full((len(data),), evidence.classes, device=data.device) if evidence.classes else None
             with labelled(evidence.velocity, none) as velocity:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class TrainSeconds(Metric):
     """Seconds in the training loop, without loading data and compiling.
 
-    Other trainings may have run beside it: the identity says how many jobs and threads there were.
+    Where the coupling has a teacher, neither the teacher's training nor what was learnt from it is counted. Other
+    trainings may have run beside it: the identity says how many jobs and threads there were.
     """
 
     reference = "fmbench's design, evidence.md 8"

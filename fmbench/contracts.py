@@ -330,8 +330,8 @@ class Metric(Component):
             depends on the network's shape, solver, grid, NFE and guidance but not on the weights; measured alone on the
             device).
         within: kinds of component that two values must share to be comparable, such as ("path", "objective").
-        over: what the values after the first run over, such as "t" for one value a bin; figures draw them as a curve,
-            the values evenly spread over [0, 1].
+        over: in scope "training", what the values after the first run over, such as "t" for one value a bin; figures
+            draw them as a curve, the values evenly spread over [0, 1], and tables leave them out.
     """
 
     better: ClassVar[Literal["lower", "higher"]] = "lower"

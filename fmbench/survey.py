@@ -162,13 +162,21 @@ class Survey:
         return state
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Return, for trainings and evaluations, how many are done, failed and to be computed."""
+        """Return, for trainings and evaluations, how many are done, failed and to be computed.
+
+        What a failed training would be needed for counts as failed.
+        """
+        lost = {c.key for c in self.plan.evaluations if self._failed(c.training)}
         tally = {}
         for name, states in (("trainings", self.trainings), ("evaluations", self.evaluations)):
-            todo = sum(s.todo for s in states.values())
-            failed = sum(bool(s.failures) and not s.todo for s in states.values())
+            todo = sum(s.todo and key not in lost for key, s in states.items())
+            failed = sum(key in lost or (bool(s.failures) and not s.todo) for key, s in states.items())
             tally[name] = {"total": len(states), "done": len(states) - todo - failed, "failed": failed, "todo": todo}
         return tally
+
+    def _failed(self, training: TrainingCell) -> bool:
+        state = self.trainings[training.key]
+        return state.result is None and state.failure is not None
 
     def expected_seconds(self) -> float | None:
         """Return the seconds of computing that lie ahead, judged by what like cells took; None where there is none.
@@ -182,7 +190,7 @@ class Survey:
                 rates.setdefault((kind, likeness(cell)), []).append(seconds_taken(state) / size_of(cell))
         expected = 0.0
         for kind, cell, state in self._all():
-            if state.todo:
+            if state.todo and not (isinstance(cell, EvaluationCell) and self._failed(cell.training)):
                 known = rates.get((kind, likeness(cell)))
                 if known is None:
                     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as safetensors_bytes
@@ -11,7 +13,10 @@ from fmbench.assembly import Workshop
 from fmbench.cells import TrainingCell
 from fmbench.contracts import Coupling
 from fmbench.errors import CellFailure, DamagedFile
+from fmbench.store import CellFolder
 from fmbench.trained import Trained, load_trained
+
+log = logging.getLogger(__name__)
 
 STUDY = "study.safetensors"
 
@@ -25,18 +30,27 @@ def taught(coupling: Coupling, cell: TrainingCell, workshop: Workshop) -> Coupli
         return coupling
     folder = workshop.store.folder("study", cell.study_key)
     with folder.lock():
-        try:
-            folder.check()
-            there = folder.result() is not None
-        except DamagedFile:
-            folder.discard()
-            there = False
-        if not there:
+        payload = _whole(folder)
+        if payload is None:
             folder.begin({"teacher": cell.teacher.key, "coupling": cell.coupling.text})
-            folder.write(STUDY, safetensors_bytes(study(coupling, cell.teacher, workshop)))
+            payload = safetensors_bytes(study(coupling, cell.teacher, workshop))
+            folder.write(STUDY, payload)
             folder.finish({}, (STUDY,))
-        studied = load_safetensors(folder.read(STUDY))
-    return coupling.remember({name: value.to(workshop.device) for name, value in studied.items()})
+    studied = {name: value.to(workshop.device) for name, value in load_safetensors(payload).items()}
+    ready = coupling.remember(studied)
+    if not isinstance(ready, Coupling):
+        raise CellFailure(f"remember of coupling {cell.coupling} must return a coupling; found {type(ready).__name__}")
+    return ready
+
+
+def _whole(folder: CellFolder) -> bytes | None:
+    """Return what was studied before; None where there is nothing, or not what was written, which is then removed."""
+    try:
+        return folder.read(STUDY) if folder.result() is not None else None
+    except DamagedFile as error:
+        log.warning("%s, so it is studied again", error)
+        folder.discard()
+        return None
 
 
 @torch.no_grad()
@@ -49,8 +63,11 @@ def study(coupling: Coupling, teacher: TrainingCell, workshop: Workshop) -> dict
             raise CellFailure(f"its teacher {teacher.key} is not there: {why}")
         trained = load_trained(teacher, workshop)
     except DamagedFile as error:
+        folder.discard()
         raise CellFailure(f"its teacher is damaged: {error}; `fmbench retry` trains it again") from error
     studied = coupling.study(trained.velocity(), _Source(trained))
+    if not all(isinstance(value, Tensor) for value in studied.values()):
+        raise CellFailure(f"study of coupling {type(coupling).__name__} must return tensors by name")
     return {name: value.detach().cpu().contiguous() for name, value in studied.items()}
 
 

@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "assembly": WORKING - {"assembly"},
     "draws": {"assembly", "cells", "contracts"},
     "trained": {"assembly", "cells", "contracts"},
-    "teaching": {"assembly", "cells", "contracts", "trained"},
+    "teaching": {"assembly", "cells", "contracts", "store", "trained"},
     "portraits": {"assembly", "trained", "store"},
     "train": WORKING | {"draws", "optimizers", "teaching"},
     "evaluate": WORKING | {"trained"},

@@ -93,6 +93,7 @@ def test_a_student_s_key_follows_its_teacher(registry: Registry) -> None:
     ("teacher", "words"),
     [
         ("{path: cosine}", "comes back"),
+        ("{}", "is written {kind: component}; found {}"),
         ("{coupling: independant}", "Did you mean 'independent'"),
         ("{coupling: independent, dataset: sine}", "may differ from its student in path, coupling"),
         ("{coupling: [independent]}", "as its name or as"),

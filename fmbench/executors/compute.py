@@ -151,6 +151,7 @@ class Computer:
             try:
                 self._trained = load_trained(cell, self.workshop)
             except DamagedFile as error:
+                self.workshop.store.folder("training", cell.key).discard()
                 raise CellFailure(f"{error}; `fmbench retry` trains the cell again") from error
         return self._trained
 

@@ -158,7 +158,7 @@ class LocalExecutor:
         """End a worker, record the unit that it was at as failed, and queue the rest of its task again."""
         self._kill(worker)
         self._workers.remove(worker)
-        if worker.unit is None and not worker.ended:
+        if worker.unit is None and not worker.ended and not self._was_killed_once(worker):
             raise UserError(f"a worker could not begin: {failure}; what it printed stands above")
         if worker.unit is not None and self._deserves_another_try(worker, failure):
             yield Event("again", *worker.unit, text=str(failure))
@@ -171,6 +171,14 @@ class LocalExecutor:
             rest = worker.task.without(worker.ended)
             if rest.units:
                 self._queue.appendleft(rest)
+
+    def _was_killed_once(self, worker: _Worker) -> bool:
+        """Whether an idle worker was killed with a task on its way to it, for the first time with that task."""
+        if worker.task is None or not worker.task.units or (worker.process.returncode or 0) >= 0:
+            return False
+        idle = ("idle", worker.task.units[0][1])
+        self._deaths[idle] += 1
+        return self._deaths[idle] == 1
 
     def _deserves_another_try(self, worker: _Worker, failure: CellFailure) -> bool:
         """A unit whose worker was killed goes on from its checkpoint once; killed again, the unit is to blame."""

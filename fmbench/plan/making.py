@@ -101,9 +101,9 @@ class _Making:
                 indices += [training]
                 trainings |= {each.key: each for each in (*reversed(list(taught.teachers)), taught)}
                 evaluations += [EvaluationCell(taught, *each, sampling, code[1]) for each in kept]
-        self._check_used()
         if not evaluations:
             self._nothing_left(filters)
+        self._check_used()
         metrics = self._metrics(indices)
         left_out = tuple(LeftOut(cell, reason, n, unit) for (unit, cell, reason), n in self.tally.items())
         applied = tuple(rule.spec for rule in metrics)

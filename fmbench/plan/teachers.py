@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fmbench.cells import ComponentSpec, TrainingCell
-from fmbench.errors import ComponentError, SuiteError
+from fmbench.errors import ComponentError, PluginError, SuiteError
 from fmbench.plan.axes import TRAINING_AXES
 from fmbench.plan.code import TAUGHT_CODE
 from fmbench.plan.rules import Gap
@@ -50,11 +50,26 @@ class Teachers:
         """Return by kind in which components the teacher differs from the student; none where there is no teacher."""
         if coupling.digest not in self._changes:
             parameter = self._registry.attribute(coupling, "teacher")
-            written = coupling.parameters[parameter] if parameter else {}
+            written = self._written(coupling, parameter) if parameter else {}
             self._changes[coupling.digest] = {kind: self._spec(coupling, kind, v) for kind, v in written.items()}
             if parameter:
                 self._check_end(coupling)
         return self._changes[coupling.digest]
+
+    def _written(self, coupling: ComponentSpec, parameter: str) -> Mapping[str, Any]:
+        """Return what a coupling's parameter says of its teacher. Raises PluginError where there is no such parameter."""
+        if parameter not in coupling.parameters:
+            raise PluginError(
+                f"coupling {coupling.name!r} of {coupling.owner}: its attribute 'teacher' names {parameter!r}, which is no "
+                f"parameter of it; its parameters: {', '.join(coupling.parameters) or 'none'}"
+            )
+        written = coupling.parameters[parameter]
+        if not isinstance(written, Mapping) or not written:
+            self._refuse(
+                f"the {parameter} of coupling {coupling.name} is written {{kind: component}}; found {written!r}. "
+                "Write {coupling: independent}, say."
+            )
+        return written
 
     def _spec(self, coupling: ComponentSpec, kind: str, written: Any) -> ComponentSpec:
         """Resolve a component of the teacher, written as `name` or `{name: {parameters}}`."""

@@ -57,11 +57,11 @@ class Teachers:
         return self._changes[coupling.digest]
 
     def _written(self, coupling: ComponentSpec, parameter: str) -> Mapping[str, Any]:
-        """Return what a coupling's parameter says of its teacher. Raises PluginError where there is no such parameter."""
+        """Return what a coupling's parameter says of its teacher. Raises PluginError where it has no such parameter."""
         if parameter not in coupling.parameters:
             raise PluginError(
-                f"coupling {coupling.name!r} of {coupling.owner}: its attribute 'teacher' names {parameter!r}, which is no "
-                f"parameter of it; its parameters: {', '.join(coupling.parameters) or 'none'}"
+                f"coupling {coupling.name!r} of {coupling.owner}: its attribute 'teacher' names {parameter!r}, which "
+                f"is no parameter of it; its parameters: {', '.join(coupling.parameters) or 'none'}"
             )
         written = coupling.parameters[parameter]
         if not isinstance(written, Mapping) or not written:

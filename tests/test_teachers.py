@@ -113,6 +113,7 @@ def test_a_cell_whose_teacher_cannot_be_is_left_out_alone(registry: Registry) ->
     plan = make_plan(read_suite(suite.replace("COUPLINGS", teacher)), registry)
     assert {cell.path.name for cell in plan.trainings} == {"linear"}
     assert [(left.count, left.unit) for left in plan.left_out] == [(4, "training")]
+    assert "path=icfm" in plan.left_out[0].cell
     assert "needs 'affine'" in plan.left_out[0].reason
 
 

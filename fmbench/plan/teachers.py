@@ -113,9 +113,8 @@ class Teachers:
             }
             lacking = sorted(set(self._registry.attribute(spec, "requires")) - provided - self._granted)
             if lacking:
-                others = " ".join(f"{other.kind}={other}" for other in teacher.components if other is not spec)
-                reason = f"its teacher's {spec} needs {lacking[0]!r}, which none of {others} provides"
-                return Gap(f"coupling={coupling}", reason)
+                reason = f"its teacher's {spec} needs {lacking[0]!r}, which its other components do not provide"
+                return Gap(f"dataset={teacher.dataset} path={teacher.path} coupling={coupling}", reason)
         return None
 
     def _refuse(self, text: str) -> NoReturn:

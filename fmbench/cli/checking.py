@@ -77,9 +77,8 @@ def check(
         suite, overrides, filters, plugins, jobs=jobs, device=device, timeout=timeout, **places
     )
     path = baseline or reports / "baselines" / f"{session.suite.name}.json"
-    before = (
-        None if accept else read_baseline(path, session.suite.name)
-    )  # what is wrong with it is known before the run
+    # read before the run, so that what is wrong with it is known at once
+    before = None if accept else read_baseline(path, session.suite.name)
     records = _records(session, no_run)
     if before is None:
         write_baseline(snapshot(records), path)
@@ -105,9 +104,7 @@ def _records(session: Session, no_run: bool) -> Records:
         for text in survey.damaged:
             note(f"damaged, so it counts as not computed: {text}")
         if not any(state.result or state.failure for state in survey.trainings.values()):
-            raise UserError(
-                f"--no-run checks what the store holds, and it holds nothing of {session.path}; leave it away."
-            )
+            raise UserError(f"--no-run checks what the store holds, and it holds nothing of {session.path}.")
         return session.records(survey)
     from fmbench.runner import run_session
 

@@ -60,7 +60,7 @@ def write_baseline(night: Snapshot, path: Path) -> None:
     }
     body["checksum"] = _checksum(body)
     try:
-        write_atomically(path, (_text(body) + "\n").encode())
+        write_atomically(path, (_text(body) + "\n").encode("utf-8", "backslashreplace"))
     except StoreError as error:
         reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
         raise StoreError(f"the baseline {path} cannot be written: {reason}; choose another with --baseline") from error

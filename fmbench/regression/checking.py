@@ -112,6 +112,8 @@ def _happened(then: Row | None, now: Row | None, partial: bool) -> tuple[Happeni
         if then is not None and then.status != "ok":
             return "not compared", f"{then.status} in the baseline, and not in tonight's plan"
         return "vanished", "not in tonight's plan"
+    if now.status == "missing" and then is None:
+        return "not compared", "not in the baseline, and not computed"
     if now.status == "missing":
         return "vanished", "in tonight's plan, and not computed"
     if now.status != "ok":

@@ -59,10 +59,11 @@ class Design:
     residuals: dict[str, np.ndarray]
 
     @classmethod
-    def read(cls, path: Path) -> Design:
-        """Fit the design to a records.csv."""
+    def read(cls, path: Path, solvers: tuple[str, ...] = ()) -> Design:
+        """Fit the design to a records.csv; to some of its solvers where they are named."""
         frame = pd.read_csv(path, keep_default_na=False).rename(columns={"nfe": "measured", "nfe_budget": "nfe"})
         frame = frame if "weights" in frame else frame.assign(weights="ema")
+        frame = frame[frame["solver"].isin(solvers or frame["solver"])].copy()
         frame["guidance"] = [f"{float(value):g}" for value in frame["guidance"]]
         places, means, residuals = {}, {}, {}
         for metric, scope in QUALITY.items():

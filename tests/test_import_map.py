@@ -48,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "executors": WORKING | {"train", "trained", "evaluate", "portraits", "records"},
     "tracking": {"cells", "records", "pictures"},
     "report": {"cells", "records", "pictures"},
-    "regression": {"records"},
+    "regression": {"cells", "records", "store"},
     "survey": {"plan", "cells", "records", "registry", "source", "store"},
     "session": {"suite", "plan", "survey", "registry", "store", "records", "hardware", "executors"},
     "cleaning": {"plan", "store", "survey"},

@@ -90,22 +90,54 @@ def test_costs_are_those_of_the_training():
     assert TrainSeconds().identity(evidence)["jobs"] == 1
 
 
-def test_sample_ms_is_the_median_a_sample(monkeypatch):
+@pytest.fixture
+def clocked(monkeypatch):
+    """Return a function that has draws and calibrations take given times, and returns what is drawn."""
     import fmbench_metrics.sample_ms as module
 
-    clock, durations, drawn = [0.0], iter([50.0, 9.0, 1.0, 2.0, 3.0, 4.0, 100.0]), []
+    def clock(draws, calibrations):
+        now, drawn = [0.0], []
+        draws, calibrations = iter(draws), iter(calibrations)
 
-    def draw(n):
-        drawn.append(n)
-        clock[0] += next(durations)
+        def draw(n):
+            drawn.append(n)
+            now[0] += next(draws)
 
-    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
-    evidence = make_evidence(GaussianMixture(size=40))
-    evidence.draw = draw
+        def calibrate(matrix):
+            now[0] += next(calibrations)
+
+        monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+        monkeypatch.setattr(module, "calibrate", calibrate)
+        evidence = make_evidence(GaussianMixture(size=40))
+        evidence.draw = draw
+        return evidence, drawn
+
+    return clock
+
+
+def test_sample_ms_is_the_median_a_sample(clocked):
+    evidence, drawn = clocked([50.0, 9.0, 1.0, 2.0, 3.0, 4.0, 100.0], [7.0, 7.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     values = SampleMs(batch=10, repeats=5, warmup=2).compute(evidence)
     assert drawn == [10] * 7
-    assert values == pytest.approx({"sample_ms": 300.0, "sample_ms_iqr": 200.0})
+    expected = {"sample_ms": 300.0, "sample_ms_iqr": 200.0, "sample_ms_relative": 3.0, "sample_ms_relative_iqr": 2.0}
+    assert values == pytest.approx(expected)
     assert SampleMs(batch=10).identity(evidence)["batch"] == 10
+
+
+def test_a_slow_machine_changes_the_time_and_not_its_ratio_to_the_calibration(clocked):
+    quick, slow = (
+        SampleMs(batch=10, repeats=3, warmup=0).compute(clocked([4.0 * k for k in busy], [2.0 * k for k in busy])[0])
+        for busy in ((1, 1, 1), (1, 3, 5))
+    )
+    assert slow["sample_ms"] == 3 * quick["sample_ms"]
+    assert slow["sample_ms_relative"] == quick["sample_ms_relative"] == 2.0
+    assert slow["sample_ms_relative_iqr"] == 0.0
+
+
+def test_the_calibration_is_the_same_work_every_time():
+    from fmbench_metrics.sample_ms import calibrate, calibration_matrix
+
+    assert calibrate(calibration_matrix("cpu")) == calibrate(calibration_matrix("cpu"))
 
 
 def test_missing_evidence_is_said():

@@ -274,7 +274,7 @@ def run_to_its_table(place: Place) -> tuple[list[dict[str, str]], RunResult]:
     result = fmbench.run(place.folder / "tiny.yaml", replace(place.options(), jobs="1"))
     with (place.folder / "reports" / "tiny" / "records.csv").open() as file:
         rows = list(csv.DictReader(file))
-    times = {"sample_ms", "sample_ms_iqr", "train_seconds"}
+    times = {"sample_ms", "sample_ms_iqr", "sample_ms_relative", "sample_ms_relative_iqr", "train_seconds"}
     return [{name: value for name, value in row.items() if name not in times} for row in rows], result
 
 

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from fmbench.cli import inspecting, keeping, running
+from fmbench.cli import checking, inspecting, keeping, running
 from fmbench.cli.output import complain
 from fmbench.errors import DamagedFile, UserError
 
@@ -21,12 +21,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 running.add_verbs(app)
+checking.add_verbs(app)
 inspecting.add_verbs(app)
 keeping.add_verbs(app)
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 cells failed, 2 the input is at fault, 130 interrupted."""
+    """Run the command line. Exit codes: 0 done, 1 cells failed or worse, 2 the input is at fault, 130 interrupted."""
     try:
         app()
     except UserError as error:

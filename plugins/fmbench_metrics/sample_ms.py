@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
@@ -12,13 +12,22 @@ from annotated_types import Ge
 from fmbench import DataError, Metric
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from fmbench import Evidence
+
+
+SIZE, ROUNDS = 192, 8
+"""The calibration: so many products of matrices of so many rows, and as much between them."""
 
 
 class SampleMs(Metric):
     """Milliseconds a sample: the median time of a batch, after a warm-up, divided by the batch.
 
-    `sample_ms_iqr` is the distance between the quartiles of the repeats, in the same unit.
+    `sample_ms_iqr` is the distance between the quartiles of the repeats, in the same unit. Each repeat is followed by a
+    calibration, a fixed workload in the same process: `sample_ms_relative` is the median, over the repeats, of the
+    batch's time over the calibration's beside it, and `sample_ms_relative_iqr` its spread. Where the machine is slower
+    for a while both are, so that the ratio is what two nights can be compared by.
 
     Args:
         batch: samples drawn at once.
@@ -29,6 +38,7 @@ class SampleMs(Metric):
     reference = "fmbench's design, evidence.md 8"
     unit = "ms/sample"
     scope = "sampler"
+    version = 2  # 2: calibrations between the repeats
 
     def __init__(
         self,
@@ -42,20 +52,23 @@ class SampleMs(Metric):
         self.warmup = warmup
 
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
-        """Return median and interquartile range."""
+        """Return median and interquartile range, of the times and of their ratios to the calibrations'."""
         if evidence.draw is None:
             raise DataError("sample_ms times a sampler; this evidence has none.")
+        draw, matrix = evidence.draw, calibration_matrix(evidence.device)
         for _ in range(self.warmup):
-            evidence.draw(self.batch)
-        seconds = []
-        for _ in range(self.repeats):
-            started = time.perf_counter()
-            evidence.draw(self.batch)
-            seconds.append(time.perf_counter() - started)
-        milliseconds = 1000 * torch.tensor(seconds, dtype=torch.float64) / self.batch
-        quartiles = torch.quantile(milliseconds, torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64))
-        low, median, high = quartiles.tolist()
-        return {"sample_ms": median, "sample_ms_iqr": high - low}
+            draw(self.batch)
+            calibrate(matrix)
+        pairs = [(seconds(lambda: draw(self.batch)), seconds(lambda: calibrate(matrix))) for _ in range(self.repeats)]
+        times = torch.tensor(pairs, dtype=torch.float64)
+        milliseconds, spread = middle(1000 * times[:, 0] / self.batch)
+        ratio, ratio_spread = middle(times[:, 0] / times[:, 1])
+        return {
+            "sample_ms": milliseconds,
+            "sample_ms_iqr": spread,
+            "sample_ms_relative": ratio,
+            "sample_ms_relative_iqr": ratio_spread,
+        }
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return what a time depends on besides the sampler."""
@@ -66,3 +79,34 @@ class SampleMs(Metric):
             "precision": evidence.training.precision,
             "threads": torch.get_num_threads(),
         }
+
+
+def calibration_matrix(device: str) -> Tensor:
+    """Return what every calibration starts from, the same everywhere."""
+    ramp = torch.arange(SIZE * SIZE, dtype=torch.float32, device=device)
+    return torch.sin(ramp / SIZE**2).reshape(SIZE, SIZE).mul(SIZE**-0.5)
+
+
+def calibrate(matrix: Tensor) -> float:
+    """Do the calibration's work: products for arithmetic, short operations for what a call costs; wait for the end."""
+    x = matrix
+    for _ in range(ROUNDS):
+        x = torch.tanh(x @ matrix + matrix)
+    row = x[0]
+    for _ in range(32 * ROUNDS):
+        row = torch.sin(row)
+    return float(row.sum())
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return the wall time of work."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def middle(values: Tensor) -> tuple[float, float]:
+    """Return the median of values and the distance between their quartiles."""
+    quartiles = torch.quantile(values, torch.tensor([0.25, 0.5, 0.75], dtype=values.dtype))
+    low, median, high = quartiles.tolist()
+    return median, high - low

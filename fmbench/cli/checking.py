@@ -1,0 +1,218 @@
+"""The verb that compares: check."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fmbench.cli import options
+from fmbench.cli.output import Bars, complain, note, say, show_json, show_table
+from fmbench.cli.running import CELLS_FAILED, INTERRUPTED, Jobs, NoTracking, Timeout
+from fmbench.errors import UserError
+
+if TYPE_CHECKING:
+    from fmbench.records import Records
+    from fmbench.regression import Comparison, Event, Outcome
+    from fmbench.session import Session
+
+SHOWN = 20
+TOO_MUCH = 3.0
+"""An effect above which it says nothing how large it is."""
+
+Baseline = Annotated[
+    Path | None, typer.Option("--baseline", metavar="FILE", help="[default: <reports>/baselines/<suite>.json]")
+]
+NoRun = Annotated[bool, typer.Option("--no-run", help="Compute nothing: check what the store holds.")]
+Accept = Annotated[bool, typer.Option("--accept", help="Write today's records as the baseline, and compare nothing.")]
+Effect = Annotated[float, typer.Option("--effect", help="The least relative difference of a metric that matters.")]
+Slower = Annotated[
+    float, typer.Option("--slower", help="The ratio from which a sampler is slower, both times relative.")
+]
+JUnit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML too, for CI.")]
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Add the verb of this module."""
+    app.command()(check)
+
+
+def check(
+    suite: options.Suite,
+    overrides: options.Overrides = None,
+    filters: options.Filters = None,
+    plugins: options.Plugins = None,
+    baseline: Baseline = None,
+    accept: Accept = False,
+    no_run: NoRun = False,
+    effect: Effect = 0.05,
+    slower: Slower = 1.3,
+    junit: JUnit = None,
+    jobs: Jobs = "auto",
+    device: options.Device = "auto",
+    timeout: Timeout = None,
+    home: options.Home = None,
+    reports: options.Reports = Path("reports"),
+    tracking_uri: options.TrackingUri = None,
+    no_tracking: NoTracking = False,
+    as_json: options.Json = False,
+) -> None:
+    """Run a suite and compare it with its baseline. Exit codes: 0 nothing worse, 1 something worse, failed or vanished,
+    2 nothing could be compared.
+    """
+    from fmbench.regression import check as compare
+    from fmbench.regression import read_baseline, snapshot, write_baseline
+
+    if not 0 < effect < 1:
+        raise UserError(f"--effect must be between 0 and 1, 0.05 for 5%; found {effect:g}")
+    if not slower > 1:
+        raise UserError(f"--slower is a ratio above 1, such as 1.3; found {slower:g}")
+    if accept and (filters or junit):
+        raise UserError("--accept takes the whole suite and compares nothing: leave --filter and --junit away.")
+    places = {"home": home, "reports": reports, "tracking": not no_tracking, "tracking_uri": tracking_uri}
+    session = options.open_session(
+        suite, overrides, filters, plugins, jobs=jobs, device=device, timeout=timeout, **places
+    )
+    path = baseline or reports / "baselines" / f"{session.suite.name}.json"
+    # read before the run, so that what is wrong with it is known at once
+    before = None if accept else read_baseline(path, session.suite.name)
+    records = _records(session, no_run)
+    if before is None:
+        write_baseline(snapshot(records), path)
+        _accepted(records, path, as_json)
+        return
+    outcome = compare(before, snapshot(records), effect=effect, slower=slower, partial=bool(filters))
+    if junit is not None:
+        _write_junit(outcome, junit)
+    if as_json:
+        show_json({"baseline_file": str(path), **outcome.as_data()})
+    else:
+        _tell(outcome, path)
+    if outcome.exit_code == 2:
+        complain(f"{outcome.fault}. `fmbench check {suite} --accept` makes a new baseline.")
+    if outcome.exit_code:
+        raise typer.Exit(outcome.exit_code)
+
+
+def _records(session: Session, no_run: bool) -> Records:
+    """Return today's records: computed where they are lacking, or as the store holds them."""
+    if no_run:
+        survey = session.survey()
+        for text in survey.damaged:
+            note(f"damaged, so it counts as not computed: {text}")
+        if not any(state.result or state.failure for state in survey.trainings.values()):
+            raise UserError(f"--no-run checks what the store holds, and it holds nothing of {session.path}.")
+        return session.records(survey)
+    from fmbench.runner import run_session
+
+    try:
+        with Bars() as bars:
+            return run_session(session, bars).records
+    except KeyboardInterrupt:
+        complain("interrupted; what finished is kept, and the same command goes on from there")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _accepted(records: Records, path: Path, as_json: bool) -> None:
+    failed = len(records.failed)
+    counts = {"trainings": len(records.trainings), "evaluations": len(records.evaluations)}
+    if as_json:
+        show_json({"baseline_file": str(path), "suite": records.suite, **counts, "failed": failed})
+    else:
+        said = " and ".join(f"{count} {name}" for name, count in counts.items())
+        say(f"Baseline: {path}, {said}. Commit it.", "bold")
+    if failed:
+        complain(
+            f"{failed} cells are not ok; the baseline has them as they are, and a check will call them still failing."
+        )
+        raise typer.Exit(CELLS_FAILED)
+
+
+def _write_junit(outcome: Outcome, path: Path) -> None:
+    from fmbench.regression import junit
+    from fmbench.store import write_atomically
+
+    write_atomically(path, junit(outcome))
+
+
+def _tell(outcome: Outcome, path: Path) -> None:
+    """Print the outcome for a person: what got worse first, then the rest in numbers."""
+    from fmbench.regression.junit import sentence
+
+    alarming = [event for event in outcome.events if event.alarming]
+    for culprit in outcome.culprits:
+        say(f"WORSE: {sentence(culprit)}", "bold red")
+    if outcome.shared:
+        say(f"What these have in common: {outcome.shared}", "bold red")
+    _events(alarming, "red")
+    if outcome.exit_code == 0:
+        say(f"Nothing got worse than {path}.", "bold")
+    _comparisons("Worse", [c for c in outcome.worse if c not in outcome.culprits])
+    _comparisons("Better", [c for c in outcome.comparisons if c.verdict == "better"])
+    for text in outcome.notes:
+        say(f"note: {text}", "yellow")
+    _events([event for event in outcome.events if not event.alarming], "yellow")
+    _untold(outcome)
+    counted = ", ".join(f"{count} {what}" for what, count in outcome.counts.items())
+    made = outcome.baseline
+    commit = made.get("environment", {}).get("git_commit") or "no commit"
+    say(f"Single cells and events: {counted}.")
+    if seen := _detectable(outcome):
+        say(seen)
+    say(f"Baseline: {path}, of {made.get('date') or 'no date'}, {commit}; its command: {made.get('command')}")
+
+
+def _events(events: Sequence[Event], style: str) -> None:
+    for event in events[:SHOWN]:
+        say(f"{event.what}: {event.name}: {event.reason}", style)
+    if len(events) > SHOWN:
+        say(f"... and {len(events) - SHOWN} more like these (--json lists them all)", style)
+
+
+def _comparisons(title: str, found: Sequence[Comparison]) -> None:
+    if not found:
+        return
+    rows = [
+        (c.metric, c.what, _percent(c.effect), f"[{_percent(c.low)}, {_percent(c.high)}]", c.seeds, c.explained_by)
+        for c in sorted(found, key=lambda c: -abs(c.effect or 0.0))
+    ]
+    columns = ("metric", "of", "worse by", "95% interval", "seeds", "shows what is wrong with")
+    show_table(columns, rows[:SHOWN], title=title)
+    if len(rows) > SHOWN:
+        say(f"... and {len(rows) - SHOWN} more (--json lists them all)")
+
+
+def _untold(outcome: Outcome) -> None:
+    """Print why cells cannot be told, each reason once."""
+    untold = [c for c in outcome.comparisons if c.level == "cell" and c.verdict == "cannot tell"]
+    for (metric, reason), count in Counter((c.metric, c.reason) for c in untold).items():
+        say(f"cannot tell: {metric} of {count} {'cell' if count == 1 else 'cells'}: {reason}", "yellow")
+
+
+def _detectable(outcome: Outcome) -> str:
+    """Say how small a change the check could have seen, by metric: the middle over components and over cells."""
+    from statistics import median
+
+    said = []
+    for metric in dict.fromkeys(c.metric for c in outcome.comparisons):
+        sizes = {
+            level: [
+                c.detectable for c in outcome.comparisons if (c.metric, c.level) == (metric, level) and c.detectable
+            ]
+            for level in ("component", "cell")
+        }
+        parts = [
+            f"{100 * median(found):.0f}% of a {level}" if median(found) < TOO_MUCH else f"no change of a {level}"
+            for level, found in sizes.items()
+            if found
+        ]
+        if parts:
+            said.append(f"{metric} {' and '.join(parts)}")
+    return f"Seen in 9 nights of 10: worse by {'; '.join(said)}." if said else ""
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:+.1f}%"

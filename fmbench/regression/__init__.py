@@ -1,0 +1,28 @@
+"""The regression check: today's records against a baseline, with verdicts that may wake somebody.
+
+```
+Records -> snapshot() -> Snapshot -> write_baseline()            fmbench check SUITE --accept
+Records -> snapshot() -> Snapshot -> check(baseline, today) -> Outcome -> junit()
+```
+
+`statistics` says how false alarms are held at 5% a night, and `comparing` what is compared with what.
+"""
+
+from fmbench.regression.baseline import read_baseline, write_baseline
+from fmbench.regression.checking import check
+from fmbench.regression.junit import junit
+from fmbench.regression.outcome import Comparison, Event, Outcome
+from fmbench.regression.snapshot import Row, Snapshot, snapshot
+
+__all__ = (
+    "Comparison",
+    "Event",
+    "Outcome",
+    "Row",
+    "Snapshot",
+    "check",
+    "junit",
+    "read_baseline",
+    "snapshot",
+    "write_baseline",
+)

@@ -1,0 +1,197 @@
+"""Today's records against a baseline: verdicts on values, and what failed, vanished or is new."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+
+from fmbench.errors import UserError
+from fmbench.records import MetricFacts
+from fmbench.regression.comparing import Test, judge, tests_of
+from fmbench.regression.explaining import explain
+from fmbench.regression.outcome import Comparison, Event, Happening, Outcome
+from fmbench.regression.series import (
+    all_series,
+    changed_components,
+    changed_settings,
+    is_cost,
+    is_judged,
+    listed,
+    repeated_trainings,
+)
+from fmbench.regression.snapshot import Group, Place, Row, Section, Snapshot, named, training_of
+from fmbench.regression.timing import RELATIVE, is_relative, timing_tests
+
+EFFECT, SLOWER = 0.05, 1.3
+SECTIONS: tuple[Section, ...] = ("training", "evaluation")
+
+
+def check(
+    baseline: Snapshot, tonight: Snapshot, *, effect: float = EFFECT, slower: float = SLOWER, partial: bool = False
+) -> Outcome:
+    """Compare tonight with a baseline of the same suite.
+
+    `effect` is the least relative difference of a metric that matters, `slower` the ratio of relative times from which
+    a sampler counts as slower. `partial` says that tonight's plan was filtered, so that cells which it lacks are no
+    regression. Raises UserError when the two have no cell in common.
+    """
+    if tonight.suite != baseline.suite:
+        raise UserError(f"the baseline is of the suite {baseline.suite!r}, and tonight's is {tonight.suite!r}.")
+    if not tonight.trainings.keys() & baseline.trainings.keys():
+        raise UserError(
+            f"no cell of {tonight.suite} is in the baseline: all of its axes have other labels, or other seeds. "
+            "If the suite was changed on purpose, `fmbench check SUITE --accept` makes a new baseline."
+        )
+    events = [*_cells(baseline, tonight, partial), *_metrics(baseline, tonight), *_values(baseline, tonight)]
+    tests = list(_tests(baseline, tonight, effect, slower))
+    comparisons, culprits = explain(tests, judge(tests))
+    return Outcome(
+        suite=tonight.suite,
+        comparisons=tuple(comparisons),
+        events=tuple(events),
+        culprits=tuple(culprits),
+        notes=tuple(_notes(baseline, tonight)),
+        fault=_fault(comparisons),
+        baseline=baseline.made,
+    )
+
+
+def _tests(baseline: Snapshot, tonight: Snapshot, effect: float, slower: float) -> Iterator[Test]:
+    repeated = repeated_trainings(baseline, tonight)
+    for facts in tonight.metrics.values():
+        if facts.name not in baseline.metrics:
+            continue
+        if is_relative(facts):
+            if _same_machine(baseline, tonight):
+                yield from timing_tests(baseline, tonight, facts, slower)
+        elif is_judged(facts):
+            yield from tests_of(all_series(baseline, tonight, facts, repeated), effect)
+
+
+def _same_machine(baseline: Snapshot, tonight: Snapshot) -> bool:
+    return baseline.hardware == tonight.hardware
+
+
+def _fault(comparisons: Iterable[Comparison]) -> str:
+    """Say why nothing could be compared, "" where something could."""
+    cells = [c for c in comparisons if c.level == "cell"]
+    if any(c.effect is not None for c in cells):
+        return ""
+    reasons = list(dict.fromkeys(c.reason for c in cells if c.reason))
+    said = "; ".join(reasons[:3]) or "no metric of tonight's that has a direction is in the baseline"
+    return f"nothing could be compared with the baseline: {said}"
+
+
+def _cells(baseline: Snapshot, tonight: Snapshot, partial: bool) -> Iterator[Event]:
+    """Yield what became of cells; evaluations of a training that is an event itself are not told one by one."""
+    told: set[Place] = set()
+    for section in SECTIONS:
+        then, now = baseline.rows(section), tonight.rows(section)
+        found: dict[tuple[Group, Happening, str], list[int]] = {}
+        for place in dict.fromkeys([*then, *now]):
+            group, seed = place
+            event = _happened(then.get(place), now.get(place), partial)
+            if event is None:
+                continue
+            if section == "training" and event[0] != "new":
+                told.add(place)
+            if section == "evaluation" and (training_of(group), seed) in told:
+                continue
+            found.setdefault((group, *event), []).append(seed)
+        for (group, what, reason), seeds in found.items():
+            axes = named(section, group)
+            name = f"{listed(seeds)} of {' '.join(axes.values())}"
+            yield Event(what, name, reason, {**axes, "seed": ", ".join(map(str, seeds))})
+
+
+def _happened(then: Row | None, now: Row | None, partial: bool) -> tuple[Happening, str] | None:
+    """Return what became of one cell, and why; None where it is as it was."""
+    if now is None:
+        if partial:
+            return "not compared", "not in tonight's plan, which is filtered"
+        if then is not None and then.status != "ok":
+            return "not compared", f"{then.status} in the baseline, and not in tonight's plan"
+        return "vanished", "not in tonight's plan"
+    if now.status == "missing" and then is None:
+        return "not compared", "not in the baseline, and not computed"
+    if now.status == "missing":
+        return "vanished", "in tonight's plan, and not computed"
+    if now.status != "ok":
+        if then is not None and then.status not in ("ok", "missing"):
+            return "still failing", f"{now.status}: {now.error}"
+        return "failed", f"{now.status}: {now.error}"
+    if then is None:
+        return "new", "not in the baseline"
+    return None if then.status == "ok" else ("new", f"{then.status} in the baseline")
+
+
+def _metrics(baseline: Snapshot, tonight: Snapshot) -> Iterator[Event]:
+    """Yield metrics that vanished, are new, or are not judged, and why."""
+    for name, facts in baseline.metrics.items():
+        if name not in tonight.metrics and (facts.better or is_relative(facts)):
+            yield Event("vanished", f"metric {name}", "the baseline has it, and tonight has not")
+    for name, facts in tonight.metrics.items():
+        if not (facts.better or is_relative(facts)):
+            continue
+        if name not in baseline.metrics:
+            yield Event("new", f"metric {name}", "not in the baseline")
+        elif is_relative(facts) and not _same_machine(baseline, tonight):
+            reason = f"other hardware: {baseline.hardware} in the baseline, {tonight.hardware} tonight"
+            yield Event("not compared", f"metric {name}", reason)
+        elif not is_relative(facts) and is_cost(facts):
+            yield Event("not compared", f"metric {name}", _why_no_cost(facts, tonight))
+
+
+def _why_no_cost(facts: MetricFacts, tonight: Snapshot) -> str:
+    relative = f"{facts.name}{RELATIVE}"
+    if relative in tonight.metrics:
+        return f"{relative} is judged in its place, whose unit is a calibration in the same process"
+    return f"in {facts.unit}, it depends on what else the machine does"
+
+
+def _values(baseline: Snapshot, tonight: Snapshot) -> Iterator[Event]:
+    """Yield values that the baseline has, and that are absent or not finite tonight, of cells that did not fail."""
+    judged = {name for name, facts in baseline.metrics.items() if is_judged(facts)}
+    timed = {name for name, facts in baseline.metrics.items() if is_relative(facts)}
+    judged |= timed if _same_machine(baseline, tonight) else set()
+    judged &= tonight.metrics.keys()
+    for section in SECTIONS:
+        found: dict[tuple[str, Group, str], list[int]] = {}
+        for place, then, now in _pairs(baseline.rows(section), tonight.rows(section)):
+            for name in judged & then.values.keys():
+                value = now.values.get(name)
+                if math.isfinite(then.values[name]) and (value is None or not math.isfinite(value)):
+                    what = "is absent" if value is None else f"is {value}"
+                    found.setdefault((name, place[0], what), []).append(place[1])
+        for (name, group, what), seeds in found.items():
+            axes = named(section, group)
+            kind: Happening = "vanished" if what == "is absent" else "failed"
+            where = f"metric {name} in {listed(seeds)} of {' '.join(axes.values())}"
+            yield Event(kind, where, f"it {what} tonight", {**axes, "seed": ", ".join(map(str, seeds))})
+
+
+def _pairs(then: Mapping[Place, Row], now: Mapping[Place, Row]) -> Iterator[tuple[Place, Row, Row]]:
+    """Yield the cells that both nights finished."""
+    for place, row in then.items():
+        if place in now and row.status == now[place].status == "ok":
+            yield place, row, now[place]
+
+
+def _notes(baseline: Snapshot, tonight: Snapshot) -> Iterator[str]:
+    """Yield what a reader must know in order to judge the verdicts."""
+    yield from changed_components(baseline, tonight)
+    if changed := changed_settings(baseline, tonight, "evaluation"):
+        yield f"settings differ, so that values cannot be compared: {changed}"
+    if not _same_machine(baseline, tonight):
+        yield (
+            f"other hardware: {baseline.hardware} in the baseline, {tonight.hardware} tonight. Wall times are not "
+            "compared; the rest is, as another draw of the seeds' noise."
+        )
+    then, now = (night.made.get("environment", {}) for night in (baseline, tonight))
+    changed_versions = [
+        f"{name} {then[name]} -> {now[name]}"
+        for name in ("torch", "numpy", "python")
+        if name in then and name in now and then[name] != now[name]
+    ]
+    if changed_versions:
+        yield f"other versions: {', '.join(changed_versions)}"

@@ -1,0 +1,53 @@
+"""Which of many worse comparisons is the fault, and which only show it from another side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fmbench.records import MetricFacts
+from fmbench.regression.comparing import Test
+from fmbench.regression.outcome import Comparison
+from fmbench.regression.snapshot import Group
+from fmbench.regression.statistics import mean_of
+
+
+def explain(tests: Sequence[Test], found: Sequence[Comparison]) -> tuple[list[Comparison], list[Comparison]]:
+    """Return the comparisons, those explained by another one marked, and the culprits, the largest first.
+
+    Per metric, by pursuit: of all that is worse, the one that accounts for most of the sum of squares of the cells'
+    differences (its size times its mean squared) is a culprit; its mean is taken off its cells; what is then no longer
+    worse by the least effect is explained by it; and so on with the rest.
+    """
+    marked = list(found)
+    culprits: list[tuple[float, Comparison]] = []
+    for metric in dict.fromkeys(test.metric for test in tests):
+        mine = [i for i, test in enumerate(tests) if test.metric == metric]
+        for share, i, explained in _pursue([tests[j] for j in mine], [found[j] for j in mine], metric):
+            culprits.append((share, found[mine[i]]))
+            for j in explained:
+                marked[mine[j]] = replace(found[mine[j]], explained_by=found[mine[i]].what)
+    return marked, [culprit for _, culprit in sorted(culprits, key=lambda each: -each[0])]
+
+
+def _pursue(
+    tests: Sequence[Test], found: Sequence[Comparison], metric: MetricFacts
+) -> list[tuple[float, int, list[int]]]:
+    """Return `(sum of squares, culprit, what it explains)`, by index."""
+    left: dict[Group, float] = {
+        next(iter(test.parts)): test.effect for test in tests if test.level == "cell" and math.isfinite(test.effect)
+    }
+    open_ = [i for i, comparison in enumerate(found) if comparison.verdict == "worse"]
+    chain = []
+    while open_:
+        means = {i: mean_of([left.get(part, 0.0) for part in tests[i].parts]) for i in open_}
+        shares = {i: len(tests[i].parts) * means[i] * abs(means[i]) for i in open_}
+        culprit = max(open_, key=lambda i: shares[i])
+        for part in tests[culprit].parts:
+            left[part] = left.get(part, 0.0) - means[culprit]
+        rest = [i for i in open_ if i != culprit]
+        explained = [i for i in rest if mean_of([left.get(part, 0.0) for part in tests[i].parts]) < tests[i].least]
+        chain.append((shares[culprit], culprit, explained))
+        open_ = [i for i in rest if i not in explained]
+    return chain

@@ -1,0 +1,68 @@
+"""A check's outcome as JUnit XML, which CI systems show: one test case a comparison and an event."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as Xml
+
+from fmbench.regression.outcome import Comparison, Event, Outcome
+
+_FORBIDDEN = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 cannot hold, not even escaped."""
+
+
+def junit(outcome: Outcome) -> bytes:
+    """Return the XML: worse, failed and vanished are failures; what cannot be told is skipped, with the reason."""
+    name = f"fmbench check {outcome.suite}"
+    suites = Xml.Element("testsuites")
+    suite = Xml.SubElement(suites, "testsuite", name=_clean(name))
+    for comparison in outcome.comparisons:
+        _comparison(suite, comparison)
+    for event in outcome.events:
+        _event(suite, event)
+    if outcome.fault:
+        case = Xml.SubElement(suite, "testcase", classname="check", name="something can be compared")
+        Xml.SubElement(case, "error", message=_clean(outcome.fault))
+    tally = {tag: len(suite.findall(f"testcase/{tag}")) for tag in ("failure", "error", "skipped")}
+    counts = {"tests": len(suite), "failures": tally["failure"], "errors": tally["error"], "skipped": tally["skipped"]}
+    for element in (suites, suite):
+        for attribute, count in counts.items():
+            element.set(attribute, str(count))
+    suite.set("time", "0")
+    Xml.indent(suites)
+    return bytes(Xml.tostring(suites, encoding="utf-8", xml_declaration=True))
+
+
+def _comparison(suite: Xml.Element, comparison: Comparison) -> None:
+    case = Xml.SubElement(
+        suite, "testcase", classname=_clean(f"{comparison.metric}.{comparison.level}"), name=_clean(comparison.what)
+    )
+    if comparison.verdict == "worse":
+        Xml.SubElement(case, "failure", message=_clean(sentence(comparison)), type="worse")
+    elif comparison.verdict == "cannot tell":
+        Xml.SubElement(case, "skipped", message=_clean(f"cannot tell: {comparison.reason}"))
+
+
+def _event(suite: Xml.Element, event: Event) -> None:
+    case = Xml.SubElement(suite, "testcase", classname=_clean(event.what), name=_clean(event.name))
+    if event.alarming:
+        Xml.SubElement(case, "failure", message=_clean(f"{event.what}: {event.reason}"), type=event.what)
+    elif event.what != "new":
+        Xml.SubElement(case, "skipped", message=_clean(f"{event.what}: {event.reason}"))
+
+
+def sentence(comparison: Comparison) -> str:
+    """Return a comparison in one line: `fid_digits of solver heun: worse by 21.3% [17.0, 25.6]`."""
+    text = f"{comparison.metric} of {comparison.what}: {comparison.verdict}"
+    if comparison.verdict in ("worse", "better") and comparison.effect is not None:
+        text += f" by {100 * abs(comparison.effect):.1f}%"
+        if comparison.low is not None and comparison.high is not None and comparison.low < comparison.high:
+            ends = sorted(100 * (end if comparison.effect > 0 else -end) for end in (comparison.low, comparison.high))
+            text += f" [{ends[0]:.1f}, {ends[1]:.1f}]"
+    if comparison.explained_by:
+        text += f" (as {comparison.explained_by})"
+    return text
+
+
+def _clean(text: str) -> str:
+    return _FORBIDDEN.sub("?", text)

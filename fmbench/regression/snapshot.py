@@ -1,0 +1,169 @@
+"""A night's results as plain data: what a baseline file holds, and what is compared with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, canonical
+from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
+
+TRAINING_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network")
+SAMPLER_AXES = ("solver", "grid", "weights", "guidance", "nfe")
+AXES = {"training": TRAINING_AXES, "evaluation": (*TRAINING_AXES, *SAMPLER_AXES)}
+"""What a group is named by, in each section: labels, never keys, since keys change with the code."""
+
+Section = Literal["training", "evaluation"]
+Group = tuple[str, ...]
+"""A cell without its seed: labels in the order of AXES."""
+Place = tuple[Group, int]
+"""A cell: its group and its seed."""
+
+NFE = MetricFacts("nfe", "lower", "", "evaluation", "nfe")
+"""The measured NFE of adaptive solvers, which is a result and not a setting."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cell's status (see `fmbench.records`), and its values and their identities by metric."""
+
+    status: str
+    error: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
+    identities: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The results of one suite on one day.
+
+    `metrics` are by name, in the suite's order. `settings` hold, by section, what training and evaluation were set to;
+    `components` the parameters of each component, by kind and label. `made` says how it came about: command, date,
+    environment.
+    """
+
+    suite: str
+    metrics: Mapping[str, MetricFacts]
+    trainings: Mapping[Place, Row]
+    evaluations: Mapping[Place, Row]
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    components: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    made: Mapping[str, Any] = field(default_factory=dict)
+
+    def rows(self, section: Section) -> Mapping[Place, Row]:
+        """Return the cells of a section."""
+        return self.trainings if section == "training" else self.evaluations
+
+    @property
+    def hardware(self) -> str:
+        """The hardware in one line, as far as it is known."""
+        return str(self.made.get("environment", {}).get("hardware", "unknown hardware"))
+
+
+def snapshot(records: Records) -> Snapshot:
+    """Return the records as a snapshot. A training's metrics stand with the training only."""
+    trainings, evaluations = records.trainings, records.evaluations
+    metrics = {facts.name: facts for facts in records.metrics}
+    specs = list(_specs(records))
+    names = _unique_labels(specs)
+    if any(record.cell.nfe is None for record in evaluations):
+        metrics.setdefault(NFE.name, NFE)
+    scopes = {name: facts.scope for name, facts in metrics.items()}
+    return Snapshot(
+        suite=records.suite,
+        metrics=metrics,
+        trainings={training_place(r.cell, names): _row(r, scopes, {"training"}) for r in trainings},
+        evaluations={_evaluation_place(r.cell, names): _evaluation_row(r, scopes) for r in evaluations},
+        settings={
+            "training": _settings(r.cell.settings.values for r in trainings),
+            "evaluation": _settings(r.cell.settings.values for r in evaluations),
+        },
+        components=_components(specs, names),
+        made={"command": records.command, "date": records.finished, "environment": dict(records.environment)},
+    )
+
+
+def named(section: Section, group: Group) -> dict[str, str]:
+    """Return a group's labels by axis; what an adaptive solver has not is left out."""
+    return {axis: label for axis, label in zip(AXES[section], group, strict=True) if label != ""}
+
+
+def training_of(group: Group) -> Group:
+    """Return the training part of a group."""
+    return group[: len(TRAINING_AXES)]
+
+
+def said(axes: Mapping[str, str]) -> str:
+    """Return axes as a person reads them: `solver heun, NFE 4`."""
+    return ", ".join(f"{'NFE' if axis == 'nfe' else axis} {label}" for axis, label in axes.items())
+
+
+def training_place(cell: TrainingCell, names: Mapping[tuple[str, str], str]) -> Place:
+    """Return the place of a training cell."""
+    return tuple(names[spec.kind, spec.text] for spec in cell.components), cell.seed
+
+
+def _evaluation_place(cell: EvaluationCell, names: Mapping[tuple[str, str], str]) -> Place:
+    group, seed = training_place(cell.training, names)
+    solver = names["solver", cell.solver.text]
+    grid = names["grid", cell.grid.text] if cell.grid else ""
+    budget = "" if cell.nfe is None else str(cell.nfe)
+    return (*group, solver, grid, cell.weights, f"{cell.guidance:g}", budget), seed
+
+
+def _row(record: TrainingRecord | EvaluationRecord, scopes: Mapping[str, str], wanted: set[str]) -> Row:
+    values = {name: float(value) for name, value in record.metrics.items() if scopes.get(name) in wanted}
+    identities = {name: dict(record.identities.get(name, {})) for name in values}
+    return Row(record.status, record.error, values, identities)
+
+
+def _evaluation_row(record: EvaluationRecord, scopes: Mapping[str, str]) -> Row:
+    row = _row(record, scopes, {"evaluation", "sampler"})
+    if record.cell.nfe is not None or record.nfe is None:
+        return row
+    return Row(
+        row.status, row.error, {NFE.name: record.nfe, **row.values}, {NFE.name: {"metric": "nfe"}, **row.identities}
+    )
+
+
+def _specs(records: Records) -> Iterable[ComponentSpec]:
+    cells = [r.cell for r in records.trainings] + [r.cell.training for r in records.evaluations]
+    for cell in cells:
+        yield from cell.components
+    for record in records.evaluations:
+        yield record.cell.solver
+        if record.cell.grid is not None:
+            yield record.cell.grid
+
+
+def _unique_labels(specs: Iterable[ComponentSpec]) -> dict[tuple[str, str], str]:
+    """Map (kind, text) to a label; components that would share one show their parameters."""
+    distinct = {(spec.kind, spec.text): spec for spec in specs}
+    taken = Counter((spec.kind, str(spec)) for spec in distinct.values())
+    return {
+        key: str(spec) if taken[spec.kind, str(spec)] == 1 else f"{spec} {canonical(dict(spec.parameters))}"
+        for key, spec in distinct.items()
+    }
+
+
+def _components(
+    specs: Iterable[ComponentSpec], names: Mapping[tuple[str, str], str]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for spec in specs:
+        found.setdefault(spec.kind, {})[names[spec.kind, spec.text]] = dict(spec.parameters)
+    return found
+
+
+def _settings(all_values: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return each setting's value; where cells differ, all values, sorted."""
+    found: dict[str, dict[str, Any]] = {}
+    for values in all_values:
+        for name, value in values.items():
+            found.setdefault(name, {})[canonical(value)] = value
+    return {
+        name: next(iter(values.values())) if len(values) == 1 else {"any of": [values[text] for text in sorted(values)]}
+        for name, values in found.items()
+    }

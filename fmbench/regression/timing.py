@@ -1,0 +1,163 @@
+"""Wall time: the ratio of a sampler's time to a calibration's, both measured in one process, tonight and then.
+
+A metric of scope "sampler" gives the ratio as `<name>_relative` and the distance between the quartiles of its repeats
+as `<name>_relative_iqr`. Seeds and weights have no part in it, so each sampler is measured once a night. The noise of a
+measurement is what the samplers' ratios scatter by around their median, or what its own repeats scatter by where that
+is more: on a busy machine they do, and then nothing can be told. A test must find the ratio beyond the threshold, and
+beyond the noise. Components are judged by the median of their samplers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from fmbench.records import MetricFacts
+from fmbench.regression.comparing import Test, partition
+from fmbench.regression.series import Series, all_series
+from fmbench.regression.snapshot import AXES, Group, Snapshot, named, said
+
+RELATIVE, SPREAD = "_relative", "_relative_iqr"
+NOT_MEASURED = ("path", "coupling", "t_distribution")
+"""Axes that a sampler's time does not depend on."""
+IQR_OF_NORMAL = 1.349
+MEDIAN_OF_NORMAL = math.sqrt(math.pi / 2)
+LEAST_NOISE, LEAST_DF = 0.02, 6.0
+
+
+def is_relative(facts: MetricFacts) -> bool:
+    """Tell whether a value is a time in units of the calibration's."""
+    return facts.scope == "sampler" and facts.name.endswith(RELATIVE)
+
+
+def timing_tests(before: Snapshot, after: Snapshot, facts: MetricFacts, slower: float) -> list[Test]:
+    """Return the tests of one relative time: each sampler's, each component's median. `slower` is the threshold."""
+    facts = replace(facts, better="lower")
+    series = all_series(before, after, facts)
+    spreads = {each.group: each for each in all_series(before, after, replace(facts, name=f"{facts.name}_iqr"))}
+    measured, reasons = _measured(series)
+    if not measured:
+        return [_untimed(each, slower) for each in reasons.values()]
+    representatives = list(measured.values())
+    scatter = _scatter(representatives)
+    noises = {each.group: max(scatter, _own_noise(each, spreads.get(each.group))) for each in representatives}
+    df = max(len(representatives) - 1.0, LEAST_DF)
+    tests = [_untimed(each, slower) for key, each in reasons.items() if key not in measured]
+    tests += [_sampler(each, noises[each.group], df, slower) for each in representatives]
+    return tests + _components(representatives, facts, noises, df, slower)
+
+
+def _measured(series: Sequence[Series]) -> tuple[dict[Group, Series], dict[Group, Series]]:
+    """Return one series for each measurement, and one for each that cannot be compared."""
+    measured: dict[Group, Series] = {}
+    not_comparable: dict[Group, Series] = {}
+    for each in series:
+        found = not_comparable if each.reason else measured
+        found.setdefault(_measurement(each), each)
+    return measured, not_comparable
+
+
+def _measurement(series: Series) -> Group:
+    """Return what a measurement is named by; an adaptive solver's calls depend on the weights, so on the training."""
+    axes = AXES["evaluation"]
+    if series.group[axes.index("nfe")] == "":
+        return series.group
+    return tuple("" if axis in NOT_MEASURED else label for axis, label in zip(axes, series.group, strict=True))
+
+
+def _axes(series: Series) -> dict[str, str]:
+    return named("evaluation", _measurement(series))
+
+
+def _log_ratio(series: Series) -> float:
+    return float(np.median([math.log(series.after[seed] / series.before[seed]) for seed in series.seeds]))
+
+
+def _own_noise(series: Series, spread: Series | None) -> float:
+    """Return the standard deviation of a log ratio that the repeats of both measurements show."""
+    if spread is None or not spread.seeds:
+        return 0.0
+    seed = spread.seeds[0]
+    parts = (spread.before[seed] / series.before[seed], spread.after[seed] / series.after[seed])
+    return math.hypot(*parts) / IQR_OF_NORMAL
+
+
+def _scatter(series: Sequence[Series]) -> float:
+    """Return the standard deviation of the log ratios, at least LEAST_NOISE.
+
+    It is that around the median of each network with each solver, so that one of them that is slower does not
+    pass for noise; where there are too few for that, around the median of all.
+    """
+    logs = np.array([_log_ratio(each) for each in series])
+    axes = AXES["evaluation"]
+    chosen = [axes.index(axis) for axis in ("dataset", "network", "solver")]
+    of = [tuple(each.group[i] for i in chosen) for each in series]
+    if len(logs) < 2 * len(set(of)):
+        of = [()] * len(logs)
+    middles = {key: np.median(logs[[other == key for other in of]]) for key in set(of)}
+    residuals = logs - np.array([middles[key] for key in of])
+    quartiles = np.quantile(residuals, [0.25, 0.75])
+    lost = math.sqrt(len(logs) / max(len(logs) - len(middles), 1))
+    return max(lost * float(quartiles[1] - quartiles[0]) / IQR_OF_NORMAL, LEAST_NOISE)
+
+
+def _untimed(series: Series, slower: float) -> Test:
+    return _test(series.metric, _axes(series), [series], math.nan, math.nan, 0.0, slower, series.reason)
+
+
+def _sampler(series: Series, noise: float, df: float, slower: float) -> Test:
+    return _test(series.metric, _axes(series), [series], _log_ratio(series), noise, df, slower)
+
+
+def _components(
+    series: Sequence[Series], facts: MetricFacts, noises: Mapping[Group, float], df: float, slower: float
+) -> list[Test]:
+    """Return the tests of medians over what shares a dataset, objective, network, solver, ..., and over everything."""
+    axes = AXES["evaluation"]
+    varying = [
+        i for i, axis in enumerate(axes) if axis not in NOT_MEASURED and len({each.group[i] for each in series}) > 1
+    ]
+    seen: set[frozenset[Group]] = set()
+    tests = []
+    for chosen in [[], *([i] for i in varying)]:
+        for labels, members in partition(series, chosen, seen).items():
+            where = {axes[i]: label for i, label in zip(chosen, labels, strict=True)}
+            middle = float(np.median([_log_ratio(each) for each in members]))
+            noise = math.sqrt(sum(noises[each.group] ** 2 for each in members) / len(members))
+            error = MEDIAN_OF_NORMAL * noise / math.sqrt(len(members))
+            tests.append(_test(facts, where, members, middle, error, df, slower))
+    return tests
+
+
+def _test(
+    facts: MetricFacts,
+    axes: Mapping[str, str],
+    members: Sequence[Series],
+    log_ratio: float,
+    error: float,
+    df: float,
+    slower: float,
+    reason: str = "",
+) -> Test:
+    """Return a test of a log ratio, said on the scale of the ratio: effect over error stays what it is."""
+    effect = math.expm1(log_ratio)
+    single = members[0] if len(members) == 1 else None
+    return Test(
+        metric=facts,
+        level="component" if single is None else "cell",
+        what=said(axes) or "the whole suite",
+        axes=axes,
+        parts=frozenset(each.group for each in members),
+        effect=effect,
+        error=error * (effect / log_ratio if log_ratio else 1.0),
+        df=df,
+        least=slower - 1,
+        seeds=1,
+        reason=reason,
+        settled="cannot tell" if reason else None,
+        before=None if single is None else float(np.median(list(single.before.values()))),
+        after=None if single is None else float(np.median(list(single.after.values()))),
+    )

@@ -1,0 +1,170 @@
+"""`fmbench check` from the command line: its exit codes, its files and what it says first."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from fmbench.cli import app
+from fmbench.errors import UserError
+from fmbench.regression import read_baseline, write_baseline
+
+SUITE = """
+name: tiny
+datasets: [{moons: {size: 500}}]
+training:
+  paths: [linear]
+  networks: [{mlp: {width: 8, depth: 1}}]
+  seeds: [0, 1, 2]
+  steps: 20
+  batch_size: 16
+  optimizer: {adam: {lr: 1e-3}}
+evaluation: {solvers: [euler, mine], nfe: [2, 4], samples: 200, metrics: [sliced_wasserstein, validation_loss]}
+"""
+PLUGIN = '''
+import fmbench
+
+FACTOR = 1.0
+
+class Mine(fmbench.Solver):
+    """Euler's method, and its result times a factor."""
+
+    nfe_per_step = 1
+    order = 1
+
+    def integrate(self, velocity, x_0, times):
+        x = x_0
+        for t, t_next in zip(times[:-1], times[1:]):
+            x = x + (t_next - t) * velocity(x, t.expand(len(x)))
+        return FACTOR * x
+
+@fmbench.hookimpl
+def fmbench_solvers():
+    return {"mine": Mine}
+'''
+
+
+class Place:
+    """A folder with the suite, a solver of its own, a store and a baseline."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.baseline = folder / "reports" / "baselines" / "tiny.json"
+
+    def write(self, suite: str = SUITE, plugin: str = PLUGIN) -> None:
+        (self.folder / "tiny.yaml").write_text(suite)
+        (self.folder / "mine.py").write_text(plugin)
+
+    def check(self, *arguments: str) -> Result:
+        places = ["--plugins", str(self.folder / "mine.py"), "--home", str(self.folder / "store")]
+        places += ["--reports", str(self.folder / "reports"), "--jobs", "1", "--no-tracking"]
+        return CliRunner().invoke(app, ["check", str(self.folder / "tiny.yaml"), *places, *arguments])
+
+    def data(self, *arguments: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.check("--json", *arguments).stdout)
+        return found
+
+
+@pytest.fixture(scope="module")
+def accepted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the tiny suite was run and accepted."""
+    place = Place(tmp_path_factory.mktemp("check"))
+    place.write()
+    result = place.check("--accept")
+    assert result.exit_code == 0, result.output
+    assert "3 trainings and 12 evaluations" in result.stdout
+    return place.folder
+
+
+@pytest.fixture
+def place(accepted: Path, tmp_path: Path) -> Place:
+    shutil.copytree(accepted, tmp_path / "copy")
+    return Place(tmp_path / "copy")
+
+
+def test_nothing_changed_is_nothing_worse(place: Place) -> None:
+    result = place.check("--no-run")
+    assert result.exit_code == 0, result.output
+    assert "Nothing got worse" in result.stdout
+    data = place.data("--no-run")
+    assert data["exit_code"] == 0
+    assert {c["verdict"] for c in data["comparisons"]} == {"same"}
+
+
+def test_a_solver_made_worse_is_computed_again_and_named_first(place: Place) -> None:
+    place.write(plugin=PLUGIN.replace("FACTOR = 1.0", "FACTOR = 5.0"))
+    report = place.folder / "junit.xml"
+    result = place.check("--junit", str(report))
+    assert result.exit_code == 1, result.output
+    first = next(line for line in result.stdout.splitlines() if line.strip())
+    assert first.startswith("WORSE: sliced_wasserstein of solver mine")
+    failed = ElementTree.parse(report).findall(".//testcase[failure]")
+    assert "solver mine" in {case.attrib["name"] for case in failed}
+
+
+def test_nothing_is_computed_where_it_is_asked_for_not_to_be(place: Place) -> None:
+    place.write(suite=SUITE.replace("nfe: [2, 4]", "nfe: [2, 4, 8]"), plugin=PLUGIN.replace("1.0", "0.9"))
+    data = place.data("--no-run")
+    assert data["exit_code"] == 1
+    assert {event["what"] for event in data["events"]} == {"vanished", "not compared"}
+    assert all("not computed" in event["reason"] for event in data["events"])
+    assert all(("nfe", "8") in event["axes"].items() for event in data["events"] if event["what"] == "not compared")
+    empty = place.check("--no-run", "--home", str(place.folder / "empty"))
+    assert isinstance(empty.exception, UserError)
+    assert "it holds nothing" in str(empty.exception)
+
+
+def test_a_filtered_night_is_compared_as_far_as_it_goes(place: Place) -> None:
+    data = place.data("--no-run", "--filter", "solver=euler")
+    assert data["exit_code"] == 0
+    assert data["counts"]["not compared"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--baseline", "nowhere.json"], "there is no baseline nowhere.json"),
+        (["--effect", "5"], "--effect must be between 0 and 1"),
+        (["--slower", "0.9"], "--slower is a ratio above 1"),
+        (["--accept", "--filter", "solver=euler"], "--accept takes the whole suite"),
+    ],
+)
+def test_a_mistake_is_said_before_anything_runs(place: Place, arguments: list[str], message: str) -> None:
+    error = place.check(*arguments).exception
+    assert isinstance(error, UserError)
+    assert message in str(error)
+
+
+def test_other_settings_cannot_be_compared_and_exit_with_2(place: Place) -> None:
+    before = read_baseline(place.baseline, "tiny")
+    settings = {**before.settings, "training": {**before.settings["training"], "steps": 19}}
+    write_baseline(dataclasses.replace(before, settings=settings), place.baseline)
+    result = place.check("--no-run")
+    assert result.exit_code == 2, result.output
+    assert "training.steps is 19 in the baseline and 20 tonight" in result.stderr
+
+
+def test_a_failed_cell_is_a_regression_and_accepted_only_loudly(place: Place) -> None:
+    place.write(plugin=PLUGIN.replace("x = x_0\n", "raise ValueError('broken on purpose')\n"))
+    result = place.check()
+    assert result.exit_code == 1
+    assert "failed: seeds 0, 1, 2 of moons" in result.stdout
+    assert "broken on purpose" in result.stdout
+    again = place.check("--accept")
+    assert again.exit_code == 1
+    assert "6 cells are not ok" in again.stderr
+    assert place.data("--no-run")["counts"]["still failing"] == 2
+
+
+def test_a_damaged_baseline_is_refused_before_the_run(place: Place) -> None:
+    place.baseline.write_text(place.baseline.read_text().replace('"status": "ok"', '"status": "oom"', 1))
+    error = place.check().exception
+    assert isinstance(error, UserError)
+    assert "does not have the checksum on record" in str(error)

@@ -69,11 +69,14 @@ class Computation:
 
     def run(self) -> dict[str, int]:
         """Compute everything that can be computed; return how many units of each section were."""
+        tasks = len(self._untrained | self.work.keys())
+        if not tasks and not any(state.todo for state in self.survey.samplers.values()):
+            return dict(self.computed)
         # from the whole plan, not from what is left of it: a resumed training must have the threads that it began with
         config = self._config(self.session.options.jobs, len(self.session.plan.trainings))
         executor = LocalExecutor(config, self.session.options.timeout)
         try:
-            if tasks := len(self._untrained | self.work.keys()):
+            if tasks:
                 self.session.store.check_writable()
                 executor.warm_up(tasks)
                 self._prepare(executor)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +49,8 @@ def run_session(session: Session, observer: Observer) -> RunResult:
         tracker.check()
         tracker.start()
     computation = Computation(session, survey, observer, tracker)
+    if computation.work:
+        threading.Thread(target=_import_ahead, daemon=True).start()
     computed = computation.run()
     if computation.worked:
         survey = session.survey()
@@ -57,6 +61,12 @@ def run_session(session: Session, observer: Observer) -> RunResult:
         summary = tracker.finish(records, report.parent, lambda done, total: observer.begin("logging", total, done))
         observer.end("logging")
     return RunResult(records, report, computed, summary, fresh)
+
+
+def _import_ahead() -> None:
+    """Import what the report will draw with while the workers compute."""
+    for module in ("pandas", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"):
+        importlib.import_module(module)
 
 
 def make_tracker(session: Session) -> Tracker:

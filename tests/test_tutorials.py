@@ -12,7 +12,7 @@ from fmbench.runner import run
 from fmbench.session import Options, open_session
 
 SUITES = sorted((Path(__file__).parents[1] / "suites" / "tutorials").glob("*.yaml"))
-CUT = ("training.steps=24", "training.batch_size=32", "training.seeds=[0]", "evaluation.samples=300")
+CUT = ("training.steps=101", "training.batch_size=16", "training.seeds=[0]", "evaluation.samples=300")
 SMALLER = {
     "cifar10_unet": ("training.networks=[{unet: {channels: 8}}]", "evaluation.nfe=[8]"),
     "digits_likelihood": ("evaluation.nfe=[10]", "evaluation.metrics=[fid_digits, {nll: {points: 8}}]"),

@@ -69,6 +69,7 @@ class Computation:
 
     def run(self) -> dict[str, int]:
         """Compute everything that can be computed; return how many units of each section were."""
+        jobs_and_threads(self.session.options.jobs, 1, self.session.device)  # a wrong --jobs is said in any case
         tasks = len(self._untrained | self.work.keys())
         if not tasks and not any(state.todo for state in self.survey.samplers.values()):
             return dict(self.computed)

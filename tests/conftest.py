@@ -18,6 +18,7 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 SLOW = (
     "test_runner",
+    "test_tutorials",
     "test_failures",
     "test_tracking",
     "test_executor",

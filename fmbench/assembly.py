@@ -15,6 +15,7 @@ from fmbench import contracts
 from fmbench.cells import ComponentSpec, TrainingCell, seed_for
 from fmbench.errors import UserError
 from fmbench.hardware import choose_precision
+from fmbench.references import ReferenceCell
 from fmbench.registry import Registry
 from fmbench.store import Store
 
@@ -53,7 +54,7 @@ class Workshop:
             self._data[spec.digest, split] = (x.to(self.device), None if y is None else y.to(self.device))
         return self._data[spec.digest, split]
 
-    def generator(self, cell: TrainingCell, role: str) -> Generator:
+    def generator(self, cell: TrainingCell | ReferenceCell, role: str) -> Generator:
         """Return the generator of a role: the same for every cell of this seed and dataset."""
         return Generator(self.device).manual_seed(seed_for(cell.seed, role, cell.dataset.text))
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fmbench.plan import Plan
+from fmbench.plan.references import References
+from fmbench.registry import Registry
 from fmbench.store import SECTIONS, CellFolder, Store
 from fmbench.survey import portrait_key, sampler_key
 
@@ -22,14 +24,16 @@ class Unused:
 
 
 def find_unused(
-    store: Store, plans: Iterable[Plan], older_than: float | None = None, *, only_failed: bool = False
+    store: Store, plans: Iterable[tuple[Plan, Registry]], older_than: float | None = None, *, only_failed: bool = False
 ) -> list[Unused]:
     """Return the cells that no plan uses; where asked for, only those older than some days, or only failed ones."""
     used = set()
-    for plan in plans:
+    for plan, registry in plans:
         used |= {key for cell in plan.evaluations for key in (cell.key, sampler_key(cell))}
         for cell in plan.trainings:
             used |= {cell.key, portrait_key(cell.key), *([cell.study_key] if cell.teacher else [])}
+        references = References(plan, registry)
+        used |= {cell.key for cell in (*references.floors, *references.oracles)}
     newest = time.time() - older_than * 86_400 if older_than is not None else float("inf")
     found = []
     for section in SECTIONS:

@@ -7,13 +7,25 @@ from typing import Protocol
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
 from fmbench.executors.local import LocalExecutor, jobs_and_threads
-from fmbench.executors.tasks import EvaluateTask, Event, MeasureTask, PrepareTask, TrainTask, Work, WorkerConfig
+from fmbench.executors.tasks import (
+    EvaluateTask,
+    Event,
+    MeasureTask,
+    PrepareTask,
+    ReferenceTask,
+    ReferenceWork,
+    TrainTask,
+    Work,
+    WorkerConfig,
+)
 from fmbench.session import Session
 from fmbench.survey import Survey, portrait_key, sampler_key
 from fmbench.tracking import Tracker
 
 STAGES = ("preparing", "training", "evaluation", "timing", "logging")
-STAGE_OF = {"evaluation": "evaluation", "sampler": "timing"}
+STAGE_OF = {"evaluation": "evaluation", "floor": "evaluation", "oracle": "evaluation", "sampler": "timing"}
+REFERENCES_A_TASK = 16
+"""Floors and oracles are quick, so that a worker takes many at once."""
 
 
 class Observer(Protocol):
@@ -58,6 +70,7 @@ class Computation:
     def __init__(self, session: Session, survey: Survey, observer: Observer, tracker: Tracker | None) -> None:
         self.session, self.survey, self.observer, self.tracker = session, survey, observer, tracker
         self.work = self._evaluation_work()
+        self.references = self._reference_work()
         self.computed: dict[str, int] = defaultdict(int)
         self.worked = False
         self._untrained = {
@@ -70,7 +83,7 @@ class Computation:
     def run(self) -> dict[str, int]:
         """Compute everything that can be computed; return how many units of each section were."""
         jobs_and_threads(self.session.options.jobs, 1, self.session.device)  # a wrong --jobs is said in any case
-        tasks = len(self._untrained | self.work.keys())
+        tasks = len(self._untrained | self.work.keys()) + len(self.references)
         if not tasks and not any(state.todo for state in self.survey.samplers.values()):
             return dict(self.computed)
         # from the whole plan, not from what is left of it: a resumed training must have the threads that it began with
@@ -106,6 +119,15 @@ class Computation:
                 work.setdefault(training_cell.key, [])
         return work
 
+    def _reference_work(self) -> list[ReferenceWork]:
+        """What is to be measured of floors and oracles."""
+        found = []
+        for cell in (*self.survey.references.floors, *self.survey.references.oracles):
+            state = (self.survey.floors if cell.section == "floor" else self.survey.oracles)[cell.key]
+            if state.todo:
+                found.append(ReferenceWork(cell, state.wanted))
+        return found
+
     def _lacks_portrait(self, cell: TrainingCell) -> bool:
         """Whether figures show the cell, and its portrait was neither made nor tried."""
         return cell.key in self.survey.portraits and self.survey.portraits[cell.key].todo
@@ -115,13 +137,15 @@ class Computation:
         to_train = [cell for key, cell in cells.items() if key in self._untrained]
         if to_train:
             self.observer.begin("training", sum(cell.settings["steps"] for cell in to_train))
-        if evaluations := sum(len(work) for work in self.work.values()):
+        if evaluations := sum(len(work) for work in self.work.values()) + len(self.references):
             self.observer.begin("evaluation", evaluations)
         for cell in to_train:
             if cell.teacher is None or cell.teacher.key not in self._untrained:
                 executor.submit(TrainTask((cell,)))
         for key in [key for key in cells if key in self.work.keys() - self._untrained]:
             executor.submit(self._evaluate_task(cells[key]))
+        for first in range(0, len(self.references), REFERENCES_A_TASK):
+            executor.submit(ReferenceTask(tuple(self.references[first : first + REFERENCES_A_TASK])))
         for event in executor.events():
             if event.what in {"finished", "failed"} and event.section == "training" and event.key in self._untrained:
                 self._untrained.discard(event.key)

@@ -321,6 +321,10 @@ class Evidence:
 class Metric(Component):
     """A number that says how good a cell is.
 
+    Capabilities in use: "samples_only" (scope "evaluation": the value depends on samples and labels alone, and the
+    identity names the real split that they are compared with as "reference_split", so that real data of the other split
+    have a value too, the floor), "bias_over_n" (its expected value is a + b / n in the number n of samples).
+
     Attributes:
         better: "lower" or "higher".
         unit: of the value, "" for a pure number.

@@ -4,22 +4,43 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from fmbench import hardware
-from fmbench.assembly import ModelVelocity, Workshop
+from fmbench.assembly import Workshop
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
-from fmbench.contracts import Evidence, Metric
+from fmbench.contracts import Evidence, Metric, Velocity
 from fmbench.errors import CellFailure, Diverged, OutOfMemory, StoreError
+from fmbench.references import ReferenceCell
 from fmbench.trained import NOISE_BLOCK, Trained
 
 PREVIEW_BYTES = 2**16
 PREVIEW_LEAST = 64
+Sampling = EvaluationCell | ReferenceCell
+"""What says how samples are drawn: solver, grid, steps and number of samples."""
+
+
+class Model(Protocol):
+    """What samples are drawn from: a trained cell, or the exact velocity."""
+
+    workshop: Workshop
+
+    def source(self, first: int, n: int) -> Tensor:
+        """Return source samples number `first`, ..., `first + n - 1`."""
+
+    def labels(self, first: int, n: int) -> Tensor | None:
+        """Return the labels that they are to become, None where there are none."""
+
+
+class CountedVelocity(Velocity, Protocol):
+    """A velocity that counts its calls times their batch."""
+
+    calls: int
 
 
 @torch.no_grad()
@@ -43,9 +64,7 @@ def evaluate(trained: Trained, cell: EvaluationCell, metrics: Sequence[Component
     samples, labels, calls = draw_samples(trained, cell, velocity)
     hardware.synchronise(workshop.device)
     seconds = time.perf_counter() - started
-    if not bool(torch.isfinite(samples).all()):
-        bad = int((~torch.isfinite(samples.flatten(1)).all(1)).sum())
-        raise Diverged(f"{bad} of {len(samples)} samples are not finite")
+    check_finite(samples)
     check_nfe(cell, sum(calls) / len(samples))
 
     evidence = trained.evidence(velocity)
@@ -61,7 +80,14 @@ def evaluate(trained: Trained, cell: EvaluationCell, metrics: Sequence[Component
     folder.finish({"facts": {**facts, "precision": trained.parts.precision}}, ("samples.safetensors",))
 
 
-def check_nfe(cell: EvaluationCell, measured: float) -> None:
+def check_finite(samples: Tensor) -> None:
+    """Raise Diverged when a sample is not finite."""
+    if not bool(torch.isfinite(samples).all()):
+        bad = int((~torch.isfinite(samples.flatten(1)).all(1)).sum())
+        raise Diverged(f"{bad} of {len(samples)} samples are not finite")
+
+
+def check_nfe(cell: Sampling, measured: float) -> None:
     """Raise CellFailure when a solver called the network more or less often than it declares."""
     if cell.nfe is not None and measured != cell.nfe:
         raise CellFailure(
@@ -90,29 +116,26 @@ def measure_sampler(trained: Trained, cell: EvaluationCell, metrics: Sequence[Co
     folder.finish({"facts": facts}, ())
 
 
-def draw_samples(
-    trained: Trained, cell: EvaluationCell, velocity: ModelVelocity
-) -> tuple[Tensor, Tensor | None, list[int]]:
+def draw_samples(model: Model, cell: Sampling, velocity: CountedVelocity) -> tuple[Tensor, Tensor | None, list[int]]:
     """Return the samples `(n, *shape)`, their labels, and the number of network calls x batch of each batch."""
-    integrate = sampler(trained, cell, velocity)
+    integrate = sampler(model, cell, velocity)
     samples, calls, first = [], [], 0
-    for size in batch_sizes(trained, cell):
+    for size in batch_sizes(model, cell):
         before = velocity.calls
-        samples.append(integrate(trained.source(first, size), trained.labels(first, size)))
+        samples.append(integrate(model.source(first, size), model.labels(first, size)))
         calls.append(velocity.calls - before)
         first += size
-    return torch.cat(samples), trained.labels(0, first), calls
+    return torch.cat(samples), model.labels(0, first), calls
 
 
-def sampler(
-    trained: Trained, cell: EvaluationCell, velocity: ModelVelocity
-) -> Callable[[Tensor, Tensor | None], Tensor]:
+def sampler(model: Model, cell: Sampling, velocity: CountedVelocity) -> Callable[[Tensor, Tensor | None], Tensor]:
     """Return the function from source samples and labels to data: the cell's solver on its grid."""
-    solver = trained.workshop.build(cell.solver)
+    assert cell.solver is not None  # a floor is not sampled from
+    solver = model.workshop.build(cell.solver)
     times = torch.tensor([0.0, 1.0])
     if cell.grid is not None and cell.steps is not None:
-        times = trained.workshop.build(cell.grid).times(cell.steps).to(torch.float32)
-    times = times.to(trained.workshop.device)
+        times = model.workshop.build(cell.grid).times(cell.steps).to(torch.float32)
+    times = times.to(model.workshop.device)
 
     def integrate(x_0: Tensor, y: Tensor | None) -> Tensor:
         velocity.y = y
@@ -125,11 +148,11 @@ def sampler(
     return integrate
 
 
-def batch_sizes(trained: Trained, cell: EvaluationCell) -> list[int]:
+def batch_sizes(model: Model, cell: Sampling) -> list[int]:
     """Return the sizes of the batches in which a cell's samples are drawn."""
     n: int = cell.settings["samples"]
-    usual = NOISE_BLOCK if trained.workshop.device == "cpu" else 4 * NOISE_BLOCK
-    size = trained.workshop.evaluation_batch or usual
+    usual = NOISE_BLOCK if model.workshop.device == "cpu" else 4 * NOISE_BLOCK
+    size = model.workshop.evaluation_batch or usual
     return [min(size, n - first) for first in range(0, n, size)]
 
 
@@ -141,6 +164,13 @@ def kept_samples(workshop: Workshop, samples: Tensor) -> int:
 def compute_metrics(
     specs: Sequence[ComponentSpec], cell: TrainingCell, evidence: Evidence, workshop: Workshop
 ) -> dict[str, dict[str, Any]]:
+    """Return what `recorded` does of metrics that look at evidence."""
+    return recorded(specs, lambda spec: compute_metric(spec, cell, evidence, workshop))
+
+
+def recorded(
+    specs: Sequence[ComponentSpec], score: Callable[[ComponentSpec], dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
     """Return, by the metric's digest, its values, its identity and the seconds that it took.
 
     A metric that fails has no values but a status and an error, and takes nothing away from the others.
@@ -149,7 +179,7 @@ def compute_metrics(
     for spec in specs:
         started = time.perf_counter()
         try:
-            found = compute_metric(spec, cell, evidence, workshop)
+            found = score(spec)
         except StoreError:
             raise
         except Exception as error:
@@ -162,16 +192,22 @@ def compute_metrics(
 def compute_metric(spec: ComponentSpec, cell: TrainingCell, evidence: Evidence, workshop: Workshop) -> dict[str, Any]:
     """Return the values and the identity of one metric. Raises CellFailure for values that break the contract."""
     metric: Metric = workshop.build(spec)
-    values = {name: float(value) for name, value in metric.compute(evidence).items()}
-    strangers = [name for name in values if name != spec.name and not name.startswith(f"{spec.name}_")]
-    if strangers or next(iter(values), None) != spec.name:
-        raise CellFailure(f"it must return {spec.name!r} first, and others as {spec.name}_...; found {list(values)}")
+    values = check_values(spec, metric.compute(evidence))
     identity: dict[str, Any] = {"metric": str(spec), "version": metric.version}
     identity |= {kind: getattr(cell, kind).text for kind in metric.within}
     identity |= {"device": evidence.device, "precision": evidence.training.precision, **metric.identity(evidence)}
     if metric.scope == "sampler":
         identity |= hardware.measured_on(workshop.device)
     return {"values": values, "identity": identity}
+
+
+def check_values(spec: ComponentSpec, computed: Mapping[str, float]) -> dict[str, float]:
+    """Return a metric's values as numbers. Raises CellFailure for values that break the contract."""
+    values = {name: float(value) for name, value in computed.items()}
+    strangers = [name for name in values if name != spec.name and not name.startswith(f"{spec.name}_")]
+    if strangers or next(iter(values), None) != spec.name:
+        raise CellFailure(f"it must return {spec.name!r} first, and others as {spec.name}_...; found {list(values)}")
+    return values
 
 
 def explain(error: Exception) -> CellFailure:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmbench.cells import EvaluationCell, TrainingCell
+from fmbench.references import ReferenceCell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +77,8 @@ class EvaluationRecord:
 
     `nfe` is the measured mean number of network calls a sample. `metrics` hold those of all three scopes. `samples` is
     the safetensors file with the first samples (tensor "samples", float32 `(n, *shape)`), from the same noise for every
-    cell of a seed; None where there are none.
+    cell of a seed; None where there are none. `oracle` is the key of the oracle that it is read against, if
+    any.
     """
 
     cell: EvaluationCell
@@ -87,6 +89,7 @@ class EvaluationRecord:
     identities: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     samples: Path | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    oracle: str = ""
 
     def row(self) -> dict[str, Any]:
         """Return the flat row of records.csv: COLUMNS, then the metrics."""
@@ -108,12 +111,46 @@ class EvaluationRecord:
 
 
 @dataclass(frozen=True)
+class ReferenceRecord:
+    """A floor or an oracle (see `fmbench.references`) and what became of it.
+
+    `scored` says of each value of a floor how many real examples it is of, and whether it was extrapolated from them to
+    the suite's number of samples.
+    """
+
+    cell: ReferenceCell
+    status: str
+    error: str = ""
+    nfe: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    identities: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    scored: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
+
+    def row(self) -> dict[str, Any]:
+        """Return the flat row of references.csv."""
+        cell = self.cell
+        specs = {"dataset": cell.dataset, "path": cell.path, "solver": cell.solver, "grid": cell.grid}
+        return {
+            "reference": cell.section,
+            **{kind: str(spec) if spec else "" for kind, spec in specs.items()},
+            "seed": cell.seed,
+            "nfe_budget": cell.nfe,
+            "nfe": self.nfe,
+            "status": self.status,
+            "error": self.error,
+            **self.metrics,
+            **{f"{name}_real_n": n for name, (n, _) in self.scored.items()},
+        }
+
+
+@dataclass(frozen=True)
 class Records:
     """All records of one suite, in the plan's order, with what a reader needs in order to trust them.
 
     `metrics` describe the columns after COLUMNS, in the suite's order. `real` is one safetensors file a dataset label
     with real test data (tensor "samples"), and `t_densities` the density of each t-distribution, by label, at the
-    middles of equal parts of [0, 1], both for figures. `left_out` are `(cell in words, reason)`. `environment` holds
+    middles of equal parts of [0, 1], both for figures. `references` are floors and oracles.
+    `left_out` are `(cell in words, reason)`. `environment` holds
     hardware and versions, `command` the command line that makes these records, `finished` an ISO date.
     """
 
@@ -130,6 +167,7 @@ class Records:
     baseline: Mapping[str, Any] | None = None
     command: str = ""
     finished: str = ""
+    references: Sequence[ReferenceRecord] = ()
 
     @property
     def failed(self) -> list[TrainingRecord | EvaluationRecord]:

@@ -31,7 +31,7 @@ from typing import Any
 from fmbench.cells import canonical
 from fmbench.errors import DamagedFile, StoreError
 
-SECTIONS = ("training", "study", "portrait", "evaluation", "sampler")
+SECTIONS = ("training", "study", "portrait", "evaluation", "sampler", "floor", "oracle")
 _HASH_LIMIT = (
     64 * 2**20
 )  # a larger file is only checked for its size when the store is scanned, and hashed when it is read

@@ -13,7 +13,8 @@ from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, digest
 from fmbench.errors import DamagedFile
 from fmbench.plan import Plan
 from fmbench.plan.code import PORTRAIT_CODE
-from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
+from fmbench.plan.references import References
+from fmbench.records import EvaluationRecord, MetricFacts, Records, ReferenceRecord, TrainingRecord
 from fmbench.registry import Registry
 from fmbench.source import code_fingerprint
 from fmbench.store import CellFolder, Store
@@ -112,6 +113,11 @@ class Survey:
             c.key: self.state("evaluation", c.key, self.wanted(c.training, "evaluation")) for c in plan.evaluations
         }
         self.portraits = {key: self.state("portrait", portrait_key(key), ()) for key in self._portrayed()}
+        self.references = References(plan, registry)
+        self.floors, self.oracles = (
+            {cell.key: self.state(cell.section, cell.key, self.references.metrics(cell)) for cell in cells}
+            for cells in (self.references.floors, self.references.oracles)
+        )
 
     @cached_property
     def samplers(self) -> dict[str, CellState]:
@@ -244,7 +250,17 @@ class Survey:
             identities,
             samples if state.result is not None and samples.exists() else None,
             facts,
+            self.references.oracle_key(cell),
         )
+
+    def _reference_records(self) -> Iterator[ReferenceRecord]:
+        for cell in (*self.references.floors, *self.references.oracles):
+            state = (self.floors if cell.section == "floor" else self.oracles)[cell.key]
+            values, identities = self._metrics(state)
+            entries = [e for spec in state.wanted if (e := state.metrics.get(spec.digest)) is not None]
+            counted = {name: (e["n"], e["extrapolated"]) for e in entries if "n" in e for name in e["values"]}
+            nfe = (state.result or {}).get("facts", {}).get("nfe")
+            yield ReferenceRecord(cell, state.status, state.error, nfe, values, identities, counted)
 
     def _metrics(self, state: CellState) -> tuple[dict[str, float], dict[str, Mapping[str, Any]]]:
         """Return the values and identities of the metrics that are wanted and there."""
@@ -285,5 +301,6 @@ class Survey:
             evaluations=[self.evaluation_record(cell) for cell in self.plan.evaluations],
             metrics=self.metric_facts(),
             left_out=[(left.cell, left.reason) for left in self.plan.left_out],
+            references=list(self._reference_records()),
             **about,
         )

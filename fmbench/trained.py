@@ -11,7 +11,7 @@ from safetensors.torch import load as load_safetensors
 from torch import Generator, Tensor, nn
 
 from fmbench.assembly import ModelVelocity, Parts, Workshop, assemble, make_module
-from fmbench.cells import TrainingCell, Weights, seed_for
+from fmbench.cells import ComponentSpec, TrainingCell, Weights, seed_for
 from fmbench.contracts import Evidence, TrainingFacts
 
 NOISE_BLOCK = 256
@@ -63,15 +63,7 @@ class Trained:
 
     def source(self, first: int, n: int, role: str = "evaluation_noise") -> Tensor:
         """Return source samples number `first`, ..., `first + n - 1` of the cell's seed: the same for all its cells."""
-
-        def blocks() -> Iterator[Tensor]:
-            for number in range(first // NOISE_BLOCK, -(-(first + n) // NOISE_BLOCK)):
-                seed = seed_for(self.cell.seed, f"{role}/{number}", self.cell.dataset.text)
-                generator = Generator(self.workshop.device).manual_seed(seed)
-                yield self.parts.dataset.source(NOISE_BLOCK, generator)
-
-        offset = first % NOISE_BLOCK
-        return torch.cat(list(blocks()))[offset : offset + n].contiguous()
+        return source_samples(self.workshop, self.cell.dataset, self.cell.seed, first, n, role)
 
     def labels(self, first: int, n: int) -> Tensor | None:
         """Return the labels that samples are drawn for: the classes in turn, each as often as in the training data.
@@ -83,6 +75,18 @@ class Trained:
         _, y = self.workshop.data(self.cell.dataset, "train")
         assert y is not None
         return in_turn(torch.bincount(y, minlength=self.parts.classes), first + n)[first:]
+
+
+def source_samples(workshop: Workshop, dataset: ComponentSpec, seed: int, first: int, n: int, role: str) -> Tensor:
+    """Return source samples number `first`, ..., `first + n - 1` of a seed and a role, `(n, *shape)`."""
+
+    def blocks() -> Iterator[Tensor]:
+        for number in range(first // NOISE_BLOCK, -(-(first + n) // NOISE_BLOCK)):
+            block = seed_for(seed, f"{role}/{number}", dataset.text)
+            yield workshop.build(dataset).source(NOISE_BLOCK, Generator(workshop.device).manual_seed(block))
+
+    offset = first % NOISE_BLOCK
+    return torch.cat(list(blocks()))[offset : offset + n].contiguous()
 
 
 def in_turn(counts: Tensor, n: int) -> Tensor:

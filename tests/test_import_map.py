@@ -17,13 +17,14 @@ import pytest
 CORE = Path(__file__).parents[1] / "fmbench"
 PLUGIN_FOLDER = CORE.parent / "plugins"
 
-WORKING = {"contracts", "cells", "registry", "store", "hardware", "assembly"}
+WORKING = {"contracts", "cells", "references", "registry", "store", "hardware", "assembly"}
 """What the code that trains and evaluates stands on."""
 
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "hookspecs": set(),
     "mixture": set(),
+    "references": {"cells"},
     "contracts": {"mixture"},
     "cells": set(),
     "pictures": set(),
@@ -35,8 +36,8 @@ ALLOWED: dict[str, set[str]] = {
     "plugin_files": {"source"},
     "plugins": {"hookspecs", "source", "contracts", "plugin_files"},
     "registry": {"plugins", "source", "parameters", "contracts", "cells"},
-    "plan": {"suite", "cells", "registry", "source", "contracts"},
-    "records": {"cells"},
+    "plan": {"suite", "cells", "references", "registry", "source", "contracts"},
+    "records": {"cells", "references"},
     "store": {"cells", "records"},
     "assembly": WORKING - {"assembly"},
     "draws": {"assembly", "cells", "contracts"},
@@ -45,13 +46,15 @@ ALLOWED: dict[str, set[str]] = {
     "portraits": {"assembly", "trained", "store"},
     "train": WORKING | {"draws", "optimizers", "teaching"},
     "evaluate": WORKING | {"trained"},
-    "executors": WORKING | {"train", "trained", "evaluate", "portraits", "records"},
+    "floors": WORKING | {"evaluate"},
+    "oracles": WORKING | {"evaluate", "floors", "mixture", "trained"},
+    "executors": WORKING | {"train", "trained", "evaluate", "floors", "oracles", "portraits", "records"},
     "tracking": {"cells", "records", "pictures"},
-    "report": {"cells", "records", "pictures"},
+    "report": {"cells", "records", "references", "pictures"},
     "regression": {"cells", "records", "store"},
     "survey": {"plan", "cells", "records", "registry", "source", "store"},
     "session": {"suite", "plan", "survey", "registry", "store", "records", "hardware", "executors"},
-    "cleaning": {"plan", "store", "survey"},
+    "cleaning": {"plan", "registry", "store", "survey"},
     "explain": {"cells", "session", "store"},
     "computation": {"cells", "session", "survey", "executors", "tracking"},
     "testing": {"contracts", "registry", "plugins", "cells"},

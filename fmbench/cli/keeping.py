@@ -96,7 +96,9 @@ def clean(
     if yes and not (suites or failed or older_than is not None):
         raise UserError("clean --yes would remove every cell; name the suites to keep, or add --older-than or --failed")
     sessions = [open_session(suite, Options(plugins=tuple(plugins or ()), home=home)) for suite in suites or ()]
-    unused = find_unused(open_store(home), [session.plan for session in sessions], older_than, only_failed=failed)
+    unused = find_unused(
+        open_store(home), [(session.plan, session.registry) for session in sessions], older_than, only_failed=failed
+    )
     total = sum(cell.size for cell in unused)
     if yes:
         for cell in unused:

@@ -20,6 +20,8 @@ from fmbench.executors.tasks import (
     Event,
     MeasureTask,
     PrepareTask,
+    ReferenceTask,
+    ReferenceWork,
     Task,
     TrainTask,
     Unit,
@@ -27,7 +29,9 @@ from fmbench.executors.tasks import (
     real_samples,
     t_density,
 )
+from fmbench.floors import measure_floor
 from fmbench.hardware import measured_on
+from fmbench.oracles import measure_oracle
 from fmbench.store import CellFolder, write_atomically, write_sealed
 from fmbench.trained import Trained, load_trained
 
@@ -49,12 +53,16 @@ class Computer:
         if isinstance(task, PrepareTask):
             self._prepare(task)
             return
-        steps = self._train_steps(task) if isinstance(task, TrainTask) else self._evaluate_steps(task)
-        for (section, key), compute in steps:
+        for (section, key), compute in self._steps(task):
             folder = self.workshop.store.folder(section, key)
             with folder.lock():
                 self.say(Event("started", section, key))
                 self.say(self._attempt(section, key, folder, compute))
+
+    def _steps(self, task: TrainTask | EvaluateTask | ReferenceTask) -> Iterator[Step]:
+        if isinstance(task, TrainTask):
+            return self._train_steps(task)
+        return self._reference_steps(task) if isinstance(task, ReferenceTask) else self._evaluate_steps(task)
 
     def _prepare(self, task: PrepareTask) -> None:
         for spec in task.components:
@@ -140,6 +148,17 @@ class Computer:
             evaluate.measure_sampler(trained, work.cell, metrics, work.key)
         else:
             evaluate.evaluate(trained, work.cell, metrics)
+
+    def _reference_steps(self, task: ReferenceTask) -> Iterator[Step]:
+        for work in task.work:
+            yield (work.cell.section, work.cell.key), partial(self._reference, work)
+
+    def _reference(self, work: ReferenceWork) -> None:
+        folder = self.workshop.store.folder(work.cell.section, work.cell.key)
+        if metrics := missing(folder, work.metrics):
+            folder.begin(work.cell.parts())
+            measure = measure_floor if work.cell.section == "floor" else measure_oracle
+            measure(work.cell, metrics, self.workshop)
 
     def _measured_here(self, folder: CellFolder) -> bool:
         """Whether the times in a folder were taken on this hardware, with this torch."""

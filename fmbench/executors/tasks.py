@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
+from fmbench.references import ReferenceCell
 
 Unit = tuple[str, str]
 """What fails or succeeds as one: the store's section and the key."""
@@ -112,7 +113,31 @@ class MeasureTask(EvaluateTask):
     section = "sampler"
 
 
-Task = PrepareTask | TrainTask | EvaluateTask
+@dataclass(frozen=True)
+class ReferenceWork:
+    """A floor or an oracle, and the metrics that are wanted of it."""
+
+    cell: ReferenceCell
+    metrics: tuple[ComponentSpec, ...]
+
+
+@dataclass(frozen=True)
+class ReferenceTask:
+    """Measure floors and oracles, one after the other."""
+
+    work: tuple[ReferenceWork, ...]
+
+    @property
+    def units(self) -> list[Unit]:
+        """What the task will report on."""
+        return [(work.cell.section, work.cell.key) for work in self.work]
+
+    def without(self, ended: Collection[Unit]) -> ReferenceTask:
+        """Return the task without some units."""
+        return ReferenceTask(tuple(w for w in self.work if (w.cell.section, w.cell.key) not in ended))
+
+
+Task = PrepareTask | TrainTask | EvaluateTask | ReferenceTask
 
 
 @dataclass(frozen=True)

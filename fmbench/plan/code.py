@@ -7,3 +7,5 @@ TRAINING_CODE = (*SHARED_CODE, "fmbench.train", "fmbench.draws", "fmbench.optimi
 TAUGHT_CODE = (*TRAINING_CODE, "fmbench.trained", "fmbench.teaching")
 PORTRAIT_CODE = (*SHARED_CODE, "fmbench.trained", "fmbench.portraits")
 EVALUATION_CODE = (*SHARED_CODE, "fmbench.trained", "fmbench.evaluate")
+FLOOR_CODE = (*SHARED_CODE, "fmbench.references", "fmbench.floors", "fmbench.evaluate")
+ORACLE_CODE = (*SHARED_CODE, "fmbench.references", "fmbench.oracles", "fmbench.trained", "fmbench.evaluate")

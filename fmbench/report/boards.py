@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
-from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
+from fmbench.records import EvaluationRecord, MetricFacts, Records, ReferenceRecord, TrainingRecord
 
 TRAINING_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network")
 SAMPLER_AXES = ("solver", "grid", "weights", "guidance")
@@ -111,7 +111,7 @@ class Board:
 
     `cells` maps an evaluation row and an NFE budget (None for adaptive solvers) to its records, one a seed;
     `trainings` maps a training row to its records. `failed` are statuses by training key, `specs` components by kind
-    and label. `headline` is the metric that leads the report.
+    and label. `headline` is the metric that leads the report. `references` are its floors and oracles.
     """
 
     dataset: str
@@ -121,6 +121,7 @@ class Board:
     failed: Mapping[str, str]
     specs: Mapping[tuple[str, str], ComponentSpec]
     headline: MetricFacts | None
+    references: Sequence[ReferenceRecord] = ()
 
     @property
     def budgets(self) -> list[int]:
@@ -178,7 +179,9 @@ def make_boards(records: Records) -> list[Board]:
     for dataset in dict.fromkeys([*trainings, *cells]):
         mine = cells.get(dataset, {})
         headline = _headline(records.metrics, mine)
-        boards.append(Board(dataset, trainings.get(dataset, {}), mine, records.metrics, failed, names.specs, headline))
+        own = [r for r in records.references if names.label(r.cell.dataset) == dataset]
+        board = Board(dataset, trainings.get(dataset, {}), mine, records.metrics, failed, names.specs, headline, own)
+        boards.append(board)
     return boards
 
 

@@ -11,6 +11,7 @@ from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingReco
 from fmbench.report.boards import ROW_AXES, Board, Row, Values, gather, is_cost, is_time, varying
 from fmbench.report.identities import mixture, split_by_identity
 from fmbench.report.numbers import count, style_for
+from fmbench.report.references import floor_of
 from fmbench.report.summary import Interval
 from fmbench.report.tables import Column, Entry, Line, Table, assemble, metric_title
 
@@ -24,12 +25,14 @@ def by_nfe(board: Board, facts: MetricFacts, command: Command, minor: bool = Fal
     if not rows:
         return None
     columns, notes = [], []
+    floor, why = floor_of(board, facts)
     for nfe in board.budgets:
         parts, note = split_by_identity({row: board.values(row, nfe, facts) for row in rows})
-        columns += [Column(f"NFE {nfe}{suffix}", part, facts) for suffix, part in parts]
+        columns += [Column(f"NFE {nfe}{suffix}", part, facts, floor=floor) for suffix, part in parts]
         notes += [f"NFE {nfe}: {note}."] if note else []
     if any(v is None for c in columns for v in c.values.values()):
         notes.append(BLANK_NOTE)
+    notes += [f"{why}."] if why else []
     return assemble(f"{board.dataset}: {metric_title(facts)}, by NFE", rows, columns, command, notes, minor)
 
 
@@ -43,7 +46,8 @@ def of_adaptive(board: Board, command: Command) -> Table | None:
     notes = ["Adaptive solvers choose their own steps, so their NFE is measured, not set."]
     for facts in board.scope("evaluation"):
         parts, note = split_by_identity({row: board.values(row, None, facts) for row in rows})
-        columns += [Column(_head(facts) + suffix, part, facts) for suffix, part in parts]
+        floor, _ = floor_of(board, facts)
+        columns += [Column(_head(facts) + suffix, part, facts, floor=floor) for suffix, part in parts]
         notes += [f"{facts.name}: {note}."] if note else []
     notes.append(_legend([column.facts for column in columns[1:]]))
     return assemble(f"{board.dataset}: adaptive solvers", rows, columns, command, [n for n in notes if n])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fmbench.records import MetricFacts
 from fmbench.report.boards import TRAINING_AXES, Board, Row, Values, is_time, varying
 from fmbench.report.identities import mixture
+from fmbench.report.references import Floor, floor_of
 from fmbench.report.summary import Interval, interval, ranked
 
 T_AXIS = TRAINING_AXES.index("t_distribution")
@@ -26,12 +27,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Curves:
-    """The points of each evaluation row, NFE ascending; `adaptive` are the rows of solvers that choose their steps."""
+    """The points of each evaluation row, NFE ascending; `adaptive` are the rows of solvers that choose their steps.
+
+    `floor` is what real data score, where there is such a thing.
+    """
 
     facts: MetricFacts
     clock: MetricFacts | None
     rows: Mapping[Row, Sequence[Point]]
     adaptive: frozenset[Row]
+    floor: Floor | None = None
 
     @property
     def points(self) -> list[Point]:
@@ -68,7 +73,7 @@ def make_curves(board: Board, facts: MetricFacts) -> tuple[Curves, str]:
         identities += values.identities
     adaptive = frozenset(row for row, nfe in board.cells if nfe is None)
     ordered = {row: sorted(points, key=lambda point: point.nfe) for row, points in rows.items()}
-    return Curves(facts, clock, ordered, adaptive), mixture(identities)
+    return Curves(facts, clock, ordered, adaptive, floor_of(board, facts)[0]), mixture(identities)
 
 
 def _clock_identities(board: Board, clock: MetricFacts) -> list[Mapping[str, object]]:

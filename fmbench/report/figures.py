@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fmbench.report.boards import ROW_AXES, Board, Row, varying, words
 from fmbench.report.curves import N_TRAINING, Curves, Point, panels, training_rows
 from fmbench.report.files import Folder
-from fmbench.report.summary import Interval
+from fmbench.report.summary import Interval, interval
 from fmbench.report.theme import (
     DASHES,
     FAINT,
@@ -26,14 +26,15 @@ from fmbench.report.theme import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 SOLVER_AXIS = ROW_AXES.index("solver")
 TITLE_WIDTH = 40
 """Letters in a line of a panel's title."""
 HOLLOW: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white", "zorder": 4}
+FLOOR_LINE: dict[str, Any] = {"color": MUTED, "linestyle": ":", "linewidth": 1.2}
 Styles = Mapping[str, Look]
 
 
@@ -99,29 +100,49 @@ def _small_multiples(board: Board, curves: Curves, styles: Styles) -> tuple[Figu
             if row not in drawn:
                 axes.text(0.5, 0.5, "no value", transform=axes.transAxes, ha="center", color=MUTED)
             plots[row] = axes
-    means = [point.score.mean for point in curves.points]
+    scores = [*(point.score for point in curves.points), *([floor] if (floor := floor_score(curves)) else [])]
+    means = [score.mean for score in scores]
     if wants_log(means):
         log_axis(next(iter(plots.values())), "y", min(means), max(means))
-        next(iter(plots.values())).set_ylim(*reach([point.score for point in curves.points]))
+        next(iter(plots.values())).set_ylim(*reach(scores))
+    for axes in plots.values():
+        draw_floor(axes, curves)
     direction = f" ({curves.facts.better} is better)" if curves.facts.better else ""
     figure.supylabel(f"{curves.facts.name}{direction}", fontsize=9)
-    legend(figure, curves.rows, styles)
+    legend(figure, curves, styles)
     return figure, plots
 
 
-def legend(figure: Figure, rows: Mapping[Row, Sequence[Point]], styles: Styles) -> None:
+def floor_score(curves: Curves) -> Interval | None:
+    """Return what real data score, where a figure can show it."""
+    return interval(list(curves.floor.values.by_seed.values())) if curves.floor else None
+
+
+def draw_floor(axes: Axes, curves: Curves) -> None:
+    """Draw what real data score as a dotted line, its interval as a band."""
+    if (score := floor_score(curves)) is None:
+        return
+    if score.known:
+        axes.axhspan(score.low, score.high, color=FAINT, alpha=0.5, linewidth=0, zorder=0)
+    axes.axhline(score.mean, **FLOOR_LINE, zorder=1)
+
+
+def legend(figure: Figure, curves: Curves, styles: Styles) -> None:
     """Name the solvers above a figure, and the dashes of grids and guidance where these vary."""
     from matplotlib.lines import Line2D
 
+    rows = curves.rows
     solvers = dict.fromkeys(row[SOLVER_AXIS] for row in rows)
-    handles = [Line2D([], [], label=solver, **styles[solver].line) for solver in solvers]
+    handles: list[Artist] = [Line2D([], [], label=solver, **styles[solver].line) for solver in solvers]
     variants = _variants(rows)
     if len(variants) > 1:
         handles += [Line2D([], [], color=INK, linestyle=dash, label=label) for label, dash in variants.items()]
+    if curves.floor is not None:
+        handles.append(Line2D([], [], label=curves.floor.label, **FLOOR_LINE))
     name_above(figure, handles)
 
 
-def name_above(figure: Figure, handles: Sequence[Line2D]) -> None:
+def name_above(figure: Figure, handles: Sequence[Artist]) -> None:
     """Put a legend above all panels, in as many columns as its words leave room for."""
     longest = max((len(str(handle.get_label())) for handle in handles), default=1)
     columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.6 + 0.085 * longest))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from textwrap import fill
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,8 @@ def at_a_glance(board: Board, curves: Curves, styles: Styles, folder: Folder, na
         created[0].set_ylim(len(rows) - 0.5, -0.5)
         direction = f" ({curves.facts.better} is better)" if curves.facts.better else ""
         figure.supxlabel(f"{curves.facts.name}{direction}; each panel has its own scale", fontsize=9)
-        legend(figure, {row: points for row, points in curves.rows.items() if row not in curves.adaptive}, styles)
+        fixed = {row: points for row, points in curves.rows.items() if row not in curves.adaptive}
+        legend(figure, replace(curves, rows=fixed, floor=None), styles)
         caption = (
             "Training combinations side by side at equal NFE: a row a combination, a dot a solver. "
             f"{spread_note(curves.points).replace('vertical', 'horizontal')} Every panel has its own scale."

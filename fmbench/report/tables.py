@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from fmbench.records import MetricFacts
 from fmbench.report.boards import ROW_AXES, Row, Values, fixed, varying
 from fmbench.report.numbers import Style, style_for
+from fmbench.report.references import Floor
 from fmbench.report.summary import difference, interval, ranked
 
 BEST_NOTE = (
@@ -60,13 +61,14 @@ class Table:
 class Column:
     """A column before it is printed: a title, and the values of each row (None: the suite has no such cell).
 
-    `marks` says whether the best entry is marked.
+    `marks` says whether the best entry is marked. `floor` is what real data score, where there is such a thing.
     """
 
     title: str
     values: Mapping[Row, Values | None]
     facts: MetricFacts
     marks: bool = True
+    floor: Floor | None = None
 
 
 def metric_title(facts: MetricFacts) -> str:
@@ -82,7 +84,7 @@ def entries(column: Column, rows: Sequence[Row], usual: int) -> list[Entry]:
     """
     values = {i: column.values.get(row) for i, row in enumerate(rows)}
     shown = {i: interval(list(v.by_seed.values())) for i, v in values.items() if v and v.by_seed}
-    numbers = style_for(shown.values())
+    numbers = _style(column, rows)
     whole = {i: shown[i].mean for i, v in values.items() if v and v.complete}
     order = ranked(whole, column.facts.better) if column.marks and column.facts.better and len(whole) > 1 else []
     constant = len(set(whole.values())) <= 1
@@ -98,6 +100,27 @@ def entries(column: Column, rows: Sequence[Row], usual: int) -> list[Entry]:
             entry = replace(entry, best=same, tied=near and not same)
         found.append(entry)
     return found
+
+
+def _style(column: Column, rows: Sequence[Row]) -> Style:
+    """Choose the decimals of a column."""
+    values = [v for row in rows if (v := column.values.get(row)) and v.by_seed]
+    return style_for(interval(list(v.by_seed.values())) for v in values)
+
+
+def _floor_line(columns: Sequence[Column], rows: Sequence[Row], usual: int, labels: int) -> list[Line]:
+    """Return the line of real data, where a column has such a floor."""
+    floors = {column.floor.label: column.floor for column in columns if column.floor}
+    return [
+        Line(
+            (label, *("" for _ in range(labels - 1))),
+            tuple(
+                _entry(c.floor.values, _style(c, rows), usual) if c.floor and c.floor.label == label else Entry("–")
+                for c in columns
+            ),
+        )
+        for label in floors
+    ]
 
 
 def _entry(values: Values, numbers: Style, usual: int) -> Entry:
@@ -126,14 +149,15 @@ def assemble(
     sizes = Counter(len(v.by_seed) for c in columns for v in c.values.values() if v and v.by_seed)
     usual = max(sizes, key=lambda n: (sizes[n], n), default=0)
     printed = [entries(column, rows, usual) for column in columns]
-    lines = tuple(
+    heads = tuple(ROW_AXES[i] for i in axes) or ("dataset",)
+    lines = _floor_line(columns, rows, usual, len(heads))
+    lines += [
         Line(tuple(row[i] or "–" for i in axes) or (row[0],), tuple(c[j] for c in printed), command(row))
         for j, row in enumerate(rows)
-    )
-    heads = tuple(ROW_AXES[i] for i in axes) or ("dataset",)
+    ]
     said = [f"Everywhere: {constant}."] if constant else []
     said += _reading(columns, printed, usual)
-    return Table(title, heads, tuple(c.title for c in columns), lines, (*said, *notes), minor)
+    return Table(title, heads, tuple(c.title for c in columns), tuple(lines), (*said, *notes), minor)
 
 
 def _reading(columns: Sequence[Column], printed: Sequence[Sequence[Entry]], usual: int) -> list[str]:
@@ -146,6 +170,7 @@ def _reading(columns: Sequence[Column], printed: Sequence[Sequence[Entry]], usua
         )
     elif usual == 1:
         notes.append(ONE_SEED_NOTE)
+    notes += dict.fromkeys(f"{column.floor.note}" for column in columns if column.floor)
     marked = [entry for column in printed for entry in column]
     if usual > 1 and any(entry.best for entry in marked):
         notes.append(BEST_NOTE)

@@ -17,6 +17,7 @@ from fmbench.report.files import Folder
 from fmbench.report.points import point_figures
 from fmbench.report.sentences import in_short
 from fmbench.report.series import all_series, curves_over
+from fmbench.report.split import split_figure, split_table
 from fmbench.report.t_densities import t_densities
 from fmbench.report.tables import Table
 from fmbench.report.theme import Look, Picture, looks
@@ -26,8 +27,9 @@ MOST_PANELS = 24
 
 
 def write_report(records: Records, folder: Path) -> Path:
-    """Write records.csv, table.md, table.tex, the figures and index.html into `folder`; return the path of index.html.
+    """Write the report into `folder` and return the path of its page, index.html.
 
+    Beside it lie records.csv, references.csv (floors and oracles), table.md, table.tex and the figures.
     Every file is replaced whole; figures of the report that was there before, and are not in this one, go. Raises
     StoreError where the folder cannot be written.
     """
@@ -36,6 +38,8 @@ def write_report(records: Records, folder: Path) -> Path:
     boards = make_boards(records)
     commands = Commands(records.command, boards)
     target.write("records.csv", csv(records))
+    if records.references:
+        target.write("references.csv", references_csv(records))
     styles = looks(row[figures.SOLVER_AXIS] for board in boards for row, _ in board.cells)
     sections = [
         _section(records, board, commands, styles, target, suffix)
@@ -57,6 +61,16 @@ def write_report(records: Records, folder: Path) -> Path:
 def csv(records: Records) -> str:
     """Return records.csv: one row an evaluation cell in the plan's order, floats with all their digits."""
     frame = records.frame()
+    frame["nfe_budget"] = frame["nfe_budget"].astype("Int64")
+    content: str = frame.to_csv(index=False, lineterminator="\n")
+    return content
+
+
+def references_csv(records: Records) -> str:
+    """Return references.csv: one row a floor or oracle."""
+    import pandas as pd
+
+    frame = pd.DataFrame([record.row() for record in records.references])
     frame["nfe_budget"] = frame["nfe_budget"].astype("Int64")
     content: str = frame.to_csv(index=False, lineterminator="\n")
     return content
@@ -84,7 +98,7 @@ def _section(
         tables.append(contents.by_nfe(board, board.headline, commands.row))
     if records.baseline:
         tables.append(against_baseline(board, records.baseline, commands.row))
-    tables += [contents.of_adaptive(board, commands.row), contents.of_training(board, commands.row)]
+    tables += [contents.of_adaptive(board, commands.row), split_table(board), contents.of_training(board, commands.row)]
     for facts in board.scope("evaluation"):
         if facts != board.headline:
             tables.append(contents.by_nfe(board, facts, commands.row, minor=True))
@@ -116,6 +130,7 @@ def _pictures(
             draw: list[tuple[Callable[..., Picture | None], str]]
             draw = [(overview.at_a_glance, "at_a_glance"), (figures.by_nfe, "by_nfe"), (figures.by_time, "by_time")]
             drawn += [make(board, curves, styles, target, f"score_{name}{suffix}") for make, name in draw]
+    drawn.append(split_figure(board, target, f"network_or_solver{suffix}"))
     shown, note = samples.sample_figures(board, records.real.get(board.dataset), records.baseline, target, suffix)
     notes += [note] if note else []
     flows, note = point_figures(board, curves, records.real.get(board.dataset), target, suffix)

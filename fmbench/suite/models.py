@@ -192,6 +192,10 @@ class Evaluation(_Model):
         None, description="Samples of a cell that stay on disk; null for fmbench's choice."
     )
     metrics: Axis[MetricRef] = Field(description="What is measured.")
+    floor: Flag = Field(True, description="Whether real data are scored too, at the same number of samples.")
+    oracle: Flag = Field(
+        True, description="Whether the exact velocity is sampled from too, where the data are a known mixture."
+    )
 
 
 class Selection(_Model):

@@ -29,6 +29,7 @@ class FeatureMetric(Metric):
     """
 
     requires: ClassVar[tuple[str, ...]] = ("images",)
+    provides: ClassVar[tuple[str, ...]] = ("samples_only",)
     value_name: ClassVar[str]
 
     def __init__(self, *, reference: Literal["train", "test"] = "train") -> None:

@@ -17,6 +17,7 @@ class FrechetDistance(FeatureMetric):
     The distance itself is computed by torch-fidelity, from means and covariances in float64.
     """
 
+    provides = ("samples_only", "bias_over_n")
     reference = "Heusel et al. 2017, eq. 6; torch-fidelity's fid_statistics_to_metric"
 
     def compute(self, evidence: Evidence) -> Mapping[str, float]:

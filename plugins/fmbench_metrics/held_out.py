@@ -18,6 +18,7 @@ class HeldOutDistance(Metric):
     """A distance between the samples and the test split."""
 
     minimum_samples = 2
+    provides = ("samples_only",)
 
     def sets(self, evidence: Evidence) -> tuple[Tensor, Tensor]:
         """Return the samples and the test split. Raises DataError where the evidence has no samples."""

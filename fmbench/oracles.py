@@ -1,0 +1,83 @@
+"""Oracles: samples of the exact marginal velocity, where the data are a known mixture of Gaussians."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Generator, Tensor
+
+from fmbench import contracts
+from fmbench.assembly import Workshop
+from fmbench.cells import ComponentSpec
+from fmbench.errors import CellFailure
+from fmbench.evaluate import check_finite, check_nfe, check_values, draw_samples, recorded
+from fmbench.floors import evidence_without_network
+from fmbench.mixture import Mixture
+from fmbench.references import ReferenceCell
+from fmbench.trained import source_samples
+
+
+class ExactVelocity:
+    """The marginal velocity of a mixture on a path, counting how often it is asked, as `ModelVelocity` does."""
+
+    def __init__(self, mixture: Mixture, path: contracts.Path, generator: Generator) -> None:
+        self.path = path
+        self.generator = generator
+        self.y: Tensor | None = None
+        self.calls = 0
+        self._mixture = mixture
+
+    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        self.calls += x.shape[0]
+        exact = self._mixture.velocity(x.flatten(1).double(), t.double(), self.path.gaussian)
+        return exact.to(x.dtype).reshape(x.shape)
+
+
+class Oracle:
+    """A reference cell, ready to be sampled from; it draws the source samples that trained cells of its seed draw."""
+
+    def __init__(self, cell: ReferenceCell, workshop: Workshop) -> None:
+        self.cell, self.workshop = cell, workshop
+        assert cell.path is not None
+        self.path: contracts.Path = workshop.build(cell.path)
+        mixture = workshop.build(cell.dataset).mixture()
+        if mixture is None:
+            raise CellFailure(f'{cell.dataset} provides "mixture", and its mixture() returns none')
+        self.mixture: Mixture = mixture
+
+    def velocity(self) -> ExactVelocity:
+        """Return the exact velocity."""
+        return ExactVelocity(self.mixture, self.path, self.workshop.generator(self.cell, "solver_noise"))
+
+    def source(self, first: int, n: int) -> Tensor:
+        """Return source samples number `first`, ..., `first + n - 1`."""
+        return source_samples(self.workshop, self.cell.dataset, self.cell.seed, first, n, "evaluation_noise")
+
+    def labels(self, first: int, n: int) -> Tensor | None:
+        """Return None: the exact velocity knows no labels."""
+        return None
+
+
+@torch.no_grad()
+def measure_oracle(cell: ReferenceCell, metrics: Sequence[ComponentSpec], workshop: Workshop) -> None:
+    """Draw the samples of an oracle, and leave what metrics say of them in the store."""
+    folder = workshop.store.folder(cell.section, cell.key)
+    oracle = Oracle(cell, workshop)
+    samples, _, calls = draw_samples(oracle, cell, oracle.velocity())
+    nfe = sum(calls) / len(samples)
+    check_finite(samples)
+    check_nfe(cell, nfe)
+
+    def score(spec: ComponentSpec) -> dict[str, Any]:
+        metric: contracts.Metric = workshop.build(spec)
+        evidence = evidence_without_network(cell, workshop)
+        evidence.path, evidence.velocity = oracle.path, cast("contracts.Velocity", oracle.velocity())
+        evidence.samples, evidence.nfe = samples, nfe
+        values = check_values(spec, metric.compute(evidence))
+        facts = {"metric": str(spec), "version": metric.version, "device": workshop.device}
+        return {"values": values, "identity": {**facts, **metric.identity(evidence)}}
+
+    folder.add_metrics(recorded(metrics, score))
+    folder.finish({"facts": {"nfe": nfe}}, ())

@@ -1,0 +1,89 @@
+"""What scores are read against: the floor (real data) and the oracle (the exact velocity)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fmbench.records import MetricFacts, ReferenceRecord
+from fmbench.report.boards import Board, Row, Values, identity
+from fmbench.report.identities import mixture
+
+COMPUTED_WITH = ("precision",)
+"""Parts of an evaluation's identity that real data do not have."""
+COUNT = "samples_n"
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What a metric gives for real data: values by seed, from `n` real examples; `wanted` are the suite's samples.
+
+    `extrapolated` says that the value is that of `wanted` examples, although there are only n.
+    """
+
+    values: Values
+    n: int
+    wanted: int
+    extrapolated: bool = False
+
+    @property
+    def label(self) -> str:
+        """The floor's name in tables and figures."""
+        if self.n >= self.wanted:
+            return "real data"
+        return f"real data ({'from ' if self.extrapolated else ''}n = {self.n})"
+
+    @property
+    def note(self) -> str:
+        """How the floor was measured, and what it is for."""
+        said = (
+            f"real data: the same metric for {self.n:,} real examples that are not the reference, in place of samples, "
+            "in another order or selection for each seed. "
+        )
+        if self.extrapolated:
+            said += f"There are no more, so the value at n = {self.wanted:,} follows from a + b/n, fitted to parts. "
+        elif self.n < self.wanted:
+            said += f"There are no more, and the suite's {self.wanted:,} samples may well score lower. "
+        return said + "Differences from it that are within its interval mean nothing."
+
+
+def floor_of(board: Board, facts: MetricFacts) -> tuple[Floor | None, str]:
+    """Return a metric's floor, or None and why ("" where nobody could expect one).
+
+    Real data that were scored otherwise than the board's samples are no floor.
+    """
+    records = [r for r in board.references if r.cell.section == "floor"]
+    scored = [r for r in records if facts.name in r.metrics]
+    if not scored:
+        errors = [r.error for r in records if f"metric {facts.label}:" in r.error]
+        return None, f"{facts.name} has no floor: {errors[0]}" if errors else ""
+    found = _values(scored, facts)
+    scores = [identity(r, facts) for group in board.cells.values() for r in group if facts.name in r.metrics]
+    said = mixture([_comparable(i, count=False) for i in (*scores, *found.identities)])
+    if said:
+        return None, f"{facts.name} has no floor here, since real data were scored otherwise: {said}"
+    n, extrapolated = scored[0].scored[facts.name]
+    return Floor(found, n, int(scored[0].cell.settings["samples"]), extrapolated), ""
+
+
+def oracle_of(board: Board, row: Row, nfe: int | None, facts: MetricFacts) -> Values | None:
+    """Return a metric's values for the exact velocity where that is known, with the path and sampler of a row."""
+    oracles = {r.cell.key: r for r in board.references if r.cell.section == "oracle" and facts.name in r.metrics}
+    found = [oracles[r.oracle] for r in board.cells[row, nfe] if r.oracle in oracles]
+    return _values(found, facts) if found else None
+
+
+def comparable(values: Values, others: Values) -> bool:
+    """Tell whether scores of a network and of an oracle may be subtracted."""
+    return not mixture([_comparable(i) for i in (*values.identities, *others.identities)])
+
+
+def _comparable(identity: Mapping[str, Any], *, count: bool = True) -> dict[str, Any]:
+    left = COMPUTED_WITH if count else (*COMPUTED_WITH, COUNT)
+    return {name: value for name, value in identity.items() if name not in left}
+
+
+def _values(records: Sequence[ReferenceRecord], facts: MetricFacts) -> Values:
+    by_seed = {r.cell.seed: float(r.metrics[facts.name]) for r in records}
+    return Values(by_seed, {}, tuple(r.identities.get(facts.name, {}) for r in records))

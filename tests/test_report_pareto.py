@@ -250,6 +250,24 @@ def test_labels_stay_inside_and_overlap_nothing(case: str, tmp_path: Path, boxes
     assert "no room" not in picture.caption
 
 
+def test_of_a_very_long_front_some_points_are_numbered_and_the_rest_is_said(
+    tmp_path: Path, boxes: dict[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("fmbench.report.pareto.MOST_NUMBERS", 5)
+
+    def trade(record: EvaluationRecord) -> EvaluationRecord:
+        alpha = record.cell.training.t_distribution.parameters["alpha"]
+        return dataclasses.replace(record, metrics={"fid_digits": 9.0 - alpha, "sample_ms": 1.0 + alpha})
+
+    factory = small(tmp_path, paths=("linear",), t_distributions=MANY, solvers=("euler",), nfe=(1,), change=trade)
+    picture, fronts = draw(factory, tmp_path)
+    assert len(fronts.by_time.places) == len(MANY)
+    by_nfe, by_time = (len(panel.boxes) for panel in boxes["pages"])
+    assert by_nfe == len(fronts.by_nfe.places) == 1
+    assert 5 <= by_time <= 6
+    assert f"no room to label {len(MANY) - by_time} points" in picture.caption
+
+
 def test_the_caption_says_how_sure_the_front_is(tmp_path: Path):
     fronts = found(small(tmp_path, nfe=(1, 2, 4, 8), t_distributions=T))
     assert fronts

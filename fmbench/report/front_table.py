@@ -82,6 +82,7 @@ def caption(fronts: Fronts, unlabelled: int = 0) -> str:
         text += " Vertical bars are 95% intervals (Student's t)"
         text += ", horizontal ones the middle half of the repeated timings." if _unrest(fronts) else "."
         text += f" {_rivals(fronts, 'Hollow points')}"
+        text += " By NFE they stand a little to the right, so as not to be hidden." if fronts.by_nfe.rivals else ""
     else:
         text += " With one seed there are no intervals, and what else may be on the front cannot be told."
     if timed:

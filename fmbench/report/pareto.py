@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PALE = "#c5cad3"
 LABEL_WIDTH, LABEL_LINES, MOST_LABELS = 26, 3, 7
 """Letters in a line of a label, its lines, and labels in a panel; beyond that points have numbers and a key below."""
+MOST_NUMBERS = 30
+"""Numbers in a figure; on longer fronts by time every second point has one, or every third and so on."""
 KEY_WIDTHS = {3: 48, 2: 75, 1: 150}
 """Letters of an entry of the key, by the number of its columns."""
 ROOM = 0.13
@@ -50,13 +52,22 @@ def pareto(fronts: Fronts | None, styles: Styles, folder: Folder, name: str, dat
     if fronts is None:
         return None
     with themed():
-        numbers = {(place[0].row, place[0].budget): i for i, place in enumerate(fronts.places, start=1)}
+        numbers = _numbers(fronts)
         named = all(_few_and_short(panel, fronts) for panel in _panels(fronts))
         figure, left = _drawn(fronts, styles, {} if named else numbers)
         if named and left:
             figure, left = _drawn(fronts, styles, numbers)
         title = f"{dataset}: {fronts.facts.name} against what it costs"
         return save(figure, folder, name, title, caption(fronts, left))
+
+
+def _numbers(fronts: Fronts) -> Numbers:
+    """Number the points, the cheapest first: all on the front by NFE, and those by time that there is room for."""
+    apart = -(-len(fronts.places) // MOST_NUMBERS)
+    always = {(place[0].row, place[0].budget) for place in fronts.by_nfe.places}
+    keys = [(place[0].row, place[0].budget) for place in fronts.places]
+    chosen = [key for i, key in enumerate(keys) if i % apart == 0 or key in always]
+    return {key: number for number, key in enumerate(chosen, start=1)}
 
 
 def _panels(fronts: Fronts) -> list[Panel]:
@@ -227,12 +238,15 @@ def _label(axes: Axes, panel: Panel, fronts: Fronts, numbers: Numbers) -> int:
     wanted, lines = [], [_steps(axes, panel)]
     for place in panel.front.places:
         first, cost = place[0], panel.cost(place[0])
-        text = str(numbers[first.row, first.budget]) if numbers else _text(place, panel, fronts)
-        wanted.append(Labelled(cost, first.score.mean, text))
+        if not numbers:
+            wanted.append(Labelled(cost, first.score.mean, _text(place, panel, fronts)))
+        elif number := numbers.get((first.row, first.budget)):
+            wanted.append(Labelled(cost, first.score.mean, str(number)))
         if first.score.known:
             lines.append([(cost, max(end, axes.get_ylim()[0])) for end in (first.score.low, first.score.high)])
     points = [(cost, c.score.mean) for c in fronts.candidates if not math.isnan(cost := panel.cost(c))]
-    return len(place_labels(axes, wanted, points, lines, side=-1 if fronts.facts.better == "lower" else 1))
+    left = place_labels(axes, wanted, points, lines, side=-1 if fronts.facts.better == "lower" else 1)
+    return len(left) + len(panel.front.places) - len(wanted)
 
 
 def _key(fronts: Fronts, numbers: Numbers, part: float) -> list[list[str]]:
@@ -241,8 +255,8 @@ def _key(fronts: Fronts, numbers: Numbers, part: float) -> list[list[str]]:
         return []
     said = []
     for place in fronts.places:
-        number = numbers[place[0].row, place[0].budget]
-        said.append(f"{number}  {_nfe(place[0])}: {_said(place, fronts)}")
+        if number := numbers.get((place[0].row, place[0].budget)):
+            said.append(f"{number}  {_nfe(place[0])}: {_said(place, fronts)}")
     longest = max(map(len, said))
     columns = next((n for n, width in KEY_WIDTHS.items() if longest <= width * part), 1)
     most = int(KEY_WIDTHS[columns] * part)

@@ -267,6 +267,7 @@ FIGURES = (
     "score_by_nfe",
     "score_at_a_glance",
     "score_by_time",
+    "pareto",
     "losses",
     "samples_by_solver",
     "samples_by_training",

@@ -81,7 +81,9 @@ def against_baseline(board: Board, wanted: Mapping[str, Any], command: Command) 
         (row, nfe): _gap(board, row, reference, nfe, facts) for row, reference in pairs.items() for nfe in board.budgets
     }
     lines = tuple(
-        Line(tuple(row[i] for i in axes), tuple(_entry(gaps[row, nfe]) for nfe in board.budgets), command(row))
+        Line(
+            tuple(row[i] for i in axes), tuple(difference_entry(gaps[row, nfe]) for nfe in board.budgets), command(row)
+        )
         for row in pairs
     )
     heads = tuple(ROW_AXES[i] for i in axes)
@@ -116,7 +118,8 @@ def _notes(said: str, facts: MetricFacts, compared: int) -> list[str]:
     return notes
 
 
-def _entry(found: Difference | None) -> Entry:
+def difference_entry(found: Difference | None) -> Entry:
+    """Return a difference as an entry: in percent where that is known, with its half-width and its verdict."""
     if found is None:
         return Entry("–")
     shown = found.percent if found.percent.mean == found.percent.mean else found.absolute

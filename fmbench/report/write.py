@@ -14,6 +14,9 @@ from fmbench.report.boards import Board, make_boards
 from fmbench.report.commands import Commands
 from fmbench.report.curves import Curves, best_trainings, make_curves, time_metric, training_rows
 from fmbench.report.files import Folder
+from fmbench.report.front_table import front_table
+from fmbench.report.fronts import Fronts, find_fronts
+from fmbench.report.pareto import pareto
 from fmbench.report.points import point_figures
 from fmbench.report.sentences import in_short
 from fmbench.report.series import all_series, curves_over
@@ -94,20 +97,22 @@ def _section(
 ) -> page.Section:
     """Make the tables and pictures of one dataset."""
     tables: list[Table | None] = []
+    fronts = find_fronts(board)
     if board.headline is not None:
         tables.append(contents.by_nfe(board, board.headline, commands.row))
+    tables.append(front_table(fronts, board.dataset, commands.row))
     if records.baseline:
         tables.append(against_baseline(board, records.baseline, commands.row))
     tables += [contents.of_adaptive(board, commands.row), split_table(board), contents.of_training(board, commands.row)]
     for facts in board.scope("evaluation"):
         if facts != board.headline:
             tables.append(contents.by_nfe(board, facts, commands.row, minor=True))
-    pictures, notes = _pictures(records, board, styles, target, suffix)
+    pictures, notes = _pictures(records, board, fronts, styles, target, suffix)
     return page.Section(board, [table for table in tables if table is not None], pictures, notes)
 
 
 def _pictures(
-    records: Records, board: Board, styles: dict[str, Look], target: Folder, suffix: str
+    records: Records, board: Board, fronts: Fronts | None, styles: dict[str, Look], target: Folder, suffix: str
 ) -> tuple[list[Picture], list[str]]:
     """Draw the figures of one dataset; the notes say what could not be drawn."""
     drawn: list[Picture | None] = []
@@ -131,6 +136,7 @@ def _pictures(
             draw = [(overview.at_a_glance, "at_a_glance"), (figures.by_nfe, "by_nfe"), (figures.by_time, "by_time")]
             drawn += [make(board, curves, styles, target, f"score_{name}{suffix}") for make, name in draw]
     drawn.append(split_figure(board, target, f"network_or_solver{suffix}"))
+    drawn.append(pareto(fronts, styles, target, f"pareto{suffix}", board.dataset))
     shown, note = samples.sample_figures(board, records.real.get(board.dataset), records.baseline, target, suffix)
     notes += [note] if note else []
     flows, note = point_figures(board, curves, records.real.get(board.dataset), target, suffix)

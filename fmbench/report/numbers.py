@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from fmbench.report.summary import Interval
+from fmbench.report.summary import Interval, Percent
 
 MINUS = "−"
 
@@ -19,11 +19,11 @@ class Style:
     decimals: int | None
 
     def __call__(self, value: float) -> str:
-        """Return a number as text, with a true minus sign."""
+        """Return a number as text, with a true minus sign; what is rounded to zero has none."""
         if not math.isfinite(value):
             return "not finite"
         text = f"{value:.3g}" if self.decimals is None else f"{value:,.{self.decimals}f}"
-        return text.replace("-", MINUS)
+        return (text.lstrip("-") if not text.strip("-0.,") else text).replace("-", MINUS)
 
 
 def style_for(intervals: Iterable[Interval]) -> Style:
@@ -45,6 +45,21 @@ def style_for(intervals: Iterable[Interval]) -> Style:
 def _digits(value: float) -> int:
     """Return the number of digits before the point: 3 for 123.4, 0 for 0.4, -1 for 0.04."""
     return math.floor(math.log10(value)) + 1
+
+
+def percent_style(value: Percent, least: int = 0) -> Style:
+    """Choose decimals, `least` or more, with which a bound that is not zero does not look like zero."""
+    bounds = [value.low, value.high] if value.known else [value.mean]
+    shown = [each for each in bounds if each]
+    return Style(next((d for d in range(least, 4) if all(round(each, d) for each in shown)), 4))
+
+
+def percents(value: Percent, sign: float = 1.0) -> str:
+    """Say a percentage and its interval, times a sign: "27% [12, 42]"."""
+    numbers = percent_style(value)
+    low, high = sorted((sign * value.low, sign * value.high))
+    spread = f" [{numbers(low)}, {numbers(high)}]" if value.known else ""
+    return f"{numbers(sign * value.mean)}%{spread}"
 
 
 def count(n: int, noun: str, plural: str = "") -> str:

@@ -32,7 +32,9 @@ def answer(board: Board, places: Sequence[Place], baseline: Mapping[str, Any] | 
     leads = f"{_leading(board, known)}."
     if max(place.seeds for place in known) < 2:
         return f"With one seed nothing can be said of which is best. {leads} Another seed might reverse it.{lost}"
-    if all(_nothing_told(place) for place in known):
+    if all(len(place.first) == len(place.order) for place in known):
+        return leads + lost
+    if all(place.undecided for place in known):
         where = "At no NFE can the best be told" if len(known) > 1 else "The best cannot be told"
         leads = f"{where} from the others (n = {known[0].seeds}). {leads}"
     return " ".join(filter(None, (leads, _compared(board, known, baseline)))) + lost
@@ -48,14 +50,6 @@ def _alone(board: Board, known: Sequence[Place]) -> str:
         for m, place in zip(means, known, strict=True)
     ]
     return f"One combination, so nothing is compared: mean {board.headline.name} is {enumeration(said)}."
-
-
-def _nothing_told(place: Place) -> bool:
-    """Tell whether each other training combination (each other row, of one training) has a row near the best."""
-    everybody = {trained(row) for row in place.order}
-    if len(everybody) < 2:
-        return len(place.near) == len(place.order) - len(place.first) > 0
-    return everybody == {trained(row) for row in (*place.near, *place.first)}
 
 
 def _leading(board: Board, known: Sequence[Place]) -> str:
@@ -74,7 +68,7 @@ def _leading(board: Board, known: Sequence[Place]) -> str:
     said = trained_as(board, chosen[0])
     if said and len({trained(row) for row in chosen}) == 1:
         return f"{said} has the {what} at {everywhere}: with {_by_nfe(known, [sampled_as(board, r) for r in chosen])}"
-    return f"The {what} has {_by_nfe(known, [combination(board, row) for row in chosen])}"
+    return f"{what.capitalize()}: {_by_nfe(known, [combination(board, row) for row in chosen])}"
 
 
 def _by_nfe(known: Sequence[Place], said: Sequence[str]) -> str:
@@ -91,9 +85,13 @@ def _compared(board: Board, known: Sequence[Place], baseline: Mapping[str, Any] 
     base = {place.nfe: [r for r in place.order if wanted and is_baseline(board, r, wanted)] for place in known}
     own = [place.nfe for place in known if any(row in base[place.nfe] for row in place.first)]
     if not any(base.values()) or len(own) == len(known):
-        text = _gaps(board, [(place, row) for place in known if (row := _rival(place)) is not None], ())
-        beside = "; nothing is better than the baseline" if own else ""
-        return f"Against the best of the others: {text}{beside}." if text else ""
+        rivals = [(place, row) for place in known if (row := _rival(place)) is not None]
+        names = {_beside(board, place, row, ()) for place, row in rivals}
+        said = f" ({min(names)})" if len(names) == 1 else ""
+        leads = (
+            f"It is the baseline, and nothing is better. Against the next{said}" if own else f"Against the next{said}"
+        )
+        return f"{leads}: {_gaps(board, rivals, () if len(names) > 1 else ROW_AXES)}." if rivals else ""
     reference = next(row for rows in base.values() for row in rows)
     name = " + ".join(reference[i] for i in varying(board.rows()) if ROW_AXES[i] in wanted)
     pairs = [(place, base[place.nfe][0]) for place in known if base[place.nfe] and place.nfe not in own]
@@ -131,13 +129,15 @@ def _gaps(board: Board, pairs: Sequence[tuple[Place, Row]], named: Collection[st
 
 
 def _beside(board: Board, place: Place, reference: Row, named: Collection[str]) -> str:
-    """Name a reference by the axes that are not known already, where it differs in one of them from the best."""
-    open_axes = [i for i in varying(board.rows()) if ROW_AXES[i] not in named]
-    if any(all(row[i] == reference[i] for i in open_axes) for row in place.first):
+    """Name a reference by what is not known of it already, where that differs from the best."""
+    unsaid = [i for i in varying(board.rows()) if ROW_AXES[i] not in named]
+    if any(all(row[i] == reference[i] for i in unsaid) for row in place.first):
         return ""
-    if all(i >= len(TRAINING_AXES) for i in open_axes) and named:
-        return f"with {sampled_as(board, reference)}"
-    return combination(board, reference)
+    alike = any(sampled_as(board, row) == sampled_as(board, reference) for row in place.first)
+    if named and all(i >= len(TRAINING_AXES) for i in unsaid):
+        return "" if alike else f"with {sampled_as(board, reference)}"
+    said = trained_as(board, reference)
+    return said if alike and said else combination(board, reference)
 
 
 def size(found: Difference) -> str:

@@ -143,11 +143,11 @@ def _together(rows: Sequence[Row]) -> list[tuple[int, ...]]:
 def decompose(labels: Sequence[Sequence[Any]], values: Array) -> Array | None:
     """Return shares `(seeds, axes + 2)` of values `(seeds, rows)` by labels `(axes, rows)`; None where nothing varies.
 
-    The last two columns are what the axes do together, and chance; each row sums to 1. Two seeds at least.
+    The last two columns are what the axes do together, and chance. Each seed's shares sum to 1. Two seeds at least.
     """
     tables = values - values.mean(axis=1, keepdims=True)
     total = np.sum(tables**2, axis=1)
-    if not np.all(total > NOTHING * np.sum(values**2, axis=1)):
+    if not total.mean() > NOTHING * np.sum(values**2, axis=1).mean():
         return None
     rest = tables - tables.mean(axis=0)
     columns = [_columns(axis) for axis in labels]
@@ -167,7 +167,10 @@ def decompose(labels: Sequence[Sequence[Any]], values: Array) -> Array | None:
             shares[i] = shares[i] + orders * (worth[axes] - worth[before])
     chance = np.full(len(values), np.sum(rest**2) / (len(values) - 1))
     together = total - chance - worth[tuple(range(n))]
-    found: Array = np.array([*shares, together, chance]).T / total[:, None]
+    sums = np.array([*shares, together, chance]).T
+    ratio = sums.mean(axis=0) / total.mean()
+    # The interval of a ratio of two means over seeds is that of these values, whose mean it is (the delta method).
+    found: Array = ratio + (sums - total[:, None] * ratio) / total.mean()
     return found
 
 

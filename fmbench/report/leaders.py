@@ -32,6 +32,23 @@ class Place:
         """The number of seeds of the best."""
         return len(self.values[self.first[0]].by_seed) if self.first else 0
 
+    @property
+    def rivals(self) -> list[Row]:
+        """The rows near the best, of each other training combination the first; of one training combination, all."""
+        if len({trained(row) for row in self.order}) < 2:
+            return list(self.near)
+        others = {trained(row): row for row in reversed(self.near)}
+        return [row for row in self.near if others[trained(row)] == row and trained(row) != trained(self.first[0])]
+
+    @property
+    def undecided(self) -> bool:
+        """Whether each other training combination (each other row, of one training) is as good as the best."""
+        equals = [*self.rivals, *self.first]
+        everybody = {trained(row) for row in self.order}
+        if len(everybody) < 2:
+            return len(equals) == len(self.order)
+        return everybody == {trained(row) for row in equals}
+
 
 def places(board: Board) -> list[Place]:
     """Return the rows of each NFE budget by the headline metric; none where it has no direction."""
@@ -44,7 +61,9 @@ def _place(board: Board, nfe: int, facts: MetricFacts) -> Place:
     values = {row: v for row in board.rows() if (v := board.values(row, nfe, facts)) is not None}
     parts, note = split_by_identity(values)
     if len(parts) != 1:
-        return Place(nfe, values, why=note or "the values of these rows are not comparable with each other")
+        return Place(
+            nfe, values, why=note.removeprefix("left out, because ").split(" (–")[0] or "no combination has a value"
+        )
     means = {row: interval(list(v.by_seed.values())).mean for row, v in values.items() if v.complete}
     if not means:
         return Place(nfe, values, why="no combination finished every seed")

@@ -10,6 +10,8 @@ from datetime import datetime
 from fmbench.report.summary import Interval, Percent
 
 MINUS = "−"
+MOST_DECIMALS, NO_WIDTH, NOTHING = 4, 0.01, 1e-6
+"""Of percents: the most decimals, what is no width of an interval, and what is zero but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,15 @@ def _digits(value: float) -> int:
 
 
 def percent_style(value: Percent, least: int = 0) -> Style:
-    """Choose decimals, `least` or more, with which a bound that is not zero does not look like zero."""
+    """Choose decimals, `least` or more, with which the bounds look neither like zero nor alike unless they are."""
     bounds = [value.low, value.high] if value.known else [value.mean]
-    shown = [each for each in bounds if each]
-    return Style(next((d for d in range(least, 4) if all(round(each, d) for each in shown)), 4))
+
+    def enough(decimals: int) -> bool:
+        shown = [round(each, decimals) for each in bounds]
+        zero = any(abs(each) > NOTHING and not rounded for each, rounded in zip(bounds, shown, strict=True))
+        return not zero and (shown[0] != shown[-1] or abs(bounds[0] - bounds[-1]) < NO_WIDTH)
+
+    return Style(next((decimals for decimals in range(least, MOST_DECIMALS) if enough(decimals)), MOST_DECIMALS))
 
 
 def percents(value: Percent, sign: float = 1.0) -> str:

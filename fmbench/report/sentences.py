@@ -11,7 +11,7 @@ from fmbench.report.attribution import CHANCE, TOGETHER, Shares, attribute
 from fmbench.report.boards import Board, make_boards
 from fmbench.report.details import details
 from fmbench.report.leaders import Place, at_nfe, combination, enumeration, places
-from fmbench.report.numbers import count
+from fmbench.report.numbers import Style, count
 from fmbench.report.summary import Interval
 
 Said = list[tuple[str, str]]
@@ -39,7 +39,7 @@ def in_short(records: Records, boards: Sequence[Board] | None = None) -> Short:
             lines.append((f"Answer, {board.dataset}" if several else "Answer", text))
         prefix = f"{board.dataset}, " if several else ""
         beneath += [(prefix + about, said) for about, said in details(board, found, records.baseline)]
-    if not lines and records.evaluations:
+    if not lines and boards:
         lines.append(("Answer", f"No answer: {_no_score(boards)}."))
     if text := _matters(boards):
         lines.append(("What matters", text))
@@ -50,6 +50,8 @@ def in_short(records: Records, boards: Sequence[Board] | None = None) -> Short:
 
 def _no_score(boards: Sequence[Board]) -> str:
     """Say why nothing is ranked."""
+    if not any(board.cells for board in boards):
+        return "nothing was evaluated"
     if not any(board.headline for board in boards):
         return "this suite has no metric that looks at samples"
     if not any(board.budgets for board in boards):
@@ -61,28 +63,29 @@ def _matters(boards: Sequence[Board]) -> str:
     """Say which axis explains how much: at length for one dataset, in figures alone for several."""
     found = [(board, shares) for board in boards if (shares := attribute(board)) is not None]
     if len(found) == 1 and len(boards) == 1:
-        return _of_one(*found[0])
+        return _of_one(found[0][1])
     said = [
-        f"{board.dataset}: {', '.join(f'{n} {_percent(i.mean)}' for n, i in shares.ranked)}" for board, shares in found
+        f"{board.dataset}: {', '.join(f'{name} {_interval(share)}' for name, share in shares.ranked)}"
+        for board, shares in found
     ]
     metrics = enumeration(list(dict.fromkeys(shares.metric for _, shares in found)))
-    return f"Of the spread of {metrics} at equal NFE explain, {'; '.join(said)}." if said else ""
+    return f"Shares of the spread of {metrics} at equal NFE. {'; '.join(said)}." if said else ""
 
 
-def _of_one(board: Board, shares: Shares) -> str:
+def _of_one(shares: Shares) -> str:
     """Say one dataset's shares, the largest first, after what can be told of their order."""
     ranked = shares.ranked
     first, rest = ranked[0][0], [name for name, _ in ranked[1:]]
     less = [name for name in rest if shares.more(first, name)]
+    near = [first, *(name for name in rest if name not in less)]
     if ranked[0][1].low <= 0:
         lead = "No axis explains more than chance might"
     elif not rest:
         lead = f"Only the {first} varies"
     elif less == rest:
-        lead = f"The {first} matters more than the {enumeration(rest, 'or the')}"
+        lead = f"The {first} matters more than {enumeration([f'the {name}' for name in rest], 'or')}"
     else:
-        equal = [first, *(name for name in rest if name not in less)]
-        lead = f"Whether the {enumeration(equal, 'or the')} matters most cannot be told"
+        lead = f"Whether {enumeration([f'the {name}' for name in near], 'or')} matters most cannot be told"
     named = [f"the {name} {_interval(i)}{_range(shares, name)}" for name, i in ranked]
     left = shares.overall.mean(axis=0)
     named += [f"{TOGETHER} {_percent(left[-2])}"] if len(ranked) > 1 else []
@@ -93,11 +96,12 @@ def _of_one(board: Board, shares: Shares) -> str:
 
 
 def _interval(share: Interval) -> str:
-    return f"{_percent(share.mean)} [{100 * share.low:.0f}, {100 * share.high:.0f}]"
+    numbers = Style(0)
+    return f"{_percent(share.mean)} [{numbers(100 * share.low)}, {numbers(100 * share.high)}]"
 
 
 def _percent(share: float) -> str:
-    return f"{100 * max(share, 0.0):.0f}%"
+    return f"{100 * min(max(share, 0.0), 1.0):.0f}%"
 
 
 def _range(shares: Shares, name: str) -> str:
@@ -113,12 +117,13 @@ def _range(shares: Shares, name: str) -> str:
 def _unknown(records: Records, ranking: Sequence[tuple[Board, list[Place]]]) -> str:
     """Say what these records cannot tell."""
     seeds = {r.cell.seed for r in records.trainings} or {r.cell.training.seed for r in records.evaluations}
+    leads = [place for _, found in ranking for place in found if place.first]
     said = []
     if len(seeds) == 1:
         said.append("One seed: nothing can be said about spread, and another seed might reverse every difference")
     elif near := [text for board, found in ranking if (text := _near(board, found, alone=len(ranking) == 1))]:
-        said.append(f"What cannot be told from the best: {'; '.join(near)}")
-    if 1 < len(seeds) < FEW_SEEDS:
+        said.append(f"Cannot be told from the best: {'; '.join(near)}")
+    if 1 < len(seeds) < FEW_SEEDS and leads:
         few = f"{len(seeds)} seeds are few: small differences are missed"
         said.append(f"{few}, and the best of many looks a little better than it is")
     if records.failed:
@@ -130,15 +135,15 @@ def _unknown(records: Records, ranking: Sequence[tuple[Board, list[Place]]]) -> 
 
 def _near(board: Board, found: Sequence[Place], alone: bool) -> str:
     """Say what cannot be told from the best at each NFE: one name each, or of several datasets the NFE alone."""
-    near = [place for place in found if place.near]
-    if not near:
+    near = [place for place in found if place.rivals]
+    if all(place.undecided for place in found if place.first):
         return ""
     if not alone:
-        return f"{board.dataset} at {at_nfe([place.nfe for place in near])}"
+        return f"some on {board.dataset} at {at_nfe([place.nfe for place in near])}" if near else ""
     said = []
     for place in near:
-        more = f" and {count(len(place.near) - 1, 'other')}" if len(place.near) > 1 else ""
-        said.append(f"{combination(board, place.near[0])}{more} at NFE {place.nfe}")
+        more = f" and {count(len(place.rivals) - 1, 'other')}" if len(place.rivals) > 1 else ""
+        said.append(f"{combination(board, place.rivals[0])}{more} at NFE {place.nfe}")
     return ", ".join(said)
 
 
@@ -155,7 +160,7 @@ def _scope(records: Records) -> str:
 
 
 def _failed(records: Records) -> str:
-    """Say how many trainings and evaluations have no result."""
+    """Say how many trainings and evaluations failed or are missing."""
     trainings = {r.cell.key for r in records.failed if isinstance(r, TrainingRecord)}
     own = len(records.failed) - len(trainings)
     with_them = sum(r.cell.training.key in trainings for r in records.evaluations)
@@ -165,4 +170,4 @@ def _failed(records: Records) -> str:
         said.append(f"{len(trainings)} of {count(len(records.trainings), 'training')}{lost}")
     if own:
         said.append(f"{own} of {count(len(records.evaluations), 'evaluation')}")
-    return f"{' and '.join(said)} failed and may hide a better one"
+    return f"{' and '.join(said)} have no result and count for nothing"

@@ -57,8 +57,9 @@ def _leading(board: Board, known: Sequence[Place]) -> str:
     assert board.headline is not None
     superlative = "lowest" if board.headline.better == "lower" else "highest"
     what = f"{superlative} mean {board.headline.name}"
-    everywhere = f"every NFE ({enumeration([str(place.nfe) for place in known])})"
-    everywhere = everywhere if len(known) > 1 else f"NFE {known[0].nfe}"
+    everywhere = at_nfe([place.nfe for place in known])
+    if 1 < len(known) == len(board.budgets):
+        everywhere = f"every NFE ({everywhere.removeprefix('NFE ')})"
     if all(len(place.first) == len(place.order) > 1 for place in known):
         return f"All combinations have the same {board.headline.name} at {everywhere}"
     often = [row for place in known for row in place.first]

@@ -139,7 +139,7 @@ def _entry(found: Difference | None, usual: int) -> Entry:
         said += f", n = {found.absolute.n}"
     relative = math.isfinite(found.percent.mean)
     shown = found.percent if relative else found.absolute
-    numbers = percent_style(found.percent, 1) if relative else style_for([found.absolute])
+    numbers = percent_style(found.percent) if relative else style_for([found.absolute])
     unit = " %" if relative else ""
     value = numbers(shown.mean)
     value = value if value.startswith(MINUS) else f"+{value}"

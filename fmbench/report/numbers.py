@@ -49,8 +49,8 @@ def _digits(value: float) -> int:
     return math.floor(math.log10(value)) + 1
 
 
-def percent_style(value: Percent, least: int = 0) -> Style:
-    """Choose decimals, `least` or more, with which the bounds look neither like zero nor alike unless they are."""
+def percent_style(value: Percent) -> Style:
+    """Choose the fewest decimals with which the bounds look neither like zero nor alike unless they are."""
     bounds = [value.low, value.high] if value.known else [value.mean]
 
     def enough(decimals: int) -> bool:
@@ -58,7 +58,7 @@ def percent_style(value: Percent, least: int = 0) -> Style:
         zero = any(abs(each) > NOTHING and not rounded for each, rounded in zip(bounds, shown, strict=True))
         return not zero and (shown[0] != shown[-1] or abs(bounds[0] - bounds[-1]) < NO_WIDTH)
 
-    return Style(next((decimals for decimals in range(least, MOST_DECIMALS) if enough(decimals)), MOST_DECIMALS))
+    return Style(next((decimals for decimals in range(MOST_DECIMALS) if enough(decimals)), MOST_DECIMALS))
 
 
 def percents(value: Percent, sign: float = 1.0) -> str:

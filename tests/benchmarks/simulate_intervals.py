@@ -13,6 +13,19 @@ the same solver and NFE, in the metric's unit and in percent; and of the shares 
 covariance. "percent, naive" is the interval of the difference over the reference's measured mean as if that were known:
 what percents had before Fieller's method. Cells of one suite are correlated, so the error is the standard error of the
 suites' mean coverage. "worst" is the lowest coverage of a single cell, pair or axis.
+
+Measured (1,000 suites for each number of seeds, shared 0.5; errors 0.1 to 0.3%; the worst of 96 cells in brackets):
+
+                      3 seeds        5 seeds        10 seeds
+    mean              95.1% (93.8%)  95.1% (93.4%)  95.2% (93.7%)
+    difference        95.0% (93.0%)  95.1% (93.9%)  95.0% (93.3%)
+    percent           95.0% (93.5%)  95.0% (93.5%)  94.9% (93.7%)
+    percent, naive    94.3% (81.0%)  93.9% (72.2%)  93.1% (64.6%)
+    share of an axis  94.8% (93.4%)  94.9% (93.7%)  94.5% (93.0%)
+
+With a spread between seeds three times as wide (`--wider 3 --suites 500`; errors up to 0.4%) means, differences and
+percents hold the truth in 94.5 to 95.2%, shares in 93.0 to 93.9%; the worst single one, a share with 10 seeds, in
+86.8%.
 """
 
 from __future__ import annotations

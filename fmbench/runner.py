@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +20,17 @@ from fmbench.tracking import Tracker, TrackingSummary, resolve_uri
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run leaves behind. `computed` counts the units that were computed: training, evaluation, sampler."""
+    """What a run leaves behind. `computed` counts the units that were computed: training, evaluation, sampler.
+
+    `in_short` holds the first lines of the report, `(what it is about, sentences)`.
+    """
 
     records: Records
     report: Path
     computed: dict[str, int]
     tracking: TrackingSummary | None
     fresh_report: bool
+    in_short: Sequence[tuple[str, str]] = ()
 
 
 def run(suite: str | Path, options: Options | None = None, observer: Observer | None = None) -> RunResult:
@@ -55,12 +60,12 @@ def run_session(session: Session, observer: Observer) -> RunResult:
     if computation.worked:
         survey = session.survey()
     records = session.records(survey)
-    report, fresh = write_report_if_changed(session, records)
+    report, fresh, short = write_report_if_changed(session, records)
     summary = None
     if tracker is not None:
         summary = tracker.finish(records, report.parent, lambda done, total: observer.begin("logging", total, done))
         observer.end("logging")
-    return RunResult(records, report, computed, summary, fresh)
+    return RunResult(records, report, computed, summary, fresh, short)
 
 
 def _import_ahead() -> None:
@@ -84,8 +89,11 @@ def make_tracker(session: Session) -> Tracker:
     )
 
 
-def write_report_if_changed(session: Session, records: Records) -> tuple[Path, bool]:
-    """Write the suite's report unless the one that is there was made from the same records. Return it, and whether."""
+def write_report_if_changed(session: Session, records: Records) -> tuple[Path, bool, list[tuple[str, str]]]:
+    """Write the suite's report unless the one that is there was made from the same records.
+
+    Return it, whether it was written, and its first lines.
+    """
     page = session.report_folder / "index.html"
     content = {
         "rows": [record.row() for record in records.evaluations],
@@ -95,16 +103,17 @@ def write_report_if_changed(session: Session, records: Records) -> tuple[Path, b
         "rest": [records.description, records.command, records.left_out, records.baseline, records.environment],
         "folder": str(session.report_folder.resolve()),
     }
-    stamp = {"digest": hashlib.sha256(canonical(content).encode()).hexdigest()}
+    digest = hashlib.sha256(canonical(content).encode()).hexdigest()
     noted = session.store.root / "reports" / f"{session.report_folder.name}.json"
     try:
-        unchanged = page.exists() and read_sealed(noted) == stamp
+        found = read_sealed(noted) if page.exists() else None
     except DamagedFile:
-        unchanged = False
-    if unchanged:
-        return page, False
-    from fmbench.report import write_report
+        found = None
+    if found and found.get("digest") == digest and "in_short" in found:
+        return page, False, [(about, text) for about, text in found["in_short"]]
+    from fmbench.report import in_short, write_report
 
     page = write_report(records, session.report_folder)
-    write_sealed(noted, stamp)
-    return page, True
+    lines = in_short(records).lines
+    write_sealed(noted, {"digest": digest, "in_short": lines})
+    return page, True, lines

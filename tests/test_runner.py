@@ -125,6 +125,8 @@ def test_again_computes_nothing_and_gives_the_same_records(place: Place, first: 
     again = place.run(tracking=True)
     assert again.computed == {}
     assert not again.fresh_report
+    assert [about for about, _ in again.in_short][:1] == ["Answer"]
+    assert again.in_short == first.in_short
     assert again.records.frame().equals(first.records.frame())
     assert again.tracking is not None
     assert again.tracking.pending == 0

@@ -9,6 +9,7 @@ import typer
 
 from fmbench.cli import options
 from fmbench.cli.output import Bars, say, show_json, show_table
+from fmbench.cli.running import tell_short
 from fmbench.errors import UserError
 
 
@@ -30,7 +31,7 @@ def report(
     device: options.Device = "auto",
 ) -> None:
     """Write the tables, figures and page again from what the store holds; compute nothing."""
-    from fmbench.report import write_report
+    from fmbench.report import in_short, write_report
 
     session = options.open_session(suite, overrides, filters, plugins, home=home, reports=reports, device=device)
     survey = session.survey(anywhere=True)
@@ -40,7 +41,9 @@ def report(
     missing = sum(record.status == "missing" for record in records.evaluations)
     if missing:
         say(f"{missing} of {len(records.evaluations)} evaluations are not computed yet; `fmbench run` does.", "yellow")
-    say(f"Report: {write_report(records, session.report_folder)}", "bold")
+    page = write_report(records, session.report_folder)
+    tell_short(in_short(records).lines)
+    say(f"Report: {page}", "bold")
 
 
 def sync(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,11 +81,18 @@ def summary(session: Session, result: RunResult) -> dict[str, object]:
         "suite": session.suite.name,
         "cells": session.survey(anywhere=True).counts(),
         "computed": result.computed,
+        "in_short": [f"{about}: {text}" for about, text in result.in_short],
         "failed": [{"key": r.cell.key, "status": r.status, "error": r.error} for r in result.records.failed],
         "report": str(result.report),
         "tracking_uri": result.tracking.uri if result.tracking else None,
         "runs_not_logged": result.tracking.pending if result.tracking else None,
     }
+
+
+def tell_short(lines: Sequence[tuple[str, str]]) -> None:
+    """Print the first lines of a report."""
+    for about, text in lines:
+        say(f"{about}: {text}")
 
 
 def _tell(session: Session, result: RunResult) -> None:
@@ -107,6 +114,7 @@ def _tell(session: Session, result: RunResult) -> None:
             f"`fmbench sync {session.path}` logs them.",
             "yellow",
         )
+    tell_short(result.in_short)
     say(f"Report: {result.report}" + ("" if result.fresh_report else " (unchanged)"), "bold")
     if result.tracking is not None:
         say(f"MLflow: {result.tracking.uri} (look at it with `fmbench ui`)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fmbench.report.sentences import in_short
 from fmbench.report.write import write_report
 
-__all__ = ["write_report"]
+__all__ = ["in_short", "write_report"]

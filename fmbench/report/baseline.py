@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +12,7 @@ from fmbench.records import MetricFacts
 from fmbench.report.boards import ROW_AXES, Board, Row, Values, varying
 from fmbench.report.contents import Command
 from fmbench.report.identities import mixture
-from fmbench.report.numbers import MINUS, Style, count, style_for
+from fmbench.report.numbers import MINUS, count, percent_style, style_for
 from fmbench.report.summary import Difference, difference
 from fmbench.report.tables import Entry, Line, Table
 
@@ -80,15 +82,18 @@ def against_baseline(board: Board, wanted: Mapping[str, Any], command: Command) 
     gaps = {
         (row, nfe): _gap(board, row, reference, nfe, facts) for row, reference in pairs.items() for nfe in board.budgets
     }
+    known = [found for found in gaps.values() if found is not None and found.absolute.known]
+    usual = statistics.multimode(sorted(found.absolute.n for found in known))[-1] if known else 0
     lines = tuple(
         Line(
-            tuple(row[i] for i in axes), tuple(difference_entry(gaps[row, nfe]) for nfe in board.budgets), command(row)
+            tuple(row[i] for i in axes),
+            tuple(difference_entry(gaps[row, nfe], usual) for nfe in board.budgets),
+            command(row),
         )
         for row in pairs
     )
     heads = tuple(ROW_AXES[i] for i in axes)
-    compared = sum(found is not None and found.absolute.known for found in gaps.values())
-    notes = _notes(said, facts, compared)
+    notes = _notes(said, facts, known, usual)
     unused = [axis for axis in wanted if axis not in ROW_AXES]
     if unused:
         notes.append(
@@ -101,36 +106,53 @@ def _gap(board: Board, row: Row, reference: Row, nfe: int, facts: MetricFacts) -
     return gap(board.values(row, nfe, facts), board.values(reference, nfe, facts), facts.better)
 
 
-def _notes(said: str, facts: MetricFacts, compared: int) -> list[str]:
+def _notes(said: str, facts: MetricFacts, known: Sequence[Difference], usual: int) -> list[str]:
+    """Say how the differences are to be read; `known` are those with an interval, most of them over `usual` seeds."""
     notes = [
-        f"Baseline: {said}, with the same solver and whatever else a row names. Difference in percent of the "
-        f"baseline's mean, seed by seed, with the half-width of its 95% interval (Student's t); {facts.better} is "
-        "better.",
-        "better, worse: the interval excludes zero. n.d. (not distinguishable): it includes zero. cannot tell: fewer "
-        "than two seeds in common.",
+        f"Baseline: {said}, with the same solver and whatever else a row names. Difference from it in percent of its "
+        f"mean, paired by seed; {facts.better} is better."
     ]
-    if compared:
-        chance = count(max(1, round(compared / 20)), "entry", "entries")
+    if not known:
+        return [*notes, "cannot tell: without two seeds in common, nothing can be said about spread."]
+    notes.append(
+        f"In brackets the 95% interval over n = {usual} seeds, unless an entry says otherwise: Student's t of the "
+        "differences by seed, in percent by Fieller's method, because the baseline's mean is uncertain too."
+    )
+    if not all(math.isfinite(found.percent.mean) for found in known):
         notes.append(
-            f"{count(compared, 'comparison')}, each with its own 95%: were there no difference at all, about {chance} "
-            "would still be called better or worse."
+            "Entries without % are in the metric's own unit: the baseline's mean cannot be told from zero there."
         )
+    notes.append(
+        "better, worse: the interval excludes zero. n.d. (not distinguishable): it includes zero. cannot tell: fewer "
+        "than two seeds in common."
+    )
+    chance = count(max(1, round(len(known) / 20)), "entry", "entries")
+    notes.append(
+        f"{count(len(known), 'comparison')}, each with its own 95%: were there no difference at all, about {chance} "
+        "would still be called better or worse."
+    )
     return notes
 
 
-def difference_entry(found: Difference | None) -> Entry:
-    """Return a difference as an entry: in percent where that is known, with its half-width and its verdict."""
+def difference_entry(found: Difference | None, usual: int) -> Entry:
+    """Return the entry of a difference: in percent, or in the metric's unit where percents mean nothing.
+
+    `usual` is the number of seeds that is said once for the whole table; 0 where each entry says its own.
+    """
     if found is None:
         return Entry("–")
-    shown = found.percent if found.percent.mean == found.percent.mean else found.absolute
-    unit = " %" if shown is found.percent else ""
-    numbers = Style(1) if shown is found.percent else style_for([shown])
+    said = {"not distinguishable": "n.d."}.get(found.verdict, found.verdict)
+    if found.absolute.n not in (1, usual):
+        said += f", n = {found.absolute.n}"
+    relative = math.isfinite(found.percent.mean)
+    shown = found.percent if relative else found.absolute
+    numbers = percent_style(found.percent) if relative else style_for([found.absolute])
+    unit = " %" if relative else ""
     value = numbers(shown.mean)
     value = value if value.startswith(MINUS) else f"+{value}"
-    said = {"not distinguishable": "n.d."}.get(found.verdict, found.verdict)
     if not shown.known:
         return Entry(value + unit, "", said, tone=found.verdict)
-    return Entry(value, f"± {numbers(shown.half)}{unit}", said, tone=found.verdict)
+    return Entry(value, f"[{numbers(shown.low)}, {numbers(shown.high)}]{unit}", said, tone=found.verdict)
 
 
 def _written(value: Any) -> str:

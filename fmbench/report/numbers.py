@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from fmbench.report.summary import Interval
+from fmbench.report.summary import Interval, Percent
 
 MINUS = "−"
+MOST_DECIMALS, NO_WIDTH, NOTHING = 4, 0.01, 1e-6
+"""Of percents: the most decimals, what is no width of an interval, and what is zero but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +21,11 @@ class Style:
     decimals: int | None
 
     def __call__(self, value: float) -> str:
-        """Return a number as text, with a true minus sign."""
+        """Return a number as text, with a true minus sign; what is rounded to zero has none."""
         if not math.isfinite(value):
             return "not finite"
         text = f"{value:.3g}" if self.decimals is None else f"{value:,.{self.decimals}f}"
-        return text.replace("-", MINUS)
+        return (text.lstrip("-") if not text.strip("-0.,") else text).replace("-", MINUS)
 
 
 def style_for(intervals: Iterable[Interval]) -> Style:
@@ -45,6 +47,26 @@ def style_for(intervals: Iterable[Interval]) -> Style:
 def _digits(value: float) -> int:
     """Return the number of digits before the point: 3 for 123.4, 0 for 0.4, -1 for 0.04."""
     return math.floor(math.log10(value)) + 1
+
+
+def percent_style(value: Percent) -> Style:
+    """Choose the fewest decimals with which the bounds look neither like zero nor alike unless they are."""
+    bounds = [value.low, value.high] if value.known else [value.mean]
+
+    def enough(decimals: int) -> bool:
+        shown = [round(each, decimals) for each in bounds]
+        zero = any(abs(each) > NOTHING and not rounded for each, rounded in zip(bounds, shown, strict=True))
+        return not zero and (shown[0] != shown[-1] or abs(bounds[0] - bounds[-1]) < NO_WIDTH)
+
+    return Style(next((decimals for decimals in range(MOST_DECIMALS) if enough(decimals)), MOST_DECIMALS))
+
+
+def percents(value: Percent, sign: float = 1.0) -> str:
+    """Say a percentage and its interval, times a sign: "27% [12, 42]"."""
+    numbers = percent_style(value)
+    low, high = sorted((sign * value.low, sign * value.high))
+    spread = f" [{numbers(low)}, {numbers(high)}]" if value.known else ""
+    return f"{numbers(sign * value.mean)}%{spread}"
 
 
 def count(n: int, noun: str, plural: str = "") -> str:

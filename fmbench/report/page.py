@@ -13,6 +13,7 @@ from typing import Any
 from fmbench.records import Records
 from fmbench.report.boards import Board
 from fmbench.report.numbers import moment
+from fmbench.report.sentences import Short
 from fmbench.report.tables import Table
 from fmbench.report.theme import Picture
 
@@ -73,7 +74,7 @@ class Contents:
 
     records: Records
     command: str
-    in_short: Sequence[tuple[str, str]]
+    in_short: Short
     sections: Sequence[Section]
     speed: Sequence[Table]
     failures: Table | None

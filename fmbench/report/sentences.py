@@ -1,147 +1,150 @@
-"""What a report says in short, computed from records: the best at each NFE, how sure that is, what is not known."""
+"""What a report says first: the answer, what matters most, and what is not known; each a line, from records alone."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from fmbench.records import MetricFacts, Records, TrainingRecord
-from fmbench.report.baseline import gap, references
-from fmbench.report.boards import Board, Row, Values, varying, words
-from fmbench.report.effects import effects
-from fmbench.report.identities import split_by_identity
-from fmbench.report.numbers import Style, count, style_for
-from fmbench.report.summary import Interval, difference, interval, ranked
+from fmbench.records import Records, TrainingRecord
+from fmbench.report.answer import answer
+from fmbench.report.attribution import CHANCE, TOGETHER, Shares, attribute
+from fmbench.report.boards import Board, make_boards
+from fmbench.report.details import details
+from fmbench.report.leaders import Place, at_nfe, combination, enumeration, places
+from fmbench.report.numbers import Style, count
+from fmbench.report.summary import Interval
 
-
-def in_short(records: Records, boards: list[Board]) -> list[tuple[str, str]]:
-    """Return lines of `(what it is about, sentence)`."""
-    lines: list[tuple[str, str]] = []
-    for board in boards:
-        prefix = f"{board.dataset}, " if len(boards) > 1 else ""
-        lines += [(prefix + about, text) for about, text in _of_board(board, records.baseline)]
-    return lines + _unknown(records, boards)
+Said = list[tuple[str, str]]
+FEW_SEEDS = 5
+WIDE = 0.5
+"""An axis whose share differs by this much between two NFE has both named beside its mean."""
 
 
-def _of_board(board: Board, baseline: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    facts = board.headline
-    if facts is None or not facts.better:
-        return []
-    pairs = references(board, baseline) if baseline else {}
-    lines = []
-    leaders = []
-    for nfe in board.budgets:
-        values = {row: v for row in board.rows() if (v := board.values(row, nfe, facts)) is not None}
-        text, first = _best(board, facts, nfe, values, pairs, has_baseline=bool(pairs))
-        lines.append((f"NFE {nfe}", text))
-        leaders.append(first)
-    return _overall(board, facts, leaders) + lines + effects(board, baseline)
+@dataclass(frozen=True)
+class Short:
+    """What a report says in short, as `(what it is about, sentences)`: `lines` first of all, `details` beneath them."""
+
+    lines: Said
+    details: Said
 
 
-def _overall(board: Board, facts: MetricFacts, leaders: Sequence[Collection[Row]]) -> list[tuple[str, str]]:
-    """Say whether one row leads at every budget."""
-    rows, budgets = board.rows(), board.budgets
-    if len(budgets) < 2 or len(rows) < 2 or not all(leaders):
-        return []
-    everywhere = [row for row in rows if all(row in first for first in leaders)]
-    axes, superlative = varying(rows), _superlative(facts).lower()
-    if everywhere:
-        said = f"{words(everywhere[0], axes)} has the {superlative} mean {facts.name} at every NFE of this suite"
-    else:
-        said = f"Which combination has the {superlative} mean {facts.name} depends on the NFE"
-    return [("Overall", f"{said}; the next lines say how sure that is.")]
+def in_short(records: Records, boards: Sequence[Board] | None = None) -> Short:
+    """Say what records answer: a line with the answer of each dataset, one on the axes, one on what is not known."""
+    boards = make_boards(records) if boards is None else boards
+    ranking = [(board, places(board)) for board in boards]
+    several = len(boards) > 1
+    lines, beneath = [], []
+    for board, found in ranking:
+        if text := answer(board, found, records.baseline):
+            lines.append((f"Answer, {board.dataset}" if several else "Answer", text))
+        prefix = f"{board.dataset}, " if several else ""
+        beneath += [(prefix + about, said) for about, said in details(board, found, records.baseline)]
+    if not lines and boards:
+        lines.append(("Answer", f"No answer: {_no_score(boards)}."))
+    if text := _matters(boards):
+        lines.append(("What matters", text))
+    if text := _unknown(records, ranking):
+        lines.append(("Not known", text))
+    return Short(lines, beneath)
 
 
-def _superlative(facts: MetricFacts) -> str:
-    return "Lowest" if facts.better == "lower" else "Highest"
-
-
-def _best(
-    board: Board,
-    facts: MetricFacts,
-    nfe: int,
-    values: Mapping[Row, Values],
-    pairs: Mapping[Row, Row],
-    has_baseline: bool,
-) -> tuple[str, list[Row]]:
-    """Say which row is best at one budget, and what can be told from it; and return it, with what has its values."""
-    parts, note = split_by_identity(values)
-    if len(parts) != 1:
-        return f"No best: {note or 'the values of these rows are not comparable with each other'}.", []
-    whole = {row: interval(list(v.by_seed.values())) for row, v in values.items() if v.complete}
-    if not whole:
-        return "No combination finished every seed, so there is no best.", []
-    order = ranked({row: said.mean for row, said in whole.items()}, facts.better)
-    axes, best = varying(board.rows()), order[0]
-    same = [row for row in order if values[row].by_seed == values[best].by_seed]
-    numbers = style_for(whole.values())
-    text = f"{_superlative(facts)} {facts.name} is {_said(whole[best], numbers)}, by {words(best, axes)}"
-    text += f" and, with the very same values, {'; '.join(words(row, axes) for row in same[1:])}." if same[1:] else "."
-    if len(order) > len(same):
-        text += " " + _rivals(values, [best, *(row for row in order if row not in same)], facts, axes)
-    if best in pairs:
-        text += _against(board, facts, nfe, best, pairs[best])
-    elif has_baseline and whole[best].known:
-        text += " It belongs to the baseline."
-    return text, same
-
-
-def _said(value: Interval, numbers: Style) -> str:
-    spread = f" ± {numbers(value.half)}" if value.known else ""
-    return f"{numbers(value.mean)}{spread} ({count(value.n, 'seed')})"
-
-
-def _rivals(values: Mapping[Row, Values], order: list[Row], facts: MetricFacts, axes: list[int]) -> str:
-    """Say how many rows cannot be told from the best, and which comes next."""
-    best, following = order[0], order[1]
-    verdicts = {row: difference(values[row].by_seed, values[best].by_seed, facts.better).verdict for row in order[1:]}
-    if all(found == "cannot tell" for found in verdicts.values()):
-        return f"Next is {words(following, axes)}; whether they differ cannot be told."
-    near = [row for row, found in verdicts.items() if found != "worse"]
-    if not near:
-        return f"Distinguishable from all {len(order) - 1} others; next is {words(following, axes)}."
-    shown = "; ".join(words(row, axes) for row in near[:3])
-    more = f"; and {len(near) - 3} more" if len(near) > 3 else ""
-    return f"Not distinguishable from it: {len(near)} of {count(len(order) - 1, 'other')} ({shown}{more})."
-
-
-def _against(board: Board, facts: MetricFacts, nfe: int, row: Row, reference: Row) -> str:
-    found = gap(board.values(row, nfe, facts), board.values(reference, nfe, facts), facts.better)
-    if found is None:
-        return " It cannot be compared with the baseline."
-    way = "lower" if found.absolute.mean < 0 else "higher"
-    relative = math.isfinite(found.percent.mean)
-    shown, unit = (found.percent, " %") if relative else (found.absolute, "")
-    numbers = Style(1) if relative else style_for([shown])
-    size = f"{numbers(abs(shown.mean))}{unit}"
-    spread = f" (± {numbers(shown.half)})" if shown.known else ""
-    return f" Against the baseline with the same solver: {size} {way}{spread}, {found.verdict}."
-
-
-def _unknown(records: Records, boards: list[Board]) -> list[tuple[str, str]]:
-    """Say what these records cannot tell."""
-    lines = []
-    seeds = {r.cell.seed for r in records.trainings} or {r.cell.training.seed for r in records.evaluations}
-    if len(seeds) == 1:
-        lines.append(("One seed", "Nothing can be said about spread: another seed might reverse every difference."))
-    elif 1 < len(seeds) < 5:
-        lines.append(
-            (
-                f"{len(seeds)} seeds",
-                "Intervals from so few seeds are wide, and “not distinguishable” does not mean equal; a best that "
-                "was picked among many rows looks a little better than it is.",
-            )
-        )
-    if (scope := _scope(records)) and len(seeds) > 1:
-        lines.append(("Scope", scope))
-    if records.failed:
-        lines.append(("Failed", _failed(records)))
+def _no_score(boards: Sequence[Board]) -> str:
+    """Say why nothing is ranked."""
+    if not any(board.cells for board in boards):
+        return "nothing was evaluated"
     if not any(board.headline for board in boards):
-        lines.append(("No score", "This suite has no metric that looks at samples, so nothing is ranked."))
-    elif not any(v.by_seed for b in boards if b.headline for k in b.cells if (v := b.values(*k, b.headline))):
-        lines.append(("No score", "No cell gave a value of the headline metric."))
-    return lines
+        return "this suite has no metric that looks at samples"
+    if not any(board.budgets for board in boards):
+        return "all solvers are adaptive, so there is no NFE at which to compare them; their table stands below"
+    return "the metric has no direction in which it is better"
+
+
+def _matters(boards: Sequence[Board]) -> str:
+    """Say which axis explains how much: at length for one dataset, in figures alone for several."""
+    found = [(board, shares) for board in boards if (shares := attribute(board)) is not None]
+    if len(found) == 1 and len(boards) == 1:
+        return _of_one(found[0][1])
+    said = [
+        f"{board.dataset}: {', '.join(f'{name} {_interval(share)}' for name, share in shares.ranked)}"
+        for board, shares in found
+    ]
+    metrics = enumeration(list(dict.fromkeys(shares.metric for _, shares in found)))
+    return f"Shares of the spread of {metrics} at equal NFE. {'; '.join(said)}." if said else ""
+
+
+def _of_one(shares: Shares) -> str:
+    """Say one dataset's shares, the largest first, after what can be told of their order."""
+    ranked = shares.ranked
+    first, rest = ranked[0][0], [name for name, _ in ranked[1:]]
+    less = [name for name in rest if shares.more(first, name)]
+    near = [first, *(name for name in rest if name not in less)]
+    if ranked[0][1].low <= 0:
+        lead = "No axis explains more than chance might"
+    elif not rest:
+        lead = f"Only the {first} varies"
+    elif less == rest:
+        lead = f"The {first} matters more than {enumeration([f'the {name}' for name in rest], 'or')}"
+    else:
+        lead = f"Whether {enumeration([f'the {name}' for name in near], 'or')} matters most cannot be told"
+    named = [f"the {name} {_interval(i)}{_range(shares, name)}" for name, i in ranked]
+    left = shares.overall.mean(axis=0)
+    named += [f"{TOGETHER} {_percent(left[-2])}"] if len(ranked) > 1 else []
+    return (
+        f"{lead}: at equal NFE, the spread of {shares.metric} is explained by {', '.join(named)}, {CHANCE} "
+        f"{_percent(left[-1])}."
+    )
+
+
+def _interval(share: Interval) -> str:
+    numbers = Style(0)
+    return f"{_percent(share.mean)} [{numbers(100 * share.low)}, {numbers(100 * share.high)}]"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * min(max(share, 0.0), 1.0):.0f}%"
+
+
+def _range(shares: Shares, name: str) -> str:
+    """Name the NFE at which an axis explains least and most, where they are far apart."""
+    i = shares.names.index(name)
+    means = {nfe: float(table[:, i].mean()) for nfe, table in shares.by_nfe.items()}
+    ends = min(means, key=lambda nfe: means[nfe]), max(means, key=lambda nfe: means[nfe])
+    if means[ends[1]] - means[ends[0]] < WIDE:
+        return ""
+    return f" ({', '.join(f'{_percent(means[nfe])} at NFE {nfe}' for nfe in sorted(ends))})"
+
+
+def _unknown(records: Records, ranking: Sequence[tuple[Board, list[Place]]]) -> str:
+    """Say what these records cannot tell."""
+    seeds = {r.cell.seed for r in records.trainings} or {r.cell.training.seed for r in records.evaluations}
+    leads = [place for _, found in ranking for place in found if place.first]
+    said = []
+    if len(seeds) == 1:
+        said.append("One seed: nothing can be said about spread, and another seed might reverse every difference")
+    elif near := [text for board, found in ranking if (text := _near(board, found, alone=len(ranking) == 1))]:
+        said.append(f"Cannot be told from the best: {'; '.join(near)}")
+    if 1 < len(seeds) < FEW_SEEDS and leads:
+        few = f"{len(seeds)} seeds are few: small differences are missed"
+        said.append(f"{few}, and the best of many looks a little better than it is")
+    if records.failed:
+        said.append(_failed(records))
+    if scope := _scope(records):
+        said.append(scope)
+    return ". ".join(said) + "." if said else ""
+
+
+def _near(board: Board, found: Sequence[Place], alone: bool) -> str:
+    """Say what cannot be told from the best at each NFE: one name each, or of several datasets the NFE alone."""
+    near = [place for place in found if place.rivals]
+    if all(place.undecided for place in found if place.first):
+        return ""
+    if not alone:
+        return f"some on {board.dataset} at {at_nfe([place.nfe for place in near])}" if near else ""
+    said = []
+    for place in near:
+        more = f" and {count(len(place.rivals) - 1, 'other')}" if len(place.rivals) > 1 else ""
+        said.append(f"{combination(board, place.rivals[0])}{more} at NFE {place.nfe}")
+    return ", ".join(said)
 
 
 def _scope(records: Records) -> str:
@@ -149,18 +152,15 @@ def _scope(records: Records) -> str:
     cells = [r.cell for r in records.trainings]
     if not cells:
         return ""
-    datasets = " and ".join(dict.fromkeys(str(cell.dataset) for cell in cells))
-    networks = " and ".join(dict.fromkeys(str(cell.network) for cell in cells))
+    datasets = enumeration(list(dict.fromkeys(str(cell.dataset) for cell in cells)))
+    networks = enumeration(list(dict.fromkeys(str(cell.network) for cell in cells)))
     steps = sorted({int(c.settings.values["steps"]) for c in cells if "steps" in c.settings.values})
-    trained = f", trained for {' or '.join(f'{n:,}' for n in steps)} steps" if steps else ""
-    return (
-        f"All this is about {datasets} with {networks}{trained}: other data, another network or longer training may "
-        "change the order."
-    )
+    trained = f" trained for {enumeration([f'{n:,}' for n in steps], 'or')} steps" if steps else ""
+    return f"Only {datasets} with {networks}{trained} was tried; anything else may change the order"
 
 
 def _failed(records: Records) -> str:
-    """Say how many trainings and evaluations have no result."""
+    """Say how many trainings and evaluations failed or are missing."""
     trainings = {r.cell.key for r in records.failed if isinstance(r, TrainingRecord)}
     own = len(records.failed) - len(trainings)
     with_them = sum(r.cell.training.key in trainings for r in records.evaluations)
@@ -170,4 +170,4 @@ def _failed(records: Records) -> str:
         said.append(f"{len(trainings)} of {count(len(records.trainings), 'training')}{lost}")
     if own:
         said.append(f"{own} of {count(len(records.evaluations), 'evaluation')}")
-    return f"{' and '.join(said)}: see “Failed and left out”."
+    return f"{' and '.join(said)} have no result and count for nothing"

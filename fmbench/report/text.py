@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from fmbench.records import Records
@@ -76,9 +76,10 @@ def _note(entry: Entry, escape: Callable[[str], str]) -> str:
     return escape(f"({entry.note})" if entry.value else entry.note)
 
 
-def markdown(records: Records, tables: Iterable[Table], command: str) -> str:
-    """Return table.md: the tables, the commands, and what was left out."""
+def markdown(records: Records, tables: Iterable[Table], command: str, short: Sequence[tuple[str, str]] = ()) -> str:
+    """Return table.md: what is said in short, the tables, the commands, and what was left out."""
     blocks = [f"# {escape_markdown(records.suite)}", escape_markdown(records.description)]
+    blocks.append("\n".join(f"- **{escape_markdown(about)}.** {escape_markdown(said)}" for about, said in short))
     blocks += ["The command that computes these tables again (finished cells are not computed twice):", _fence(command)]
     for table in tables:
         blocks += [f"## {escape_markdown(table.title)}", *_markdown_table(table)]
@@ -118,10 +119,16 @@ def _fence(content: str) -> str:
     return f"{ticks}bash\n{content}\n{ticks}"
 
 
-def tex(records: Records, tables: Iterable[Table], command: str) -> str:
-    """Return table.tex: one table environment a table; needs the packages booktabs and graphicx."""
-    comment = " ".join(f"{records.suite}: {command}".split())
-    blocks = [f"% {comment}", r"% needs \usepackage{booktabs,graphicx}"]
+def tex(records: Records, tables: Iterable[Table], command: str, short: Sequence[tuple[str, str]] = ()) -> str:
+    """Return table.tex: what is said in short as comments, then one table environment a table.
+
+    It needs the packages booktabs and graphicx.
+    """
+    comments = [*(f"{about}: {said}" for about, said in short), f"{records.suite}: {command}"]
+    blocks = [
+        "\n".join(f"% {' '.join(comment.split())}" for comment in comments),
+        r"% needs \usepackage{booktabs,graphicx}",
+    ]
     for table in tables:
         if not table.lines:
             continue

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fmbench.records import Records
 from fmbench.report import contents, figures, overview, page, samples, text
+from fmbench.report.attribution import of_attribution
 from fmbench.report.baseline import against_baseline
 from fmbench.report.boards import Board, make_boards
 from fmbench.report.commands import Commands
@@ -50,9 +51,9 @@ def write_report(records: Records, folder: Path) -> Path:
     ]
     speed, failures = _speed(records, boards), contents.of_failures(records)
     tables = [table for section in sections for table in section.tables] + speed + ([failures] if failures else [])
-    target.write("table.md", text.markdown(records, tables, commands.command))
-    target.write("table.tex", text.tex(records, tables, commands.command))
     short = in_short(records, boards)
+    target.write("table.md", text.markdown(records, tables, commands.command, short.lines))
+    target.write("table.tex", text.tex(records, tables, commands.command, short.lines))
     shared = t_densities(records.t_densities, target, "t_densities")
     pictures = [shared] if shared is not None else []
     content = page.render(page.Contents(records, commands.command, short, sections, speed, failures, pictures))
@@ -104,6 +105,7 @@ def _section(
     if records.baseline:
         tables.append(against_baseline(board, records.baseline, commands.row))
     tables += [contents.of_adaptive(board, commands.row), split_table(board), contents.of_training(board, commands.row)]
+    tables.append(of_attribution(board))
     for facts in board.scope("evaluation"):
         if facts != board.headline:
             tables.append(contents.by_nfe(board, facts, commands.row, minor=True))

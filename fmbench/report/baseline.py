@@ -134,7 +134,7 @@ def _notes(said: str, facts: MetricFacts, known: Sequence[Difference], usual: in
     return notes
 
 
-def difference_entry(found: Difference | None, usual: int) -> Entry:
+def difference_entry(found: Difference | None, usual: int = 0) -> Entry:
     """Return the entry of a difference: in percent, or in the metric's unit where percents mean nothing.
 
     `usual` is the number of seeds that is said once for the whole table; 0 where each entry says its own.

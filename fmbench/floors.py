@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from fmbench.assembly import Workshop
+from fmbench.assembly import Split, Workshop
 from fmbench.cells import ComponentSpec
 from fmbench.contracts import Evidence, Metric
 from fmbench.errors import CellFailure
@@ -34,8 +34,9 @@ def measure_floor(cell: ReferenceCell, metrics: Sequence[ComponentSpec], worksho
     """Score real data in place of samples, and leave what metrics say in the store.
 
     The real data come from the split that the metric does not compare with (its identity names that one, as
-    `reference_split`), in an order that is the seed's own. Where that split has fewer than the suite's samples, all are
-    taken; a metric of which it is known how its value falls with their number is extrapolated from them.
+    `reference_split`), in an order that is the seed's own. Where that split has fewer than the suite's samples, both
+    splits together are split again at random, in the same sizes: a split by classes, say, lies closer to its other half
+    than any draw does. A metric of which it is known how its value falls with n is then extrapolated.
     """
     folder = workshop.store.folder(cell.section, cell.key)
     folder.add_metrics(recorded(metrics, lambda spec: _score(spec, cell, workshop)))
@@ -66,32 +67,54 @@ def _score(spec: ComponentSpec, cell: ReferenceCell, workshop: Workshop) -> dict
     metric: Metric = workshop.build(spec)
     evidence = evidence_without_network(cell, workshop)
     wanted: int = cell.settings["samples"]
+    compared, other = _splits(spec, metric, evidence)
+    x, y = evidence.real(other)
+    order = torch.randperm(len(x), generator=workshop.generator(cell, "floor"), device=x.device)
+    n = min(wanted, len(x))
+    if n < metric.minimum_samples:
+        raise CellFailure(f"it needs {metric.minimum_samples} real examples to score; the {other} split has {len(x)}")
+    evidence.samples, evidence.labels = x[order[:n]], None if y is None else y[order[:n]]
+    identity = {"metric": str(spec), "version": metric.version, "device": evidence.device, **metric.identity(evidence)}
+    if n == wanted:
+        found = {n: [check_values(spec, metric.compute(evidence))]}
+    else:
+        split_again(evidence, compared, workshop.generator(cell, "floor"))
+        x, y = evidence.real(other)
+        parts = [m for m in PARTS if n // m >= max(metric.minimum_samples, 2)] if OVER_N in metric.provides else [1]
+        found = {}
+        for m in parts:
+            for chosen in torch.arange(n // m * m, device=x.device).chunk(m):
+                evidence.samples, evidence.labels = x[chosen], None if y is None else y[chosen]
+                found.setdefault(len(chosen), []).append(check_values(spec, metric.compute(evidence)))
+    values = found[n][0]
+    if len(found) > 1:
+        values = {spec.name: extrapolated({m: [v[spec.name] for v in each] for m, each in found.items()}, wanted)}
+    return {"values": values, "identity": identity, "n": n, "extrapolated": len(found) > 1}
+
+
+def _splits(spec: ComponentSpec, metric: Metric, evidence: Evidence) -> tuple[Split, Split]:
+    """Return the split that a metric compares with, and the other one."""
     compared = metric.identity(evidence).get("reference_split")
     if compared not in ("train", "test"):
         raise CellFailure(
             f"a metric of samples alone names the split that it compares with in its identity, as reference_split: "
             f"train or test; {spec} says {compared!r}"
         )
-    x, y = evidence.real("test" if compared == "train" else "train")
-    order = torch.randperm(len(x), generator=workshop.generator(cell, "floor"), device=x.device)
-    n = min(wanted, len(x))
-    if n < metric.minimum_samples:
-        other = "test" if compared == "train" else "train"
-        raise CellFailure(f"it needs {metric.minimum_samples} real examples to score; the {other} split has {len(x)}")
-    over_n = n < wanted and OVER_N in metric.provides
-    parts = [m for m in PARTS if n // m >= max(metric.minimum_samples, 2)] if over_n else [1]
+    return (compared, "test") if compared == "train" else (compared, "train")
 
-    def values(chosen: Tensor) -> Mapping[str, float]:
-        evidence.samples, evidence.labels = x[chosen], None if y is None else y[chosen]
-        return check_values(spec, metric.compute(evidence))
 
-    found = {n // m: [values(order[i * (n // m) : (i + 1) * (n // m)]) for i in range(m)] for m in parts}
-    whole = dict(found[n][0])
-    if len(found) > 1:
-        whole = {spec.name: extrapolated({m: [v[spec.name] for v in each] for m, each in found.items()}, wanted)}
-    evidence.samples, evidence.labels = x[order[:n]], None if y is None else y[order[:n]]
-    identity = {"metric": str(spec), "version": metric.version, "device": evidence.device, **metric.identity(evidence)}
-    return {"values": whole, "identity": identity, "n": n, "extrapolated": len(found) > 1}
+def split_again(evidence: Evidence, compared: Split, generator: Generator) -> None:
+    """Make evidence show both splits of real data mixed, and split at random in the same sizes."""
+    (x, y), (others, labels) = evidence.real(compared), evidence.real("test" if compared == "train" else "train")
+    pool = torch.cat([x, others])
+    classes = torch.cat([y, labels]) if y is not None and labels is not None else None
+    order = torch.randperm(len(pool), generator=generator, device=pool.device)
+
+    def chosen(places: Tensor) -> tuple[Tensor, Tensor | None]:
+        return pool[places], None if classes is None else classes[places]
+
+    sets = chosen(order[: len(x)]), chosen(order[len(x) :])
+    evidence.real = lambda split: sets[0] if split == compared else sets[1]
 
 
 def extrapolated(values: Mapping[int, Sequence[float]], n: int) -> float:

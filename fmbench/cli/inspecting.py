@@ -11,6 +11,7 @@ from fmbench.cli.output import say, show_json, show_table
 
 if TYPE_CHECKING:
     from fmbench.registry import Entry
+    from fmbench.survey import Survey
 
 plugins_app = typer.Typer(help="List registered components, by whom, with which parameters; and what failed to load.")
 
@@ -52,6 +53,8 @@ def plan(
     show_table(("", "cells", "done", "failed", "to compute"), rows, title=f"{session.suite.name}: {session.path}")
     if only := sum(not session.plan.evaluations_of(cell) for cell in session.plan.trainings):
         say(f"{only} of the trainings are teachers that couplings learn from: trained first, and not evaluated.")
+    if references := _references(survey):
+        say(f"Beside them: {references}.")
     for text in survey.damaged:
         say(f"damaged, so `fmbench run` computes it again: {text}", "red")
     for left in left_out:
@@ -62,6 +65,14 @@ def plan(
         say("Expected time: not known, since nothing like these cells was computed here before.")
     else:
         say(f"Expected time: about {expected:.0f} s of computing, shared by the jobs; from what like cells took.")
+
+
+def _references(survey: Survey) -> str:
+    """Say what scores will be read against."""
+    floors, oracles = len(survey.floors), len(survey.oracles)
+    said = [f"{floors} floor{'s' * (floors != 1)} (real data in place of samples)"] if floors else []
+    said += [f"{oracles} oracle{'s' * (oracles != 1)} (the exact velocity in place of a network)"] if oracles else []
+    return " and ".join(said)
 
 
 @plugins_app.callback(invoke_without_command=True)

@@ -98,7 +98,7 @@ def tell_short(lines: Sequence[tuple[str, str]]) -> None:
 def _tell(session: Session, result: RunResult) -> None:
     done = result.computed
     if done:
-        units = ("training", "measurement", "evaluation", "sampler")
+        units = ("training", "measurement", "evaluation", "floor", "oracle", "sampler")
         parts = [f"{done[name]} {name}s" for name in units if done.get(name)]
         say(f"Computed {', '.join(parts)}.")
     else:

@@ -37,15 +37,14 @@ class Floor:
     @property
     def note(self) -> str:
         """How the floor was measured, and what it is for."""
-        said = (
-            f"real data: the same metric for {self.n:,} real examples that are not the reference, in place of samples, "
-            "in another order or selection for each seed. "
-        )
+        said = f"real data: the same metric for {self.n:,} real examples in place of samples, others for each seed"
+        if self.n < self.wanted:
+            said += "; there are no more, so reference and rest are split anew at random, in the same sizes"
         if self.extrapolated:
-            said += f"There are no more, so the value at n = {self.wanted:,} follows from a + b/n, fitted to parts. "
+            said += f". The value at n = {self.wanted:,} follows from a + b/n, fitted to all, halves and quarters"
         elif self.n < self.wanted:
-            said += f"There are no more, and the suite's {self.wanted:,} samples may well score lower. "
-        return said + "Differences from it that are within its interval mean nothing."
+            said += f". The suite's {self.wanted:,} samples may well score lower"
+        return f"{said}. It is the floor: what scores as low cannot be told from real data."
 
 
 def floor_of(board: Board, facts: MetricFacts) -> tuple[Floor | None, str]:

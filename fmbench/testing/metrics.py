@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, ClassVar
 
@@ -96,6 +97,23 @@ class MetricConformance(ComponentConformance):
         assert better, (
             f"{component.better} is better, and real data is better than noise; found {on_real:.6g} for real data and "
             f"{on_noise:.6g} for noise"
+        )
+
+    def test_samples_only_is_kept(self, component: Any, dataset: Dataset, tmp_path: FilePath) -> None:
+        if "samples_only" not in component.provides:
+            pytest.skip('the metric does not provide "samples_only"')
+        evidence = self._good(component, dataset, tmp_path)
+        split = component.identity(evidence).get("reference_split")
+        assert split in ("train", "test"), (
+            f'a metric of samples alone names the split that it compares with in its identity, as "reference_split"; '
+            f"found {split!r}"
+        )
+        values = dict(component.compute(evidence))
+        absent: Any = None
+        alone = replace(evidence, module=absent, velocity=absent, path=absent, objective=absent, training=absent)
+        found = dict(component.compute(alone))
+        assert found == values, (
+            f"it must not depend on anything but samples; found {values} with a network, {found} without"
         )
 
     def _good(self, component: Metric, dataset: Dataset, cache: FilePath) -> Evidence:

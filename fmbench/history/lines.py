@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fmbench.errors import UserError
 from fmbench.history.memory import History
 from fmbench.records import MetricFacts
 from fmbench.regression.series import is_cost
@@ -95,8 +96,14 @@ def make_lines(history: History, facts: MetricFacts, over: Sequence[str] = ()) -
     """Return the lines of one metric: the whole, each label of every axis that varies, each cell.
 
     `over` names the axes that lines are made for, in place of every one that varies. Empty where no cell has a value.
+    Raises UserError where the metric's cells have no such axis.
     """
     section = "training" if facts.scope == "training" else "evaluation"
+    if foreign := [axis for axis in over if axis not in AXES[section]]:
+        raise UserError(
+            f"{facts.name} is a metric of the {section}, which has no axis {foreign[0]!r}; it has "
+            f"{', '.join(AXES[section])}."
+        )
     frame = history.frame
     frame = frame[np.isfinite(frame["value"]) & (frame["section"] == section) & (frame["metric"] == facts.name)]
     costs = is_cost(facts) or facts.scope == "sampler"
@@ -113,7 +120,7 @@ def make_lines(history: History, facts: MetricFacts, over: Sequence[str] = ()) -
 
 def _lines(cells: _Cells, axes: Sequence[str], costs: bool, machine: str, over: Sequence[str]) -> Iterator[Line]:
     varying = [i for i, _ in enumerate(axes) if len({group[i] for group in cells.groups}) > 1]
-    chosen = [[axes.index(axis) for axis in over if axis in axes]] if over else [[], *([i] for i in varying)]
+    chosen = [[axes.index(axis) for axis in over]] if over else [[], *([i] for i in varying)]
     seen: set[frozenset[tuple[str, ...]]] = set()
     for some in chosen:
         sets: dict[tuple[str, ...], list[int]] = {}

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from fmbench.cli import app
 from fmbench.errors import UserError
+from fmbench.history import history_file, read
 from fmbench.regression import read_baseline, write_baseline
 
 SUITE = """
@@ -168,3 +169,25 @@ def test_a_damaged_baseline_is_refused_before_the_run(place: Place) -> None:
     error = place.check().exception
     assert isinstance(error, UserError)
     assert "does not have the checksum on record" in str(error)
+
+
+def test_a_night_is_remembered_once_and_only_whole(place: Place) -> None:
+    path = history_file(place.folder / "reports", "tiny")
+    known = read(path, "tiny")
+    assert len(known.nights) == 1
+    data = json.loads(place.baseline.read_text())
+    said = {v for c in data["evaluations"] for s in c["seeds"].values() for v in s["values"].values()}
+    kept = known.of("sliced_wasserstein").frame
+    assert set(kept["value"]) <= said
+    assert len(kept) == 12
+    assert "unchanged since its newest night" in place.check("--no-run").stderr
+    assert "History" not in place.check("--no-run", "--filter", "solver=euler").stderr
+    assert "History" not in place.check("--no-run", "--no-history").stderr
+    place.write(suite=SUITE.replace("nfe: [2, 4]", "nfe: [2, 4, 8]"))
+    assert "no night is added" in place.check("--no-run").stderr
+    assert len(read(path, "tiny").nights) == 1
+    path.write_bytes(b"no parquet")
+    error = place.check("--no-run").exception
+    assert isinstance(error, UserError)
+    assert "is damaged, or no parquet file" in str(error)
+    assert path.read_bytes() == b"no parquet"

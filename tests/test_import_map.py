@@ -52,6 +52,7 @@ ALLOWED: dict[str, set[str]] = {
     "tracking": {"cells", "records", "pictures"},
     "report": {"cells", "records", "references", "pictures"},
     "regression": {"cells", "records", "store"},
+    "history": {"cells", "plan", "records", "regression", "report", "store"},
     "survey": {"plan", "cells", "records", "registry", "source", "store"},
     "session": {"suite", "plan", "survey", "registry", "store", "records", "hardware", "executors"},
     "cleaning": {"plan", "registry", "store", "survey"},

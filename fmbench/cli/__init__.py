@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from fmbench.cli import checking, inspecting, keeping, running
+from fmbench.cli import checking, inspecting, keeping, remembering, running
 from fmbench.cli.output import complain
 from fmbench.errors import DamagedFile, UserError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 running.add_verbs(app)
 checking.add_verbs(app)
+remembering.add_verbs(app)
 inspecting.add_verbs(app)
 keeping.add_verbs(app)
 

@@ -11,6 +11,7 @@ import typer
 
 from fmbench.cli import options
 from fmbench.cli.output import Bars, complain, note, say, show_json, show_table
+from fmbench.cli.remembering import history_of, remember
 from fmbench.cli.running import CELLS_FAILED, INTERRUPTED, Jobs, NoTracking, Timeout
 from fmbench.errors import UserError
 
@@ -32,6 +33,7 @@ Effect = Annotated[float, typer.Option("--effect", help="The least relative diff
 Slower = Annotated[
     float, typer.Option("--slower", help="The ratio from which a sampler is slower, both times relative.")
 ]
+NoHistory = Annotated[bool, typer.Option("--no-history", help="Add no night to <reports>/history.")]
 JUnit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML too, for CI.")]
 
 
@@ -58,6 +60,7 @@ def check(
     reports: options.Reports = Path("reports"),
     tracking_uri: options.TrackingUri = None,
     no_tracking: NoTracking = False,
+    no_history: NoHistory = False,
     as_json: options.Json = False,
 ) -> None:
     """Run a suite and compare it with its baseline. Exit codes: 0 nothing worse, 1 something worse, failed or vanished,
@@ -79,7 +82,9 @@ def check(
     path = baseline or reports / "baselines" / f"{session.suite.name}.json"
     # read before the run, so that what is wrong with it is known at once
     before = None if accept else read_baseline(path, session.suite.name)
+    past = history_of(session, no_history)
     records = _records(session, no_run)
+    remember(records, past)
     if before is None:
         write_baseline(snapshot(records), path)
         _accepted(records, path, as_json)

@@ -73,23 +73,28 @@ def match_filter(text: str, axes: Axes) -> Match:
     A component is `name`, with any parameters, or `name(parameter=value, ...)`. Raises UserError where a value is not
     on the axis, or the text is not of the form.
     """
-    where = f"--filter {text}"
-    axis, equals, rest = (part.strip() for part in text.partition("="))
-    if not equals or not axis or not rest:
-        raise UserError(f"{where}: a filter is written AXIS=VALUE or AXIS=VALUE,VALUE, path=linear say.")
-    if axis not in AXES:
-        raise UserError(f"{where}: there is no axis {axis!r}.{did_you_mean(axis, AXES)} Axes: {', '.join(AXES)}.")
+    axis, values = read_filter(text)
     found: set[int] = set()
-    for part in _split(rest):
-        test = _reader(part, axis)
+    for part in values:
+        test = choice_test(part, axis)
         indices = [index for index, choice in enumerate(axes.values[axis]) if test(choice)]
         if not indices:
-            raise UserError(f"{where}: {_no_such(axis, part, axes)}")
+            raise UserError(f"--filter {text}: {_no_such(axis, part, axes)}")
         found.update(indices)
     return _match({axis: frozenset(found)})
 
 
-def _reader(text: str, axis: str) -> Callable[[Choice], bool]:
+def read_filter(text: str, flag: str = "--filter") -> tuple[str, list[str]]:
+    """Return the axis and the values that `axis=value,value` names. Raises UserError, which calls the option `flag`."""
+    axis, equals, rest = (part.strip() for part in text.partition("="))
+    if not equals or not axis or not rest:
+        raise UserError(f"{flag} {text}: a filter is written AXIS=VALUE or AXIS=VALUE,VALUE, path=linear say.")
+    if axis not in AXES:
+        raise UserError(f"{flag} {text}: there is no axis {axis!r}.{did_you_mean(axis, AXES)} Axes: {', '.join(AXES)}.")
+    return axis, list(_split(rest))
+
+
+def choice_test(text: str, axis: str) -> Callable[[Choice], bool]:
     """Return the test that tells whether a value of an axis is the one that a filter writes."""
     if axis in {"seed", "guidance", "nfe"}:
         try:

@@ -1,0 +1,35 @@
+"""The history of a suite: what each night of `fmbench check` measured, and the steps in it.
+
+```
+Records -> make_night() -> Night -> append() -> <reports>/history/<suite>.parquet       fmbench check SUITE
+read() -> History -> make_lines() -> Line -> find_steps() -> Found -> draw()            fmbench history SUITE METRIC
+```
+
+`file` says what the file holds, `lines` what is put together into one line, and `steps` how false alarms are held down.
+"""
+
+from fmbench.history.drawing import draw
+from fmbench.history.file import append, history_file, read
+from fmbench.history.finding import Found, Step, find_steps, told_first
+from fmbench.history.lines import Line, make_lines
+from fmbench.history.memory import History
+from fmbench.history.night import Night, make_night
+from fmbench.history.selecting import select, since
+
+__all__ = (
+    "Found",
+    "History",
+    "Line",
+    "Night",
+    "Step",
+    "append",
+    "draw",
+    "find_steps",
+    "history_file",
+    "make_lines",
+    "make_night",
+    "read",
+    "select",
+    "since",
+    "told_first",
+)

@@ -11,6 +11,7 @@ from fmbench.plan.references import References
 from fmbench.registry import Registry
 from fmbench.store import SECTIONS, CellFolder, Store
 from fmbench.survey import portrait_key, sampler_key
+from fmbench.timings import key_of
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ def find_unused(
         for key in store.keys(section):
             folder = store.folder(section, key)
             failed = (folder.path / "failure.json").exists()
-            if key not in used and folder.path.stat().st_mtime <= newest and (failed or not only_failed):
+            named = key_of(key) if section == "sampler" else key
+            if named not in used and folder.path.stat().st_mtime <= newest and (failed or not only_failed):
                 found.append(Unused(section, key, folder, folder.size()))
     return found

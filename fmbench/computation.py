@@ -186,7 +186,7 @@ class Computation:
             key = sampler_key(cell)
             state = self.survey.samplers.get(key)
             if state is not None and state.todo and key not in work and self._usable(cell):
-                work[key] = Work(key, cell, self.survey.wanted(cell.training, "sampler"))
+                work[key] = Work(state.folder.path.name, cell, self.survey.wanted(cell.training, "sampler"))
         if not work:
             return
         if self.tracker is not None:

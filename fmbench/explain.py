@@ -12,12 +12,17 @@ from fmbench.store import Store
 
 
 def explain(session: Session, prefix: str) -> dict[str, Any]:
-    """Return section, key, status, verdict and differences (part, now, stored) of the cell whose key begins so."""
+    """Return section, key, status, verdict and differences (part, now, stored) of the cell whose key begins so.
+
+    For an evaluation, "timed_on" maps the hardware on which its sampler was measured to the folder of the measurement.
+    """
     cell = find_cell(session, prefix)
     section = "training" if isinstance(cell, TrainingCell) else "evaluation"
     survey = session.survey(anywhere=True)
     state = (survey.trainings if section == "training" else survey.evaluations)[cell.key]
-    answer = {"section": section, "key": cell.key, "cell": str(cell), "status": state.status}
+    answer: dict[str, Any] = {"section": section, "key": cell.key, "cell": str(cell), "status": state.status}
+    if isinstance(cell, EvaluationCell):
+        answer["timed_on"] = survey.timed_on(cell)
     if not state.todo:
         verdict = (
             "a failure is on record; `fmbench retry` tries again" if state.failure else "computed, and used as it is"

@@ -72,13 +72,23 @@ class TrainingRecord:
 
 
 @dataclass(frozen=True)
+class Timing:
+    """What a sampler costs on one hardware: values and their identities, by metric."""
+
+    hardware: str
+    metrics: Mapping[str, float]
+    identities: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
 class EvaluationRecord:
     """An evaluation cell and what became of it.
 
     `nfe` is the measured mean number of network calls a sample. `metrics` hold those of all three scopes. `samples` is
     the safetensors file with the first samples (tensor "samples", float32 `(n, *shape)`), from the same noise for every
-    cell of a seed; None where there are none. `oracle` is the key of the oracle that it is read against, if
-    any.
+    cell of a seed; None where there are none. `oracle` is the key of the oracle that it is read against, if any. The
+    metrics of scope "sampler" were measured on `hardware`; those that were measured on other hardware are in
+    `elsewhere`, for times of two machines are never values of one metric.
     """
 
     cell: EvaluationCell
@@ -90,10 +100,17 @@ class EvaluationRecord:
     samples: Path | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     oracle: str = ""
+    hardware: str = ""
+    elsewhere: tuple[Timing, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """Return the flat row of records.csv: COLUMNS, then the metrics."""
+        """Return the flat row of records.csv: COLUMNS, then the metrics.
+
+        Where a sampler was measured on several hardware, `sampler_hardware` names that of the plain columns, and each
+        value of the others has a column "metric (hardware)".
+        """
         cell, training = self.cell, self.cell.training
+        others = {f"{name} ({t.hardware})": value for t in self.elsewhere for name, value in t.metrics.items()}
         return {
             **{spec.kind: str(spec) for spec in training.components},
             "seed": training.seed,
@@ -107,6 +124,7 @@ class EvaluationRecord:
             "error": self.error,
             "key": cell.key,
             **self.metrics,
+            **({"sampler_hardware": self.hardware, **others} if others else {}),
         }
 
 
@@ -176,11 +194,17 @@ class Records:
         lost = {r.cell.key for r in bad}
         return bad + [r for r in self.evaluations if r.status != "ok" and r.cell.training.key not in lost]
 
+    @property
+    def hardware(self) -> str:
+        """What the trainings ran on, one after the other where it was several; else what is at work now."""
+        lines = dict.fromkeys(str(r.facts["hardware"]) for r in self.trainings if r.facts.get("hardware"))
+        return "; and ".join(lines) or str(self.environment.get("hardware", ""))
+
     def frame(self) -> pd.DataFrame:
         """Return one row an evaluation cell, with the columns of records.csv."""
         import pandas as pd
 
         rows = [record.row() for record in self.evaluations]
         names = [m.name for m in self.metrics]
-        extra = [n for r in self.evaluations for n in r.metrics]
+        extra = [name for row in rows for name in row]
         return pd.DataFrame(rows, columns=[*dict.fromkeys([*COLUMNS, *names, *extra])])

@@ -67,7 +67,7 @@ class Session:
 
     def survey(self, *, anywhere: bool = False) -> Survey:
         """Look at what the store holds; `anywhere` accepts sampler costs of other hardware."""
-        return Survey(self.plan, self.store, self.registry, None if anywhere else self.measured_on)
+        return Survey(self.plan, self.store, self.registry, lambda: self.measured_on, anywhere=anywhere)
 
     @cached_property
     def environment(self) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class Store:
 
     def cache(self) -> Path:
         """Return the folder for reference statistics and other files that can be made again."""
-        with _explained(self.root):
+        with explained(self.root):
             (self.root / "cache").mkdir(parents=True, exist_ok=True)
         return self.root / "cache"
 
@@ -90,14 +90,15 @@ class CellFolder:
         for leftover in [*self.path.glob("checkpoint-*.pt"), self.path / "failure.json"]:
             leftover.unlink(missing_ok=True)
 
-    def result(self) -> dict[str, Any] | None:
+    def result(self, *, thorough: bool = False) -> dict[str, Any] | None:
         """Return the result when the cell is done and whole, None when it is not done.
 
-        Raises DamagedFile when a file is missing or does not have the checksum on record.
+        Raises DamagedFile when a file is missing or does not have the checksum on record; with `thorough`, large files
+        are read for that, too.
         """
         result = read_sealed(self.path / "result.json")
         for name, recorded in (result or {}).get("files", {}).items():
-            self._verify(name, recorded, thorough=recorded[0] <= _HASH_LIMIT)
+            self._verify(name, recorded, thorough=thorough or recorded[0] <= _HASH_LIMIT)
         return result
 
     def check(self) -> None:
@@ -157,15 +158,19 @@ class CellFolder:
 
     def checkpoint(self) -> bytes | None:
         """Return the newest whole checkpoint, or None; damaged ones are removed."""
-        found = [
-            (int(m[1]), m[2], p) for p in self.path.glob("checkpoint-*.pt") if (m := _CHECKPOINT.fullmatch(p.name))
-        ]
-        for _, checksum, path in sorted(found, reverse=True):
+        for _, checksum, path in self.checkpoints():
             payload = path.read_bytes()
             if hashlib.sha256(payload).hexdigest() == checksum:
                 return payload
             path.unlink()
         return None
+
+    def checkpoints(self) -> list[tuple[int, str, Path]]:
+        """Return step, checksum by name, and file of every checkpoint, newest first; none of them is read."""
+        found = [
+            (int(m[1]), m[2], p) for p in self.path.glob("checkpoint-*.pt") if (m := _CHECKPOINT.fullmatch(p.name))
+        ]
+        return sorted(found, reverse=True)
 
     def drop_checkpoints(self) -> None:
         """Remove all checkpoints."""
@@ -189,13 +194,16 @@ class CellFolder:
         return sum(p.stat().st_size for p in self.path.iterdir()) if self.path.is_dir() else 0
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Wait until no other process works on the cell. The system drops the lock of a process that dies."""
-        with _explained(self.path):
+    def lock(self, *, wait: bool = True) -> Iterator[None]:
+        """Wait until no other process works on the cell. The system drops the lock of a process that dies.
+
+        Raises BlockingIOError where another works on it, and it is not to be waited for.
+        """
+        with explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             handle = (self.path / ".lock").open("w")
         with handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             yield
 
 
@@ -209,7 +217,7 @@ def check_writable(folder: Path) -> None:
 def write_atomically(path: Path, payload: bytes) -> None:
     """Write a file so that it is either wholly there or not at all, also after a power cut. Raises StoreError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _explained(path):
+    with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as handle:
@@ -217,6 +225,27 @@ def write_atomically(path: Path, payload: bytes) -> None:
                 handle.flush()
                 os.fsync(handle.fileno())
             temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def copy_atomically(source: Path, target: Path) -> None:
+    """Copy a file as `write_atomically` writes one. Raises StoreError, and the OSError of a source not readable."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    with source.open("rb") as reading:
+        try:
+            with explained(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                writing = temporary.open("wb")
+            with writing:
+                while block := reading.read(2**20):
+                    with explained(target):
+                        writing.write(block)
+                with explained(target):
+                    writing.flush()
+                    os.fsync(writing.fileno())
+            with explained(target):
+                temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -258,7 +287,8 @@ def _size_and_sum(path: Path) -> list[Any]:
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
+    """Turn an OSError of writing into a StoreError that says what to do."""
     try:
         yield
     except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +14,11 @@ from fmbench.errors import DamagedFile
 from fmbench.plan import Plan
 from fmbench.plan.code import PORTRAIT_CODE
 from fmbench.plan.references import References
-from fmbench.records import EvaluationRecord, MetricFacts, Records, ReferenceRecord, TrainingRecord
+from fmbench.records import EvaluationRecord, MetricFacts, Records, ReferenceRecord, Timing, TrainingRecord
 from fmbench.registry import Registry
 from fmbench.source import code_fingerprint
 from fmbench.store import CellFolder, Store
+from fmbench.timings import UNKNOWN_HARDWARE, hardware_of, key_of, leading_hardware, place_of
 
 
 @dataclass
@@ -60,7 +61,7 @@ class CellState:
 
 
 def sampler_key(cell: EvaluationCell) -> str:
-    """Return the key under which the cost of a cell's sampler is kept.
+    """Return the key of the cost of a cell's sampler; `fmbench.timings` says where it is kept.
 
     It does not depend on the weights, so that cells which differ only in training share one measurement; an adaptive
     solver's does.
@@ -101,13 +102,23 @@ class Survey:
     """The state of every cell of a plan. `damaged` collects files that are not what was written; their cells count as
     not done, and whoever computes them discards them.
 
-    `hardware` is the line that sampler costs must bear to count; None takes those of any hardware.
+    `here` says what a sampler's cost must have been measured on to count; it is asked only when costs are looked at.
+    With `anywhere`, costs of other hardware count where there are none from here. Costs of one hardware lead: those of
+    the others stand beside them, in `EvaluationRecord.elsewhere`.
     """
 
-    def __init__(self, plan: Plan, store: Store, registry: Registry, hardware: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        registry: Registry,
+        here: Callable[[], Mapping[str, Any]] | None = None,
+        *,
+        anywhere: bool = False,
+    ) -> None:
         self.plan, self.store, self.registry = plan, store, registry
         self.damaged: list[str] = []
-        self._hardware = hardware
+        self._here, self._anywhere = here, anywhere or here is None
         self.trainings = {c.key: self.state("training", c.key, self.wanted(c, "training")) for c in plan.trainings}
         self.evaluations = {
             c.key: self.state("evaluation", c.key, self.wanted(c.training, "evaluation")) for c in plan.evaluations
@@ -121,14 +132,59 @@ class Survey:
 
     @cached_property
     def samplers(self) -> dict[str, CellState]:
-        """The costs of the samplers, by `sampler_key`."""
-        states: dict[str, CellState] = {}
+        """The costs of the samplers on the leading hardware, by `sampler_key`."""
+        return {key: self._leading_state(key, wanted) for key, wanted in self._timed.items()}
+
+    @cached_property
+    def _timed(self) -> dict[str, tuple[ComponentSpec, ...]]:
+        """The metrics that are wanted of each sampler, by `sampler_key`."""
+        found: dict[str, tuple[ComponentSpec, ...]] = {}
         for cell in self.plan.evaluations:
-            key = sampler_key(cell)
-            wanted = self.wanted(cell.training, "sampler")
-            if wanted and key not in states:
-                states[key] = self._sampler_state(key, wanted)
-        return states
+            if (key := sampler_key(cell)) not in found and (wanted := self.wanted(cell.training, "sampler")):
+                found[key] = wanted
+        return found
+
+    @cached_property
+    def _timings(self) -> dict[str, dict[str, CellState]]:
+        """What the store holds of each sampler's cost, on any hardware: by `sampler_key`, by folder."""
+        found: dict[str, dict[str, CellState]] = {key: {} for key in self._timed}
+        for place in self.store.keys("sampler"):
+            if (key := key_of(place)) in found:
+                found[key][place] = self.state("sampler", place, self._timed[key])
+        return found
+
+    @cached_property
+    def _counting(self) -> Mapping[str, Any]:
+        return self._here() if self._here is not None else {}
+
+    @cached_property
+    def _leading(self) -> str:
+        """The hardware whose costs have the metrics' plain names."""
+        results = (state.result for found in self._timings.values() for state in found.values())
+        return leading_hardware(results, str(self._counting.get("hardware", "")), anywhere=self._anywhere)
+
+    def _leading_state(self, key: str, wanted: tuple[ComponentSpec, ...]) -> CellState:
+        """Return the state of a sampler's cost on the leading hardware; what does not count is as if not measured."""
+        found = self._timings[key]
+        place = place_of(key, self._leading, {name: state.result for name, state in found.items()})
+        state = found.get(place, CellState(self.store.folder("sampler", place), wanted=wanted))
+        if self._anywhere:
+            failed = (s for s in found.values() if s.result is None and s.failure is not None)
+            return state if place in found else next(failed, state)
+        facts = (state.result or {}).get("facts", {})
+        counts = all(facts.get(name) == value for name, value in self._counting.items())
+        return state if state.result is None or counts else CellState(state.folder, wanted=wanted)
+
+    def _elsewhere(self, key: str) -> tuple[Timing, ...]:
+        """Return what a sampler costs on other hardware than the leading one."""
+        found = {hardware_of(s.result): s for s in self._timings.get(key, {}).values() if s.result is not None}
+        others = sorted(line for line in found if line != self._leading)
+        return tuple(Timing(line or UNKNOWN_HARDWARE, *self._metrics(found[line])) for line in others)
+
+    def timed_on(self, cell: EvaluationCell) -> dict[str, str]:
+        """Return the hardware on which a cell's sampler was measured, each with the folder of the measurement."""
+        found = self._timings.get(sampler_key(cell), {})
+        return {hardware_of(s.result) or UNKNOWN_HARDWARE: place for place, s in found.items() if s.result is not None}
 
     def _portrayed(self) -> list[str]:
         """Return the keys of the cells that figures show: on points, the first seed of each combination."""
@@ -159,13 +215,6 @@ class Survey:
         self.trainings[training.key] = self.state("training", training.key, self.wanted(training, "training"))
         for cell in evaluations:
             self.evaluations[cell.key] = self.state("evaluation", cell.key, self.wanted(training, "evaluation"))
-
-    def _sampler_state(self, key: str, wanted: Sequence[ComponentSpec]) -> CellState:
-        state = self.state("sampler", key, wanted)
-        elsewhere = self._hardware is not None and state.result is not None
-        if elsewhere and any(state.result["facts"].get(n) != v for n, v in self._hardware.items()):  # type: ignore[index, union-attr]
-            return CellState(state.folder, wanted=tuple(wanted))
-        return state
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return, for trainings and evaluations, how many are done, failed and to be computed.
@@ -251,6 +300,8 @@ class Survey:
             samples if state.result is not None and samples.exists() else None,
             facts,
             self.references.oracle_key(cell),
+            hardware_of(sampler.result) if sampler is not None else "",
+            self._elsewhere(sampler_key(cell)) if state.status == "ok" else (),
         )
 
     def _reference_records(self) -> Iterator[ReferenceRecord]:
@@ -275,7 +326,8 @@ class Survey:
     def metric_facts(self) -> list[MetricFacts]:
         """Return what reports must know of each metric value, in the suite's order."""
         names: dict[str, list[str]] = {}
-        for state in [*self.trainings.values(), *self.evaluations.values(), *self.samplers.values()]:
+        timed = [state for found in self._timings.values() for state in found.values()]
+        for state in [*self.trainings.values(), *self.evaluations.values(), *timed]:
             for metric_digest, entry in state.metrics.items():
                 if entry["values"]:
                     names.setdefault(metric_digest, list(entry["values"]))

@@ -25,7 +25,7 @@ training:
 evaluation: {solvers: [euler, heun], nfe: [1, 2], samples: 50, metrics: [sliced_wasserstein]}
 """
 
-VERBS = ("run", "check", "plan", "report", "plugins", "schema", "env", "ui", "why", "sync", "retry", "clean")
+VERBS = ("run", "check", "plan", "report", "plugins", "schema", "env", "ui", "why", "sync", "retry", "clean", "merge")
 
 
 def fmbench(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -171,4 +171,6 @@ def why(
     say(f"{explanation['section']} {explanation['key']}: {explanation['status']}", "bold")
     say(explanation["cell"])
     say(explanation["verdict"])
+    for hardware, place in explanation.get("timed_on", {}).items():
+        say(f"its sampler was timed on {hardware}: sampler/{place}")
     show_table(("part", "now", "nearest stored cell"), explanation["differences"])

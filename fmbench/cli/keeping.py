@@ -1,16 +1,21 @@
-"""The verbs that keep what was computed: report, sync, clean and ui."""
+"""The verbs that keep what was computed: report, sync, clean, merge and ui."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fmbench.cli import options
-from fmbench.cli.output import Bars, say, show_json, show_table
+from fmbench.cli.output import Bars, complain, say, show_json, show_table
 from fmbench.cli.running import tell_short
 from fmbench.errors import UserError
+
+if TYPE_CHECKING:
+    from fmbench.merging import MergeResult
+
+INTERRUPTED = 130
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -18,6 +23,7 @@ def add_verbs(app: typer.Typer) -> None:
     app.command()(report)
     app.command()(sync)
     app.command()(clean)
+    app.command()(merge)
     app.command()(ui)
 
 
@@ -113,6 +119,64 @@ def clean(
         show_table(("section", "key", "bytes"), [(c.section, c.key, c.size) for c in unused])
     verb = "Removed" if yes else "Would remove"
     say(f"{verb} {len(unused)} cells, {total / 1e6:.1f} MB." + ("" if yes or not unused else " Add --yes to do it."))
+
+
+def merge(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="HOME...", help="The .fmbench folders of other machines; only read.")
+    ],
+    into: Annotated[
+        Path | None, typer.Option("--into", metavar="HOME", help="The store to add to. [default: as for --home]")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read everything, change nothing, say the same.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Join what other machines computed into one store; times stay apart by hardware. Exit code 1 where cells had to be
+    skipped.
+    """
+    from fmbench.merging import merge as merge_stores
+    from fmbench.merging import open_sources
+    from fmbench.session import open_store
+
+    store = open_store(into)
+    stores = open_sources(sources, store.root)
+    try:
+        with Bars() as bars:
+            result = merge_stores(
+                stores, store, dry_run=dry_run, tell=lambda done, total: bars.begin("merging", total, done)
+            )
+    except KeyboardInterrupt:
+        complain("interrupted; what was merged is kept, and the same command goes on from there")
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        show_json(result.as_data())
+    else:
+        _tell_merged(result)
+    if result.skipped:
+        raise typer.Exit(1)
+
+
+def _tell_merged(result: MergeResult) -> None:
+    """Print a table of what became of the cells, what the words mean, and each cell that was skipped."""
+    from fmbench.merging import OUTCOMES
+
+    counts = result.counts
+    shown = [outcome for outcome in OUTCOMES if any(outcome in found for found in counts.values())]
+    title = f"{'Would merge' if result.dry_run else 'Merged'} into {result.into}"
+    rows = [(section, *(found.get(outcome, "") for outcome in shown)) for section, found in counts.items()]
+    show_table(("cells", *shown), rows, title=title)
+    for outcome in shown:
+        say(f"{outcome}: {OUTCOMES[outcome]}.")
+    for cell in result.skipped:
+        say(f"{cell.outcome}: {cell.source}/{cell.section}/{cell.key}: {cell.why}", "red")
+    if any("apart" in found for found in counts.values()):
+        say(
+            "What stands apart is no loss: `fmbench run` computes it from the trainings that are kept here, where a "
+            "suite asks for it.",
+            "yellow",
+        )
+    if not result.dry_run:
+        say(f"`fmbench report SUITE --home {result.into}` shows all of it as one suite.", "bold")
 
 
 def ui(

@@ -18,6 +18,7 @@ STAGES = {
     "evaluation": "Evaluate (cells)",
     "timing": "Time samplers, alone",
     "logging": "Log to MLflow (runs)",
+    "merging": "Merge (cells)",
 }
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
-from fmbench.records import EvaluationRecord, MetricFacts, Records, ReferenceRecord, TrainingRecord
+from fmbench.records import EvaluationRecord, MetricFacts, Records, ReferenceRecord, Timing, TrainingRecord
 
 TRAINING_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network")
 SAMPLER_AXES = ("solver", "grid", "weights", "guidance")
@@ -146,6 +146,23 @@ class Board:
         cells = {key: records for key, records in self.cells.items() if key[0][: len(TRAINING_AXES)] in trainings}
         return replace(self, trainings={r: t for r, t in self.trainings.items() if r in trainings}, cells=cells)
 
+    def by_hardware(self) -> dict[str, Board]:
+        """Return the board by the hardware on which samplers were measured, as often as there is such hardware.
+
+        The records of each hold no costs but those of one hardware, the leading one first; "" where it is not known.
+        """
+        records = [record for group in self.cells.values() for record in group]
+        others = sorted({timing.hardware for record in records for timing in record.elsewhere})
+        leading = next((record.hardware for record in records if record.hardware), "")
+        if not others:
+            return {leading: self}
+        lines = [*([leading] if leading else []), *others]
+        boards = {}
+        for line in lines:
+            cells = {key: [_timed_on(line, record) for record in group] for key, group in self.cells.items()}
+            boards[line] = replace(self, cells=cells)
+        return boards
+
     def scope(self, scope: str) -> list[MetricFacts]:
         """Return the metrics of a scope that have a value in this dataset, in the suite's order.
 
@@ -155,7 +172,17 @@ class Board:
         if scope == "training":
             records = [r for group in self.trainings.values() for r in group]
         seen = {name for record in records for name in record.metrics}
+        if scope == "sampler":
+            seen |= {name for group in self.cells.values() for r in group for t in r.elsewhere for name in t.metrics}
         return [facts for facts in self.metrics if facts.scope == scope and facts.name in seen and not facts.over]
+
+
+def _timed_on(hardware: str, record: EvaluationRecord) -> EvaluationRecord:
+    """Return the record with what its sampler costs on one hardware, and on no other."""
+    if record.hardware == hardware:
+        return replace(record, elsewhere=())
+    found = next((timing for timing in record.elsewhere if timing.hardware == hardware), Timing(hardware, {}, {}))
+    return replace(record, metrics=found.metrics, identities=found.identities, hardware=hardware, elsewhere=())
 
 
 def make_boards(records: Records) -> list[Board]:

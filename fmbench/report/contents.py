@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
 from fmbench.report.boards import ROW_AXES, Board, Row, Values, gather, is_cost, is_time, varying
-from fmbench.report.identities import mixture, split_by_identity
+from fmbench.report.identities import mixture, split_by_identity, split_by_seed
 from fmbench.report.numbers import count, style_for
 from fmbench.report.references import floor_of
 from fmbench.report.summary import Interval
@@ -66,7 +66,10 @@ def of_training(board: Board, command: Command) -> Table | None:
         return None
     columns, notes = [], [_legend(metrics)]
     for facts in metrics:
-        parts, note = split_by_identity({row: gather(board.trainings[row], facts, {}) for row in rows})
+        values = {row: gather(board.trainings[row], facts, {}) for row in rows}
+        parts, note = split_by_identity(values)
+        if not parts and is_time(facts):
+            parts, note = split_by_seed(values)
         columns += [Column(_head(facts) + suffix, part, facts, not is_cost(facts)) for suffix, part in parts]
         notes += [f"{facts.name}: {note}."] if note else []
     if any(map(is_time, metrics)):
@@ -96,7 +99,18 @@ def _legend(metrics: Iterable[MetricFacts]) -> str:
     return "; ".join(said) + "." if said else ""
 
 
-def of_sampling(board: Board, facts: MetricFacts, minor: bool = False) -> Table | None:
+def of_sampling(board: Board, facts: MetricFacts, minor: bool = False) -> list[Table]:
+    """Return what samplers cost: a table for each hardware on which they were measured."""
+    boards = board.by_hardware()
+    tables = []
+    for hardware, part in boards.items():
+        title = f"{board.dataset}: {metric_title(facts)}" + (f", on {hardware}" if len(boards) > 1 else "")
+        if (table := _sampling(part, facts, title, minor)) is not None:
+            tables.append(table)
+    return tables
+
+
+def _sampling(board: Board, facts: MetricFacts, title: str, minor: bool) -> Table | None:
     """Return what a sampler costs: not a matter of the weights, so trainings of one network share a measurement."""
     keep = [ROW_AXES.index(axis) for axis in ("dataset", "objective", "network", "solver", "grid", "guidance")]
     groups: dict[tuple[Row, int | None], list[EvaluationRecord]] = {}
@@ -111,13 +125,13 @@ def of_sampling(board: Board, facts: MetricFacts, minor: bool = False) -> Table 
         "suite ran."
     ]
     for nfe in budgets:
-        title = "adaptive" if nfe is None else f"NFE {nfe}"
+        head = "adaptive" if nfe is None else f"NFE {nfe}"
         found = {row: gather(groups.get((row, nfe), []), facts, board.failed) for row in rows}
         mixed = mixture(i for values in found.values() for i in values.identities)
         if mixed:
-            notes.append(f"{title}: left out, because its values are not comparable with each other: {mixed}.")
+            notes.append(f"{head}: left out, because its values are not comparable with each other: {mixed}.")
         else:
-            columns.append((title, {row: _measurements(groups.get((row, nfe), []), facts) for row in rows}))
+            columns.append((head, {row: _measurements(groups.get((row, nfe), []), facts) for row in rows}))
     if not any(values for _, column in columns for values in column.values()) and len(notes) == 1:
         return None
     axes = varying(rows)
@@ -130,8 +144,7 @@ def of_sampling(board: Board, facts: MetricFacts, minor: bool = False) -> Table 
         for row in rows
     )
     heads = tuple(ROW_AXES[i] for i in axes) or ("dataset",)
-    title = f"{board.dataset}: {metric_title(facts)}"
-    return Table(title, heads, tuple(title for title, _ in columns), lines, tuple(notes), minor)
+    return Table(title, heads, tuple(head for head, _ in columns), lines, tuple(notes), minor)
 
 
 def _measurements(records: Sequence[EvaluationRecord], facts: MetricFacts) -> list[float]:

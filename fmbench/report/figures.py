@@ -73,11 +73,13 @@ def by_time(board: Board, curves: Curves, styles: Styles, folder: Folder, name: 
             _lines(axes, curves, row, styles, lambda point: point.time)
         log_axis(next(iter(plots.values())), "x", min(times), max(times))
         figure.supxlabel(f"{curves.clock.name} [{curves.clock.unit}]", fontsize=9)
+        machines = list(board.by_hardware())
+        of_several = f" Times of {machines[0]}; those of other hardware stand in the tables." if machines[1:] else ""
         corner = {"lower": " Lower left is better and faster.", "higher": " Upper left is better and faster."}
         caption = (
             "The same scores against measured time: one line a solver, its points the NFE budgets in order. Times "
             "carry the unrest of the machine they were measured on, so small distances sideways mean nothing. "
-            f"{spread_note(curves.points)}{corner.get(curves.facts.better, '')}"
+            f"{spread_note(curves.points)}{corner.get(curves.facts.better, '')}{of_several}"
         )
         return save(figure, folder, name, f"{board.dataset}: {curves.facts.name} by time", caption)
 

@@ -41,6 +41,38 @@ def split_by_identity(
     return parts, f"comparable only within one {within}, so each has a column of its own (–: not in this column)"
 
 
+def split_by_seed(
+    values: Mapping[Row, Values],
+) -> tuple[list[tuple[str, Mapping[Row, Values | None]]], str]:
+    """Split one column of times that were taken on several machines: a part for each, with the seeds that it ran.
+
+    Returns parts and a note as `split_by_identity` does; no part where a value cannot be told apart from another.
+    """
+    identities = [identity for v in values.values() for identity in v.identities]
+    if any(len(v.by_seed) != len(v.identities) for v in values.values()):
+        return [], "left out, because its values are not comparable with each other: " + differing(identities)
+    keys = [key for key in dict.fromkeys(k for i in identities for k in i) if len(_found(key, identities)) > 1]
+    parts: list[tuple[str, Mapping[Row, Values | None]]] = []
+    for text in dict.fromkeys(map(_text, identities)):
+        one = next(i for i in identities if _text(i) == text)
+        said = ", ".join(f"{key} {one.get(key, MISSING)}" for key in keys)
+        parts.append((f" ({said})", {row: _of_identity(v, text) for row, v in values.items()}))
+    within = " or ".join(keys)
+    return parts, f"times with another {within} never share a column; each has one of its own, with the seeds it has"
+
+
+def _of_identity(values: Values, text: str) -> Values | None:
+    """Return the seeds of one entry that have an identity; None where none has."""
+    pairs = zip(values.by_seed.items(), values.identities, strict=True)
+    kept = {seed: (value, i) for (seed, value), i in pairs if _text(i) == text}
+    by_seed = {seed: value for seed, (value, _) in kept.items()}
+    return Values(by_seed, values.lost, tuple(i for _, i in kept.values())) if kept else None
+
+
+def _found(key: str, identities: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {canonical(i[key]) if key in i else MISSING for i in identities}
+
+
 def mixture(identities: Iterable[Mapping[str, Any]]) -> str:
     """Say what differs between identities, or return "" when they are all the same."""
     found = list(identities)

@@ -87,8 +87,7 @@ def markdown(records: Records, tables: Iterable[Table], command: str, short: Seq
         rows = [f"- {escape_markdown(cell)}: {escape_markdown(reason)}" for cell, reason in records.left_out]
         blocks.append(_details(f"Left out ({len(rows)})", "\n".join(rows)))
     if records.finished:
-        hardware = records.environment.get("hardware")
-        on = f" on {escape_markdown(str(hardware))}" if hardware else ""
+        on = f" on {escape_markdown(records.hardware)}" if records.hardware else ""
         blocks.append(f"Finished {escape_markdown(moment(records.finished))}{on}.")
     return "\n\n".join(block for block in blocks if block) + "\n"
 

@@ -156,6 +156,6 @@ def _speed(records: Records, boards: Sequence[Board]) -> list[Table]:
     tables: list[Table | None] = []
     for board in boards:
         for facts in board.scope("sampler"):
-            tables.append(contents.of_sampling(board, facts, minor=facts != time_metric(board)))
+            tables += contents.of_sampling(board, facts, minor=facts != time_metric(board))
     tables.append(contents.of_machines(records))
     return [table for table in tables if table is not None]

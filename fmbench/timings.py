@@ -1,0 +1,54 @@
+"""Where the store keeps what samplers cost: a folder for each sampler and each hardware, so that machines never mix."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fmbench.cells import digest
+
+Result = Mapping[str, Any] | None
+"""The result of a finished cell, or None."""
+
+UNKNOWN_HARDWARE = "hardware not recorded"
+
+
+def sampler_place(key: str, hardware: str) -> str:
+    """Return the folder, in the store's section "sampler", of what a sampler costs on some hardware.
+
+    `key` is `fmbench.survey.sampler_key`, `hardware` the line of `fmbench.hardware.hardware`. Older stores have a
+    folder that is named by the key alone: that hardware's whose times it holds.
+    """
+    return f"{key}-{digest('hardware', hardware)}"
+
+
+def key_of(place: str) -> str:
+    """Return the key of the sampler that a folder belongs to."""
+    return place.partition("-")[0]
+
+
+def hardware_of(result: Result) -> str:
+    """Return the hardware on which a finished cell was computed or measured; "" where that is not on record."""
+    return str((result or {}).get("facts", {}).get("hardware", ""))
+
+
+def place_of(key: str, hardware: str, results: Mapping[str, Result]) -> str:
+    """Return the folder of a sampler's cost on some hardware, among those that are there or as a new one.
+
+    `results` are those of the sampler's folders. One of an older store, that was not finished, may be gone on with.
+    """
+    own = sampler_place(key, hardware)
+    usable = (place for place in (own, key) if place in results)
+    return next((p for p in usable if results[p] is None or hardware_of(results[p]) == hardware), own)
+
+
+def leading_hardware(results: Iterable[Result], here: str, *, anywhere: bool) -> str:
+    """Return the hardware whose costs have the metrics' plain names: this one, or else that of most measurements.
+
+    It is this one in any case unless `anywhere`.
+    """
+    lines = Counter(hardware_of(result) for result in results if result is not None)
+    if here in lines or not (anywhere and lines):
+        return here
+    return max(sorted(lines), key=lambda line: lines[line])

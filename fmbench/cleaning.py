@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from fmbench.plan import Plan
 from fmbench.plan.references import References
 from fmbench.registry import Registry
+from fmbench.states import portrait_key, sampler_key
 from fmbench.store import SECTIONS, CellFolder, Store
-from fmbench.survey import portrait_key, sampler_key
 from fmbench.timings import key_of
 
 

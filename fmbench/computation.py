@@ -19,7 +19,8 @@ from fmbench.executors.tasks import (
     WorkerConfig,
 )
 from fmbench.session import Session
-from fmbench.survey import Survey, portrait_key, sampler_key
+from fmbench.states import portrait_key, sampler_key
+from fmbench.survey import Survey
 from fmbench.tracking import Tracker
 
 STAGES = ("preparing", "training", "evaluation", "timing", "logging")

@@ -4,98 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, digest
+from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
 from fmbench.errors import DamagedFile
 from fmbench.plan import Plan
-from fmbench.plan.code import PORTRAIT_CODE
 from fmbench.plan.references import References
 from fmbench.records import EvaluationRecord, MetricFacts, Records, ReferenceRecord, Timing, TrainingRecord
 from fmbench.registry import Registry
-from fmbench.source import code_fingerprint
-from fmbench.store import CellFolder, Store
+from fmbench.states import CellState, likeness, portrait_key, sampler_key, seconds_taken, size_of
+from fmbench.store import Store
 from fmbench.timings import UNKNOWN_HARDWARE, hardware_of, key_of, leading_hardware, place_of
-
-
-@dataclass
-class CellState:
-    """A cell's folder as it was found. `wanted` are the metrics that the suite asks of it."""
-
-    folder: CellFolder
-    result: Mapping[str, Any] | None = None
-    failure: Mapping[str, Any] | None = None
-    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    wanted: tuple[ComponentSpec, ...] = ()
-
-    @property
-    def lacking(self) -> list[ComponentSpec]:
-        """The metrics that are wanted and were not computed, nor tried."""
-        return [spec for spec in self.wanted if spec.digest not in self.metrics]
-
-    @property
-    def todo(self) -> bool:
-        """Whether there is something to compute: not done or not complete, and not failed before."""
-        return self.failure is None and (self.result is None or bool(self.lacking))
-
-    @property
-    def failures(self) -> list[Mapping[str, Any]]:
-        """What failed: the cell itself, then metrics that are wanted of it, each with a "status" and an "error"."""
-        wanted = (self.metrics[spec.digest] for spec in self.wanted if spec.digest in self.metrics)
-        return [*([self.failure] if self.failure else []), *(entry for entry in wanted if "error" in entry)]
-
-    @property
-    def status(self) -> str:
-        """The status of the cell's row."""
-        if self.failures:
-            return str(self.failures[0]["status"])
-        return "missing" if self.result is None else "ok"
-
-    @property
-    def error(self) -> str:
-        """Why the cell failed, "" where it did not."""
-        return "; ".join(str(failure["error"]) for failure in self.failures)
-
-
-def sampler_key(cell: EvaluationCell) -> str:
-    """Return the key of the cost of a cell's sampler; `fmbench.timings` says where it is kept.
-
-    It does not depend on the weights, so that cells which differ only in training share one measurement; an adaptive
-    solver's does.
-    """
-    training = cell.training
-    grid = cell.grid.digest if cell.grid else f"{training.key} {cell.weights}"
-    kept = f"{training.settings['class_conditional']} {training.settings['precision']}"
-    axes = f"{cell.nfe} {cell.steps} {cell.guidance!r}"
-    parts = (training.dataset, training.objective, training.network, cell.solver)
-    return digest("sampler", *(part.digest for part in parts), grid, axes, kept, cell.code)
-
-
-def portrait_key(training: str) -> str:
-    """Return the key under which the portrait of a training cell is kept, given the cell's key."""
-    return digest("portrait", training, code_fingerprint(*PORTRAIT_CODE))
-
-
-def likeness(cell: TrainingCell | EvaluationCell) -> tuple[str, str, int]:
-    """Return what cells share that take about as long, for their size."""
-    training = cell if isinstance(cell, TrainingCell) else cell.training
-    return (training.dataset.digest, training.network.digest, training.settings["batch_size"])
-
-
-def size_of(cell: TrainingCell | EvaluationCell) -> int:
-    """Return what a cell's time grows with: its steps, or its samples times its NFE (20 for an adaptive solver)."""
-    if isinstance(cell, TrainingCell):
-        return int(cell.settings["steps"])
-    return int(cell.settings["samples"]) * (cell.nfe or 20)
-
-
-def seconds_taken(state: CellState) -> float:
-    """Return the seconds that a finished cell took, its metrics included."""
-    own = float((state.result or {})["facts"]["seconds"])
-    return own + sum(float(entry["seconds"]) for entry in state.metrics.values())
 
 
 class Survey:

@@ -53,13 +53,14 @@ ALLOWED: dict[str, set[str]] = {
     "report": {"cells", "records", "references", "pictures"},
     "regression": {"cells", "records", "store"},
     "history": {"cells", "plan", "records", "regression", "report", "store"},
-    "survey": {"plan", "cells", "records", "references", "registry", "source", "store", "timings"},
+    "states": {"cells", "plan", "source", "store"},
+    "survey": {"plan", "cells", "records", "references", "registry", "states", "store", "timings"},
     "session": {"suite", "plan", "survey", "registry", "store", "records", "hardware", "executors"},
     "timings": {"cells"},
     "merging": {"store", "timings"},
-    "cleaning": {"plan", "registry", "store", "survey", "timings"},
+    "cleaning": {"plan", "registry", "states", "store", "timings"},
     "explain": {"cells", "session", "store"},
-    "computation": {"cells", "session", "survey", "executors", "tracking"},
+    "computation": {"cells", "session", "states", "survey", "executors", "tracking"},
     "testing": {"contracts", "registry", "plugins", "cells"},
 }
 """The part of fmbench -> the parts that it may import. `errors` is everyone's leaf."""

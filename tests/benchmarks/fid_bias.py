@@ -76,11 +76,12 @@ The theory's b, to first order in 1/n: d + d(d + 1)/4 for whitened Gaussian feat
 that, d^2/2 + 5d/2, for n against n (evidence.md's (d^2/2 + 2d)/n is 3% less where d = 32); for other features from
 their eigenvalues and fourth moments (`floor`).
 
-FID-infinity's 95% interval (1.96 standard errors, as the metric gives them) covers the truth in {covered} draws,
-with all cases and n together whose truth is known; where it is 0 the intervals are a little too wide. "With a line" takes a
-line in place of the parabola, through the same points; "in the paper's way" a line through {points} subsets of n/4 to n samples that are drawn independently. The
-slope of FID-infinity against 1/n is the bias that it leaves. A line takes away too much where n is few times the number
-of features; of what a parabola leaves, nothing shows beside the interval of a single value.
+FID-infinity's 95% interval (1.96 standard errors, as the metric gives them) covers the truth in {covered} draws, with
+all cases and n together whose truth is known; where it is 0 the intervals are a little too wide. "With a line" takes
+a line in place of the parabola, through the same points; "in the paper's way" a line through {points} subsets of n/4
+to n samples that are drawn independently. The slope of FID-infinity against 1/n is the bias that it leaves. A line
+takes away too much where n is few times the number of features; of what a parabola leaves, nothing shows beside the
+interval of a single value.
 
 ## Lines through the means against 1/n
 

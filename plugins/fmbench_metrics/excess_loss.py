@@ -9,6 +9,7 @@ import torch
 from annotated_types import Ge
 
 from fmbench import AffinePath, DataError, Metric
+from fmbench_metrics.memory import content_hash
 from fmbench_metrics.validation import labelled, stratified
 
 if TYPE_CHECKING:
@@ -66,8 +67,10 @@ class ExcessLoss(Metric):
         return values
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
-        """Return the number of draws."""
-        return {"draws": self.draws}
+        """Return the mixture that the data are drawn from, and the number of draws."""
+        mixture, _ = known_flow(evidence)
+        parts = (mixture.weights, mixture.means, mixture.covariances)
+        return {"reference": content_hash(torch.cat([part.flatten() for part in parts])), "draws": self.draws}
 
 
 def known_flow(evidence: Evidence) -> tuple[Mixture, Path]:

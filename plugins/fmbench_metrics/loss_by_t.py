@@ -37,5 +37,6 @@ class LossByT(Metric):
         return {"loss_by_t": float(losses.mean()), **of_bins}
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
-        """Return the held-out set and the number of draws."""
-        return {**reference(evidence), "draws": draws(evidence.real("test")[0]), "bins": BINS}
+        """Return the held-out set, the number of draws, and whether the loss is that given the labels."""
+        facts = {"draws": draws(evidence.real("test")[0]), "labels": bool(evidence.classes), "bins": BINS}
+        return {**reference(evidence), **facts}

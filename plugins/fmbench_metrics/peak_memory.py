@@ -24,4 +24,5 @@ class PeakMemory(Metric):
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return what the peak depends on besides the training."""
-        return {"device": evidence.training.device, "precision": evidence.training.precision}
+        facts = evidence.training
+        return {name: getattr(facts, name) for name in ("device", "hardware", "torch", "precision", "threads")}

@@ -30,5 +30,6 @@ class ValidationLoss(Metric):
         return {"validation_loss": float(losses.double().mean())}
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
-        """Return the held-out set and the number of draws."""
-        return {**reference(evidence), "draws": draws(evidence.real("test")[0])}
+        """Return the held-out set, the number of draws, and whether the loss is that given the labels."""
+        facts = {"draws": draws(evidence.real("test")[0]), "labels": bool(evidence.classes)}
+        return {**reference(evidence), **facts}

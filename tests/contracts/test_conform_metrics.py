@@ -9,9 +9,11 @@ from built_ins import REGISTRY, Case, names
 from fmbench.testing import MetricConformance, make_evidence
 from fmbench.testing.parts import TwoBlobs
 
-INCEPTION = {"fid", "kid", "precision", "recall"}
+PLAIN = {"fid", "kid", "precision", "recall"}
+INCEPTION = PLAIN | {"fid_infinity"}
 SMALL = {"digits": "digits", "mnist": "mnist_5k"}
-DATASETS = {f"{name}_{extractor}": dataset for name in INCEPTION for extractor, dataset in SMALL.items()}
+DATASETS = {f"{name}_{extractor}": dataset for name in PLAIN for extractor, dataset in SMALL.items()}
+DATASETS |= {f"fid_{extractor}_infinity": dataset for extractor, dataset in SMALL.items()}
 DATASETS["excess_loss"] = "gaussian_mixture"
 SAY_NOTHING_OF_SAMPLES = {"nfe"}
 NAMES = [name for name in names("metric") if name not in INCEPTION]

@@ -1,0 +1,90 @@
+"""The Fréchet distance between features for infinitely many samples, for any extractor: FID-infinity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import torch
+from annotated_types import Ge
+
+from fmbench import DataError
+from fmbench_metrics.extrapolation import Target, extrapolate
+from fmbench_metrics.feature_metric import FeatureMetric
+from fmbench_metrics.memory import remember
+
+if TYPE_CHECKING:
+    from fmbench import Evidence
+    from fmbench_metrics.extrapolation import Extrapolation
+
+LEAST = 2
+"""The least samples a feature in the smallest subsets: with fewer, a parabola does not describe the bias."""
+
+
+class FrechetInfinity(FeatureMetric):
+    """FID-infinity with the extractor of a subclass: what FID would be for infinitely many samples.
+
+    FID of n samples is too large by about slope/n, and by more for a model whose samples vary more. Here FID is also
+    taken of subsets, and a curve through the values against 1/n is followed to 1/n = 0. The subsets are the blocks of
+    random cuts of the samples into 2, 3, ..., `splits` equal blocks (in class-conditional cells, of each class); the
+    paper draws them independently, from which the value has more noise. The paper's curve is a line. FID lies above
+    one where n is not many times the number of features, so the default is a parabola.
+
+    `<name>_se` is the standard error over draws of the samples; the value less and plus 1.96 of them is a 95% interval.
+    With hardly a bias, the value falls below 0 about every other time where the samples come from the reference itself.
+
+    The reference set stays as it is. Its own finite n leaves a bias that is the same for every model, unless it is all
+    that the model is to learn: two values are comparable only for one reference, which is in the identity.
+
+    Args:
+        reference: the split of real data that samples are compared with.
+        splits: the most blocks that the samples are cut into; each block needs 2 samples for every feature.
+        cuts: random cuts into each number of blocks.
+        degree: 2 for a parabola, 1 for the paper's line.
+    """
+
+    reference = "Chong & Forsyth 2020, Effectively Unbiased FID and Inception Score (arXiv:1911.07023), section 3"
+
+    def __init__(
+        self,
+        *,
+        reference: Literal["train", "test"] = "train",
+        splits: Annotated[int, Ge(2)] = 4,
+        cuts: Annotated[int, Ge(2)] = 8,
+        degree: Literal[1, 2] = 2,
+    ) -> None:
+        super().__init__(reference=reference)
+        if splits <= degree:
+            raise ValueError(f"splits must exceed degree, or the curve is not determined; found {splits} and {degree}")
+        self.splits = splits
+        self.cuts = cuts
+        self.degree = degree
+
+    def compute(self, evidence: Evidence) -> Mapping[str, float]:
+        """Return the distance and its standard error. Raises DataError where the samples are too few to be cut."""
+        found = self.extrapolation(evidence)
+        return {self.value_name: found.value, f"{self.value_name}_se": found.error}
+
+    def extrapolation(self, evidence: Evidence) -> Extrapolation:
+        """Return the curve. Raises DataError where the samples are too few to be cut."""
+        samples, reference = (each.features for each in self.features(evidence))
+        n, d = samples.shape
+        if n < LEAST * d * self.splits:
+            raise DataError(
+                f"{self.value_name} cuts the samples into up to {self.splits} blocks of at least {LEAST} for each of "
+                f"{d} features, so it needs {LEAST * d * self.splits}; found {n}. Draw more or lower splits."
+            )
+        target: Target = remember(reference, "frechet target", lambda: Target.of(reference))
+        # On the CPU, so that every device cuts alike.
+        generator = torch.Generator().manual_seed(evidence.generator("fid_infinity").initial_seed())
+        return extrapolate(samples, target, generator, self.splits, self.cuts, self.degree, evidence.labels)
+
+    def identity(self, evidence: Evidence) -> Mapping[str, Any]:
+        """Return extractor, reference set, sample count, how subsets are made, quantiser and versions."""
+        made = {
+            "splits": self.splits,
+            "cuts": self.cuts,
+            "degree": self.degree,
+            "by_class": evidence.labels is not None,
+        }
+        return {**super().identity(evidence), **made}

@@ -271,7 +271,11 @@ class Grid(Component):
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """What was observed while a cell was trained. Times in seconds, memory in bytes."""
+    """What was observed while a cell was trained. Times in seconds, memory in bytes.
+
+    `fleet` is how many cells were trained as one program at the end. `seconds` is then the cell's share of the time,
+    the fleet's divided by its members, and `peak_memory` that of all of them.
+    """
 
     seconds: float
     steps: int
@@ -283,6 +287,7 @@ class TrainingFacts:
     jobs: int
     hardware: str
     torch: str
+    fleet: int = 1
 
 
 @dataclass

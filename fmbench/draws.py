@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
 from typing import Any
@@ -11,18 +13,32 @@ from torch import Generator, Tensor
 
 from fmbench.assembly import Parts, Workshop
 from fmbench.cells import TrainingCell, seed_for
-from fmbench.contracts import PathSample
 
-ROLES = ("training_noise", "t", "coupling", "path_noise", "label_dropout")
+ROLES = ("training_noise", "t", "coupling", "label_dropout")
 
 Paired = tuple[Tensor, Tensor, Tensor | None]
 """A batch as the coupling paired it: `x_0`, `x_1` and labels."""
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a step draws before a t-distribution and a path have a say: `u` are the uniforms that become t, `(batch,)`.
+
+    `y` is what the network is given: None unless it is class-conditional, and the label `classes` ("no label") where
+    label dropout took the label away.
+    """
+
+    x_0: Tensor
+    x_1: Tensor
+    u: Tensor
+    y: Tensor | None
+
+
 class Draws:
     """Draws the batches of a cell, one after the other, each kind of randomness from its role's generator.
 
-    Cells that share seed and dataset see the same data, source and uniforms, whatever their coupling pools.
+    Cells that share seed and dataset see the same data, source and uniforms, whatever their coupling pools; those that
+    share the coupling, too, see the same batches, so that a fleet draws them once.
     """
 
     def __init__(self, cell: TrainingCell, parts: Parts, workshop: Workshop) -> None:
@@ -34,23 +50,18 @@ class Draws:
         self._generators = {role: workshop.generator(cell, role) for role in ROLES}
         self._paired: list[Paired] = []
 
-    def batch(self, step: int) -> PathSample:
-        """Return the sample of a step, each step once and in order.
-
-        The labels of the sample are what the network is given: None unless it is class-conditional, and the label
-        `classes` ("no label") where label dropout took the label away.
-        """
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step, each step once and in order."""
         if not self._paired:
             self._paired = self._pair(range(step, step + self._parts.coupling.pool))
         x_0, x_1, labels = self._paired.pop(0)
         n, device = len(x_1), x_1.device
         u = torch.rand(n, generator=self._generators["t"], device=device).clamp_(min=2.0**-25)
-        t = self._parts.t_distribution.quantile(u)
-        sample = self._parts.path.sample(x_0, x_1, t, self._generators["path_noise"])
+        y = None
         if self._parts.classes and labels is not None:
             dropped = torch.rand(n, generator=self._generators["label_dropout"], device=device)
-            sample.y = torch.where(dropped < self._label_dropout, self._parts.classes, labels)
-        return sample
+            y = torch.where(dropped < self._label_dropout, self._parts.classes, labels)
+        return Batch(x_0, x_1, u, y)
 
     def _pair(self, steps: range) -> list[Paired]:
         """Return the batches of some steps, paired together."""
@@ -80,6 +91,16 @@ class Draws:
         ]
 
 
+def shared_draws(cells: Sequence[TrainingCell], parts: Sequence[Parts], workshop: Workshop) -> list[Draws]:
+    """Return the draws of each cell; cells of one seed, coupling and teacher have the same object."""
+    keys = [(c.seed, c.coupling.digest, "" if c.teacher is None else c.teacher.key) for c in cells]
+    found: dict[tuple[int, str, str], Draws] = {}
+    for key, cell, own in zip(keys, cells, parts, strict=True):
+        if key not in found:
+            found[key] = Draws(cell, own, workshop)
+    return [found[key] for key in keys]
+
+
 class DataOrder:
     """Which rows of the data each step sees: a shuffled pass over all of them, then another, ...
 
@@ -97,6 +118,8 @@ class DataOrder:
         needed = range(first // self._size, (last - 1) // self._size + 1)
         self._passes = {number: self._pass(number) for number in needed}
         start = first - needed[0] * self._size
+        if len(needed) == 1:
+            return self._passes[needed[0]][start : start + self._batch]
         return torch.cat(list(self._passes.values()))[start : start + self._batch]
 
     def _pass(self, number: int) -> Tensor:

@@ -45,15 +45,15 @@ def learning_rate(step: int, steps: int, peak: float, schedule: Mapping[str, Any
 
 
 class MovingAverage:
-    """Exponential moving average of a module's parameters, on their device.
+    """Exponential moving average of parameters, on their device.
 
     The decay is warmed up as min(decay, (1 + step) / (10 + step)), so that short trainings do not average over their
-    random start. With decay 0 the average is the parameters themselves.
+    random start. With decay 0 nothing is kept: the average is the parameters themselves.
     """
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
+    def __init__(self, parameters: Sequence[Tensor], decay: float) -> None:
         self.decay = decay
-        self.parameters: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
+        self.parameters: list[Tensor] = [p for p in parameters if p.requires_grad]
         self.average: list[Tensor] = [p.detach().clone() for p in self.parameters] if decay else []
 
     @torch.no_grad()
@@ -62,10 +62,3 @@ class MovingAverage:
         if self.decay:
             decay = min(self.decay, (1 + step) / (10 + step))
             torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
-
-    @torch.no_grad()
-    def weights(self, module: nn.Module) -> dict[str, Tensor]:
-        """Return the module's state dict with the averaged parameters in it."""
-        state = {name: value.detach().clone() for name, value in module.state_dict().items()}
-        names = [name for name, p in module.named_parameters() if p.requires_grad]
-        return state | dict(zip(names, (a.clone() for a in self.average), strict=False)) if self.decay else state

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 SHARED_CODE = ("fmbench.contracts", "fmbench.mixture", "fmbench.cells", "fmbench.assembly")
-TRAINING_CODE = (*SHARED_CODE, "fmbench.train", "fmbench.draws", "fmbench.optimizers")
+TRAINING_CODE = (
+    *SHARED_CODE,
+    "fmbench.train",
+    "fmbench.fleet",
+    "fmbench.samples",
+    "fmbench.draws",
+    "fmbench.optimizers",
+)
 TAUGHT_CODE = (*TRAINING_CODE, "fmbench.trained", "fmbench.teaching")
 PORTRAIT_CODE = (*SHARED_CODE, "fmbench.trained", "fmbench.portraits")
 EVALUATION_CODE = (*SHARED_CODE, "fmbench.trained", "fmbench.evaluate")

@@ -1,0 +1,161 @@
+"""Fleets: networks of one shape as one batched program, and which cells may join one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from fmbench.assembly import Parts, Workshop, assemble, make_module
+from fmbench.cells import TrainingCell, digest
+
+EXAMPLES = 4
+"""So many examples tell whether networks compute the same together as one by one."""
+
+
+def fleet_key(cell: TrainingCell) -> str:
+    """Return what cells must share to train as one fleet: dataset, network and settings; and the round of teaching."""
+    rounds = sum(1 for _ in cell.teachers)
+    return digest("fleet", cell.dataset.digest, cell.network.digest, cell.settings.text, cell.code, str(rounds))
+
+
+class Networks:
+    """The networks of a fleet's members, called as one on the members' examples, one member after the other.
+
+    A member alone is its module, as it is. Several are stacked: one tensor `(members, *shape)` a parameter, and the
+    module is mapped over the first dimension (`torch.func`), where its matrix products become batched ones. Members
+    share nothing, so the gradient of the sum of their losses is every member's own.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self.members = len(modules)
+        self._module = modules[0]
+        self._names = list(self._module.state_dict())
+        self._parameters: dict[str, Any] = dict(self._module.named_parameters())
+        self._buffers: dict[str, Any] = dict(self._module.named_buffers())
+        if self.members > 1:
+            self._parameters, self._buffers = torch.func.stack_module_state(list(modules))
+        self._mapped = torch.func.vmap(self._functional)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The parameters, stacked over the members where there are several."""
+        return list(self._parameters.values())
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Return the output `(members * batch, *shape)` for inputs `(members * batch, ...)`."""
+        if self.members == 1:
+            alone: Tensor = self._module(*inputs)
+            return alone
+        split = [value.unflatten(0, (self.members, -1)) for value in inputs]
+        together: Tensor = self._mapped(self._parameters, self._buffers, *split)
+        return together.flatten(0, 1)
+
+    def _functional(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], *inputs: Tensor) -> Any:
+        return torch.func.functional_call(self._module, (parameters, buffers), inputs)
+
+    def part(self, stacked: Tensor, member: int) -> Tensor:
+        """Return what of a stacked tensor is a member's own."""
+        return stacked if self.members == 1 else stacked[member]
+
+    def stack(self, parts: Sequence[Tensor]) -> Tensor:
+        """Return the members' tensors as one: the inverse of `part`."""
+        return parts[0] if self.members == 1 else torch.stack(list(parts))
+
+    def state(self, member: int) -> dict[str, Tensor]:
+        """Return the state dict of a member's module."""
+        if self.members == 1:
+            return dict(self._module.state_dict())
+        stacked = self._parameters | self._buffers
+        return {name: self.part(stacked[name].detach(), member) for name in self._names}
+
+    def averaged(self, member: int, average: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return the state dict of a member's module with the averaged parameters, if there are any, in it."""
+        names = [name for name, parameter in self._parameters.items() if parameter.requires_grad]
+        own = (self.part(value, member) for value in average)
+        return self.state(member) | dict(zip(names, own, strict=False))
+
+    @torch.no_grad()
+    def load(self, states: Sequence[dict[str, Tensor]]) -> None:
+        """Take the members' state dicts."""
+        if self.members == 1:
+            self._module.load_state_dict(states[0])
+            return
+        stacked = self._parameters | self._buffers
+        for name in self._names:
+            stacked[name].copy_(self.stack([state[name] for state in states]))
+
+    @torch.no_grad()
+    def clip_gradients(self, limit: float) -> None:
+        """Scale the gradients of each member so that their norm, over all parameters, is at most `limit`."""
+        if self.members == 1:
+            nn.utils.clip_grad_norm_(self.parameters, limit, foreach=True)
+            return
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients])
+        scale = (limit / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
+        for gradient in gradients:
+            gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
+
+
+def why_alone(cells: Sequence[TrainingCell], workshop: Workshop) -> str:
+    """Return why cells with one `fleet_key` must be trained one by one; "" where they may be one fleet.
+
+    They are tried on a few examples: what draws from torch's global generator or changes itself while it is called
+    must be alone, and so must a network that torch cannot map over stacked parameters.
+    """
+    parts = [assemble(cell, workshop) for cell in cells]
+    kinds = {(c.path.digest, c.t_distribution.digest, c.objective.digest): p for c, p in zip(cells, parts, strict=True)}
+    modules = [make_module(cell, parts[0], workshop.device).train() for cell in (*cells, *cells)[:2]]
+    held = {name for module in modules for name, _ in (*module.named_parameters(), *module.named_buffers())}
+    if not set(modules[0].state_dict()) <= held:
+        return "its state holds more than parameters and buffers of their own"
+    random = _global_random(workshop.device)
+    inputs = _examples(parts[0], workshop.device)
+    before = [{name: value.clone() for name, value in module.named_buffers()} for module in modules]
+    try:
+        with torch.no_grad(), parts[0].autocast(workshop.device)():
+            apart = [module(*inputs) for module in modules]
+            together = Networks(modules)(*(torch.cat([value, value]) for value in inputs))
+        for each in kinds.values():
+            _try_loss(each, apart[0].float(), workshop.device)
+    except Exception as error:  # whatever torch or a plugin raises: alone, the cell fails by itself or goes well
+        return f"it cannot be mapped: {str(error).partition(chr(10))[0]}"
+    after = [dict(module.named_buffers()) for module in modules]
+    if not all(torch.equal(value, now[name]) for old, now in zip(before, after, strict=True) for name, value in old.items()):
+        return "it changes a buffer while it is called"
+    if not all(map(torch.equal, random, _global_random(workshop.device))):
+        return "it draws from torch's global generator"
+    tolerance = 0.05 if parts[0].precision == "bf16" else 1e-3
+    if not torch.allclose(together, torch.cat(apart), rtol=tolerance, atol=tolerance):
+        return "it computes something else together with others than alone"
+    return ""
+
+
+def _examples(parts: Parts, device: str) -> list[Tensor]:
+    """Return inputs for a network: states, times and, where it takes them, labels."""
+    generator = Generator(device).manual_seed(0)
+    x = parts.dataset.source(EXAMPLES, generator)
+    t = torch.linspace(0.1, 0.9, EXAMPLES, device=device, dtype=x.dtype)
+    return [x, t, torch.arange(EXAMPLES, device=device) % parts.classes] if parts.classes else [x, t]
+
+
+def _try_loss(parts: Parts, output: Tensor, device: str) -> None:
+    """Draw a sample and compute its loss, so that a look at the global generator tells whether they use it."""
+    generator = Generator(device).manual_seed(0)
+    x_0, x_1 = (parts.dataset.source(EXAMPLES, generator) for _ in range(2))
+    t = parts.t_distribution.quantile(torch.linspace(0.1, 0.9, EXAMPLES, device=device))
+    with torch.no_grad():
+        parts.objective.loss(output, parts.path.sample(x_0, x_1, t, generator))
+
+
+def _global_random(device: str) -> list[Tensor]:
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if device == "cuda" else [])]
+
+
+def joined(values: Iterable[Tensor]) -> Tensor:
+    """Concatenate along the batch; one tensor is itself."""
+    tensors = list(values)
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)

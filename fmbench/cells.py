@@ -111,6 +111,12 @@ class TrainingCell:
         taught = () if self.teacher is None else (self.teacher.key,)
         return digest("training", *components, str(self.seed), self.settings.text, self.code, *taught)
 
+    @cached_property
+    def fleet_key(self) -> str:
+        """What cells share that can train as one fleet: dataset, network, settings, and how many teachers come first."""
+        rounds = str(sum(1 for _ in self.teachers))
+        return digest("fleet", self.dataset.digest, self.network.digest, self.settings.text, self.code, rounds)
+
     @property
     def teachers(self) -> Iterator[TrainingCell]:
         """The teacher, its own teacher, and so on."""

@@ -14,10 +14,10 @@ from fmbench.executors.tasks import (
     PrepareTask,
     ReferenceTask,
     ReferenceWork,
-    TrainTask,
     Work,
     WorkerConfig,
 )
+from fmbench.fleets import Fleets
 from fmbench.session import Session
 from fmbench.states import portrait_key, sampler_key
 from fmbench.survey import Survey
@@ -95,7 +95,7 @@ class Computation:
                 self.session.store.check_writable()
                 executor.warm_up(tasks)
                 self._prepare(executor)
-                self._train_and_evaluate(executor)
+                self._train_and_evaluate(executor, config)
             self._measure(executor)
         finally:
             executor.close()
@@ -133,16 +133,21 @@ class Computation:
         """Whether figures show the cell, and its portrait was neither made nor tried."""
         return cell.key in self.survey.portraits and self.survey.portraits[cell.key].todo
 
-    def _train_and_evaluate(self, executor: LocalExecutor) -> None:
+    def _train_and_evaluate(self, executor: LocalExecutor, config: WorkerConfig) -> None:
         cells = {cell.key: cell for cell in self.session.plan.trainings}
         to_train = [cell for key, cell in cells.items() if key in self._untrained]
         if to_train:
             self.observer.begin("training", sum(cell.settings["steps"] for cell in to_train))
         if evaluations := sum(len(work) for work in self.work.values()) + len(self.references):
             self.observer.begin("evaluation", evaluations)
-        for cell in to_train:
-            if cell.teacher is None or cell.teacher.key not in self._untrained:
-                executor.submit(TrainTask((cell,)))
+        fleets = Fleets(self.session.store.root, config, to_train)
+        for task in fleets.probes():
+            executor.submit(task)
+        if to_train:
+            for event in executor.events():
+                self._note(event)
+        for fleet in fleets.ready():
+            executor.submit(fleet)
         for key in [key for key in cells if key in self.work.keys() - self._untrained]:
             executor.submit(self._evaluate_task(cells[key]))
         for first in range(0, len(self.references), REFERENCES_A_TASK):
@@ -155,9 +160,9 @@ class Computation:
                     executor.submit(self._evaluate_task(cells[event.key]))
                 else:
                     self._lost(cells[event.key])
-                for cell in to_train:  # the students of a failed teacher too: their rows say why they failed
-                    if cell.teacher is not None and cell.teacher.key == event.key:
-                        executor.submit(TrainTask((cell,)))
+                fleets.ended(event.key)
+                for fleet in fleets.ready():
+                    executor.submit(fleet)
             self._note(event)
 
     def _prepare(self, executor: LocalExecutor) -> None:

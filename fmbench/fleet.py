@@ -9,16 +9,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fmbench.assembly import Parts, Workshop, assemble, make_module
-from fmbench.cells import TrainingCell, digest
+from fmbench.cells import TrainingCell
 
 EXAMPLES = 4
 """So many examples tell whether networks compute the same together as one by one."""
-
-
-def fleet_key(cell: TrainingCell) -> str:
-    """Return what cells must share to train as one fleet: dataset, network and settings; and the round of teaching."""
-    rounds = sum(1 for _ in cell.teachers)
-    return digest("fleet", cell.dataset.digest, cell.network.digest, cell.settings.text, cell.code, str(rounds))
 
 
 class Networks:
@@ -49,7 +43,7 @@ class Networks:
         if self.members == 1:
             alone: Tensor = self._module(*inputs)
             return alone
-        split = [value.unflatten(0, (self.members, -1)) for value in inputs]
+        split = [value.reshape(self.members, -1, *value.shape[1:]) for value in inputs]
         together: Tensor = self._mapped(self._parameters, self._buffers, *split)
         return together.flatten(0, 1)
 
@@ -101,7 +95,7 @@ class Networks:
 
 
 def why_alone(cells: Sequence[TrainingCell], workshop: Workshop) -> str:
-    """Return why cells with one `fleet_key` must be trained one by one; "" where they may be one fleet.
+    """Return why cells of one `fleet_key` must be trained one by one; "" where they may be one fleet.
 
     They are tried on a few examples: what draws from torch's global generator or changes itself while it is called
     must be alone, and so must a network that torch cannot map over stacked parameters.
@@ -124,7 +118,9 @@ def why_alone(cells: Sequence[TrainingCell], workshop: Workshop) -> str:
     except Exception as error:  # whatever torch or a plugin raises: alone, the cell fails by itself or goes well
         return f"it cannot be mapped: {str(error).partition(chr(10))[0]}"
     after = [dict(module.named_buffers()) for module in modules]
-    if not all(torch.equal(value, now[name]) for old, now in zip(before, after, strict=True) for name, value in old.items()):
+    if not all(
+        torch.equal(value, now[name]) for old, now in zip(before, after, strict=True) for name, value in old.items()
+    ):
         return "it changes a buffer while it is called"
     if not all(map(torch.equal, random, _global_random(workshop.device))):
         return "it draws from torch's global generator"

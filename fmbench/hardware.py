@@ -110,6 +110,20 @@ def synchronise(device: str) -> None:
         torch.mps.synchronize()
 
 
+def free_memory(device: str) -> int:
+    """Return the bytes that could still be had: on a GPU, or of the machine; without limit where that is not known."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info()[0])
+    info = Path("/proc/meminfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("MemAvailable"):
+                return int(line.split()[1]) * 1024
+    return sys.maxsize
+
+
 def reset_peak_memory(device: str) -> None:
     """Begin to measure peak memory anew."""
     if device == "cuda":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import Any
@@ -12,22 +12,32 @@ from torch import Generator, Tensor
 
 from fmbench.assembly import Parts, Workshop
 from fmbench.cells import TrainingCell
-from fmbench.contracts import PathSample
+from fmbench.contracts import PathSample, TDistribution
 from fmbench.draws import Batch, shared_draws
 from fmbench.fleet import joined
 
 FIELDS = tuple(field.name for field in fields(PathSample))
 
 
+@dataclass(frozen=True)
+class Times:
+    """Neighbours in a fleet that share a t-distribution; `digest` is that of its spec."""
+
+    digest: str
+    t_distribution: TDistribution
+    members: range
+
+
 @dataclass
 class Block:
-    """Neighbours in a fleet, from member `first` to before `last`, that share path, t-distribution and objective.
+    """Neighbours in a fleet, from member `first` to before `last`, that share objective and path.
 
     `sampled` and `lost` say whether one call for all of them gives what calls one by one give; None is: not yet known.
     """
 
     first: int
     last: int
+    times: list[Times]
     parts: Parts
     objective: str
     sampled: bool | None = None
@@ -53,17 +63,21 @@ class Samples:
     def __init__(self, cells: Sequence[TrainingCell], parts: Sequence[Parts], workshop: Workshop) -> None:
         self._draws = shared_draws(cells, parts, workshop)
         self._noise = [workshop.generator(cell, "path_noise") for cell in cells]
+        self._drawn: list[Batch] = []
+        self._joined: dict[tuple[Any, ...], Tensor] = {}
         self._blocks = []
-        for _, group in groupby(range(len(cells)), key=lambda member: _alike(cells[member])):
-            members = list(group)
-            first = members[0]
-            self._blocks.append(Block(first, members[-1] + 1, parts[first], cells[first].objective.digest))
+        for members in _runs(range(len(cells)), lambda member: _alike(cells[member])[:2]):
+            runs = _runs(members, lambda member: cells[member].t_distribution.digest)
+            times = [Times(cells[r.start].t_distribution.digest, parts[r.start].t_distribution, r) for r in runs]
+            first = members.start
+            self._blocks.append(Block(first, members.stop, times, parts[first], cells[first].objective.digest))
 
     def draw(self, step: int) -> list[Lesson]:
         """Return the samples of a step, each step once and in order, from the first member to the last."""
-        drawn = {id(draws): draws.batch(step) for draws in dict.fromkeys(self._draws)}
-        batches = [drawn[id(draws)] for draws in self._draws]
-        sampled = [(block, self._sample(block, batches[block.first : block.last])) for block in self._blocks]
+        batches = {id(draws): draws.batch(step) for draws in dict.fromkeys(self._draws)}
+        self._drawn = [batches[id(draws)] for draws in self._draws]
+        self._joined.clear()
+        sampled = [(block, self._sample(block)) for block in self._blocks]
         lessons = []
         for _, group in groupby(sampled, key=lambda pair: (pair[0].objective, pair[1].epsilon is None)):
             blocks, samples = zip(*group, strict=True)
@@ -71,20 +85,34 @@ class Samples:
             lessons.append(Lesson(blocks[0], members, _joined(samples)))
         return lessons
 
-    def _sample(self, block: Block, batches: Sequence[Batch]) -> PathSample:
+    def _sample(self, block: Block) -> PathSample:
         """Return the sample of a block's members."""
-        x_0, x_1, u = (joined(getattr(batch, name) for batch in batches) for name in ("x_0", "x_1", "u"))
-        t = block.parts.t_distribution.quantile(u)
+        x_0, x_1 = (self._of_members(name, range(block.first, block.last)) for name in ("x_0", "x_1"))
+        t = joined(self._times(times) for times in block.times)
         generators = self._noise[block.first : block.last]
         if block.sampled is None:
-            block.sampled = len(batches) == 1 or self._alike_together(block, x_0, x_1, t, generators)
+            block.sampled = len(generators) == 1 or self._alike_together(block, x_0, x_1, t, generators)
         if block.sampled:
             sample = block.parts.path.sample(x_0, x_1, t, generators[0])
         else:
             sample = _sample_apart(block.parts, x_0, x_1, t, generators)
-        if batches[0].y is not None:
-            sample.y = joined(batch.y for batch in batches if batch.y is not None)
+        if self._drawn[0].y is not None:
+            sample.y = self._of_members("y", range(block.first, block.last))
         return sample
+
+    def _of_members(self, name: str, members: range) -> Tensor:
+        """Return a field of the members' batches as one; blocks of the same draws have the same tensor."""
+        key = (name, *(id(self._draws[member]) for member in members))
+        if key not in self._joined:
+            self._joined[key] = joined(getattr(self._drawn[member], name) for member in members)
+        return self._joined[key]
+
+    def _times(self, times: Times) -> Tensor:
+        """Return t of neighbours that share a t-distribution; those of the same draws have the same tensor."""
+        key = (times.digest, *(id(self._draws[member]) for member in times.members))
+        if key not in self._joined:
+            self._joined[key] = times.t_distribution.quantile(self._of_members("u", times.members))
+        return self._joined[key]
 
     def _alike_together(self, block: Block, x_0: Tensor, x_1: Tensor, t: Tensor, noise: Sequence[Generator]) -> bool:
         """Whether a path gives the same for all at once; not so where it draws noise, which is each member's own."""
@@ -150,8 +178,14 @@ def _loss_apart(lesson: Lesson, output: Tensor) -> Tensor:
     return torch.stack([lesson.block.parts.objective.loss(own, sample).mean() for own, sample in pairs])
 
 
+def _runs(members: range, key: Callable[[int], Any]) -> list[range]:
+    """Return the longest runs of neighbours that have the same key."""
+    runs = [list(group) for _, group in groupby(members, key=key)]
+    return [range(run[0], run[-1] + 1) for run in runs]
+
+
 def _alike(cell: TrainingCell) -> tuple[str, str, str]:
-    """Return what members share that are sampled in one call."""
+    """Return what members share that are neighbours: the first two are sampled in one call."""
     return cell.objective.digest, cell.path.digest, cell.t_distribution.digest
 
 
@@ -172,9 +206,9 @@ def _joined(samples: Sequence[PathSample]) -> PathSample:
 
 def _split(sample: PathSample, members: int) -> Iterator[PathSample]:
     """Undo `_joined`."""
-    pieces = {name: getattr(sample, name) for name in FIELDS}
-    columns = [[None] * members if value is None else value.chunk(members) for value in pieces.values()]
-    return (PathSample(*values) for values in zip(*columns, strict=True))
+    values = [getattr(sample, name) for name in FIELDS]
+    columns: list[Any] = [[None] * members if value is None else value.chunk(members) for value in values]
+    return (PathSample(*own) for own in zip(*columns, strict=True))
 
 
 def _same(one: Tensor | None, other: Tensor | None) -> bool:

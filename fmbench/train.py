@@ -150,7 +150,7 @@ class TrainingState:
         )
 
     def learn(self, loss: Tensor, gradient_clip: float | None) -> None:
-        """Take one optimizer step down the gradient of each member's `loss`, and fold the weights into their average."""
+        """Take one optimizer step down the gradient of each member's `loss`, and fold in the weights."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.sum().backward()  # type: ignore[no-untyped-call]
         if gradient_clip is not None:

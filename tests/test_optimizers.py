@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from fmbench.fleet import Networks
 from fmbench.optimizers import OPTIMIZERS, MovingAverage, learning_rate, make_optimizer
 
 CONSTANT = {"name": "constant", "warmup": 0}
@@ -56,25 +57,26 @@ def test_every_optimizer_finds_the_minimum_of_a_parabola(settings: dict[str, obj
 
 def test_the_average_of_constant_weights_is_the_weights() -> None:
     module = nn.Linear(3, 2)
-    average = MovingAverage(module, 0.99)
+    average = MovingAverage(list(module.parameters()), 0.99)
     for step in range(50):
         average.update(step)
-    torch.testing.assert_close(dict(average.weights(module)), dict(module.state_dict()))
+    torch.testing.assert_close(average.average, list(module.state_dict().values()))
 
 
 def test_the_average_follows_a_step_with_its_decay() -> None:
     module = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(module.weight)
-    average = MovingAverage(module, 0.9)
+    average = MovingAverage(list(module.parameters()), 0.9)
     nn.init.ones_(module.weight)
     for step in range(1000, 1010):
         average.update(step)
-    torch.testing.assert_close(average.weights(module)["weight"], torch.full((1, 1), 1 - 0.9**10))
+    torch.testing.assert_close(average.average[0], torch.full((1, 1), 1 - 0.9**10))
 
 
 def test_without_decay_the_average_is_the_weights_themselves() -> None:
     module = nn.Linear(2, 2)
-    average = MovingAverage(module, 0.0)
+    networks = Networks([module])
+    average = MovingAverage(networks.parameters, 0.0)
     nn.init.ones_(module.weight)
     average.update(0)
-    torch.testing.assert_close(average.weights(module)["weight"], torch.ones(2, 2))
+    torch.testing.assert_close(networks.averaged(0, average.average)["weight"], torch.ones(2, 2))

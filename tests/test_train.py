@@ -17,6 +17,7 @@ from fmbench.cells import TrainingCell
 from fmbench.draws import DataOrder, Draws
 from fmbench.errors import Diverged
 from fmbench.registry import Registry, load_registry
+from fmbench.samples import Samples
 from fmbench.train import TrainingState, run_steps, train
 
 
@@ -51,15 +52,14 @@ def test_a_killed_training_goes_on_to_the_same_weights(
 
     shop = workshop(tmp_path / "killed", registry, checkpoint_seconds=0.0)
     folder = shop.store.folder("training", cell.key)
-    parts = assemble(cell, shop)
 
-    def save_then_die(step: int, payload: bytes) -> None:
+    def save_then_die(_: TrainingCell, step: int, payload: bytes) -> None:
         folder.save_checkpoint(step, payload)
         if step == 7:
             raise Killed
 
     with pytest.raises(Killed):
-        run_steps(TrainingState.begin(cell, parts, shop), cell, parts, shop, save_then_die, lambda steps: None)
+        run_steps(TrainingState.begin([cell], shop), shop, save_then_die, lambda steps: None)
     assert folder.checkpoint() is not None
     resumed = trained(cell, workshop(tmp_path / "killed", registry))
 
@@ -79,9 +79,8 @@ def test_cells_that_differ_in_path_or_t_distribution_see_the_same_draws(tmp_path
     variants: list[dict[str, Any]] = [{}, {"path": "icfm"}, {"t_distribution": "u_shaped"}, {"path": "cosine"}]
     for names in variants:
         cell = training_cell(registry, **names)
-        parts = assemble(cell, shop)
-        draws = Draws(cell, parts, shop)
-        batches.append([draws.batch(step) for step in range(3)])
+        samples = Samples([cell], [assemble(cell, shop)], shop)
+        batches.append([samples.draw(step)[0].sample for step in range(3)])
     for others in batches[1:]:
         for mine, theirs in zip(batches[0], others, strict=True):
             assert torch.equal(mine.x_0, theirs.x_0)
@@ -102,7 +101,7 @@ def test_a_pool_pairs_several_batches_at_once(tmp_path: Path, registry: Registry
     for batch in range(8):
         assert torch.equal(alone[batch].x_1, pooled[batch].x_1)
         assert sorted(alone[batch].x_0.tolist()) == sorted(single[batch].x_0.tolist())
-        assert torch.equal(alone[batch].t, pooled[batch].t)
+        assert torch.equal(alone[batch].u, pooled[batch].u)
     for first in (0, 4):
         members = [torch.cat([b.x_0 for b in batches[first : first + 4]]) for batches in (alone, pooled)]
         assert sorted(members[0].tolist()) == sorted(members[1].tolist())
@@ -121,7 +120,7 @@ def test_seeds_change_every_draw_and_the_initial_weights(tmp_path: Path, registr
     ]
     assert not torch.equal(*weights)
     samples = [Draws(c, p, shop).batch(0) for c, p in zip(cells, parts, strict=True)]
-    for field in ("x_0", "x_1", "t"):
+    for field in ("x_0", "x_1", "u"):
         assert not torch.equal(getattr(samples[0], field), getattr(samples[1], field))
 
 

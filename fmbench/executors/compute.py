@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 import torch
 from safetensors.torch import save as safetensors_bytes
@@ -20,6 +24,7 @@ from fmbench.executors.tasks import (
     Event,
     MeasureTask,
     PrepareTask,
+    ProbeTask,
     ReferenceTask,
     ReferenceWork,
     Task,
@@ -29,11 +34,14 @@ from fmbench.executors.tasks import (
     real_samples,
     t_density,
 )
+from fmbench.fleet_size import probe
 from fmbench.floors import measure_floor
 from fmbench.hardware import measured_on
 from fmbench.oracles import measure_oracle
 from fmbench.store import CellFolder, write_atomically, write_sealed
 from fmbench.trained import Trained, load_trained
+
+log = logging.getLogger(__name__)
 
 Step = tuple[Unit, Callable[[], None]]
 T_PARTS = 200
@@ -52,6 +60,12 @@ class Computer:
         """Compute a task. Raises StoreError when the store itself cannot be used, UserError when preparing fails."""
         if isinstance(task, PrepareTask):
             self._prepare(task)
+            return
+        if isinstance(task, ProbeTask):
+            self._probe(task)
+            return
+        if isinstance(task, TrainTask) and len(task.cells) > 1:
+            self._train_fleet(task.cells)
             return
         for (section, key), compute in self._steps(task):
             folder = self.workshop.store.folder(section, key)
@@ -87,6 +101,63 @@ class Computer:
             middles = (torch.arange(T_PARTS, dtype=torch.float64) + 0.5) / T_PARTS
             found = {"density": component.density(middles).tolist()}
             write_sealed(t_density(self.workshop.store.root, spec), found)
+
+    def _probe(self, task: ProbeTask) -> None:
+        """Measure how many cells a fleet should have. Whatever goes wrong: they train alone, which says more of it."""
+        section, key = task.units[0]
+        self.say(Event("started", section, key))
+        try:
+            found = probe(task.cell, task.members, self.workshop)
+        except Exception as error:
+            self.say(Event("failed", section, key, status="error", text=f"{explain(error)}; its cells train alone"))
+            return
+        write_sealed(Path(task.file), asdict(found))
+        self.say(Event("finished", section, key))
+
+    def _train_fleet(self, cells: Sequence[TrainingCell]) -> None:
+        """Train cells as one; where the fleet fails as a whole, one by one, so that only those fail that must."""
+        with ExitStack() as locks:
+            for key in sorted(cell.key for cell in cells):  # in one order everywhere: two runs cannot block each other
+                locks.enter_context(self.workshop.store.folder("training", key).lock())
+            fleet = [cell for cell in cells if not self._is_trained(cell)]
+            if not fleet:
+                return
+            self.say(Event("started", "training", fleet[0].key, fleet=tuple(cell.key for cell in fleet)))
+            ended: set[str] = set()
+
+            def advanced(steps: int) -> None:
+                self.say(Event("advanced", "training", fleet[0].key, steps))
+
+            def failed(cell: TrainingCell, failure: CellFailure) -> None:
+                folder = self.workshop.store.folder("training", cell.key)
+                folder.fail(failure.status, str(failure))
+                ended.add(cell.key)
+                self.say(Event("failed", "training", cell.key, status=failure.status, text=str(failure)))
+
+            try:
+                for cell in fleet:
+                    self.workshop.store.folder("training", cell.key).begin(cell.parts())
+                train.train(fleet, self.workshop, advanced, failed)
+            except StoreError:
+                raise
+            except Exception as error:
+                log.warning("a fleet of %d failed (%s), so its cells train one by one", len(fleet), explain(error))
+            left = [cell for cell in fleet if cell.key not in ended and not self._is_trained(cell)]
+        for cell in left:
+            self(TrainTask((cell,)))
+
+    def _is_trained(self, cell: TrainingCell) -> bool:
+        """Whether a cell is done; if so, that is said. What is damaged is said, too, and removed."""
+        folder = self.workshop.store.folder("training", cell.key)
+        try:
+            folder.check()
+        except DamagedFile as error:
+            self.say(Event("damaged", "training", cell.key, text=str(error)))
+            folder.discard()
+        if folder.result() is None:
+            return False
+        self.say(Event("finished", "training", cell.key))
+        return True
 
     def _attempt(self, section: str, key: str, folder: CellFolder, compute: Callable[[], None]) -> Event:
         try:

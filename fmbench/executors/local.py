@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 
 from fmbench.errors import CellFailure, TimedOut, UserError, WorkerDied
-from fmbench.executors.tasks import Event, Task, Unit, WorkerConfig
+from fmbench.executors.tasks import Event, Task, TrainTask, Unit, WorkerConfig
 from fmbench.hardware import cpu_count
 from fmbench.store import Store
 
@@ -42,7 +42,8 @@ class _Worker:
     connection: Connection
     lifeline: int
     task: Task | None = None
-    unit: Unit | None = None
+    units: set[Unit] = field(default_factory=set)
+    allowed: int = 1
     since: float = 0.0
     ended: set[Unit] = field(default_factory=set)
 
@@ -103,7 +104,7 @@ class LocalExecutor:
             if idle is None:
                 return
             if self._send(idle, self._queue[0]):
-                idle.task, idle.unit, idle.ended = self._queue.popleft(), None, set()
+                idle.task, idle.units, idle.ended = self._queue.popleft(), set(), set()
 
     def _send(self, worker: _Worker, message: Task | WorkerConfig) -> bool:
         """Send a message to an idle worker; one that has died meanwhile is dropped, and another takes its place."""
@@ -145,31 +146,44 @@ class LocalExecutor:
             raise UserError(event.text)
         else:
             if event.what == "started":
-                worker.unit, worker.since = (event.section, event.key), time.monotonic()
+                worker.units = {(event.section, key) for key in event.fleet or (event.key,)}
+                worker.since, worker.allowed = time.monotonic(), len(worker.units)
             elif event.what in {"finished", "failed"}:
                 worker.ended.add((event.section, event.key))
-                worker.unit = None
+                worker.units.discard((event.section, event.key))
             yield event
 
     def _is_late(self, worker: _Worker) -> bool:
-        return self._timeout is not None and worker.unit is not None and time.monotonic() - worker.since > self._timeout
+        if self._timeout is None or not worker.units:
+            return False
+        return time.monotonic() - worker.since > self._timeout * worker.allowed
 
     def _end(self, worker: _Worker, failure: CellFailure) -> Iterator[Event]:
-        """End a worker, record the unit that it was at as failed, and queue the rest of its task again."""
+        """End a worker, record the unit that it was at as failed, and queue the rest of its task again.
+
+        A fleet that fails so is no member's fault until each has been tried alone.
+        """
         self._kill(worker)
         self._workers.remove(worker)
-        if worker.unit is None and not worker.ended and not self._was_killed_once(worker):
+        if not worker.units and not worker.ended and not self._was_killed_once(worker):
             raise UserError(f"a worker could not begin: {failure}; what it printed stands above")
-        if worker.unit is not None and self._deserves_another_try(worker, failure):
-            yield Event("again", *worker.unit, text=str(failure))
-        elif worker.unit is not None:
-            section, key = worker.unit
-            Store(Path(self._config.store)).folder(section, key).fail(failure.status, str(failure))
+        again = self._deserves_another_try(worker, failure)
+        split = worker.allowed > 1 and bool(worker.units) and not again
+        for section, key in sorted(worker.units):
+            if again or split:
+                yield Event("again", section, key, text=str(failure))
+                continue
+            if section != "probe":  # which has no row: its cells train alone
+                Store(Path(self._config.store)).folder(section, key).fail(failure.status, str(failure))
             yield Event("failed", section, key, status=failure.status, text=str(failure))
-            worker.ended.add(worker.unit)
+            worker.ended.add((section, key))
         if worker.task is not None:
             rest = worker.task.without(worker.ended)
-            if rest.units:
+            if split and isinstance(rest, TrainTask):
+                for unit in worker.units:
+                    del self._deaths[unit]
+                self._queue.extendleft(TrainTask((cell,)) for cell in reversed(rest.cells))
+            elif rest.units:
                 self._queue.appendleft(rest)
 
     def _was_killed_once(self, worker: _Worker) -> bool:
@@ -182,10 +196,10 @@ class LocalExecutor:
 
     def _deserves_another_try(self, worker: _Worker, failure: CellFailure) -> bool:
         """A unit whose worker was killed goes on from its checkpoint once; killed again, the unit is to blame."""
-        if worker.unit is None or not isinstance(failure, WorkerDied) or (worker.process.returncode or 0) >= 0:
+        if not worker.units or not isinstance(failure, WorkerDied) or (worker.process.returncode or 0) >= 0:
             return False
-        self._deaths[worker.unit] += 1
-        return self._deaths[worker.unit] == 1
+        self._deaths.update(worker.units)
+        return all(section != "probe" and self._deaths[section, key] == 1 for section, key in worker.units)
 
     def _kill(self, worker: _Worker) -> None:
         worker.process.kill()

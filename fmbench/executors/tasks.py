@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
+from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, canonical, digest
+from fmbench.hardware import cpu_model, versions
 from fmbench.references import ReferenceCell
 
 Unit = tuple[str, str]
@@ -63,8 +64,30 @@ class PrepareTask:
 
 
 @dataclass(frozen=True)
+class ProbeTask:
+    """Measure how many cells like `cell`, of `members` that there are, a fleet should have; leave that in a file.
+
+    The file is at `fleet_size_file`. It is the executor's unit "probe", which fails without a row: cells then train
+    alone.
+    """
+
+    cell: TrainingCell
+    members: int
+    file: str
+
+    @property
+    def units(self) -> list[Unit]:
+        """What the task will report on."""
+        return [("probe", self.cell.fleet_key)]
+
+    def without(self, ended: Collection[Unit]) -> TrainTask:
+        """Return what is left: nothing, when a probe has ended in any way."""
+        return TrainTask(())
+
+
+@dataclass(frozen=True)
 class TrainTask:
-    """Train cells, one after the other."""
+    """Train cells: one alone, or several that share their `fleet_key` as a fleet."""
 
     cells: tuple[TrainingCell, ...]
 
@@ -137,14 +160,15 @@ class ReferenceTask:
         return ReferenceTask(tuple(w for w in self.work if (w.cell.section, w.cell.key) not in ended))
 
 
-Task = PrepareTask | TrainTask | EvaluateTask | ReferenceTask
+Task = PrepareTask | ProbeTask | TrainTask | EvaluateTask | ReferenceTask
 
 
 @dataclass(frozen=True)
 class Event:
     """What a worker says.
 
-    `what` is "started", "advanced" (by `amount` optimizer steps), "finished", "failed" (with `status` and `text`),
+    `what` is "started" (with `fleet`, all keys, where cells train as one), "advanced" (by `amount` optimizer steps, added
+    up over a fleet), "finished", "failed" (with `status` and `text`),
     "damaged" (a stored file was not what was written; `text` says which, and it is computed again), "again" (the worker
     was killed, `text` says how, and the unit is tried once more) or "fatal" (nothing can go on, `text` says why).
     """
@@ -155,6 +179,18 @@ class Event:
     amount: int = 0
     status: str = ""
     text: str = ""
+    fleet: tuple[str, ...] = ()
+
+
+def fleet_size_file(store: Path, cell: TrainingCell, config: WorkerConfig) -> Path:
+    """Return the sealed file of what was found, on this machine, for fleets of cells like this one."""
+    settings = {name: cell.settings[name] for name in ("batch_size", "optimizer", "precision", "class_conditional")}
+    machine = (config.device, str(config.threads), str(config.jobs), cpu_model(), versions()["torch"])
+    return (
+        store
+        / "cache"
+        / f"fleet-{digest(cell.dataset.digest, cell.network.digest, canonical(settings), *machine)}.json"
+    )
 
 
 def real_samples(store: Path, dataset: ComponentSpec) -> Path:

@@ -113,7 +113,7 @@ class TrainingCell:
 
     @cached_property
     def fleet_key(self) -> str:
-        """What cells share that can train as one fleet: dataset, network, settings, and how many teachers come first."""
+        """What cells share that can train as one fleet: dataset, network, settings, and the number of teachers."""
         rounds = str(sum(1 for _ in self.teachers))
         return digest("fleet", self.dataset.digest, self.network.digest, self.settings.text, self.code, rounds)
 

@@ -201,7 +201,8 @@ def _joined(samples: Sequence[PathSample]) -> PathSample:
     if len(samples) == 1:
         return samples[0]
     there = [name for name in FIELDS if getattr(samples[0], name) is not None]
-    return PathSample(**{**dict.fromkeys(FIELDS), **{n: torch.cat([getattr(s, n) for s in samples]) for n in there}})
+    found: dict[str, Any] = {name: torch.cat([getattr(sample, name) for sample in samples]) for name in there}
+    return PathSample(**found)
 
 
 def _split(sample: PathSample, members: int) -> Iterator[PathSample]:

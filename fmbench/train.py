@@ -51,16 +51,16 @@ def train(
 ) -> None:
     """Train cells and leave their weights, history and facts in the store; a checkpoint that is there is gone on from.
 
-    Cells must share their `fleet_key`. They are trained as one fleet, but for those that are at another step and those
-    that cannot join one (`why_alone`). A cell whose loss or weights are not finite, or whose loss explodes, is handed
+    Cells that share their `fleet_key` and are at one step are a fleet, unless something is against it (`why_alone`):
+    then they are trained one by one. A cell whose loss or weights are not finite, or whose loss explodes, is handed
     to `failed`, and drops out. Raises OutOfMemory and others as they come.
     """
     folders = {cell.key: workshop.store.folder("training", cell.key) for cell in cells}
     saved = {key: content for key, folder in folders.items() if (content := _checkpoint(folder)) is not None}
-    at_step: dict[int, list[TrainingCell]] = {}
+    alike: dict[tuple[str, int], list[TrainingCell]] = {}
     for cell in cells:
-        at_step.setdefault(saved[cell.key]["step"] if cell.key in saved else 0, []).append(cell)
-    for together in at_step.values():
+        alike.setdefault((cell.fleet_key, saved[cell.key]["step"] if cell.key in saved else 0), []).append(cell)
+    for together in alike.values():
         alone = len(together) > 1 and why_alone(together, workshop)
         for fleet in [[cell] for cell in together] if alone else [together]:
             state = TrainingState.begin(fleet, workshop)

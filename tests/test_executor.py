@@ -88,7 +88,7 @@ def test_a_cell_that_fails_in_any_way_is_a_row_and_the_others_go_on(
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1e6 * asleep.exists())
     monkeypatch.setattr("fmbench.executors.local.time", clock)
     executor = LocalExecutor(config(registry, plugin, tmp_path, jobs=1), timeout=1e5)
-    tasks = [TrainTask(cells) for cells in zip(bad.values(), good, strict=True)]
+    tasks = [TrainTask((cell,)) for pair in zip(bad.values(), good, strict=True) for cell in pair]
     events = events_of(executor, *tasks)
 
     ended = {event.key: event for event in events if event.what in {"finished", "failed"}}

@@ -167,8 +167,8 @@ Task = PrepareTask | ProbeTask | TrainTask | EvaluateTask | ReferenceTask
 class Event:
     """What a worker says.
 
-    `what` is "started" (with `fleet`, all keys, where cells train as one), "advanced" (by `amount` optimizer steps, added
-    up over a fleet), "finished", "failed" (with `status` and `text`),
+    `what` is "started" (with `fleet`, all keys, where cells train as one), "advanced" (by `amount` optimizer steps,
+    added up over a fleet), "finished", "failed" (with `status` and `text`),
     "damaged" (a stored file was not what was written; `text` says which, and it is computed again), "again" (the worker
     was killed, `text` says how, and the unit is tried once more) or "fatal" (nothing can go on, `text` says why).
     """
@@ -186,11 +186,8 @@ def fleet_size_file(store: Path, cell: TrainingCell, config: WorkerConfig) -> Pa
     """Return the sealed file of what was found, on this machine, for fleets of cells like this one."""
     settings = {name: cell.settings[name] for name in ("batch_size", "optimizer", "precision", "class_conditional")}
     machine = (config.device, str(config.threads), str(config.jobs), cpu_model(), versions()["torch"])
-    return (
-        store
-        / "cache"
-        / f"fleet-{digest(cell.dataset.digest, cell.network.digest, canonical(settings), *machine)}.json"
-    )
+    key = digest("fleet size", cell.dataset.digest, cell.network.digest, canonical(settings), *machine)
+    return store / "cache" / f"fleet-{key}.json"
 
 
 def real_samples(store: Path, dataset: ComponentSpec) -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ from torch import Tensor, nn
 from fmbench.assembly import Workshop
 from fmbench.cells import TrainingCell
 from fmbench.contracts import Network
-from fmbench.errors import Diverged
+from fmbench.errors import CellFailure, Diverged, TimedOut, WorkerDied
 from fmbench.executors.compute import Computer
+from fmbench.executors.local import LocalExecutor, _Worker
 from fmbench.executors.tasks import Event, ProbeTask, TrainTask, WorkerConfig, fleet_size_file
 from fmbench.fleet import why_alone
 from fmbench.fleets import WORTH_A_PROBE, Fleets, split
@@ -31,7 +34,7 @@ OPTIMIZERS: list[dict[str, Any]] = [
     {"name": "adamax", "lr": 2e-3, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0},
     {"name": "sgd", "lr": 0.02, "momentum": 0.9, "nesterov": True, "weight_decay": 0.0},
 ]
-DIVERGING = {"name": "sgd", "lr": 1.0, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
+DIVERGING = {"name": "sgd", "lr": 0.1, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -313,3 +316,46 @@ def test_a_probe_that_fails_leaves_no_row(tmp_path: Path, registry: Registry) ->
     Computer(shop, said.append)(ProbeTask(cell, 4, str(tmp_path / "file.json")))
     assert [event.what for event in said] == ["started", "failed"]
     assert not Store(shop.store.root).keys("training")
+
+
+class Ended:
+    """Stands in for a worker's process that was killed."""
+
+    returncode = -9
+
+    def kill(self) -> None:
+        """Do nothing."""
+
+    def wait(self) -> int:
+        """Return at once."""
+        return self.returncode
+
+
+def dead_worker(task: TrainTask, done: int = 0) -> _Worker:
+    """Return a worker that was killed while it trained the fleet of a task, of which some cells had ended."""
+    worker = _Worker(Ended(), Pipe()[0], os.pipe()[1], task)  # type: ignore[arg-type]
+    worker.units, worker.allowed = set(task.units[done:]), len(task.units)
+    worker.ended = set(task.units[:done])
+    return worker
+
+
+def test_a_fleet_that_is_killed_twice_is_tried_cell_by_cell(tmp_path: Path, registry: Registry) -> None:
+    cells = tuple(training_cell(registry, seed) for seed in range(4))
+    executor = LocalExecutor(WorkerConfig((), "", str(tmp_path), "cpu", 1, 1))
+    task = TrainTask(cells)
+
+    def end(worker: _Worker, failure: CellFailure) -> list[str]:
+        executor._workers.append(worker)
+        return [event.what for event in executor._end(worker, failure)]
+
+    assert end(dead_worker(task), WorkerDied("signal 9")) == ["again"] * 4
+    assert list(executor._queue) == [task]
+    executor._queue.clear()
+    assert end(dead_worker(task, done=1), WorkerDied("signal 9")) == ["again"] * 3
+    assert list(executor._queue) == [TrainTask((cell,)) for cell in cells[1:]]
+    executor._queue.clear()
+    assert end(dead_worker(TrainTask(cells[1:])), TimedOut("too long")) == ["again"] * 3
+    assert list(executor._queue) == [TrainTask((cell,)) for cell in cells[1:]]
+    alone = TrainTask(cells[1:2])
+    assert [end(dead_worker(alone), WorkerDied("signal 9")) for _ in range(2)] == [["again"], ["failed"]]
+    assert Store(tmp_path).keys("training") == [cells[1].key]

@@ -181,7 +181,7 @@ class LocalExecutor:
             rest = worker.task.without(worker.ended)
             if split and isinstance(rest, TrainTask):
                 for unit in worker.units:
-                    del self._deaths[unit]
+                    self._deaths.pop(unit, None)
                 self._queue.extendleft(TrainTask((cell,)) for cell in reversed(rest.cells))
             elif rest.units:
                 self._queue.appendleft(rest)

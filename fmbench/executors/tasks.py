@@ -168,9 +168,9 @@ class Event:
     """What a worker says.
 
     `what` is "started" (with `fleet`, all keys, where cells train as one), "advanced" (by `amount` optimizer steps,
-    added up over a fleet), "finished", "failed" (with `status` and `text`),
-    "damaged" (a stored file was not what was written; `text` says which, and it is computed again), "again" (the worker
-    was killed, `text` says how, and the unit is tried once more) or "fatal" (nothing can go on, `text` says why).
+    added up over a fleet), "finished", "failed" (with `status` and `text`), "damaged" (a stored file was not what was
+    written; `text` says which, and it is computed again), "again" (the worker was killed, or a fleet took too long;
+    `text` says how, and the unit is tried once more) or "fatal" (nothing can go on, `text` says why).
     """
 
     what: str

@@ -14,10 +14,12 @@ from fmbench.cells import TrainingCell
 from fmbench.fleet import Networks, why_alone
 from fmbench.optimizers import MovingAverage, make_optimizer
 
-WARM_UP, STEPS = 2, 4
-"""Steps of each size that are taken before it is measured, and while it is; the quickest counts."""
+WARM_UP, FEWEST, MOST, LONG = 2, 3, 20, 0.05
+"""Steps before a size is measured; then so many, until they took so many seconds together. The quickest counts."""
 GAIN = 0.9
-"""The probe stops where a step of a member does not take less than this part of what half the fleet took."""
+"""A larger fleet is faster when a step of a member takes less than this part of what it took in the best so far."""
+PATIENCE = 2
+"""The probe stops after so many sizes in a row that are not faster: one may have been disturbed."""
 SHARE = 0.03
 """The probe stops when it has taken this part of what training all cells one by one would take."""
 MEMORY = 0.5
@@ -44,15 +46,17 @@ def probe(cell: TrainingCell, members: int, workshop: Workshop) -> FleetSize:
         return FleetSize(1, alone, True, members)
     parts = assemble(cell, workshop)
     began = time.perf_counter()
-    size, seconds = 1, {"1": _seconds(cell, parts, 1, workshop)}
+    size, tried, seconds = 1, 1, {"1": _seconds(cell, parts, 1, workshop)}
     budget = SHARE * seconds["1"] * cell.settings["steps"] * members
-    while size < members:
+    while tried < members:
         hardware.reset_peak_memory(workshop.device)
         before, free = hardware.peak_memory(workshop.device), hardware.free_memory(workshop.device)
-        seconds[str(2 * size)] = taken = _seconds(cell, parts, 2 * size, workshop)
-        if taken > GAIN * seconds[str(size)]:
-            return FleetSize(size, "a larger fleet is not faster", True, members, seconds)
-        size *= 2
+        tried *= 2
+        seconds[str(tried)] = _seconds(cell, parts, tried, workshop)
+        if seconds[str(tried)] < GAIN * seconds[str(size)]:
+            size = tried
+        elif tried == size * 2**PATIENCE:
+            return FleetSize(size, "larger fleets are not faster", True, members, seconds)
         if 2 * (hardware.peak_memory(workshop.device) - before) * workshop.jobs > MEMORY * free:
             return FleetSize(size, "a larger fleet would take too much memory", True, members, seconds)
         if time.perf_counter() - began > budget:
@@ -66,8 +70,8 @@ def _seconds(cell: TrainingCell, parts: Parts, members: int, workshop: Workshop)
     optimizer = make_optimizer(cell.settings["optimizer"], networks.parameters)
     average = MovingAverage(networks.parameters, cell.settings["ema"])
     inputs = _inputs(cell, parts, members, workshop.device)
-    quickest = float("inf")
-    for step in range(WARM_UP + STEPS):
+    taken: list[float] = []
+    while len(taken) < WARM_UP + FEWEST or (len(taken) < MOST and sum(taken[WARM_UP:]) < LONG):
         hardware.synchronise(workshop.device)
         began = time.perf_counter()
         with parts.autocast(workshop.device)():
@@ -75,11 +79,10 @@ def _seconds(cell: TrainingCell, parts: Parts, members: int, workshop: Workshop)
         optimizer.zero_grad(set_to_none=True)
         output.to(inputs[0].dtype).square().mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        average.update(step)
+        average.update(len(taken))
         hardware.synchronise(workshop.device)
-        if step >= WARM_UP:
-            quickest = min(quickest, time.perf_counter() - began)
-    return quickest / members
+        taken.append(time.perf_counter() - began)
+    return min(taken[WARM_UP:]) / members
 
 
 def _inputs(cell: TrainingCell, parts: Parts, members: int, device: str) -> list[Tensor]:

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 class PeakMemory(Metric):
-    """The most memory in use while training, in MiB: the device's, or the process's on a CPU."""
+    """The most memory in use while training, in MiB: the device's, or the process's on a CPU.
+
+    A fleet's memory is counted for each of its members; the identity has its size, rounded down to a power of two.
+    """
 
     reference = "fmbench's design, mathematics.md"
     unit = "MiB"
@@ -25,4 +28,5 @@ class PeakMemory(Metric):
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return what the peak depends on besides the training."""
         facts = evidence.training
-        return {name: getattr(facts, name) for name in ("device", "hardware", "torch", "precision", "threads")}
+        own = {name: getattr(facts, name) for name in ("device", "hardware", "torch", "precision", "threads")}
+        return {**own, "fleet": f"from {2 ** (facts.fleet.bit_length() - 1)}"}

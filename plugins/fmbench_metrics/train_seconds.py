@@ -15,7 +15,8 @@ class TrainSeconds(Metric):
     """Seconds in the training loop, without loading data and compiling.
 
     Where the coupling has a teacher, neither the teacher's training nor what was learnt from it is counted. Other
-    trainings may have run beside it: the identity says how many jobs and threads there were.
+    trainings may have run beside it: the identity says how many jobs and threads there were. In a fleet it is the
+    cell's share of the fleet's time: the identity has the fleet's size, rounded down to a power of two.
     """
 
     reference = "fmbench's design, evidence.md 8"
@@ -29,4 +30,5 @@ class TrainSeconds(Metric):
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return what a time depends on besides the training."""
         facts = evidence.training
-        return {name: getattr(facts, name) for name in ("hardware", "torch", "precision", "threads", "jobs")}
+        own = {name: getattr(facts, name) for name in ("hardware", "torch", "precision", "threads", "jobs")}
+        return {**own, "fleet": f"from {2 ** (facts.fleet.bit_length() - 1)}"}

@@ -14,13 +14,13 @@ from fmbench.cells import TrainingCell
 from fmbench.fleet import Networks, why_alone
 from fmbench.optimizers import MovingAverage, make_optimizer
 
-WARM_UP, FEWEST, MOST, LONG = 2, 3, 30, 0.1
+WARM_UP, FEWEST, MOST, LONG = 2, 3, 20, 0.05
 """Steps before a size is measured; then so many, until they took so many seconds together. The quickest counts."""
 GAIN = 0.9
 """A larger fleet is faster when a step of a member takes less than this part of what it took in the best so far."""
-PATIENCE = 2
-"""The probe stops after so many sizes in a row that are not faster: one may have been disturbed."""
-SHARE = 0.03
+FACTOR = 4
+"""Each size that is tried is so many times the one before: a fleet of two hardly repays what stacking costs."""
+SHARE = 0.05
 """The probe stops when it has taken this part of what training all cells one by one would take."""
 MEMORY = 0.5
 """A fleet may take this part of the free memory, shared by all processes."""
@@ -41,23 +41,22 @@ class FleetSize:
 
 
 def probe(cell: TrainingCell, members: int, workshop: Workshop) -> FleetSize:
-    """Measure fleets of 1, 2, 4, ... cells like this one, up to `members`, as long as the time of a member falls."""
+    """Measure fleets of 1, 4, 16, ... cells like this one, up to `members`, as long as the time of a member falls."""
     if alone := why_alone([cell], workshop):
         return FleetSize(1, alone, True, members)
     parts = assemble(cell, workshop)
-    size, tried, seconds = 1, 1, {"1": _seconds(cell, parts, 1, workshop)}
+    size, seconds = 1, {"1": _seconds(cell, parts, 1, workshop)}
     began = time.perf_counter()  # the first steps import what torch imports when it is used: any training pays that
     budget = SHARE * seconds["1"] * cell.settings["steps"] * members
-    while tried < members:
+    while size < members:
         hardware.reset_peak_memory(workshop.device)
         before, free = hardware.peak_memory(workshop.device), hardware.free_memory(workshop.device)
-        tried *= 2
-        seconds[str(tried)] = _seconds(cell, parts, tried, workshop)
-        if seconds[str(tried)] < GAIN * seconds[str(size)]:
-            size = tried
-        elif tried == size * 2**PATIENCE:
-            return FleetSize(size, "larger fleets are not faster", True, members, seconds)
-        if 2 * (hardware.peak_memory(workshop.device) - before) * workshop.jobs > MEMORY * free:
+        larger = FACTOR * size
+        seconds[str(larger)] = _seconds(cell, parts, larger, workshop)
+        if seconds[str(larger)] > GAIN * seconds[str(size)]:
+            return FleetSize(size, "a larger fleet is not faster", True, members, seconds)
+        size = larger
+        if FACTOR * (hardware.peak_memory(workshop.device) - before) * workshop.jobs > MEMORY * free:
             return FleetSize(size, "a larger fleet would take too much memory", True, members, seconds)
         if time.perf_counter() - began > budget:
             return FleetSize(size, "probing on would take too long", False, members, seconds)

@@ -12,7 +12,8 @@ from fmbench.report.boards import Board, make_boards
 from fmbench.report.details import details
 from fmbench.report.leaders import Place, at_nfe, combination, enumeration, places
 from fmbench.report.numbers import Style, count
-from fmbench.report.summary import Interval
+from fmbench.report.references import floor_of
+from fmbench.report.summary import Interval, difference
 
 Said = list[tuple[str, str]]
 FEW_SEEDS = 5
@@ -123,6 +124,8 @@ def _unknown(records: Records, ranking: Sequence[tuple[Board, list[Place]]]) -> 
         said.append("One seed: nothing can be said about spread, and another seed might reverse every difference")
     elif near := [text for board, found in ranking if (text := _near(board, found, alone=len(ranking) == 1))]:
         said.append(f"Cannot be told from the best: {'; '.join(near)}")
+    if len(seeds) > 1 and (real := [text for board, found in ranking if (text := _as_real(board, found))]):
+        said.append(f"Scores as good as those of real data, which tell nothing more: {'; '.join(real)}")
     if 1 < len(seeds) < FEW_SEEDS and leads:
         few = f"{len(seeds)} seeds are few: small differences are missed"
         said.append(f"{few}, and the best of many looks a little better than it is")
@@ -145,6 +148,17 @@ def _near(board: Board, found: Sequence[Place], alone: bool) -> str:
         more = f" and {count(len(place.rivals) - 1, 'other')}" if len(place.rivals) > 1 else ""
         said.append(f"{combination(board, place.rivals[0])}{more} at NFE {place.nfe}")
     return ", ".join(said)
+
+
+def _as_real(board: Board, found: Sequence[Place]) -> str:
+    """Say at which NFE the best scores what real data score, so that the metric sees no further."""
+    floor = floor_of(board, board.headline)[0] if board.headline else None
+    if floor is None or board.headline is None:
+        return ""
+    scores = [(place, place.values[place.first[0]].by_seed) for place in found if place.first]
+    gaps = [(place, difference(score, floor.values.by_seed, board.headline.better)) for place, score in scores]
+    near = [place.nfe for place, each in gaps if each.verdict in ("not distinguishable", "better")]
+    return f"the best on {board.dataset} at {at_nfe(near)}" if near else ""
 
 
 def _scope(records: Records) -> str:

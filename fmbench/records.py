@@ -133,7 +133,7 @@ class ReferenceRecord:
     """A floor or an oracle (see `fmbench.references`) and what became of it.
 
     `scored` says of each value of a floor how many real examples it is of, and whether it was extrapolated from them to
-    the suite's number of samples.
+    the suite's number of samples; `left_out` by metric why a floor cannot be had.
     """
 
     cell: ReferenceCell
@@ -143,6 +143,7 @@ class ReferenceRecord:
     metrics: Mapping[str, float] = field(default_factory=dict)
     identities: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     scored: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
         """Return the flat row of references.csv."""
@@ -199,6 +200,11 @@ class Records:
         """What the trainings ran on, one after the other where it was several; else what is at work now."""
         lines = dict.fromkeys(str(r.facts["hardware"]) for r in self.trainings if r.facts.get("hardware"))
         return "; and ".join(lines) or str(self.environment.get("hardware", ""))
+
+    @property
+    def lost_references(self) -> list[ReferenceRecord]:
+        """The floors and oracles that failed; nothing in the tables is missing but what they would have said."""
+        return [r for r in self.references if r.status not in ("ok", "missing")]
 
     def frame(self) -> pd.DataFrame:
         """Return one row an evaluation cell, with the columns of records.csv."""

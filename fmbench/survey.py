@@ -231,8 +231,11 @@ class Survey:
             values, identities = self._metrics(state)
             entries = [e for spec in state.wanted if (e := state.metrics.get(spec.digest)) is not None]
             counted = {name: (e["n"], e["extrapolated"]) for e in entries if "n" in e for name in e["values"]}
+            left_out = {
+                str(s): e["left_out"] for s in state.wanted if "left_out" in (e := state.metrics.get(s.digest, {}))
+            }
             nfe = (state.result or {}).get("facts", {}).get("nfe")
-            yield ReferenceRecord(cell, state.status, state.error, nfe, values, identities, counted)
+            yield ReferenceRecord(cell, state.status, state.error, nfe, values, identities, counted, left_out)
 
     def _metrics(self, state: CellState) -> tuple[dict[str, float], dict[str, Mapping[str, Any]]]:
         """Return the values and identities of the metrics that are wanted and there."""

@@ -183,7 +183,7 @@ def of_machines(records: Records) -> Table | None:
 def of_failures(records: Records) -> Table | None:
     """Return the failed cells, each a row with its status and error."""
     failed = records.failed
-    if not failed:
+    if not failed and not records.lost_references:
         return None
     lost = Counter(r.cell.training.key for r in records.evaluations)
     lines = []
@@ -196,4 +196,7 @@ def of_failures(records: Records) -> Table | None:
         )
         kind = "training" if training else "evaluation"
         lines.append(Line((kind, f"{record.cell}"), (Entry(record.status), Entry((record.error or "–") + note))))
+    for lost_one in records.lost_references:
+        entries = (Entry(lost_one.status), Entry(lost_one.error or "–"))
+        lines.append(Line((lost_one.cell.section, f"{lost_one.cell}"), entries))
     return Table("Failed cells", ("kind", "cell"), ("status", "error"), tuple(lines))

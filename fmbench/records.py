@@ -133,7 +133,7 @@ class ReferenceRecord:
     """A floor or an oracle (see `fmbench.references`) and what became of it.
 
     `scored` says of each value of a floor how many real examples it is of, and whether it was extrapolated from them to
-    the suite's number of samples; `left_out` by metric why a floor cannot be had.
+    the suite's number of samples; `left_out` says by metric why there is no value.
     """
 
     cell: ReferenceCell

@@ -231,9 +231,9 @@ class Survey:
             values, identities = self._metrics(state)
             entries = [e for spec in state.wanted if (e := state.metrics.get(spec.digest)) is not None]
             counted = {name: (e["n"], e["extrapolated"]) for e in entries if "n" in e for name in e["values"]}
-            left_out = {
-                str(s): e["left_out"] for s in state.wanted if "left_out" in (e := state.metrics.get(s.digest, {}))
-            }
+            entries_of = {str(spec): state.metrics.get(spec.digest, {}) for spec in state.wanted}
+            reasons = {label: e.get("left_out") or e.get("error") for label, e in entries_of.items()}
+            left_out = {label: why for label, why in reasons.items() if why}
             nfe = (state.result or {}).get("facts", {}).get("nfe")
             yield ReferenceRecord(cell, state.status, state.error, nfe, values, identities, counted, left_out)
 

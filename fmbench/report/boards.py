@@ -84,10 +84,8 @@ def gather(records: Iterable[Record], facts: MetricFacts, failed: Mapping[str, s
         training = record.cell if isinstance(record, TrainingRecord) else record.cell.training
         status = failed.get(training.key, record.status) if record.status == "missing" else record.status
         value = record.metrics.get(facts.name)
-        if status != "ok":
-            lost[status] += 1
-        elif value is None:
-            lost["not measured"] += 1
+        if value is None:  # a cell of which another metric failed keeps this one
+            lost[status if status != "ok" else "not measured"] += 1
         elif not math.isfinite(value):
             lost["not a finite number"] += 1
         else:

@@ -64,9 +64,7 @@ def floor_of(board: Board, facts: MetricFacts) -> tuple[Floor | None, str]:
     records = [r for r in board.references if r.cell.section == "floor"]
     scored = [r for r in records if facts.name in r.metrics]
     if not scored:
-        reasons = [
-            r.left_out.get(facts.label) or (r.error if r.status not in ("ok", "missing") else "") for r in records
-        ]
+        reasons = [r.left_out.get(facts.label, "") for r in records]
         return None, next((f"{facts.name} has no floor: {why}" for why in reasons if why), "")
     found = _values(scored, facts)
     anew = any(i.get("reference") == SPLIT_ANEW for i in found.identities)

@@ -37,9 +37,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fmbench.records import MetricFacts
-from fmbench.regression import Outcome, Row, Snapshot, check, statistics
-from fmbench.regression.snapshot import AXES, TRAINING_AXES, Group, Place
+from fmbench.records import TRAINING_AXES, MetricFacts
+from fmbench.regression import Outcome, Row, Snapshot, check
+from fmbench.regression.snapshot import AXES, Group, Place
 
 RECORDS = Path(__file__).parents[2] / "reports" / "low_nfe" / "records.csv"
 KINDS = ("trainings", "seeds", "half", "solver")
@@ -273,7 +273,7 @@ FAULTS = (
 def unchanged(design: Design, kind: str, nights: int, seed: int = 0) -> int:
     """Return how many unchanged nights of a kind have an alarm."""
     draws, alarms = Nights(design, seed), 0
-    shared = statistics.SHARED if kind == "seeds" else 0.0
+    shared = 1.0 if kind == "seeds" else 0.0
     for _ in range(nights):
         baseline, night = draws.night(shared), draws.night(shared)
         if kind == "half":

@@ -214,7 +214,7 @@ def of_attribution(board: Board) -> Table | None:
     notes = (
         f"Percent of the spread of {found.metric} between the rows of one NFE, with the 95% interval over "
         f"{len(found.overall)} seeds (Student's t). The shares of a column sum to 100, but for rounding and for what "
-        "is cut off at 0 and 100: the share of an axis that does nothing comes out below 0 as often as above.",
+        "is cut off at 0 and 100: the share of an axis that does nothing may come out slightly below 0.",
         "An axis's share is what it changes by itself, averaged over the others (Shapley shares of R² of the main "
         "effects, less what chance adds). An interval from 0 to 100 says nothing. What they do together: "
         "what a choice on one axis changes only beside certain choices on another. Seeds: what does not repeat from "

@@ -13,24 +13,17 @@ from fmbench.references import ReferenceCell
 if TYPE_CHECKING:
     import pandas as pd
 
-AXES = (
-    "dataset",
-    "path",
-    "coupling",
-    "t_distribution",
-    "objective",
-    "network",
-    "seed",
-    "solver",
-    "grid",
-    "weights",
-    "guidance",
-    "nfe_budget",
-)
+TRAINING_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network")
+SAMPLER_AXES = ("solver", "grid", "weights", "guidance")
+AXES = (*TRAINING_AXES, "seed", *SAMPLER_AXES, "nfe_budget")
 """The columns of records.csv that name an evaluation cell."""
 
 COLUMNS = (*AXES, "nfe", "status", "error", "key")
 """The columns of records.csv before the metrics."""
+
+TIMES = ("s", "ms", "us", "µs", "ns", "min", "h")
+MEMORY = ("B", "kB", "KB", "MB", "GB", "KiB", "MiB", "GiB")
+"""Units of times and of memory, alone or before a slash, as in "ms/sample"."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +41,20 @@ class MetricFacts:
     label: str
     version: int = 1
     over: str = ""
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it is a time, by its unit."""
+        return self._amount in TIMES
+
+    @property
+    def is_cost(self) -> bool:
+        """Whether it is a time or an amount of memory, which depend on what else the machine does."""
+        return self._amount in (*TIMES, *MEMORY)
+
+    @property
+    def _amount(self) -> str:
+        return self.unit.partition("/")[0].strip()
 
 
 @dataclass(frozen=True)

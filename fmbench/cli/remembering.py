@@ -129,16 +129,19 @@ def _what_there_is(known: History, path: Path, as_json: bool) -> None:
 
 
 def _span(known: History) -> str:
+    from fmbench.report.numbers import count
+
     first, last = known.nights[0], known.nights[-1]
     commits = len({night.code_state for night in known.nights})
     machines = len({night.hardware for night in known.nights})
-    said = [f"{known.suite}: {_count(len(known.nights), 'night')}, {first.time[:10]} to {last.time[:10]}"]
-    said += [_count(commits, "commit")] + ([f"{machines} machines"] if machines > 1 else [])
+    said = [f"{known.suite}: {count(len(known.nights), 'night')}, {first.time[:10]} to {last.time[:10]}"]
+    said += [count(commits, "commit")] + ([f"{machines} machines"] if machines > 1 else [])
     return ", ".join(said) + "."
 
 
 def _tell(known: History, metric: str, found: Sequence[Found]) -> None:
     from fmbench.history import told_first
+    from fmbench.report.numbers import count
 
     say(_span(known), "bold")
     told = told_first(found)
@@ -156,7 +159,7 @@ def _tell(known: History, metric: str, found: Sequence[Found]) -> None:
     _steps(known, told)
     untold = sum(len(one.steps) for one in found) - len(told)
     if untold > 0:
-        say(f"{_count(untold, 'step')} of other lines and cells {'follows' if untold == 1 else 'follow'} from these.")
+        say(f"{count(untold, 'step')} of other lines and cells {'follows' if untold == 1 else 'follow'} from these.")
     _interruptions(known, shown)
 
 
@@ -201,6 +204,8 @@ def _row(one: Found, known: History) -> tuple[Any, ...]:
 
 
 def _steps(known: History, told: Sequence[tuple[Found, Step]]) -> None:
+    from fmbench.report.numbers import count
+
     if not told:
         say("No steps.")
         return
@@ -212,7 +217,7 @@ def _steps(known: History, told: Sequence[tuple[Found, Step]]) -> None:
             after.time[:10], f"{before.code_state} -> {after.code_state}", one.line.name,
             f"{value(step.old)} -> {value(step.new)}", _percent(step.change),
             f"[{_percent(step.low)}, {_percent(step.high)}]", step.verdict,
-            f"new, {_count(step.nights, 'night')} so far" if step.is_new else _count(step.nights, "night"),
+            f"new, {count(step.nights, 'night')} so far" if step.is_new else count(step.nights, "night"),
             "; ".join(known.others(step.before, step.after)),
         ))  # fmt: skip
     columns = ("since", "commits", "line", "from -> to", "change", "95% interval", "verdict", "lasted", "changed too")
@@ -262,7 +267,3 @@ def _line_data(one: Found, known: History) -> dict[str, Any]:
 
 def _percent(value: float) -> str:
     return f"{100 * value:+.1f}%"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun if n == 1 else noun + 's'}"

@@ -14,7 +14,6 @@ from fmbench.regression.series import (
     all_series,
     changed_components,
     changed_settings,
-    is_cost,
     is_judged,
     listed,
     repeated_trainings,
@@ -138,7 +137,7 @@ def _metrics(baseline: Snapshot, tonight: Snapshot) -> Iterator[Event]:
         elif is_relative(facts) and not _same_machine(baseline, tonight):
             reason = f"other hardware: {baseline.hardware} in the baseline, {tonight.hardware} tonight"
             yield Event("not compared", f"metric {name}", reason)
-        elif not is_relative(facts) and is_cost(facts):
+        elif not is_relative(facts) and facts.is_cost:
             yield Event("not compared", f"metric {name}", _why_no_cost(facts, tonight))
 
 

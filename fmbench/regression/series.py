@@ -13,8 +13,6 @@ from fmbench.records import MetricFacts
 from fmbench.regression.snapshot import Group, Row, Section, Snapshot, training_of
 from fmbench.regression.statistics import mean_of, variance_of
 
-TIMES = ("s", "ms", "us", "µs", "min", "h")
-MEMORY = ("B", "kB", "KB", "MB", "GB", "KiB", "MiB", "GiB")
 SHOWN = 3
 
 
@@ -85,12 +83,7 @@ def _residuals(values: Mapping[int, float], scale: float) -> dict[int, float]:
 
 def is_judged(facts: MetricFacts) -> bool:
     """Tell whether a metric's seeds are compared: it has a direction, and is no cost of a machine that others share."""
-    return bool(facts.better) and facts.scope != "sampler" and not is_cost(facts)
-
-
-def is_cost(facts: MetricFacts) -> bool:
-    """Tell whether a value is a time or memory, which depend on what else the machine does."""
-    return facts.unit.partition("/")[0].strip() in (*TIMES, *MEMORY)
+    return bool(facts.better) and facts.scope != "sampler" and not facts.is_cost
 
 
 def repeated_trainings(before: Snapshot, after: Snapshot) -> dict[Group, frozenset[int]]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
-from fmbench.report.boards import ROW_AXES, Board, Row, Values, gather, is_cost, is_time, varying
+from fmbench.report.boards import ROW_AXES, Board, Row, Values, gather, varying
 from fmbench.report.identities import mixture, split_by_identity, split_by_seed
 from fmbench.report.numbers import count, style_for
 from fmbench.report.references import floor_of
@@ -68,11 +68,11 @@ def of_training(board: Board, command: Command) -> Table | None:
     for facts in metrics:
         values = {row: gather(board.trainings[row], facts, {}) for row in rows}
         parts, note = split_by_identity(values)
-        if not parts and is_time(facts):
+        if not parts and facts.is_time:
             parts, note = split_by_seed(values)
-        columns += [Column(_head(facts) + suffix, part, facts, not is_cost(facts)) for suffix, part in parts]
+        columns += [Column(_head(facts) + suffix, part, facts, not facts.is_cost) for suffix, part in parts]
         notes += [f"{facts.name}: {note}."] if note else []
-    if any(map(is_time, metrics)):
+    if any(facts.is_time for facts in metrics):
         notes += side_by_side(record for row in rows for record in board.trainings[row])
     return assemble(f"{board.dataset}: training", rows, columns, command, notes)
 

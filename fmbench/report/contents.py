@@ -191,7 +191,7 @@ def of_failures(records: Records) -> Table | None:
         training = isinstance(record, TrainingRecord)
         note = (
             f" ({count(lost[record.cell.key], 'evaluation')} lost with it)"
-            if training and lost[record.cell.key]
+            if training and not record.facts and lost[record.cell.key]
             else ""
         )
         kind = "training" if training else "evaluation"

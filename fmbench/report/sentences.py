@@ -207,14 +207,17 @@ def _scope(records: Records) -> str:
 
 
 def _failed(records: Records) -> str:
-    """Say how many trainings and evaluations failed or are missing."""
-    trainings = {r.cell.key for r in records.failed if isinstance(r, TrainingRecord)}
-    own = len(records.failed) - len(trainings)
+    """Say how many trainings and evaluations have no result, and how many lack a metric that failed."""
+    partly = [r for r in records.failed if r.facts]
+    trainings = {r.cell.key for r in records.failed if isinstance(r, TrainingRecord) and not r.facts}
+    own = len(records.failed) - len(trainings) - len(partly)
     with_them = sum(r.cell.training.key in trainings for r in records.evaluations)
-    said = []
+    lost = []
     if trainings:
-        lost = f" (with {count(with_them, 'evaluation')})" if with_them else ""
-        said.append(f"{len(trainings)} of {count(len(records.trainings), 'training')}{lost}")
+        also = f" (with {count(with_them, 'evaluation')})" if with_them else ""
+        lost.append(f"{len(trainings)} of {count(len(records.trainings), 'training')}{also}")
     if own:
-        said.append(f"{own} of {count(len(records.evaluations), 'evaluation')}")
-    return f"{' and '.join(said)} have no result and count for nothing"
+        lost.append(f"{own} of {count(len(records.evaluations), 'evaluation')}")
+    said = [f"{' and '.join(lost)} have no result and count for nothing"] if lost else []
+    said += [f"of {count(len(partly), 'cell')} a metric failed, which lacks a value there"] if partly else []
+    return "; ".join(said)

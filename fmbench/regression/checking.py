@@ -107,11 +107,11 @@ def _fault(reasons: Mapping[str, str], nothing: bool) -> str:
     by_reason: dict[str, list[str]] = {}
     for name, reason in reasons.items():
         by_reason.setdefault(reason, []).append(name)
-    said = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
+    said = [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
     if nothing:
-        said = said or "no metric of tonight's that has a direction is in the baseline"
-        return f"nothing could be compared with the baseline: {said}"
-    return f"not one cell could be compared with the baseline of {said}" if said else ""
+        none = "no metric of tonight's that has a direction is in the baseline"
+        return f"nothing could be compared with the baseline: {'; '.join(said) or none}"
+    return f"no cell could be compared with the baseline in {'; nor in '.join(said)}" if said else ""
 
 
 def _cells(baseline: Snapshot, tonight: Snapshot, partial: bool) -> Iterator[Event]:

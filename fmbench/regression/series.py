@@ -154,8 +154,9 @@ def changed_settings(before: Snapshot, after: Snapshot, section: Section) -> str
 
 def changed_facts(then: MetricFacts, now: MetricFacts) -> str:
     """Say how a metric's direction, unit or scope differ between two nights, "" where they do not."""
-    pairs = [(name, getattr(then, name), getattr(now, name)) for name in ("better", "unit", "scope")]
-    changed = [(name, a or "(none)", b or "(none)") for name, a, b in pairs if a != b]
+    words = {"better": "direction", "unit": "unit", "scope": "scope"}
+    pairs = [(word, getattr(then, name), getattr(now, name)) for name, word in words.items()]
+    changed = [(word, a or "(none)", b or "(none)") for word, a, b in pairs if a != b]
     return "; ".join(f"its {name} is {a} in the baseline and {b} tonight" for name, a, b in changed)
 
 

@@ -10,7 +10,7 @@ import typer
 
 from fmbench.cli import options
 from fmbench.cli.output import note, say, show_json, show_table
-from fmbench.errors import UserError
+from fmbench.errors import StoreError, UserError
 
 if TYPE_CHECKING:
     from fmbench.history import Found, History, Step
@@ -53,9 +53,10 @@ def history(
     from fmbench.history.selecting import check_axes
     from fmbench.suite import load_suite
 
+    over = list(dict.fromkeys(over or ()))
     if not 0 <= effect < 1:
         raise UserError(f"--effect must be at least 0 and below 1, 0.05 for 5%; found {effect:g}")
-    check_axes(over or ())
+    check_axes(over)
     name = load_suite(suite).name
     path = past.history_file(reports, name)
     known = past.read(path, name)
@@ -63,12 +64,12 @@ def history(
         _what_there_is(known, path, as_json)
         return
     facts = known.of(metric).metrics[metric]
-    chosen = past.select(past.since(known.of(metric), since) if since else known.of(metric), where or ())
-    lines = past.make_lines(chosen, facts, over or ())
+    chosen = past.select(past.since(known.of(metric), since) if since is not None else known.of(metric), where or ())
+    lines = past.make_lines(chosen, facts, over)
     if not lines:
         raise UserError(f"{metric} has no value in {len(chosen.nights)} nights of {path}: all of its cells failed.")
     found = past.find_steps(lines, facts, effect)
-    changes = [*(where or ()), *(f"over={axis}" for axis in over or ()), *([f"since={since}"] if since else [])]
+    changes = [*(where or ()), *(f"over={axis}" for axis in over), *([f"since={since}"] if since else [])]
     picture = past.draw(chosen, facts, found, path.parent, changes)
     figures = [path.parent / picture.png, path.parent / picture.svg]
     if as_json:
@@ -79,9 +80,10 @@ def history(
 
 
 def history_of(session: Session, forget: bool) -> Path | None:
-    """Return the file that a check adds its night to, after looking at it; None where it adds none.
+    """Return the file that a check adds its night to; None where it adds none.
 
-    A night is that of the whole suite as it is written: with --set or --filter there is none.
+    A night is that of the whole suite as it is written: with --set or --filter there is none. A file that no night can
+    be added to is said at once, and is no error yet: the verdict does not need it.
     """
     from fmbench.history import file
 
@@ -89,12 +91,18 @@ def history_of(session: Session, forget: bool) -> Path | None:
     if forget or changed:
         return None
     path = file.history_file(session.options.reports, session.suite.name)
-    file.verify(path, session.suite.name)
+    try:
+        file.verify(path, session.suite.name)
+    except UserError as error:
+        note(f"History: no night will be added: {error}")
     return path
 
 
 def remember(records: Records, path: Path | None) -> None:
-    """Add a night to the history, and say so on standard error; a suite that is not wholly computed is no night."""
+    """Add a night to the history, and say so on standard error; a suite that is not wholly computed is no night.
+
+    Raises UserError where the file is damaged or cannot be written.
+    """
     if path is None:
         return
     from fmbench.history import append, make_night
@@ -103,7 +111,15 @@ def remember(records: Records, path: Path | None) -> None:
     if lacking := unfinished(records):
         note(f"History: no night is added, for {lacking} cells are not computed.")
         return
-    number = append(make_night(records), path)
+    try:
+        number = append(make_night(records), path)
+    except (StoreError, OSError) as error:
+        cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+        reason = cause.strerror if isinstance(cause, OSError) else cause
+        raise UserError(
+            f"the history {path} cannot be written: {reason}; choose another folder with --reports, or leave the "
+            "history as it is with --no-history."
+        ) from error
     note(f"History: {path}, " + (f"night {number}." if number else "unchanged since its newest night."))
 
 

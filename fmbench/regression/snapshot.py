@@ -14,6 +14,7 @@ AXES = {"training": TRAINING_AXES, "evaluation": (*TRAINING_AXES, *SAMPLER_AXES,
 """What a group is named by, in each section: labels, never keys, since keys change with the code."""
 
 Section = Literal["training", "evaluation"]
+SECTIONS: tuple[Section, ...] = ("training", "evaluation")
 Group = tuple[str, ...]
 """A cell without its seed: labels in the order of AXES."""
 Place = tuple[Group, int]

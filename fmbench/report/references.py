@@ -45,8 +45,8 @@ class Floor:
             said += "; for each draw, reference and rest are split anew at random, in the same sizes"
         if self.extrapolated:
             said += (
-                f". There are no more, and the value at n = {self.wanted:,} follows from a + b/n, fitted to all, "
-                "halves and quarters, which takes away a little too much where n is few times the number of features"
+                f". There are no more, and the value at n = {self.wanted:,} follows from a + b/n, fitted to all of "
+                "them and to halves"
             )
         elif self.n < self.wanted:
             said += f". There are no more, and the suite's {self.wanted:,} samples may well score lower"

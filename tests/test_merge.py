@@ -465,7 +465,7 @@ def test_mistakes_are_said(two: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             open_sources(paths, two / "m1")
-    with pytest.raises(UserError, match="is only read, and .* lies in it"):
+    with pytest.raises(UserError, match=r"is only read, and .* lies in it"):
         open_sources([two / "m1"], two / "m1" / "inside")
 
 

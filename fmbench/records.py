@@ -13,24 +13,17 @@ from fmbench.references import ReferenceCell
 if TYPE_CHECKING:
     import pandas as pd
 
-AXES = (
-    "dataset",
-    "path",
-    "coupling",
-    "t_distribution",
-    "objective",
-    "network",
-    "seed",
-    "solver",
-    "grid",
-    "weights",
-    "guidance",
-    "nfe_budget",
-)
+TRAINING_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network")
+SAMPLER_AXES = ("solver", "grid", "weights", "guidance")
+AXES = (*TRAINING_AXES, "seed", *SAMPLER_AXES, "nfe_budget")
 """The columns of records.csv that name an evaluation cell."""
 
 COLUMNS = (*AXES, "nfe", "status", "error", "key")
 """The columns of records.csv before the metrics."""
+
+TIMES = ("s", "ms", "us", "µs", "ns", "min", "h")
+MEMORY = ("B", "kB", "KB", "MB", "GB", "KiB", "MiB", "GiB")
+"""Units of times and of memory, alone or before a slash, as in "ms/sample"."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +41,20 @@ class MetricFacts:
     label: str
     version: int = 1
     over: str = ""
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it is a time, by its unit."""
+        return self._amount in TIMES
+
+    @property
+    def is_cost(self) -> bool:
+        """Whether it is a time or an amount of memory, which depend on what else the machine does."""
+        return self._amount in (*TIMES, *MEMORY)
+
+    @property
+    def _amount(self) -> str:
+        return self.unit.partition("/")[0].strip()
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,7 @@ class ReferenceRecord:
     """A floor or an oracle (see `fmbench.references`) and what became of it.
 
     `scored` says of each value of a floor how many real examples it is of, and whether it was extrapolated from them to
-    the suite's number of samples.
+    the suite's number of samples; `left_out` says by metric why there is no value.
     """
 
     cell: ReferenceCell
@@ -143,6 +150,7 @@ class ReferenceRecord:
     metrics: Mapping[str, float] = field(default_factory=dict)
     identities: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     scored: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
         """Return the flat row of references.csv."""
@@ -199,6 +207,11 @@ class Records:
         """What the trainings ran on, one after the other where it was several; else what is at work now."""
         lines = dict.fromkeys(str(r.facts["hardware"]) for r in self.trainings if r.facts.get("hardware"))
         return "; and ".join(lines) or str(self.environment.get("hardware", ""))
+
+    @property
+    def lost_references(self) -> list[ReferenceRecord]:
+        """The floors and oracles that failed; nothing in the tables is missing but what they would have said."""
+        return [r for r in self.references if r.status not in ("ok", "missing")]
 
     def frame(self) -> pd.DataFrame:
         """Return one row an evaluation cell, with the columns of records.csv."""

@@ -14,6 +14,8 @@ from typing import Any, Literal
 from fmbench.cells import ComponentSpec, Settings, digest, spec_as_dict
 
 Section = Literal["floor", "oracle"]
+SPLIT_ANEW = "split anew"
+"""What stands in the identity of a floor whose reference is not the metric's own, but one of the same size."""
 
 
 @dataclass(frozen=True)

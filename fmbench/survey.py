@@ -231,8 +231,11 @@ class Survey:
             values, identities = self._metrics(state)
             entries = [e for spec in state.wanted if (e := state.metrics.get(spec.digest)) is not None]
             counted = {name: (e["n"], e["extrapolated"]) for e in entries if "n" in e for name in e["values"]}
+            entries_of = {str(spec): state.metrics.get(spec.digest, {}) for spec in state.wanted}
+            reasons = {label: e.get("left_out") or e.get("error") for label, e in entries_of.items()}
+            left_out = {label: why for label, why in reasons.items() if why}
             nfe = (state.result or {}).get("facts", {}).get("nfe")
-            yield ReferenceRecord(cell, state.status, state.error, nfe, values, identities, counted)
+            yield ReferenceRecord(cell, state.status, state.error, nfe, values, identities, counted, left_out)
 
     def _metrics(self, state: CellState) -> tuple[dict[str, float], dict[str, Mapping[str, Any]]]:
         """Return the values and identities of the metrics that are wanted and there."""

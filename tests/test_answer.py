@@ -11,7 +11,9 @@ import pytest
 from test_report import FID, IDENTITY, Factory, T, page, set_values, small, spec, written
 
 from fmbench.records import EvaluationRecord
-from fmbench.report import in_short, write
+from fmbench.report import in_short, sentences, write
+from fmbench.report.boards import Values
+from fmbench.report.references import Floor
 
 BASELINE = {"path": "linear", "t_distribution": "uniform"}
 LINEAR = [10.0, 11.0, 12.0]
@@ -124,6 +126,40 @@ def test_values_of_two_identities_have_no_best(tmp_path: Path):
     said = lines(small(tmp_path, change=other_identity))["Answer"]
     assert "At NFE 2 there is no best: its values are not comparable with each other: samples is" in said
     assert "at NFE 1" in said
+
+
+def against_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real: Sequence[float]) -> str:
+    """Return what is not known where the best has 5, 5.4 and 6.1, and real data have these scores."""
+    floor = Floor(Values(dict(enumerate(real))), 1000, 1000)
+    monkeypatch.setattr(sentences, "floor_of", lambda board, facts: (floor, ""))
+    return lines(paths(tmp_path, [5.0, 5.4, 6.1]))["Not known"]
+
+
+def test_what_cannot_be_told_from_real_data_is_not_called_as_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    said = against_real(tmp_path, monkeypatch, [5.2, 5.1, 6.2])
+    assert "Cannot be told from real data by these 3 seeds: the best on digits at NFE 1 and 2. " in said
+    assert "better than real data" not in said
+
+
+def test_what_scores_better_than_real_data_is_said_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    said = against_real(tmp_path, monkeypatch, [7.0, 7.5, 8.0])
+    assert (
+        "Scores better than real data, where a better score means nothing: the best on digits at NFE 1 and 2. " in said
+    )
+    assert "from real data" not in said
+
+
+def test_what_scores_worse_than_real_data_is_no_news(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert "real data" not in against_real(tmp_path, monkeypatch, [3.0, 3.5, 4.0])
+
+
+@pytest.mark.parametrize("seeds", [1, 3, 6])
+def test_whoever_was_chosen_as_the_best_looks_better_than_it_is(seeds: int, tmp_path: Path):
+    flattered = "The best of several looks a little better than it is"
+    assert flattered in lines(small(tmp_path, seeds=range(seeds)))["Not known"]
+    assert (
+        flattered not in lines(small(tmp_path, seeds=range(seeds), paths=("linear",), solvers=("euler",)))["Not known"]
+    )
 
 
 SILENT: Mapping[str, tuple[dict[str, Any], str]] = {

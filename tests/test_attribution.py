@@ -12,7 +12,7 @@ import pytest
 from test_report import FID, IDENTITY, Factory, T, page, small, written
 
 from fmbench.records import EvaluationRecord
-from fmbench.report import in_short, write
+from fmbench.report import in_short, sentences, write
 from fmbench.report.attribution import Shares, attribute, decompose, of_attribution
 from fmbench.report.boards import make_boards
 from fmbench.report.summary import interval
@@ -160,6 +160,63 @@ def test_what_is_left_out_is_said(tmp_path: Path):
     assert table is not None
     assert "NFE 1: without 3 of 6 rows, which lost a seed." in table.notes
     assert any("adaptive" in note for note in table.notes)
+
+
+def test_an_nfe_at_which_every_row_lost_a_seed_is_said_to_be_that(tmp_path: Path):
+    def change(record: EvaluationRecord) -> EvaluationRecord:
+        lost = record.cell.nfe == 2 and record.cell.training.seed == 1
+        return dataclasses.replace(record, status="diverged", metrics={}) if lost else record
+
+    found = found_in(small(tmp_path, change=change))
+    assert found is not None
+    assert list(found.by_nfe) == [1]
+    assert found.notes == ("NFE 2 is left out: every row lost a seed.",)
+
+
+def said_of(means: Sequence[float], halves: Sequence[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the line on shares of path and solver with such intervals, from three seeds."""
+    t = interval([-1.0, 0.0, 1.0]).half
+    axes = np.array(means) + np.array([-1.0, 0.0, 1.0])[:, None] / t * np.array(halves)
+    left = 1 - axes.sum(axis=1, keepdims=True)
+    shares = Shares("log fid_digits", ("path", "solver"), {1: np.concatenate([axes, left, 0 * left], axis=1)})
+    monkeypatch.setattr(sentences, "attribute", lambda board: shares)
+    return dict(in_short(small(tmp_path).records()).lines)["What matters"]
+
+
+def test_an_axis_that_is_told_is_named_though_another_looks_larger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    said = said_of((0.45, 0.21), (1.02, 0.02), tmp_path, monkeypatch)
+    assert said.startswith("The solver explains more than chance might; whether the path or the solver matters most ")
+    assert "by the solver 21% [19, 23]," in said
+    assert said.endswith("; how much the path explains is not known from 3 seeds.")
+
+
+def test_no_axis_is_named_where_all_intervals_reach_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    said = said_of((0.3, 0.2), (0.4, 0.3), tmp_path, monkeypatch)
+    assert said.startswith("No axis explains more than chance might: ")
+    assert "the path 30% [0, 70], the solver 20% [0, 50]" in said
+
+
+def test_no_share_is_said_where_none_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    said = said_of((0.74, 0.5), (1.07, 0.9), tmp_path, monkeypatch)
+    assert said.endswith("how much of the spread of log fid_digits the path or the solver explains is not known from 3 "
+                         "seeds.")  # fmt: skip
+    assert "%" not in said
+
+
+def test_shares_in_the_table_stay_within_0_and_100(tmp_path: Path):
+    def noise(record: EvaluationRecord) -> EvaluationRecord:
+        random = np.random.default_rng(int(record.cell.key[:8], 16))
+        return dataclasses.replace(record, metrics={"fid_digits": float(np.exp(random.normal()))})
+
+    board = make_boards(small(tmp_path, change=noise, metrics=(FID,), t_distributions=T).records())[0]
+    found, table = attribute(board), of_attribution(board)
+    assert found is not None
+    assert table is not None
+    assert any(share.low < 0 for _, share in found.ranked)  # else this shows nothing
+    entries = [entry for line in table.lines for entry in line.entries]
+    numbers = [float(n) for e in entries for n in [e.value[:-2], *e.spread.strip("[]").split(", ")] if n]
+    assert min(numbers) >= 0
+    assert max(numbers) <= 100
 
 
 def test_the_order_of_axes_is_said_only_where_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

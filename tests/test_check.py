@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner, Result
 
-from fmbench.cli import app
+from fmbench.cli import app, checking
 from fmbench.errors import UserError
 from fmbench.history import history_file, read
 from fmbench.regression import read_baseline, write_baseline
@@ -134,6 +135,12 @@ def test_a_filtered_night_is_compared_as_far_as_it_goes(place: Place) -> None:
         (["--baseline", "nowhere.json"], "there is no baseline nowhere.json"),
         (["--effect", "5"], "--effect must be between 0 and 1"),
         (["--slower", "0.9"], "--slower is a ratio above 1"),
+        (["--slower", "inf"], "--slower is a ratio above 1"),
+        (["--junit", "."], "--junit names a file"),
+        (["--junit", ""], "--junit names a file"),
+        (["--baseline", "."], "--baseline names a file"),
+        (["--accept", "--baseline", ""], "--baseline names a file"),
+        (["--junit", "/dev/null/j.xml"], "--junit /dev/null/j.xml: its folder cannot be written"),
         (["--accept", "--filter", "solver=euler"], "--accept takes the whole suite"),
     ],
 )
@@ -187,7 +194,35 @@ def test_a_night_is_remembered_once_and_only_whole(place: Place) -> None:
     assert "no night is added" in place.check("--no-run").stderr
     assert len(read(path, "tiny").nights) == 1
     path.write_bytes(b"no parquet")
-    error = place.check("--no-run").exception
-    assert isinstance(error, UserError)
-    assert "is damaged, or no parquet file" in str(error)
+    place.write()
+    result = place.check("--no-run")
+    assert result.exit_code == 2, "the verdict was 0"
+    assert "Nothing got worse" in result.stdout
+    assert "is damaged, or no parquet file" in result.stderr
     assert path.read_bytes() == b"no parquet"
+
+
+def test_a_verdict_outlives_files_that_cannot_be_written(place: Place) -> None:
+    history = place.folder / "reports" / "history"
+    shutil.rmtree(history)
+    history.write_text("in the way")
+    result = place.check("--no-run")
+    assert result.exit_code == 2
+    assert "Nothing got worse" in result.stdout
+    assert "--no-history" in result.stderr
+    place.write(plugin=PLUGIN.replace("FACTOR = 1.0", "FACTOR = 5.0"))
+    worse = place.check()
+    assert worse.exit_code == 1
+    assert "WORSE" in worse.stdout
+
+
+def test_a_metric_that_is_not_finite_is_accepted_loudly_and_never_passes(place: Place) -> None:
+    before = read_baseline(place.baseline, "tiny")
+    name = "sliced_wasserstein"
+    rows = {p: dataclasses.replace(r, values={**r.values, name: math.nan}) for p, r in before.evaluations.items()}
+    write_baseline(dataclasses.replace(before, evaluations=rows), place.baseline)
+    result = place.check("--no-run")
+    assert result.exit_code == 2
+    assert f"No verdict against {place.baseline}. Not compared: {name}." in result.stdout
+    assert f"{name}: not finite in the baseline" in result.stderr
+    assert checking._not_finite(read_baseline(place.baseline, "tiny")) == {name: 12}

@@ -182,6 +182,13 @@ def test_another_suite_a_newer_file_and_another_parquet_file_are_refused(night: 
     file._write(path, table, None, {**body, "format": 2})
     with pytest.raises(UserError, match="has format 2, and this fmbench reads 1"):
         append(later(night, 1), path)
+    for lacking in ("suite", "metrics", "texts"):
+        file._write(path, table, None, {name: part for name, part in body.items() if name != lacking})
+        with pytest.raises(UserError, match=f"damaged: its metadata lack {lacking}"):
+            read(path, "tiny")
+    file._write(path, table, None, {**body, "metrics": {"loss": {"name": "loss"}}})
+    with pytest.raises(UserError, match=r"damaged: its metadata lack metrics\.loss"):
+        read(path, "tiny")
     pq.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(UserError, match="is not a history of fmbench"):
         read(path, "tiny")
@@ -328,6 +335,8 @@ def test_history_lists_what_there_is(reports: Path) -> None:
     assert "euler, mine" in result.stdout
     metrics = json.loads(history(reports, "--json").stdout)["metrics"]
     assert {"metric": "sample_ms", "better": "lower", "unit": "ms/sample", "nights": 12} in metrics
+    twice = history(reports, METRIC, "--over", "solver", "--over", "solver", "--json")
+    assert twice.stdout == history(reports, METRIC, "--over", "solver", "--json").stdout
     assert history(reports, METRIC, "--since", "2026-01-12").exit_code == 0, "one night is drawn, too"
 
 
@@ -339,6 +348,7 @@ def test_history_lists_what_there_is(reports: Path) -> None:
         ([METRIC, "--over", "solvr"], "Did you mean 'solver'?"),
         (["loss", "--over", "solver"], "loss is a metric of the training, which has no axis 'solver'"),
         ([METRIC, "--since", "soon"], "neither a date"),
+        ([METRIC, "--since", ""], "neither a date"),
         ([METRIC, "--effect", "5"], "--effect must be"),
         ([METRIC, "--reports", "nowhere"], "there is no history"),
     ],

@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "hardware": set(),
     "optimizers": set(),
     "suite": set(),
+    "intervals": set(),
     "source": {"contracts"},
     "parameters": {"source"},
     "plugin_files": {"source"},
@@ -54,9 +55,9 @@ ALLOWED: dict[str, set[str]] = {
     "oracles": WORKING | {"evaluate", "floors", "mixture", "trained"},
     "executors": WORKING | {"train", "fleet_size", "trained", "evaluate", "floors", "oracles", "portraits", "records"},
     "tracking": {"cells", "records", "pictures"},
-    "report": {"cells", "records", "references", "pictures"},
-    "regression": {"cells", "records", "store"},
-    "history": {"cells", "plan", "records", "regression", "report", "store"},
+    "report": {"cells", "intervals", "records", "references", "pictures"},
+    "regression": {"cells", "intervals", "records", "store"},
+    "history": {"cells", "intervals", "plan", "records", "regression", "report", "store"},
     "states": {"cells", "plan", "source", "store"},
     "survey": {"plan", "cells", "records", "references", "registry", "states", "store", "timings"},
     "session": {"suite", "plan", "survey", "registry", "store", "records", "hardware", "executors"},
@@ -76,7 +77,7 @@ ALLOWED["fmbench"] = {"contracts", "hookspecs"}
 
 HEAVY = {"torch", "torchvision", "mlflow", "pandas", "matplotlib", "scipy", "sklearn", "numpy", "PIL", "ray"}
 LIGHT = {"errors", "hookspecs", "contracts", "cells", "suite", "source", "parameters", "plugin_files", "plugins"}
-LIGHT |= {"registry", "plan", "records", "fmbench"}
+LIGHT |= {"intervals", "registry", "plan", "records", "fmbench"}
 """The parts that plan and list: they import nothing of HEAVY at the top of a module."""
 
 ONLY_IN = {"mlflow": ("tracking",), "ray": ("executors.ray",), "typer": ("cli",), "rich": ("cli",), "click": ("cli",)}

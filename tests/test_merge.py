@@ -465,6 +465,8 @@ def test_mistakes_are_said(two: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             open_sources(paths, two / "m1")
+    with pytest.raises(UserError, match=r"is only read, and .* lies in it"):
+        open_sources([two / "m1"], two / "m1" / "inside")
 
 
 def test_the_command_line_tells_and_prints_json(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:

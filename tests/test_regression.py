@@ -19,7 +19,18 @@ from scipy import special, stats
 from fmbench.errors import UserError
 from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
 from fmbench.registry import load_registry
-from fmbench.regression import Outcome, Row, Snapshot, check, junit, read_baseline, snapshot, statistics, write_baseline
+from fmbench.regression import (
+    Outcome,
+    Row,
+    Snapshot,
+    baseline,
+    check,
+    junit,
+    read_baseline,
+    snapshot,
+    statistics,
+    write_baseline,
+)
 from fmbench.regression.snapshot import AXES, Group
 from fmbench.regression.statistics import Noise
 
@@ -164,6 +175,12 @@ def test_metrics_without_direction_and_costs_of_a_shared_machine_are_not_judged(
 
 
 # Wall time
+
+
+def test_a_sampler_is_named_by_what_varies() -> None:
+    euler = without(night(), lambda group, seed: "euler" in group or len(group) == 6)
+    times = [c for c in check(euler, euler).comparisons if c.metric == "sample_ms_relative"]
+    assert [c.what for c in times if c.level == "cell"] == ["NFE 4", "NFE 8"]
 
 
 @pytest.mark.parametrize(
@@ -320,6 +337,84 @@ def test_a_changed_default_of_a_component_is_noted() -> None:
     assert "t_distribution beta: alpha is 0.5 in the baseline and 0.4 tonight" in check(was, now).notes
 
 
+def without_values(found: Snapshot, metric: str, value: float | None, seeds: tuple[int, ...]) -> Snapshot:
+    """The night, with a value in place of a metric's, or without it where that is None."""
+    rows = {}
+    for (group, seed), row in found.evaluations.items():
+        values = {name: v for name, v in row.values.items() if name != metric or seed not in seeds}
+        extra = {metric: value} if value is not None and seed in seeds else {}
+        rows[group, seed] = dataclasses.replace(row, values={**values, **extra})
+    return dataclasses.replace(found, evaluations=rows)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(math.nan, "not finite"), (None, "absent"), (math.inf, "not finite"), (1e308, "beyond 1e+100")]
+)
+def test_a_metric_that_the_baseline_lacks_is_no_silent_pass(value: float | None, said: str) -> None:
+    outcome = check(without_values(night(), "fid", value, (0, 1, 2)), night())
+    assert (outcome.exit_code, outcome.not_compared) == (2, ("fid",))
+    assert f"fid: {said} in the baseline" in outcome.fault
+    assert [e.reason for e in outcome.events if e.name == "metric fid"] == [
+        f"{said} in the baseline, in all of its 72 cells"
+    ]
+    assert b"every judged metric can be compared" in junit(outcome)
+
+
+def test_a_seed_that_the_baseline_lacks_is_said_once_a_cell_and_the_others_count() -> None:
+    outcome = check(without_values(night(), "fid", math.nan, (1, 2)), night())
+    lacking = [event for event in outcome.events if event.name.startswith("metric fid")]
+    assert len(lacking) == 24
+    assert all("seeds 1, 2" in event.name for event in lacking)
+    assert outcome.exit_code == 0, "the seed that is left repeats bit for bit"
+
+
+@pytest.mark.parametrize("bad", [1e300, 1e101, -1e308, math.inf])
+def test_a_value_too_large_for_arithmetic_is_a_failure_tonight(bad: float) -> None:
+    tonight = night(change=lambda axes, seed, name, value: bad if name == "fid" and seed == 1 else value)
+    assert check(night(), tonight).exit_code == 1
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-90, 1e90])
+def test_values_of_any_size_are_compared(factor: float) -> None:
+    scaled = night(change=lambda axes, seed, name, value: value * factor if name != "parameters" else value)
+    same = check(scaled, scaled)
+    assert same.exit_code == 0
+    outcome = check(*((scaled, night()) if factor < 1 else (night(), scaled)))
+    assert outcome.exit_code == 1
+    json.dumps(outcome.as_data(), allow_nan=False)
+
+
+@pytest.mark.parametrize("where", ["the baseline", "tonight"])
+def test_a_time_of_nothing_has_no_ratio_and_says_so(where: str) -> None:
+    still = night(change=worse_where("network", "mlp", "sample_ms_relative", 0.0))
+    outcome = check(still, night()) if where == "the baseline" else check(night(), still)
+    assert outcome.exit_code == 2
+    assert f"sample_ms_relative: a time of 0 in {where}" in outcome.fault
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("better", "higher"), ("better", ""), ("unit", "%"), ("scope", "training")]
+)
+def test_a_metric_that_means_something_else_now_is_not_compared(name: str, value: str) -> None:
+    then = dataclasses.replace(FID, **{name: value})
+    outcome = check(night(metrics={**FACTS, "fid": then}), night())
+    assert (outcome.exit_code, outcome.not_compared) == (2, ("fid",))
+    assert f"in the baseline and {getattr(FID, name) or '(none)'} tonight" in outcome.fault
+
+
+def test_a_baseline_without_evaluations_is_no_pass() -> None:
+    outcome = check(dataclasses.replace(night(), evaluations={}), night())
+    assert outcome.exit_code == 2
+    assert "fid, recall, sample_ms_relative: the baseline has no finished evaluation" in outcome.fault
+
+
+def test_a_metric_of_new_cells_only_is_new_and_no_fault() -> None:
+    part = without(without_values(night(), "fid", None, (0, 1, 2)), lambda group, seed: "cosine" not in group)
+    rows = {p: r for p, r in night().evaluations.items() if "cosine" in p[0]}
+    tonight = dataclasses.replace(night(), evaluations={**part.evaluations, **rows})
+    assert check(part, tonight).exit_code == 0
+
+
 # The baseline file
 
 
@@ -358,7 +453,7 @@ def test_other_line_ends_are_no_damage(tmp_path: Path) -> None:
         (lambda text: text.replace('"format": 1', '"format": 2'), "has format 2, and this fmbench reads 1"),
         (lambda text: "[1, 2]", "not a baseline of fmbench"),
         (lambda text: "{}", "not a baseline of fmbench"),
-        (lambda text: '{"format": 1}', "damaged"),
+        (lambda text: '{"format": 1}', "damaged: it has no checksum"),
         (lambda text: text.replace("nightly", "weekly"), "checksum"),
     ],
 )
@@ -367,6 +462,31 @@ def test_a_damaged_baseline_gets_one_clear_word(tmp_path: Path, damage: Callable
     write_baseline(night(), path)
     path.write_text(damage(path.read_text()))
     with pytest.raises(UserError, match=message):
+        read_baseline(path, "nightly")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"components": [1]}, "components must be an object"),
+        ({"components": {"solver": {"euler": 3}}}, "components.solver.euler must be an object"),
+        ({"settings": []}, "settings must be an object"),
+        ({"settings": {"training": None}}, "settings.training must be an object"),
+        ({"made": []}, "made must be an object"),
+        ({"made": {"environment": None}}, "made.environment must be an object"),
+        ({"metrics": {}}, "says nothing of such a metric"),
+        ({"trainings": [{"axes": {}, "identities": {}, "seeds": {"0": {"status": "bogus", "values": {}}}}]}, "'bogus'"),
+    ],
+)
+def test_a_baseline_of_wrong_types_is_damaged_whatever_its_checksum(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "nightly.json"
+    write_baseline(night(), path)
+    body = {**json.loads(path.read_text()), **change}
+    body.pop("checksum")
+    path.write_text(json.dumps({**body, "checksum": baseline._checksum(body)}))
+    with pytest.raises(UserError, match=f"damaged: .*{message}"):
         read_baseline(path, "nightly")
 
 

@@ -165,7 +165,7 @@ def test_a_run_trains_teachers_first_and_a_failed_one_fails_its_students(
     Path("suite.yaml").write_text(SUITE.replace("COUPLINGS", SHARED))
     options = Options(tracking=False, overrides=("training.seeds=[0]",))
     result = run("suite.yaml", options)
-    assert result.computed == {"training": 3, "evaluation": 2}
+    assert result.computed == {"training": 3, "evaluation": 2, "floor": 1}
     assert not result.records.failed
     assert run("suite.yaml", options).computed == {}
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,14 +14,15 @@ from fmbench.cli import options
 from fmbench.cli.output import Bars, complain, note, say, show_json, show_table
 from fmbench.cli.remembering import history_of, remember
 from fmbench.cli.running import CELLS_FAILED, INTERRUPTED, Jobs, NoTracking, Timeout
-from fmbench.errors import UserError
+from fmbench.errors import StoreError, UserError
 
 if TYPE_CHECKING:
     from fmbench.records import Records
-    from fmbench.regression import Comparison, Event, Outcome
+    from fmbench.regression import Comparison, Event, Outcome, Snapshot
     from fmbench.session import Session
 
 SHOWN = 20
+NOT_WRITTEN = 2
 TOO_MUCH = 3.0
 """An effect above which it says nothing how large it is."""
 
@@ -64,42 +66,84 @@ def check(
     as_json: options.Json = False,
 ) -> None:
     """Run a suite and compare it with its baseline. Exit codes: 0 nothing worse, 1 something worse, failed or vanished,
-    2 nothing could be compared.
+    2 nothing, or no cell of a metric, could be compared.
     """
     from fmbench.regression import check as compare
-    from fmbench.regression import read_baseline, snapshot, write_baseline
+    from fmbench.regression import read_baseline, snapshot
 
-    if not 0 < effect < 1:
-        raise UserError(f"--effect must be between 0 and 1, 0.05 for 5%; found {effect:g}")
-    if not slower > 1:
-        raise UserError(f"--slower is a ratio above 1, such as 1.3; found {slower:g}")
-    if accept and (filters or junit):
+    _check_numbers(effect, slower)
+    if accept and (filters or junit is not None):
         raise UserError("--accept takes the whole suite and compares nothing: leave --filter and --junit away.")
+    _check_files({"--junit": (junit, True), "--baseline": (baseline, accept)})
     places = {"home": home, "reports": reports, "tracking": not no_tracking, "tracking_uri": tracking_uri}
     session = options.open_session(
         suite, overrides, filters, plugins, jobs=jobs, device=device, timeout=timeout, **places
     )
-    path = baseline or reports / "baselines" / f"{session.suite.name}.json"
+    path = reports / "baselines" / f"{session.suite.name}.json" if baseline is None else baseline
     # read before the run, so that what is wrong with it is known at once
     before = None if accept else read_baseline(path, session.suite.name)
     past = history_of(session, no_history)
     records = _records(session, no_run)
-    remember(records, past)
     if before is None:
-        write_baseline(snapshot(records), path)
-        _accepted(records, path, as_json)
-        return
-    outcome = compare(before, snapshot(records), effect=effect, slower=slower, partial=bool(filters))
-    if junit is not None:
-        _write_junit(outcome, junit)
+        code = _accept(records, path, as_json)
+    else:
+        outcome = compare(before, snapshot(records), effect=effect, slower=slower, partial=bool(filters))
+        code = _tell_all(outcome, path, str(suite), as_json)
+        if junit is not None:
+            code = _try(lambda: _write_junit(outcome, junit), code)
+    # a verdict is told before anything is written: a full disk must not take it away
+    code = _try(lambda: remember(records, past), code)
+    if code:
+        raise typer.Exit(code)
+
+
+def _check_numbers(effect: float, slower: float) -> None:
+    if not 0 < effect < 1:
+        raise UserError(f"--effect must be between 0 and 1, 0.05 for 5%; found {effect:g}")
+    if not 1 < slower < math.inf:
+        raise UserError(f"--slower is a ratio above 1, such as 1.3; found {slower:g}")
+
+
+def _check_files(files: Mapping[str, tuple[Path | None, bool]]) -> None:
+    """Raise UserError where an option names no file, or one to be written that cannot be: before hours are spent."""
+    from fmbench.store import check_writable
+
+    for option, (path, written) in files.items():
+        if path is None:
+            continue
+        if not path.name or path.is_dir():
+            raise UserError(f"{option} names a file, and {str(path)!r} is a folder; give it the name of a file.")
+        try:
+            if written:
+                check_writable(path.parent)
+        except StoreError as error:
+            raise UserError(f"{option} {path}: its folder cannot be written: {_why(error)}; choose another.") from error
+
+
+def _why(error: StoreError) -> str:
+    cause = error.__cause__
+    return str(cause.strerror if isinstance(cause, OSError) else error)
+
+
+def _try(write: Callable[[], None], code: int) -> int:
+    """Write, complain where that fails, and return the exit code: that of the verdict, or 2 where that was 0."""
+    try:
+        write()
+    except UserError as error:
+        complain(str(error))
+        return code or NOT_WRITTEN
+    return code
+
+
+def _tell_all(outcome: Outcome, path: Path, suite: str, as_json: bool) -> int:
+    """Print the outcome, and return its exit code."""
     if as_json:
         show_json({"baseline_file": str(path), **outcome.as_data()})
     else:
         _tell(outcome, path)
     if outcome.exit_code == 2:
         complain(f"{outcome.fault}. `fmbench check {suite} --accept` makes a new baseline.")
-    if outcome.exit_code:
-        raise typer.Exit(outcome.exit_code)
+    return outcome.exit_code
 
 
 def _records(session: Session, no_run: bool) -> Records:
@@ -121,26 +165,45 @@ def _records(session: Session, no_run: bool) -> Records:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _accepted(records: Records, path: Path, as_json: bool) -> None:
+def _accept(records: Records, path: Path, as_json: bool) -> int:
+    """Write the baseline, say what is wrong with it, and return the exit code."""
+    from fmbench.regression import snapshot, write_baseline
+
+    night = snapshot(records)
+    write_baseline(night, path)
     failed = len(records.failed)
     counts = {"trainings": len(records.trainings), "evaluations": len(records.evaluations)}
+    lost = _not_finite(night)
     if as_json:
-        show_json({"baseline_file": str(path), "suite": records.suite, **counts, "failed": failed})
+        data = {"baseline_file": str(path), "suite": records.suite, **counts, "failed": failed, "not_finite": lost}
+        show_json(data)
     else:
         said = " and ".join(f"{count} {name}" for name, count in counts.items())
         say(f"Baseline: {path}, {said}. Commit it.", "bold")
+    for name, count in lost.items():
+        cells = "cell" if count == 1 else "cells"
+        note(f"warning: {name} of {count} {cells} is not finite in this baseline, and no check will compare it there.")
     if failed:
         complain(
             f"{failed} cells are not ok; the baseline has them as they are, and a check will call them still failing."
         )
-        raise typer.Exit(CELLS_FAILED)
+    return CELLS_FAILED if failed else 0
+
+
+def _not_finite(night: Snapshot) -> dict[str, int]:
+    """Return in how many finished cells a metric is not finite."""
+    rows = [row for row in (*night.trainings.values(), *night.evaluations.values()) if row.status == "ok"]
+    return dict(Counter(name for row in rows for name, value in row.values.items() if not math.isfinite(value)))
 
 
 def _write_junit(outcome: Outcome, path: Path) -> None:
     from fmbench.regression import junit
     from fmbench.store import write_atomically
 
-    write_atomically(path, junit(outcome))
+    try:
+        write_atomically(path, junit(outcome))
+    except StoreError as error:
+        raise UserError(f"--junit {path} cannot be written: {_why(error)}; choose another file.") from error
 
 
 def _tell(outcome: Outcome, path: Path) -> None:
@@ -153,8 +216,7 @@ def _tell(outcome: Outcome, path: Path) -> None:
     if outcome.shared:
         say(f"What these have in common: {outcome.shared}", "bold red")
     _events(alarming, "red")
-    if outcome.exit_code == 0:
-        say(f"Nothing got worse than {path}.", "bold")
+    _headline(outcome, path)
     _comparisons("Worse", [c for c in outcome.worse if c not in outcome.culprits])
     _comparisons("Better", [c for c in outcome.comparisons if c.verdict == "better"])
     for text in outcome.notes:
@@ -168,6 +230,17 @@ def _tell(outcome: Outcome, path: Path) -> None:
     if seen := _detectable(outcome):
         say(seen)
     say(f"Baseline: {path}, of {made.get('date') or 'no date'}, {commit}; its command: {made.get('command')}")
+
+
+def _headline(outcome: Outcome, path: Path) -> None:
+    """Print what the exit code means; what was not compared is never left out of it."""
+    left_out = f"Not compared: {', '.join(outcome.not_compared)}." if outcome.not_compared else ""
+    if outcome.exit_code == 0:
+        say(f"Nothing got worse than {path}. {left_out}".rstrip(), "bold")
+    elif outcome.exit_code == 2:
+        say(f"No verdict against {path}. {left_out}".rstrip(), "bold red")
+    elif left_out:
+        say(left_out, "bold yellow")
 
 
 def _events(events: Sequence[Event], style: str) -> None:
@@ -220,4 +293,6 @@ def _detectable(outcome: Outcome) -> str:
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:+.1f}%"
+    from fmbench.regression.junit import percent
+
+    return "–" if value is None else f"{percent(value, '+')}%"

@@ -10,7 +10,7 @@ import typer
 
 from fmbench.cli import options
 from fmbench.cli.output import note, say, show_json, show_table
-from fmbench.errors import UserError
+from fmbench.errors import StoreError, UserError
 
 if TYPE_CHECKING:
     from fmbench.history import Found, History, Step
@@ -53,9 +53,10 @@ def history(
     from fmbench.history.selecting import check_axes
     from fmbench.suite import load_suite
 
+    over = list(dict.fromkeys(over or ()))
     if not 0 <= effect < 1:
         raise UserError(f"--effect must be at least 0 and below 1, 0.05 for 5%; found {effect:g}")
-    check_axes(over or ())
+    check_axes(over)
     name = load_suite(suite).name
     path = past.history_file(reports, name)
     known = past.read(path, name)
@@ -63,12 +64,12 @@ def history(
         _what_there_is(known, path, as_json)
         return
     facts = known.of(metric).metrics[metric]
-    chosen = past.select(past.since(known.of(metric), since) if since else known.of(metric), where or ())
-    lines = past.make_lines(chosen, facts, over or ())
+    chosen = past.select(past.since(known.of(metric), since) if since is not None else known.of(metric), where or ())
+    lines = past.make_lines(chosen, facts, over)
     if not lines:
         raise UserError(f"{metric} has no value in {len(chosen.nights)} nights of {path}: all of its cells failed.")
     found = past.find_steps(lines, facts, effect)
-    changes = [*(where or ()), *(f"over={axis}" for axis in over or ()), *([f"since={since}"] if since else [])]
+    changes = [*(where or ()), *(f"over={axis}" for axis in over), *([f"since={since}"] if since else [])]
     picture = past.draw(chosen, facts, found, path.parent, changes)
     figures = [path.parent / picture.png, path.parent / picture.svg]
     if as_json:
@@ -79,9 +80,10 @@ def history(
 
 
 def history_of(session: Session, forget: bool) -> Path | None:
-    """Return the file that a check adds its night to, after looking at it; None where it adds none.
+    """Return the file that a check adds its night to; None where it adds none.
 
-    A night is that of the whole suite as it is written: with --set or --filter there is none.
+    A night is that of the whole suite as it is written: with --set or --filter there is none. A file that no night can
+    be added to is said at once, and is no error yet: the verdict does not need it.
     """
     from fmbench.history import file
 
@@ -89,12 +91,18 @@ def history_of(session: Session, forget: bool) -> Path | None:
     if forget or changed:
         return None
     path = file.history_file(session.options.reports, session.suite.name)
-    file.verify(path, session.suite.name)
+    try:
+        file.verify(path, session.suite.name)
+    except UserError as error:
+        note(f"History: no night will be added: {error}")
     return path
 
 
 def remember(records: Records, path: Path | None) -> None:
-    """Add a night to the history, and say so on standard error; a suite that is not wholly computed is no night."""
+    """Add a night to the history, and say so on standard error; a suite that is not wholly computed is no night.
+
+    Raises UserError where the file is damaged or cannot be written.
+    """
     if path is None:
         return
     from fmbench.history import append, make_night
@@ -103,7 +111,15 @@ def remember(records: Records, path: Path | None) -> None:
     if lacking := unfinished(records):
         note(f"History: no night is added, for {lacking} cells are not computed.")
         return
-    number = append(make_night(records), path)
+    try:
+        number = append(make_night(records), path)
+    except (StoreError, OSError) as error:
+        cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+        reason = cause.strerror if isinstance(cause, OSError) else cause
+        raise UserError(
+            f"the history {path} cannot be written: {reason}; choose another folder with --reports, or leave the "
+            "history as it is with --no-history."
+        ) from error
     note(f"History: {path}, " + (f"night {number}." if number else "unchanged since its newest night."))
 
 
@@ -129,16 +145,19 @@ def _what_there_is(known: History, path: Path, as_json: bool) -> None:
 
 
 def _span(known: History) -> str:
+    from fmbench.report.numbers import count
+
     first, last = known.nights[0], known.nights[-1]
     commits = len({night.code_state for night in known.nights})
     machines = len({night.hardware for night in known.nights})
-    said = [f"{known.suite}: {_count(len(known.nights), 'night')}, {first.time[:10]} to {last.time[:10]}"]
-    said += [_count(commits, "commit")] + ([f"{machines} machines"] if machines > 1 else [])
+    said = [f"{known.suite}: {count(len(known.nights), 'night')}, {first.time[:10]} to {last.time[:10]}"]
+    said += [count(commits, "commit")] + ([f"{machines} machines"] if machines > 1 else [])
     return ", ".join(said) + "."
 
 
 def _tell(known: History, metric: str, found: Sequence[Found]) -> None:
     from fmbench.history import told_first
+    from fmbench.report.numbers import count
 
     say(_span(known), "bold")
     told = told_first(found)
@@ -156,7 +175,7 @@ def _tell(known: History, metric: str, found: Sequence[Found]) -> None:
     _steps(known, told)
     untold = sum(len(one.steps) for one in found) - len(told)
     if untold > 0:
-        say(f"{_count(untold, 'step')} of other lines and cells {'follows' if untold == 1 else 'follow'} from these.")
+        say(f"{count(untold, 'step')} of other lines and cells {'follows' if untold == 1 else 'follow'} from these.")
     _interruptions(known, shown)
 
 
@@ -201,6 +220,8 @@ def _row(one: Found, known: History) -> tuple[Any, ...]:
 
 
 def _steps(known: History, told: Sequence[tuple[Found, Step]]) -> None:
+    from fmbench.report.numbers import count
+
     if not told:
         say("No steps.")
         return
@@ -212,7 +233,7 @@ def _steps(known: History, told: Sequence[tuple[Found, Step]]) -> None:
             after.time[:10], f"{before.code_state} -> {after.code_state}", one.line.name,
             f"{value(step.old)} -> {value(step.new)}", _percent(step.change),
             f"[{_percent(step.low)}, {_percent(step.high)}]", step.verdict,
-            f"new, {_count(step.nights, 'night')} so far" if step.is_new else _count(step.nights, "night"),
+            f"new, {count(step.nights, 'night')} so far" if step.is_new else count(step.nights, "night"),
             "; ".join(known.others(step.before, step.after)),
         ))  # fmt: skip
     columns = ("since", "commits", "line", "from -> to", "change", "95% interval", "verdict", "lasted", "changed too")
@@ -262,7 +283,3 @@ def _line_data(one: Found, known: History) -> dict[str, Any]:
 
 def _percent(value: float) -> str:
     return f"{100 * value:+.1f}%"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun if n == 1 else noun + 's'}"

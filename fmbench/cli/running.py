@@ -71,7 +71,7 @@ def _run(session: Session, as_json: bool) -> None:
         show_json(summary(session, result))
     else:
         _tell(session, result)
-    if result.records.failed:
+    if result.records.failed or result.records.lost_references:
         raise typer.Exit(CELLS_FAILED)
 
 
@@ -82,7 +82,10 @@ def summary(session: Session, result: RunResult) -> dict[str, object]:
         "cells": session.survey(anywhere=True).counts(),
         "computed": result.computed,
         "in_short": [f"{about}: {text}" for about, text in result.in_short],
-        "failed": [{"key": r.cell.key, "status": r.status, "error": r.error} for r in result.records.failed],
+        "failed": [
+            {"key": r.cell.key, "status": r.status, "error": r.error}
+            for r in [*result.records.failed, *result.records.lost_references]
+        ],
         "report": str(result.report),
         "tracking_uri": result.tracking.uri if result.tracking else None,
         "runs_not_logged": result.tracking.pending if result.tracking else None,
@@ -103,7 +106,7 @@ def _tell(session: Session, result: RunResult) -> None:
         say(f"Computed {', '.join(parts)}.")
     else:
         say("Everything was computed before; nothing to do.")
-    failed = result.records.failed
+    failed = [*result.records.failed, *result.records.lost_references]
     if failed:
         say(
             f"{len(failed)} cells failed; the report lists them, and `fmbench retry {session.path}` tries again.", "red"

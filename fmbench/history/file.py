@@ -16,7 +16,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, fields
+from dataclasses import MISSING, asdict, astuple, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +150,7 @@ def _load(path: Path, suite: str) -> tuple[pa.Table, dict[str, Any]]:
         raise UserError(f"{path} is not a history of fmbench: it says no format; {KEEP}.")
     if hashlib.sha256(metadata[BODY]).hexdigest().encode() != metadata.get(CHECKSUM):
         raise UserError(f"the history {path} is damaged: its metadata do not have the checksum on record; {KEEP}.")
-    body: dict[str, Any] = json.loads(metadata[BODY])
+    body = _body_of(metadata[BODY], path)
     if body["format"] != FORMAT:
         raise UserError(
             f"the history {path} has format {body['format']!r}, and this fmbench reads {FORMAT}: use the fmbench that "
@@ -161,6 +161,28 @@ def _load(path: Path, suite: str) -> tuple[pa.Table, dict[str, Any]]:
     if not table.schema.equals(_schema()) or not len(table):
         raise UserError(f"the history {path} is damaged: it has other columns than were written; {KEEP}.")
     return table, body
+
+
+def _body_of(text: bytes, path: Path) -> dict[str, Any]:
+    """Return the metadata, once they have all parts. A newer format may have others, and is refused by its number."""
+    try:
+        body = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"the history {path} is damaged: its metadata are not JSON ({error}); {KEEP}.") from error
+    if not isinstance(body, dict) or "format" not in body:
+        raise UserError(f"the history {path} is damaged: its metadata say no format; {KEEP}.")
+    kinds = {"suite": str, "metrics": dict, "components": dict, "texts": dict}
+    wrong = [name for name, kind in kinds.items() if not isinstance(body.get(name), kind)]
+    if "metrics" not in wrong:
+        wrong += [f"metrics.{name}" for name, facts in body["metrics"].items() if not _are_facts(facts)]
+    if body["format"] == FORMAT and wrong:
+        raise UserError(f"the history {path} is damaged: its metadata lack {', '.join(wrong)}; {KEEP}.")
+    return body
+
+
+def _are_facts(found: Any) -> bool:
+    needed = [field.name for field in fields(MetricFacts) if field.default is MISSING]
+    return isinstance(found, dict) and all(name in found for name in needed)
 
 
 @contextmanager

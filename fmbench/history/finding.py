@@ -17,9 +17,8 @@ import numpy as np
 
 from fmbench.history.lines import Line
 from fmbench.history.steps import ENOUGH, LASTING, Change, Piece, Turn, by_nights, by_seeds, scatter, turns
-from fmbench.records import MetricFacts
+from fmbench.records import TRAINING_AXES, MetricFacts
 from fmbench.regression.comparing import SHARES
-from fmbench.regression.snapshot import TRAINING_AXES
 from fmbench.regression.statistics import FALSE_ALARMS, Noise, independent, moderated
 
 EFFECT = 0.01

@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 
 from fmbench.errors import UserError
 from fmbench.history.memory import History
+from fmbench.intervals import half_width
 from fmbench.records import MetricFacts
-from fmbench.regression.series import is_cost
 from fmbench.regression.snapshot import AXES, said
-from fmbench.regression.statistics import CONFIDENCE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +105,7 @@ def make_lines(history: History, facts: MetricFacts, over: Sequence[str] = ()) -
         )
     frame = history.frame
     frame = frame[np.isfinite(frame["value"]) & (frame["section"] == section) & (frame["metric"] == facts.name)]
-    costs = is_cost(facts) or facts.scope == "sampler"
+    costs = facts.is_cost or facts.scope == "sampler"
     hardware = np.array([night.hardware for night in history.nights])
     machines = list(dict.fromkeys(hardware[sorted(set(frame["night"]))])) if costs else [""]
     lines = []
@@ -223,15 +222,13 @@ def _scales(values: Floats, of_unit: NDArray[np.intp]) -> Floats:
 
 def half_widths(rows: Floats) -> Floats:
     """Return the half-width of the 95% interval (Student's t) of the mean of each row; NaN with fewer than two."""
-    from scipy.special import stdtrit  # type: ignore[import-untyped, unused-ignore]
-
     known = np.isfinite(rows)
     n = known.sum(axis=1)
     squares = np.where(known, rows - _mean(rows)[:, None], 0.0) ** 2
     halves = np.full(len(rows), np.nan)
     some = n > 1
-    t = stdtrit(n[some] - 1.0, 0.5 + CONFIDENCE / 2)
-    halves[some] = t * np.sqrt(squares[some].sum(axis=1) / (n[some] - 1) / n[some])
+    errors = np.sqrt(squares[some].sum(axis=1) / (n[some] - 1) / n[some])
+    halves[some] = [half_width(float(error), float(df)) for error, df in zip(errors, n[some] - 1, strict=True)]
     return halves
 
 

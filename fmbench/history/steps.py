@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmbench.history.lines import Floats
-from fmbench.regression.statistics import Noise, between_seeds, half_width, quantile
+from fmbench.intervals import half_width, quantile
+from fmbench.regression.statistics import Noise, between_seeds
 
 LASTING = 3
 ENOUGH = 8

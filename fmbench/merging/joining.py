@@ -32,6 +32,8 @@ def open_sources(paths: Sequence[Path], into: Path) -> list[Store]:
             inside = path / ".fmbench"
             hint = f"did you mean {inside}?" if inside.is_dir() else "give the .fmbench folder of another machine"
             raise UserError(f"{path} holds no cells, so it is not a store; {hint}")
+        if path.resolve() in into.resolve().parents:
+            raise UserError(f"{path} is only read, and {into} lies in it; choose another folder with --into")
         if path.resolve() != into.resolve():
             found.setdefault(path.resolve(), Store(path))
     if not found:

@@ -40,6 +40,7 @@ FORMAT = 1
 SHORT = 8
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 LINE = 100
+STATUSES = ("ok", "error", "diverged", "oom", "timeout", "missing")
 
 
 def write_baseline(night: Snapshot, path: Path) -> None:
@@ -84,6 +85,8 @@ def read_baseline(path: Path, suite: str) -> Snapshot:
             f"the baseline {path} has format {body['format']!r}, and this fmbench reads {FORMAT}: use the fmbench that "
             f"wrote it, or {accept} anew."
         )
+    if "checksum" not in body:
+        raise UserError(f"the baseline {path} is damaged: it has no checksum, which each baseline has; {accept} anew.")
     try:
         if body.pop("checksum") != _checksum(body):
             raise UserError(
@@ -91,16 +94,18 @@ def read_baseline(path: Path, suite: str) -> Snapshot:
                 f"Restore it (git has it, where it was committed); {accept} anew."
             )
         found = _snapshot(body)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"the baseline {path} is damaged ({type(error).__name__}: {error}); {accept} anew.") from error
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"the baseline {path} is damaged: {what}; {accept} anew.") from error
     if found.suite != suite:
         raise UserError(f"the baseline {path} is of the suite {found.suite!r}, and this is {suite!r}: choose its own.")
     return found
 
 
 def _snapshot(body: Mapping[str, Any]) -> Snapshot:
+    _check_kinds(body)
     known = {field.name for field in fields(MetricFacts)}
-    return Snapshot(
+    found = Snapshot(
         suite=str(body["suite"]),
         metrics={
             name: MetricFacts(**{k: v for k, v in f.items() if k in known}) for name, f in body["metrics"].items()
@@ -111,6 +116,23 @@ def _snapshot(body: Mapping[str, Any]) -> Snapshot:
         components=body["components"],
         made=body["made"],
     )
+    rows = (*found.trainings.values(), *found.evaluations.values())
+    if unknown := {name for row in rows for name in row.values} - found.metrics.keys():
+        raise ValueError(f"it has values of {', '.join(sorted(unknown))}, and says nothing of such a metric")
+    return found
+
+
+def _check_kinds(body: Mapping[str, Any]) -> None:
+    """Raise ValueError where a part of a baseline is not an object of objects, as deep as it is read."""
+    depths = {"settings": 2, "components": 3, "identities": 2, "metrics": 2, "made": 1}
+    parts = [(name, body[name], depth) for name, depth in depths.items()]
+    parts.append(("made.environment", body["made"].get("environment", {}) if isinstance(body["made"], dict) else {}, 1))
+    while parts:
+        name, part, depth = parts.pop()
+        if not isinstance(part, dict):
+            raise ValueError(f"{name} must be an object, and is {json.dumps(part)[:60]}")
+        if depth > 1:
+            parts += [(f"{name}.{key}", value, depth - 1) for key, value in part.items()]
 
 
 def _cells(section: Section, rows: Mapping[Place, Row], identities: dict[str, Mapping[str, Any]]) -> list[Any]:
@@ -134,6 +156,8 @@ def _rows(section: Section, cells: list[Any], identities: Mapping[str, Any]) -> 
         group = tuple(str(cell["axes"].get(axis, "")) for axis in AXES[section])
         known = {name: identities[short] for name, short in cell["identities"].items()}
         for seed, row in cell["seeds"].items():
+            if row["status"] not in STATUSES:
+                raise ValueError(f"the status of a cell is {row['status']!r}, which is none of {', '.join(STATUSES)}")
             values = {name: float(NOT_FINITE.get(value, value)) for name, value in row["values"].items()}
             rows[group, int(seed)] = Row(row["status"], row.get("error", ""), values, known)
     return rows

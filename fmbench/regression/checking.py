@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from fmbench.errors import UserError
 from fmbench.records import MetricFacts
 from fmbench.regression.comparing import Test, judge, tests_of
 from fmbench.regression.explaining import explain
-from fmbench.regression.outcome import Comparison, Event, Happening, Outcome
+from fmbench.regression.lacking import lacking_values, pairs, uncompared
+from fmbench.regression.outcome import Event, Happening, Outcome
 from fmbench.regression.series import (
     all_series,
     changed_components,
+    changed_facts,
     changed_settings,
-    is_cost,
     is_judged,
+    is_usable,
     listed,
     repeated_trainings,
 )
-from fmbench.regression.snapshot import Group, Place, Row, Section, Snapshot, named, training_of
+from fmbench.regression.snapshot import SECTIONS, Group, Place, Row, Snapshot, named, training_of
 from fmbench.regression.timing import RELATIVE, is_relative, timing_tests
 
 EFFECT, SLOWER = 0.05, 1.3
-SECTIONS: tuple[Section, ...] = ("training", "evaluation")
 
 
 def check(
@@ -42,29 +43,52 @@ def check(
             f"no cell of {tonight.suite} is in the baseline: all of its axes have other labels, or other seeds. "
             "If the suite was changed on purpose, `fmbench check SUITE --accept` makes a new baseline."
         )
-    events = [*_cells(baseline, tonight, partial), *_metrics(baseline, tonight), *_values(baseline, tonight)]
-    tests = list(_tests(baseline, tonight, effect, slower))
+    compared = _compared(baseline, tonight)
+    events = [*_cells(baseline, tonight, partial), *_metrics(baseline, tonight), *_values(baseline, tonight, compared)]
+    events += lacking_values(baseline, tonight, compared)
+    tests = list(_tests(baseline, tonight, compared, effect, slower))
     comparisons, culprits = explain(tests, judge(tests))
+    reasons = uncompared(baseline, tonight, compared, comparisons)
+    left_out = [name for name in tonight.metrics if name in reasons or _on_other_hardware(name, baseline, tonight)]
     return Outcome(
         suite=tonight.suite,
         comparisons=tuple(comparisons),
         events=tuple(events),
         culprits=tuple(culprits),
         notes=tuple(_notes(baseline, tonight)),
-        fault=_fault(comparisons),
+        fault=_fault(reasons, nothing=not any(c.effect is not None for c in comparisons)),
         baseline=baseline.made,
+        not_compared=tuple(left_out),
     )
 
 
-def _tests(baseline: Snapshot, tonight: Snapshot, effect: float, slower: float) -> Iterator[Test]:
-    repeated = repeated_trainings(baseline, tonight)
-    for facts in tonight.metrics.values():
-        if facts.name not in baseline.metrics:
+def _compared(baseline: Snapshot, tonight: Snapshot) -> list[str]:
+    """Return the metrics of both nights that are judged: those with a direction, and relative times on one machine."""
+    found = []
+    for name, now in tonight.metrics.items():
+        then = baseline.metrics.get(name)
+        if then is None:
             continue
-        if is_relative(facts):
-            if _same_machine(baseline, tonight):
-                yield from timing_tests(baseline, tonight, facts, slower)
-        elif is_judged(facts):
+        if is_relative(now) or is_relative(then):
+            wanted = _same_machine(baseline, tonight)
+        else:
+            wanted = is_judged(now) or is_judged(then)
+        found += [name] * wanted
+    return found
+
+
+def _tests(
+    baseline: Snapshot, tonight: Snapshot, compared: Collection[str], effect: float, slower: float
+) -> Iterator[Test]:
+    repeated = repeated_trainings(baseline, tonight)
+    for name in compared:
+        facts = tonight.metrics[name]
+        if changed := changed_facts(baseline.metrics[name], facts):
+            series = all_series(baseline, tonight, facts)
+            yield from tests_of([replace(each, reason=changed) for each in series], effect)
+        elif is_relative(facts):
+            yield from timing_tests(baseline, tonight, facts, slower)
+        else:
             yield from tests_of(all_series(baseline, tonight, facts, repeated), effect)
 
 
@@ -72,14 +96,21 @@ def _same_machine(baseline: Snapshot, tonight: Snapshot) -> bool:
     return baseline.hardware == tonight.hardware
 
 
-def _fault(comparisons: Iterable[Comparison]) -> str:
-    """Say why nothing could be compared, "" where something could."""
-    cells = [c for c in comparisons if c.level == "cell"]
-    if any(c.effect is not None for c in cells):
-        return ""
-    reasons = list(dict.fromkeys(c.reason for c in cells if c.reason))
-    said = "; ".join(reasons[:3]) or "no metric of tonight's that has a direction is in the baseline"
-    return f"nothing could be compared with the baseline: {said}"
+def _on_other_hardware(name: str, baseline: Snapshot, tonight: Snapshot) -> bool:
+    """Tell whether a metric is a time of both nights that nobody can compare."""
+    return name in baseline.metrics and is_relative(tonight.metrics[name]) and not _same_machine(baseline, tonight)
+
+
+def _fault(reasons: Mapping[str, str], nothing: bool) -> str:
+    """Say which metrics could not be compared, and why; "" where each was, as far as it should be."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(name)
+    said = [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+    if nothing:
+        none = "no metric of tonight's that has a direction is in the baseline"
+        return f"nothing could be compared with the baseline: {'; '.join(said) or none}"
+    return f"no cell could be compared with the baseline in {'; nor in '.join(said)}" if said else ""
 
 
 def _cells(baseline: Snapshot, tonight: Snapshot, partial: bool) -> Iterator[Event]:
@@ -138,7 +169,7 @@ def _metrics(baseline: Snapshot, tonight: Snapshot) -> Iterator[Event]:
         elif is_relative(facts) and not _same_machine(baseline, tonight):
             reason = f"other hardware: {baseline.hardware} in the baseline, {tonight.hardware} tonight"
             yield Event("not compared", f"metric {name}", reason)
-        elif not is_relative(facts) and is_cost(facts):
+        elif not is_relative(facts) and facts.is_cost:
             yield Event("not compared", f"metric {name}", _why_no_cost(facts, tonight))
 
 
@@ -149,32 +180,21 @@ def _why_no_cost(facts: MetricFacts, tonight: Snapshot) -> str:
     return f"in {facts.unit}, it depends on what else the machine does"
 
 
-def _values(baseline: Snapshot, tonight: Snapshot) -> Iterator[Event]:
+def _values(baseline: Snapshot, tonight: Snapshot, compared: Collection[str]) -> Iterator[Event]:
     """Yield values that the baseline has, and that are absent or not finite tonight, of cells that did not fail."""
-    judged = {name for name, facts in baseline.metrics.items() if is_judged(facts)}
-    timed = {name for name, facts in baseline.metrics.items() if is_relative(facts)}
-    judged |= timed if _same_machine(baseline, tonight) else set()
-    judged &= tonight.metrics.keys()
     for section in SECTIONS:
         found: dict[tuple[str, Group, str], list[int]] = {}
-        for place, then, now in _pairs(baseline.rows(section), tonight.rows(section)):
-            for name in judged & then.values.keys():
+        for (group, seed), then, now in pairs(baseline, tonight, section):
+            for name in compared:
                 value = now.values.get(name)
-                if math.isfinite(then.values[name]) and (value is None or not math.isfinite(value)):
+                if name in then.values and is_usable(then.values[name]) and (value is None or not is_usable(value)):
                     what = "is absent" if value is None else f"is {value}"
-                    found.setdefault((name, place[0], what), []).append(place[1])
+                    found.setdefault((name, group, what), []).append(seed)
         for (name, group, what), seeds in found.items():
             axes = named(section, group)
             kind: Happening = "vanished" if what == "is absent" else "failed"
             where = f"metric {name} in {listed(seeds)} of {' '.join(axes.values())}"
             yield Event(kind, where, f"it {what} tonight", {**axes, "seed": ", ".join(map(str, seeds))})
-
-
-def _pairs(then: Mapping[Place, Row], now: Mapping[Place, Row]) -> Iterator[tuple[Place, Row, Row]]:
-    """Yield the cells that both nights finished."""
-    for place, row in then.items():
-        if place in now and row.status == now[place].status == "ok":
-            yield place, row, now[place]
 
 
 def _notes(baseline: Snapshot, tonight: Snapshot) -> Iterator[str]:

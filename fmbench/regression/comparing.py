@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from fmbench.records import MetricFacts
+from fmbench.intervals import half_width, quantile
+from fmbench.records import TRAINING_AXES, MetricFacts
 from fmbench.regression import statistics
 from fmbench.regression.noise import noise_of_cells, noise_of_means
 from fmbench.regression.outcome import Comparison, Verdict
 from fmbench.regression.series import Series, listed
-from fmbench.regression.snapshot import AXES, SAMPLER_AXES, TRAINING_AXES, Group, named, said
+from fmbench.regression.snapshot import AXES, Group, named, said
 from fmbench.regression.statistics import Noise, mean_of
 
 Level = Literal["cell", "component"]
@@ -109,7 +110,7 @@ def _components(series: Sequence[Series], least: float) -> list[Test]:
     axes = AXES[section]
     varying = varying_axes(series)
     training = [i for i in varying if axes[i] in TRAINING_AXES]
-    sampler = [i for i in varying if axes[i] in SAMPLER_AXES]
+    sampler = [i for i in varying if axes[i] not in TRAINING_AXES]
     seen: set[frozenset[Group]] = set()
     tests: list[Test] = []
     for chosen in [[], *([i] for i in varying), training, sampler]:
@@ -180,7 +181,7 @@ def _shares(tests: Sequence[Test]) -> list[float]:
 
 def _compared(test: Test, p_worse: float, p_better: float, alpha: float, share: float) -> Comparison:
     known = test.settled is None
-    half = statistics.half_width(test.error, test.df) if known else 0.0
+    half = half_width(test.error, test.df) if known else 0.0
     low, high = test.effect - half, test.effect + half
     verdict, reason = test.settled, test.reason
     if verdict is None:
@@ -194,7 +195,7 @@ def _compared(test: Test, p_worse: float, p_better: float, alpha: float, share: 
             reason = "the noise leaves room for both a change and none"
     detectable = None
     if test.df > 0 and math.isfinite(test.error) and known:
-        first, power = (statistics.quantile(test.df, q) for q in (1 - alpha * share, statistics.POWER))
+        first, power = (quantile(test.df, q) for q in (1 - alpha * share, statistics.POWER))
         detectable = max((first + power) * test.error, test.least)
     shown = known or verdict == "same"
     return Comparison(

@@ -9,6 +9,7 @@ from fmbench.regression.outcome import Comparison, Event, Outcome
 
 _FORBIDDEN = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold, not even escaped."""
+READABLE = 1e4
 
 
 def junit(outcome: Outcome) -> bytes:
@@ -21,7 +22,7 @@ def junit(outcome: Outcome) -> bytes:
     for event in outcome.events:
         _event(suite, event)
     if outcome.fault:
-        case = Xml.SubElement(suite, "testcase", classname="check", name="something can be compared")
+        case = Xml.SubElement(suite, "testcase", classname="check", name="every judged metric can be compared")
         Xml.SubElement(case, "error", message=_clean(outcome.fault))
     tally = {tag: len(suite.findall(f"testcase/{tag}")) for tag in ("failure", "error", "skipped")}
     counts = {"tests": len(suite), "failures": tally["failure"], "errors": tally["error"], "skipped": tally["skipped"]}
@@ -55,13 +56,18 @@ def sentence(comparison: Comparison) -> str:
     """Return a comparison in one line: `fid_digits of solver heun: worse by 21.3% [17.0, 25.6]`."""
     text = f"{comparison.metric} of {comparison.what}: {comparison.verdict}"
     if comparison.verdict in ("worse", "better") and comparison.effect is not None:
-        text += f" by {100 * abs(comparison.effect):.1f}%"
+        text += f" by {percent(abs(comparison.effect))}%"
         if comparison.low is not None and comparison.high is not None and comparison.low < comparison.high:
-            ends = sorted(100 * (end if comparison.effect > 0 else -end) for end in (comparison.low, comparison.high))
-            text += f" [{ends[0]:.1f}, {ends[1]:.1f}]"
+            ends = sorted((end if comparison.effect > 0 else -end) for end in (comparison.low, comparison.high))
+            text += f" [{percent(ends[0])}, {percent(ends[1])}]"
     if comparison.explained_by:
         text += f" (as {comparison.explained_by})"
     return text
+
+
+def percent(value: float, sign: str = "") -> str:
+    """Return a fraction in percent, with one decimal as far as that can be read."""
+    return f"{100 * value:{sign}{'.1f' if abs(value) < READABLE else '.1e'}}"
 
 
 def _clean(text: str) -> str:

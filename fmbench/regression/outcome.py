@@ -63,7 +63,9 @@ class Outcome:
     """Everything that a check found.
 
     `culprits` are the comparisons that are worse and that no other one explains, the one that explains most first.
-    `fault` is why nothing could be compared, "" where something could.
+    `not_compared` are the judged metrics of which not one cell could be compared. `fault` is why, where that must not
+    pass for a night without a regression; "" where every judged metric was compared, or has a reason to be left out
+    (a time on other hardware).
     """
 
     suite: str
@@ -73,6 +75,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     fault: str = ""
     baseline: Mapping[str, Any] = field(default_factory=dict)
+    not_compared: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -101,7 +104,9 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0 nothing got worse, 1 something got worse, failed or vanished, 2 nothing could be compared."""
+        """0 nothing got worse, 1 something got worse, failed or vanished, 2 nothing, or no cell of a metric, could be
+        compared.
+        """
         if self.worse or any(event.alarming for event in self.events):
             return SOMETHING_WORSE
         return AT_FAULT if self.fault else NOTHING_WORSE
@@ -117,6 +122,7 @@ class Outcome:
             "events": [asdict(event) for event in self.events],
             "comparisons": [asdict(c) for c in self.comparisons],
             "notes": list(self.notes),
+            "not_compared": list(self.not_compared),
             "fault": self.fault,
             "baseline": dict(self.baseline),
         }

@@ -13,9 +13,11 @@ from fmbench.records import MetricFacts
 from fmbench.regression.snapshot import Group, Row, Section, Snapshot, training_of
 from fmbench.regression.statistics import mean_of, variance_of
 
-TIMES = ("s", "ms", "us", "µs", "min", "h")
-MEMORY = ("B", "kB", "KB", "MB", "GB", "KiB", "MiB", "GiB")
 SHOWN = 3
+LARGEST = 1e100
+"""The largest value that is compared: squares of larger ones are no floats, and no such score means anything."""
+CLEAR = 1e60
+"""A relative difference beyond which it does not matter how large it is."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Series:
     def differences(self) -> dict[int, float]:
         """Tonight minus the baseline by seed, relative, positive where tonight is worse."""
         sign = 1.0 if self.metric.better == "lower" else -1.0
-        return {seed: sign * (self.after[seed] - self.before[seed]) / self.scale for seed in self.seeds}
+        return {seed: _clipped(sign * (self.after[seed] - self.before[seed]) / self.scale) for seed in self.seeds}
 
     @cached_property
     def residuals(self) -> tuple[dict[int, float], dict[int, float]]:
@@ -80,17 +82,22 @@ class Series:
 
 def _residuals(values: Mapping[int, float], scale: float) -> dict[int, float]:
     mean = mean_of(values.values())
-    return {seed: (value - mean) / scale for seed, value in values.items()}
+    return {seed: _clipped((value - mean) / scale) for seed, value in values.items()}
+
+
+def _clipped(ratio: float) -> float:
+    """Return a ratio whose square is a float."""
+    return min(max(ratio, -CLEAR), CLEAR)
+
+
+def is_usable(value: float) -> bool:
+    """Tell whether a value can be compared: finite, and not beyond LARGEST."""
+    return math.isfinite(value) and abs(value) <= LARGEST
 
 
 def is_judged(facts: MetricFacts) -> bool:
     """Tell whether a metric's seeds are compared: it has a direction, and is no cost of a machine that others share."""
-    return bool(facts.better) and facts.scope != "sampler" and not is_cost(facts)
-
-
-def is_cost(facts: MetricFacts) -> bool:
-    """Tell whether a value is a time or memory, which depend on what else the machine does."""
-    return facts.unit.partition("/")[0].strip() in (*TIMES, *MEMORY)
+    return bool(facts.better) and facts.scope != "sampler" and not facts.is_cost
 
 
 def repeated_trainings(before: Snapshot, after: Snapshot) -> dict[Group, frozenset[int]]:
@@ -138,6 +145,14 @@ def changed_settings(before: Snapshot, after: Snapshot, section: Section) -> str
     return "; ".join(said)
 
 
+def changed_facts(then: MetricFacts, now: MetricFacts) -> str:
+    """Say how a metric's direction, unit or scope differ between two nights, "" where they do not."""
+    words = {"better": "direction", "unit": "unit", "scope": "scope"}
+    pairs = [(word, getattr(then, name), getattr(now, name)) for name, word in words.items()]
+    changed = [(word, a or "(none)", b or "(none)") for word, a, b in pairs if a != b]
+    return "; ".join(f"its {name} is {a} in the baseline and {b} tonight" for name, a, b in changed)
+
+
 def changed_components(before: Snapshot, after: Snapshot) -> list[str]:
     """Say which components have other parameters under the same label: their defaults have changed."""
     notes = []
@@ -157,10 +172,10 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[s
 
 
 def _by_group(rows: Mapping[tuple[Group, int], Row], metric: str) -> dict[Group, dict[int, Row]]:
-    """Return the rows that have a finite value, by group and seed."""
+    """Return the rows that have a value which can be compared, by group and seed."""
     found: dict[Group, dict[int, Row]] = {}
     for (group, seed), row in rows.items():
-        if math.isfinite(row.values.get(metric, math.nan)):
+        if is_usable(row.values.get(metric, math.nan)):
             found.setdefault(group, {})[seed] = row
     return found
 

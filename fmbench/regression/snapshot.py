@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, canonical
-from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
+from fmbench.records import SAMPLER_AXES, TRAINING_AXES, EvaluationRecord, MetricFacts, Records, TrainingRecord
 
-TRAINING_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network")
-SAMPLER_AXES = ("solver", "grid", "weights", "guidance", "nfe")
-AXES = {"training": TRAINING_AXES, "evaluation": (*TRAINING_AXES, *SAMPLER_AXES)}
+AXES = {"training": TRAINING_AXES, "evaluation": (*TRAINING_AXES, *SAMPLER_AXES, "nfe")}
 """What a group is named by, in each section: labels, never keys, since keys change with the code."""
 
 Section = Literal["training", "evaluation"]
+SECTIONS: tuple[Section, ...] = ("training", "evaluation")
 Group = tuple[str, ...]
 """A cell without its seed: labels in the order of AXES."""
 Place = tuple[Group, int]

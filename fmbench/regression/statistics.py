@@ -38,7 +38,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 FALSE_ALARMS = 0.05
-CONFIDENCE = 0.95
 POWER = 0.9
 SHARED = 0.3
 NOISIER = 25.0
@@ -167,18 +166,6 @@ def p_worse(effect: float, error: float, df: float) -> float:
     if error == 0 or not math.isfinite(effect):
         return 0.0 if effect > 0 else 1.0
     return float(stdtr(min(df, 1e9), -effect / error))
-
-
-def half_width(error: float, df: float, confidence: float = CONFIDENCE) -> float:
-    """Return the half-width of the interval of one mean."""
-    return 0.0 if error == 0 else quantile(df, 0.5 + confidence / 2) * error
-
-
-def quantile(df: float, probability: float) -> float:
-    """Return a quantile of Student's t."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(min(df, 1e9), probability))
 
 
 def holm(p: Sequence[float], weights: Sequence[float]) -> list[float]:

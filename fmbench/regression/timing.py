@@ -17,7 +17,7 @@ import numpy as np
 
 from fmbench.records import MetricFacts
 from fmbench.regression.comparing import Test, partition
-from fmbench.regression.series import Series, all_series
+from fmbench.regression.series import Series, all_series, listed
 from fmbench.regression.snapshot import AXES, Group, Snapshot, named, said
 
 RELATIVE, SPREAD = "_relative", "_relative_iqr"
@@ -26,6 +26,8 @@ NOT_MEASURED = ("path", "coupling", "t_distribution")
 IQR_OF_NORMAL = 1.349
 MEDIAN_OF_NORMAL = math.sqrt(math.pi / 2)
 LEAST_NOISE, LEAST_DF = 0.02, 6.0
+LARGEST_LOG = 138.0
+"""Above it a ratio is beyond 1e59, and it does not matter how far."""
 
 
 def is_relative(facts: MetricFacts) -> bool:
@@ -36,18 +38,28 @@ def is_relative(facts: MetricFacts) -> bool:
 def timing_tests(before: Snapshot, after: Snapshot, facts: MetricFacts, slower: float) -> list[Test]:
     """Return the tests of one relative time: each sampler's, each component's median. `slower` is the threshold."""
     facts = replace(facts, better="lower")
-    series = all_series(before, after, facts)
+    series = [_with_times(each) for each in all_series(before, after, facts)]
     spreads = {each.group: each for each in all_series(before, after, replace(facts, name=f"{facts.name}_iqr"))}
     measured, reasons = _measured(series)
     if not measured:
-        return [_untimed(each, slower) for each in reasons.values()]
+        return [_untimed(each, slower, _varying(list(reasons))) for each in reasons.values()]
     representatives = list(measured.values())
     scatter = _scatter(representatives)
     noises = {each.group: max(scatter, _own_noise(each, spreads.get(each.group))) for each in representatives}
     df = max(len(representatives) - 1.0, LEAST_DF)
-    tests = [_untimed(each, slower) for key, each in reasons.items() if key not in measured]
-    tests += [_sampler(each, noises[each.group], df, slower) for each in representatives]
+    varying = _varying([*measured, *reasons])
+    tests = [_untimed(each, slower, varying) for key, each in reasons.items() if key not in measured]
+    tests += [_sampler(each, noises[each.group], df, slower, varying) for each in representatives]
     return tests + _components(representatives, facts, noises, df, slower)
+
+
+def _with_times(series: Series) -> Series:
+    """Return the series with a reason where one of its times is none: a ratio needs times above 0."""
+    for night, values in (("the baseline", series.before), ("tonight", series.after)):
+        for seed, value in values.items():
+            if not series.reason and value <= 0:
+                return replace(series, reason=f"a time of {value:g} in {night} ({listed([seed])}) has no ratio")
+    return series
 
 
 def _measured(series: Sequence[Series]) -> tuple[dict[Group, Series], dict[Group, Series]]:
@@ -73,7 +85,7 @@ def _axes(series: Series) -> dict[str, str]:
 
 
 def _log_ratio(series: Series) -> float:
-    return float(np.median([math.log(series.after[seed] / series.before[seed]) for seed in series.seeds]))
+    return float(np.median([math.log(series.after[seed]) - math.log(series.before[seed]) for seed in series.seeds]))
 
 
 def _own_noise(series: Series, spread: Series | None) -> float:
@@ -82,7 +94,7 @@ def _own_noise(series: Series, spread: Series | None) -> float:
         return 0.0
     seed = spread.seeds[0]
     parts = (spread.before[seed] / series.before[seed], spread.after[seed] / series.after[seed])
-    return math.hypot(*parts) / IQR_OF_NORMAL
+    return min(math.hypot(*parts) / IQR_OF_NORMAL, LARGEST_LOG)
 
 
 def _scatter(series: Sequence[Series]) -> float:
@@ -104,12 +116,24 @@ def _scatter(series: Sequence[Series]) -> float:
     return max(lost * float(quartiles[1] - quartiles[0]) / IQR_OF_NORMAL, LEAST_NOISE)
 
 
-def _untimed(series: Series, slower: float) -> Test:
-    return _test(series.metric, _axes(series), [series], math.nan, math.nan, 0.0, slower, series.reason)
+def _varying(measurements: Sequence[Group]) -> list[str]:
+    """Return the axes on which measurements differ, or the dataset where there is one measurement only."""
+    axes = AXES["evaluation"]
+    return [axis for axis, labels in zip(axes, zip(*measurements, strict=True), strict=True) if len(set(labels)) > 1]
 
 
-def _sampler(series: Series, noise: float, df: float, slower: float) -> Test:
-    return _test(series.metric, _axes(series), [series], _log_ratio(series), noise, df, slower)
+def _what(series: Series, varying: Sequence[str]) -> str:
+    """Return a measurement by what varies, or by its dataset where nothing does."""
+    return said({axis: label for axis, label in _axes(series).items() if axis in (varying or AXES["evaluation"][:1])})
+
+
+def _untimed(series: Series, slower: float, varying: Sequence[str]) -> Test:
+    what = _what(series, varying)
+    return _test(series.metric, _axes(series), what, [series], math.nan, math.nan, 0.0, slower, series.reason)
+
+
+def _sampler(series: Series, noise: float, df: float, slower: float, varying: Sequence[str]) -> Test:
+    return _test(series.metric, _axes(series), _what(series, varying), [series], _log_ratio(series), noise, df, slower)
 
 
 def _components(
@@ -128,13 +152,15 @@ def _components(
             middle = float(np.median([_log_ratio(each) for each in members]))
             noise = math.sqrt(sum(noises[each.group] ** 2 for each in members) / len(members))
             error = MEDIAN_OF_NORMAL * noise / math.sqrt(len(members))
-            tests.append(_test(facts, where, members, middle, error, df, slower))
+            what = said(where) or "the whole suite"
+            tests.append(_test(facts, where, what, members, middle, error, df, slower))
     return tests
 
 
 def _test(
     facts: MetricFacts,
     axes: Mapping[str, str],
+    what: str,
     members: Sequence[Series],
     log_ratio: float,
     error: float,
@@ -143,12 +169,13 @@ def _test(
     reason: str = "",
 ) -> Test:
     """Return a test of a log ratio, said on the scale of the ratio: effect over error stays what it is."""
+    log_ratio = min(log_ratio, LARGEST_LOG)
     effect = math.expm1(log_ratio)
     single = members[0] if len(members) == 1 else None
     return Test(
         metric=facts,
         level="component" if single is None else "cell",
-        what=said(axes) or "the whole suite",
+        what=what,
         axes=axes,
         parts=frozenset(each.group for each in members),
         effect=effect,

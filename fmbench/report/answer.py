@@ -6,8 +6,9 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from fmbench.records import TRAINING_AXES
 from fmbench.report.baseline import gap, is_baseline
-from fmbench.report.boards import ROW_AXES, TRAINING_AXES, Board, Row, varying
+from fmbench.report.boards import ROW_AXES, Board, Row, varying
 from fmbench.report.leaders import Place, at_nfe, combination, enumeration, sampled_as, trained, trained_as
 from fmbench.report.numbers import percents, style_for
 from fmbench.report.summary import Difference, interval

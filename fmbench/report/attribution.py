@@ -39,6 +39,8 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 TOGETHER, CHANCE = "what they do together", "seeds"
 NOTHING = 1e-20
 """A spread of this part of the values' size is rounding."""
+VAGUE = 0.9
+"""The interval of a share that is wider than this says nothing."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def attribute(board: Board) -> Shares | None:
     for nfe, table in tables.items():
         values = np.array(list(table.values())).T
         labels = [[tuple(row[i] for i in axis) for row in table] for axis in axes]
-        shares = decompose(labels, np.log(values) if logs else values) if table else None
+        shares = decompose(labels, np.log(values) if logs else values)
         if shares is None:
             notes.append(f"NFE {nfe} is left out: there are no two rows whose values differ.")
         else:
@@ -118,8 +120,11 @@ def _whole_tables(board: Board, facts: MetricFacts) -> tuple[dict[int, dict[Row,
     tables = {}
     for nfe, values in found.items():
         kept = {row: v.by_seed for row, v in values.items() if v.complete and sorted(v.by_seed) == list(seeds)}
+        if not kept:
+            notes.append(f"NFE {nfe} is left out: every row lost a seed.")
+            continue
         tables[nfe] = {row: np.array([by_seed[seed] for seed in seeds]) for row, by_seed in kept.items()}
-        if 0 < len(kept) < len(values):
+        if len(kept) < len(values):
             notes.append(f"NFE {nfe}: without {len(values) - len(kept)} of {len(values)} rows, which lost a seed.")
     if board.rows(adaptive=True):
         notes.append("Without adaptive solvers, which choose their NFE themselves.")
@@ -208,9 +213,10 @@ def of_attribution(board: Board) -> Table | None:
     ]
     notes = (
         f"Percent of the spread of {found.metric} between the rows of one NFE, with the 95% interval over "
-        f"{len(found.overall)} seeds (Student's t). The shares of a column sum to 100.",
+        f"{len(found.overall)} seeds (Student's t). The shares of a column sum to 100, but for rounding and for what "
+        "is cut off at 0 and 100: the share of an axis that does nothing may come out slightly below 0.",
         "An axis's share is what it changes by itself, averaged over the others (Shapley shares of R² of the main "
-        "effects, less what chance adds), so a share of nothing may come out slightly negative. What they do together: "
+        "effects, less what chance adds). An interval from 0 to 100 says nothing. What they do together: "
         "what a choice on one axis changes only beside certain choices on another. Seeds: what does not repeat from "
         "seed to seed.",
         "Shares speak of the choices that this suite offers: an axis with one very bad choice has a large one.",
@@ -226,6 +232,25 @@ def of_attribution(board: Board) -> Table | None:
 
 
 def _entry(shares: Array, name: str) -> Entry:
-    numbers, said = Style(0), interval([100 * float(x) for x in shares])
-    spread = "" if name == CHANCE else f"[{numbers(said.low)}, {numbers(said.high)}]"
-    return Entry(f"{numbers(said.mean)} %", spread)
+    said = interval([float(x) for x in shares])
+    spread = "" if name == CHANCE else f"[{', '.join(percents_within(said))}]"
+    return Entry(f"{within(said.mean)} %", spread)
+
+
+def is_vague(share: Interval) -> bool:
+    """Tell whether the interval of a share spans nearly all that a share can be, so that its mean says nothing."""
+    return _cut(share.high) - _cut(share.low) > VAGUE
+
+
+def percents_within(share: Interval) -> tuple[str, str]:
+    """Return the bounds of a share in percent, cut off at 0 and 100."""
+    return within(share.low), within(share.high)
+
+
+def within(share: float) -> str:
+    """Return a share in percent, cut off at 0 and 100."""
+    return Style(0)(100 * _cut(share))
+
+
+def _cut(share: float) -> float:
+    return min(max(float(share), 0.0), 1.0)

@@ -10,10 +10,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
-from fmbench.records import EvaluationRecord, MetricFacts, Records, ReferenceRecord, Timing, TrainingRecord
+from fmbench.records import (
+    SAMPLER_AXES,
+    TRAINING_AXES,
+    EvaluationRecord,
+    MetricFacts,
+    Records,
+    ReferenceRecord,
+    Timing,
+    TrainingRecord,
+)
 
-TRAINING_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network")
-SAMPLER_AXES = ("solver", "grid", "weights", "guidance")
 ROW_AXES = (*TRAINING_AXES, *SAMPLER_AXES)
 SAID = {"weights": "{} weights", "guidance": "guidance {}"}
 """How a value is said on the axes whose values do not speak for themselves."""
@@ -84,10 +91,8 @@ def gather(records: Iterable[Record], facts: MetricFacts, failed: Mapping[str, s
         training = record.cell if isinstance(record, TrainingRecord) else record.cell.training
         status = failed.get(training.key, record.status) if record.status == "missing" else record.status
         value = record.metrics.get(facts.name)
-        if status != "ok":
-            lost[status] += 1
-        elif value is None:
-            lost["not measured"] += 1
+        if value is None:  # a cell of which another metric failed keeps this one
+            lost[status if status != "ok" else "not measured"] += 1
         elif not math.isfinite(value):
             lost["not a finite number"] += 1
         else:
@@ -219,16 +224,6 @@ def _headline(
     candidates = [facts for facts in metrics if facts.scope == "evaluation"]
     seen = {name for group in cells.values() for record in group for name in record.metrics}
     return next((facts for facts in candidates if facts.name in seen), candidates[0] if candidates else None)
-
-
-def is_time(facts: MetricFacts) -> bool:
-    """Tell whether a metric is a time, by its unit: "s", "ms", "ms/sample", ..."""
-    return facts.unit.split("/")[0] in ("s", "ms", "us", "ns", "min", "h")
-
-
-def is_cost(facts: MetricFacts) -> bool:
-    """Tell whether a metric is a time or an amount of memory, which the machine's other work moves by itself."""
-    return is_time(facts) or facts.unit in ("B", "KiB", "MiB", "GiB", "kB", "MB", "GB")
 
 
 def varying(rows: Iterable[Row]) -> list[int]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 
-from fmbench.report.boards import ROW_AXES, TRAINING_AXES, Board, Row, varying
+from fmbench.records import TRAINING_AXES
+from fmbench.report.boards import ROW_AXES, Board, Row, varying
 
 
 class Commands:

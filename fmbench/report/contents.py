@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
-from fmbench.report.boards import ROW_AXES, Board, Row, Values, gather, is_cost, is_time, varying
+from fmbench.report.boards import ROW_AXES, Board, Row, Values, gather, varying
 from fmbench.report.identities import mixture, split_by_identity, split_by_seed
 from fmbench.report.numbers import count, style_for
 from fmbench.report.references import floor_of
@@ -68,11 +68,11 @@ def of_training(board: Board, command: Command) -> Table | None:
     for facts in metrics:
         values = {row: gather(board.trainings[row], facts, {}) for row in rows}
         parts, note = split_by_identity(values)
-        if not parts and is_time(facts):
+        if not parts and facts.is_time:
             parts, note = split_by_seed(values)
-        columns += [Column(_head(facts) + suffix, part, facts, not is_cost(facts)) for suffix, part in parts]
+        columns += [Column(_head(facts) + suffix, part, facts, not facts.is_cost) for suffix, part in parts]
         notes += [f"{facts.name}: {note}."] if note else []
-    if any(map(is_time, metrics)):
+    if any(facts.is_time for facts in metrics):
         notes += side_by_side(record for row in rows for record in board.trainings[row])
     return assemble(f"{board.dataset}: training", rows, columns, command, notes)
 
@@ -183,7 +183,7 @@ def of_machines(records: Records) -> Table | None:
 def of_failures(records: Records) -> Table | None:
     """Return the failed cells, each a row with its status and error."""
     failed = records.failed
-    if not failed:
+    if not failed and not records.lost_references:
         return None
     lost = Counter(r.cell.training.key for r in records.evaluations)
     lines = []
@@ -191,9 +191,12 @@ def of_failures(records: Records) -> Table | None:
         training = isinstance(record, TrainingRecord)
         note = (
             f" ({count(lost[record.cell.key], 'evaluation')} lost with it)"
-            if training and lost[record.cell.key]
+            if training and not record.facts and lost[record.cell.key]
             else ""
         )
         kind = "training" if training else "evaluation"
         lines.append(Line((kind, f"{record.cell}"), (Entry(record.status), Entry((record.error or "–") + note))))
+    for lost_one in records.lost_references:
+        entries = (Entry(lost_one.status), Entry(lost_one.error or "–"))
+        lines.append(Line((lost_one.cell.section, f"{lost_one.cell}"), entries))
     return Table("Failed cells", ("kind", "cell"), ("status", "error"), tuple(lines))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fmbench.records import MetricFacts
-from fmbench.report.boards import TRAINING_AXES, Board, Row, Values, is_time, varying
+from fmbench.records import TRAINING_AXES, MetricFacts
+from fmbench.report.boards import Board, Row, Values, varying
 from fmbench.report.identities import mixture
 from fmbench.report.references import Floor, floor_of
 from fmbench.report.summary import Interval, interval, ranked
@@ -83,7 +83,7 @@ def _clock_identities(board: Board, clock: MetricFacts) -> list[Mapping[str, obj
 
 def time_metric(board: Board) -> MetricFacts | None:
     """Return the metric that says how long sampling takes: the first of scope "sampler" in a unit of time."""
-    return next((facts for facts in board.scope("sampler") if is_time(facts)), None)
+    return next((facts for facts in board.scope("sampler") if facts.is_time), None)
 
 
 def training_rows(board: Board) -> list[Row]:

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fmbench.records import MetricFacts
+from fmbench.records import TRAINING_AXES, MetricFacts
 from fmbench.report.baseline import gap, is_baseline
-from fmbench.report.boards import ROW_AXES, TRAINING_AXES, Board, Row, varying
+from fmbench.report.boards import ROW_AXES, Board, Row, varying
 from fmbench.report.numbers import count
 
 SOLVER_AXIS = ROW_AXES.index("solver")

@@ -49,7 +49,8 @@ def _gain(places: Sequence[Place], place: Place, better: str) -> Entry:
     number = next((i for i, other in enumerate(places) if place[0] in other), None)
     if not number:
         return Entry("–" if number is None else "cheapest")
-    return difference_entry(difference(place[0].by_seed, places[number - 1][0].by_seed, better))
+    seeds = place[0].by_seed
+    return difference_entry(difference(seeds, places[number - 1][0].by_seed, better), len(seeds))
 
 
 def _notes(fronts: Fronts) -> list[str]:

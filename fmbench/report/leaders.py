@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fmbench.records import MetricFacts
-from fmbench.report.boards import ROW_AXES, SAID, TRAINING_AXES, Board, Row, Values, varying
+from fmbench.records import TRAINING_AXES, MetricFacts
+from fmbench.report.boards import ROW_AXES, SAID, Board, Row, Values, varying
 from fmbench.report.identities import split_by_identity
 from fmbench.report.summary import difference, interval, ranked
 

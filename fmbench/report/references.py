@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fmbench.records import MetricFacts, ReferenceRecord
+from fmbench.references import SPLIT_ANEW
 from fmbench.report.boards import Board, Row, Values, identity
 from fmbench.report.identities import mixture
 
@@ -19,13 +20,15 @@ COUNT = "samples_n"
 class Floor:
     """What a metric gives for real data: values by seed, from `n` real examples; `wanted` are the suite's samples.
 
-    `extrapolated` says that the value is that of `wanted` examples, although there are only n.
+    `extrapolated` says that the value is that of `wanted` examples, although there are only n; `split_anew` that the
+    reference is one of the same size, not the metric's own.
     """
 
     values: Values
     n: int
     wanted: int
     extrapolated: bool = False
+    split_anew: bool = False
 
     @property
     def label(self) -> str:
@@ -37,14 +40,20 @@ class Floor:
     @property
     def note(self) -> str:
         """How the floor was measured, and what it is for."""
-        said = f"real data: the same metric for {self.n:,} real examples in place of samples, others for each seed"
-        if self.n < self.wanted:
-            said += "; there are no more, so reference and rest are split anew at random, in the same sizes"
+        said = f"real data: the same metric for {self.n:,} real examples in place of samples, the mean of several draws"
+        if self.split_anew:
+            said += "; for each draw, reference and rest are split anew at random, in the same sizes"
         if self.extrapolated:
-            said += f". The value at n = {self.wanted:,} follows from a + b/n, fitted to all, halves and quarters"
+            said += (
+                f". There are no more, and the value at n = {self.wanted:,} follows from a + b/n, fitted to all of "
+                "them and to halves"
+            )
         elif self.n < self.wanted:
-            said += f". The suite's {self.wanted:,} samples may well score lower"
-        return f"{said}. It is the floor: what scores as low cannot be told from real data."
+            said += f". There are no more, and the suite's {self.wanted:,} samples may well score lower"
+        return (
+            f"{said}. It is the floor: by this metric, what scores as low cannot be told from real data. Its ± is over "
+            "seeds, which draw from the same real data: other data of the kind would move it more."
+        )
 
 
 def floor_of(board: Board, facts: MetricFacts) -> tuple[Floor | None, str]:
@@ -55,15 +64,16 @@ def floor_of(board: Board, facts: MetricFacts) -> tuple[Floor | None, str]:
     records = [r for r in board.references if r.cell.section == "floor"]
     scored = [r for r in records if facts.name in r.metrics]
     if not scored:
-        errors = [r.error for r in records if f"metric {facts.label}:" in r.error]
-        return None, f"{facts.name} has no floor: {errors[0]}" if errors else ""
+        reasons = [r.left_out.get(facts.label, "") for r in records]
+        return None, next((f"{facts.name} has no floor: {why}" for why in reasons if why), "")
     found = _values(scored, facts)
+    anew = any(i.get("reference") == SPLIT_ANEW for i in found.identities)
+    left = {*COMPUTED_WITH, COUNT, *(("reference",) if anew else ())}
     scores = [identity(r, facts) for group in board.cells.values() for r in group if facts.name in r.metrics]
-    said = mixture([_comparable(i, count=False) for i in (*scores, *found.identities)])
-    if said:
+    if said := mixture([_without(i, left) for i in (*scores, *found.identities)]):
         return None, f"{facts.name} has no floor here, since real data were scored otherwise: {said}"
     n, extrapolated = scored[0].scored[facts.name]
-    return Floor(found, n, int(scored[0].cell.settings["samples"]), extrapolated), ""
+    return Floor(found, n, int(scored[0].cell.settings["samples"]), extrapolated, anew), ""
 
 
 def oracle_of(board: Board, row: Row, nfe: int | None, facts: MetricFacts) -> Values | None:
@@ -75,11 +85,10 @@ def oracle_of(board: Board, row: Row, nfe: int | None, facts: MetricFacts) -> Va
 
 def comparable(values: Values, others: Values) -> bool:
     """Tell whether scores of a network and of an oracle may be subtracted."""
-    return not mixture([_comparable(i) for i in (*values.identities, *others.identities)])
+    return not mixture([_without(i, COMPUTED_WITH) for i in (*values.identities, *others.identities)])
 
 
-def _comparable(identity: Mapping[str, Any], *, count: bool = True) -> dict[str, Any]:
-    left = COMPUTED_WITH if count else (*COMPUTED_WITH, COUNT)
+def _without(identity: Mapping[str, Any], left: Collection[str]) -> dict[str, Any]:
     return {name: value for name, value in identity.items() if name not in left}
 
 

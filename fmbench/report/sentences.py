@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from fmbench.records import Records, TrainingRecord
 from fmbench.report.answer import answer
-from fmbench.report.attribution import CHANCE, TOGETHER, Shares, attribute
+from fmbench.report.attribution import CHANCE, TOGETHER, Shares, attribute, is_vague, percents_within, within
 from fmbench.report.boards import Board, make_boards
 from fmbench.report.details import details
 from fmbench.report.leaders import Place, at_nfe, combination, enumeration, places
-from fmbench.report.numbers import Style, count
-from fmbench.report.summary import Interval
+from fmbench.report.numbers import count
+from fmbench.report.references import floor_of
+from fmbench.report.summary import Difference, Interval, difference
 
 Said = list[tuple[str, str]]
 FEW_SEEDS = 5
@@ -78,30 +79,48 @@ def _of_one(shares: Shares) -> str:
     first, rest = ranked[0][0], [name for name, _ in ranked[1:]]
     less = [name for name in rest if shares.more(first, name)]
     near = [first, *(name for name in rest if name not in less)]
-    if ranked[0][1].low <= 0:
+    told = [name for name, share in ranked if share.low > 0]
+    if not told:
         lead = "No axis explains more than chance might"
     elif not rest:
         lead = f"Only the {first} varies"
-    elif less == rest:
-        lead = f"The {first} matters more than {enumeration([f'the {name}' for name in rest], 'or')}"
+    elif less == rest and first in told:
+        lead = f"The {first} matters more than {_axes(rest, 'or')}"
     else:
-        lead = f"Whether {enumeration([f'the {name}' for name in near], 'or')} matters most cannot be told"
-    named = [f"the {name} {_interval(i)}{_range(shares, name)}" for name, i in ranked]
+        more = f"{_axes(told)} {'explains' if len(told) == 1 else 'explain'} more than chance might"
+        lead = f"{more[0].upper()}{more[1:]}; whether {_axes(near, 'or')} matters most cannot be told"
+    return f"{lead}: {_in_figures(shares)}"
+
+
+def _in_figures(shares: Shares) -> str:
+    """Say how much each axis explains, and of which that is not known."""
+    ranked = shares.ranked
+    vague = [name for name, share in ranked if is_vague(share)]
+    seeds = count(len(shares.overall), "seed")
+    if len(vague) == len(ranked):
+        return f"how much of the spread of {shares.metric} {_axes(vague, 'or')} explains is not known from {seeds}."
+    named = [f"the {name} {_interval(i)}{_range(shares, name)}" for name, i in ranked if name not in vague]
     left = shares.overall.mean(axis=0)
     named += [f"{TOGETHER} {_percent(left[-2])}"] if len(ranked) > 1 else []
-    return (
-        f"{lead}: at equal NFE, the spread of {shares.metric} is explained by {', '.join(named)}, {CHANCE} "
-        f"{_percent(left[-1])}."
+    text = (
+        f"at equal NFE, the spread of {shares.metric} is explained by {', '.join(named)}, {CHANCE} {_percent(left[-1])}"
     )
+    return f"{text}; how much {_axes(vague, 'or')} explains is not known from {seeds}." if vague else f"{text}."
+
+
+def _axes(names: Sequence[str], last: str = "and") -> str:
+    return enumeration([f"the {name}" for name in names], last)
 
 
 def _interval(share: Interval) -> str:
-    numbers = Style(0)
-    return f"{_percent(share.mean)} [{numbers(100 * share.low)}, {numbers(100 * share.high)}]"
+    if is_vague(share):
+        return f"not known from {count(share.n, 'seed')}"
+    low, high = percents_within(share)
+    return f"{_percent(share.mean)} [{low}, {high}]"
 
 
 def _percent(share: float) -> str:
-    return f"{100 * min(max(share, 0.0), 1.0):.0f}%"
+    return f"{within(share)}%"
 
 
 def _range(shares: Shares, name: str) -> str:
@@ -123,9 +142,11 @@ def _unknown(records: Records, ranking: Sequence[tuple[Board, list[Place]]]) -> 
         said.append("One seed: nothing can be said about spread, and another seed might reverse every difference")
     elif near := [text for board, found in ranking if (text := _near(board, found, alone=len(ranking) == 1))]:
         said.append(f"Cannot be told from the best: {'; '.join(near)}")
+    said += _as_real(ranking)
     if 1 < len(seeds) < FEW_SEEDS and leads:
-        few = f"{len(seeds)} seeds are few: small differences are missed"
-        said.append(f"{few}, and the best of many looks a little better than it is")
+        said.append(f"{len(seeds)} seeds are few: small differences are missed")
+    if any(len(place.order) > len(place.first) for place in leads):
+        said.append("The best of several looks a little better than it is")
     if records.failed:
         said.append(_failed(records))
     if scope := _scope(records):
@@ -147,6 +168,32 @@ def _near(board: Board, found: Sequence[Place], alone: bool) -> str:
     return ", ".join(said)
 
 
+def _as_real(ranking: Sequence[tuple[Board, list[Place]]]) -> list[str]:
+    """Say at which NFE the best cannot be told from real data, and where it even scores better than they do."""
+    near: list[str] = []
+    beyond: list[str] = []
+    seeds: set[int] = set()
+    for board, found in ranking:
+        gaps = _from_real(board, found)
+        seeds |= {gap.absolute.n for _, gap in gaps if gap.verdict == "not distinguishable"}
+        for said, verdict in ((near, "not distinguishable"), (beyond, "better")):
+            if budgets := [nfe for nfe, gap in gaps if gap.verdict == verdict]:
+                said.append(f"the best on {board.dataset} at {at_nfe(budgets)}")
+    many = f"{enumeration([str(n) for n in sorted(seeds)], 'or')} seeds"
+    said = [f"Cannot be told from real data by these {many}: {'; '.join(near)}"] if near else []
+    said += [f"Scores better than real data, where a better score means nothing: {'; '.join(beyond)}"] if beyond else []
+    return said
+
+
+def _from_real(board: Board, found: Sequence[Place]) -> list[tuple[int, Difference]]:
+    """Return by NFE the difference of the best from real data; nothing where the metric has no floor."""
+    floor = floor_of(board, board.headline)[0] if board.headline else None
+    if floor is None or board.headline is None:
+        return []
+    leads = [(place.nfe, place.values[place.first[0]].by_seed) for place in found if place.first]
+    return [(nfe, difference(score, floor.values.by_seed, board.headline.better)) for nfe, score in leads]
+
+
 def _scope(records: Records) -> str:
     """Say what was tried, because nothing is known of anything else."""
     cells = [r.cell for r in records.trainings]
@@ -160,14 +207,17 @@ def _scope(records: Records) -> str:
 
 
 def _failed(records: Records) -> str:
-    """Say how many trainings and evaluations failed or are missing."""
-    trainings = {r.cell.key for r in records.failed if isinstance(r, TrainingRecord)}
-    own = len(records.failed) - len(trainings)
+    """Say how many trainings and evaluations have no result, and how many lack a metric that failed."""
+    partly = [r for r in records.failed if r.facts]
+    trainings = {r.cell.key for r in records.failed if isinstance(r, TrainingRecord) and not r.facts}
+    own = len(records.failed) - len(trainings) - len(partly)
     with_them = sum(r.cell.training.key in trainings for r in records.evaluations)
-    said = []
+    lost = []
     if trainings:
-        lost = f" (with {count(with_them, 'evaluation')})" if with_them else ""
-        said.append(f"{len(trainings)} of {count(len(records.trainings), 'training')}{lost}")
+        also = f" (with {count(with_them, 'evaluation')})" if with_them else ""
+        lost.append(f"{len(trainings)} of {count(len(records.trainings), 'training')}{also}")
     if own:
-        said.append(f"{own} of {count(len(records.evaluations), 'evaluation')}")
-    return f"{' and '.join(said)} have no result and count for nothing"
+        lost.append(f"{own} of {count(len(records.evaluations), 'evaluation')}")
+    said = [f"{' and '.join(lost)} have no result and count for nothing"] if lost else []
+    said += [f"of {count(len(partly), 'cell')} a metric failed, which lacks a value there"] if partly else []
+    return "; ".join(said)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING
 
+from fmbench.records import ReferenceRecord
 from fmbench.report.boards import ROW_AXES, Board, Row, varying, words
 from fmbench.report.curves import N_TRAINING
 from fmbench.report.figures import TITLE_WIDTH, name_above
@@ -87,14 +88,23 @@ def split_table(board: Board) -> Table | None:
         labels = (*(row[i] or "–" for i in axes), "adaptive" if nfe is None else str(nfe))
         entries = [column[number] for column in columns.values()]
         lines.append(Line(labels, tuple(_entry(each, numbers(each.mean), numbers(each.half)) for each in entries)))
-    notes = (
+    notes: tuple[str, ...] = (
         f"{board.headline.name} = {floor.label} + solver + network, seed by seed; ± is the 95% interval (Student's t).",
         "solver: what the exact velocity leaves with this solver, path and NFE beyond what real data score. network: "
         "what the trained network adds to that. A negative part means that errors cancel, or that there is none.",
     )
+    lost = [r for r in board.references if r.cell.section == "oracle" and r.status not in ("ok", "missing")]
+    notes = (*notes, *(dict.fromkeys(f"No oracle with {_sampler(r)}: {r.error}." for r in lost)))
     heads = (*(ROW_AXES[i] for i in axes), "NFE")
     title = f"{board.dataset}: {board.headline.name}, from the network or from the solver?"
     return Table(title, heads, tuple(columns), tuple(lines), notes, minor=True)
+
+
+def _sampler(record: ReferenceRecord) -> str:
+    """Say path, solver, grid and NFE of an oracle."""
+    cell = record.cell
+    said = [str(spec) for spec in (cell.path, cell.solver, cell.grid) if spec]
+    return ", ".join([*said, *([f"NFE {cell.nfe}"] if cell.nfe is not None else [])])
 
 
 def _entry(value: Interval, mean: str, half: str) -> Entry:

@@ -16,7 +16,8 @@ from typing import TypeVar
 
 import numpy as np
 
-CONFIDENCE = 0.95
+from fmbench.intervals import half_width
+
 Candidate = TypeVar("Candidate")
 VERDICTS = ("better", "worse", "not distinguishable", "cannot tell")
 
@@ -53,14 +54,7 @@ def interval(values: Sequence[float]) -> Interval:
     mean = float(np.mean(values))
     if n == 1:
         return Interval(mean, math.nan, 1)
-    return Interval(mean, _t(n) * float(np.std(values, ddof=1)) / math.sqrt(n), n)
-
-
-def _t(n: int) -> float:
-    """Return Student's t for the interval of the mean of n values."""
-    from scipy.special import stdtrit  # type: ignore[import-untyped, unused-ignore]
-
-    return float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2))
+    return Interval(mean, half_width(float(np.std(values, ddof=1)) / math.sqrt(n), n - 1), n)
 
 
 @dataclass(frozen=True)
@@ -99,7 +93,7 @@ def relative(values: Sequence[float], reference: Sequence[float]) -> Percent:
     mean = float(gaps.mean())
     if n == 1:
         return Percent(100 * mean, math.nan, math.nan, 1)
-    variance = np.cov(gaps, base) * _t(n) ** 2 / n
+    variance = np.cov(gaps, base) * half_width(1.0, n - 1) ** 2 / n
     a, b, c = 1 - variance[1, 1], mean - variance[0, 1], mean**2 - variance[0, 0]
     if a <= 0:
         return nothing

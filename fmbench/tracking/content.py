@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, canonical, digest
-from fmbench.records import EvaluationRecord, TrainingRecord
+from fmbench.records import TRAINING_AXES, EvaluationRecord, TrainingRecord
 
 HISTORY_POINTS = 200
 NAME_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 5000
@@ -21,7 +21,6 @@ NAME_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 5000
 SUFFIX_LENGTH = 20
 """What `_nfe<NFE>` and `best_` may add to a metric's name."""
 
-TRAINING_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network")
 _FORBIDDEN = re.compile(r"[^\w.\- /]")
 
 

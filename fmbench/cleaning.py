@@ -33,8 +33,7 @@ def find_unused(
         used |= {key for cell in plan.evaluations for key in (cell.key, sampler_key(cell))}
         for cell in plan.trainings:
             used |= {cell.key, portrait_key(cell.key), *([cell.study_key] if cell.teacher else [])}
-        references = References(plan, registry)
-        used |= {cell.key for cell in (*references.floors, *references.oracles)}
+        used |= {cell.key for cell in References(plan, registry).cells}
     newest = time.time() - older_than * 86_400 if older_than is not None else float("inf")
     found = []
     for section in SECTIONS:

@@ -122,12 +122,9 @@ class Computation:
 
     def _reference_work(self) -> list[ReferenceWork]:
         """What is to be measured of floors and oracles."""
-        found = []
-        for cell in (*self.survey.references.floors, *self.survey.references.oracles):
-            state = (self.survey.floors if cell.section == "floor" else self.survey.oracles)[cell.key]
-            if state.todo:
-                found.append(ReferenceWork(cell, state.wanted))
-        return found
+        states = self.survey.reference_states
+        cells = [cell for cell in self.survey.references.cells if states[cell.key].todo]
+        return [ReferenceWork(cell, states[cell.key].wanted) for cell in cells]
 
     def _lacks_portrait(self, cell: TrainingCell) -> bool:
         """Whether figures show the cell, and its portrait was neither made nor tried."""

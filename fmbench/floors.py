@@ -86,7 +86,7 @@ def _score(spec: ComponentSpec, cell: ReferenceCell, workshop: Workshop) -> dict
         why = f"it needs {metric.minimum_samples} real examples to score, and the {other} split has {size}"
         return {"values": {}, "identity": {}, "left_out": why}
     evidence.samples, evidence.labels = _chosen(evidence.real(other), torch.arange(n))
-    identity = {"metric": str(spec), "version": metric.version, "device": evidence.device, **metric.identity(evidence)}
+    identity = identity_of(spec, metric, evidence)
     anew = n * MUCH > size
     identity |= {"reference": SPLIT_ANEW} if anew and "reference" in identity else {}
     parts = [m for m in PARTS if n // m >= max(metric.minimum_samples, 2)]
@@ -108,6 +108,11 @@ def _score(spec: ComponentSpec, cell: ReferenceCell, workshop: Workshop) -> dict
     if len(means) > 1:
         values = {spec.name: extrapolated({m: each[spec.name] for m, each in means.items()}, wanted)}
     return {"values": values, "identity": identity, "n": n, "extrapolated": len(means) > 1}
+
+
+def identity_of(spec: ComponentSpec, metric: Metric, evidence: Evidence) -> dict[str, Any]:
+    """Return the identity of a score that no trained network had a part in."""
+    return {"metric": str(spec), "version": metric.version, "device": evidence.device, **metric.identity(evidence)}
 
 
 def _parts(real: Data, n: int, parts: Sequence[int], generator: Generator) -> Iterator[Data]:

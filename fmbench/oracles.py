@@ -13,7 +13,7 @@ from fmbench.assembly import Workshop
 from fmbench.cells import ComponentSpec
 from fmbench.errors import CellFailure
 from fmbench.evaluate import check_finite, check_nfe, check_values, draw_samples, recorded
-from fmbench.floors import evidence_without_network
+from fmbench.floors import evidence_without_network, identity_of
 from fmbench.mixture import Mixture
 from fmbench.references import ReferenceCell
 from fmbench.trained import source_samples
@@ -76,8 +76,7 @@ def measure_oracle(cell: ReferenceCell, metrics: Sequence[ComponentSpec], worksh
         evidence.path, evidence.velocity = oracle.path, cast("contracts.Velocity", oracle.velocity())
         evidence.samples, evidence.nfe = samples, nfe
         values = check_values(spec, metric.compute(evidence))
-        facts = {"metric": str(spec), "version": metric.version, "device": workshop.device}
-        return {"values": values, "identity": {**facts, **metric.identity(evidence)}}
+        return {"values": values, "identity": identity_of(spec, metric, evidence)}
 
     folder.add_metrics(recorded(metrics, score))
     folder.finish({"facts": {"nfe": nfe}}, ())

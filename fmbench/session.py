@@ -100,8 +100,8 @@ class Session:
     def forgive(self) -> int:
         """Forget the failures of the plan's cells, so that they are computed again; return how many there were."""
         survey = self.survey(anywhere=True)
-        references = (survey.floors, survey.oracles)
-        computed = (survey.trainings, survey.portraits, survey.evaluations, survey.samplers, *references)
+        references = survey.reference_states
+        computed = (survey.trainings, survey.portraits, survey.evaluations, survey.samplers, references)
         states = [state for section in computed for state in section.values()]
         failed = [state for state in states if state.failures]
         for state in failed:

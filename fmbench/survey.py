@@ -46,10 +46,9 @@ class Survey:
         }
         self.portraits = {key: self.state("portrait", portrait_key(key), ()) for key in self._portrayed()}
         self.references = References(plan, registry)
-        self.floors, self.oracles = (
-            {cell.key: self.state(cell.section, cell.key, self.references.metrics(cell)) for cell in cells}
-            for cells in (self.references.floors, self.references.oracles)
-        )
+        self.reference_states = {
+            c.key: self.state(c.section, c.key, self.references.metrics(c)) for c in self.references.cells
+        }
 
     @cached_property
     def samplers(self) -> dict[str, CellState]:
@@ -226,8 +225,8 @@ class Survey:
         )
 
     def _reference_records(self) -> Iterator[ReferenceRecord]:
-        for cell in (*self.references.floors, *self.references.oracles):
-            state = (self.floors if cell.section == "floor" else self.oracles)[cell.key]
+        for cell in self.references.cells:
+            state = self.reference_states[cell.key]
             values, identities = self._metrics(state)
             entries = [e for spec in state.wanted if (e := state.metrics.get(spec.digest)) is not None]
             counted = {name: (e["n"], e["extrapolated"]) for e in entries if "n" in e for name in e["values"]}

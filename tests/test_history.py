@@ -103,7 +103,8 @@ def later(night: Night, days: int, *, solver: str = "", factor: float = 1.0, **f
 
 def history(reports: Path, *arguments: str) -> Result:
     command = ["history", str(reports.parent / "tiny.yaml"), *arguments]
-    return CliRunner().invoke(app, [*command, *([] if "--reports" in arguments else ["--reports", str(reports)])])
+    command += [] if "--reports" in arguments else ["--reports", str(reports)]
+    return CliRunner().invoke(app, command, env={"COLUMNS": "200"})
 
 
 def test_a_night_comes_back_as_it_was_added(night: Night, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ SUITE: dict[str, Any] = {
     },
 }
 MACHINES = ("Alpha CPU", "Beta CPU")
-COUNTS = {"training": 2, "portrait": 2, "evaluation": 4, "sampler": 2}
+COUNTS = {"training": 2, "portrait": 2, "evaluation": 4, "sampler": 2, "floor": 1}
 """The cells of one seed."""
 
 

@@ -111,7 +111,7 @@ def test_every_cell_is_a_row_with_its_metrics(first: RunResult) -> None:
     assert (frame["status"] == "ok").all()
     assert (frame["nfe"] == frame["nfe_budget"]).all()
     assert frame[["sliced_wasserstein", "sample_ms", "train_seconds"]].gt(0).all().all()
-    assert first.computed == {"training": 2, "evaluation": 8, "floor": 2, "sampler": 4}
+    assert first.computed == {"training": 2, "evaluation": 8, "floor": 1, "sampler": 4}
     assert first.report.exists()
 
 

@@ -69,7 +69,7 @@ def plan(
 
 def _references(survey: Survey) -> str:
     """Say what scores will be read against."""
-    floors, oracles = len(survey.floors), len(survey.oracles)
+    floors, oracles = len(survey.references.floors), len(survey.references.oracles)
     said = [f"{floors} floor{'s' * (floors != 1)} (real data in place of samples)"] if floors else []
     said += [f"{oracles} oracle{'s' * (oracles != 1)} (the exact velocity in place of a network)"] if oracles else []
     return " and ".join(said)

@@ -41,6 +41,11 @@ class References:
         self.oracles = _distinct(oracles.values())
         self._oracle_keys = {place: oracle.key for place, oracle in oracles.items() if oracle is not None}
 
+    @property
+    def cells(self) -> tuple[ReferenceCell, ...]:
+        """The floors, then the oracles."""
+        return (*self.floors, *self.oracles)
+
     def metrics(self, cell: ReferenceCell) -> tuple[ComponentSpec, ...]:
         """Return the metrics of a reference cell, in the suite's order; an oracle's samples have no labels."""
         wanted = self._plan.metrics_for(cell.dataset, "evaluation")

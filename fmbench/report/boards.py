@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
@@ -127,6 +128,11 @@ class Board:
     specs: Mapping[tuple[str, str], ComponentSpec]
     headline: MetricFacts | None
     references: Sequence[ReferenceRecord] = ()
+
+    @cached_property
+    def oracles(self) -> dict[str, ReferenceRecord]:
+        """The oracles, by their key."""
+        return {r.cell.key: r for r in self.references if r.cell.section == "oracle"}
 
     @property
     def budgets(self) -> list[int]:

@@ -78,8 +78,8 @@ def floor_of(board: Board, facts: MetricFacts) -> tuple[Floor | None, str]:
 
 def oracle_of(board: Board, row: Row, nfe: int | None, facts: MetricFacts) -> Values | None:
     """Return a metric's values for the exact velocity where that is known, with the path and sampler of a row."""
-    oracles = {r.cell.key: r for r in board.references if r.cell.section == "oracle" and facts.name in r.metrics}
-    found = [oracles[r.oracle] for r in board.cells[row, nfe] if r.oracle in oracles]
+    oracles = [board.oracles[r.oracle] for r in board.cells[row, nfe] if r.oracle in board.oracles]
+    found = [oracle for oracle in oracles if facts.name in oracle.metrics]
     return _values(found, facts) if found else None
 
 

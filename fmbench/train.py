@@ -6,7 +6,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,15 +15,15 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from fmbench import hardware
-from fmbench.assembly import Parts, Workshop, assemble, make_module
-from fmbench.cells import TrainingCell, canonical, seed_for
+from fmbench.assembly import Workshop
+from fmbench.cells import TrainingCell, canonical
 from fmbench.contracts import TrainingFacts
 from fmbench.errors import Diverged
-from fmbench.fleet import Networks, why_alone
-from fmbench.optimizers import MovingAverage, learning_rate, make_optimizer
-from fmbench.samples import Samples, in_order, inputs, losses
+from fmbench.fleet import why_alone
+from fmbench.optimizers import learning_rate
+from fmbench.samples import inputs, losses
 from fmbench.store import CellFolder
-from fmbench.teaching import taught
+from fmbench.training_state import TrainingState
 
 HISTORY_POINTS = 200
 EXPLODED = 1000.0  # times the first recorded loss
@@ -108,151 +108,6 @@ def keep(
     folder.finish({"facts": {**asdict(facts), "finished": finished}}, ("weights.safetensors", "history.json"))
 
 
-@dataclass
-class TrainingState:
-    """All that changes while a fleet is trained, and all that checkpoints must hold for an exact resumption.
-
-    `cells`, `parts`, `seconds` and `history` have an entry a member; `loss_sum` is `(members,)`.
-    """
-
-    cells: list[TrainingCell]
-    parts: list[Parts]
-    networks: Networks
-    optimizer: torch.optim.Optimizer
-    average: MovingAverage
-    samples: Samples
-    loss_sum: Tensor
-    seconds: list[float]
-    history: list[list[tuple[int, float]]]
-    losses: int = 0
-    step: int = 0
-
-    @classmethod
-    def begin(cls, cells: Sequence[TrainingCell], workshop: Workshop) -> TrainingState:
-        """Return the state before the first step. Members are put into the order of `in_order`."""
-        cells = in_order(cells)
-        parts = [assemble(cell, workshop) for cell in cells]
-        for own, cell in zip(parts, cells, strict=True):
-            own.coupling = taught(own.coupling, cell, workshop)
-        modules = [make_module(cell, own, workshop.device).train() for cell, own in zip(cells, parts, strict=True)]
-        torch.manual_seed(seed_for(cells[0].seed, "network_noise", cells[0].dataset.text))
-        networks = Networks(modules)
-        return cls(
-            cells=cells,
-            parts=parts,
-            networks=networks,
-            optimizer=make_optimizer(cells[0].settings["optimizer"], networks.parameters),
-            average=MovingAverage(networks.parameters, cells[0].settings["ema"]),
-            samples=Samples(cells, parts, workshop),
-            loss_sum=torch.zeros(len(cells), device=workshop.device),
-            seconds=[0.0] * len(cells),
-            history=[[] for _ in cells],
-        )
-
-    def learn(self, loss: Tensor, gradient_clip: float | None) -> None:
-        """Take one optimizer step down the gradient of each member's `loss`, and fold in the weights."""
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.sum().backward()  # type: ignore[no-untyped-call]
-        if gradient_clip is not None:
-            self.networks.clip_gradients(gradient_clip)
-        self.optimizer.step()
-        self.average.update(self.step)
-        self.loss_sum += loss.detach()
-        self.losses += 1
-        self.step += 1
-
-    def content(self, member: int) -> dict[str, Any]:
-        """Return a member's state: what its checkpoint holds, whether it is trained alone or in a fleet."""
-        part = self.networks.part
-        optimizer = self.optimizer.state_dict()
-        sizes = [parameter.shape for parameter in self.networks.parameters]
-        optimizer["state"] = {
-            number: {n: part(v, member) if _is_like(n, v, sizes[number]) else v for n, v in values.items()}
-            for number, values in optimizer["state"].items()
-        }
-        return {
-            "module": self.networks.state(member),
-            "optimizer": optimizer,
-            "average": [part(value, member) for value in self.average.average],
-            "draws": self.samples.dump(member),
-            "global_random": torch.get_rng_state(),
-            "device_random": torch.cuda.get_rng_state() if self.loss_sum.is_cuda else None,
-            "loss_sum": self.loss_sum[member],
-            "losses": self.losses,
-            "step": self.step,
-            "seconds": self.seconds[member],
-            "history": self.history[member],
-        }
-
-    def dump(self, member: int) -> bytes:
-        """Return a member's state as bytes. Tensors are copied: a slice would be saved with all that it is cut from."""
-        buffer = io.BytesIO()
-        torch.save(_copied(self.content(member)), buffer)
-        return buffer.getvalue()
-
-    def load(self, contents: Sequence[dict[str, Any]]) -> None:
-        """Take the members' states, all of one step, from what `content` returned for the same cells."""
-        first = contents[0]
-        stack = self.networks.stack
-        self.networks.load([content["module"] for content in contents])
-        optimizer = dict(first["optimizer"])
-        sizes = [self.networks.part(parameter, 0).shape for parameter in self.networks.parameters]
-        optimizer["state"] = {
-            number: {
-                name: stack([content["optimizer"]["state"][number][name] for content in contents])
-                if _is_like(name, value, sizes[number])
-                else value
-                for name, value in values.items()
-            }
-            for number, values in first["optimizer"]["state"].items()
-        }
-        self.optimizer.load_state_dict(optimizer)
-        for mine, *saved in zip(self.average.average, *(content["average"] for content in contents), strict=True):
-            mine.copy_(stack(saved))
-        for member, content in enumerate(contents):
-            self.samples.load(member, content["draws"])
-            self.loss_sum[member] = content["loss_sum"]
-        torch.set_rng_state(first["global_random"])
-        if first["device_random"] is not None and self.loss_sum.is_cuda:
-            torch.cuda.set_rng_state(first["device_random"])
-        self.losses, self.step = first["losses"], first["step"]
-        self.seconds = [content["seconds"] for content in contents]
-        self.history = [[(step, loss) for step, loss in content["history"]] for content in contents]
-
-    def without(self, members: Sequence[int], workshop: Workshop) -> TrainingState:
-        """Return the state of a fleet without some of its members."""
-        kept = [member for member in range(len(self.cells)) if member not in members]
-        if not kept:
-            return replace(self, cells=[])
-        smaller = TrainingState.begin([self.cells[member] for member in kept], workshop)
-        smaller.load([self.content(member) for member in kept])
-        return smaller
-
-    def weights(self, member: int) -> dict[str, Tensor]:
-        """Return the weights as `raw.<name>` and, averaged, as `ema.<name>`. Raises Diverged when one is not finite."""
-        averaged = self.networks.averaged(member, self.average.average)
-        if not all(bool(torch.isfinite(value).all()) for value in averaged.values()):
-            raise Diverged(f"a weight is not finite after {self.step} steps")
-        state = {f"raw.{name}": value for name, value in self.networks.state(member).items()}
-        state |= {f"ema.{name}": value for name, value in averaged.items()}
-        return {name: value.detach().cpu().contiguous() for name, value in _copied(state).items()}
-
-    def facts(self, member: int, workshop: Workshop) -> TrainingFacts:
-        """Return what was observed of a member's training."""
-        return TrainingFacts(
-            seconds=self.seconds[member],
-            steps=self.step,
-            peak_memory=hardware.peak_memory(workshop.device),
-            parameters=sum(self.networks.part(p, member).numel() for p in self.networks.parameters),
-            device=workshop.device,
-            precision=self.parts[member].precision,
-            threads=workshop.threads,
-            jobs=workshop.jobs,
-            fleet=len(self.cells),
-            **hardware.measured_on(workshop.device),
-        )
-
-
 def run_steps(
     state: TrainingState, workshop: Workshop, save: Save, progress: Progress, failed: Failed = raise_failure
 ) -> TrainingState:
@@ -309,17 +164,3 @@ def record_losses(state: TrainingState) -> dict[int, Diverged]:
         elif mean > EXPLODED * max(history[0][1], 1.0):
             diverged[member] = Diverged(f"the loss rose from {history[0][1]:.3g} to {mean:.3g} at step {state.step}")
     return diverged
-
-
-def _is_like(name: str, value: Any, shape: torch.Size) -> bool:
-    """Whether a value in an optimizer's state belongs to the elements of a parameter of this shape."""
-    return name != "step" and isinstance(value, Tensor) and value.shape == shape
-
-
-def _copied(value: Any) -> Any:
-    """Return nested dicts and lists with their tensors copied: a slice is saved with all that it was cut from."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, dict):
-        return {name: _copied(each) for name, each in value.items()}
-    return [_copied(each) for each in value] if isinstance(value, list) else value

@@ -26,7 +26,8 @@ from fmbench.fleet import why_alone
 from fmbench.fleets import WORTH_A_PROBE, Fleets, split
 from fmbench.registry import Registry, load_registry
 from fmbench.store import Store, read_sealed, write_sealed
-from fmbench.train import TrainingState, run_steps, train
+from fmbench.train import run_steps, train
+from fmbench.training_state import TrainingState
 
 OPTIMIZERS: list[dict[str, Any]] = [
     {"name": "adamw", "lr": 2e-3, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.01},

@@ -18,7 +18,8 @@ from fmbench.draws import DataOrder, Draws
 from fmbench.errors import Diverged
 from fmbench.registry import Registry, load_registry
 from fmbench.samples import Samples
-from fmbench.train import TrainingState, run_steps, train
+from fmbench.train import run_steps, train
+from fmbench.training_state import TrainingState
 
 
 @pytest.fixture(scope="module")

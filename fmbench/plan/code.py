@@ -6,6 +6,7 @@ SHARED_CODE = ("fmbench.contracts", "fmbench.mixture", "fmbench.cells", "fmbench
 TRAINING_CODE = (
     *SHARED_CODE,
     "fmbench.train",
+    "fmbench.training_state",
     "fmbench.fleet",
     "fmbench.samples",
     "fmbench.draws",

@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 
 from fmbench.assembly import Parts, Workshop, assemble, make_module
 from fmbench.cells import TrainingCell
+from fmbench.stacked_linear import quicken_linear_layers
 
 EXAMPLES = 4
 """So many examples tell whether networks compute the same together as one by one."""
@@ -31,6 +32,7 @@ class Networks:
         self._buffers: dict[str, Any] = dict(self._module.named_buffers())
         if self.members > 1:
             self._parameters, self._buffers = torch.func.stack_module_state(list(modules))
+            quicken_linear_layers(self._module)
         self._mapped = torch.func.vmap(self._functional)
 
     @property

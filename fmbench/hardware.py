@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@cache
 def cpu_model() -> str:
     """Return the processor's name."""
     info = Path("/proc/cpuinfo")
@@ -33,12 +35,16 @@ def cpu_model() -> str:
 def versions() -> dict[str, str]:
     """Return the versions of Python, fmbench and the libraries that matter, without importing them."""
     found = {"python": platform.python_version(), "fmbench": importlib.metadata.version("fmbench")}
-    for library in LIBRARIES:
-        try:
-            found[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            found[library] = "not installed"
-    return found
+    return found | {library: version(library) for library in LIBRARIES}
+
+
+@cache
+def version(library: str) -> str:
+    """Return the version of a library, without importing it. Each is looked up once: that takes milliseconds."""
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def choose_device(wanted: str) -> str:
@@ -78,7 +84,7 @@ def hardware(device: str) -> str:
 
 def measured_on(device: str) -> dict[str, str]:
     """Return what two wall times must share to be comparable."""
-    return {"hardware": hardware(device), "torch": versions()["torch"]}
+    return {"hardware": hardware(device), "torch": version("torch")}
 
 
 def has_native_bf16(device: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
@@ -17,6 +18,8 @@ from fmbench.draws import Batch, shared_draws
 from fmbench.fleet import joined
 
 FIELDS = tuple(field.name for field in fields(PathSample))
+AHEAD, SMALL = 8, 2**12
+"""So many steps are sampled at once where a batch has at most so many numbers."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,18 @@ class Samples:
     """Draws the samples of a fleet's cells, one step after the other, and computes the members' losses.
 
     Members stand in the order of `in_order`. What their draws share is drawn once (see `shared_draws`); noise of a path
-    is drawn for each member from its own generator.
+    is drawn for each member from its own generator. Small examples are sampled several steps ahead, in one call.
     """
 
     def __init__(self, cells: Sequence[TrainingCell], parts: Sequence[Parts], workshop: Workshop) -> None:
         self._draws = shared_draws(cells, parts, workshop)
         self._noise = [workshop.generator(cell, "path_noise") for cell in cells]
-        self._drawn: list[Batch] = []
+        self._ahead = steps_ahead(cells[0], parts[0])
+        self._last: int = cells[0].settings["steps"]
+        self._waiting: list[list[Lesson]] = []
+        self._taken = 0
+        self._before: list[dict[str, Any]] = []
+        self._drawn: dict[int, list[Batch]] = {}
         self._joined: dict[tuple[Any, ...], Tensor] = {}
         self._blocks = []
         for members in _runs(range(len(cells)), lambda member: _alike(cells[member])[:2]):
@@ -74,37 +82,51 @@ class Samples:
 
     def draw(self, step: int) -> list[Lesson]:
         """Return the samples of a step, each step once and in order, from the first member to the last."""
-        batches = {id(draws): draws.batch(step) for draws in dict.fromkeys(self._draws)}
-        self._drawn = [batches[id(draws)] for draws in self._draws]
+        if not self._waiting:
+            first = step - self._taken
+            self._before = self._states()
+            self._waiting = self._sample_steps(range(first, min(first + self._ahead, max(self._last, step + 1))))
+            del self._waiting[: self._taken]
+        lessons = self._waiting.pop(0)
+        self._taken = self._taken + 1 if self._waiting else 0
+        return lessons
+
+    def _sample_steps(self, steps: range) -> list[list[Lesson]]:
+        """Return the samples of some steps."""
+        self._drawn = {id(draws): [draws.batch(step) for step in steps] for draws in dict.fromkeys(self._draws)}
         self._joined.clear()
-        sampled = [(block, self._sample(block)) for block in self._blocks]
-        lessons = []
+        sampled = [(block, self._sample(block, len(steps))) for block in self._blocks]
+        self._drawn = {}
+        lessons: list[list[Lesson]] = [[] for _ in steps]
         for _, group in groupby(sampled, key=lambda pair: (pair[0].objective, pair[1].epsilon is None)):
             blocks, samples = zip(*group, strict=True)
             members = blocks[-1].last - blocks[0].first
-            lessons.append(Lesson(blocks[0], members, _joined(samples)))
+            for lesson, sample in zip(lessons, _of_steps(_joined(samples, len(steps)), len(steps)), strict=True):
+                lesson.append(Lesson(blocks[0], members, sample))
         return lessons
 
-    def _sample(self, block: Block) -> PathSample:
-        """Return the sample of a block's members."""
+    def _sample(self, block: Block, steps: int) -> PathSample:
+        """Return the sample of a block's members: all members of the first step, of the second, ..."""
         x_0, x_1 = (self._of_members(name, range(block.first, block.last)) for name in ("x_0", "x_1"))
-        t = joined(self._times(times) for times in block.times)
+        t = _join([self._times(times) for times in block.times], steps)
         generators = self._noise[block.first : block.last]
         if block.sampled is None:
-            block.sampled = len(generators) == 1 or self._alike_together(block, x_0, x_1, t, generators)
+            block.sampled = len(generators) * steps == 1 or self._alike_together(block, x_0, x_1, t, steps)
         if block.sampled:
             sample = block.parts.path.sample(x_0, x_1, t, generators[0])
         else:
-            sample = _sample_apart(block.parts, x_0, x_1, t, generators)
-        if self._drawn[0].y is not None:
+            sample = _sample_apart(block.parts, x_0, x_1, t, generators * steps)
+        if next(iter(self._drawn.values()))[0].y is not None:
             sample.y = self._of_members("y", range(block.first, block.last))
         return sample
 
     def _of_members(self, name: str, members: range) -> Tensor:
-        """Return a field of the members' batches as one; blocks of the same draws have the same tensor."""
-        key = (name, *(id(self._draws[member]) for member in members))
+        """Return a field of the members' batches as one, step by step; blocks of the same draws have the same one."""
+        drawn = [id(self._draws[member]) for member in members]
+        key = (name, *drawn)
         if key not in self._joined:
-            self._joined[key] = joined(getattr(self._drawn[member], name) for member in members)
+            steps = range(len(self._drawn[drawn[0]]))
+            self._joined[key] = joined(getattr(self._drawn[each][step], name) for step in steps for each in drawn)
         return self._joined[key]
 
     def _times(self, times: Times) -> Tensor:
@@ -114,8 +136,9 @@ class Samples:
             self._joined[key] = times.t_distribution.quantile(self._of_members("u", times.members))
         return self._joined[key]
 
-    def _alike_together(self, block: Block, x_0: Tensor, x_1: Tensor, t: Tensor, noise: Sequence[Generator]) -> bool:
+    def _alike_together(self, block: Block, x_0: Tensor, x_1: Tensor, t: Tensor, steps: int) -> bool:
         """Whether a path gives the same for all at once; not so where it draws noise, which is each member's own."""
+        noise = self._noise[block.first : block.last]
         spares = [Generator(x_0.device) for _ in noise]
         for spare, generator in zip(spares, noise, strict=True):
             spare.set_state(generator.get_state())
@@ -123,18 +146,31 @@ class Samples:
         together = block.parts.path.sample(x_0, x_1, t, spares[0])
         if not torch.equal(before, spares[0].get_state()):
             return False
-        apart = _sample_apart(block.parts, x_0, x_1, t, spares)
+        apart = _sample_apart(block.parts, x_0, x_1, t, spares * steps)
         return all(_same(getattr(together, name), getattr(apart, name)) for name in FIELDS)
+
+    def _states(self) -> list[dict[str, Any]]:
+        """Return each member's state from which the next sample is drawn; members that share draws share theirs."""
+        drawn = {id(draws): draws.dump() for draws in dict.fromkeys(self._draws)}
+        pairs = zip(self._draws, self._noise, strict=True)
+        return [{"draws": drawn[id(draws)], "path_noise": noise.get_state()} for draws, noise in pairs]
 
     def dump(self, member: int) -> dict[str, Any]:
         """Return what a member's checkpoint must hold, for `torch.save`."""
-        content = self._draws[member].dump()
-        return {**content, "generators": {**content["generators"], "path_noise": self._noise[member].get_state()}}
+        states = self._before if self._waiting else self._states()
+        return {**states[member], "taken": self._taken if self._waiting else 0}
 
     def load(self, member: int, content: dict[str, Any]) -> None:
         """Take a member's state from what `dump` returned for the same cell at the same step as the other members."""
-        self._draws[member].load(content)
-        self._noise[member].set_state(content["generators"]["path_noise"])
+        self._draws[member].load(content["draws"])
+        self._noise[member].set_state(content["path_noise"])
+        self._waiting, self._taken = [], content["taken"]
+
+
+def steps_ahead(cell: TrainingCell, parts: Parts) -> int:
+    """Return how many steps of a cell are sampled at once: several where calls cost more than what they compute."""
+    elements = cell.settings["batch_size"] * math.prod(parts.dataset.shape)
+    return AHEAD if elements <= SMALL else 1
 
 
 def in_order(cells: Sequence[TrainingCell]) -> list[TrainingCell]:
@@ -193,22 +229,33 @@ def _sample_apart(parts: Parts, x_0: Tensor, x_1: Tensor, t: Tensor, noise: Sequ
     """Return the joint sample of members, each sampled by itself with its own generator."""
     n = len(noise)
     pieces = zip(x_0.chunk(n), x_1.chunk(n), t.chunk(n), noise, strict=True)
-    return _joined([parts.path.sample(*piece) for piece in pieces])
+    return _joined([parts.path.sample(*piece) for piece in pieces], 1)
 
 
-def _joined(samples: Sequence[PathSample]) -> PathSample:
-    """Return samples as one; a field that is None in the first is so in all."""
+def _joined(samples: Sequence[PathSample], steps: int) -> PathSample:
+    """Return the samples of neighbours as one, step by step; a field that is None in the first is so in all."""
     if len(samples) == 1:
         return samples[0]
     there = [name for name in FIELDS if getattr(samples[0], name) is not None]
-    found: dict[str, Any] = {name: torch.cat([getattr(sample, name) for sample in samples]) for name in there}
-    return PathSample(**found)
+    return PathSample(**{name: _join([getattr(sample, name) for sample in samples], steps) for name in there})
 
 
-def _split(sample: PathSample, members: int) -> Iterator[PathSample]:
-    """Undo `_joined`."""
+def _join(values: Sequence[Tensor], steps: int) -> Tensor:
+    """Return the rows of neighbours as one, step by step: `(steps * rows, *shape)` each."""
+    if len(values) == 1:
+        return values[0]
+    return torch.cat([value.unflatten(0, (steps, -1)) for value in values], dim=1).flatten(0, 1)
+
+
+def _of_steps(sample: PathSample, steps: int) -> Iterator[PathSample]:
+    """Yield each step's part of a sample."""
+    return _split(sample, steps) if steps > 1 else iter([sample])
+
+
+def _split(sample: PathSample, parts: int) -> Iterator[PathSample]:
+    """Yield so many equal parts of a sample."""
     values = [getattr(sample, name) for name in FIELDS]
-    columns: list[Any] = [[None] * members if value is None else value.chunk(members) for value in values]
+    columns: list[Any] = [[None] * parts if value is None else value.chunk(parts) for value in values]
     return (PathSample(*own) for own in zip(*columns, strict=True))
 
 

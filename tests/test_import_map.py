@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "store": {"cells", "records"},
     "assembly": WORKING - {"assembly"},
     "draws": {"assembly", "cells", "contracts"},
-    "fleet": {"assembly", "cells"},
+    "fleet": {"assembly", "cells", "stacked_linear"},
     "samples": {"assembly", "cells", "contracts", "draws", "fleet"},
     "fleet_size": {"assembly", "cells", "fleet", "hardware", "optimizers"},
     "fleets": {"cells", "executors", "store"},

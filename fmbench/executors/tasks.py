@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, canonical, digest
-from fmbench.hardware import cpu_model, versions
+from fmbench.hardware import cpu_model, version
 from fmbench.references import ReferenceCell
 
 Unit = tuple[str, str]
@@ -185,7 +185,7 @@ class Event:
 def fleet_size_file(store: Path, cell: TrainingCell, config: WorkerConfig) -> Path:
     """Return the sealed file of what was found, on this machine, for fleets of cells like this one."""
     settings = {name: cell.settings[name] for name in ("batch_size", "optimizer", "precision", "class_conditional")}
-    machine = (config.device, str(config.threads), str(config.jobs), cpu_model(), versions()["torch"])
+    machine = (config.device, str(config.threads), str(config.jobs), cpu_model(), version("torch"))
     key = digest("fleet size", cell.dataset.digest, cell.network.digest, canonical(settings), *machine)
     return store / "cache" / f"fleet-{key}.json"
 

@@ -8,6 +8,7 @@ TRAINING_CODE = (
     "fmbench.train",
     "fmbench.training_state",
     "fmbench.fleet",
+    "fmbench.stacked_linear",
     "fmbench.samples",
     "fmbench.draws",
     "fmbench.optimizers",

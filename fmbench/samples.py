@@ -244,7 +244,7 @@ def _join(values: Sequence[Tensor], steps: int) -> Tensor:
     """Return the rows of neighbours as one, step by step: `(steps * rows, *shape)` each."""
     if len(values) == 1:
         return values[0]
-    return torch.cat([value.unflatten(0, (steps, -1)) for value in values], dim=1).flatten(0, 1)
+    return torch.cat([value.view(steps, -1, *value.shape[1:]) for value in values], dim=1).flatten(0, 1)
 
 
 def _of_steps(sample: PathSample, steps: int) -> Iterator[PathSample]:

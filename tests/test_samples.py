@@ -1,0 +1,79 @@
+"""What members of a fleet learn from: several steps sampled at once are the steps one by one."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import training_cell, workshop
+
+from fmbench import samples
+from fmbench.contracts import PathSample
+from fmbench.registry import Registry, load_registry
+from fmbench.samples import Samples
+from fmbench.training_state import TrainingState
+
+STEPS = 2 * samples.AHEAD + 3
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return load_registry()
+
+
+def begin(tmp_path: Path, registry: Registry, batch: int = 50) -> Samples:
+    """Return the samples of two seeds of paths with and without noise of their own, and of a pooled coupling."""
+    settings = {"steps": STEPS, "batch_size": batch}
+    variants = [
+        {},
+        {"path": "cosine", "t_distribution": "u_shaped"},
+        {"path": "icfm"},
+        {"coupling": ("minibatch_ot", {"pool": 2})},
+    ]
+    cells = [training_cell(registry, seed, settings, **v) for v in variants for seed in (0, 1)]  # type: ignore[arg-type]
+    return TrainingState.begin(cells, workshop(tmp_path, registry)).samples
+
+
+def values(drawn: Samples, step: int) -> dict[str, torch.Tensor]:
+    """Return the fields of a step's samples."""
+    lessons = [lesson.sample for lesson in drawn.draw(step)]
+    return {
+        f"{field.name} of {number}": value
+        for number, sample in enumerate(lessons)
+        for field in fields(PathSample)
+        if (value := getattr(sample, field.name)) is not None
+    }
+
+
+def test_steps_sampled_at_once_are_the_steps_one_by_one(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = begin(tmp_path, registry)
+    several = [values(ahead, step) for step in range(STEPS)]
+    monkeypatch.setattr(samples, "AHEAD", 1)
+    one_by_one = begin(tmp_path, registry)
+    for step, expected in enumerate(several):
+        torch.testing.assert_close(values(one_by_one, step), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("stopped", [0, 1, samples.AHEAD - 1, samples.AHEAD, samples.AHEAD + 3, STEPS - 1])
+def test_samples_go_on_where_they_were_stopped(tmp_path: Path, registry: Registry, stopped: int) -> None:
+    first = begin(tmp_path, registry)
+    for step in range(stopped):
+        first.draw(step)
+    again = begin(tmp_path, registry)
+    for member in range(8):
+        again.load(member, first.dump(member))
+    for step in range(stopped, STEPS):
+        torch.testing.assert_close(values(again, step), values(first, step), rtol=0, atol=0)
+
+
+def test_large_examples_are_sampled_step_by_step(registry: Registry, tmp_path: Path) -> None:
+    shop = workshop(tmp_path, registry)
+    small, large = (
+        TrainingState.begin([training_cell(registry, settings={"batch_size": n})], shop) for n in (64, 4096)
+    )
+    assert samples.steps_ahead(small.cells[0], small.parts[0]) > 1
+    assert samples.steps_ahead(large.cells[0], large.parts[0]) == 1

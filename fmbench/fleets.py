@@ -43,7 +43,9 @@ class Fleets:
             self._waiting[key] = [cell for cell in cells if cell not in free]
             if not self._waiting[key]:
                 del self._waiting[key]
-            yield from map(TrainTask, split(free, size, self._config.jobs))
+            fleets = split(free, size, self._config.jobs)
+            largest = max(map(len, fleets), default=1)
+            yield from (TrainTask(fleet, largest) for fleet in fleets)
 
     def ended(self, key: str) -> None:
         """Note that a cell was trained, or failed: the rows of its students say so, when they are tried."""

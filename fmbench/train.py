@@ -48,12 +48,14 @@ def train(
     workshop: Workshop,
     progress: Progress = lambda steps: None,
     failed: Failed = raise_failure,
+    size: int = 1,
 ) -> None:
     """Train cells and leave their weights, history and facts in the store; a checkpoint that is there is gone on from.
 
     Cells that share their `fleet_key` and are at one step are a fleet, unless something is against it (`why_alone`):
     then they are trained one by one. A cell whose loss or weights are not finite, or whose loss explodes, is handed
-    to `failed`, and drops out. Raises OutOfMemory and others as they come.
+    to `failed`, and drops out. `size` is what the facts say of a fleet's size, where that is more than its members.
+    Raises OutOfMemory and others as they come.
     """
     folders = {cell.key: workshop.store.folder("training", cell.key) for cell in cells}
     saved = {key: content for key, folder in folders.items() if (content := _checkpoint(folder)) is not None}
@@ -64,6 +66,7 @@ def train(
         alone = len(together) > 1 and why_alone(together, workshop)
         for fleet in [[cell] for cell in together] if alone else [together]:
             state = TrainingState.begin(fleet, workshop)
+            state.size = max(size, len(fleet)) if len(fleet) > 1 else 1
             if state.cells[0].key in saved:
                 state.load([saved[cell.key] for cell in state.cells])
                 progress(state.step * len(fleet))

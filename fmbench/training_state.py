@@ -26,6 +26,7 @@ class TrainingState:
     """All that changes while a fleet is trained, and all that checkpoints must hold for an exact resumption.
 
     `cells`, `parts`, `seconds` and `history` have an entry a member; `loss_sum` is `(members,)`.
+    `size` is the fleet's size as the facts have it: members that dropped out count.
     """
 
     cells: list[TrainingCell]
@@ -37,6 +38,7 @@ class TrainingState:
     loss_sum: Tensor
     seconds: list[float]
     history: list[list[tuple[int, float]]]
+    size: int = 1
     losses: int = 0
     step: int = 0
 
@@ -138,6 +140,7 @@ class TrainingState:
         if not kept:
             return replace(self, cells=[])
         smaller = TrainingState.begin([self.cells[member] for member in kept], workshop)
+        smaller.size = self.size
         smaller.load([self.content(member) for member in kept])
         return smaller
 
@@ -161,7 +164,7 @@ class TrainingState:
             precision=self.parts[member].precision,
             threads=workshop.threads,
             jobs=workshop.jobs,
-            fleet=len(self.cells),
+            fleet=self.size,
             **hardware.measured_on(workshop.device),
         )
 

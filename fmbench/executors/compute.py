@@ -65,7 +65,7 @@ class Computer:
             self._probe(task)
             return
         if isinstance(task, TrainTask) and len(task.cells) > 1:
-            self._train_fleet(task.cells)
+            self._train_fleet(task)
             return
         for (section, key), compute in self._steps(task):
             folder = self.workshop.store.folder(section, key)
@@ -114,12 +114,13 @@ class Computer:
         write_sealed(Path(task.file), asdict(found))
         self.say(Event("finished", section, key))
 
-    def _train_fleet(self, cells: Sequence[TrainingCell]) -> None:
+    def _train_fleet(self, task: TrainTask) -> None:
         """Train cells as one; where the fleet fails as a whole, one by one, so that only those fail that must."""
         with ExitStack() as locks:
-            for key in sorted(cell.key for cell in cells):  # in one order everywhere: two runs cannot block each other
+            keys = sorted(cell.key for cell in task.cells)  # one order everywhere: two runs cannot block each other
+            for key in keys:
                 locks.enter_context(self.workshop.store.folder("training", key).lock())
-            fleet = [cell for cell in cells if not self._is_trained(cell)]
+            fleet = [cell for cell in task.cells if not self._is_trained(cell)]
             if not fleet:
                 return
             self.say(Event("started", "training", fleet[0].key, fleet=tuple(cell.key for cell in fleet)))
@@ -137,7 +138,7 @@ class Computer:
             try:
                 for cell in fleet:
                     self.workshop.store.folder("training", cell.key).begin(cell.parts())
-                train.train(fleet, self.workshop, advanced, failed)
+                train.train(fleet, self.workshop, advanced, failed, task.size)
             except StoreError:
                 raise
             except Exception as error:

@@ -87,9 +87,14 @@ class ProbeTask:
 
 @dataclass(frozen=True)
 class TrainTask:
-    """Train cells: one alone, or several that share their `fleet_key` as a fleet."""
+    """Train cells: one alone, or several that share their `fleet_key` as a fleet.
+
+    `size` is that of the largest fleet that the plan's cells of this `fleet_key` were shared out to: what stands beside
+    their times, so that these can be compared though fleets differ by a member.
+    """
 
     cells: tuple[TrainingCell, ...]
+    size: int = 1
 
     @property
     def units(self) -> list[Unit]:

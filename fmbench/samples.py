@@ -74,6 +74,8 @@ class Samples:
 
     def draw(self, step: int) -> list[Lesson]:
         """Return the samples of a step, each step once and in order, from the first member to the last."""
+        if len(self._draws) == 1:
+            return self._draw_alone(step)
         batches = {id(draws): draws.batch(step) for draws in dict.fromkeys(self._draws)}
         self._drawn = [batches[id(draws)] for draws in self._draws]
         self._joined.clear()
@@ -84,6 +86,15 @@ class Samples:
             members = blocks[-1].last - blocks[0].first
             lessons.append(Lesson(blocks[0], members, _joined(samples)))
         return lessons
+
+    def _draw_alone(self, step: int) -> list[Lesson]:
+        """Return the sample of a member alone: nothing is to be joined, so none of that is paid for."""
+        block, batch = self._blocks[0], self._draws[0].batch(step)
+        t = block.times[0].t_distribution.quantile(batch.u)
+        sample = block.parts.path.sample(batch.x_0, batch.x_1, t, self._noise[0])
+        if batch.y is not None:
+            sample.y = batch.y
+        return [Lesson(block, 1, sample)]
 
     def _sample(self, block: Block) -> PathSample:
         """Return the sample of a block's members."""
@@ -161,7 +172,7 @@ def _loss(lesson: Lesson, output: Tensor) -> Tensor:
     """Return the mean loss of each member of a lesson."""
     objective, block = lesson.block.parts.objective, lesson.block
     if lesson.members == 1:
-        return objective.loss(output, lesson.sample).mean().reshape(1)
+        return objective.loss(output, lesson.sample).mean(0, keepdim=True)
     if block.lost is None:
         with torch.no_grad():
             apart = _loss_apart(lesson, output)

@@ -122,32 +122,33 @@ def run_steps(
     reported, saved = state.step, time.perf_counter()
     last_seen = saved
 
-    while state.step < steps and state.cells:
-        for group in state.optimizer.param_groups:
-            group["lr"] = learning_rate(state.step, steps, peak, settings["schedule"])
-        lessons = state.samples.draw(state.step)
-        with autocast():
-            output = state.networks(*inputs(lessons))
-        loss = losses(lessons, output.to(lessons[0].sample.x_t.dtype))
-        state.learn(loss, settings["gradient_clip"])
+    with workshop.pairing_threads:
+        while state.step < steps and state.cells:
+            for group in state.optimizer.param_groups:
+                group["lr"] = learning_rate(state.step, steps, peak, settings["schedule"])
+            lessons = state.samples.draw(state.step)
+            with autocast():
+                output = state.networks(*inputs(lessons))
+            loss = losses(lessons, output.to(lessons[0].sample.x_t.dtype))
+            state.learn(loss, settings["gradient_clip"])
 
-        last = state.step == steps
-        recorded = state.step % window == 0 or last
-        diverged = record_losses(state) if recorded else {}
-        now = time.perf_counter()
-        state.seconds = [seconds + (now - last_seen) / len(state.cells) for seconds in state.seconds]
-        last_seen = now
-        if recorded:
-            progress((state.step - reported) * len(state.cells))
-            reported = state.step
-        if diverged:
-            for member, failure in diverged.items():
-                failed(state.cells[member], failure)
-            state = state.without(list(diverged), workshop)
-        if now - saved > workshop.checkpoint_seconds and not last:
-            for member, cell in enumerate(state.cells):
-                save(cell, state.step, state.dump(member))
-            saved = now
+            last = state.step == steps
+            recorded = state.step % window == 0 or last
+            diverged = record_losses(state) if recorded else {}
+            now = time.perf_counter()
+            state.seconds = [seconds + (now - last_seen) / len(state.cells) for seconds in state.seconds]
+            last_seen = now
+            if recorded:
+                progress((state.step - reported) * len(state.cells))
+                reported = state.step
+            if diverged:
+                for member, failure in diverged.items():
+                    failed(state.cells[member], failure)
+                state = state.without(list(diverged), workshop)
+            if now - saved > workshop.checkpoint_seconds and not last:
+                for member, cell in enumerate(state.cells):
+                    save(cell, state.step, state.dump(member))
+                saved = now
     return state
 
 

@@ -16,7 +16,7 @@ from fmbench.cells import TrainingCell, seed_for
 from fmbench.contracts import TrainingFacts
 from fmbench.errors import Diverged
 from fmbench.fleet import Networks
-from fmbench.optimizers import MovingAverage, make_optimizer
+from fmbench.optimizers import MovingAverage, make_optimizer, take_step
 from fmbench.samples import Samples, in_order
 from fmbench.teaching import taught
 
@@ -64,11 +64,13 @@ class TrainingState:
 
     def learn(self, loss: Tensor, gradient_clip: float | None) -> None:
         """Take one optimizer step down the gradient of each member's `loss`, and fold in the weights."""
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.sum().backward()  # type: ignore[no-untyped-call]
+        for parameter in self.networks.parameters:
+            parameter.grad = None
+        total = loss if len(loss) == 1 else loss.sum()
+        total.backward()  # type: ignore[no-untyped-call]
         if gradient_clip is not None:
             self.networks.clip_gradients(gradient_clip)
-        self.optimizer.step()
+        take_step(self.optimizer)
         self.average.update(self.step)
         self.loss_sum += loss.detach()
         self.losses += 1

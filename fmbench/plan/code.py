@@ -10,6 +10,7 @@ TRAINING_CODE = (
     "fmbench.fleet",
     "fmbench.samples",
     "fmbench.draws",
+    "fmbench.pairs",
     "fmbench.optimizers",
 )
 TAUGHT_CODE = (*TRAINING_CODE, "fmbench.trained", "fmbench.teaching")

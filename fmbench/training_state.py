@@ -62,17 +62,22 @@ class TrainingState:
             history=[[] for _ in cells],
         )
 
-    def learn(self, loss: Tensor, gradient_clip: float | None) -> None:
-        """Take one optimizer step down the gradient of each member's `loss`, and fold in the weights."""
-        for parameter in self.networks.parameters:
-            parameter.grad = None
+    def add_gradient(self, loss: Tensor, share: float) -> None:
+        """Add the gradient of each member's mean `loss` `(members,)` over a part of the batch, its share of the whole."""
+        if share != 1:
+            loss = loss * share
         total = loss if len(loss) == 1 else loss.sum()
         total.backward()  # type: ignore[no-untyped-call]
+        self.loss_sum += loss.detach()
+
+    def learn(self, gradient_clip: float | None) -> None:
+        """Take one optimizer step down the gradient of each member, and fold in the weights."""
         if gradient_clip is not None:
             self.networks.clip_gradients(gradient_clip)
         take_step(self.optimizer)
+        for parameter in self.networks.parameters:
+            parameter.grad = None
         self.average.update(self.step)
-        self.loss_sum += loss.detach()
         self.losses += 1
         self.step += 1
 

@@ -153,6 +153,12 @@ WRONG = [
         "steps: 1\n  class_conditional: yes",
         "9:22: training.class_conditional must be true or false; found 'yes'",
     ),
+    ("steps: 1500", "steps: 1\n  accumulate: 0", "9:15: training.accumulate must be a whole number, 1 or more; found 0."),
+    (
+        "steps: 1500",
+        "steps: 1\n  accumulate: 48",
+        "9:15: training.accumulate: accumulate must divide batch_size; found 48, and batch_size is 128. Take 32, say.",
+    ),
     (
         "steps: 1500",
         "steps: 1\n  precision: bf61",

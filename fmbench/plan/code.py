@@ -9,6 +9,7 @@ TRAINING_CODE = (
     "fmbench.training_state",
     "fmbench.fleet",
     "fmbench.samples",
+    "fmbench.micro_batches",
     "fmbench.draws",
     "fmbench.pairs",
     "fmbench.optimizers",

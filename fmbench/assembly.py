@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path as FilePath
@@ -12,6 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fmbench import contracts
+from fmbench.ahead import PairingThreads
 from fmbench.cells import ComponentSpec, TrainingCell, seed_for
 from fmbench.errors import UserError
 from fmbench.hardware import choose_precision
@@ -38,8 +40,12 @@ class Workshop:
     checkpoint_seconds: float = 15.0
     evaluation_batch: int | None = None
     keep_samples: int | None = None
+    pairing_threads: PairingThreads = field(init=False, repr=False)
     _built: dict[str, Any] = field(default_factory=dict, repr=False)
     _data: dict[tuple[str, Split], tuple[Tensor, Tensor | None]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self.pairing_threads = PairingThreads(self.device, self.threads, self.jobs)
 
     def build(self, spec: ComponentSpec) -> Any:
         """Return the component of a spec, built once a process."""
@@ -77,9 +83,9 @@ class Parts:
     classes: int
     precision: str
 
-    def autocast(self, device: str) -> Callable[[], torch.autocast]:
+    def autocast(self, device: str) -> Callable[[], AbstractContextManager[object]]:
         """Return what makes the context in which the network is called: bfloat16 where that is the precision."""
-        return partial(torch.autocast, device, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+        return partial(torch.autocast, device, dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext
 
 
 def assemble(cell: TrainingCell, workshop: Workshop) -> Parts:

@@ -156,12 +156,14 @@ class Coupling(Component):
     Attributes:
         pool: how many training batches are paired at once; may be set in `__init__`.
         permutes: whether pairing only reorders `x_0`; a coupling that draws pairs at random may repeat some.
+        draws: whether pairing draws from its generator; where it does not, batches may be paired side by side in threads.
         teacher: the name of the parameter that says how the teacher's training cell differs from this one, as
             `{kind: component}`; "" for a coupling without a teacher. The plan trains the teacher first.
     """
 
     pool: int = 1
     permutes: ClassVar[bool] = True
+    draws: ClassVar[bool] = True
     teacher: ClassVar[str] = ""
 
     @abstractmethod

@@ -84,7 +84,7 @@ class Samples:
         """Return the samples of a step, each step once and in order, from the first member to the last."""
         if not self._waiting:
             first = step - self._taken
-            self._before = self._states()
+            self._before = self._states() if self._ahead > 1 else []
             self._waiting = self._sample_steps(range(first, min(first + self._ahead, max(self._last, step + 1))))
             del self._waiting[: self._taken]
         lessons = self._waiting.pop(0)
@@ -93,6 +93,8 @@ class Samples:
 
     def _sample_steps(self, steps: range) -> list[list[Lesson]]:
         """Return the samples of some steps."""
+        if len(self._draws) == len(steps) == 1:
+            return [self._sample_alone(steps[0])]
         self._drawn = {id(draws): [draws.batch(step) for step in steps] for draws in dict.fromkeys(self._draws)}
         self._joined.clear()
         sampled = [(block, self._sample(block, len(steps))) for block in self._blocks]
@@ -104,6 +106,15 @@ class Samples:
             for lesson, sample in zip(lessons, _of_steps(_joined(samples, len(steps)), len(steps)), strict=True):
                 lesson.append(Lesson(blocks[0], members, sample))
         return lessons
+
+    def _sample_alone(self, step: int) -> list[Lesson]:
+        """Return the sample of a member alone: nothing is to be joined, so none of that is paid for."""
+        block, batch = self._blocks[0], self._draws[0].batch(step)
+        t = block.times[0].t_distribution.quantile(batch.u)
+        sample = block.parts.path.sample(batch.x_0, batch.x_1, t, self._noise[0])
+        if batch.y is not None:
+            sample.y = batch.y
+        return [Lesson(block, 1, sample)]
 
     def _sample(self, block: Block, steps: int) -> PathSample:
         """Return the sample of a block's members: all members of the first step, of the second, ..."""
@@ -197,7 +208,7 @@ def _loss(lesson: Lesson, output: Tensor) -> Tensor:
     """Return the mean loss of each member of a lesson."""
     objective, block = lesson.block.parts.objective, lesson.block
     if lesson.members == 1:
-        return objective.loss(output, lesson.sample).mean().reshape(1)
+        return objective.loss(output, lesson.sample).mean(0, keepdim=True)
     if block.lost is None:
         with torch.no_grad():
             apart = _loss_apart(lesson, output)

@@ -20,6 +20,7 @@ from fmbench.cells import TrainingCell, canonical
 from fmbench.contracts import TrainingFacts
 from fmbench.errors import Diverged
 from fmbench.fleet import why_alone
+from fmbench.micro_batches import divided
 from fmbench.optimizers import learning_rate
 from fmbench.samples import inputs, losses
 from fmbench.store import CellFolder
@@ -122,35 +123,38 @@ def run_steps(
     autocast = state.parts[0].autocast(workshop.device)
     peak, steps = settings["optimizer"]["lr"], settings["steps"]
     window = max(1, steps // HISTORY_POINTS)
+    parts = settings.values.get("accumulate", 1)
     reported, saved = state.step, time.perf_counter()
     last_seen = saved
 
-    while state.step < steps and state.cells:
-        for group in state.optimizer.param_groups:
-            group["lr"] = learning_rate(state.step, steps, peak, settings["schedule"])
-        lessons = state.samples.draw(state.step)
-        with autocast():
-            output = state.networks(*inputs(lessons))
-        loss = losses(lessons, output.to(lessons[0].sample.x_t.dtype))
-        state.learn(loss, settings["gradient_clip"])
+    with workshop.pairing_threads:
+        while state.step < steps and state.cells:
+            for group in state.optimizer.param_groups:
+                group["lr"] = learning_rate(state.step, steps, peak, settings["schedule"])
+            lessons = state.samples.draw(state.step)
+            for part in divided(lessons, parts):
+                with autocast():
+                    output = state.networks(*inputs(part))
+                state.add_gradient(losses(part, output.to(part[0].sample.x_t.dtype)), 1 / parts)
+            state.learn(settings["gradient_clip"])
 
-        last = state.step == steps
-        recorded = state.step % window == 0 or last
-        diverged = record_losses(state) if recorded else {}
-        now = time.perf_counter()
-        state.seconds = [seconds + (now - last_seen) / len(state.cells) for seconds in state.seconds]
-        last_seen = now
-        if recorded:
-            progress((state.step - reported) * len(state.cells))
-            reported = state.step
-        if diverged:
-            for member, failure in diverged.items():
-                failed(state.cells[member], failure)
-            state = state.without(list(diverged), workshop)
-        if now - saved > workshop.checkpoint_seconds and not last:
-            for member, cell in enumerate(state.cells):
-                save(cell, state.step, state.dump(member))
-            saved = now
+            last = state.step == steps
+            recorded = state.step % window == 0 or last
+            diverged = record_losses(state) if recorded else {}
+            now = time.perf_counter()
+            state.seconds = [seconds + (now - last_seen) / len(state.cells) for seconds in state.seconds]
+            last_seen = now
+            if recorded:
+                progress((state.step - reported) * len(state.cells))
+                reported = state.step
+            if diverged:
+                for member, failure in diverged.items():
+                    failed(state.cells[member], failure)
+                state = state.without(list(diverged), workshop)
+            if now - saved > workshop.checkpoint_seconds and not last:
+                for member, cell in enumerate(state.cells):
+                    save(cell, state.step, state.dump(member))
+                saved = now
     return state
 
 

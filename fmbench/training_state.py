@@ -16,7 +16,7 @@ from fmbench.cells import TrainingCell, seed_for
 from fmbench.contracts import TrainingFacts
 from fmbench.errors import Diverged
 from fmbench.fleet import Networks
-from fmbench.optimizers import MovingAverage, make_optimizer
+from fmbench.optimizers import MovingAverage, make_optimizer, take_step
 from fmbench.samples import Samples, in_order
 from fmbench.teaching import taught
 
@@ -64,15 +64,22 @@ class TrainingState:
             history=[[] for _ in cells],
         )
 
-    def learn(self, loss: Tensor, gradient_clip: float | None) -> None:
-        """Take one optimizer step down the gradient of each member's `loss`, and fold in the weights."""
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.sum().backward()  # type: ignore[no-untyped-call]
+    def add_gradient(self, loss: Tensor, share: float) -> None:
+        """Add the gradient of each member's mean `loss` `(members,)` over a part of the batch, its share of the whole."""
+        if share != 1:
+            loss = loss * share
+        total = loss if len(loss) == 1 else loss.sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        self.loss_sum += loss.detach()
+
+    def learn(self, gradient_clip: float | None) -> None:
+        """Take one optimizer step down the gradient of each member, and fold in the weights."""
         if gradient_clip is not None:
             self.networks.clip_gradients(gradient_clip)
-        self.optimizer.step()
+        take_step(self.optimizer)
+        for parameter in self.networks.parameters:
+            parameter.grad = None
         self.average.update(self.step)
-        self.loss_sum += loss.detach()
         self.losses += 1
         self.step += 1
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fmbench.fleet import Networks
-from fmbench.optimizers import OPTIMIZERS, MovingAverage, learning_rate, make_optimizer
+from fmbench.optimizers import OPTIMIZERS, MovingAverage, learning_rate, make_optimizer, take_step
 
 CONSTANT = {"name": "constant", "warmup": 0}
 COSINE = {"name": "cosine", "warmup": 10, "final": 0.1}
@@ -80,3 +80,25 @@ def test_without_decay_the_average_is_the_weights_themselves() -> None:
     nn.init.ones_(module.weight)
     average.update(0)
     torch.testing.assert_close(networks.averaged(0, average.average)["weight"], torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_a_step_taken_directly_is_the_optimizers_own(name: str) -> None:
+    adam = {"betas": [0.8, 0.99], "eps": 1e-7, "weight_decay": 0.1}
+    settings = {"name": name, "lr": 0.01, **({"momentum": 0.9} if name == "sgd" else adam)}
+    found = []
+    for step in (torch.optim.Optimizer.step, take_step):
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 2))
+        module[0].bias.requires_grad_(False)
+        optimizer = make_optimizer(settings, list(module.parameters()))
+        own = step if step is take_step else type(optimizer).step
+        for number in range(4):
+            optimizer.zero_grad()
+            module[number % 2 :](torch.randn(4, 3 if number % 2 == 0 else 5)).square().mean().backward()
+            own(optimizer)
+        state = optimizer.state_dict()["state"]
+        found.append((module.state_dict(), state))
+    for mine, theirs in zip(*found, strict=True):
+        assert str(mine) == str(theirs)
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=0)

@@ -489,6 +489,13 @@ def test_settings_are_plain_and_complete() -> None:
     }
 
 
+def test_parts_of_a_batch_count_only_where_there_are_several() -> None:
+    whole, one, two = (plan("", *each) for each in ([], ["training.accumulate=1"], ["training.accumulate=2"]))
+    assert keys(whole) == keys(one)
+    assert not keys(whole) & keys(two)
+    assert two.trainings[0].settings["accumulate"] == 2
+
+
 def test_a_hundred_thousand_evaluations_have_as_many_keys() -> None:
     planned = plan(
         "",

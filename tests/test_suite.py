@@ -155,6 +155,16 @@ WRONG = [
     ),
     (
         "steps: 1500",
+        "steps: 1\n  accumulate: 0",
+        "9:15: training.accumulate must be a whole number, 1 or more; found 0.",
+    ),
+    (
+        "steps: 1500",
+        "steps: 1\n  accumulate: 48",
+        "9:15: training.accumulate: accumulate must divide batch_size; found 48, and batch_size is 128. Take 32, say.",
+    ),
+    (
+        "steps: 1500",
         "steps: 1\n  precision: bf61",
         "9:14: training.precision: a precision is one of auto, float32, bf16;",
     ),

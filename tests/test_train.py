@@ -14,8 +14,9 @@ from torch import Tensor
 
 from fmbench.assembly import Workshop, assemble, make_module
 from fmbench.cells import TrainingCell
-from fmbench.draws import DataOrder, Draws
+from fmbench.draws import Draws
 from fmbench.errors import Diverged
+from fmbench.pairs import DataOrder
 from fmbench.registry import Registry, load_registry
 from fmbench.samples import Samples
 from fmbench.train import run_steps, train

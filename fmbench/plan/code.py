@@ -10,7 +10,9 @@ TRAINING_CODE = (
     "fmbench.fleet",
     "fmbench.stacked_linear",
     "fmbench.samples",
+    "fmbench.micro_batches",
     "fmbench.draws",
+    "fmbench.pairs",
     "fmbench.optimizers",
 )
 TAUGHT_CODE = (*TRAINING_CODE, "fmbench.trained", "fmbench.teaching")

@@ -43,7 +43,7 @@ def make_plan(suite: Suite, registry: Registry, filters: Sequence[str] = ()) -> 
 def training_settings(training: Training) -> dict[str, Any]:
     """Return what a training cell must know besides its components, as plain JSON values.
 
-    Without labels their dropout is 0, so that it counts in no key.
+    Without labels their dropout is 0, so that it counts in no key; nor do parts of a batch where there is one.
     """
     settings: dict[str, Any] = {"steps": training.steps, "batch_size": training.batch_size}
     settings["optimizer"] = training.optimizer.model_dump(mode="json")
@@ -51,6 +51,8 @@ def training_settings(training: Training) -> dict[str, Any]:
     for name in ("gradient_clip", "ema", "precision", "class_conditional"):
         settings[name] = getattr(training, name)
     settings["label_dropout"] = training.label_dropout if training.class_conditional else 0.0
+    if training.accumulate > 1:
+        settings["accumulate"] = training.accumulate
     return settings
 
 

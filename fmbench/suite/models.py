@@ -154,6 +154,9 @@ class Training(_Model):
     seeds: Axis[Count] = Field((0,), description="Seeds; every cell of a seed sees the same draws.")
     steps: Whole = Field(description="Optimiser steps.")
     batch_size: Whole = Field(128, description="Examples a step.")
+    accumulate: Whole = Field(
+        1, description="Equal parts in which a batch is computed, one after the other, where memory is short."
+    )
     optimizer: Optimizer = Field(AdamW(name="adamw", lr=1e-3), description="The optimizer, {adamw: {lr: 1e-3}} say.")
     schedule: Schedule = Field(Constant(name="constant"), description="The learning rate over the steps.")
     gradient_clip: Annotated[Positive | None, Rule("a number above 0, or null")] = Field(
@@ -165,12 +168,27 @@ class Training(_Model):
     label_dropout: Fraction = Field(0.1, description="Share of labels hidden in class-conditional training.")
 
     @model_validator(mode="after")
+    def _parts_are_equal(self) -> Training:
+        if self.batch_size % self.accumulate:
+            text = (
+                f"accumulate must divide batch_size; found {self.accumulate}, and batch_size is {self.batch_size}. "
+                f"Take {_divisor_below(self.batch_size, self.accumulate)}, say."
+            )
+            raise fault(text, "accumulate")
+        return self
+
+    @model_validator(mode="after")
     def _warmup_ends(self) -> Training:
         warmup = self.schedule.warmup
         if warmup and warmup >= self.steps:
             text = f"warmup must end before training does: {warmup} of {self.steps} steps. Lower it, or raise steps."
             raise fault(text, "schedule", self.schedule.name, "warmup")
         return self
+
+
+def _divisor_below(number: int, limit: int) -> int:
+    """Return the largest divisor of a number that is at most `limit`."""
+    return next(divisor for divisor in range(min(number, limit), 0, -1) if number % divisor == 0)
 
 
 class Evaluation(_Model):

@@ -93,6 +93,15 @@ class CouplingConformance(ComponentConformance):
         assert all(map(torch.equal, first, again)), "the same generator seed gives the same pairs"
         assert torch.equal(state, torch.get_rng_state()), "a coupling draws from the generator only"
 
+    def test_draws_only_where_it_says_so(self, component: Any) -> None:
+        if component.draws:
+            pytest.skip("the coupling draws")
+        given, noise = _batch(component, (2,), labelled=True), generator(7)
+        before = noise.get_state()
+        component.pair(*given, noise)
+        unchanged = torch.equal(before, noise.get_state())
+        assert unchanged, "a coupling with draws = False leaves the generator alone; leave draws out, or draw nothing"
+
     def test_leaves_its_inputs_alone(self, component: Any) -> None:
         ready = component.remember(Lesson((2,)).teach(component)) if component.teacher else component
         given = _batch(component, (2,), labelled=True)

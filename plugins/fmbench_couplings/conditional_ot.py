@@ -29,6 +29,7 @@ class ConditionalOT(Coupling):
 
     reference = "Cheng and Schwing 2025, The Curse of Conditions (arXiv:2503.10636), section 3"
     requires = ("classes",)
+    draws = False
 
     def __init__(self, *, weight: Annotated[float, Ge(0)] = 1e6, pool: Annotated[int, Ge(1)] = 1) -> None:
         self.weight = weight

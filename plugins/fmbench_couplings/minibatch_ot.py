@@ -27,6 +27,7 @@ class MinibatchOT(Coupling):
     """
 
     reference = "Tong et al. 2024, Minibatch Optimal Transport (arXiv:2302.00482), section 3.2.3"
+    draws = False
 
     def __init__(self, *, pool: Annotated[int, Ge(1)] = 1) -> None:
         self.pool = pool

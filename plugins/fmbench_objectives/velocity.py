@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torch.nn import functional as F
+
 from fmbench import Objective
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ class VelocityMatching(Objective):
 
     def loss(self, output: Tensor, sample: PathSample) -> Tensor:
         """Return |output - dx_t|^2 of each example, averaged over its dimensions: `(batch,)`."""
-        return (output - sample.dx_t).square().flatten(1).mean(1)
+        return F.mse_loss(output, sample.dx_t, reduction="none").flatten(1).mean(1)
 
     def velocity(self, output: Tensor, x: Tensor, t: Tensor, path: Path) -> Tensor:
         """Return the output itself, of the shape of `x`."""

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fmbench import AffinePath
+from fmbench import AffinePath, PathSample, expand
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
 
 
 class Linear(AffinePath):
@@ -25,3 +25,8 @@ class Linear(AffinePath):
         """Return `alpha_t = t`, `sigma_t = 1 - t`, `d_alpha_t = 1`, `d_sigma_t = -1`, each of the shape of `t`."""
         one = torch.ones_like(t)
         return t, one - t, one, -one
+
+    def sample(self, x_0: Tensor, x_1: Tensor, t: Tensor, generator: Generator) -> PathSample:
+        """Return what the coefficients give, to the same bits, without the multiplications by 1 and -1."""
+        t_ = expand(t, x_1)
+        return PathSample(x_0, x_1, t, t_ * x_1 + (1 - t_) * x_0, x_1 - x_0)

@@ -95,6 +95,16 @@ def test_coupling_with_replacement():
     refuses("rows of x_1 are the same", CouplingConformance().test_preserves_both_marginals, Replacing(), (2,), True)
 
 
+def test_coupling_that_draws_in_secret():
+    class Secretive(Coupling):
+        draws = False
+
+        def pair(self, x_0, x_1, y, generator):
+            return x_0[torch.randperm(len(x_0), generator=generator)], x_1, y
+
+    refuses("leaves the generator alone", CouplingConformance().test_draws_only_where_it_says_so, Secretive())
+
+
 class Ramp(TDistribution):
     """Density 2t, said to be uniform; or the other way round."""
 

@@ -1,0 +1,78 @@
+"""Threads that pair batches ahead of the steps that need them, where that pays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from fmbench.hardware import cpu_count
+
+T = TypeVar("T")
+
+WARM_UP, LOOK = 2, 8
+"""The steps that are not measured, and those that then are."""
+SHARE = 0.05
+"""Pairing is done ahead where it takes more than this part of a step."""
+MOST = 8
+"""Threads beside a GPU, at most."""
+
+
+class PairingThreads:
+    """Threads that all couplings of a training share. They are there only within the context, and end with it.
+
+    Whether they are used is decided by the first steps: `note` is told how long pairing took. They never are where no
+    core is free for them: `jobs` processes share the machine, with `threads` threads each. What they compute is the
+    same as without them.
+    """
+
+    def __init__(self, device: str, threads: int, jobs: int) -> None:
+        cores = cpu_count() // jobs
+        self._cores_are_free = cores > 1
+        self.size = max(1, min(MOST, cores - 1) if device != "cpu" else cores // threads)
+        self._pool: ThreadPoolExecutor | None = None
+        self._forget()
+
+    def __enter__(self) -> None:
+        self._forget()
+        self._pool = ThreadPoolExecutor(self.size, thread_name_prefix="fmbench-pairing")  # starts none until it is used
+
+    def __exit__(self, *error: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._pool = None
+
+    @property
+    def pays(self) -> bool | None:
+        """Whether pairing should be done ahead; None as long as that is not known."""
+        return False if self._pool is None or not self._cores_are_free else self._pays
+
+    def submit(self, compute: Callable[[], T]) -> Future[T]:
+        """Have a thread compute something."""
+        assert self._pool is not None, "threads are there within the context only"
+        return self._pool.submit(compute)
+
+    def note(self, step: int, began: float, random: bool) -> None:
+        """Note that the pairing of a step, or of several from it on, began then (`time.perf_counter`) and ends now.
+
+        With `random` it drew from torch's global generator, whose order threads would change: so it is not for them.
+        """
+        if random:
+            self._pays = False
+        if self._first is None:
+            self._first = step
+        if step < self._first + WARM_UP or self._pays is not None:
+            return
+        if self._since is None:
+            self._measured, self._since = step, began
+        elif step >= self._measured + LOOK:
+            self._pays = self._pairing > SHARE * (began - self._since)
+        self._pairing += time.perf_counter() - began
+
+    def _forget(self) -> None:
+        self._pays: bool | None = None
+        self._first: int | None = None
+        self._since: float | None = None
+        self._measured = 0
+        self._pairing = 0.0

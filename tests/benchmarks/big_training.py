@@ -1,0 +1,226 @@
+"""What does fmbench's loop add to one long training, and what do its formats give? Against loops written by hand.
+
+- "bare": one training against a loop with the same settings and nothing else: the same network, batch, precision,
+  memory format, fused optimizer, foreach moving average, draws from seeded generators, and a loss that is read as often
+  as fmbench records one. Blocks of steps of both alternate in one process.
+- "tutorial": small_unet of 64 channels on 28x28 pictures, against the loop that tutorials print: float32, contiguous,
+  Adam as it comes, no moving average.
+
+    python tests/benchmarks/big_training.py [--threads 1] [--device cpu] [--seconds 40]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from helpers import SETTINGS, training_cell, workshop
+
+from fmbench.assembly import Workshop
+from fmbench.cells import TrainingCell
+from fmbench.hardware import hardware, synchronise
+from fmbench.optimizers import make_optimizer
+from fmbench.registry import Registry, load_registry
+from fmbench.samples import Lesson, Samples
+from fmbench.train import HISTORY_POINTS, run_steps
+from fmbench.training_state import TrainingState
+
+WARM_UP = 2
+"""Pairs of blocks that do not count."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A comparison: median seconds a step of the peer and ours, and the peer's over ours in `n` pairs of blocks.
+
+    `low` and `high` are the quartiles of the ratio.
+    """
+
+    name: str
+    peer: float
+    ours: float
+    ratio: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained: `block` steps at a time."""
+
+    name: str
+    cell: TrainingCell
+    peer: Callable[[TrainingCell, Workshop], Callable[[], None]]
+    block: int
+    most: int = 10_000
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seconds", type=float, default=40, help="for each comparison, about")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"{hardware(options.device)}; torch {torch.__version__}; {options.threads} threads")
+    print(f"{'':44} {'peer':>9} {'fmbench':>9} {'ratio':>7}  quartiles, n")
+    for row in measure(options.seconds, options.device):
+        print(
+            f"{row.name:44} {1e3 * row.peer:7.2f}ms {1e3 * row.ours:7.2f}ms {row.ratio:7.3f}  "
+            f"{row.low:.3f} to {row.high:.3f}, {row.n}"
+        )
+
+
+def measure(seconds: float = 40, device: str = "cpu") -> list[Row]:
+    """Return the comparisons, each measured for about so many seconds."""
+    registry = load_registry()
+    return [compare(case, registry, seconds, device) for case in cases(registry)]
+
+
+def cases(registry: Registry) -> list[Case]:
+    """Return what is compared."""
+    mlp = ("mlp", {"width": 128, "depth": 3})
+
+    def cell(dataset: Any, network: Any, batch: int, precision: str = "float32") -> TrainingCell:
+        settings = {**SETTINGS, "steps": 10_000, "batch_size": batch, "ema": 0.999, "precision": precision}
+        return training_cell(registry, 0, settings, dataset=dataset, network=network)
+
+    unet = ("small_unet", {"channels": 32})
+    return [
+        Case("MLP 2-128x3-2, batch 256, bare", cell(("moons", {"size": 5000}), mlp, 256), bare_loop, 20),
+        Case("small_unet 32, 8x8, batch 128, bare", cell("digits", unet, 128), bare_loop, 2),
+        Case(
+            "small_unet 64, 28x28, batch 256, tutorial",
+            cell("mnist_5k", ("small_unet", {"channels": 64}), 256, "auto"),
+            tutorial_loop,
+            1,
+            most=6,
+        ),
+    ]
+
+
+class Alternating(Samples):
+    """Draws as its original does; before each block of steps, the peer takes as many, and both are timed."""
+
+    def __init__(self, original: Samples, step: Callable[[], None], block: int, device: str, enough: float) -> None:
+        self.__dict__.update(original.__dict__)
+        self._step, self._block, self._device, self._enough = step, block, device, enough
+        self._since = 0.0
+        self._clock = time.process_time if device == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+        self.peer: list[float] = []
+        self.ours: list[float] = []
+        self._began = time.perf_counter()
+
+    def draw(self, step: int) -> list[Lesson]:
+        """Return the samples of a step. Raises StopIteration when enough was measured."""
+        if step % self._block == 0:
+            synchronise(self._device)
+            if self.peer:
+                self.ours.append((self._clock() - self._since) / self._block)
+            if time.perf_counter() - self._began > self._enough and len(self.ours) > WARM_UP + 2:
+                raise StopIteration
+            began = self._clock()
+            for _ in range(self._block):
+                self._step()
+            synchronise(self._device)
+            self._since = self._clock()
+            self.peer.append((self._since - began) / self._block)
+        return super().draw(step)
+
+
+def compare(case: Case, registry: Registry, seconds: float, device: str) -> Row:
+    """Run fmbench's loop and its peer in turn."""
+    with tempfile.TemporaryDirectory() as folder:
+        shop = workshop(Path(folder), registry, device=device, threads=torch.get_num_threads())
+        state = TrainingState.begin([case.cell], shop)
+        both = Alternating(state.samples, case.peer(case.cell, shop), case.block, device, seconds)
+        state.samples = both
+        try:
+            run_steps(state, shop, lambda *_: None, lambda _: None)
+        except StopIteration:
+            pass
+    peer, ours = both.peer[WARM_UP : len(both.ours)], both.ours[WARM_UP:]
+    ratios = [one / other for one, other in zip(peer, ours, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return Row(case.name, statistics.median(peer), statistics.median(ours), middle, low, high, len(ratios))
+
+
+def bare_loop(cell: TrainingCell, shop: Workshop) -> Callable[[], None]:
+    """Return a step of a training as somebody writes it by hand who wants this one training to be fast."""
+    settings, device = cell.settings, shop.device
+    data, _ = shop.data(cell.dataset, "train")
+    model = shop.build(cell.network).build(tuple(data.shape[1:]), 0).to(device)
+    if data.ndim == 4:
+        model = model.to(memory_format=torch.channels_last)
+    optimizer = make_optimizer(settings["optimizer"], list(model.parameters()))
+    parameters = list(model.parameters())
+    average = [parameter.detach().clone() for parameter in parameters]
+    generator = torch.Generator(device).manual_seed(0)
+    batch, shape = settings["batch_size"], data.shape[1:]
+    window = settings["steps"] // HISTORY_POINTS
+    loss_sum = torch.zeros((), device=device)
+    history = []
+    order = torch.randperm(len(data), device=device)
+    done, at = 0, 0
+
+    def step() -> None:
+        nonlocal done, at, order
+        if at + batch > len(data):
+            order, at = torch.randperm(len(data), device=device), 0
+        x_1 = data[order[at : at + batch]]
+        at += batch
+        x_0 = torch.randn(batch, *shape, generator=generator, device=device)
+        t = torch.rand(batch, generator=generator, device=device)
+        wide = t.view(-1, *[1] * len(shape))
+        x_t, target = wide * x_1 + (1 - wide) * x_0, x_1 - x_0
+        loss = F.mse_loss(model(x_t, t), target)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        decay = min(settings["ema"], (1 + done) / (10 + done))
+        torch._foreach_lerp_(average, parameters, 1 - decay)
+        loss_sum.add_(loss.detach())
+        done += 1
+        if done % window == 0:
+            history.append(loss_sum.item() / window)
+            loss_sum.zero_()
+
+    return step
+
+
+def tutorial_loop(cell: TrainingCell, shop: Workshop) -> Callable[[], None]:
+    """Return a step as tutorials print it."""
+    data, _ = shop.data(cell.dataset, "train")
+    model: nn.Module = shop.build(cell.network).build(tuple(data.shape[1:]), 0).to(shop.device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    batch = cell.settings["batch_size"]
+
+    def step() -> None:
+        x_1 = data[torch.randint(0, len(data), (batch,), device=shop.device)]
+        x_0 = torch.randn_like(x_1)
+        t = torch.rand(batch, device=shop.device)
+        wide: Tensor = t[:, None, None, None]
+        loss = ((model(wide * x_1 + (1 - wide) * x_0, t) - (x_1 - x_0)) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+if __name__ == "__main__":
+    main()

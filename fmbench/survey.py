@@ -58,8 +58,10 @@ class Survey:
         if not (there := set(self.store.keys("evaluation"))):
             return
         for training, samplings in self.plan.evaluations.groups:
-            keys = evaluation_keys(training.key, (sampling.digest for sampling in samplings))
-            yield from (sampling.of(training) for key, sampling in zip(keys, samplings, strict=True) if key in there)
+            keys = list(evaluation_keys(training.key, [sampling.digest for sampling in samplings]))
+            if not there.isdisjoint(keys):
+                pairs = zip(keys, samplings, strict=True)
+                yield from (sampling.of(training) for key, sampling in pairs if key in there)
 
     def _referred(self) -> Iterator[ReferenceCell]:
         """Yield the floors and oracles for which the store has a folder."""

@@ -50,7 +50,7 @@ def plan(
     if as_json:
         left_out = [vars(left) for left in session.plan.left_out]
         head = {"counts": counts, "expected_seconds": expected, "left_out": left_out}
-        show_json_rows(head, "cells", _rows(session.plan, survey))
+        show_json_rows(head, "cells", evaluation_rows(session.plan, survey))
         return
     rows = [(name, n["total"], n["done"], n["failed"], n["todo"]) for name, n in counts.items()]
     show_table(("", "cells", "done", "failed", "to compute"), rows, title=f"{session.suite.name}: {session.path}")
@@ -67,10 +67,10 @@ def plan(
         say(f"Expected time: about {expected:.0f} s of computing, shared by the jobs; from what like cells took.")
 
 
-def _rows(plan: Plan, survey: Survey) -> Iterator[str]:
-    """Yield each evaluation as a row of JSON, made from what it shares with others: a plan may have a million.
+def evaluation_rows(plan: Plan, survey: Survey) -> Iterator[str]:
+    """Yield each evaluation as a row of JSON: key, training, cell and status.
 
-    Of two texts that follow one another, the JSON is theirs one after the other.
+    Rows are put together from what they share, for a plan may have a million.
     """
     words: dict[int, list[str]] = {}
     for training, samplings in plan.evaluations.groups:

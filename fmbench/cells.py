@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Literal
@@ -23,8 +23,11 @@ def canonical(value: Any) -> str:
 
 def digest(*texts: str) -> str:
     """Return the key of texts, in order; no two lists of texts share the text that is hashed."""
-    joined = "\n".join(texts) if len(texts) < 2 else "\n".join([",".join(str(len(t)) for t in texts), *texts])
-    return hashlib.sha256(joined.encode()).hexdigest()[:KEY_LENGTH]
+    return hashlib.sha256(_joined(texts).encode()).hexdigest()[:KEY_LENGTH]
+
+
+def _joined(texts: Sequence[str]) -> str:
+    return "\n".join(texts) if len(texts) < 2 else "\n".join([",".join(str(len(t)) for t in texts), *texts])
 
 
 def seed_for(seed: int, role: str, dataset: str = "") -> int:
@@ -164,7 +167,7 @@ class EvaluationCell:
     def key(self) -> str:
         """The content address of the samples; it contains the training cell's key."""
         grid = self.grid.digest if self.grid else ""
-        sampling = _sampling_digest(
+        sampling = sampling_digest(
             self.solver.digest, grid, self.nfe, self.steps, self.guidance, self.weights, self.settings.text, self.code
         )
         return digest("evaluation", self.training.key, sampling)
@@ -191,11 +194,24 @@ class EvaluationCell:
 
 
 @lru_cache(maxsize=10_000)
-def _sampling_digest(
+def sampling_digest(
     solver: str, grid: str, nfe: int | None, steps: int | None, guidance: float, weights: str, settings: str, code: str
 ) -> str:
     """Return the content address of an evaluation without its training cell: many training cells share it."""
     return digest(solver, grid, f"{nfe} {steps} {float(guidance)!r} {weights}", settings, code)
+
+
+def evaluation_keys(training: str, samplings: Iterable[str]) -> Iterator[str]:
+    """Yield the keys of a training cell's evaluations, given its key and their `sampling_digest`s.
+
+    They are those of `EvaluationCell.key`; what all of them begin with is hashed once.
+    """
+    shared = _joined(("evaluation", training, "0" * KEY_LENGTH))[:-KEY_LENGTH]
+    begun = hashlib.sha256(shared.encode())
+    for sampling in samplings:
+        hashed = begun.copy()
+        hashed.update(sampling.encode())
+        yield hashed.hexdigest()[:KEY_LENGTH]
 
 
 def spec_as_dict(spec: ComponentSpec) -> dict[str, Any]:

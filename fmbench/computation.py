@@ -78,7 +78,7 @@ class Computation:
             key for key, state in survey.trainings.items() if state.result is None and state.failure is None
         }
         self._unmeasured = sum(state.result is not None and state.todo for state in survey.trainings.values())
-        self._training_of = {cell.key: cell.training for cell in session.plan.evaluations}
+        self._training_of = {piece.key: piece.cell.training for pieces in self.work.values() for piece in pieces}
         self._open = {key: {piece.key for piece in pieces} for key, pieces in self.work.items()}
 
     def run(self) -> dict[str, int]:
@@ -111,7 +111,7 @@ class Computation:
         for cell in self.session.plan.evaluations:
             training = self.survey.trainings[cell.training.key]
             lost = training.result is None and training.failure is not None
-            if self.survey.evaluations[cell.key].todo and not lost:
+            if not lost and self.survey.evaluation(cell).todo:
                 wanted = self.survey.wanted(cell.training, "evaluation")
                 work.setdefault(cell.training.key, []).append(Work(cell.key, cell, wanted))
         for training_cell in self.session.plan.trainings:
@@ -122,9 +122,8 @@ class Computation:
 
     def _reference_work(self) -> list[ReferenceWork]:
         """What is to be measured of floors and oracles."""
-        states = self.survey.reference_states
-        cells = [cell for cell in self.survey.references.cells if states[cell.key].todo]
-        return [ReferenceWork(cell, states[cell.key].wanted) for cell in cells]
+        states = ((cell, self.survey.reference(cell)) for cell in self.survey.references.cells)
+        return [ReferenceWork(cell, state.wanted) for cell, state in states if state.todo]
 
     def _lacks_portrait(self, cell: TrainingCell) -> bool:
         """Whether figures show the cell, and its portrait was neither made nor tried."""

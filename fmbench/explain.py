@@ -19,7 +19,7 @@ def explain(session: Session, prefix: str) -> dict[str, Any]:
     cell = find_cell(session, prefix)
     section = "training" if isinstance(cell, TrainingCell) else "evaluation"
     survey = session.survey(anywhere=True)
-    state = (survey.trainings if section == "training" else survey.evaluations)[cell.key]
+    state = survey.trainings[cell.key] if isinstance(cell, TrainingCell) else survey.evaluation(cell)
     answer: dict[str, Any] = {"section": section, "key": cell.key, "cell": str(cell), "status": state.status}
     if isinstance(cell, EvaluationCell):
         answer["timed_on"] = survey.timed_on(cell)
@@ -39,11 +39,12 @@ def explain(session: Session, prefix: str) -> dict[str, Any]:
 
 def find_cell(session: Session, prefix: str) -> TrainingCell | EvaluationCell:
     """Return the one cell of the plan whose key begins with `prefix`. Raises UserError."""
-    cells: list[TrainingCell | EvaluationCell] = [*session.plan.trainings, *session.plan.evaluations]
-    found = [cell for cell in cells if cell.key.startswith(prefix)]
+    plan = session.plan
+    keys = [*(cell.key for cell in plan.trainings), *plan.evaluations.keys()]
+    found = [place for place, key in enumerate(keys) if key.startswith(prefix)]
     if len(found) == 1:
-        return found[0]
-    keys = [cell.key for cell in cells]
+        trained = len(plan.trainings)
+        return plan.trainings[found[0]] if found[0] < trained else plan.evaluations[found[0] - trained]
     if not found:
         raise UserError(
             f"no cell of {session.path} has a key that begins with {prefix!r}.{did_you_mean(prefix, keys)} "

@@ -8,8 +8,12 @@ from typing import Any
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, digest
 from fmbench.plan.code import PORTRAIT_CODE
+from fmbench.plan.evaluations import Sampling
 from fmbench.source import code_fingerprint
 from fmbench.store import CellFolder
+
+Likeness = tuple[str, str, int]
+"""Digests of dataset and network, and the batch size."""
 
 
 @dataclass
@@ -70,13 +74,13 @@ def portrait_key(training: str) -> str:
     return digest("portrait", training, code_fingerprint(*PORTRAIT_CODE))
 
 
-def likeness(cell: TrainingCell | EvaluationCell) -> tuple[str, str, int]:
+def likeness(cell: TrainingCell | EvaluationCell) -> Likeness:
     """Return what cells share that take about as long, for their size."""
     training = cell if isinstance(cell, TrainingCell) else cell.training
     return (training.dataset.digest, training.network.digest, training.settings["batch_size"])
 
 
-def size_of(cell: TrainingCell | EvaluationCell) -> int:
+def size_of(cell: TrainingCell | EvaluationCell | Sampling) -> int:
     """Return what a cell's time grows with: its steps, or its samples times its NFE (20 for an adaptive solver)."""
     if isinstance(cell, TrainingCell):
         return int(cell.settings["steps"])

@@ -51,7 +51,10 @@ class Store:
     def keys(self, section: str) -> list[str]:
         """Return the keys that have a folder in a section."""
         place = self.root / section
-        return sorted(entry.name for entry in place.iterdir() if entry.is_dir()) if place.is_dir() else []
+        if not place.is_dir():
+            return []
+        with os.scandir(place) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir())
 
     def cache(self) -> Path:
         """Return the folder for reference statistics and other files that can be made again."""

@@ -8,13 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
+from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, evaluation_keys
 from fmbench.errors import DamagedFile
 from fmbench.plan import Plan
 from fmbench.plan.references import References
 from fmbench.records import EvaluationRecord, MetricFacts, Records, ReferenceRecord, Timing, TrainingRecord
+from fmbench.references import ReferenceCell
 from fmbench.registry import Registry
-from fmbench.states import CellState, likeness, portrait_key, sampler_key, seconds_taken, size_of
+from fmbench.states import CellState, portrait_key, sampler_key
 from fmbench.store import Store
 from fmbench.timings import UNKNOWN_HARDWARE, hardware_of, key_of, leading_hardware, place_of
 
@@ -22,6 +23,9 @@ from fmbench.timings import UNKNOWN_HARDWARE, hardware_of, key_of, leading_hardw
 class Survey:
     """The state of every cell of a plan. `damaged` collects files that are not what was written; their cells count as
     not done, and whoever computes them discards them.
+
+    `evaluations` and `reference_states` hold the states of those that the store has a folder for, by key: a plan may
+    have a million others. `evaluation` and `reference` return the state of any.
 
     `here` says what a sampler's cost must have been measured on to count; it is asked only when costs are looked at.
     With `anywhere`, costs of other hardware count where there are none from here. Costs of one hardware lead: those of
@@ -41,14 +45,45 @@ class Survey:
         self.damaged: list[str] = []
         self._here, self._anywhere = here, anywhere or here is None
         self.trainings = {c.key: self.state("training", c.key, self.wanted(c, "training")) for c in plan.trainings}
-        self.evaluations = {
-            c.key: self.state("evaluation", c.key, self.wanted(c.training, "evaluation")) for c in plan.evaluations
-        }
+        self._found = {cell.key: cell for cell in self._computed()}
+        self.evaluations = {key: self._read(cell) for key, cell in self._found.items()}
         self.portraits = {key: self.state("portrait", portrait_key(key), ()) for key in self._portrayed()}
         self.references = References(plan, registry)
         self.reference_states = {
-            c.key: self.state(c.section, c.key, self.references.metrics(c)) for c in self.references.cells
+            c.key: self.state(c.section, c.key, self.references.metrics(c)) for c in self._referred()
         }
+
+    def _computed(self) -> Iterator[EvaluationCell]:
+        """Yield the evaluations for which the store has a folder."""
+        if not (there := set(self.store.keys("evaluation"))):
+            return
+        for training, samplings in self.plan.evaluations.groups:
+            keys = list(evaluation_keys(training.key, [sampling.digest for sampling in samplings]))
+            if not there.isdisjoint(keys):
+                pairs = zip(keys, samplings, strict=True)
+                yield from (sampling.of(training) for key, sampling in pairs if key in there)
+
+    def _referred(self) -> Iterator[ReferenceCell]:
+        """Yield the floors and oracles for which the store has a folder."""
+        for section, cells in (("floor", self.references.floors), ("oracle", self.references.oracles)):
+            if there := set(self.store.keys(section)):
+                yield from (cell for cell in cells if cell.key in there)
+
+    def evaluation(self, cell: EvaluationCell) -> CellState:
+        """Return the state of an evaluation."""
+        known = self.evaluations.get(cell.key)
+        return known or self._absent("evaluation", cell.key, self.wanted(cell.training, "evaluation"))
+
+    def reference(self, cell: ReferenceCell) -> CellState:
+        """Return the state of a floor or an oracle."""
+        known = self.reference_states.get(cell.key)
+        return known or self._absent(cell.section, cell.key, self.references.metrics(cell))
+
+    def _absent(self, section: str, key: str, wanted: tuple[ComponentSpec, ...]) -> CellState:
+        return CellState(self.store.folder(section, key), wanted=wanted)
+
+    def _read(self, cell: EvaluationCell) -> CellState:
+        return self.state("evaluation", cell.key, self.wanted(cell.training, "evaluation"))
 
     @cached_property
     def samplers(self) -> dict[str, CellState]:
@@ -59,10 +94,25 @@ class Survey:
     def _timed(self) -> dict[str, tuple[ComponentSpec, ...]]:
         """The metrics that are wanted of each sampler, by `sampler_key`."""
         found: dict[str, tuple[ComponentSpec, ...]] = {}
-        for cell in self.plan.evaluations:
-            if (key := sampler_key(cell)) not in found and (wanted := self.wanted(cell.training, "sampler")):
-                found[key] = wanted
+        for cell in self._measured():
+            found.setdefault(sampler_key(cell), self.wanted(cell.training, "sampler"))
         return found
+
+    def _measured(self) -> Iterator[EvaluationCell]:
+        """Yield evaluations among which every sampler is: trainings that differ in what samplers do not see share them.
+
+        An adaptive solver's cost depends on the training.
+        """
+        walked: set[tuple[Any, ...]] = set()
+        for training, samplings in self.plan.evaluations.groups:
+            if not self.wanted(training, "sampler"):
+                continue
+            seen = (training.dataset, training.objective, training.network)
+            place = (*(spec.digest for spec in seen), training.settings.text, id(samplings))
+            for sampling in samplings:
+                if place not in walked or sampling.nfe is None:
+                    yield sampling.of(training)
+            walked.add(place)
 
     @cached_property
     def _timings(self) -> dict[str, dict[str, CellState]]:
@@ -110,7 +160,7 @@ class Survey:
         """Return the keys of the cells that figures show: on points, the first seed of each combination."""
         chosen: dict[tuple[str, ...], TrainingCell] = {}
         for cell in self.plan.trainings:
-            if self.plan.evaluations_of(cell) and "points" in self.registry.attribute(cell.dataset, "provides"):
+            if self.plan.is_evaluated(cell) and "points" in self.registry.attribute(cell.dataset, "provides"):
                 chosen.setdefault((*(spec.digest for spec in cell.components), cell.settings.text), cell)
         return [cell.key for cell in chosen.values()]
 
@@ -118,7 +168,7 @@ class Survey:
         self, cell: TrainingCell, scope: Literal["training", "evaluation", "sampler"]
     ) -> tuple[ComponentSpec, ...]:
         """Return the metrics that the suite wants of a cell in a scope: none of one that only teaches."""
-        return self.plan.metrics_for(cell, scope) if self.plan.evaluations_of(cell) else ()
+        return self.plan.metrics_for(cell, scope) if self.plan.is_evaluated(cell) else ()
 
     def state(self, section: str, key: str, wanted: Sequence[ComponentSpec]) -> CellState:
         """Read a cell's folder."""
@@ -134,49 +184,34 @@ class Survey:
         """Read the folders of a training cell and its evaluations anew."""
         self.trainings[training.key] = self.state("training", training.key, self.wanted(training, "training"))
         for cell in evaluations:
-            self.evaluations[cell.key] = self.state("evaluation", cell.key, self.wanted(training, "evaluation"))
+            self._found[cell.key], self.evaluations[cell.key] = cell, self._read(cell)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return, for trainings and evaluations, how many are done, failed and to be computed.
 
         What a failed training would be needed for counts as failed.
         """
-        lost = {c.key for c in self.plan.evaluations if self._failed(c.training)}
+        lost = sum(len(samplings) for training, samplings in self.plan.evaluations.groups if self.failed(training))
+        usable = [state for cell, state in self.found() if not self.failed(cell.training)]
         tally = {}
-        for name, states in (("trainings", self.trainings), ("evaluations", self.evaluations)):
-            todo = sum(s.todo and key not in lost for key, s in states.items())
-            failed = sum(key in lost or (bool(s.failures) and not s.todo) for key, s in states.items())
-            tally[name] = {"total": len(states), "done": len(states) - todo - failed, "failed": failed, "todo": todo}
+        for name, total, lost_too, states in (
+            ("trainings", len(self.trainings), 0, list(self.trainings.values())),
+            ("evaluations", len(self.plan.evaluations), lost, usable),
+        ):
+            failed = sum(bool(s.failures) and not s.todo for s in states)
+            done = sum(not s.todo for s in states) - failed
+            failed += lost_too
+            tally[name] = {"total": total, "done": done, "failed": failed, "todo": total - done - failed}
         return tally
 
-    def _failed(self, training: TrainingCell) -> bool:
+    def found(self) -> Iterator[tuple[EvaluationCell, CellState]]:
+        """Yield the evaluations for which the store has a folder, and their states."""
+        return ((cell, self.evaluations[key]) for key, cell in self._found.items())
+
+    def failed(self, training: TrainingCell) -> bool:
+        """Tell whether a training cell failed, so that nothing of it can be evaluated."""
         state = self.trainings[training.key]
         return state.result is None and state.failure is not None
-
-    def expected_seconds(self) -> float | None:
-        """Return the seconds of computing that lie ahead, judged by what like cells took; None where there is none.
-
-        A training is like another with the same dataset, network and batch size, and is scaled by its steps; an
-        evaluation with the same, scaled by its samples and NFE.
-        """
-        rates: dict[tuple[str, Any], list[float]] = {}
-        for kind, cell, state in self._all():
-            if state.result is not None:
-                rates.setdefault((kind, likeness(cell)), []).append(seconds_taken(state) / size_of(cell))
-        expected = 0.0
-        for kind, cell, state in self._all():
-            if state.todo and not (isinstance(cell, EvaluationCell) and self._failed(cell.training)):
-                known = rates.get((kind, likeness(cell)))
-                if known is None:
-                    return None
-                expected += size_of(cell) * sum(known) / len(known)
-        return expected
-
-    def _all(self) -> Iterator[tuple[str, TrainingCell | EvaluationCell, CellState]]:
-        for training in self.plan.trainings:
-            yield "training", training, self.trainings[training.key]
-        for cell in self.plan.evaluations:
-            yield "evaluation", cell, self.evaluations[cell.key]
 
     def training_record(self, cell: TrainingCell) -> TrainingRecord:
         """Return what is known of a training cell now."""
@@ -197,7 +232,7 @@ class Survey:
 
     def evaluation_record(self, cell: EvaluationCell) -> EvaluationRecord:
         """Return what is known of an evaluation cell now; where its training failed, it failed with it."""
-        training, state = self.trainings[cell.training.key], self.evaluations[cell.key]
+        training, state = self.trainings[cell.training.key], self.evaluation(cell)
         if training.result is None and training.failure is not None:
             return EvaluationRecord(cell, training.status, f"training: {training.error}")
         sampler = self.samplers.get(sampler_key(cell)) if state.status == "ok" else None
@@ -226,7 +261,7 @@ class Survey:
 
     def _reference_records(self) -> Iterator[ReferenceRecord]:
         for cell in self.references.cells:
-            state = self.reference_states[cell.key]
+            state = self.reference(cell)
             values, identities = self._metrics(state)
             entries = [e for spec in state.wanted if (e := state.metrics.get(spec.digest)) is not None]
             counted = {name: (e["n"], e["extrapolated"]) for e in entries if "n" in e for name in e["values"]}

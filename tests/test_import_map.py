@@ -64,6 +64,7 @@ ALLOWED: dict[str, set[str]] = {
     "history": {"cells", "intervals", "plan", "records", "regression", "report", "store"},
     "states": {"cells", "plan", "source", "store"},
     "survey": {"plan", "cells", "records", "references", "registry", "states", "store", "timings"},
+    "forecast": {"states", "survey"},
     "session": {"suite", "plan", "survey", "registry", "store", "records", "hardware", "executors"},
     "timings": {"cells"},
     "merging": {"store", "timings"},

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fmbench.cli import options
-from fmbench.cli.output import say, show_json, show_table
+from fmbench.cli.output import say, show_json, show_json_rows, show_table
 
 if TYPE_CHECKING:
+    from fmbench.plan import LeftOut, Plan
     from fmbench.registry import Entry
     from fmbench.survey import Survey
+
+SHOWN = 30
+"""Reasons for leaving cells out that `plan` prints; of a suite with many NFE there are hundreds."""
 
 plugins_app = typer.Typer(help="List registered components, by whom, with which parameters; and what failed to load.")
 
@@ -35,36 +42,62 @@ def plan(
     as_json: options.Json = False,
 ) -> None:
     """Show the cells of a suite, what is done, what is left out and why, and the time to expect; run nothing."""
+    from fmbench.forecast import expected_seconds
+
     session = options.open_session(suite, overrides, filters, plugins, home=home, device=device)
     survey = session.survey(anywhere=True)
-    counts, expected = survey.counts(), survey.expected_seconds()
-    left_out = [
-        {"cell": left.cell, "reason": left.reason, "count": left.count, "unit": left.unit}
-        for left in session.plan.left_out
-    ]
+    counts, expected = survey.counts(), expected_seconds(survey)
     if as_json:
-        cells = [
-            {"key": c.key, "training": c.training.key, "cell": str(c), "status": survey.evaluations[c.key].status}
-            for c in session.plan.evaluations
-        ]
-        show_json({"counts": counts, "expected_seconds": expected, "left_out": left_out, "cells": cells})
+        left_out = [vars(left) for left in session.plan.left_out]
+        head = {"counts": counts, "expected_seconds": expected, "left_out": left_out}
+        show_json_rows(head, "cells", evaluation_rows(session.plan, survey))
         return
     rows = [(name, n["total"], n["done"], n["failed"], n["todo"]) for name, n in counts.items()]
     show_table(("", "cells", "done", "failed", "to compute"), rows, title=f"{session.suite.name}: {session.path}")
-    if only := sum(not session.plan.evaluations_of(cell) for cell in session.plan.trainings):
+    if only := sum(not session.plan.is_evaluated(cell) for cell in session.plan.trainings):
         say(f"{only} of the trainings are teachers that couplings learn from: trained first, and not evaluated.")
     if references := _references(survey):
         say(f"Beside them: {references}.")
     for text in survey.damaged:
         say(f"damaged, so `fmbench run` computes it again: {text}", "red")
-    for left in left_out:
-        noun = "metric" if left["unit"] == "metric" else f"{left['unit']} cell"
-        counted = f"{left['count']} {noun}" + ("s" if left["count"] != 1 else "")
-        say(f"left out: {left['cell']} ({counted}): {left['reason']}", "yellow")
+    _tell_left_out(session.plan.left_out)
     if expected is None:
         say("Expected time: not known, since nothing like these cells was computed here before.")
     else:
         say(f"Expected time: about {expected:.0f} s of computing, shared by the jobs; from what like cells took.")
+
+
+def evaluation_rows(plan: Plan, survey: Survey) -> Iterator[str]:
+    """Yield each evaluation as a row of JSON: key, training, cell and status.
+
+    Rows are put together from what they share, for a plan may have a million.
+    """
+    words: dict[int, list[str]] = {}
+    for training, samplings in plan.evaluations.groups:
+        name = str(training)
+        if id(samplings) not in words:
+            texts = (str(sampling.of(training)).removeprefix(name) for sampling in samplings)
+            words[id(samplings)] = [json.dumps(text, ensure_ascii=False)[1:] for text in texts]
+        middle = f'", "training": "{training.key}", "cell": {json.dumps(name, ensure_ascii=False)[:-1]}'
+        missing = ', "status": "missing"}'
+        for key, text in zip(plan.evaluations.of(training).keys(), words[id(samplings)], strict=True):
+            known = survey.evaluations.get(key)
+            status = missing if known is None else f', "status": {json.dumps(known.status)}}}'
+            yield f'{{"key": "{key}{middle}{text}{status}'
+
+
+def _tell_left_out(left_out: Sequence[LeftOut]) -> None:
+    """Print what is left out and why."""
+    for left in left_out[:SHOWN]:
+        noun = "metric" if left.unit == "metric" else f"{left.unit} cell"
+        counted = f"{left.count} {noun}" + ("s" if left.count != 1 else "")
+        say(f"left out: {left.cell} ({counted}): {left.reason}", "yellow")
+    if rest := left_out[SHOWN:]:
+        counts = Counter[str]()
+        for left in rest:
+            counts[left.unit] += left.count
+        said = " and ".join(f"{count} {unit} cells" for unit, count in counts.items())
+        say(f"left out: {said} more, for {len(rest)} reasons like these (--json lists them all)", "yellow")
 
 
 def _references(survey: Survey) -> str:

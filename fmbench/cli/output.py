@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
+
+ROWS_AT_ONCE = 1000
 
 STAGES = {
     "preparing": "Prepare data and components",
@@ -55,6 +58,17 @@ def note(text: str) -> None:
 def show_json(value: Any) -> None:
     """Print a value as JSON."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def show_json_rows(head: Mapping[str, Any], name: str, rows: Iterable[str]) -> None:
+    """Print a mapping as JSON, with one more entry: a list of rows that are JSON already, printed as they come."""
+    text = json.dumps(dict(head), indent=2, ensure_ascii=False, default=str)
+    sys.stdout.write(f"{text[:-2]},\n  {json.dumps(name)}: [")
+    waiting, before = iter(rows), "\n    "
+    while some := list(islice(waiting, ROWS_AT_ONCE)):
+        sys.stdout.write(before + ",\n    ".join(some))
+        before = ",\n    "
+    sys.stdout.write("\n  ]\n}\n")
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from fmbench.cells import ComponentSpec, EvaluationCell, Settings, TrainingCell, Weights
+from fmbench.cells import Settings, TrainingCell, Weights
 from fmbench.errors import SuiteError, UserError
 from fmbench.plan.axes import NOT_ASKED, TRAINING_AXES, Axes, Indices
 from fmbench.plan.code import EVALUATION_CODE, TRAINING_CODE
+from fmbench.plan.evaluations import Evaluations, Sampling, Samplings
 from fmbench.plan.model import LeftOut, MetricRule, Plan
 from fmbench.plan.rules import COMPONENT_AXES, Gap, Missing, Rules
 from fmbench.plan.selection import Match, match_filter, match_selection
@@ -18,11 +20,10 @@ from fmbench.source import code_fingerprint
 from fmbench.suite import Problem, Suite, Training, raise_problems
 
 if TYPE_CHECKING:
+    from fmbench.cells import ComponentSpec
     from fmbench.registry import Registry
 
 Unit = Literal["training", "evaluation", "metric"]
-Sampling = tuple[ComponentSpec, ComponentSpec | None, int | None, int | None, float, Weights]
-"""Solver, grid, NFE, steps, guidance and weights: an evaluation without its training cell."""
 
 
 def make_plan(suite: Suite, registry: Registry, filters: Sequence[str] = ()) -> Plan:
@@ -57,10 +58,10 @@ def training_settings(training: Training) -> dict[str, Any]:
 
 
 @dataclass
-class _Evaluations:
+class _Sorted:
     """What becomes of a list of evaluations: those that are kept, and how many are not, by the reason."""
 
-    kept: list[Sampling] = field(default_factory=list)
+    kept: Samplings = ()
     excluded: dict[int, int] = field(default_factory=dict)
     gaps: dict[Gap | Missing, int] = field(default_factory=dict)
     filtered: int = 0
@@ -80,30 +81,30 @@ class _Making:
         self.tally: dict[tuple[Unit, str, str], int] = {}
         self.used = [False] * len(self.excludes)
         self.has_baseline = False
-        self.sorted: dict[tuple[int, tuple[int, ...], frozenset[str]], _Evaluations] = {}
+        self.sampling = Settings({"samples": suite.evaluation.samples})
+        self.code = code_fingerprint(*TRAINING_CODE), code_fingerprint(*EVALUATION_CODE)
+        self.sorted: dict[tuple[int, tuple[int, ...], frozenset[str]], _Sorted] = {}
         self.judged: dict[Indices, tuple[Gap | None, frozenset[str]]] = {}
 
     def plan(self, filters: Sequence[str]) -> Plan:
         """Walk all training cells of all products."""
         settings = Settings(training_settings(self.suite.training))
-        sampling = Settings({"samples": self.suite.evaluation.samples})
-        code = code_fingerprint(*TRAINING_CODE), code_fingerprint(*EVALUATION_CODE)
         trainings: dict[str, TrainingCell] = {}
-        evaluations: list[EvaluationCell] = []
+        groups: list[tuple[TrainingCell, Samplings]] = []
         indices: list[Indices] = []
         for training, candidates in self._candidates():
             kept = self._judge(training, candidates)
             if kept:
                 chosen = {a: self.axes.values[a][i] for a, i in zip(TRAINING_AXES, training, strict=True)}
-                cell = TrainingCell(**cast("dict[str, Any]", chosen), settings=settings, code=code[0])
+                cell = TrainingCell(**cast("dict[str, Any]", chosen), settings=settings, code=self.code[0])
                 taught = self.teachers.taught(cell)
                 if isinstance(taught, Gap):
                     self._count("training", taught, 1)
                     continue
                 indices += [training]
                 trainings |= {each.key: each for each in (*reversed(list(taught.teachers)), taught)}
-                evaluations += [EvaluationCell(taught, *each, sampling, code[1]) for each in kept]
-        if not evaluations:
+                groups.append((taught, kept))
+        if not groups:
             self._nothing_left(filters)
         self._check_used()
         metrics = self._metrics(indices)
@@ -112,7 +113,7 @@ class _Making:
         cells = tuple(trainings.values())
         provided = self.rules.provided | self.teachers.provides(cells)
         rules = tuple(metrics)
-        return Plan(self.suite, cells, tuple(evaluations), left_out, applied, rules, provided, self.rules.granted)
+        return Plan(self.suite, cells, Evaluations(groups), left_out, applied, rules, provided, self.rules.granted)
 
     def _candidates(self) -> list[tuple[Indices, tuple[Indices, ...]]]:
         """Return every training cell once, with the evaluations that any of the products asks of it.
@@ -133,7 +134,7 @@ class _Making:
                 found[training] = merged[pair]
         return list(found.items())
 
-    def _judge(self, training: Indices, candidates: tuple[Indices, ...]) -> list[Sampling]:
+    def _judge(self, training: Indices, candidates: tuple[Indices, ...]) -> Samplings:
         """Return the evaluations of a training cell that are kept, and note what is left out and why."""
         meant = [number for number, match in enumerate(self.excludes) if match.has_training(training)]
         whole = [number for number in meant if not self.excludes[number].evaluation]
@@ -145,14 +146,14 @@ class _Making:
         if not whole and gap is None:
             self.has_baseline = self.has_baseline or self.baseline.has_training(training)
         if not all(match.has_training(training) for match in self.filters):
-            return []
+            return ()
         if whole:
             self._exclude(whole[0], 1, "training")
         elif gap is not None:
             self._count("training", gap, 1)
         else:
             return self._evaluations(training, candidates, partly, capabilities)
-        return []
+        return ()
 
     def _training_verdict(self, components: Indices) -> tuple[Gap | None, frozenset[str]]:
         if components not in self.judged:
@@ -165,7 +166,7 @@ class _Making:
         candidates: tuple[Indices, ...],
         excludes: tuple[int, ...],
         capabilities: frozenset[str],
-    ) -> list[Sampling]:
+    ) -> Samplings:
         # The tuple of candidates is shared and outlives this walk, so that its identity stands for it.
         shared = (id(candidates), excludes, capabilities)
         if shared not in self.sorted:
@@ -186,9 +187,9 @@ class _Making:
 
     def _sort(
         self, candidates: tuple[Indices, ...], excludes: tuple[int, ...], capabilities: frozenset[str]
-    ) -> _Evaluations:
+    ) -> _Sorted:
         """Decide on evaluations, for all training cells with these capabilities that these exclusions may concern."""
-        found = _Evaluations()
+        found, kept = _Sorted(), []
         for cell in candidates:
             excluding = next((number for number in excludes if self.excludes[number].has_evaluation(cell)), None)
             gap = self.rules.evaluation_gap(cell, capabilities)
@@ -199,19 +200,22 @@ class _Making:
             elif gap is not None:
                 found.gaps[gap] = found.gaps.get(gap, 0) + 1
             else:
-                found.kept.append(self._sampling(cell))
+                kept.append(self._sampling(cell))
+        found.kept = tuple(kept)
         return found
 
     def _sampling(self, cell: Indices) -> Sampling:
         values = self.axes.values
         solver, grid, weights, guidance, nfe = cell
-        return (
-            self.axes.specs("solver")[solver],
-            None if grid == NOT_ASKED else self.axes.specs("grid")[grid],
+        return Sampling(
+            cast("ComponentSpec", values["solver"][solver]),
+            None if grid == NOT_ASKED else cast("ComponentSpec", values["grid"][grid]),
             None if nfe == NOT_ASKED else cast("int", values["nfe"][nfe]),
             self.rules.steps(cell),
             cast("float", values["guidance"][guidance]),
             cast("Weights", values["weights"][weights]),
+            self.sampling,
+            self.code[1],
         )
 
     def _count(self, unit: Unit, gap: Gap, count: int) -> None:
@@ -254,14 +258,15 @@ class _Making:
         for spec, reason in refused:
             self._count("metric", Gap(f"metric={spec}", reason), len(trainings))
         applied = []
+        distinct = Counter(training[: len(COMPONENT_AXES)] for training in trainings)
         for rule in rules:
             met = False
-            for training in trainings:
-                lacking = rule.requires - self._training_verdict(training[: len(COMPONENT_AXES)])[1]
+            for components, count in distinct.items():
+                lacking = rule.requires - self._training_verdict(components)[1]
                 met = met or not lacking
                 if lacking:
-                    gap = self.rules.gap("metric", f"metric={rule.spec}", min(lacking), training)
-                    self._count("metric", gap, 1)
+                    gap = self.rules.gap("metric", f"metric={rule.spec}", min(lacking), components)
+                    self._count("metric", gap, count)
             applied += [rule] if met else []
         if not applied:
             reasons = "; ".join(f"{cell}: {reason}" for (unit, cell, reason) in self.tally if unit == "metric")

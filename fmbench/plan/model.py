@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Literal
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
+from fmbench.plan.evaluations import Evaluations
 from fmbench.suite import Suite
 
 Scope = Literal["training", "evaluation", "sampler"]
@@ -44,6 +45,8 @@ class MetricRule:
 class Plan:
     """All cells of a suite, each once, training cells in the suite's order and each one's evaluations together.
 
+    Evaluations are made while they are walked, so that a plan can hold a million of them.
+
     Teachers of couplings are among the training cells, each before its students; those that the suite does not ask for
     have no evaluations.
 
@@ -53,7 +56,7 @@ class Plan:
 
     suite: Suite
     trainings: tuple[TrainingCell, ...]
-    evaluations: tuple[EvaluationCell, ...]
+    evaluations: Evaluations
     left_out: tuple[LeftOut, ...]
     metrics: tuple[ComponentSpec, ...]
     rules: tuple[MetricRule, ...] = field(default=(), repr=False)
@@ -77,18 +80,15 @@ class Plan:
 
     def evaluations_of(self, training: TrainingCell) -> list[EvaluationCell]:
         """Return the evaluations of a training cell, in the plan's order; none for a cell that is not in the plan."""
-        return list(self._by_training.get(training.key, ()))
+        return list(self.evaluations.of(training))
+
+    def is_evaluated(self, training: TrainingCell) -> bool:
+        """Tell whether a training cell has evaluations: one that only teaches has none."""
+        return bool(self.evaluations.of(training))
 
     def capabilities(self, components: tuple[str, ...]) -> frozenset[str]:
         """Return what components provide together, by their digests."""
         return self.granted.union(*(self.provides[digest] for digest in components))
-
-    @cached_property
-    def _by_training(self) -> dict[str, list[EvaluationCell]]:
-        groups: dict[str, list[EvaluationCell]] = {}
-        for cell in self.evaluations:
-            groups.setdefault(cell.training.key, []).append(cell)
-        return groups
 
     @cached_property
     def _on(self) -> dict[str, set[tuple[str, ...]]]:

@@ -13,9 +13,10 @@ from picture_sets import BLURRED, DIGITS, NOISE, REAL, Pictures
 from fmbench import DataError
 from fmbench.testing.evidence import make_evidence
 from fmbench_datasets.mnist_5k import Mnist5k
-from fmbench_metrics import extractors, features, memory
+from fmbench_metrics import extractors, features, gaussians, kernel, manifold, memory
 from fmbench_metrics.extractor import small_extractor
 from fmbench_metrics.fid_digits import FIDDigits
+from fmbench_metrics.fid_digits_infinity import FIDDigitsInfinity
 from fmbench_metrics.kid_digits import KIDDigits
 from fmbench_metrics.precision_digits import PrecisionDigits
 from fmbench_metrics.quantiser import quantise
@@ -28,7 +29,8 @@ def test_extractor_runs_once_for_all_metrics(monkeypatch):
     extractor = small_extractor("digits", "cpu")
     whole = type(extractor).features
     monkeypatch.setattr(type(extractor), "features", lambda self, x: calls.append(len(x)) or whole(self, x))
-    for metric in (FIDDigits(), KIDDigits(), PrecisionDigits(), RecallDigits(), FIDDigits()):
+    others = (KIDDigits(subsets=3), FIDDigitsInfinity(cuts=2))
+    for metric in (FIDDigits(), KIDDigits(), PrecisionDigits(), RecallDigits(), FIDDigits(), *others):
         metric.compute(evidence)
         metric.identity(evidence)
     assert sorted(calls) == [1200, 1437]
@@ -80,6 +82,26 @@ def test_reference_features_are_kept_and_a_damaged_file_is_not_used(tmp_path, ca
             assert score() == first
         assert "computed again" in caplog.text
         assert kept.read_bytes() == payload
+
+
+def test_what_is_made_of_a_reference_is_kept_for_other_processes(tmp_path, monkeypatch):
+    def scores():
+        evidence = make_evidence(DIGITS, NOISE.clone(), cache=tmp_path)
+        metrics = (FIDDigits(), KIDDigits(subsets=3), PrecisionDigits(), RecallDigits(), FIDDigitsInfinity(cuts=2))
+        return [metric.compute(evidence) for metric in metrics]
+
+    apart = scores()
+    monkeypatch.setattr(features, "WORTH_KEEPING", 0)
+    assert scores() == apart
+    assert len(list(tmp_path.glob("*.statistic"))) == 3
+
+    computed = []
+    monkeypatch.setattr(gaussians.Target, "of", lambda x: pytest.fail("the Gaussian of the reference is on the disk"))
+    for module, name in ((kernel, "subset_means"), (manifold, "_radii")):
+        whole = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda x, *rest, f=whole: computed.append(len(x)) or f(x, *rest))
+    assert scores() == apart
+    assert set(computed) == {len(NOISE)}
 
 
 def test_reference_files_are_told_apart_by_what_they_hold(tmp_path):

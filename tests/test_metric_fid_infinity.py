@@ -6,11 +6,12 @@ from picture_sets import BLURRED, DIGITS, NOISE, REAL, Pictures
 
 from fmbench import DataError
 from fmbench.testing.evidence import make_evidence
-from fmbench_metrics.extrapolation import Cloud, Target, deal, extrapolate
+from fmbench_metrics.extrapolation import Cloud, deal, extrapolate
 from fmbench_metrics.fid_digits import FIDDigits
 from fmbench_metrics.fid_digits_infinity import FIDDigitsInfinity
 from fmbench_metrics.fid_infinity import FIDInfinity
 from fmbench_metrics.fid_mnist_infinity import FIDMnistInfinity
+from fmbench_metrics.gaussians import Target
 
 
 def features(n, d, seed=0):

@@ -107,13 +107,14 @@ def test_scores_are_torch_fidelitys(peer, samples):
         assert ours == pytest.approx(theirs[metric.value_name.partition("_")[0]], rel=1e-4)
 
 
-def test_kernel_sums_do_not_depend_on_the_blocks(monkeypatch):
+def test_kernel_sums_do_not_depend_on_how_the_matrix_is_made(monkeypatch):
     import fmbench_metrics.kernel as module
 
     x, y = (torch.rand(1500, 4, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
     whole = module.subset_distances(x, y, 5)
-    monkeypatch.setattr(module, "BLOCK", 400)
-    torch.testing.assert_close(module.subset_distances(x, y, 5), whole, rtol=1e-3, atol=1e-6)
+    for name, value in (("TILE", {"cpu": 400}), ("_sums_of_the_whole", module._sums_one_by_one)):
+        monkeypatch.setattr(module, name, value)
+        torch.testing.assert_close(module.subset_distances(x, y, 5), whole, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("metric", [FIDDigits(), KIDDigits(), RecallDigits(), FIDDigits(reference="test")])

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 import torch
+from inception_weights import random_inception
 from picture_sets import Pictures, torch_fidelitys
 
 from fmbench import DataError
@@ -39,23 +40,10 @@ def test_broken_inception_weights_are_reported(tmp_path):
         inception.inception(str(path), "cpu")
 
 
-@pytest.fixture(scope="module")
-def random_inception(tmp_path_factory):
-    """A file of random weights in Inception's architecture."""
-    from torch_fidelity import feature_extractor_inceptionv3 as module
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "load_state_dict_from_url", lambda *args, **kwargs: {})
-        patch.setattr(module.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
-        torch.manual_seed(0)
-        network = module.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.Conv2d):  # so that features differ from nought and from each other
-            torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    network.Conv2d_1a_3x3.conv.weight.mul_(10)
+@pytest.fixture(scope="module", name="random_inception")
+def random_inception_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("inception") / "weights.pth"
-    torch.save(network.state_dict(), path)
-    yield path, network
+    yield path, random_inception(path)
     path.unlink()
 
 

@@ -59,11 +59,12 @@ def test_the_references_neighbourhood_is_found_once(monkeypatch):
     found = []
     radii = manifold._radii
     monkeypatch.setattr(manifold, "_radii", lambda centres: found.append(len(centres)) or radii(centres))
-    real, features = torch.rand(50, 3), [torch.rand(n, 3) for n in (20, 30)]
-    for samples in features:
-        manifold.share_inside(samples, real)
-        manifold.share_inside(real, samples)
-    assert found == [50, 20, 30]
+    evidence = make_evidence(DIGITS)
+    for samples in (NOISE, BLURRED[:500]):
+        evidence.samples = samples
+        for metric in (PrecisionDigits(), RecallDigits()):
+            metric.compute(evidence)
+    assert found == [len(REAL), len(NOISE), 500]
 
 
 @pytest.mark.parametrize("metric", [PrecisionDigits(), RecallDigits()])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
+
+from fmbench_metrics.gaussians import Target, covariance, precise, root_trace
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -31,38 +32,17 @@ class Extrapolation:
     error: float
 
 
-@dataclass(frozen=True)
-class Target:
-    """The mean `(d,)` and covariance `(d, d)`, float64, from which distances are taken."""
-
-    mean: Tensor
-    covariance: Tensor
-
-    @classmethod
-    def of(cls, features: Tensor) -> Target:
-        """Return the target that features `(n, d)` make."""
-        features = precise(features)
-        return cls(features.mean(0), covariance(features))
-
-    @cached_property
-    def root(self) -> Tensor:
-        """The symmetric square root of the covariance, `(d, d)`."""
-        values, vectors = torch.linalg.eigh(self.covariance)
-        root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-        return root
-
-
 class Cloud:
     """Features `(n, d)` as seen from a target: what the distances of all their subsets need, made once.
 
-    With R the root of the target's covariance, the distance of a subset of mean m and covariance S is
-    |m - mean|^2 + tr S + tr R^2 - 2 tr (R S R)^(1/2), where R S R is symmetric and the covariance of the rows x R.
+    With F the factor of the target's covariance, the distance of a subset of mean m and covariance S is
+    |m - mean|^2 + tr S + tr F^T F - 2 tr (F S F^T)^(1/2), where F S F^T is symmetric: the covariance of the rows F x.
     """
 
     def __init__(self, features: Tensor, target: Target) -> None:
         self.target = target
         self.x = precise(features) - target.mean
-        self.seen = self.x @ target.root
+        self.seen = target.seen(self.x)
 
     def distances(self, subsets: Sequence[Tensor]) -> Tensor:
         """Return the squared Fréchet distances of subsets, given by their rows, from the target, float64 on the CPU."""
@@ -81,16 +61,16 @@ class Cloud:
         """Return the distances `(k,)` of subsets of one size, `(k, size)`."""
         x = self.x[rows]
         mean = x.mean(1)
-        own = (x - mean[:, None]).square().sum((1, 2)) / (rows.shape[1] - 1) + self.target.covariance.trace()
-        common = torch.linalg.eigvalsh(covariance(self.seen[rows])).clamp(min=0).sqrt().sum(1)
+        own = (x - mean[:, None]).square().sum((1, 2)) / (rows.shape[1] - 1) + self.target.variance
+        common = root_trace(covariance(self.seen[rows]))
         distances: Tensor = mean.square().sum(1) + own - 2 * common
         return distances
 
     def without_each(self) -> Tensor:
         """Return the distances of all rows but one, for each, float64 `(n,)`, to second order in what the row adds.
 
-        Without row x, R S R is a multiple of itself less b y y^T, where y = (x - m) R. With l its eigenvalues and u = y
-        in its eigenvectors, the trace of its root falls by b/2 sum_j u_j^2 / l_j^(1/2) and by
+        Without row x, F S F^T is a multiple of itself less b y y^T, where y = F (x - m). With l its eigenvalues, and u
+        that is y in its eigenvectors, the trace of its root falls by b/2 sum_j u_j^2 / l_j^(1/2) and by
         b^2/4 sum_jk u_j^2 u_k^2 / (l_j^(1/2) l_k^(1/2) (l_j^(1/2) + l_k^(1/2))). Directions in which the rows do not
         vary have no part in it.
         """
@@ -103,7 +83,7 @@ class Cloud:
         grown, b = (n - 1) / (n - 2), n / (n - 1) ** 2
         lost = b / 2 * u.sum(1) + b**2 / 4 * (u * (u @ (1 / (roots[:, None] + roots)))).sum(1)
         squares = x.square().sum(1)
-        own = grown * (x.square().sum() / (n - 1) - b * squares) + self.target.covariance.trace()
+        own = grown * (x.square().sum() / (n - 1) - b * squares) + self.target.variance
         moved = mean.square().sum() - 2 * x @ mean / (n - 1) + squares / (n - 1) ** 2
         distances: Tensor = moved + own - 2 * grown**0.5 * (roots.sum() - lost)
         return distances
@@ -164,14 +144,3 @@ def within(values: Tensor, labels: Tensor | None) -> Tensor:
     sums = torch.zeros(int(labels.max()) + 1, dtype=values.dtype, device=values.device)
     means = sums.scatter_add(0, labels, values) / torch.bincount(labels, minlength=len(sums))
     return values - means[labels]
-
-
-def covariance(x: Tensor) -> Tensor:
-    """Return the unbiased covariance `(..., d, d)` of rows `(..., n, d)`."""
-    x = x - x.mean(-2, keepdim=True)
-    return x.mT @ x / (x.shape[-2] - 1)
-
-
-def precise(features: Tensor) -> Tensor:
-    """Return features in float64, on the CPU where their device may have none."""
-    return features.double() if features.is_cuda else features.cpu().double()

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import os
-import tempfile
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-
 from fmbench import DataError
 from fmbench_metrics import quantiser
+from fmbench_metrics.kept import kept
 from fmbench_metrics.memory import content_hash, remember
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    import numpy as np
     from torch import Tensor
 
     from fmbench import Evidence
     from fmbench_metrics.extractor import Extractor
 
-log = logging.getLogger(__name__)
+    Statistic = Callable[[Tensor], dict[str, Tensor]]
+    """Makes named tensors of features `(n, dimensions)`."""
 
 Split = Literal["train", "test"]
+WORTH_KEEPING = 2**28
+"""Operations that are done in about the time in which a file of their result is written."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +35,33 @@ class FeatureSet:
 
     features: Tensor
 
-    @cached_property
-    def statistics(self) -> dict[str, np.ndarray]:
-        """Mean `(d,)` and covariance `(d, d)` in float64, as torch-fidelity's functions want them."""
-        import numpy as np
-
-        features = self.features.double().cpu().numpy()
-        return {"mu": features.mean(axis=0), "sigma": np.cov(features, rowvar=False)}
-
 
 @dataclass(frozen=True)
 class Reference(FeatureSet):
-    """The features of a reference set; `content_hash` is that of its pictures, as the extractor sees them."""
+    """The features of a reference set; `content_hash` is that of its pictures, as the extractor sees them.
+
+    `file` is where the features are kept; what is made of them is kept beside it.
+    """
 
     content_hash: str
+    file: Path
+
+    def statistic(self, name: str, operations: float, compute: Statistic) -> dict[str, Tensor]:
+        """Return what `compute` makes of the features: from memory, else from the disk, else computed.
+
+        The name says all that the result depends on besides the features, the version of the code included. What takes
+        fewer than 2^28 `operations`, about, is not kept on the disk: it is computed as fast as it is read.
+        """
+        file = self.file.with_name(f"{self.file.stem}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.statistic")
+
+        def found() -> dict[str, Tensor]:
+            if operations < WORTH_KEEPING:
+                return compute(self.features)
+            statistic = kept(file, lambda: compute(self.features))
+            return {key: value.to(self.features.device) for key, value in statistic.items()}
+
+        remembered: dict[str, Tensor] = remember(self.features, name, found)
+        return remembered
 
 
 def sample_features(evidence: Evidence, extractor: Extractor) -> FeatureSet:
@@ -100,41 +110,6 @@ def _reference(evidence: Evidence, extractor: Extractor, split: Split, real: Ten
     content = content_hash(levels)
     # Everything that the features depend on, so that two sets never share a file.
     facts = [extractor.name, extractor.weights_hash, content, split, str(len(real)), quantiser.NAME]
-    path = evidence.cache / f"features-{hashlib.sha256('/'.join(facts).encode()).hexdigest()[:32]}.features"
-    features = _read(path)
-    if features is None:
-        features = extractor.features(levels)
-        _write(path, features)
-    return Reference(features.to(real.device), content)
-
-
-def _read(path: Path) -> Tensor | None:
-    """Return the features of a cache file; None where there is no file, or not the one that was written."""
-    if not path.is_file():
-        return None
-    payload = path.read_bytes()
-    checksum, features = payload[:64], payload[64:]
-    if hashlib.sha256(features).hexdigest().encode() == checksum:
-        try:
-            return load(features)["features"]
-        except (SafetensorError, KeyError) as error:
-            log.warning("%s cannot be read (%s); its features are computed again", path, error)
-            return None
-    log.warning("%s does not have its checksum; its features are computed again", path)
-    return None
-
-
-def _write(path: Path, features: Tensor) -> None:
-    """Write a cache file whole or not at all, checksum first. Raises DataError where the folder cannot be written."""
-    payload = save({"features": features.cpu().contiguous()})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            whole = Path(folder) / path.name
-            with whole.open("wb") as stream:
-                stream.write(hashlib.sha256(payload).hexdigest().encode() + payload)
-                stream.flush()
-                os.fsync(stream.fileno())
-            whole.replace(path)
-    except OSError as error:
-        raise DataError(f"reference features cannot be kept in {path.parent}: {error}") from error
+    file = evidence.cache / f"features-{hashlib.sha256('/'.join(facts).encode()).hexdigest()[:32]}.features"
+    features = kept(file, lambda: {"features": extractor.features(levels)})["features"]
+    return Reference(features.to(real.device), content, file)

@@ -9,9 +9,9 @@ import torch
 from annotated_types import Ge
 
 from fmbench import DataError
-from fmbench_metrics.extrapolation import Target, extrapolate
+from fmbench_metrics.extrapolation import extrapolate
 from fmbench_metrics.feature_metric import FeatureMetric
-from fmbench_metrics.memory import remember
+from fmbench_metrics.frechet import target_of
 
 if TYPE_CHECKING:
     from fmbench import Evidence
@@ -67,17 +67,18 @@ class FrechetInfinity(FeatureMetric):
 
     def extrapolation(self, evidence: Evidence) -> Extrapolation:
         """Return the curve. Raises DataError where the samples are too few to be cut."""
-        samples, reference = (each.features for each in self.features(evidence))
-        n, d = samples.shape
+        found, reference = self.features(evidence)
+        samples, (n, d) = found.features, found.features.shape
         if n < LEAST * d * self.splits:
             raise DataError(
                 f"{self.value_name} cuts the samples into up to {self.splits} blocks of at least {LEAST} for each of "
                 f"{d} features, so it needs {LEAST * d * self.splits}; found {n}. Draw more or lower splits."
             )
-        target: Target = remember(reference, "frechet target", lambda: Target.of(reference))
         # On the CPU, so that every device cuts alike.
         generator = torch.Generator().manual_seed(evidence.generator("fid_infinity").initial_seed())
-        return extrapolate(samples, target, generator, self.splits, self.cuts, self.degree, evidence.labels)
+        return extrapolate(
+            samples, target_of(reference), generator, self.splits, self.cuts, self.degree, evidence.labels
+        )
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return extractor, reference set, sample count, how subsets are made, quantiser and versions."""

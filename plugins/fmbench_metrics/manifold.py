@@ -9,38 +9,38 @@ import torch
 
 from fmbench import DataError
 from fmbench_metrics.feature_metric import FeatureMetric
-from fmbench_metrics.memory import remember
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fmbench import Evidence
+    from fmbench_metrics.features import Reference
 
 NEIGHBOURS = 3
 """The k of the paper's experiments."""
-BLOCK = 1024
+BLOCK = 512
 
 
 class NeighbourhoodShare(FeatureMetric):
     """A share of pictures, between 0 and 1, with the extractor of a subclass.
 
     A set's neighbourhood is made of one ball around each of its pictures, which reaches to the picture's third nearest
-    neighbour in the set. Distances are torch-fidelity's. The paper takes as many samples as real pictures, 50,000 of
-    each; another number moves the values, recall most.
+    neighbour in the set. Distances are torch.cdist's, which torch-fidelity takes. The paper takes as many samples as
+    real pictures, 50,000 of each; another number moves the values, recall most.
     """
 
     reference = "Kynkäänniemi et al. 2019, eqs. 1 and 2; torch-fidelity's metric_prc"
     better = "higher"
     minimum_samples = 100  # so that one picture moves a value by no more than a hundredth
 
-    def sets(self, evidence: Evidence) -> tuple[Tensor, Tensor]:
-        """Return features `(n, d)` of samples and `(m, d)` of real data. Raises DataError where they are too few."""
+    def sets(self, evidence: Evidence) -> tuple[Tensor, Reference]:
+        """Return features `(n, d)` of samples, and those of real data. Raises DataError where they are too few."""
         samples, reference = self.features(evidence)
-        sets = samples.features, reference.features
-        for name, found in zip(("samples", f"pictures in the {self.split} split"), sets, strict=True):
-            if len(found) <= NEIGHBOURS:
-                raise DataError(f"{self.value_name} needs at least {NEIGHBOURS + 1} {name}; found {len(found)}.")
-        return sets
+        counts = {"samples": len(samples.features), f"pictures in the {self.split} split": len(reference.features)}
+        for name, count in counts.items():
+            if count <= NEIGHBOURS:
+                raise DataError(f"{self.value_name} needs at least {NEIGHBOURS + 1} {name}; found {count}.")
+        return samples.features, reference
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return extractor, reference set, sample count, neighbours, quantiser and versions."""
@@ -53,7 +53,9 @@ class ManifoldPrecision(NeighbourhoodShare):
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
         """Return the share. Raises DataError where a set has no third neighbour."""
         samples, reference = self.sets(evidence)
-        return {self.value_name: share_inside(samples, reference)}
+        (m, d), name = reference.features.shape, f"radii 1 {NEIGHBOURS}"
+        known = reference.statistic(name, m**2 * d, lambda features: {"radii": _radii(features)})
+        return {self.value_name: share_inside(samples, reference.features, known["radii"])}
 
 
 class ManifoldRecall(NeighbourhoodShare):
@@ -62,24 +64,25 @@ class ManifoldRecall(NeighbourhoodShare):
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
         """Return the share. Raises DataError where a set has no third neighbour."""
         samples, reference = self.sets(evidence)
-        return {self.value_name: share_inside(reference, samples)}
+        return {self.value_name: share_inside(reference.features, samples)}
 
 
-def share_inside(points: Tensor, centres: Tensor) -> float:
-    """Return the share of `points` `(n, d)` that lie in the neighbourhood of `centres` `(m, d)`."""
-    radii: Tensor = remember(centres, f"radii {NEIGHBOURS}", lambda: _radii(centres))
-    inside = sum(int((distances <= radii).any(dim=1).sum()) for distances in _distances(points, centres))
+def share_inside(points: Tensor, centres: Tensor, radii: Tensor | None = None) -> float:
+    """Return the share of `points` `(n, d)` that lie in the neighbourhood of `centres` `(m, d)`.
+
+    `radii` are those of the centres, where they are known.
+    """
+    reach = _radii(centres) if radii is None else radii
+    inside = sum(int((distances <= reach).any(dim=1).sum()) for distances in _distances(points, centres))
     return inside / len(points)
 
 
 def _radii(centres: Tensor) -> Tensor:
     """Return the distance from each centre to its third nearest neighbour, `(m,)`; the nearest is itself."""
-    return torch.cat([block.kthvalue(NEIGHBOURS + 1).values for block in _distances(centres, centres)])
+    nearest = [block.topk(NEIGHBOURS + 1, largest=False, sorted=True) for block in _distances(centres, centres)]
+    return torch.cat([found.values[:, -1] for found in nearest])
 
 
 def _distances(points: Tensor, centres: Tensor) -> Iterator[Tensor]:
-    """Yield the distances `(block, m)` of some points after the others, on the CPU."""
-    from torch_fidelity.metric_prc import calc_cdist_part
-
-    for block in torch.split(points, BLOCK):
-        yield calc_cdist_part(block, centres)
+    """Yield the distances `(block, m)` of some points after the others."""
+    return (torch.cdist(block, centres) for block in torch.split(points, BLOCK))

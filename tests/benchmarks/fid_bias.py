@@ -30,7 +30,8 @@ from torch.nn import functional as F
 from fmbench.hardware import environment
 from fmbench_datasets.digits import Digits
 from fmbench_metrics.extractor import small_extractor
-from fmbench_metrics.extrapolation import Cloud, Target, extrapolate
+from fmbench_metrics.extrapolation import Cloud, extrapolate
+from fmbench_metrics.gaussians import Target, root_trace
 from fmbench_metrics.quantiser import quantise
 
 if TYPE_CHECKING:
@@ -143,13 +144,15 @@ class Mixture:
         self.mean = self.shares @ means
         between = (means - self.mean).T @ torch.diag(self.shares) @ (means - self.mean)
         within = sum(share * part.covariance for share, part in zip(self.shares, self.parts, strict=True))
-        self.target = Target(self.mean, between + within)
+        self.target = Target.with_covariance(self.mean, between + within)
 
     def draw(self, n: int, generator: Generator) -> Tensor:
         """Draw features `(n, d)`."""
         counts = torch.bincount(torch.multinomial(self.shares, n, replacement=True, generator=generator), minlength=10)
         noise = torch.randn(n, len(self.mean), generator=generator, dtype=torch.float64).split(counts.tolist())
-        return torch.cat([part.mean + z @ part.root for part, z in zip(self.parts, noise, strict=True)])
+        return torch.cat(
+            [part.mean + z[:, : len(part.factor)] @ part.factor for part, z in zip(self.parts, noise, strict=True)]
+        )
 
 
 def floor(draws: Tensor, target: Target) -> float:
@@ -169,8 +172,8 @@ def floor(draws: Tensor, target: Target) -> float:
 
 def distance(one: Target, other: Target) -> float:
     """Return the squared Fréchet distance of two populations."""
-    common = torch.linalg.eigvalsh(other.root @ one.covariance @ other.root).clamp(min=0).sqrt().sum()
-    traces = one.covariance.trace() + other.covariance.trace()
+    common = root_trace(other.seen(other.seen(one.covariance).mT))
+    traces = one.variance + other.variance
     return float((one.mean - other.mean).square().sum() + traces - 2 * common)
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from fmbench_metrics.extrapolation import Cloud, Target, extrapolate
+from fmbench_metrics.extrapolation import Cloud, extrapolate
+from fmbench_metrics.gaussians import Target
 
 DIMENSIONS = 8
 SIZES = (96, 192, 512)
@@ -86,7 +87,7 @@ def test_samples_by_class_are_cut_by_class():
     labels = torch.arange(96) % 2
     centres = torch.zeros(2, 2, dtype=torch.float64)
     centres[1, 0] = 8.0
-    target = Target(torch.tensor([4.0, 0.0]).double(), torch.diag(torch.tensor([17.0, 1.0]).double()))
+    target = Target.with_covariance(torch.tensor([4.0, 0.0]).double(), torch.diag(torch.tensor([17.0, 1.0]).double()))
     values, ignoring, errors = [], [], []
     for _ in range(REPEATS):
         x = centres[labels] + torch.randn(96, 2, generator=generator, dtype=torch.float64)

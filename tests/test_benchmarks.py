@@ -27,6 +27,7 @@ from benchmarks.reporting import Result, margin, write_report
 PAIRS = [Pair(1.0, 12.0), Pair(1.0, 11.0), Pair(2.0, 26.0)]
 MET = faster("quick thing", "ours", "a loop", PAIRS, at_least(10))
 MISSED = overhead("slow thing", "ours", "bare", [Pair(1.2, 1.0), Pair(1.1, 1.0)], at_most(1.0), note="why | so")
+LEVEL = overhead("even thing", "ours", "bare", [Pair(1.01, 1.0), Pair(1.01, 1.0), Pair(0.98, 1.0)], at_most(1.0))
 SHARE = Row("a share", "ours", "", (0.004,), "of the whole", at_most(0.01))
 FREE = faster("no target", "ours", "a loop", PAIRS)
 FAILED = Row("broken thing", "", "", error="ModuleNotFoundError: No module named 'peer'")
@@ -36,7 +37,7 @@ FAILED = Row("broken thing", "", "", error="ModuleNotFoundError: No module named
 def folder(tmp_path: Path) -> Path:
     """A report of all kinds of rows."""
     results = [
-        Result("first", "Is it quick?", (MET, MISSED, SHARE), 12.0),
+        Result("first", "Is it quick?", (MET, MISSED, LEVEL, SHARE), 12.0),
         Result("second", "Or not?", (FREE, FAILED), 3.0),
     ]
     write_report(results, {"hardware": "an abacus, 2 cores"}, tmp_path / "benchmarks")
@@ -49,10 +50,12 @@ def line_of(page: str, name: str) -> str:
 
 def test_the_page_says_of_each_target_whether_and_by_how_much(folder: Path) -> None:
     page = (folder / "README.md").read_text()
-    assert "2 of 3 targets were met. Missed: slow thing by 15%. Not measured: broken thing." in page
+    assert "2 of 4 targets were met. Level, for the spread reaches over the target: even thing by 1%." in page
+    assert "Missed: slow thing by 15%. Not measured: broken thing." in page
     assert "12.0 | 11.0 to 13.0" in line_of(page, "quick thing")
     assert line_of(page, "quick thing").endswith("| at least 10 | met |")
     assert line_of(page, "slow thing").endswith("| at most 1 | missed by 15% |")
+    assert line_of(page, "even thing").endswith("| at most 1 | level, 1% off |")
     assert line_of(page, "no target").endswith("| - | - |")
     assert "failed: ModuleNotFoundError: No module named 'peer'" in line_of(page, "broken thing")
     assert "hardware: an abacus, 2 cores" in page
@@ -82,7 +85,7 @@ def test_a_report_without_one_measured_row_is_written(tmp_path: Path) -> None:
 
 
 def test_rows_survive_json() -> None:
-    for row in (MET, MISSED, SHARE, FREE, FAILED):
+    for row in (MET, MISSED, LEVEL, SHARE, FREE, FAILED):
         assert row_of(json.loads(json.dumps(asdict(row)))) == row
 
 

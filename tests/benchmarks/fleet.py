@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.measuring import Options, Pair, Row, alternate, at_least, attempt, faster, main, threads
-from benchmarks.processes import program, script
+from benchmarks.processes import fmbench_run, script
 from benchmarks.training import (
     MEMBERS,
     PATHS,
@@ -33,7 +33,6 @@ from benchmarks.training import (
     tutorial_loss,
     tutorial_mlp,
 )
-
 from fmbench.registry import load_registry
 
 BATCH, WIDTH, DEPTH = 128, 64, 2
@@ -111,10 +110,8 @@ def as_programs(options: Options) -> list[Row]:
         in_steps: dict[str, float] = {}
 
         def ours() -> float:
-            home = Path(tempfile.mkdtemp(dir=folder))
-            clocked = str(Path(__file__).parent / "scripts" / "clocked_run.py")
-            done = program(clocked, str(folder / "fleet.yaml"), options.device, folder=home)
-            in_steps["ours"] = float(done.said)
+            done = fmbench_run(folder / "fleet.yaml", folder / f"home{len(of_steps)}", options.device)
+            in_steps["ours"] = done.said["step"]
             return done.seconds
 
         def peer() -> float:

@@ -1,26 +1,27 @@
 """How much of what the machine can do does a fleet's training step reach?
 
-The limits are measured in the same run: the product of two large matrices (2048 x 2048 on a CPU), and the bandwidth of the triad
-a = b + s c over arrays that no cache holds. The fleet is fmbench's own training of 32 MLPs 2-128-128-128-2 at batch 256,
-from cells to weights in a store, with all that a step does: draws, loss, backward, optimiser, moving average. What
-counts are its matrix products alone: forward, and backward for the weights and for the inputs of every layer but the
-first, whose inputs need no gradient. So whatever else a step does is part of what is lost. Product and training
-alternate and have one thread each, as fmbench's workers have on a CPU. On a GPU the product is in bfloat16, and
-a step of the ADM-style U-Net at batch 256 is set against it; its products are counted by torch.
+The limits are measured in the same run: the product of two large matrices (2048 x 2048 on a CPU), and the bandwidth of
+the triad a = b + s c over arrays that no cache holds. The fleet is fmbench's own training of 32 MLPs 2-128-128-128-2 at
+batch 256, from cells to weights in a store, with all that a step does: draws, loss, backward, optimiser, moving
+average. What counts are its matrix products alone: forward, and backward for the weights and for the inputs of every
+layer but the first, whose inputs need no gradient. So whatever else a step does is part of what is lost. Product and
+training alternate and have one thread each, as fmbench's workers have on a CPU. On a GPU the product is in bfloat16,
+and a step of the ADM-style U-Net at batch 256 is set against it; its products are counted by torch.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
-from benchmarks.measuring import Options, Row, alternate, at_least, attempt, main, threads
-from benchmarks.training import MEMBERS, cells_of, fmbench_step
 from torch import nn
 
+from benchmarks.measuring import Options, Row, alternate, at_least, attempt, main, threads
+from benchmarks.training import MEMBERS, cells_of, fmbench_step
 from fmbench.hardware import cpu_count, synchronise
 from fmbench.registry import load_registry
 
@@ -99,7 +100,7 @@ def fleet_row(options: Options) -> Row:
         return work / product_rate(options.device, torch.float32)
 
     pairs = alternate(ours, limit, options.repeats(7))
-    layers = "-".join(map(str, [2] + sizes[1:]))
+    layers = "-".join(map(str, [2, *sizes[1:]]))
     return Row(
         "MLP 128 wide x 32, share of the matrix product",
         f"a step of fmbench's fleet of {MEMBERS}, MLP {layers}, batch {BATCH}",
@@ -115,7 +116,7 @@ def fleet_row(options: Options) -> Row:
 
 def mlp_operations(sizes: list[int]) -> int:
     """Return the operations of the matrix products of one example's training step, for layers of these sizes."""
-    products = [2 * before * after for before, after in zip(sizes, sizes[1:], strict=False)]
+    products = [2 * before * after for before, after in pairwise(sizes)]
     return 3 * sum(products) - products[0]
 
 
@@ -127,9 +128,7 @@ def unet_row(options: Options) -> Row:
     batch = options.at_most(256, 16)
     settings = {"precision": "bf16", "ema": 0.999}
     network = ("adm_unet", {"channels": options.at_most(128, 32), "blocks": 2})
-    cell = cells_of(
-        registry, options.at_most(40, 6), batch, network, settings=settings, dataset=("mnist_5k", {})
-    )[0]
+    cell = cells_of(registry, options.at_most(40, 6), batch, network, settings=settings, dataset=("mnist_5k", {}))[0]
     module: nn.Module = registry.build(cell.network).build((1, 28, 28), 0).to(options.device)
     x = torch.randn(4, 1, 28, 28, device=options.device)
     with FlopCounterMode(display=False) as counter:

@@ -134,12 +134,18 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """One of "failed", "met", "missed" and, without a target, "-"."""
+        """One of "failed", "met", "missed", "level" and, without a target, "-".
+
+        "level" is a target that the middle misses while a quarter of the repeats, or more, keep it: noise decides.
+        Repeats of a mean are unlike one another, so that their spread does not say this.
+        """
         if self.error:
             return "failed"
         if self.target is None:
             return "-"
-        return "met" if self.target.met(self.middle) else "missed"
+        if self.target.met(self.middle):
+            return "met"
+        return "level" if not self.mean and any(map(self.target.met, self.quartiles)) else "missed"
 
 
 def row_of(values: dict[str, Any]) -> Row:

@@ -1,9 +1,9 @@
 """How fast is a training step through torchcfm and through Meta's flow_matching, and through fmbench?
 
 All train the same module on the same data with the same batch, Adam, and float32, with one thread. The peers' loops are
-those of their own examples: torchcfm's ConditionalFlowMatcher, and Meta's AffineProbPath with CondOTScheduler, each with
-a batch drawn at random, zero_grad, backward and step. fmbench trains a cell alone, or as one of a fleet of 32; it also
-keeps a moving average and the loss curve, which the loops do not. Per step and model, steps alone.
+those of their own examples: torchcfm's ConditionalFlowMatcher, and Meta's AffineProbPath with CondOTScheduler, each
+with a batch drawn at random, zero_grad, backward and step. fmbench trains a cell alone, or as one of a fleet of 32; it
+also keeps a moving average and the loss curve, which the loops do not. Per step and model, steps alone.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
-from benchmarks.measuring import Options, Row, alternate, attempt, faster, main, threads
-from benchmarks.training import MEMBERS, Step, cells_of, fmbench_step, plain_step
 from torch import Tensor, nn
 
+from benchmarks.measuring import Options, Row, alternate, attempt, faster, main, threads
+from benchmarks.training import MEMBERS, Step, cells_of, fmbench_step, plain_step
 from fmbench.registry import Registry, load_registry
 
 BATCH = 128

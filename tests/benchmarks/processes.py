@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-COMMAND = "import sys; from fmbench.cli import main; sys.exit(main())"
-"""What the installed command `fmbench` does."""
-
 PLACES = ("FMBENCH_HOME", "MLFLOW_TRACKING_URI")
 """Variables that would have a run find another's store or database."""
 
@@ -52,7 +49,10 @@ def script(name: str, *arguments: str, folder: Path) -> Finished:
     return program(str(FOLDER / "scripts" / name), *arguments, folder=folder)
 
 
-def fmbench_run(suite: Path, folder: Path, *arguments: str) -> Finished:
-    """Run a suite from nothing: an empty store, a new MLflow database and a new report in an empty folder."""
+def fmbench_run(suite: Path, folder: Path, device: str, *overrides: str) -> Finished:
+    """Run a suite from nothing: an empty store, a new MLflow database and a new report in a new folder.
+
+    It says what scripts/clocked_run.py says.
+    """
     folder.mkdir()
-    return program("-c", COMMAND, "run", str(suite), *arguments, folder=folder)
+    return script("clocked_run.py", str(suite.resolve()), device, *overrides, folder=folder)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 FIGURE = "benchmarks.png"
 TABLE = "benchmarks.csv"
-GREEN, RED, GREY, FAINT, INK = "#009E73", "#D55E00", "#6b7280", "#c9cdd4", "#222222"
-COLOURS = {"met": GREEN, "missed": RED, "-": GREY}
+GREEN, AMBER, RED, GREY, INK = "#009E73", "#E69F00", "#D55E00", "#6b7280", "#222222"
+COLOURS = {"met": GREEN, "level": AMBER, "missed": RED, "-": GREY}
 EVEN = {FASTER: at_least(1.0), TIMES: at_most(1.0)}
 """What a row without a target is drawn against: as fast as the peer."""
 
@@ -52,7 +52,8 @@ def page_lines(results: Sequence[Result], facts: Mapping[str, str]) -> list[str]
     lines += [
         "Middle is the median over n repeats, or where it says so a mean; the spread is the smallest and the largest "
         "of them, the middle half lies between the quartiles. Each ratio is of two neighbours in time, after a "
-        f"warm-up that does not count. Every repeat is in [{TABLE}]({TABLE}).",
+        f"warm-up that does not count. A target is met where the middle keeps it, level where the middle misses it but a "
+        f"quarter of the repeats or more keep it. Every repeat is in [{TABLE}]({TABLE}).",
     ]
     for result in results:
         lines += ["", f"## {result.name}: {result.about}", "", *table(result.rows)]
@@ -67,6 +68,8 @@ def summary(rows: Sequence[Row]) -> str:
     verdicts = [row.verdict for row in rows]
     aimed = [row for row in rows if row.target is not None and not row.error]
     text = f"{verdicts.count('met')} of {len(aimed)} targets were met."
+    if level := [f"{row.name} by {miss(row)}" for row in aimed if row.verdict == "level"]:
+        text += f" Level, for the spread reaches over the target: {'; '.join(level)}."
     if missed := [f"{row.name} by {miss(row)}" for row in aimed if row.verdict == "missed"]:
         text += f" Missed: {'; '.join(missed)}."
     if failed := [row.name for row in rows if row.error]:
@@ -90,7 +93,8 @@ def table(rows: Sequence[Row]) -> list[str]:
         if row.error:
             lines.append(f"| {_cell(row.name)} | | | | | | 0 | | | | failed: {_cell(row.error)} |")
             continue
-        verdict = f"missed by {miss(row)}" if row.verdict == "missed" else row.verdict
+        verdict = f"{row.verdict} by {miss(row)}" if row.verdict == "missed" else row.verdict
+        verdict = f"level, {miss(row)} off" if row.verdict == "level" else verdict
         cells = [
             _cell(row.name),
             _cell(row.ours),

@@ -99,8 +99,6 @@ def free_environment() -> dict[str, str]:
 
 def facts(options: Options, results: Sequence[Result]) -> dict[str, str]:
     """Return what must stand beside the figures."""
-    import torch
-
     known = environment(options.device)
     others = ("python", "numpy", "mlflow", "torchdiffeq", "torch-fidelity")
     minutes = sum(result.seconds for result in results) / 60
@@ -108,11 +106,17 @@ def facts(options: Options, results: Sequence[Result]) -> dict[str, str]:
         "command": f"`python tests/benchmarks/run.py{' --quick' * options.quick}`"
         + (" (sizes and repeats are cut: these are no figures to quote)" if options.quick else ""),
         "hardware": f"{known['hardware']}, {known['platform']}",
-        "threads": f"torch's default is {torch.get_num_threads()}; a benchmark that sets others says so",
+        "threads": f"torch's default is {default_threads()}; a benchmark that sets others says so",
         "versions": f"torch {known['torch']}, " + ", ".join(f"{name} {known[name]}" for name in others),
         "git commit": known["git_commit"] or "not in a repository",
         "date and load": f"{time.strftime('%Y-%m-%d')}, {minutes:.1f} minutes in all{load()}",
     }
+
+
+def default_threads() -> str:
+    """Return how many threads torch takes in a benchmark's process when nothing is said."""
+    ask = [sys.executable, "-c", "import torch; print(torch.get_num_threads())"]
+    return subprocess.run(ask, env=free_environment(), capture_output=True, text=True, check=True).stdout.strip()
 
 
 def load() -> str:

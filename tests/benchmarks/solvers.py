@@ -1,11 +1,11 @@
 """Do fmbench's solvers add anything to the calls of the network, and are they as fast as torchdiffeq's and Meta's?
 
-One small U-Net with 64 channels on pictures of 28 x 28, one batch, 8 calls of the network a sample, one thread. The bare
-calls are 8 forward passes at the same times and nothing else: what no solver can be faster than. torchdiffeq's fixed-grid
-`odeint` and Meta's `ODESolver` get the same network, grid and precision through the wrappers that their documentation
-shows; fmbench's solvers call it as evaluations do, with the objective, autocast and count of calls. Euler's and the
-midpoint rule's results must agree with the peers'; rk4 is another rule in both (torchdiffeq's, of the same cost). Who begins
-changes from repeat to repeat.
+One small U-Net with 64 channels on pictures of 28 x 28, one batch, 8 calls of the network a sample, one thread. The
+bare calls are 8 forward passes at the same times and nothing else: what no solver can be faster than. torchdiffeq's
+fixed-grid `odeint` and Meta's `ODESolver` get the same network, grid and precision through the wrappers that their
+documentation shows; fmbench's solvers call it as evaluations do, with the objective, autocast and count of calls.
+Euler's and the midpoint rule's results must agree with the peers'; rk4 is another rule in both (torchdiffeq's, of the
+same cost). Who begins changes from repeat to repeat.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
-from benchmarks.measuring import Options, Row, alternate, at_most, attempt, main, overhead, threads
 from helpers import training_cell, workshop
 from torch import Tensor
 
+from benchmarks.measuring import Options, Row, alternate, at_most, attempt, main, overhead, threads
 from fmbench.assembly import ModelVelocity, assemble, make_module
 from fmbench.hardware import synchronise
 from fmbench.registry import load_registry
@@ -82,9 +82,7 @@ class Bench:
 
         ends = torch.tensor([0.0, 1.0], device=self.device)
         options = {"step_size": STAGES[method] / NFE}
-        states = odeint(
-            lambda t, x: self.network(x, t.expand(len(x))), self.x_0, ends, method=method, options=options
-        )
+        states = odeint(lambda t, x: self.network(x, t.expand(len(x))), self.x_0, ends, method=method, options=options)
         return states[-1]  # type: ignore[no-any-return]
 
     def meta(self, method: str) -> Tensor:
@@ -100,13 +98,12 @@ class Bench:
 
         ends = torch.tensor([0.0, 1.0], device=self.device)
         solver = ODESolver(velocity_model=Wrapped(self.module))
-        samples = solver.sample(self.x_0, step_size=STAGES[method] / NFE, method=method, time_grid=ends)
-        return samples  # type: ignore[no-any-return]
+        return solver.sample(self.x_0, step_size=STAGES[method] / NFE, method=method, time_grid=ends)  # type: ignore[no-any-return]
 
 
 def measure(options: Options) -> list[Row]:
     """Measure every solver against the bare calls, and three against both libraries."""
-    bench = Bench(options.device, options.at_most(64 if options.device == "cpu" else 256, 8))
+    bench = Bench(options.device, options.at_most(16 if options.device == "cpu" else 256, 8))
     rows = []
     with torch.no_grad(), threads(1):
         for solver in ("euler", "heun", "rk4"):
@@ -130,9 +127,7 @@ def against_bare(name: str, solver: str, bench: Bench, options: Options) -> Row:
     return overhead(name, f"fmbench's {solver}", f"{NFE} forward passes", pairs, BARE, **shown(bench))
 
 
-def against(
-    name: str, solver: str, peer: str, sample: Callable[[str], Tensor], bench: Bench, options: Options
-) -> Row:
+def against(name: str, solver: str, peer: str, sample: Callable[[str], Tensor], bench: Bench, options: Options) -> Row:
     """Compare a solver with a library's, after a look at whether both give the same."""
     mine, theirs = bench.ours(solver), sample(solver)
     off = float((mine - theirs).abs().max() / theirs.abs().max())

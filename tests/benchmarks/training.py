@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.clock import StepClock
 from helpers import SETTINGS, training_cell, workshop
 from torch import Tensor, nn
 
+from benchmarks.clock import StepClock
 from fmbench.cells import TrainingCell
 from fmbench.hardware import synchronise
 from fmbench.registry import Registry

@@ -1,8 +1,8 @@
 """What does the harness itself cost a cell, in fmbench and in benchopt?
 
 Cells that compute next to nothing: one step of training of an MLP 2-16-2 at batch 64, and a score that is the number of
-its parameters. benchopt gets the same as an objective, a dataset and a solver whose seed varies (scripts/benchopt), each
-run once, with as many processes as there are cores, no plots and a new folder, so that nothing is in its cache.
+its parameters. benchopt gets the same as an objective, a dataset and a solver whose seed varies (scripts/benchopt),
+each run once, with as many processes as there are cores, no plots and a new folder, so that nothing is in its cache.
 fmbench runs a suite from nothing, and does more: it also draws 64 samples of each network, evaluates them as a cell of
 their own, keeps weights, loss curves and samples with checksums, makes portraits and writes a report with tables and
 figures; with and without MLflow. What counts is the difference between many cells and few, divided by the number of

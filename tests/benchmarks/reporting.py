@@ -52,8 +52,9 @@ def page_lines(results: Sequence[Result], facts: Mapping[str, str]) -> list[str]
     lines += [
         "Middle is the median over n repeats, or where it says so a mean; the spread is the smallest and the largest "
         "of them, the middle half lies between the quartiles. Each ratio is of two neighbours in time, after a "
-        f"warm-up that does not count. A target is met where the middle keeps it, level where the middle misses it but a "
-        f"quarter of the repeats or more keep it. Every repeat is in [{TABLE}]({TABLE}).",
+        "warm-up that does not count unless a note says otherwise. A target is met where the middle keeps it, and "
+        "level where the middle misses it but a quarter of the repeats or more keep it. Every repeat is in "
+        f"[{TABLE}]({TABLE}).",
     ]
     for result in results:
         lines += ["", f"## {result.name}: {result.about}", "", *table(result.rows)]

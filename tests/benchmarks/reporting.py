@@ -116,7 +116,9 @@ def times(row: Row) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number with at least three digits that count."""
+    """Return a number with at least three digits that count; near 1, where percents do, with three decimals."""
+    if 0.9 <= abs(value) < 1.1:
+        return f"{value:.3f}"
     decimals = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
     return f"{value:.{min(decimals, 6)}f}"
 
@@ -165,12 +167,14 @@ def draw(results: Sequence[Result], path: Path) -> None:
     low, high = ax.get_xlim()
     ax.set_xlim(min(low, 0.5), max(high, 2.0))
     ticks = [t for t in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if ax.get_xlim()[0] <= t <= high]
-    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize=8)
     ax.minorticks_off()
     ax.set_yticks(range(len(rows)), [row.name for row in reversed(rows)], fontsize=8)
     ax.grid(axis="x", color="#e6e8ec", linewidth=0.6)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.set_xlabel("times as good as the target (a dot a repeat, a bar the middle); grey: no target, against the peer")
+    ax.set_xlabel(
+        "times as good as the target (a dot a repeat, a bar the middle); grey: no target, against the peer", fontsize=9
+    )
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

@@ -46,37 +46,38 @@ evaluation:
 
 def measure(options: Options) -> list[Row]:
     """Measure fmbench with and without MLflow against benchopt."""
-    rows = []
-    for tracking in (True, False):
-        name = f"a cell's overhead, {'with' if tracking else 'without'} MLflow, against benchopt"
-        rows += attempt(name, lambda n=name, t=tracking: compare(n, t, options))  # type: ignore[misc]
-    return rows
+    return attempt("a cell's overhead, against benchopt", lambda: compare(options))
 
 
-def compare(name: str, tracking: bool, options: Options) -> Row:
+def compare(options: Options) -> list[Row]:
     """Compare the seconds a cell of both, from few and from many cells."""
     import benchopt
 
     many = options.at_most(60, 14)
-    pairs = []
-    for repeat in range(options.at_most(3, 1)):
+    found: dict[str, list[float]] = {"peer": [], "with": [], "without": []}
+    for repeat in range(options.at_most(2, 1)):
         with tempfile.TemporaryDirectory() as folder:
-            both = {
-                "ours": lambda cells, folder=folder: ours(cells, Path(folder) / f"run{cells}", tracking, options),
-                "peer": lambda cells, folder=folder: peer(cells, Path(folder) / f"benchopt{cells}"),
-            }
-            order = ("ours", "peer") if repeat % 2 else ("peer", "ours")
-            taken = {who: a_cell(both[who], many) for who in order}
-            pairs.append(Pair(taken["ours"], taken["peer"]))
-    return faster(
-        name,
-        f"fmbench run{'' if tracking else ' --no-tracking'}: a training and an evaluation",
-        f"benchopt {benchopt.__version__}, {cpu_count()} processes: a training and its score",
-        pairs,
-        scale=1e3,
-        times_unit="ms a cell",
-        note=f"{many} cells less {FEW} cells. No warm-up run: each run starts from nothing.",
-    )
+            for who in list(found) if repeat % 2 else reversed(found):
+                found[who].append(a_cell(runner(who, Path(folder), options), many))
+    return [
+        faster(
+            f"a cell's overhead, {who} MLflow, against benchopt",
+            f"fmbench run {who} MLflow: a training and an evaluation",
+            f"benchopt {benchopt.__version__}, {cpu_count()} processes: a training and its score",
+            [Pair(*each) for each in zip(found[who], found["peer"], strict=True)],
+            scale=1e3,
+            times_unit="ms a cell",
+            note=f"{many} cells less {FEW} cells. No warm-up run: each run starts from nothing.",
+        )
+        for who in ("with", "without")
+    ]
+
+
+def runner(who: str, folder: Path, options: Options) -> Callable[[int], float]:
+    """Return the function that runs so many cells in one of the three ways, and says how long that took."""
+    if who == "peer":
+        return lambda cells: peer(cells, folder / f"benchopt{cells}")
+    return lambda cells: ours(cells, folder / f"{who}{cells}", who == "with", options)
 
 
 def a_cell(run: Callable[[int], float], many: int) -> float:

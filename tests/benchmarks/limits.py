@@ -37,8 +37,8 @@ def measure(options: Options) -> list[Row]:
     for count in dict.fromkeys((1, cpu_count())) if options.device == "cpu" else (torch.get_num_threads(),):
         with threads(count):
             who = f"{count} thread{'s' * (count > 1)}" if options.device == "cpu" else options.device
-            rows += attempt(f"matrix product, {who}", lambda who=who: product_row(who, options))  # type: ignore[misc]
-            rows += attempt(f"bandwidth, {who}", lambda who=who: bandwidth_row(who, options))  # type: ignore[misc]
+            rows += attempt(f"matrix product, {who}", lambda who=who: product_row(who, options))
+            rows += attempt(f"bandwidth, {who}", lambda who=who: bandwidth_row(who, options))
     with threads(1):
         rows += attempt("MLP 128 wide x 32, share of the matrix product", lambda: fleet_row(options))
     if options.device == "cuda":

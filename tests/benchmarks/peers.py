@@ -67,12 +67,12 @@ def measure(options: Options) -> list[Row]:
             for who, network, dataset, members, steps in (
                 ("MLP", MLP, MOONS, 1, 600),
                 ("MLP", MLP, MOONS, MEMBERS, 300),
-                ("small U-Net", UNET, DIGITS, 1, 40),
+                ("small U-Net", UNET, DIGITS, 1, 24),
             ):
                 name = f"{who} {'alone' if members == 1 else f'in a fleet of {members}'}, against {peer}"
                 small = options.at_most(steps, 10)
                 what: dict[str, Any] = {"network": network, "dataset": dataset, "members": members, "steps": small}
-                rows += attempt(name, lambda n=name, p=peer, w=what: compare(n, p, registry, options, **w))  # type: ignore[misc]
+                rows += attempt(name, lambda n=name, p=peer, w=what: compare(n, p, registry, options, **w))
     return rows
 
 

@@ -58,7 +58,7 @@ class Bench:
         """Call the network as a plain script does, and count it; under autocast only where that is the precision."""
         self.calls += 1
         if self.parts.precision == "float32":
-            return self.module(x, t)  # type: ignore[no-any-return]
+            return self.module(x, t)
         with self.autocast():
             output: Tensor = self.module(x, t)
         return output.to(x.dtype)
@@ -85,7 +85,7 @@ class Bench:
         ends = torch.tensor([0.0, 1.0], device=self.device)
         options = {"step_size": STAGES[method] / NFE}
         states = odeint(lambda t, x: self.network(x, t.expand(len(x))), self.x_0, ends, method=method, options=options)
-        return states[-1]  # type: ignore[no-any-return]
+        return states[-1]
 
     def meta(self, method: str) -> Tensor:
         """Sample with Meta's solver."""
@@ -94,29 +94,29 @@ class Bench:
 
         bench = self
 
-        class Wrapped(ModelWrapper):  # type: ignore[misc]
+        class Wrapped(ModelWrapper):
             def forward(self, x: Tensor, t: Tensor, **extras: Any) -> Tensor:
                 return bench.network(x, t.expand(len(x)))
 
         ends = torch.tensor([0.0, 1.0], device=self.device)
         solver = ODESolver(velocity_model=Wrapped(self.module))
-        return solver.sample(self.x_0, step_size=STAGES[method] / NFE, method=method, time_grid=ends)  # type: ignore[no-any-return]
+        return solver.sample(self.x_0, step_size=STAGES[method] / NFE, method=method, time_grid=ends)
 
 
 def measure(options: Options) -> list[Row]:
     """Measure every solver against the bare calls, and three against both libraries."""
-    bench = Bench(options.device, options.at_most(16 if options.device == "cpu" else 256, 8))
+    bench = Bench(options.device, options.at_most(8 if options.device == "cpu" else 256, 2))
     rows = []
     with torch.no_grad(), threads(1):
         for solver in ("euler", "heun", "rk4"):
             name = f"{solver}, NFE {NFE}, against bare calls"
-            rows += attempt(name, lambda n=name, s=solver: against_bare(n, s, bench, options))  # type: ignore[misc]
+            rows += attempt(name, lambda n=name, s=solver: against_bare(n, s, bench, options))
         for peer, sample in (("torchdiffeq", bench.torchdiffeq), ("Meta's ODESolver", bench.meta)):
             for solver in ("euler", "midpoint", "rk4"):
                 name = f"{solver}, NFE {NFE}, against {peer}"
                 rows += attempt(
                     name,
-                    lambda n=name, s=solver, p=peer, f=sample: against(n, s, p, f, bench, options),  # type: ignore[misc]
+                    lambda n=name, s=solver, p=peer, f=sample: against(n, s, p, f, bench, options),
                 )
     return rows
 

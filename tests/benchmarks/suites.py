@@ -54,7 +54,7 @@ SUITES = (
     Suite(
         "low_nfe.yaml",
         ROOT / "suites" / "low_nfe.yaml",
-        6,
+        4,
         at_least(20),
         ("training.steps=20", "training.schedule.cosine.warmup=2", "training.seeds=[0]", "evaluation.samples=1000"),
     ),
@@ -65,7 +65,7 @@ def measure(options: Options) -> list[Row]:
     """Measure both suites."""
     rows = []
     for suite in SUITES:
-        rows += attempt(suite.name, lambda suite=suite: compare(suite, options))  # type: ignore[misc]
+        rows += attempt(suite.name, lambda suite=suite: compare(suite, options))
     return rows
 
 

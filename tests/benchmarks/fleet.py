@@ -1,109 +1,151 @@
-"""How much faster are 32 small trainings as a fleet than as 32 plain loops?
+"""How much faster are 32 small trainings through fmbench than as 32 plain loops?
 
 A plain loop is what tutorials print: one module, Adam, a batch drawn at random, `zero_grad`, `backward`, `step`; no
-harness, no moving average, nothing recorded. The fleet is fmbench's training, from the cells to their weights in a
-store: 4 paths x 2 t-distributions x 4 seeds of one MLP 2-64-64-2 at batch 128, on moons. Repeats alternate between the
-two, so that both meet the same machine; a repeat's ratio is that of neighbours in time.
+harness, no moving average, nothing recorded. fmbench trains 4 paths x 2 t-distributions x 4 seeds of the same MLP
+2-64-64-2 at batch 128 on moons, from the cells to their weights in a store, with moving average and loss curves.
 
-    python tests/benchmarks/fleet.py [--steps 400] [--repeats 5] [--threads 1] [--device cpu]
+1. In one process with one thread on either side: `train` as it is, against the mean of a few loops.
+2. As a user has it: `fmbench run` with its own choice of processes against one script that trains the 32 models one
+   after the other with torch's default threads. Once for the steps alone (imports, probe and everything after the last
+   step are left out on both sides), and once for the wall time of the whole program from start to end: there fmbench
+   also probes, evaluates each model once, logs to MLflow and writes its report, and the script saves its weights.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-import torch
-from torch import nn
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from helpers import SETTINGS, training_cell, workshop
+from benchmarks.measuring import Options, Pair, Row, alternate, at_least, attempt, faster, main, threads
+from benchmarks.processes import fmbench_run, script
+from benchmarks.training import (
+    MEMBERS,
+    PATHS,
+    SEEDS,
+    T_DISTRIBUTIONS,
+    cells_of,
+    fmbench_step,
+    moons,
+    plain_step,
+    tutorial_loss,
+    tutorial_mlp,
+)
+from fmbench.registry import load_registry
 
-from fmbench.assembly import Workshop
-from fmbench.cells import TrainingCell
-from fmbench.hardware import hardware, synchronise
-from fmbench.registry import Registry, load_registry
-from fmbench.train import train
-
-MEMBERS = 32
-BATCH = 128
-ADAM = {"name": "adam", "lr": 1e-3, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}
+BATCH, WIDTH, DEPTH = 128, 64, 2
 LOOPS = 4
 """Plain loops a repeat, whose mean stands for all 32."""
+EXPECTED = at_least(10)
+SUITE = """\
+name: fleet
+datasets: [{{moons: {{size: 500}}}}]
+training:
+  paths: [{paths}]
+  t_distributions: [{t_distributions}]
+  networks: [{{mlp: {{width: 64, depth: 2}}}}]
+  seeds: [{seeds}]
+  steps: {steps}
+  batch_size: 128
+  optimizer: {{adam: {{lr: 1.0e-3}}}}
+  ema: 0.9
+evaluation:
+  solvers: [euler]
+  nfe: [1]
+  samples: 64
+  metrics: [train_seconds]
+"""
 
 
-def main() -> None:
-    """Measure, and print the medians and the ratio with its spread."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+def measure(options: Options) -> list[Row]:
+    """Measure both comparisons."""
+    rows = attempt("32 MLPs, one process, one thread", lambda: in_one_process(options))
+    if options.device == "cpu":
+        rows += attempt("32 MLPs, fmbench run", lambda: as_programs(options))
+    return rows
+
+
+def in_one_process(options: Options) -> Row:
+    """Compare a step of the fleet with steps of the plain loop."""
     registry = load_registry()
-    cells = members(registry, options.steps)
-    plain_loop(registry, 50, options.device)
-    fleet_seconds(members(registry, 10), registry, options.device)
-    found = []
-    for _ in range(options.repeats):
-        alone = statistics.mean(plain_loop(registry, options.steps, options.device) for _ in range(LOOPS))
-        found.append((alone, fleet_seconds(cells, registry, options.device) / MEMBERS))
-    print(f"{hardware(options.device)}; torch {torch.__version__}; {options.threads} threads")
-    print(f"MLP 2-64-64-2, batch {BATCH}, {MEMBERS} trainings of {options.steps} steps, n = {options.repeats} repeats")
-    for name, seconds in zip(("plain loop", "fleet"), zip(*found, strict=True), strict=True):
-        micro = sorted(1e6 * each / options.steps for each in seconds)
-        print(f"{name:10} {statistics.median(micro):7.1f} us a training and step ({micro[0]:.1f} to {micro[-1]:.1f})")
-    ratios = sorted(alone / fleet for alone, fleet in found)
-    print(f"ratio      {statistics.median(ratios):7.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f})")
+    steps = options.at_most(400, 60)
+    cells = cells_of(registry, steps, BATCH, ("mlp", {"width": WIDTH, "depth": DEPTH}))
+    data = moons(registry, options.device)
+
+    def loop() -> float:
+        model = tutorial_mlp(WIDTH, DEPTH).to(options.device)
+        return plain_step(model, data, steps, BATCH, tutorial_loss)
+
+    with threads(1):
+        pairs = alternate(
+            lambda: fmbench_step(cells, registry, options.device),
+            lambda: statistics.mean(loop() for _ in range(LOOPS)),
+            options.repeats(7),
+        )
+    return faster(
+        "32 MLPs, one process, one thread",
+        f"fmbench's train, a fleet of {MEMBERS}",
+        "the tutorial's loop",
+        pairs,
+        EXPECTED,
+        scale=1e6,
+        times_unit="us a step and model",
+        note=f"MLP 2-64-64-2, batch {BATCH}; steps alone, {steps} of them; the loop is the mean of {LOOPS}.",
+    )
 
 
-def members(registry: Registry, steps: int) -> list[TrainingCell]:
-    """Return the cells of the fleet."""
-    settings = {**SETTINGS, "steps": steps, "batch_size": BATCH, "optimizer": ADAM}
-    network = ("mlp", {"width": 64, "depth": 2})
+def as_programs(options: Options) -> list[Row]:
+    """Compare `fmbench run` with one script, for the steps and as a whole."""
+    steps = options.at_most(1000, 100)
+    suite = SUITE.format(
+        paths=", ".join(PATHS), t_distributions=", ".join(T_DISTRIBUTIONS), seeds=", ".join(map(str, range(SEEDS))),
+        steps=steps,
+    )  # fmt: skip
+    of_steps: list[tuple[float, float]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "fleet.yaml").write_text(suite)
+        in_steps: dict[str, float] = {}
+
+        def ours() -> float:
+            done = fmbench_run(folder / "fleet.yaml", folder / f"home{len(of_steps)}", options.device)
+            in_steps["ours"] = done.said["step"]
+            return done.seconds
+
+        def peer() -> float:
+            done = script("mlp_loops.py", str(MEMBERS), str(steps), folder=folder)
+            in_steps["peer"] = statistics.mean(done.said) / steps
+            return done.seconds
+
+        whole = []
+        for repeat in range(options.repeats(3)):
+            first, second = (ours, peer) if repeat % 2 else (peer, ours)
+            taken = {first: first(), second: second()}
+            whole.append(Pair(taken[ours], taken[peer]))
+            of_steps.append((in_steps["ours"], in_steps["peer"]))
     return [
-        training_cell(registry, seed, settings, path=path, t_distribution=t_distribution, network=network)
-        for path in ("linear", "cosine", "vp", "polynomial")
-        for t_distribution in ("uniform", "u_shaped")
-        for seed in range(4)
+        faster(
+            "32 MLPs, fmbench run, steps alone",
+            "fmbench run with its own choice of processes and threads",
+            "one script, 32 loops one after the other, torch's default threads",
+            [Pair(*each) for each in of_steps],
+            EXPECTED,
+            scale=1e6,
+            times_unit="us a step and model",
+            note=f"{steps} steps; imports, probe and all that follows the last step are left out on both sides.",
+        ),
+        faster(
+            "32 MLPs, fmbench run, from start to end",
+            "fmbench run: imports, plan, probe, training, an evaluation of each, MLflow, report",
+            "the same script: imports, training, weights saved",
+            whole,
+            note=f"{steps} steps; the longer the trainings, the nearer this comes to the row above. No warm-up run: "
+            "a program's start is part of it.",
+        ),
     ]
 
 
-def fleet_seconds(cells: list[TrainingCell], registry: Registry, device: str) -> float:
-    """Return the seconds of training cells as one fleet, into an empty store."""
-    with tempfile.TemporaryDirectory() as folder:
-        shop: Workshop = workshop(Path(folder), registry, device=device)
-        shop.data(cells[0].dataset, "train")
-        started = time.perf_counter()
-        train(cells, shop)
-        synchronise(device)
-        return time.perf_counter() - started
-
-
-def plain_loop(registry: Registry, steps: int, device: str) -> float:
-    """Return the seconds of one training as tutorials write it."""
-    data, _ = registry.build(registry.spec("dataset", "moons", {"size": 500})).load("train")
-    data = data.to(device)
-    started = time.perf_counter()
-    model = nn.Sequential(nn.Linear(3, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 2)).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    for _ in range(steps):
-        x_1 = data[torch.randint(0, len(data), (BATCH,), device=device)]
-        x_0 = torch.randn_like(x_1)
-        t = torch.rand(BATCH, 1, device=device)
-        x_t = t * x_1 + (1 - t) * x_0
-        loss = ((model(torch.cat([x_t, t], dim=1)) - (x_1 - x_0)) ** 2).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    synchronise(device)
-    return time.perf_counter() - started
-
-
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__)

@@ -1,0 +1,1 @@
+"""Programs as somebody writes them who has no harness; none of them imports fmbench unless it says so."""

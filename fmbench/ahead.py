@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 from fmbench.hardware import cpu_count
@@ -17,6 +18,17 @@ SHARE = 0.05
 """Pairing is done ahead where it takes more than this part of a step."""
 MOST = 8
 """Threads beside a GPU, at most."""
+
+
+@dataclass
+class _Watch:
+    """What the first steps said: `pays` is None as long as they have not said enough."""
+
+    pays: bool | None = None
+    first: int | None = None
+    since: float | None = None
+    measured: int = 0
+    pairing: float = 0.0
 
 
 class PairingThreads:
@@ -32,10 +44,10 @@ class PairingThreads:
         self._cores_are_free = cores > 1
         self.size = max(1, min(MOST, cores - 1) if device != "cpu" else cores // threads)
         self._pool: ThreadPoolExecutor | None = None
-        self._forget()
+        self._watch = _Watch()
 
     def __enter__(self) -> None:
-        self._forget()
+        self._watch = _Watch()
         self._pool = ThreadPoolExecutor(self.size, thread_name_prefix="fmbench-pairing")  # starts none until it is used
 
     def __exit__(self, *error: object) -> None:
@@ -46,7 +58,7 @@ class PairingThreads:
     @property
     def pays(self) -> bool | None:
         """Whether pairing should be done ahead; None as long as that is not known."""
-        return False if self._pool is None or not self._cores_are_free else self._pays
+        return False if self._pool is None or not self._cores_are_free else self._watch.pays
 
     def submit(self, compute: Callable[[], T]) -> Future[T]:
         """Have a thread compute something."""
@@ -58,21 +70,15 @@ class PairingThreads:
 
         With `random` it drew from torch's global generator, whose order threads would change: so it is not for them.
         """
+        watch = self._watch
         if random:
-            self._pays = False
-        if self._first is None:
-            self._first = step
-        if step < self._first + WARM_UP or self._pays is not None:
+            watch.pays = False
+        if watch.first is None:
+            watch.first = step
+        if step < watch.first + WARM_UP or watch.pays is not None:
             return
-        if self._since is None:
-            self._measured, self._since = step, began
-        elif step >= self._measured + LOOK:
-            self._pays = self._pairing > SHARE * (began - self._since)
-        self._pairing += time.perf_counter() - began
-
-    def _forget(self) -> None:
-        self._pays: bool | None = None
-        self._first: int | None = None
-        self._since: float | None = None
-        self._measured = 0
-        self._pairing = 0.0
+        if watch.since is None:
+            watch.measured, watch.since = step, began
+        elif step >= watch.measured + LOOK:
+            watch.pays = watch.pairing > SHARE * (began - watch.since)
+        watch.pairing += time.perf_counter() - began

@@ -13,6 +13,7 @@ from fmbench.assembly import Parts, Workshop
 from fmbench.cells import TrainingCell
 from fmbench.pairs import Pairs
 
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What a step draws before a t-distribution and a path have a say: `u` are the uniforms that become t, `(batch,)`.

@@ -49,7 +49,9 @@ def test_parts_of_a_batch_teach_what_the_whole_does(tmp_path: Path, registry: Re
         for fleet in [cells] if together else [[cell] for cell in cells]:
             train(fleet, shop)
         folders = [shop.store.folder("training", cell.key) for cell in cells]
-        found.append([(load(each.read("weights.safetensors")), json.loads(each.read("history.json"))) for each in folders])
+        found.append(
+            [(load(each.read("weights.safetensors")), json.loads(each.read("history.json"))) for each in folders]
+        )
     for (whole, history), (parted, parted_history) in zip(*found, strict=True):
         torch.testing.assert_close(parted, whole, rtol=1e-6, atol=1e-9)
         torch.testing.assert_close(torch.tensor(parted_history), torch.tensor(history), rtol=1e-6, atol=0)

@@ -153,7 +153,11 @@ WRONG = [
         "steps: 1\n  class_conditional: yes",
         "9:22: training.class_conditional must be true or false; found 'yes'",
     ),
-    ("steps: 1500", "steps: 1\n  accumulate: 0", "9:15: training.accumulate must be a whole number, 1 or more; found 0."),
+    (
+        "steps: 1500",
+        "steps: 1\n  accumulate: 0",
+        "9:15: training.accumulate must be a whole number, 1 or more; found 0.",
+    ),
     (
         "steps: 1500",
         "steps: 1\n  accumulate: 48",

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from helpers import SETTINGS, training_cell, workshop
 
-from fmbench.assembly import Workshop, make_module
+from fmbench.assembly import Workshop
 from fmbench.cells import TrainingCell
 from fmbench.hardware import hardware, synchronise
 from fmbench.optimizers import make_optimizer
@@ -149,10 +150,8 @@ def compare(case: Case, registry: Registry, seconds: float, device: str) -> Row:
         state = TrainingState.begin([case.cell], shop)
         both = Alternating(state.samples, case.peer(case.cell, shop), case.block, device, seconds)
         state.samples = both
-        try:
+        with contextlib.suppress(StopIteration):
             run_steps(state, shop, lambda *_: None, lambda _: None)
-        except StopIteration:
-            pass
     peer, ours = both.peer[WARM_UP : len(both.ours)], both.ours[WARM_UP:]
     ratios = [one / other for one, other in zip(peer, ours, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)

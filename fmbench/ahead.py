@@ -1,4 +1,4 @@
-"""Threads that pair batches ahead of the steps that need them, where that pays."""
+"""Threads beside a training: they pair and load batches ahead of the steps that need them."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class _Watch:
     pairing: float = 0.0
 
 
-class PairingThreads:
-    """Threads that all couplings of a training share. They are there only within the context, and end with it.
+class SideThreads:
+    """Threads that a training, of one cell or a fleet, shares. They are there only within the context, and end with it.
 
-    Whether they are used is decided by the first steps: `note` is told how long pairing took. They never are where no
-    core is free for them: `jobs` processes share the machine, with `threads` threads each. What they compute is the
-    same as without them.
+    Whether couplings use them is decided by the first steps: `note` is told how long pairing took. They never do where
+    no core is free for them: `jobs` processes share the machine, with `threads` threads each. One thread more loads
+    data that is not on the device. What they compute is the same as without them.
     """
 
     def __init__(self, device: str, threads: int, jobs: int) -> None:
@@ -44,16 +44,19 @@ class PairingThreads:
         self._cores_are_free = cores > 1
         self.size = max(1, min(MOST, cores - 1) if device != "cpu" else cores // threads)
         self._pool: ThreadPoolExecutor | None = None
+        self._loading: ThreadPoolExecutor | None = None
         self._watch = _Watch()
 
     def __enter__(self) -> None:
         self._watch = _Watch()
         self._pool = ThreadPoolExecutor(self.size, thread_name_prefix="fmbench-pairing")  # starts none until it is used
+        self._loading = ThreadPoolExecutor(1, thread_name_prefix="fmbench-loading")
 
     def __exit__(self, *error: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-        self._pool = None
+        for pool in (self._pool, self._loading):
+            if pool is not None:
+                pool.shutdown(cancel_futures=True)
+        self._pool = self._loading = None
 
     @property
     def pays(self) -> bool | None:
@@ -61,9 +64,13 @@ class PairingThreads:
         return False if self._pool is None or not self._cores_are_free else self._watch.pays
 
     def submit(self, compute: Callable[[], T]) -> Future[T]:
-        """Have a thread compute something."""
+        """Have a thread pair."""
         assert self._pool is not None, "threads are there within the context only"
         return self._pool.submit(compute)
+
+    def load(self, compute: Callable[[], T]) -> Future[T] | None:
+        """Have the one thread that loads compute something; None outside of the context."""
+        return None if self._loading is None else self._loading.submit(compute)
 
     def note(self, step: int, began: float, random: bool) -> None:
         """Note that the pairing of a step, or of several from it on, began then (`time.perf_counter`) and ends now.

@@ -150,7 +150,7 @@ def test_a_compiler_that_fails_fails_no_cell(
 def test_what_is_compiled_is_called_and_the_module_keeps_its_weights(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stand-in for torch.compile counts its calls: the weights are those of eager, to the bit, and their names too."""
+    """A stand-in for torch.compile counts its calls: weights and their names are those of eager, to the bit."""
     calls = []
 
     def counting(module: nn.Module, **options: Any) -> Any:

@@ -12,6 +12,7 @@ TRAINING_CODE = (
     "fmbench.micro_batches",
     "fmbench.draws",
     "fmbench.pairs",
+    "fmbench.examples",
     "fmbench.optimizers",
 )
 TAUGHT_CODE = (*TRAINING_CODE, "fmbench.trained", "fmbench.teaching")

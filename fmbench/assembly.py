@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fmbench import contracts
-from fmbench.ahead import PairingThreads
+from fmbench.ahead import SideThreads
 from fmbench.cells import ComponentSpec, TrainingCell, seed_for
 from fmbench.errors import UserError
 from fmbench.hardware import choose_precision
@@ -40,12 +40,13 @@ class Workshop:
     checkpoint_seconds: float = 15.0
     evaluation_batch: int | None = None
     keep_samples: int | None = None
-    pairing_threads: PairingThreads = field(init=False, repr=False)
+    side_threads: SideThreads = field(init=False, repr=False)
     _built: dict[str, Any] = field(default_factory=dict, repr=False)
+    _loaded: dict[tuple[str, Split], tuple[Tensor, Tensor | None]] = field(default_factory=dict, repr=False)
     _data: dict[tuple[str, Split], tuple[Tensor, Tensor | None]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        self.pairing_threads = PairingThreads(self.device, self.threads, self.jobs)
+        self.side_threads = SideThreads(self.device, self.threads, self.jobs)
 
     def build(self, spec: ComponentSpec) -> Any:
         """Return the component of a spec, built once a process."""
@@ -53,10 +54,16 @@ class Workshop:
             self._built[spec.digest] = self.registry.build(spec)
         return self._built[spec.digest]
 
+    def load(self, spec: ComponentSpec, split: Split) -> tuple[Tensor, Tensor | None]:
+        """Return a dataset's split in the machine's memory, loaded once a process."""
+        if (spec.digest, split) not in self._loaded:
+            self._loaded[spec.digest, split] = self.build(spec).load(split)
+        return self._loaded[spec.digest, split]
+
     def data(self, spec: ComponentSpec, split: Split) -> tuple[Tensor, Tensor | None]:
-        """Return a dataset's split on the device, loaded once a process."""
+        """Return a dataset's split on the device, put there once a process."""
         if (spec.digest, split) not in self._data:
-            x, y = self.build(spec).load(split)
+            x, y = self.load(spec, split)
             self._data[spec.digest, split] = (x.to(self.device), None if y is None else y.to(self.device))
         return self._data[spec.digest, split]
 

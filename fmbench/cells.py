@@ -12,6 +12,9 @@ from typing import Any, Literal
 Weights = Literal["ema", "raw"]
 """The moving average of the weights, or the weights themselves as the last step left them."""
 
+Compile = Literal["auto"] | bool
+"""Whether torch.compile is used: where it is expected to save time, always, or never."""
+
 KEY_LENGTH = 20
 """Hexadecimal digits in a key: 80 bits, so that a million cells collide with a chance of about 4e-13."""
 
@@ -88,7 +91,8 @@ class Settings:
 class TrainingCell:
     """One training: a component of each training kind, a seed, and settings as plain JSON values.
 
-    `teacher` is the cell that must be trained first, where the coupling learns from one.
+    `teacher` is the cell that must be trained first, where the coupling learns from one. `compile` says whether
+    torch.compile may be used; that changes results to rounding alone, so it is no part of the key.
     """
 
     dataset: ComponentSpec
@@ -101,6 +105,7 @@ class TrainingCell:
     settings: Settings
     code: str = ""
     teacher: TrainingCell | None = None
+    compile: Compile = field(default="auto", compare=False)
 
     @property
     def components(self) -> tuple[ComponentSpec, ...]:

@@ -156,7 +156,7 @@ class Coupling(Component):
     Attributes:
         pool: how many training batches are paired at once; may be set in `__init__`.
         permutes: whether pairing only reorders `x_0`; a coupling that draws pairs at random may repeat some.
-        draws: whether pairing draws from its generator; where it does not, batches may be paired side by side in threads.
+        draws: whether pairing draws from its generator; else batches may be paired side by side in threads.
         teacher: the name of the parameter that says how the teacher's training cell differs from this one, as
             `{kind: component}`; "" for a coupling without a teacher. The plan trains the teacher first.
     """
@@ -276,7 +276,8 @@ class TrainingFacts:
     """What was observed while a cell was trained. Times in seconds, memory in bytes.
 
     `fleet` is how many cells were trained as one program at the end. `seconds` is then the cell's share of the time,
-    the fleet's divided by its members, and `peak_memory` that of all of them.
+    the fleet's divided by its members, and `peak_memory` that of all of them. `program` is how the network was
+    computed: eager or with torch.compile, the memory format, and what was in the way of another.
     """
 
     seconds: float
@@ -290,6 +291,7 @@ class TrainingFacts:
     hardware: str
     torch: str
     fleet: int = 1
+    program: str = "eager"
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +27,8 @@ class Networks:
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         self.members = len(modules)
         self._module = modules[0]
+        self.call: Callable[..., Any] = modules[0]
+        """What a member alone is called by: its module, or what was compiled of it."""
         self._names = list(self._module.state_dict())
         self._parameters: dict[str, Any] = dict(self._module.named_parameters())
         self._buffers: dict[str, Any] = dict(self._module.named_buffers())
@@ -43,7 +45,7 @@ class Networks:
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Return the output `(members * batch, *shape)` for inputs `(members * batch, ...)`."""
         if self.members == 1:
-            alone: Tensor = self._module(*inputs)
+            alone: Tensor = self.call(*inputs)
             return alone
         split = [value.reshape(self.members, -1, *value.shape[1:]) for value in inputs]
         together: Tensor = self._mapped(self._parameters, self._buffers, *split)

@@ -23,9 +23,9 @@ def _part(lesson: Lesson, part: int, parts: int) -> PathSample:
     """Return a part of the examples, which lie member by member, of each member."""
 
     def cut(value: Tensor | None) -> Tensor | None:
-        if value is None or lesson.members == 1:
-            return None if value is None else value.chunk(parts)[part]
-        return value.unflatten(0, (lesson.members, parts, -1))[:, part].flatten(0, 1)
+        if value is None:
+            return None
+        return value.reshape(lesson.members, parts, -1, *value.shape[1:])[:, part].flatten(0, 1)
 
     sample = lesson.sample
     return PathSample(*(cut(getattr(sample, name)) for name in FIELDS))  # type: ignore[arg-type]

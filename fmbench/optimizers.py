@@ -67,7 +67,7 @@ def take_step(optimizer: torch.optim.Optimizer) -> None:
 
 
 def _is_plain_fused_adam(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether it is one of `_KERNELS`, fused, has its state, and no tensor differs from the others in device or dtype."""
+    """Whether it is one of `_KERNELS`, fused, has its state, and all tensors are alike in device and dtype."""
     if type(optimizer) not in _KERNELS or len(optimizer.param_groups) != 1:
         return False
     group = optimizer.param_groups[0]

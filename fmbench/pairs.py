@@ -12,10 +12,11 @@ from itertools import repeat
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from fmbench.assembly import Parts, Workshop
-from fmbench.cells import TrainingCell, seed_for
+from fmbench.cells import TrainingCell
+from fmbench.examples import examples
 
 ROLES = ("training_noise", "coupling")
 
@@ -41,12 +42,12 @@ class Pairs:
 
     def __init__(self, cell: TrainingCell, parts: Parts, workshop: Workshop) -> None:
         self._coupling, self._source = parts.coupling, parts.dataset.source
-        self._x, self._y = workshop.data(cell.dataset, "train")
+        self._examples = examples(cell, workshop)
+        self._device = workshop.device
         self._batch: int = cell.settings["batch_size"]
         self._steps: int = cell.settings["steps"]
-        self._order = DataOrder(cell, len(self._x), workshop.device)
         self._generators = {role: workshop.generator(cell, role) for role in ROLES}
-        self._threads = workshop.pairing_threads
+        self._threads = workshop.side_threads
         self._depth = 1 if parts.coupling.draws else self._threads.size + 1
         self._left: list[Paired] = []
         self._ahead: deque[_Ahead] = deque()
@@ -94,10 +95,9 @@ class Pairs:
         """Draw what is paired together, from a step on, and return what pairs it."""
         steps = range(step, step + self._coupling.pool)
         noise = self._generators["training_noise"]
-        rows = _joined([self._order.rows(each) for each in steps])
-        x_0 = _joined([self._source(self._batch, noise) for _ in steps])
-        labels = None if self._y is None else self._y[rows]
-        return partial(self._pair, x_0, self._x[rows], labels)
+        sources = [self._source(self._batch, noise) for _ in steps]
+        x_0 = sources[0] if len(sources) == 1 else torch.cat(sources)
+        return partial(self._pair, x_0, *self._examples.take(steps))
 
     def _pair(self, x_0: Tensor, x_1: Tensor, labels: Tensor | None) -> list[Paired]:
         """Return the batches of some steps, paired together."""
@@ -127,40 +127,7 @@ class Pairs:
         self._ahead.clear()
         for role, generator in self._generators.items():
             generator.set_state(content["generators"][role])
-        device = self._x.device
+        device = self._device
         self._left = [
             (x_0.to(device), x_1.to(device), None if y is None else y.to(device)) for x_0, x_1, y in content["paired"]
         ]
-
-
-def _joined(tensors: list[Tensor]) -> Tensor:
-    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
-
-
-class DataOrder:
-    """Which rows of the data each step sees: a shuffled pass over all of them, then another, ...
-
-    The order depends on the seed and the dataset alone, and any step can be asked for, so resuming needs no state.
-    """
-
-    def __init__(self, cell: TrainingCell, size: int, device: str) -> None:
-        self._cell, self._size, self._device = cell, size, device
-        self._batch = cell.settings["batch_size"]
-        self._passes: dict[int, Tensor] = {}
-
-    def rows(self, step: int) -> Tensor:
-        """Return the row numbers of a step, int64 `(batch_size,)`, on the device."""
-        first, last = step * self._batch, (step + 1) * self._batch
-        needed = range(first // self._size, (last - 1) // self._size + 1)
-        self._passes = {number: self._pass(number) for number in needed}
-        start = first - needed[0] * self._size
-        if len(needed) == 1:
-            return self._passes[needed[0]][start : start + self._batch]
-        return torch.cat(list(self._passes.values()))[start : start + self._batch]
-
-    def _pass(self, number: int) -> Tensor:
-        if number not in self._passes:
-            seed = seed_for(self._cell.seed, f"data_order/{number}", self._cell.dataset.text)
-            order = torch.randperm(self._size, generator=Generator().manual_seed(seed))
-            self._passes[number] = order.to(self._device)
-        return self._passes[number]

@@ -127,7 +127,7 @@ def run_steps(
     reported, saved = state.step, time.perf_counter()
     last_seen = saved
 
-    with workshop.pairing_threads:
+    with workshop.side_threads:
         while state.step < steps and state.cells:
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(state.step, steps, peak, settings["schedule"])

@@ -17,6 +17,7 @@ from fmbench.contracts import TrainingFacts
 from fmbench.errors import Diverged
 from fmbench.fleet import Networks
 from fmbench.optimizers import MovingAverage, make_optimizer, take_step
+from fmbench.program import Program, choose, started, usual
 from fmbench.samples import Samples, in_order
 from fmbench.teaching import taught
 
@@ -38,6 +39,7 @@ class TrainingState:
     loss_sum: Tensor
     seconds: list[float]
     history: list[list[tuple[int, float]]]
+    program: Program
     size: int = 1
     losses: int = 0
     step: int = 0
@@ -50,12 +52,17 @@ class TrainingState:
         for own, cell in zip(parts, cells, strict=True):
             own.coupling = taught(own.coupling, cell, workshop)
         modules = [make_module(cell, own, workshop.device).train() for cell, own in zip(cells, parts, strict=True)]
+        way = choose(cells[0], parts[0], workshop) if len(cells) == 1 else usual(parts[0])
+        modules = [way.formatted(module) for module in modules]
         torch.manual_seed(seed_for(cells[0].seed, "network_noise", cells[0].dataset.text))
         networks = Networks(modules)
+        if way.compiled:
+            networks.call = started(way, cells[0], parts[0], workshop, modules[0])
         return cls(
             cells=cells,
             parts=parts,
             networks=networks,
+            program=way,
             optimizer=make_optimizer(cells[0].settings["optimizer"], networks.parameters),
             average=MovingAverage(networks.parameters, cells[0].settings["ema"]),
             samples=Samples(cells, parts, workshop),
@@ -65,7 +72,7 @@ class TrainingState:
         )
 
     def add_gradient(self, loss: Tensor, share: float) -> None:
-        """Add the gradient of each member's mean `loss` `(members,)` over a part of the batch, its share of the whole."""
+        """Add the gradient of each member's mean `loss` `(members,)` over a part of the batch, a share of the whole."""
         if share != 1:
             loss = loss * share
         total = loss if len(loss) == 1 else loss.sum()
@@ -172,6 +179,7 @@ class TrainingState:
             threads=workshop.threads,
             jobs=workshop.jobs,
             fleet=self.size,
+            program=str(self.program),
             **hardware.measured_on(workshop.device),
         )
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Generator, Tensor
 
 from fmbench import Coupling, ahead
-from fmbench.ahead import PairingThreads
+from fmbench.ahead import SideThreads
 from fmbench.assembly import Workshop
 from fmbench.cells import TrainingCell
 from fmbench.registry import Registry, load_registry
@@ -152,7 +152,7 @@ def test_a_fleet_shares_its_threads(tmp_path: Path, registry: Registry) -> None:
         most.append(len(names_of_threads()))
 
     run(TrainingState.begin(cells, shop), shop, look)
-    assert 1 <= max(most) <= shop.pairing_threads.size <= 4
+    assert 1 <= max(most) <= shop.side_threads.size <= 4
     assert not names_of_threads()
 
 
@@ -169,7 +169,7 @@ def test_threads_are_for_cores_that_nobody_has(
 ) -> None:
     monkeypatch.setattr(ahead, "cpu_count", lambda: cores)
     for device in ("cpu", "cuda"):
-        threads = PairingThreads(device, cores // jobs, jobs)
+        threads = SideThreads(device, cores // jobs, jobs)
         with threads:
             assert threads.pays is (None if free else False)
         assert 1 <= threads.size <= ahead.MOST
@@ -182,7 +182,7 @@ def test_only_what_takes_a_relevant_part_of_a_step_is_done_ahead(
     monkeypatch.setattr(ahead, "cpu_count", lambda: 4)
     clock = [0.0]
     monkeypatch.setattr(ahead.time, "perf_counter", lambda: clock[0])
-    threads = PairingThreads("cpu", 4, 1)
+    threads = SideThreads("cpu", 4, 1)
     with threads:
         for step in range(20):
             for _ in range(3):  # three couplings of a fleet, which count together

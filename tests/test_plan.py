@@ -496,6 +496,13 @@ def test_parts_of_a_batch_count_only_where_there_are_several() -> None:
     assert two.trainings[0].settings["accumulate"] == 2
 
 
+def test_whether_to_compile_is_in_no_key() -> None:
+    usual, never = plan(), plan("", "training.compile=false")
+    assert keys(usual) == keys(never)
+    assert {cell.compile for cell in usual.trainings} == {"auto"}
+    assert {cell.compile for cell in never.trainings} == {False}
+
+
 def test_a_hundred_thousand_evaluations_have_as_many_keys() -> None:
     planned = plan(
         "",

@@ -165,6 +165,11 @@ WRONG = [
     ),
     (
         "steps: 1500",
+        "steps: 1\n  compile: maybe",
+        "9:12: training.compile must be auto, true or false; found 'maybe'.",
+    ),
+    (
+        "steps: 1500",
         "steps: 1\n  precision: bf61",
         "9:14: training.precision: a precision is one of auto, float32, bf16;",
     ),

@@ -16,7 +16,7 @@ from fmbench.assembly import Workshop, assemble, make_module
 from fmbench.cells import TrainingCell
 from fmbench.draws import Draws
 from fmbench.errors import Diverged
-from fmbench.pairs import DataOrder
+from fmbench.examples import DataOrder
 from fmbench.registry import Registry, load_registry
 from fmbench.samples import Samples
 from fmbench.train import run_steps, train

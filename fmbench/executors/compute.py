@@ -92,8 +92,8 @@ class Computer:
         if isinstance(component, Metric):
             component.prepare()
         if isinstance(component, Dataset):
-            self.workshop.data(spec, "train")
-            x, _ = self.workshop.data(spec, "test")
+            self.workshop.load(spec, "train")
+            x, _ = self.workshop.load(spec, "test")
             kept = min(len(x), kept_samples(self.workshop, x))
             payload = safetensors_bytes({"samples": x[:kept].cpu().contiguous()})
             write_atomically(real_samples(self.workshop.store.root, spec), payload)

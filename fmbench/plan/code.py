@@ -13,6 +13,7 @@ TRAINING_CODE = (
     "fmbench.micro_batches",
     "fmbench.draws",
     "fmbench.pairs",
+    "fmbench.examples",
     "fmbench.optimizers",
 )
 TAUGHT_CODE = (*TRAINING_CODE, "fmbench.trained", "fmbench.teaching")

@@ -137,6 +137,7 @@ Schedule = Annotated[
     Annotated[Constant | Cosine, Field(discriminator="name")], Choice("a schedule", "constant", "cosine")
 ]
 Precision = Annotated[Literal["auto", "float32", "bf16"], OneOf("a precision", "auto", "float32", "bf16")]
+Compile = Annotated[Literal["auto"] | Annotated[bool, Field(strict=True)], Rule("auto, true or false")]
 
 Weights = Annotated[Literal["ema", "raw"], OneOf("weights", "ema", "raw")]
 
@@ -164,6 +165,7 @@ class Training(_Model):
     )
     ema: Fraction = Field(0.999, description="Decay of the weights' moving average; 0 for none.")
     precision: Precision = Field("auto", description="auto takes bf16 where it pays.")
+    compile: Compile = Field("auto", description="Whether to use torch.compile; auto does where that saves time.")
     class_conditional: Flag = Field(False, description="Whether the network is told the class.")
     label_dropout: Fraction = Field(0.1, description="Share of labels hidden in class-conditional training.")
 

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import sys
 import tempfile
@@ -149,10 +150,8 @@ def compare(case: Case, registry: Registry, seconds: float, device: str) -> Row:
         state = TrainingState.begin([case.cell], shop)
         both = Alternating(state.samples, case.peer(case.cell, shop), case.block, device, seconds)
         state.samples = both
-        try:
+        with contextlib.suppress(StopIteration):
             run_steps(state, shop, lambda *_: None, lambda _: None)
-        except StopIteration:
-            pass
     peer, ours = both.peer[WARM_UP : len(both.ours)], both.ours[WARM_UP:]
     ratios = [one / other for one, other in zip(peer, ours, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)

@@ -1,0 +1,172 @@
+"""The training data, batch by batch in the order of the seed: from the device, or loaded ahead from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from fmbench.ahead import SideThreads
+from fmbench.assembly import Workshop
+from fmbench.cells import TrainingCell, seed_for
+from fmbench.hardware import free_memory
+
+RESIDENT = 0.25
+"""Data that take less than this part of a GPU's free memory are kept on it."""
+BUFFERS = 3
+"""Batches of pinned memory that are being filled, waiting and being copied."""
+
+Rows = tuple[Tensor, Tensor | None]
+"""Data `x_1` and labels, or None without classes."""
+
+
+class Examples(Protocol):
+    """Hands out training data on the device."""
+
+    def take(self, steps: range) -> Rows:
+        """Return the batches of some steps as one: `(len(steps) * batch_size, *shape)` and labels."""
+
+
+def examples(cell: TrainingCell, workshop: Workshop) -> Examples:
+    """Return the training data of a cell, from where there is room for it."""
+    x, y = workshop.load(cell.dataset, "train")
+    if workshop.device == "cuda" and x.nbytes > RESIDENT * free_memory("cuda"):
+        return Prefetched(x, y, DataOrder(cell, len(x), "cpu"), workshop.device, workshop.side_threads)
+    x, y = workshop.data(cell.dataset, "train")
+    return Resident(x, y, DataOrder(cell, len(x), workshop.device))
+
+
+class Resident:
+    """Data that lie on the device."""
+
+    def __init__(self, x: Tensor, y: Tensor | None, order: DataOrder) -> None:
+        self._x, self._y, self._order = x, y, order
+
+    def take(self, steps: range) -> Rows:
+        """Return the batches of some steps as one."""
+        rows = self._order.of(steps)
+        return self._x[rows], None if self._y is None else self._y[rows]
+
+
+class Prefetched:
+    """Data that lie in the machine's memory: a thread gathers the rows of the steps to come in pinned memory.
+
+    From there they are copied to the device without waiting for it. Any steps can be asked for: what was not foreseen
+    is gathered at once, so resuming needs no state.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor | None, order: DataOrder, device: str, threads: SideThreads) -> None:
+        self._x, self._y, self._order, self._device, self._threads = x, y, order, device, threads
+        self._ahead: dict[range, Future[_Buffer]] = {}
+        self._free: list[_Buffer] = []
+        self._rows = 0
+
+    def take(self, steps: range) -> Rows:
+        """Return the batches of some steps as one, and have the following ones be gathered."""
+        self._prepare(len(steps) * self._order.batch)
+        future = self._ahead.pop(steps, None)
+        if future is None or future.cancelled():
+            self._drop()
+            future = None
+        buffer = self._fill(self._free.pop(0), steps)() if future is None else future.result()
+        taken = buffer.copied(self._device)
+        self._free.append(buffer)
+        following = steps
+        for _ in range(BUFFERS - 1):
+            following = range(following.stop, following.stop + len(steps))
+            if following not in self._ahead:
+                self._begin(following)
+        return taken
+
+    def _begin(self, steps: range) -> None:
+        """Have the thread gather the rows of some steps, where there is one."""
+        gathered = self._threads.load(self._fill(self._free[0], steps))
+        if gathered is not None:
+            self._ahead[steps] = gathered
+            self._free.pop(0)
+
+    def _fill(self, buffer: _Buffer, steps: range) -> Callable[[], _Buffer]:
+        return partial(buffer.fill, self._x, self._y, self._order.of(steps))
+
+    def _prepare(self, rows: int) -> None:
+        """Have buffers for so many rows."""
+        if self._rows != rows:
+            self._rows = rows
+            self._drop()
+
+    def _drop(self) -> None:
+        """Forget what was gathered and is not asked for, and the buffers with it."""
+        for future in self._ahead.values():
+            if not future.cancel():
+                future.exception()  # the thread is at it
+        self._ahead.clear()
+        self._free = [_Buffer(self._x, self._y, self._rows, self._device) for _ in range(BUFFERS)]
+
+
+class _Buffer:
+    """Memory for so many rows, pinned for a GPU. It is not filled again before it has been copied."""
+
+    def __init__(self, x: Tensor, y: Tensor | None, rows: int, device: str) -> None:
+        pinned = device == "cuda"
+        self._x = torch.empty((rows, *x.shape[1:]), dtype=x.dtype, pin_memory=pinned)
+        self._y = None if y is None else torch.empty(rows, dtype=y.dtype, pin_memory=pinned)
+        self._event: Any = torch.cuda.Event() if pinned else None  # type: ignore[no-untyped-call]
+
+    def fill(self, x: Tensor, y: Tensor | None, rows: Tensor) -> _Buffer:
+        """Gather rows; return the buffer."""
+        if self._event is not None:
+            self._event.synchronize()
+        torch.index_select(x, 0, rows, out=self._x)
+        if y is not None:
+            torch.index_select(y, 0, rows, out=self._y)
+        return self
+
+    def copied(self, device: str) -> Rows:
+        """Return a copy on the device, which may not have arrived yet: what is queued there next waits for it."""
+        both = [
+            None if value is None else torch.empty_like(value, device=device).copy_(value, non_blocking=True)
+            for value in (self._x, self._y)
+        ]
+        if self._event is not None:
+            self._event.record()
+        x, y = both
+        assert x is not None
+        return x, y
+
+
+class DataOrder:
+    """Which rows of the data each step sees: a shuffled pass over all of them, then another, ...
+
+    The order depends on the seed and the dataset alone, and any step can be asked for, so resuming needs no state.
+    """
+
+    def __init__(self, cell: TrainingCell, size: int, device: str) -> None:
+        self._cell, self._size, self._device = cell, size, device
+        self.batch: int = cell.settings["batch_size"]
+        self._passes: dict[int, Tensor] = {}
+
+    def of(self, steps: range) -> Tensor:
+        """Return the row numbers of some steps, one after the other."""
+        found = [self.rows(step) for step in steps]
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+    def rows(self, step: int) -> Tensor:
+        """Return the row numbers of a step, int64 `(batch_size,)`, on the device."""
+        first, last = step * self.batch, (step + 1) * self.batch
+        needed = range(first // self._size, (last - 1) // self._size + 1)
+        self._passes = {number: self._pass(number) for number in needed}
+        start = first - needed[0] * self._size
+        if len(needed) == 1:
+            return self._passes[needed[0]][start : start + self.batch]
+        return torch.cat(list(self._passes.values()))[start : start + self.batch]
+
+    def _pass(self, number: int) -> Tensor:
+        if number not in self._passes:
+            seed = seed_for(self._cell.seed, f"data_order/{number}", self._cell.dataset.text)
+            order = torch.randperm(self._size, generator=Generator().manual_seed(seed))
+            self._passes[number] = order.to(self._device)
+        return self._passes[number]

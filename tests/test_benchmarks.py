@@ -166,6 +166,38 @@ def test_every_benchmark_says_what_it_compares_and_measures_rows() -> None:
         assert "def measure(options: Options) -> list[Row]:" in text, name
 
 
+def test_the_plain_script_knows_every_cell_of_the_suites_that_it_stands_for() -> None:
+    from benchmarks import suites
+    from benchmarks.scripts import one_cell
+
+    from fmbench.session import open_session
+
+    for suite in suites.SUITES:
+        plan = open_session(suite.file).plan
+        assert len(suites.every(sorted(plan.evaluations, key=suites.place), suite.scripts)) == suite.scripts
+        for cell in plan.evaluations:
+            found = suites.described(cell, [])
+            assert found["path"] in one_cell.PATHS
+            assert found["t_distribution"] in one_cell.TIMES
+            assert found["solver"] in {*one_cell.STEPS, "ab2"}
+            assert (found["dataset"], found["network"]) in {("digits", "small_unet"), ("eight_gaussians", "mlp")}
+            assert found["optimizer"] in one_cell.OPTIMIZERS
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine", "vp"])
+def test_the_plain_script_learns_the_same_paths(name: str) -> None:
+    import torch
+    from benchmarks.scripts import one_cell
+
+    from fmbench.registry import load_registry
+
+    registry = load_registry()
+    t = torch.linspace(0.01, 0.99, 50, dtype=torch.float64)
+    theirs = registry.build(registry.spec("path", name)).coefficients(t)
+    for own, other in zip(one_cell.PATHS[name](t), theirs, strict=True):
+        torch.testing.assert_close(own, other)
+
+
 def test_a_quick_try_cuts_sizes_and_repeats() -> None:
     assert Options(quick=True).repeats(15) == 3
     assert Options().repeats(15) == 15

@@ -43,20 +43,21 @@ class Suite:
     quick: tuple[str, ...]
 
 
+SMALL = ("training.seeds=[0]", "training.t_distributions=[uniform]", "evaluation.nfe=[4]")
 SUITES = (
     Suite(
         "45 trainings x 12 evaluations on 2-D data",
         Path(__file__).with_name("plane.yaml"),
         8,
         at_least(60),
-        ("training.steps=60", "training.schedule.cosine.warmup=5", "training.seeds=[0]", "evaluation.samples=300"),
+        (*SMALL, "training.steps=60", "training.schedule.cosine.warmup=5"),
     ),
     Suite(
         "low_nfe.yaml",
         ROOT / "suites" / "low_nfe.yaml",
         4,
         at_least(20),
-        ("training.steps=20", "training.schedule.cosine.warmup=2", "training.seeds=[0]", "evaluation.samples=1000"),
+        (*SMALL, "training.steps=20", "training.schedule.cosine.warmup=2", "evaluation.samples=1000"),
     ),
 )
 

@@ -6,12 +6,17 @@ import ast
 import builtins
 import importlib
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, TypeGuard
 
-from fmbench.source.modules import Import, Module, absolute, find_module, is_type_checking
+from fmbench.source.modules import Import, Module, absolute, find_module, is_type_checking, stamp
 
 ANNOTATION_MODULES = {"annotated_types", "collections.abc", "pathlib", "pydantic", "typing", "typing_extensions"}
 """The modules whose names may stand in a parameter's annotation without the class being imported."""
+
+
+Bound = ast.ClassDef | ast.expr | Import | None
+"""What a name is bound to; None for what only running the module can tell."""
 
 
 class Unreadable(Exception):
@@ -20,10 +25,20 @@ class Unreadable(Exception):
 
 def binding(module: Module, name: str) -> ast.ClassDef | ast.expr | Import:
     """Return what a name means at the top of a module, where it is bound exactly once and plainly."""
-    bound = [each for statement in module.tree.body for each in _bound_by(module, statement, name)]
+    bound = _index(module, *stamp(module.path)).get(name, [])
     if len(bound) != 1 or bound[0] is None:
         raise Unreadable
     return bound[0]
+
+
+@lru_cache(maxsize=1024)
+def _index(module: Module, *_: str | int) -> dict[str, list[Bound]]:
+    """Return by name all that a module binds to it at its top, read once for each state of its file."""
+    found: dict[str, list[Bound]] = {}
+    for statement in module.tree.body:
+        for name, bound in _bindings(module, statement):
+            found.setdefault(name, []).append(bound)
+    return found
 
 
 def literal(module: Module, node: ast.expr) -> Any:
@@ -54,41 +69,40 @@ def targets(node: ast.Assign | ast.AnnAssign) -> list[str]:
     return [inner.id for target in targets for inner in ast.walk(target) if _is_store(inner)]
 
 
-def _bound_by(module: Module, node: ast.stmt, name: str) -> Iterator[ast.ClassDef | ast.expr | Import | None]:
-    """Yield what a statement binds a name to; None for what only running it can tell."""
+def _bindings(module: Module, node: ast.stmt) -> Iterator[tuple[str, Bound]]:
+    """Yield the names that a statement binds, and to what; None for what only running it can tell."""
     if isinstance(node, ast.Import):
         for alias in node.names:
-            if (alias.asname or alias.name.partition(".")[0]) == name:
-                yield Import(alias.name if alias.asname else name)
+            name = alias.asname or alias.name.partition(".")[0]
+            yield name, Import(alias.name if alias.asname else name)
     elif isinstance(node, ast.ImportFrom):
         for alias, imported in zip(node.names, absolute(module, node), strict=True):
-            if (alias.asname or alias.name) == name:
-                yield imported
+            yield alias.asname or alias.name, imported
     elif isinstance(node, ast.ClassDef):
-        if node.name == name:
-            yield node
-    elif isinstance(node, ast.Assign | ast.AnnAssign) and targets(node) == [name]:
-        yield node.value
+        yield node.name, node
+    elif isinstance(node, ast.Assign | ast.AnnAssign) and len(names := targets(node)) == 1:
+        yield names[0], node.value
     elif isinstance(node, ast.If) and is_type_checking(node):
         for inner in node.body:
-            yield from _bound_by(module, inner, name)
+            yield from _bindings(module, inner)
     elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        if node.name == name:
-            yield None
-    elif any(_stores(inner, name) for inner in ast.walk(node)):
-        yield None
+        yield node.name, None
+    else:
+        stored = filter(None, map(_stored, ast.walk(node)))
+        yield from ((name, None) for name in dict.fromkeys(stored))
 
 
 def _is_store(node: ast.AST) -> TypeGuard[ast.Name]:
     return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 
-def _stores(node: ast.AST, name: str) -> bool:
+def _stored(node: ast.AST) -> str | None:
+    """Return the name that a node binds or deletes, None for one that does not."""
     if isinstance(node, ast.alias):
-        return (node.asname or node.name.partition(".")[0]) == name
+        return node.asname or node.name.partition(".")[0]
     if isinstance(node, ast.Name):
-        return node.id == name and not isinstance(node.ctx, ast.Load)
-    return getattr(node, "name", None) == name
+        return None if isinstance(node.ctx, ast.Load) else node.id
+    return getattr(node, "name", None)
 
 
 class _AnnotationNames(dict[str, Any]):

@@ -61,7 +61,8 @@ def evaluate(trained: Trained, cell: EvaluationCell, metrics: Sequence[Component
     folder = workshop.store.folder("evaluation", cell.key)
     velocity = trained.velocity(cell.guidance, cell.weights)
     started = time.perf_counter()
-    samples, labels, calls = draw_samples(trained, cell, velocity)
+    sharing = trained.sharing(velocity, cell.guidance, cell.weights)
+    samples, labels, calls = draw_samples(trained, cell, sharing)
     hardware.synchronise(workshop.device)
     seconds = time.perf_counter() - started
     check_finite(samples)

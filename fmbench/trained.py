@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from fmbench.assembly import ModelVelocity, Parts, Workshop, assemble, make_module
 from fmbench.cells import ComponentSpec, TrainingCell, Weights, seed_for
 from fmbench.contracts import Evidence, TrainingFacts
+from fmbench.shared_calls import SharedCalls, SharingVelocity
 
 NOISE_BLOCK = 256
 """Source samples are drawn in blocks of this many, each with a seed of its own, so that no batch size changes them."""
@@ -29,6 +30,7 @@ class Trained:
     workshop: Workshop
     saved: dict[str, Tensor] = field(repr=False)
     _holds: str = ""
+    _shared: dict[tuple[float, Weights], SharedCalls] = field(default_factory=dict, repr=False)
 
     def velocity(self, guidance: float = 1.0, weights: Weights = "ema") -> ModelVelocity:
         """Return the velocity field of the network with these weights, under guidance.
@@ -42,6 +44,14 @@ class Trained:
             self._holds = weights
         generator = self.workshop.generator(self.cell, "solver_noise")
         return ModelVelocity(self.module, self.parts, guidance, self.workshop.device, generator)
+
+    def sharing(self, velocity: ModelVelocity, guidance: float, weights: Weights) -> SharingVelocity:
+        """Return a velocity that makes no call which another of this guidance and these weights has made."""
+        return SharingVelocity(velocity, self._shared.setdefault((guidance, weights), SharedCalls()))
+
+    def forget(self) -> None:
+        """Free the memory of the calls that velocities share."""
+        self._shared.clear()
 
     def evidence(self, velocity: ModelVelocity) -> Evidence:
         """Return the evidence that every scope shares."""

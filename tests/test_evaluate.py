@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from fmbench.cells import EvaluationCell, TrainingCell
 from fmbench.errors import DamagedFile, Diverged
 from fmbench.evaluate import draw_samples, evaluate, measure_sampler
 from fmbench.registry import Registry, load_registry
+from fmbench.shared_calls import SharedCalls, SharingVelocity
 from fmbench.train import train
 from fmbench.trained import in_turn, load_trained
 
@@ -55,8 +57,6 @@ def test_the_measured_nfe_is_the_budget(
 def test_an_adaptive_solver_reports_the_spread_of_its_nfe(
     registry: Registry, shop: Workshop, cell: TrainingCell
 ) -> None:
-    from dataclasses import replace
-
     dopri5 = registry.spec("solver", "dopri5")
     evaluation = replace(evaluation_cell(registry, cell), solver=dopri5, grid=None, nfe=None, steps=None)
     evaluate(load_trained(cell, shop), evaluation, [])
@@ -160,8 +160,6 @@ def test_weights_are_the_average_or_the_last(registry: Registry, shop: Workshop,
         trained.velocity(weights=weights)  # type: ignore[arg-type]
         for name, value in trained.module.state_dict().items():
             assert torch.equal(value, saved[f"{weights}.{name}"])
-    from dataclasses import replace
-
     averaged = evaluation_cell(registry, cell)
     raw = replace(averaged, weights="raw")
     assert averaged.key != raw.key
@@ -178,3 +176,70 @@ def test_labels_take_turns_in_the_data_s_shares(counts: list[int]) -> None:
     assert torch.equal(in_turn(torch.tensor(counts), 137), labels[:137])
     if len(set(counts)) == 1:
         assert torch.equal(labels, torch.arange(1000) % len(counts))
+
+
+SHARING = [("euler", 1), ("euler", 2), ("heun", 4), ("midpoint", 2), ("rk4", 4), ("ab2", 2), ("dopri5", None)]
+
+
+def test_solvers_share_calls_and_not_one_bit_or_count_differs(
+    registry: Registry, shop: Workshop, cell: TrainingCell
+) -> None:
+    trained = load_trained(cell, shop)
+    made = []
+    for solver, nfe in SHARING:
+        evaluation = evaluation_cell(registry, cell, solver, nfe or 1)
+        if nfe is None:
+            evaluation = replace(evaluation, grid=None, nfe=None, steps=None)
+        velocity = trained.velocity()
+        sharing = trained.sharing(velocity, 1.0, "ema")
+        with torch.no_grad():
+            alone, _, counted = draw_samples(trained, evaluation, trained.velocity())
+            samples, _, calls = draw_samples(trained, evaluation, sharing)
+        assert torch.equal(samples, alone)
+        assert calls == counted
+        made.append((sum(calls) - sharing.saved) // 300)
+    # Euler's first call is everybody's; its second is Heun's, the midpoint method's, Runge-Kutta's and ab2's.
+    assert made[:-1] == [1, 1, 2, 0, 2, 0]
+    trained.forget()
+    assert trained._shared == {}
+
+
+def test_other_guidance_labels_and_weights_share_nothing(registry: Registry, tmp_path: Path) -> None:
+    shop = workshop(tmp_path, registry)
+    settings = {"class_conditional": True, "steps": 20}
+    training = training_cell(registry, settings=settings, dataset=("moons", {"size": 200}))
+    train([training], shop)
+    trained = load_trained(training, shop)
+    x, t = trained.source(0, 6), torch.zeros(6)
+    found = {}
+    for guidance, weights, labels in ((1.0, "ema", 0), (1.0, "ema", 1), (2.0, "ema", 0), (1.0, "raw", 0)):
+        plain = trained.velocity(guidance, weights)
+        sharing = trained.sharing(plain, guidance, weights)
+        sharing.y = torch.full((6,), labels)
+        found[guidance, weights, labels] = sharing(x, t)
+        assert sharing.saved == 0
+        sharing.y = torch.full((6,), labels)
+        assert torch.equal(sharing(x, t), plain(x, t))
+        assert sharing.saved == (12 if guidance == 2.0 else 6)
+    values = list(found.values())
+    assert not any(torch.equal(a, b) for i, a in enumerate(values) for b in values[:i])
+
+
+def test_a_solver_that_overwrites_what_it_was_given_spoils_nothing_and_memory_is_bounded(
+    registry: Registry, shop: Workshop, cell: TrainingCell
+) -> None:
+    trained = load_trained(cell, shop)
+    x, t = trained.source(0, 8), torch.zeros(8)
+    sharing = SharingVelocity(trained.velocity(), SharedCalls(2 * x.nbytes))
+    first = sharing(x.clone(), t).clone()
+    for _ in range(2):
+        sharing.y = None  # a batch begins
+        known = sharing(x, t)
+        assert torch.equal(known, first)
+        known.zero_()
+    assert sharing.saved == 2 * 8
+    for _ in range(2):
+        sharing.y = None
+        sharing(x + 1, t)
+    assert sharing.saved == 2 * 8, "there was no room for a second state"
+    assert sharing.calls == 5 * 8

@@ -51,7 +51,8 @@ ALLOWED: dict[str, set[str]] = {
     "micro_batches": {"contracts", "samples"},
     "fleet_size": {"assembly", "cells", "fleet", "hardware", "optimizers"},
     "fleets": {"cells", "executors", "store"},
-    "trained": {"assembly", "cells", "contracts"},
+    "shared_calls": {"assembly", "contracts"},
+    "trained": {"assembly", "cells", "contracts", "shared_calls"},
     "teaching": {"assembly", "cells", "contracts", "store", "trained"},
     "portraits": {"assembly", "trained", "store"},
     "training_state": {

@@ -195,6 +195,8 @@ class Computer:
             yield ("portrait", task.portrait), partial(self._portray, task)
         for work in task.work:
             yield (task.section, work.key), partial(self._evaluate, task, work)
+        if self._trained is not None:
+            self._trained.forget()  # or the next training would be said to take this memory
 
     def _training_metrics(self, task: EvaluateTask) -> None:
         folder = self.workshop.store.folder("training", task.training.key)

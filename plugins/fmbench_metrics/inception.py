@@ -37,6 +37,8 @@ class Inception(Extractor):
         except RuntimeError as error:
             raise DataError(f"{path} does not hold the weights of Inception: {error}. Get {SOURCE}") from error
         self._network = network.to(device)
+        if device == "cpu":  # a quarter to a third faster; on other devices not measured
+            self._network.to(memory_format=torch.channels_last)
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raise DataError for pictures that have neither one nor three channels."""

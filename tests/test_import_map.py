@@ -45,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "examples": {"ahead", "assembly", "cells", "hardware"},
     "pairs": {"assembly", "cells", "examples"},
     "draws": {"assembly", "cells", "pairs"},
+    "stacked_linear": set(),
     "fleet": {"assembly", "cells", "stacked_linear"},
     "samples": {"assembly", "cells", "contracts", "draws", "fleet"},
     "program": {"assembly", "cells", "hardware", "store"},

@@ -96,8 +96,10 @@ class _Making:
             kept = self._judge(training, candidates)
             if kept:
                 chosen = {a: self.axes.values[a][i] for a, i in zip(TRAINING_AXES, training, strict=True)}
-                more: dict[str, Any] = {"settings": settings, "code": self.code[0], "compile": self.suite.training.compile}
-                cell = TrainingCell(**cast("dict[str, Any]", chosen), **more)
+                compiling = self.suite.training.compile
+                cell = TrainingCell(
+                    **cast("dict[str, Any]", chosen), settings=settings, code=self.code[0], compile=compiling
+                )
                 taught = self.teachers.taught(cell)
                 if isinstance(taught, Gap):
                     self._count("training", taught, 1)

@@ -54,21 +54,24 @@ def measure_training(trained: Trained, metrics: Sequence[ComponentSpec]) -> None
 
 
 @torch.no_grad()
-def evaluate(trained: Trained, cell: EvaluationCell, metrics: Sequence[ComponentSpec]) -> None:
-    """Draw the samples of a cell, compute the metrics that are asked for, and leave both in the store.
+def evaluate(
+    trained: Trained, cell: EvaluationCell, metrics: Sequence[ComponentSpec], drawn: Drawn | None = None
+) -> None:
+    """Draw the samples of a cell, unless they are there, compute the metrics, and leave both in the store.
 
     Raises Diverged when a sample is not finite.
     """
     workshop = trained.workshop
     folder = workshop.store.folder("evaluation", cell.key)
-    larger = larger_batch(trained, cell)
+    larger = larger_batch(trained, cell) if drawn is None else 0
     velocity = trained.velocity(cell.guidance, cell.weights)
     started = time.perf_counter()
-    sharing = trained.sharing(velocity, cell.guidance, cell.weights)
-    drawn = draw_samples(trained, cell, sharing, larger)
+    if drawn is None:
+        sharing = trained.sharing(velocity, cell.guidance, cell.weights)
+        drawn = draw_samples(trained, cell, sharing, larger)
     samples, labels = drawn.samples, drawn.labels
     hardware.synchronise(workshop.device)
-    seconds = time.perf_counter() - started
+    seconds = drawn.seconds or time.perf_counter() - started
     check_finite(samples)
     check_nfe(cell, drawn.nfe)
 
@@ -123,12 +126,16 @@ def measure_sampler(trained: Trained, cell: EvaluationCell, metrics: Sequence[Co
 
 @dataclass(frozen=True)
 class Drawn:
-    """Samples `(n, *shape)`, their labels, and what each batch took: its size and the network calls times that."""
+    """Samples `(n, *shape)`, their labels, and what each batch took: its size and the network calls times that.
+
+    `seconds` is the cell's share of the time, where it was drawn together with others.
+    """
 
     samples: Tensor
     labels: Tensor | None
     sizes: list[int]
     calls: list[int]
+    seconds: float = 0.0
 
     @property
     def nfe(self) -> float:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from typing import Protocol
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
+from fmbench.errors import DamagedFile
 from fmbench.executors.local import LocalExecutor, jobs_and_threads
 from fmbench.executors.tasks import (
+    EvaluateFleetTask,
     EvaluateTask,
     Event,
     MeasureTask,
     PrepareTask,
     ReferenceTask,
     ReferenceWork,
+    TrainTask,
     Work,
     WorkerConfig,
+    together_file,
 )
 from fmbench.fleets import Fleets
 from fmbench.session import Session
 from fmbench.states import portrait_key, sampler_key
+from fmbench.store import read_sealed
 from fmbench.survey import Survey
 from fmbench.tracking import Tracker
 
@@ -79,6 +85,7 @@ class Computation:
         }
         self._unmeasured = sum(state.result is not None and state.todo for state in survey.trainings.values())
         self._training_of = {piece.key: piece.cell.training for pieces in self.work.values() for piece in pieces}
+        self._mates: dict[str, tuple[set[str], list[EvaluateTask]]] = {}
         self._open = {key: {piece.key for piece in pieces} for key, pieces in self.work.items()}
 
     def run(self) -> dict[str, int]:
@@ -143,7 +150,7 @@ class Computation:
             for event in executor.events():
                 self._note(event)
         for fleet in fleets.ready():
-            executor.submit(fleet)
+            executor.submit(self._noted(fleet))
         for key in [key for key in cells if key in self.work.keys() - self._untrained]:
             executor.submit(self._evaluate_task(cells[key]))
         for first in range(0, len(self.references), REFERENCES_A_TASK):
@@ -152,13 +159,13 @@ class Computation:
             if event.what in {"finished", "failed"} and event.section == "training" and event.key in self._untrained:
                 self._untrained.discard(event.key)
                 self.computed["training"] += 1
-                if event.what == "finished":
-                    executor.submit(self._evaluate_task(cells[event.key]))
-                else:
+                if event.what == "failed":
                     self._lost(cells[event.key])
+                for ready in self._evaluate_tasks(cells[event.key], config, trained=event.what == "finished"):
+                    executor.submit(ready)
                 fleets.ended(event.key)
                 for fleet in fleets.ready():
-                    executor.submit(fleet)
+                    executor.submit(self._noted(fleet))
             self._note(event)
 
     def _prepare(self, executor: LocalExecutor) -> None:
@@ -180,6 +187,27 @@ class Computation:
         work = tuple(self.work.get(cell.key, ()))
         portrait = portrait_key(cell.key) if self._lacks_portrait(cell) else ""
         return EvaluateTask(cell, self.survey.wanted(cell, "training"), work, portrait)
+
+    def _noted(self, fleet: TrainTask) -> TrainTask:
+        """Return a fleet; its members are to be evaluated together."""
+        mates = [cell.key for cell in fleet.cells]
+        self._mates |= dict.fromkeys(mates, (set(mates), []))
+        return fleet
+
+    def _evaluate_tasks(
+        self, cell: TrainingCell, config: WorkerConfig, *, trained: bool
+    ) -> list[EvaluateTask | EvaluateFleetTask]:
+        """Return what can be evaluated after a training has ended: nothing, until its whole fleet has."""
+        training, ended = self._mates.pop(cell.key)
+        training.discard(cell.key)
+        ended.extend([self._evaluate_task(cell)] if trained else [])
+        if training or not ended:
+            return []
+        file = together_file(self.session.store.root, cell, len(ended), config)
+        with contextlib.suppress(DamagedFile):  # it is measured again
+            if len(ended) == 1 or not (read_sealed(file) or {"together": True})["together"]:
+                return list(ended)
+        return [EvaluateFleetTask(tuple(ended), str(file))]
 
     def _measure(self, executor: LocalExecutor) -> None:
         """Measure what samplers cost, one at a time, with every core and nothing else of the suite at work."""

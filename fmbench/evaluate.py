@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -16,6 +17,7 @@ from fmbench.assembly import Workshop
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
 from fmbench.contracts import Evidence, Metric, Velocity
 from fmbench.errors import CellFailure, Diverged, OutOfMemory, StoreError
+from fmbench.evaluation_batch import best_batch
 from fmbench.references import ReferenceCell
 from fmbench.trained import NOISE_BLOCK, Trained
 
@@ -52,31 +54,36 @@ def measure_training(trained: Trained, metrics: Sequence[ComponentSpec]) -> None
 
 
 @torch.no_grad()
-def evaluate(trained: Trained, cell: EvaluationCell, metrics: Sequence[ComponentSpec]) -> None:
-    """Draw the samples of a cell, compute the metrics that are asked for, and leave both in the store.
+def evaluate(
+    trained: Trained, cell: EvaluationCell, metrics: Sequence[ComponentSpec], drawn: Drawn | None = None
+) -> None:
+    """Draw the samples of a cell, unless they are there, compute the metrics, and leave both in the store.
 
     Raises Diverged when a sample is not finite.
     """
     workshop = trained.workshop
     folder = workshop.store.folder("evaluation", cell.key)
+    larger = larger_batch(trained, cell) if drawn is None else 0
     velocity = trained.velocity(cell.guidance, cell.weights)
     started = time.perf_counter()
-    sharing = trained.sharing(velocity, cell.guidance, cell.weights)
-    samples, labels, calls = draw_samples(trained, cell, sharing)
+    if drawn is None:
+        sharing = trained.sharing(velocity, cell.guidance, cell.weights)
+        drawn = draw_samples(trained, cell, sharing, larger)
+    samples, labels = drawn.samples, drawn.labels
     hardware.synchronise(workshop.device)
-    seconds = time.perf_counter() - started
+    seconds = drawn.seconds or time.perf_counter() - started
     check_finite(samples)
-    check_nfe(cell, sum(calls) / len(samples))
+    check_nfe(cell, drawn.nfe)
 
     evidence = trained.evidence(velocity)
-    evidence.samples, evidence.labels, evidence.nfe = samples, labels, sum(calls) / len(samples)
+    evidence.samples, evidence.labels, evidence.nfe = samples, labels, drawn.nfe
     folder.add_metrics(compute_metrics(metrics, trained.cell, evidence, workshop))
     kept = kept_samples(workshop, samples)
     preview = {"samples": samples[:kept].cpu().contiguous()}
     if labels is not None:
         preview["labels"] = labels[:kept].cpu()
     folder.write("samples.safetensors", safetensors_bytes(preview))
-    per_batch = [count / size for count, size in zip(calls, batch_sizes(trained, cell), strict=True)]
+    per_batch = drawn.nfe_of_batches
     facts = {"nfe": evidence.nfe, "nfe_min": min(per_batch), "nfe_max": max(per_batch), "seconds": seconds}
     folder.finish({"facts": {**facts, "precision": trained.parts.precision}}, ("samples.safetensors",))
 
@@ -117,16 +124,65 @@ def measure_sampler(trained: Trained, cell: EvaluationCell, metrics: Sequence[Co
     folder.finish({"facts": facts}, ())
 
 
-def draw_samples(model: Model, cell: Sampling, velocity: CountedVelocity) -> tuple[Tensor, Tensor | None, list[int]]:
-    """Return the samples `(n, *shape)`, their labels, and the number of network calls x batch of each batch."""
+@dataclass(frozen=True)
+class Drawn:
+    """Samples `(n, *shape)`, their labels, and what each batch took: its size and the network calls times that.
+
+    `seconds` is the cell's share of the time, where it was drawn together with others.
+    """
+
+    samples: Tensor
+    labels: Tensor | None
+    sizes: list[int]
+    calls: list[int]
+    seconds: float = 0.0
+
+    @property
+    def nfe(self) -> float:
+        """Network calls a sample."""
+        return sum(self.calls) / len(self.samples)
+
+    @property
+    def nfe_of_batches(self) -> list[float]:
+        """Network calls a sample, of each batch."""
+        return [count / size for count, size in zip(self.calls, self.sizes, strict=True)]
+
+
+def draw_samples(model: Model, cell: Sampling, velocity: CountedVelocity, larger: int = 0) -> Drawn:
+    """Draw the samples of a cell, in batches of the usual size, or of `larger` where this changes only the rounding.
+
+    An adaptive solver controls the error of a batch as a whole, and one that draws noise draws other noise for another
+    batch: which one does, the first batch shows.
+    """
+    assert cell.solver is not None  # a floor is not sampled from
     integrate = sampler(model, cell, velocity)
-    samples, calls, first = [], [], 0
-    for size in batch_sizes(model, cell):
-        before = velocity.calls
-        samples.append(integrate(model.source(first, size), model.labels(first, size)))
+    n, size = int(cell.settings["samples"]), usual_batch(model)
+    alike = not model.workshop.build(cell.solver).adaptive
+    samples: list[Tensor] = []
+    sizes: list[int] = []
+    calls: list[int] = []
+    while (first := sum(sizes)) < n:
+        before, noise = velocity.calls, velocity.generator.get_state() if not sizes else None
+        sizes.append(min(size, n - first))
+        samples.append(integrate(model.source(first, sizes[-1]), model.labels(first, sizes[-1])))
         calls.append(velocity.calls - before)
-        first += size
-    return torch.cat(samples), model.labels(0, first), calls
+        if noise is not None and alike and torch.equal(noise, velocity.generator.get_state()):
+            size = max(larger, size)
+    return Drawn(torch.cat(samples), model.labels(0, n), sizes, calls)
+
+
+def usual_batch(model: Model) -> int:
+    """Return the batch in which samples are drawn: the suite's, where it says one."""
+    usual = NOISE_BLOCK if model.workshop.device == "cpu" else 4 * NOISE_BLOCK
+    return model.workshop.evaluation_batch or usual
+
+
+def larger_batch(trained: Trained, cell: EvaluationCell) -> int:
+    """Return the batch that was found to be the quickest; 0 where the suite says one, or it would not be used."""
+    rest = int(cell.settings["samples"]) - usual_batch(trained)
+    if trained.workshop.evaluation_batch or rest < 2 * usual_batch(trained):
+        return 0
+    return best_batch(trained, usual_batch(trained), rest)
 
 
 def sampler(model: Model, cell: Sampling, velocity: CountedVelocity) -> Callable[[Tensor, Tensor | None], Tensor]:
@@ -147,14 +203,6 @@ def sampler(model: Model, cell: Sampling, velocity: CountedVelocity) -> Callable
         return x_1
 
     return integrate
-
-
-def batch_sizes(model: Model, cell: Sampling) -> list[int]:
-    """Return the sizes of the batches in which a cell's samples are drawn."""
-    n: int = cell.settings["samples"]
-    usual = NOISE_BLOCK if model.workshop.device == "cpu" else 4 * NOISE_BLOCK
-    size = model.workshop.evaluation_batch or usual
-    return [min(size, n - first) for first in range(0, n, size)]
 
 
 def kept_samples(workshop: Workshop, samples: Tensor) -> int:

@@ -65,8 +65,8 @@ def measure_oracle(cell: ReferenceCell, metrics: Sequence[ComponentSpec], worksh
     """Draw the samples of an oracle, and leave what metrics say of them in the store."""
     folder = workshop.store.folder(cell.section, cell.key)
     oracle = Oracle(cell, workshop)
-    samples, _, calls = draw_samples(oracle, cell, oracle.velocity())
-    nfe = sum(calls) / len(samples)
+    drawn = draw_samples(oracle, cell, oracle.velocity())
+    samples, nfe = drawn.samples, drawn.nfe
     check_finite(samples)
     check_nfe(cell, nfe)
 

@@ -10,12 +10,14 @@ import torch
 from helpers import evaluation_cell, training_cell, workshop
 from safetensors.torch import load_file, save
 
+from fmbench import evaluation_batch
 from fmbench.assembly import Workshop
 from fmbench.cells import EvaluationCell, TrainingCell
 from fmbench.errors import DamagedFile, Diverged
-from fmbench.evaluate import draw_samples, evaluate, measure_sampler
+from fmbench.evaluate import draw_samples, evaluate, larger_batch, measure_sampler
 from fmbench.registry import Registry, load_registry
 from fmbench.shared_calls import SharedCalls, SharingVelocity
+from fmbench.store import read_sealed
 from fmbench.train import train
 from fmbench.trained import in_turn, load_trained
 
@@ -40,7 +42,7 @@ def cell(registry: Registry, shop: Workshop) -> TrainingCell:
 def samples_of(cell: EvaluationCell, shop: Workshop) -> torch.Tensor:
     trained = load_trained(cell.training, shop)
     with torch.no_grad():
-        return draw_samples(trained, cell, trained.velocity(cell.guidance, cell.weights))[0]
+        return draw_samples(trained, cell, trained.velocity(cell.guidance, cell.weights)).samples
 
 
 @pytest.mark.parametrize(("solver", "nfe"), [("euler", 4), ("heun", 4), ("midpoint", 8), ("rk4", 8), ("ab2", 3)])
@@ -193,11 +195,11 @@ def test_solvers_share_calls_and_not_one_bit_or_count_differs(
         velocity = trained.velocity()
         sharing = trained.sharing(velocity, 1.0, "ema")
         with torch.no_grad():
-            alone, _, counted = draw_samples(trained, evaluation, trained.velocity())
-            samples, _, calls = draw_samples(trained, evaluation, sharing)
-        assert torch.equal(samples, alone)
-        assert calls == counted
-        made.append((sum(calls) - sharing.saved) // 300)
+            alone = draw_samples(trained, evaluation, trained.velocity())
+            drawn = draw_samples(trained, evaluation, sharing)
+        assert torch.equal(drawn.samples, alone.samples)
+        assert drawn.calls == alone.calls
+        made.append((sum(drawn.calls) - sharing.saved) // 300)
     # Euler's first call is everybody's; its second is Heun's, the midpoint method's, Runge-Kutta's and ab2's.
     assert made[:-1] == [1, 1, 2, 0, 2, 0]
     trained.forget()
@@ -243,3 +245,52 @@ def test_a_solver_that_overwrites_what_it_was_given_spoils_nothing_and_memory_is
         sharing(x + 1, t)
     assert sharing.saved == 2 * 8, "there was no room for a second state"
     assert sharing.calls == 5 * 8
+
+
+@pytest.mark.parametrize("solver", ["heun", "ab2", "stochastic_euler", "dopri5"])
+def test_a_larger_batch_changes_only_the_rounding_and_is_not_for_solvers_that_look_at_the_batch(
+    registry: Registry, shop: Workshop, cell: TrainingCell, solver: str
+) -> None:
+    trained = load_trained(cell, shop)
+    evaluation = evaluation_cell(registry, cell, "euler" if solver == "dopri5" else solver, 4, samples=1200)
+    if solver == "dopri5":
+        evaluation = replace(evaluation, solver=registry.spec("solver", solver), grid=None, nfe=None, steps=None)
+    with torch.no_grad():
+        usual = draw_samples(trained, evaluation, trained.velocity())
+        larger = draw_samples(trained, evaluation, trained.velocity(), 700)
+    if solver in ("heun", "ab2"):
+        assert (usual.sizes, larger.sizes) == ([256, 256, 256, 256, 176], [256, 700, 244])
+        torch.testing.assert_close(larger.samples, usual.samples, rtol=1e-5, atol=1e-5)
+    else:
+        assert larger.sizes == usual.sizes
+        assert torch.equal(larger.samples, usual.samples)
+    assert larger.nfe == usual.nfe
+
+
+def test_the_batch_is_measured_once_and_a_suites_own_is_obeyed(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = workshop(tmp_path, registry)
+    training = training_cell(registry, settings={"steps": 5})
+    train([training], shop)
+    trained = load_trained(training, shop)
+    measured = []
+    seconds = {256: 4.0, 512: 2.0, 1024: 1.99}
+    monkeypatch.setattr(evaluation_batch, "_seconds", lambda of, size: measured.append(size) or seconds[size])
+    for _ in range(2):
+        assert larger_batch(trained, evaluation_cell(registry, training, samples=3000)) == 512
+    assert measured == [256, 512, 1024]
+    assert larger_batch(trained, evaluation_cell(registry, training, samples=400)) == 0, "there is little left to draw"
+    shop.evaluation_batch = 100
+    assert larger_batch(trained, evaluation_cell(registry, training, samples=3000)) == 0
+
+
+def test_the_probe_measures_a_network_and_leaves_its_weights_alone(
+    registry: Registry, shop: Workshop, cell: TrainingCell
+) -> None:
+    evaluation = replace(evaluation_cell(registry, cell, nfe=2, samples=1200), weights="raw")
+    evaluate(load_trained(cell, shop), evaluation, [])
+    (file,) = shop.cache.glob("batch-*.json")
+    assert read_sealed(file)["seconds"].keys() >= {"256", "512"}
+    kept = load_file(shop.store.folder("evaluation", evaluation.key).path / "samples.safetensors")["samples"]
+    torch.testing.assert_close(kept, samples_of(evaluation, shop)[: len(kept)])

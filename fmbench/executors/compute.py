@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
+from math import prod
 from pathlib import Path
 
 import torch
@@ -15,11 +16,12 @@ from safetensors.torch import save as safetensors_bytes
 
 from fmbench import evaluate, portraits, train
 from fmbench.assembly import Workshop
-from fmbench.cells import ComponentSpec, TrainingCell
+from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, canonical
 from fmbench.contracts import Dataset, Metric, TDistribution
 from fmbench.errors import CellFailure, DamagedFile, StoreError, UserError
-from fmbench.evaluate import explain, kept_samples
+from fmbench.evaluate import Drawn, explain, kept_samples
 from fmbench.executors.tasks import (
+    EvaluateFleetTask,
     EvaluateTask,
     Event,
     MeasureTask,
@@ -39,6 +41,7 @@ from fmbench.floors import measure_floor
 from fmbench.hardware import measured_on
 from fmbench.oracles import measure_oracle
 from fmbench.store import CellFolder, write_atomically, write_sealed
+from fmbench.together import NotTogetherError, draw_together, in_order, worth_it
 from fmbench.trained import Trained, load_trained
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,8 @@ log = logging.getLogger(__name__)
 Step = tuple[Unit, Callable[[], None]]
 T_PARTS = 200
 """The density of a t-distribution is kept at so many times."""
+AT_ONCE = 2**28
+"""Bytes of samples of a fleet that wait for their metrics."""
 
 
 class Computer:
@@ -55,6 +60,7 @@ class Computer:
         self.workshop = workshop
         self.say = say
         self._trained: Trained | None = None
+        self._drawn: dict[str, Drawn] = {}
 
     def __call__(self, task: Task) -> None:
         """Compute a task. Raises StoreError when the store itself cannot be used, UserError when preparing fails."""
@@ -66,6 +72,11 @@ class Computer:
             return
         if isinstance(task, TrainTask) and len(task.cells) > 1:
             self._train_fleet(task)
+            return
+        if isinstance(task, EvaluateFleetTask):
+            self._draw_together(task)
+            for own in task.tasks:
+                self(own)
             return
         for (section, key), compute in self._steps(task):
             folder = self.workshop.store.folder(section, key)
@@ -221,7 +232,45 @@ class Computer:
         if isinstance(task, MeasureTask):
             evaluate.measure_sampler(trained, work.cell, metrics, work.key)
         else:
-            evaluate.evaluate(trained, work.cell, metrics)
+            evaluate.evaluate(trained, work.cell, metrics, self._drawn.pop(work.key, None))
+
+    def _draw_together(self, task: EvaluateFleetTask) -> None:
+        """Draw what several cells draw with the same sampler, if that is faster; what is not drawn here is drawn later.
+
+        Whatever goes wrong: the cells are evaluated one by one, which says more of it.
+        """
+        self._drawn.clear()
+        samplers: dict[str, list[EvaluationCell]] = {}
+        for work in (work for own in task.tasks for work in own.work):
+            if self.workshop.store.folder("evaluation", work.key).result() is None:
+                samplers.setdefault(sampler_of(work.cell), []).append(work.cell)
+        shared = [cells for cells in samplers.values() if len(cells) > 1]
+        try:
+            trained = {own.training.key: load_trained(own.training, self.workshop) for own in task.tasks if shared}
+            if not shared or not worth_it(in_order(list(trained.values())), Path(task.file)):
+                return
+            left = AT_ONCE
+            for cells in shared:
+                shape = self.workshop.build(cells[0].training.dataset).shape
+                left -= 4 * len(cells) * int(cells[0].settings["samples"]) * prod(shape)
+                if left >= 0:
+                    self._draw_all(cells, trained)
+        except StoreError:
+            raise
+        except Exception as error:
+            log.warning("%d cells are evaluated one by one: %s", len(task.tasks), explain(error))
+
+    def _draw_all(self, cells: Sequence[EvaluationCell], trained: dict[str, Trained]) -> None:
+        """Draw the samples of cells that share a sampler, unless the solver will not have that."""
+        keys = {cell.training.key: cell.key for cell in cells}
+        members = in_order([trained[key] for key in keys])
+        first = next(cell for cell in cells if cell.training.key == members[0].cell.key)
+        try:
+            found = draw_together(members, first)
+        except NotTogetherError as error:
+            log.info("%s: %s", first.solver, error)
+            return
+        self._drawn |= {keys[member.cell.key]: drawn for member, drawn in zip(members, found, strict=True)}
 
     def _reference_steps(self, task: ReferenceTask) -> Iterator[Step]:
         for work in task.work:
@@ -247,6 +296,11 @@ class Computer:
                 self.workshop.store.folder("training", cell.key).discard()
                 raise CellFailure(f"{error}; `fmbench retry` trains the cell again") from error
         return self._trained
+
+
+def sampler_of(cell: EvaluationCell) -> str:
+    """Return what cells share that are sampled in the same way."""
+    return canonical({**cell.parts(), "training": None})
 
 
 def missing(folder: CellFolder, metrics: Sequence[ComponentSpec]) -> list[ComponentSpec]:

@@ -135,6 +135,27 @@ class EvaluateTask:
 
 
 @dataclass(frozen=True)
+class EvaluateFleetTask:
+    """Evaluate trained cells of one `fleet_key`; what samplers they share is drawn for all at once where that pays.
+
+    Whether it does is measured, and left in `file` (see `together_file`).
+    """
+
+    tasks: tuple[EvaluateTask, ...]
+    file: str
+
+    @property
+    def units(self) -> list[Unit]:
+        """What the task will report on."""
+        return [unit for task in self.tasks for unit in task.units]
+
+    def without(self, ended: Collection[Unit]) -> EvaluateFleetTask:
+        """Return the task without some units."""
+        left = (task.without(ended) for task in self.tasks)
+        return replace(self, tasks=tuple(task for task in left if task.units))
+
+
+@dataclass(frozen=True)
 class MeasureTask(EvaluateTask):
     """Measure what samplers cost. Run while nothing else is computed."""
 
@@ -165,7 +186,7 @@ class ReferenceTask:
         return ReferenceTask(tuple(w for w in self.work if (w.cell.section, w.cell.key) not in ended))
 
 
-Task = PrepareTask | ProbeTask | TrainTask | EvaluateTask | ReferenceTask
+Task = PrepareTask | ProbeTask | TrainTask | EvaluateTask | EvaluateFleetTask | ReferenceTask
 
 
 @dataclass(frozen=True)
@@ -193,6 +214,14 @@ def fleet_size_file(store: Path, cell: TrainingCell, config: WorkerConfig) -> Pa
     machine = (config.device, str(config.threads), str(config.jobs), cpu_model(), version("torch"))
     key = digest("fleet size", cell.dataset.digest, cell.network.digest, canonical(settings), *machine)
     return store / "cache" / f"fleet-{key}.json"
+
+
+def together_file(store: Path, cell: TrainingCell, members: int, config: WorkerConfig) -> Path:
+    """Return the sealed file of what was found, on this machine, for evaluating so many cells like this one as one."""
+    settings = {name: cell.settings[name] for name in ("precision", "class_conditional")}
+    machine = (config.device, str(config.threads), str(config.jobs), cpu_model(), versions()["torch"])
+    about = (cell.dataset.digest, cell.network.digest, canonical(settings), str(members), str(config.evaluation_batch))
+    return store / "cache" / f"together-{digest('evaluated together', *about, *machine)}.json"
 
 
 def real_samples(store: Path, dataset: ComponentSpec) -> Path:

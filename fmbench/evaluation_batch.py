@@ -1,0 +1,91 @@
+"""How many samples to draw at once: a short measured probe. What it finds changes how long that takes, and no key.
+
+Source samples do not depend on how they are batched, and a network treats each example by itself; so samples agree
+between batch sizes, but for rounding. Solvers of which that is not so keep the usual batch (see `evaluate`).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+
+from fmbench import hardware
+from fmbench.cells import canonical, digest
+from fmbench.errors import DamagedFile
+from fmbench.store import read_sealed, write_sealed
+from fmbench.trained import Trained
+
+REPEATS = 3
+"""Calls that are measured of each size, after one to warm up. The quickest counts."""
+GAIN = 0.95
+"""A larger batch is taken when a sample takes less than this part of what it took in the best so far."""
+MEMORY = 0.25
+"""A call may take this part of the free memory, shared by all processes."""
+
+
+@dataclass(frozen=True)
+class EvaluationBatch:
+    """How many samples to draw at once, and why no more; `seconds` a sample and call were measured for each size."""
+
+    size: int
+    why: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def best_batch(trained: Trained, usual: int, most: int) -> int:
+    """Return the batch size for cells like this one, at most `most`: what is on record, else what a probe finds."""
+    file = batch_file(trained, most)
+    try:
+        known = read_sealed(file)
+    except DamagedFile:
+        known = None  # it is measured again
+    if known is None:
+        known = asdict(probe(trained, usual, most))
+        write_sealed(file, known)
+    return int(known["size"])
+
+
+def batch_file(trained: Trained, most: int) -> Path:
+    """Return the sealed file of what was found, on this machine, for networks like that of a cell."""
+    cell, workshop = trained.cell, trained.workshop
+    machine = (workshop.device, str(workshop.threads), str(workshop.jobs), hardware.cpu_model(), str(torch.__version__))
+    network = (cell.dataset.digest, cell.network.digest, trained.parts.precision, str(trained.parts.classes))
+    return workshop.cache / f"batch-{digest('evaluation batch', canonical([*network, *machine, most]))}.json"
+
+
+@torch.no_grad()
+def probe(trained: Trained, usual: int, most: int) -> EvaluationBatch:
+    """Measure batches of `usual`, twice, four times, ... as many samples, up to `most`, as long as that is faster."""
+    workshop = trained.workshop
+    size, seconds = usual, {str(usual): _seconds(trained, usual)}
+    while 2 * size <= most:
+        hardware.reset_peak_memory(workshop.device)
+        before, free = hardware.peak_memory(workshop.device), hardware.free_memory(workshop.device)
+        larger = 2 * size
+        seconds[str(larger)] = _seconds(trained, larger)
+        if seconds[str(larger)] > GAIN * seconds[str(size)]:
+            return EvaluationBatch(size, "a larger batch is not faster", seconds)
+        size = larger
+        if 2 * (hardware.peak_memory(workshop.device) - before) * workshop.jobs > MEMORY * free:
+            return EvaluationBatch(size, "a larger batch would take too much memory", seconds)
+    return EvaluationBatch(size, "there are no more samples", seconds)
+
+
+def _seconds(trained: Trained, size: int) -> float:
+    """Return the seconds that a call of the network takes, divided by its samples."""
+    workshop, velocity = trained.workshop, trained.velocity()
+    x, velocity.y = trained.source(0, size), trained.labels(0, size)
+    t = x.new_full((size,), 0.5)
+    # One thread's own time is not disturbed by what else the machine computes.
+    clock = time.process_time if workshop.device == "cpu" and workshop.threads == 1 else time.perf_counter
+    taken = []
+    for _ in range(1 + REPEATS):
+        hardware.synchronise(workshop.device)
+        began = clock()
+        velocity(x, t)
+        hardware.synchronise(workshop.device)
+        taken.append(clock() - began)
+    return min(taken[1:]) / size

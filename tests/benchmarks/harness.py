@@ -53,7 +53,7 @@ def compare(options: Options) -> list[Row]:
     """Compare the seconds a cell of both, from few and from many cells."""
     import benchopt
 
-    many = options.at_most(60, 14)
+    many = options.at_most(60, 30)
     found: dict[str, list[float]] = {"peer": [], "with": [], "without": []}
     for repeat in range(options.at_most(2, 1)):
         with tempfile.TemporaryDirectory() as folder:
@@ -81,8 +81,13 @@ def runner(who: str, folder: Path, options: Options) -> Callable[[int], float]:
 
 
 def a_cell(run: Callable[[int], float], many: int) -> float:
-    """Return the seconds that a further cell takes."""
-    return (run(many) - run(FEW)) / (many - FEW)
+    """Return the seconds that a further cell takes. Raises ValueError where more cells took no longer than few."""
+    few_seconds, many_seconds = run(FEW), run(many)
+    if many_seconds <= few_seconds:
+        raise ValueError(
+            f"{many} cells took {many_seconds:.1f} s, {FEW} cells {few_seconds:.1f} s: the machine is not quiet enough"
+        )
+    return (many_seconds - few_seconds) / (many - FEW)
 
 
 def ours(cells: int, folder: Path, tracking: bool, options: Options) -> float:

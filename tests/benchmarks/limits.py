@@ -49,14 +49,14 @@ def measure(options: Options) -> list[Row]:
 def product_row(who: str, options: Options) -> Row:
     """Return the rate of a large matrix product."""
     dtype = torch.bfloat16 if options.device == "cuda" else torch.float32
-    side = SIDES[options.device]
+    side = SIDES.get(options.device, SIDES["cpu"])
     rates = tuple(product_rate(options.device, dtype) / 1e9 for _ in range(options.repeats(9) + 1))[1:]
     return Row(f"matrix product, {who}", f"{side} x {side}, {dtype}", "", rates, "GFLOP/s")
 
 
 def product_rate(device: str, dtype: torch.dtype) -> float:
     """Return the floating-point operations a second of a matrix product."""
-    side = SIDES[device]
+    side = SIDES.get(device, SIDES["cpu"])
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     out = torch.empty_like(a)
     times = 1 if device == "cpu" else 50

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmbench.cells import canonical
 from fmbench.computation import Computation, Observer, Silent
-from fmbench.errors import DamagedFile
+from fmbench.kept_report import write_report_if_changed
 from fmbench.records import Records
 from fmbench.session import Options, Session, open_session
-from fmbench.store import check_writable, read_sealed, write_sealed
+from fmbench.store import check_writable
 from fmbench.tracking import Tracker, TrackingSummary, resolve_uri
 
 
@@ -87,33 +86,3 @@ def make_tracker(session: Session) -> Tracker:
         session.suite.settings(),
         environment=session.environment,
     )
-
-
-def write_report_if_changed(session: Session, records: Records) -> tuple[Path, bool, list[tuple[str, str]]]:
-    """Write the suite's report unless the one that is there was made from the same records.
-
-    Return it, whether it was written, and its first lines.
-    """
-    page = session.report_folder / "index.html"
-    content = {
-        "rows": [record.row() for record in records.evaluations],
-        "trainings": [
-            (r.cell.key, r.status, r.error, r.portrait and r.portrait.parent.name) for r in records.trainings
-        ],
-        "rest": [records.description, records.command, records.left_out, records.baseline, records.environment],
-        "folder": str(session.report_folder.resolve()),
-    }
-    digest = hashlib.sha256(canonical(content).encode()).hexdigest()
-    noted = session.store.root / "reports" / f"{session.report_folder.name}.json"
-    try:
-        found = read_sealed(noted) if page.exists() else None
-    except DamagedFile:
-        found = None
-    if found and found.get("digest") == digest and "in_short" in found:
-        return page, False, [(about, text) for about, text in found["in_short"]]
-    from fmbench.report import in_short, write_report
-
-    page = write_report(records, session.report_folder)
-    lines = in_short(records).lines
-    write_sealed(noted, {"digest": digest, "in_short": lines})
-    return page, True, lines

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fmbench.computation import Computation, Observer, Silent
@@ -21,7 +21,8 @@ from fmbench.tracking import Tracker, TrackingSummary, resolve_uri
 class RunResult:
     """What a run leaves behind. `computed` counts the units that were computed: training, evaluation, sampler.
 
-    `in_short` holds the first lines of the report, `(what it is about, sentences)`.
+    `in_short` holds the first lines of the report, `(what it is about, sentences)`; `cells` counts trainings and
+    evaluations: total, done, failed and todo.
     """
 
     records: Records
@@ -30,6 +31,7 @@ class RunResult:
     tracking: TrackingSummary | None
     fresh_report: bool
     in_short: Sequence[tuple[str, str]] = ()
+    cells: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def run(suite: str | Path, options: Options | None = None, observer: Observer | None = None) -> RunResult:
@@ -54,17 +56,21 @@ def run_session(session: Session, observer: Observer) -> RunResult:
         tracker.start()
     computation = Computation(session, survey, observer, tracker)
     if computation.work:
+        if tracker is not None:
+            tracker.open_ahead()
         threading.Thread(target=_import_ahead, daemon=True).start()
     computed = computation.run()
     if computation.worked:
         survey = session.survey()
     records = session.records(survey)
+    if tracker is not None and computation.worked:
+        tracker.log_all(records)  # while the report is drawn
     report, fresh, short = write_report_if_changed(session, records)
     summary = None
     if tracker is not None:
         summary = tracker.finish(records, report.parent, lambda done, total: observer.begin("logging", total, done))
         observer.end("logging")
-    return RunResult(records, report, computed, summary, fresh, short)
+    return RunResult(records, report, computed, summary, fresh, short, survey.counts())
 
 
 def _import_ahead() -> None:

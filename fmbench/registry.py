@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from fmbench.cells import ComponentSpec, digest
 from fmbench.contracts import CONTRACTS, KINDS, Component
 from fmbench.errors import ComponentError, PluginError, did_you_mean
-from fmbench.parameters import Parameter, Signature
 from fmbench.plugins import PluginFailure, Plugins, Registered, load_plugins
 from fmbench.source import ClassSource, content_fingerprint
 
-__all__ = ["Entry", "Parameter", "PluginFailure", "Registry", "load_registry"]
+if TYPE_CHECKING:
+    from fmbench.parameters import Parameter, Signature
 
+__all__ = ["Entry", "PluginFailure", "Registry", "load_registry"]
 
 _imported: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 """The fingerprint that each class had when this process first used it."""
@@ -60,6 +62,17 @@ class Registry:
         """Return all components, or those of a kind; one that cannot be read is listed with its error."""
         kinds = KINDS if kind is None else (kind,)
         return [self._entry(each, name) for each in kinds for name in self.names(each)]
+
+    def summaries(self) -> list[tuple[str, str, str, str]]:
+        """Return kind, name, owner and first line of all components; of one that cannot be read, why."""
+        return [(kind, *self._summary(kind, name)) for kind in KINDS for name in self.names(kind)]
+
+    def _summary(self, kind: str, name: str) -> tuple[str, str, str]:
+        owner = self._components[kind, name].owner
+        try:
+            return name, owner, self._find(kind, name).source.summary
+        except PluginError as error:
+            return name, owner, f"cannot be used: {error}"
 
     def entry(self, kind: str, name: str) -> Entry:
         """Return one component. Raises ComponentError where there is none, PluginError where it cannot be read."""
@@ -158,8 +171,14 @@ class _Known:
         self.title = f"{registered.kind} {registered.name!r} of {registered.owner}"
         self.source = ClassSource(registered.target)
         _check_contract(self.title, self.source.view, registered.kind)
-        self.signature = Signature(self.source.arguments, f"{registered.kind} {registered.name!r}")
         self._fingerprint = ""
+
+    @cached_property
+    def signature(self) -> Signature:
+        """The parameters; reading them is most of the work, and lists do not show them."""
+        from fmbench.parameters import Signature
+
+        return Signature(self.source.arguments, f"{self.registered.kind} {self.registered.name!r}")
 
     @property
     def fingerprint(self) -> str:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import importlib
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from fmbench.cells import canonical
 from fmbench.computation import Computation, Observer, Silent
-from fmbench.errors import DamagedFile
+from fmbench.kept_report import write_report_if_changed
 from fmbench.records import Records
 from fmbench.session import Options, Session, open_session
-from fmbench.store import check_writable, read_sealed, write_sealed
+from fmbench.store import check_writable
 from fmbench.tracking import Tracker, TrackingSummary, resolve_uri
 
 
@@ -22,7 +21,8 @@ from fmbench.tracking import Tracker, TrackingSummary, resolve_uri
 class RunResult:
     """What a run leaves behind. `computed` counts the units that were computed: training, evaluation, sampler.
 
-    `in_short` holds the first lines of the report, `(what it is about, sentences)`.
+    `in_short` holds the first lines of the report, `(what it is about, sentences)`; `cells` counts trainings and
+    evaluations: total, done, failed and todo.
     """
 
     records: Records
@@ -31,6 +31,7 @@ class RunResult:
     tracking: TrackingSummary | None
     fresh_report: bool
     in_short: Sequence[tuple[str, str]] = ()
+    cells: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def run(suite: str | Path, options: Options | None = None, observer: Observer | None = None) -> RunResult:
@@ -55,17 +56,21 @@ def run_session(session: Session, observer: Observer) -> RunResult:
         tracker.start()
     computation = Computation(session, survey, observer, tracker)
     if computation.work:
+        if tracker is not None:
+            tracker.open_ahead()
         threading.Thread(target=_import_ahead, daemon=True).start()
     computed = computation.run()
     if computation.worked:
         survey = session.survey()
     records = session.records(survey)
+    if tracker is not None and computation.worked:
+        tracker.log_all(records)  # while the report is drawn
     report, fresh, short = write_report_if_changed(session, records)
     summary = None
     if tracker is not None:
         summary = tracker.finish(records, report.parent, lambda done, total: observer.begin("logging", total, done))
         observer.end("logging")
-    return RunResult(records, report, computed, summary, fresh, short)
+    return RunResult(records, report, computed, summary, fresh, short, survey.counts())
 
 
 def _import_ahead() -> None:
@@ -87,33 +92,3 @@ def make_tracker(session: Session) -> Tracker:
         session.suite.settings(),
         environment=session.environment,
     )
-
-
-def write_report_if_changed(session: Session, records: Records) -> tuple[Path, bool, list[tuple[str, str]]]:
-    """Write the suite's report unless the one that is there was made from the same records.
-
-    Return it, whether it was written, and its first lines.
-    """
-    page = session.report_folder / "index.html"
-    content = {
-        "rows": [record.row() for record in records.evaluations],
-        "trainings": [
-            (r.cell.key, r.status, r.error, r.portrait and r.portrait.parent.name) for r in records.trainings
-        ],
-        "rest": [records.description, records.command, records.left_out, records.baseline, records.environment],
-        "folder": str(session.report_folder.resolve()),
-    }
-    digest = hashlib.sha256(canonical(content).encode()).hexdigest()
-    noted = session.store.root / "reports" / f"{session.report_folder.name}.json"
-    try:
-        found = read_sealed(noted) if page.exists() else None
-    except DamagedFile:
-        found = None
-    if found and found.get("digest") == digest and "in_short" in found:
-        return page, False, [(about, text) for about, text in found["in_short"]]
-    from fmbench.report import in_short, write_report
-
-    page = write_report(records, session.report_folder)
-    lines = in_short(records).lines
-    write_sealed(noted, {"digest": digest, "in_short": lines})
-    return page, True, lines

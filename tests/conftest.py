@@ -28,6 +28,7 @@ SLOW = (
     "test_report_flow",
     "test_quality",
     "test_outsider",
+    "test_startup",
 )
 """Files whose tests run fmbench in processes of its own, or train for long, the longest first."""
 

@@ -81,6 +81,7 @@ ALLOWED: dict[str, set[str]] = {
     "states": {"cells", "plan", "source", "store"},
     "survey": {"plan", "cells", "records", "references", "registry", "states", "store", "timings"},
     "forecast": {"states", "survey"},
+    "kept_report": {"cells", "records", "report", "session", "store"},
     "session": {"suite", "plan", "survey", "registry", "store", "records", "hardware", "executors"},
     "timings": {"cells"},
     "merging": {"store", "timings"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -29,6 +30,8 @@ keeping.add_verbs(app)
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 cells failed or worse, 2 the input is at fault, 130 interrupted."""
+    # Reading sources and suites makes many objects and leaves little to collect; by default Python looks 100 times.
+    gc.set_threshold(50_000, 20, 20)
     try:
         app()
     except UserError as error:

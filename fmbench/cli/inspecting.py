@@ -116,11 +116,12 @@ def list_plugins(context: typer.Context, plugins: options.Plugins = None, as_jso
     from fmbench.registry import load_registry
 
     registry = load_registry(tuple(plugins or ()))
-    if as_json:
+    if not as_json:
+        show_table(("kind", "name", "from", "what"), registry.summaries())
+    else:
         failures = [{"name": failure.name, "error": failure.error} for failure in registry.failures]
         show_json({"components": [describe(entry) for entry in registry.entries()], "failures": failures})
         return
-    show_table(("kind", "name", "from", "what"), [(e.kind, e.name, e.owner, e.summary) for e in registry.entries()])
     for failure in registry.failures:
         say(f"failed to load: {failure.name}: {failure.error}", "red")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 ROWS_AT_ONCE = 1000
+WIDE = 200
+"""Columns of what is no terminal."""
 
 STAGES = {
     "preparing": "Prepare data and components",
@@ -30,7 +33,7 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     screen = sys.stderr if stderr else sys.stdout
-    width = None if screen.isatty() or "COLUMNS" in os.environ else 200
+    width = None if screen.isatty() or "COLUMNS" in os.environ else WIDE
     return Console(stderr=stderr, width=width, soft_wrap=True, highlight=False, emoji=False)
 
 
@@ -72,15 +75,19 @@ def show_json_rows(head: Mapping[str, Any], name: str, rows: Iterable[str]) -> N
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Print a table as wide as it needs to be."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    """Print a table as wide as it needs to be, and no wider than the screen."""
+    from fmbench.cli.tables import lines_of
 
-    table = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        table.add_row(*(Text(str(value)) for value in row))
-    console().print(table)
+    texts = [[str(value) for value in row] for row in rows]
+    head, *below = lines_of(columns, texts, screen_width())
+    plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+    lines = [*([title] if title else []), "", head if plain else f"\033[1m{head}\033[0m", *below, ""]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def screen_width() -> int:
+    """Return the columns of the terminal; many where the output goes to a file or pipe."""
+    return shutil.get_terminal_size((WIDE, 0)).columns if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE
 
 
 class Bars:

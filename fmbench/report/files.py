@@ -10,6 +10,8 @@ from pathlib import Path
 
 from fmbench.errors import StoreError
 
+FIXED = ("index.html", "records.csv", "references.csv", "table.md", "table.tex")
+"""The files of a report that are no figures."""
 GENERATOR = '<meta name="generator" content="fmbench">'
 
 
@@ -41,6 +43,10 @@ class Folder:
                 Path(temporary).unlink(missing_ok=True)
             raise self._refusal(error) from error
         return target
+
+    def files(self) -> list[str]:
+        """Return the names of the report's files that are there."""
+        return sorted(name for name in {*FIXED, *self.former_figures()} if (self.path / name).is_file())
 
     def former_figures(self) -> set[str]:
         """Return the figures that the report now in the folder links to; none where its page is not fmbench's."""

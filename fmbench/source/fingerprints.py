@@ -77,10 +77,14 @@ def _files_below(folder: Path) -> Iterator[Path]:
 def _code_digest(path: str, mtime: int, size: int) -> str:
     """Hash a file's syntax tree without positions and without bare strings, of which docstrings are one kind."""
     tree = parse(path)
-    for node in ast.walk(tree):
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
         body = getattr(node, "body", None)
         if isinstance(body, list):
             body[:] = [statement for statement in body if not _is_bare_string(statement)]
+        # No expression holds a statement, and most of a tree is expressions.
+        pending += (inner for inner in ast.iter_child_nodes(node) if not isinstance(inner, ast.expr))
     return _hash([ast.dump(tree)])
 
 

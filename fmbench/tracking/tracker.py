@@ -86,6 +86,14 @@ class Tracker:
         """
         self._writer.put(self._contents(training, evaluations, self._common))
 
+    def open_ahead(self) -> None:
+        """Import mlflow and open the server in the background, since something is going to be logged."""
+        self._writer.open_ahead()
+
+    def log_all(self, records: Records) -> None:
+        """Queue whatever of a suite is not logged yet; returns at once. `finish` adds the summary run and waits."""
+        self._writer.put(self._runs(records))
+
     def drain(self) -> bool:
         """Wait until the queue is written, so that the writer disturbs no timing. False when the server fails."""
         return self._writer.settle()
@@ -98,15 +106,20 @@ class Tracker:
         `progress(done, total)` is called from this thread. Waits until all is logged, or for `patience` seconds without
         progress; what is left then is counted, and `sync` logs it later.
         """
+        contents = self._runs(records)
         common = self._make_common(records.environment)
-        of_training: dict[str, list[EvaluationRecord]] = {r.cell.key: [] for r in records.trainings}
-        for record in records.evaluations:
-            of_training.setdefault(record.cell.training.key, []).append(record)
-        contents = [c for r in records.trainings for c in self._contents(r, of_training[r.cell.key], common)]
         self._writer.put([*contents, summary_content(records, contents, common, report)])
         self._writer.settle(progress)
         self._writer.close()
         return self._summarise()
+
+    def _runs(self, records: Records) -> list[RunContent]:
+        """Return the runs of all cells of a suite."""
+        common = self._make_common(records.environment)
+        of_training: dict[str, list[EvaluationRecord]] = {r.cell.key: [] for r in records.trainings}
+        for record in records.evaluations:
+            of_training.setdefault(record.cell.training.key, []).append(record)
+        return [c for r in records.trainings for c in self._contents(r, of_training[r.cell.key], common)]
 
     def _contents(
         self, training: TrainingRecord, evaluations: Sequence[EvaluationRecord], common: Common

@@ -17,6 +17,9 @@ from fmbench.tracking.uris import reason
 LINGER = 0.5
 """Seconds that the writer waits for more of the same run before it writes."""
 
+START = 5.0
+"""Seconds before a server is opened ahead: until then, worker processes start and need the cores."""
+
 LONGEST_PAUSE = 30.0
 HURRIED_PAUSE = 1.0
 BATCH = 200
@@ -55,6 +58,7 @@ class Writer:
         self._tidied = 0
         self._hurry = False
         self._closing = False
+        self._ahead = False
         self._opened = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -68,10 +72,20 @@ class Writer:
                 if not self.ledger.holds(content):
                     self._waiting[content.cell] = self.seen[content.cell]
                     self.progress.failed.pop(content.cell, None)
-            if self._waiting and self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="fmbench-tracking", daemon=True)
-                self._thread.start()
+            if self._waiting:
+                self._start()
             self._changed.notify_all()
+
+    def open_ahead(self) -> None:
+        """Import mlflow and open the server before there is anything to write: both take seconds."""
+        with self._changed:
+            self._ahead = True
+            self._start()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="fmbench-tracking", daemon=True)
+            self._thread.start()
 
     @property
     def unlogged(self) -> set[str]:
@@ -112,6 +126,12 @@ class Writer:
 
     def _work(self) -> None:
         pauses = itertools.count()
+        if self._ahead:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closing, START)
+                closing = self._closing
+            if not closing:
+                self._flush({})
         while True:
             with self._changed:
                 while not self._waiting and not self._closing:

@@ -1,0 +1,107 @@
+"""The report that is on disk, and whether it is the one that would be written now: then it stays.
+
+It is, where it was made from the same records, by the same code and the same libraries that draw, for the same folder,
+and every file of it still is what was written. Time stamps do not count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fmbench.cells import canonical
+from fmbench.errors import DamagedFile
+from fmbench.records import EvaluationRecord, Records, ReferenceRecord, TrainingRecord
+from fmbench.session import Session
+from fmbench.store import read_sealed, write_sealed
+
+CODE = ("report", "cells.py", "intervals.py", "pictures.py", "records.py", "references.py")
+"""The modules and the package of fmbench that make a report."""
+LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas")
+
+Lines = list[tuple[str, str]]
+"""The first lines of a report: what each is about, and its sentences."""
+
+
+def write_report_if_changed(session: Session, records: Records) -> tuple[Path, bool, Lines]:
+    """Write the suite's report unless it is there already. Return its page, whether it was written, and its first
+    lines.
+    """
+    folder = session.report_folder
+    noted = session.store.root / "reports" / f"{folder.name}.json"
+    digest = fingerprint(records, folder)
+    try:
+        found = read_sealed(noted) or {}
+    except DamagedFile:
+        found = {}
+    if found.get("digest") == digest and is_whole(folder, found["files"]):
+        return folder / "index.html", False, [(about, text) for about, text in found["in_short"]]
+    from fmbench.report import in_short, write_report
+    from fmbench.report.files import Folder
+
+    page = write_report(records, folder)
+    lines = in_short(records).lines
+    files = {name: _sum(folder / name) for name in Folder(folder).files()}
+    write_sealed(noted, {"digest": digest, "in_short": lines, "files": files})
+    return page, True, lines
+
+
+def is_whole(folder: Path, files: dict[str, str]) -> bool:
+    """Tell whether every file of a report is there as it was written."""
+    return all((folder / name).is_file() and _sum(folder / name) == content for name, content in files.items())
+
+
+def fingerprint(records: Records, folder: Path) -> str:
+    """Return the digest of all that a report is made of."""
+    content = {
+        "trainings": [_training(record) for record in records.trainings],
+        "evaluations": [_evaluation(record) for record in records.evaluations],
+        "references": [_reference(record) for record in records.references],
+        "metrics": [vars(facts) for facts in records.metrics],
+        "real": sorted(records.real),
+        "t_densities": {label: list(density) for label, density in records.t_densities.items()},
+        "about": [records.suite, records.description, records.command, records.finished],
+        "rest": [records.left_out, records.environment, records.settings, records.baseline],
+        "folder": str(folder.resolve()),
+        "code": code(),
+    }
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
+
+
+def code() -> str:
+    """Return the digest of the code that makes reports, templates too, and of the libraries that draw."""
+    root = Path(__file__).parent
+    parts = [f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES]
+    parts += [f"{file.relative_to(root).as_posix()} {_sum(file)}" for file in sorted(_code_files(root))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _code_files(root: Path) -> Iterator[Path]:
+    for name in CODE:
+        place = root / name
+        yield from (file for file in place.iterdir() if file.is_file()) if place.is_dir() else (place,)
+
+
+def _sum(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _training(record: TrainingRecord) -> list[Any]:
+    known = [record.cell.key, record.status, record.error, dict(record.metrics), record.identities, record.facts]
+    return [*known, record.history, record.portrait and record.portrait.parent.name]
+
+
+def _evaluation(record: EvaluationRecord) -> list[Any]:
+    """A computation's facts hold when it ended, so that samples which were made anew count as others."""
+    known = [record.cell.key, record.status, record.error, record.nfe, dict(record.metrics), record.identities]
+    elsewhere = [[timing.hardware, timing.metrics, timing.identities] for timing in record.elsewhere]
+    return [*known, record.facts, record.samples is not None, record.oracle, record.hardware, elsewhere]
+
+
+def _reference(record: ReferenceRecord) -> list[Any]:
+    known = [record.cell.key, record.status, record.error, record.nfe, dict(record.metrics), record.identities]
+    return [*known, record.scored, record.left_out]

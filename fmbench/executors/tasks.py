@@ -219,7 +219,7 @@ def fleet_size_file(store: Path, cell: TrainingCell, config: WorkerConfig) -> Pa
 def together_file(store: Path, cell: TrainingCell, members: int, config: WorkerConfig) -> Path:
     """Return the sealed file of what was found, on this machine, for evaluating so many cells like this one as one."""
     settings = {name: cell.settings[name] for name in ("precision", "class_conditional")}
-    machine = (config.device, str(config.threads), str(config.jobs), cpu_model(), versions()["torch"])
+    machine = (config.device, str(config.threads), str(config.jobs), cpu_model(), version("torch"))
     about = (cell.dataset.digest, cell.network.digest, canonical(settings), str(members), str(config.evaluation_batch))
     return store / "cache" / f"together-{digest('evaluated together', *about, *machine)}.json"
 

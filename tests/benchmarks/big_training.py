@@ -1,19 +1,15 @@
-"""What does fmbench's loop add to one long training, and what do its formats give? Against loops written by hand.
+"""What does fmbench's loop add to one long training, and what do its formats give against the tutorials' loop?
 
-- "bare": one training against a loop with the same settings and nothing else: the same network, batch, precision,
-  memory format, fused optimizer, foreach moving average, draws from seeded generators, and a loss that is read as often
-  as fmbench records one. Blocks of steps of both alternate in one process.
-- "tutorial": small_unet of 64 channels on 28x28 pictures, against the loop that tutorials print: float32, contiguous,
-  Adam as it comes, no moving average.
-
-    python tests/benchmarks/big_training.py [--threads 1] [--device cpu] [--seconds 40]
+- A bare loop by hand: one training against a loop with the same settings and nothing else: the same network, batch,
+  precision, memory format, fused optimizer, foreach moving average, draws from seeded generators, and a loss that is
+  read as often as fmbench records one. Blocks of steps of both alternate in one process.
+- The tutorials' loop: small_unet of 64 channels on 28x28 pictures, against float32, contiguous, Adam as it comes, no
+  moving average.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import statistics
 import sys
 import tempfile
 import time
@@ -29,9 +25,10 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from helpers import SETTINGS, training_cell, workshop
 
+from benchmarks.measuring import Options, Pair, Row, at_least, faster, main, threads
 from fmbench.assembly import Workshop
 from fmbench.cells import Settings, TrainingCell
-from fmbench.hardware import hardware, synchronise
+from fmbench.hardware import synchronise
 from fmbench.optimizers import make_optimizer
 from fmbench.program import Program
 from fmbench.registry import Registry, load_registry
@@ -40,58 +37,29 @@ from fmbench.train import HISTORY_POINTS, run_steps
 from fmbench.training_state import TrainingState
 
 MOST = 10**6
+BARE = "a bare loop by hand, with the same settings"
 WARM_UP = 2
 """Pairs of blocks that do not count."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """A comparison: median seconds a step of the peer and ours, and the peer's over ours in `n` pairs of blocks.
-
-    `low` and `high` are the quartiles of the ratio.
-    """
-
-    name: str
-    peer: float
-    ours: float
-    ratio: float
-    low: float
-    high: float
-    n: int
-
-
-@dataclass(frozen=True)
 class Case:
-    """What is trained: `block` steps at a time."""
+    """What is trained, `block` steps at a time; against what, and with which target for the peer's time over ours."""
 
     name: str
     cell: TrainingCell
     peer: Callable[[TrainingCell, Workshop, Program], Callable[[], None]]
     block: int
+    opponent: str
+    target: float
 
 
-def main() -> None:
-    """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--seconds", type=float, default=40, help="for each comparison, about")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    print(f"{hardware(options.device)}; torch {torch.__version__}; {options.threads} threads")
-    print(f"{'':44} {'peer':>9} {'fmbench':>9} {'ratio':>7}  quartiles, n")
-    for row in measure(options.seconds, options.device):
-        print(
-            f"{row.name:44} {1e3 * row.peer:7.2f}ms {1e3 * row.ours:7.2f}ms {row.ratio:7.3f}  "
-            f"{row.low:.3f} to {row.high:.3f}, {row.n}",
-            flush=True,
-        )
-
-
-def measure(seconds: float = 40, device: str = "cpu") -> list[Row]:
-    """Return the comparisons, each measured for about so many seconds."""
+def measure(options: Options) -> list[Row]:
+    """Measure all cases, on one thread."""
     registry = load_registry()
-    return [compare(case, registry, seconds, device) for case in cases(registry)]
+    seconds = options.at_most(40, 8)
+    with threads(1):
+        return [compare(case, registry, seconds, options.device) for case in cases(registry)]
 
 
 def cases(registry: Registry) -> list[Case]:
@@ -105,13 +73,22 @@ def cases(registry: Registry) -> list[Case]:
 
     unet = ("small_unet", {"channels": 32})
     return [
-        Case("MLP 2-128x3-2, batch 256, bare", cell(("moons", {"size": 5000}), mlp, 256), bare_loop, 20),
-        Case("small_unet 32, 8x8, batch 128, bare", cell("digits", unet, 128), bare_loop, 2),
         Case(
-            "small_unet 64, 28x28, batch 256, tutorial",
+            "one long training: MLP 2-128x3-2, batch 256",
+            cell(("moons", {"size": 5000}), mlp, 256),
+            bare_loop,
+            24,
+            BARE,
+            0.99,
+        ),
+        Case("one long training: small_unet 32, 8x8, batch 128", cell("digits", unet, 128), bare_loop, 2, BARE, 0.99),
+        Case(
+            "small_unet 64, 28x28, batch 256",
             cell("mnist_5k", ("small_unet", {"channels": 64}), 256, "auto"),
             tutorial_loop,
             1,
+            "the tutorial's loop: float32, contiguous, Adam",
+            6.0,
         ),
     ]
 
@@ -157,9 +134,18 @@ def compare(case: Case, registry: Registry, seconds: float, device: str) -> Row:
         with contextlib.suppress(StopIteration):
             run_steps(state, shop, lambda *_: None, lambda _: None)
     peer, ours = both.peer[WARM_UP : len(both.ours)], both.ours[WARM_UP:]
-    ratios = [one / other for one, other in zip(peer, ours, strict=True)]
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    return Row(case.name, statistics.median(peer), statistics.median(ours), middle, low, high, len(ratios))
+    pairs = [Pair(own, other) for own, other in zip(ours, peer, strict=True)]
+    note = f"Steps alone, CPU time of one thread; {state.parts[0].precision}, {state.program}."
+    return faster(
+        case.name,
+        "fmbench's loop",
+        case.opponent,
+        pairs,
+        at_least(case.target),
+        scale=1e3,
+        times_unit="ms a step",
+        note=note,
+    )
 
 
 def bare_loop(cell: TrainingCell, shop: Workshop, program: Program) -> Callable[[], None]:
@@ -225,4 +211,4 @@ def tutorial_loop(cell: TrainingCell, shop: Workshop, program: Program) -> Calla
 
 
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__)

@@ -11,14 +11,10 @@ The cases:
 - Inception: its architecture with random weights on a few pictures; without KID, which wants 1,000.
 
 Repeats alternate between the three, so that all meet the same machine; a repeat's ratio is that of neighbours in time.
-
-    python tests/benchmarks/evaluation.py [--repeats 3] [--samples 5000] [--pictures 24]
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import sys
 import tempfile
 import time
@@ -34,8 +30,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from inception_weights import random_inception
 from picture_sets import Pictures, torch_fidelitys
 
+from benchmarks.measuring import Options, Pair, Row, at_least, faster, main, threads
 from fmbench import Metric
-from fmbench.hardware import hardware
 from fmbench.testing.evidence import make_evidence
 from fmbench_datasets.mnist_5k import Mnist5k
 from fmbench_metrics import inception as inception_module
@@ -47,23 +43,6 @@ from fmbench_metrics.kernel import KernelDistance
 from fmbench_metrics.manifold import ManifoldPrecision, ManifoldRecall
 
 WIDE = 2048
-
-
-@dataclass(frozen=True)
-class Row:
-    """Median seconds of the peer and of fmbench, the ratio's median and range over `n` repeats, and on what.
-
-    `differs` is the largest relative difference between the two sides' values.
-    """
-
-    name: str
-    peer: float
-    ours: float
-    ratio: float
-    least: float
-    most: float
-    n: int
-    differs: float
 
 
 @dataclass(frozen=True)
@@ -110,12 +89,12 @@ class Projection(Extractor):
         return (levels.flatten(1).float() / 127.5 @ self._matrix).relu()
 
 
-def measure(repeats: int = 3, samples: int = 5000, pictures: int = 24) -> list[Row]:
+def measure(options: Options) -> list[Row]:
     """Measure all cases, and return two rows a case: nothing known of the reference, and the reference cached."""
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
+    samples, pictures = options.at_most(5000, 1500), options.at_most(24, 8)
+    with threads(1), tempfile.TemporaryDirectory() as folder:
         rows = []
-        for case in cases(Path(folder), repeats, samples, pictures):
+        for case in cases(Path(folder), options.repeats(3), samples, pictures):
             rows += rows_of(case)
         return rows
 
@@ -150,6 +129,7 @@ def fresh(path: Path) -> Extractor:
 def rows_of(case: Case) -> list[Row]:
     """Time both sides in turn."""
     times: dict[str, list[float]] = {"peer": [], "first": [], "cached": []}
+    scores = "FID, KID, precision and recall" if case.options.get("kid") else "FID, precision and recall"
     differs = 0.0
     for _ in range(case.repeats):
         with tempfile.TemporaryDirectory() as cache:
@@ -157,15 +137,18 @@ def rows_of(case: Case) -> list[Row]:
             for name in ("first", "cached"):
                 ours = timed(times[name], lambda: ours_of(case, Path(cache)))
                 differs = max(differs, *(abs(ours[key] / theirs[key] - 1) for key in ours))
-    names = {"first": case.name, "cached": f"{case.name}, reference cached"}
-    return [row(name, times["peer"], times[which], differs) for which, name in names.items()]
-
-
-def row(name: str, peer: list[float], ours: list[float], differs: float) -> Row:
-    """Return the row of two sides' seconds."""
-    ratios = sorted(theirs / own for theirs, own in zip(peer, ours, strict=True))
-    middle = map(statistics.median, (peer, ours, ratios))
-    return Row(name, *middle, ratios[0], ratios[-1], len(ratios), differs)
+    note = f"CPU time of one thread; the values differ by {differs:.1g} at most, relative."
+    return [
+        faster(
+            f"{scores}: {case.name}{cached}",
+            f"fmbench's metrics{cached}",
+            "torch-fidelity, called once for all",
+            [Pair(*pair) for pair in zip(times[which], times["peer"], strict=True)],
+            at_least(target),
+            note=note,
+        )
+        for which, cached, target in (("first", "", 1.0), ("cached", ", reference cached", 2.0))
+    ]
 
 
 def timed(seconds: list[float], compute: Callable[[], dict[str, float]]) -> dict[str, float]:
@@ -230,21 +213,5 @@ def registered(extractor: Extractor) -> str:
     return name
 
 
-def main() -> None:
-    """Measure, and print medians and ratios with their spread."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--samples", type=int, default=5000)
-    parser.add_argument("--pictures", type=int, default=24)
-    options = parser.parse_args()
-    print(f"{hardware('cpu')}; torch {torch.__version__}; 1 thread")
-    print(f"{'FID, KID, precision and recall':48} {'peer':>8} {'fmbench':>8} {'ratio':>6}   range         n  differ by")
-    for each in measure(options.repeats, options.samples, options.pictures):
-        print(
-            f"{each.name:48} {each.peer:7.2f}s {each.ours:7.2f}s {each.ratio:6.2f}   {each.least:5.2f} to "
-            f"{each.most:5.2f} {each.n:2}  {each.differs:.1e}"
-        )
-
-
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__)

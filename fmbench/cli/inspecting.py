@@ -111,17 +111,20 @@ def _references(survey: Survey) -> str:
 @plugins_app.callback(invoke_without_command=True)
 def list_plugins(context: typer.Context, plugins: options.Plugins = None, as_json: options.Json = False) -> None:
     """List registered components."""
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        list_components(tuple(plugins or ()), as_json=as_json)
+
+
+def list_components(plugins: tuple[str, ...] = (), *, as_json: bool = False) -> None:
+    """List registered components."""
     from fmbench.registry import load_registry
 
-    registry = load_registry(tuple(plugins or ()))
-    if not as_json:
-        show_table(("kind", "name", "from", "what"), registry.summaries())
-    else:
+    registry = load_registry(plugins)
+    if as_json:
         failures = [{"name": failure.name, "error": failure.error} for failure in registry.failures]
         show_json({"components": [describe(entry) for entry in registry.entries()], "failures": failures})
         return
+    show_table(("kind", "name", "from", "what"), registry.summaries())
     for failure in registry.failures:
         say(f"failed to load: {failure.name}: {failure.error}", "red")
 

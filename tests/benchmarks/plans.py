@@ -1,0 +1,103 @@
+"""How long does a plan of a million evaluation cells take, and how much memory?
+
+1,000 trainings (5 paths x 5 t-distributions x 40 seeds) times 1,000 ways of sampling (5 solvers x 2 grids x 50 NFE x
+2 kinds of weights), on a known mixture, so that 100,000 oracles stand beside them. It is planned from Python, and by
+`fmbench plan`: with an empty store, with one that holds 20 trainings and 2,000 evaluations of it, and with every cell
+as JSON.
+
+    python tests/benchmarks/plans.py [--repeats 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from itertools import islice
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from children import Row, Spent, fmbench, rows, spend
+
+TARGETS = {"wall": 10.0, "memory": 1000.0}
+SUITE = f"""
+name: million
+datasets: [gaussian_mixture]
+training:
+  paths: [linear, cosine, vp, {{polynomial: {{n: 3}}}}, lipman]
+  t_distributions: [uniform, u_shaped, {{beta: {{alpha: 0.5, beta: 0.5}}}}, logit_normal, mode]
+  networks: [{{mlp: {{width: 16, depth: 1}}}}]
+  seeds: {list(range(40))}
+  steps: 100
+evaluation:
+  solvers: [euler, heun, midpoint, ab2, rk4]
+  grids: [uniform, cosine]
+  nfe: {list(range(8, 401, 8))}
+  weights: [ema, raw]
+  samples: 500
+  metrics: [sliced_wasserstein, validation_loss, sample_ms]
+"""
+LIBRARY = """
+from fmbench import load_suite, make_plan
+from fmbench.registry import load_registry
+plan = make_plan(load_suite("million.yaml"), load_registry())
+assert len(plan.evaluations) == sum(1 for _ in plan.evaluations.keys()) == 10**6
+"""
+TRAININGS, EVALUATIONS = 20, 100
+
+
+def main() -> None:
+    """Measure, and print a row for each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    for row in measure(parser.parse_args().repeats):
+        print(row)
+
+
+def measure(repeats: int = 5) -> list[Row]:
+    """Return seconds and peak memory of each way to plan."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "million.yaml").write_text(SUITE)
+        fill(place / "million.yaml", place / "some")
+        commands = {
+            "make_plan and all keys, from Python": [sys.executable, "-c", LIBRARY],
+            "fmbench plan, an empty store": fmbench("plan", "million.yaml", "--home", "none"),
+            "fmbench plan, a store with some of it": fmbench("plan", "million.yaml", "--home", "some"),
+            "fmbench plan --json, a store with some": fmbench("plan", "million.yaml", "--home", "some", "--json"),
+        }
+        found: dict[str, list[Spent]] = {name: [] for name in commands}
+        for _ in range(repeats):
+            for name, command in commands.items():
+                found[name].append(spend(command, place))
+    return [row for name, each in found.items() for row in rows(name, each, TARGETS)]
+
+
+def fill(suite: Path, home: Path) -> None:
+    """Write finished trainings and evaluations of a suite into a store."""
+    from fmbench.session import Options, open_session
+    from fmbench.store import CellFolder
+
+    session = open_session(suite, Options(home=home))
+    entries = {
+        metric.digest: {"name": metric.name, "values": {metric.name: 1.0}, "identity": {}, "seconds": 0.1}
+        for metric in session.plan.metrics
+    }
+
+    def finish(folder: CellFolder) -> None:
+        folder.add_metrics(entries)
+        folder.finish({"facts": {"seconds": 1.0}}, ())
+
+    synchronise, os.fsync = os.fsync, lambda _: None  # thousands of files that nobody needs after a power cut
+    try:
+        for training, samplings in islice(session.plan.evaluations.groups, TRAININGS):
+            finish(session.store.folder("training", training.key))
+            for sampling in islice(samplings, EVALUATIONS):
+                finish(session.store.folder("evaluation", sampling.of(training).key))
+    finally:
+        os.fsync = synchronise
+
+
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -11,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.measuring import Row, Target, at_most
+
 ROOT = Path(__file__).parents[2]
-MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -22,24 +22,6 @@ class Spent:
     wall: float
     cpu: float
     memory: int
-
-
-@dataclass(frozen=True)
-class Row:
-    """Repeats of one thing: median, least and most, in `unit`. `target` is what must not be passed, None for none."""
-
-    name: str
-    unit: str
-    median: float
-    least: float
-    most: float
-    n: int
-    target: float | None = None
-
-    def __str__(self) -> str:
-        target = "" if self.target is None else f"  target {self.target:g}"
-        spread = f"{self.least:.2f} to {self.most:.2f}"
-        return f"{self.name:44} {self.median:8.2f} {self.unit:4} ({spread}, n = {self.n}){target}"
 
 
 def fmbench(*arguments: str) -> list[str]:
@@ -63,14 +45,19 @@ def spend(command: Sequence[str], folder: Path) -> Spent:
 
 
 def rows(name: str, found: Sequence[Spent], targets: Mapping[str, float]) -> list[Row]:
-    """Return a row for wall time and one for processor time, and one for memory where `targets` has it."""
+    """Return a row for wall time, with processor time in its note, and one for memory where `targets` has it."""
+    cpu = sorted(each.cpu for each in found)
+    note = f"Processor time {cpu[len(cpu) // 2]:.2f} s ({cpu[0]:.2f} to {cpu[-1]:.2f})."
     columns = {
-        "wall": ("s", [each.wall for each in found]),
-        "cpu": ("s", [each.cpu for each in found]),
-        "memory": ("MiB", [each.memory / MIB for each in found]),
+        "wall": ("s", tuple(each.wall for each in found), note),
+        "memory": ("MB", tuple(each.memory / 1e6 for each in found), ""),
     }
     return [
-        Row(f"{name}, {what}", unit, statistics.median(v), min(v), max(v), len(v), targets.get(what))
-        for what, (unit, v) in columns.items()
+        Row(f"{name}: {what}", "one process", "", values, unit, _at_most(targets.get(what)), note=note)
+        for what, (unit, values, note) in columns.items()
         if what != "memory" or what in targets
     ]
+
+
+def _at_most(value: float | None) -> Target | None:
+    return None if value is None else at_most(value)

@@ -4,21 +4,19 @@
 2 kinds of weights), on a known mixture, so that 100,000 oracles stand beside them. It is planned from Python, and by
 `fmbench plan`: with an empty store, with one that holds 20 trainings and 2,000 evaluations of it, and with every cell
 as JSON.
-
-    python tests/benchmarks/plans.py [--repeats 5]
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
 from itertools import islice
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-from children import Row, Spent, fmbench, rows, spend
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.children import Spent, fmbench, rows, spend
+from benchmarks.measuring import Options, Row, main
 
 TARGETS = {"wall": 10.0, "memory": 1000.0}
 SUITE = f"""
@@ -47,28 +45,22 @@ assert len(plan.evaluations) == sum(1 for _ in plan.evaluations.keys()) == 10**6
 TRAININGS, EVALUATIONS = 20, 100
 
 
-def main() -> None:
-    """Measure, and print a row for each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
-    for row in measure(parser.parse_args().repeats):
-        print(row)
-
-
-def measure(repeats: int = 5) -> list[Row]:
+def measure(options: Options) -> list[Row]:
     """Return seconds and peak memory of each way to plan."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         (place / "million.yaml").write_text(SUITE)
         fill(place / "million.yaml", place / "some")
         commands = {
-            "make_plan and all keys, from Python": [sys.executable, "-c", LIBRARY],
-            "fmbench plan, an empty store": fmbench("plan", "million.yaml", "--home", "none"),
-            "fmbench plan, a store with some of it": fmbench("plan", "million.yaml", "--home", "some"),
-            "fmbench plan --json, a store with some": fmbench("plan", "million.yaml", "--home", "some", "--json"),
+            "a million evaluations, make_plan and all keys, from Python": [sys.executable, "-c", LIBRARY],
+            "a million evaluations, fmbench plan, an empty store": fmbench("plan", "million.yaml", "--home", "none"),
+            "a million evaluations, fmbench plan, a store with some": fmbench("plan", "million.yaml", "--home", "some"),
+            "a million evaluations, fmbench plan --json, a store with some": fmbench(
+                "plan", "million.yaml", "--home", "some", "--json"
+            ),
         }
         found: dict[str, list[Spent]] = {name: [] for name in commands}
-        for _ in range(repeats):
+        for _ in range(options.repeats(3)):
             for name, command in commands.items():
                 found[name].append(spend(command, place))
     return [row for name, each in found.items() for row in rows(name, each, TARGETS)]
@@ -100,4 +92,4 @@ def fill(suite: Path, home: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__)

@@ -28,7 +28,19 @@ from fmbench.errors import UserError
 from fmbench.hardware import choose_device, environment
 
 FOLDER = Path(__file__).parent
-BENCHMARKS = ("limits", "fleet", "big_training", "solvers", "peers", "evaluation", "tracking", "harness", "suites")
+BENCHMARKS = (
+    "limits",
+    "fleet",
+    "big_training",
+    "solvers",
+    "peers",
+    "evaluation",
+    "startup",
+    "plans",
+    "tracking",
+    "harness",
+    "suites",
+)
 """The modules, in the order in which they run."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

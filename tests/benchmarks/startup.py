@@ -3,39 +3,29 @@
 `fmbench --help`, `fmbench plugins`, and a suite that is finished: everything in the store, the report written, MLflow
 up to date. Beside them stands an empty Python process. The commands take turns, so that all meet the same machine; on
 one that is shared, processor time is what to compare.
-
-    python tests/benchmarks/startup.py [--suite suites/smoke.yaml] [--repeats 7]
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-from children import ROOT, Row, Spent, fmbench, rows, spend
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.children import ROOT, Spent, fmbench, rows, spend
+from benchmarks.measuring import Options, Row, main
+
+SUITE = ROOT / "suites" / "smoke.yaml"
 
 TARGETS = {"fmbench --help": 0.3, "fmbench plugins": 0.5, "a finished suite": 3.0}
 """Seconds of wall time."""
 
 
-def main() -> None:
-    """Measure, and print a row for each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--suite", type=Path, default=ROOT / "suites" / "smoke.yaml")
-    parser.add_argument("--repeats", type=int, default=7)
-    options = parser.parse_args()
-    for row in measure(options.suite, options.repeats):
-        print(row)
-
-
-def measure(suite: Path = ROOT / "suites" / "smoke.yaml", repeats: int = 7) -> list[Row]:
+def measure(options: Options) -> list[Row]:
     """Run a suite once, then return what each command takes."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        run = fmbench("run", str(suite.resolve()), "--tracking-uri", f"sqlite:///{place}/mlflow.db")
+        run = fmbench("run", str(SUITE), "--tracking-uri", f"sqlite:///{place}/mlflow.db")
         spend(run, place)
         commands = {
             "an empty Python process": [sys.executable, "-c", "pass"],
@@ -44,7 +34,7 @@ def measure(suite: Path = ROOT / "suites" / "smoke.yaml", repeats: int = 7) -> l
             "a finished suite": run,
         }
         found: dict[str, list[Spent]] = {name: [] for name in commands}
-        for _ in range(repeats):
+        for _ in range(options.repeats(7)):
             for name, command in commands.items():
                 found[name].append(spend(command, place))
     return [row for name, each in found.items() for row in rows(name, each, _targets(name))]
@@ -55,4 +45,4 @@ def _targets(name: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__)

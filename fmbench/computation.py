@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Protocol
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
@@ -219,8 +221,11 @@ class Computation:
                 work[key] = Work(state.folder.path.name, cell, self.survey.wanted(cell.training, "sampler"))
         if not work:
             return
-        if self.tracker is not None:
-            self.tracker.drain()  # the writer would disturb the times
+        # the writer would disturb the times
+        with self.tracker.at_rest() if self.tracker is not None else nullcontext():
+            self._time(executor, work)
+
+    def _time(self, executor: LocalExecutor, work: Mapping[str, Work]) -> None:
         executor.reconfigure(self._config("1", 1))
         by_training: dict[str, list[Work]] = defaultdict(list)
         for piece in work.values():

@@ -440,6 +440,35 @@ def test_a_session_with_nothing_to_log_imports_no_mlflow(place: Place) -> None:
     assert done.stdout.strip().endswith("0 runs logged, 7 unchanged False"), done.stdout
 
 
+def test_a_tracker_at_rest_writes_nothing_and_afterwards_everything_once(place: Place) -> None:
+    records = suite()
+    tracker = place.tracker(records)
+    tracker.start()
+    with tracker.at_rest():
+        tracker.log_all(records)
+        assert not place.client.get_experiment_by_name("suite")
+        assert not place.ledger.exists()
+    assert tracker.drain()
+    assert len(place.runs()) == 6
+    summary = tracker.finish(records, place.report)
+    assert (summary.logged, summary.pending) == (7, 0)
+    assert len(place.runs()) == 7
+    assert max(place.everything().values()) == 1
+
+
+def test_a_tracker_opened_ahead_finds_the_experiment_before_there_is_a_run(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fmbench.tracking.writer.START", 0.0)
+    tracker = place.tracker(suite())
+    tracker.start()
+    tracker.open_ahead()
+    with tracker.at_rest():  # waits for what was begun
+        experiment = place.client.get_experiment_by_name("suite")
+        assert experiment is None or not place.runs()
+    assert tracker.finish(suite(), place.report).logged == 7
+
+
 def test_two_trackers_of_one_suite_make_each_run_once(place: Place) -> None:
     records = suite()
     trackers = [place.tracker(records) for _ in range(2)]

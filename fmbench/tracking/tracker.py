@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,8 +95,17 @@ class Tracker:
         """Queue whatever of a suite is not logged yet; returns at once. `finish` adds the summary run and waits."""
         self._writer.put(self._runs(records))
 
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Write nothing inside, so that the writer disturbs no timing; what waits is written afterwards."""
+        self._writer.rest()
+        try:
+            yield
+        finally:
+            self._writer.go_on()
+
     def drain(self) -> bool:
-        """Wait until the queue is written, so that the writer disturbs no timing. False when the server fails."""
+        """Wait until the queue is written. False when the server fails."""
         return self._writer.settle()
 
     def finish(

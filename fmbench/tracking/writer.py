@@ -59,6 +59,8 @@ class Writer:
         self._hurry = False
         self._closing = False
         self._ahead = False
+        self._resting = False
+        self._busy = False
         self._opened = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -96,7 +98,7 @@ class Writer:
     def settle(self, told: Callable[[int, int], None] | None = None) -> bool:
         """Wait until everything is written; False when there was no progress for `patience` seconds. Calls `told`."""
         with self._changed:
-            self._hurry = True
+            self._hurry, self._resting = True, False
             self.progress.beat = time.monotonic()
             total = len(self._waiting.keys() | self._batch.keys())
             self._changed.notify_all()
@@ -116,6 +118,22 @@ class Writer:
             with self._changed:
                 self._hurry = False
 
+    def rest(self) -> bool:
+        """Stop after the run that is being written, so that nothing here disturbs a timing, until `go_on`.
+
+        False when that took longer than `patience` seconds.
+        """
+        with self._changed:
+            self._resting = True
+            self._changed.notify_all()
+            return self._changed.wait_for(lambda: not self._busy, self.patience)
+
+    def go_on(self) -> None:
+        """Write again."""
+        with self._changed:
+            self._resting = False
+            self._changed.notify_all()
+
     def close(self) -> None:
         """End the thread; one that hangs in a request is left behind, and ends with the process."""
         with self._changed:
@@ -129,22 +147,24 @@ class Writer:
         if self._ahead:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closing, START)
-                closing = self._closing
-            if not closing:
+                self._busy = not self._closing and not self._resting
+            if self._busy:
                 self._flush({})
         while True:
             with self._changed:
-                while not self._waiting and not self._closing:
+                while (not self._waiting or self._resting) and not self._closing:
                     self._changed.wait()
                 if not self._hurry:
                     self._changed.wait(LINGER)
                 if self._closing:
                     return
+                if self._resting:
+                    continue
                 batch = dict(itertools.islice(self._waiting.items(), BATCH))
                 for cell in batch:
                     del self._waiting[cell]
-                self._batch = batch
-            if self._flush(batch):
+                self._batch, self._busy = batch, True
+            if self._flush(batch) or self._resting:
                 pauses = itertools.count()
             else:
                 self._pause(next(pauses))
@@ -163,7 +183,7 @@ class Writer:
             with self.ledger.lock():
                 self._open()
                 try:
-                    while batch:
+                    while batch and not self._resting:
                         self._write(batch)
                 finally:
                     self.ledger.save()
@@ -174,7 +194,7 @@ class Writer:
             self._failed(batch, error)
         with self._changed:
             self._waiting = {**batch, **self._waiting}
-            self._batch = {}
+            self._batch, self._busy = {}, False
             self._changed.notify_all()
         return not batch
 

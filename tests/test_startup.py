@@ -67,7 +67,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_imports_nothing_heavy_and_no_models_of_suites(tmp_path: Path) -> None:
     text, names = imported("--help", cwd=tmp_path)
     assert " plan " in text
-    assert not set(names) - {"rich.table"}
+    assert not names
+    assert "so a run goes on." in " ".join(text.split()), "what a verb does is not cut off"
 
 
 def test_listing_components_imports_no_library_that_draws_or_computes(tmp_path: Path) -> None:

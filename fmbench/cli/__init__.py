@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from inspect import getdoc
 
 import typer
 
@@ -18,14 +19,18 @@ app = typer.Typer(
     name="fmbench",
     help="Benchmarks for flow matching: which choice is better at a given number of function evaluations?",
     no_args_is_help=True,
+    context_settings={"max_content_width": 120},
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # drawing boxes takes as long as all the rest of --help
 )
 running.add_verbs(app)
 checking.add_verbs(app)
 remembering.add_verbs(app)
 inspecting.add_verbs(app)
 keeping.add_verbs(app)
+for verb in app.registered_commands:  # else the list of verbs cuts them off
+    verb.short_help = " ".join((verb.help or getdoc(verb.callback) or "").partition("\n\n")[0].split())
 
 
 def main() -> None:

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 SHOWN = 30
 """Reasons for leaving cells out that `plan` prints; of a suite with many NFE there are hundreds."""
 
-plugins_app = typer.Typer(help="List registered components, by whom, with which parameters; and what failed to load.")
+PLUGINS = "List registered components, by whom, with which parameters; and what failed to load."
+plugins_app = typer.Typer(rich_markup_mode=None, help=PLUGINS)
 
 
 def add_verbs(app: typer.Typer) -> None:
     """Add the verbs of this module."""
     app.command("plan")(plan)
-    app.add_typer(plugins_app, name="plugins")
+    app.add_typer(plugins_app, name="plugins", short_help=PLUGINS)
     app.command("schema")(schema)
     app.command("env")(env)
     app.command("why")(why)

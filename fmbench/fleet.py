@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 from fmbench.assembly import Parts, Workshop, assemble, make_module
 from fmbench.cells import TrainingCell
 from fmbench.stacked_linear import quicken_linear_layers
+from fmbench.traced import Call, traced
 
 EXAMPLES = 4
 """So many examples tell whether networks compute the same together as one by one."""
@@ -36,6 +37,7 @@ class Networks:
             self._parameters, self._buffers = torch.func.stack_module_state(list(modules))
             quicken_linear_layers(self._module)
         self._mapped = torch.func.vmap(self._functional)
+        self._programs: dict[tuple[Any, ...], Call] = {}
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -48,8 +50,26 @@ class Networks:
             alone: Tensor = self.call(*inputs)
             return alone
         split = [value.reshape(self.members, -1, *value.shape[1:]) for value in inputs]
-        together: Tensor = self._mapped(self._parameters, self._buffers, *split)
-        return together.flatten(0, 1)
+        given = [*self._parameters.values(), *self._buffers.values(), *split]
+        return self._program(given, split)(*given).flatten(0, 1)
+
+    def _program(self, given: Sequence[Tensor], split: Sequence[Tensor]) -> Call:
+        """Return what computes the output of parameters, buffers and inputs: traced where gradients will be taken."""
+        if not torch.is_grad_enabled():
+            return self._stacked
+        device = split[0].device.type
+        autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        key = (autocast, *((value.shape, value.dtype) for value in split))
+        if key not in self._programs:
+            self._programs[key] = traced(self._stacked, given)
+        return self._programs[key]
+
+    def _stacked(self, *given: Tensor) -> Tensor:
+        """Map the module over parameters, buffers and inputs."""
+        values = iter(given)
+        parameters, buffers = ({name: next(values) for name in names} for names in (self._parameters, self._buffers))
+        output: Tensor = self._mapped(parameters, buffers, *values)
+        return output
 
     def _functional(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], *inputs: Tensor) -> Any:
         return torch.func.functional_call(self._module, (parameters, buffers), inputs)

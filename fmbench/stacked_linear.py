@@ -37,7 +37,7 @@ def stacked_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-    output: Tensor = _Stacked.apply(x.flatten(1, -2), weight, bias)
+    output: Tensor = _Product.apply(None if bias is None else bias[:, None], x.flatten(1, -2), weight.mT)
     return output.view(*x.shape[:-1], weight.shape[1])
 
 
@@ -72,23 +72,27 @@ def _members_first(value: Tensor | None, dim: int | None, members: int) -> Any:
     return value.expand(members, *value.shape) if dim is None else value.movedim(dim, 0)
 
 
-class _Stacked(torch.autograd.Function):
-    """`stacked_linear` for x `(members, batch, in)`, and its gradients."""
+def quick_product(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """Return `torch.baddbmm` of bias `(members, 1, out)`, x `(members, batch, in)` and weight `(members, in, out)`."""
+    output: Tensor = _Product.apply(bias, x, weight)
+    return output
+
+
+class _Product(torch.autograd.Function):
+    """`quick_product`, with or without a bias, and its gradients."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, bias: Tensor | None, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        if bias is None:
-            return torch.bmm(x, weight.mT)
-        return torch.baddbmm(bias[:, None], x, weight.mT)
+        return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias, x, weight)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        of_x, of_weight, of_bias = ctx.needs_input_grad
-        narrow = weight.shape[2] < NARROW
+        of_bias, of_x, of_weight = ctx.needs_input_grad
+        narrow = weight.shape[1] < NARROW
         return (
-            torch.bmm(gradient, weight) if of_x else None,
-            (torch.bmm(x.mT, gradient).mT if narrow else torch.bmm(gradient.mT, x)) if of_weight else None,
-            gradient.sum(1) if of_bias else None,
+            gradient.sum(1, keepdim=True) if of_bias else None,
+            torch.bmm(gradient, weight.mT) if of_x else None,
+            (torch.bmm(x.mT, gradient) if narrow else torch.bmm(gradient.mT, x).mT) if of_weight else None,
         )

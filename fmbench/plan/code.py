@@ -9,6 +9,7 @@ TRAINING_CODE = (
     "fmbench.training_state",
     "fmbench.fleet",
     "fmbench.stacked_linear",
+    "fmbench.traced",
     "fmbench.samples",
     "fmbench.micro_batches",
     "fmbench.draws",

@@ -120,7 +120,7 @@ def as_programs(options: Options) -> list[Row]:
             return done.seconds
 
         whole = []
-        for repeat in range(options.repeats(3)):
+        for repeat in range(options.repeats(2)):
             first, second = (ours, peer) if repeat % 2 else (peer, ours)
             taken = {first: first(), second: second()}
             whole.append(Pair(taken[ours], taken[peer]))

@@ -212,6 +212,9 @@ class Objective(Component):
 class Network(Component):
     """Builds a network that is called `(x, t)`, or `(x, t, y)` where it was built for classes.
 
+    Its module computes the same from the same inputs, whatever it was called with before: calls are shared, and what it
+    does may be listed once for a fleet. One that draws from torch's global generator while it trains is trained alone.
+
     Attributes:
         bf16: whether autocast to bfloat16 pays where the device has it natively (convolutions and large products).
         channels_last: whether the module should be kept in torch's channels_last memory format.

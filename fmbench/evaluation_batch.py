@@ -51,7 +51,8 @@ def best_batch(trained: Trained, usual: int, most: int) -> int:
 def batch_file(trained: Trained, most: int) -> Path:
     """Return the sealed file of what was found, on this machine, for networks like that of a cell."""
     cell, workshop = trained.cell, trained.workshop
-    machine = (workshop.device, str(workshop.threads), str(workshop.jobs), hardware.cpu_model(), str(torch.__version__))
+    measured_on = hardware.measured_on(workshop.device).values()
+    machine = (workshop.device, str(workshop.threads), str(workshop.jobs), *measured_on)
     network = (cell.dataset.digest, cell.network.digest, trained.parts.precision, str(trained.parts.classes))
     return workshop.cache / f"batch-{digest('evaluation batch', canonical([*network, *machine, most]))}.json"
 
@@ -60,15 +61,20 @@ def batch_file(trained: Trained, most: int) -> Path:
 def probe(trained: Trained, usual: int, most: int) -> EvaluationBatch:
     """Measure batches of `usual`, twice, four times, ... as many samples, up to `most`, as long as that is faster."""
     workshop = trained.workshop
-    size, seconds = usual, {str(usual): _seconds(trained, usual)}
-    while 2 * size <= most:
+    seconds: dict[str, float] = {}
+    size = larger = usual
+    while larger <= max(usual, most):
         hardware.reset_peak_memory(workshop.device)
         before, free = hardware.peak_memory(workshop.device), hardware.free_memory(workshop.device)
-        larger = 2 * size
-        seconds[str(larger)] = _seconds(trained, larger)
-        if seconds[str(larger)] > GAIN * seconds[str(size)]:
+        try:
+            seconds[str(larger)] = _seconds(trained, larger)
+        except (torch.OutOfMemoryError, MemoryError):
+            if larger == usual:
+                raise
+            return EvaluationBatch(size, "a larger batch does not fit into the memory", seconds)
+        if larger > usual and seconds[str(larger)] > GAIN * seconds[str(size)]:
             return EvaluationBatch(size, "a larger batch is not faster", seconds)
-        size = larger
+        size, larger = larger, 2 * larger
         if 2 * (hardware.peak_memory(workshop.device) - before) * workshop.jobs > MEMORY * free:
             return EvaluationBatch(size, "a larger batch would take too much memory", seconds)
     return EvaluationBatch(size, "there are no more samples", seconds)

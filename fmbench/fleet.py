@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -126,7 +127,10 @@ def why_alone(cells: Sequence[TrainingCell], workshop: Workshop) -> str:
     """
     parts = [assemble(cell, workshop) for cell in cells]
     kinds = {(c.path.digest, c.t_distribution.digest, c.objective.digest): p for c, p in zip(cells, parts, strict=True)}
-    modules = [make_module(cell, parts[0], workshop.device).train() for cell in (*cells, *cells)[:2]]
+    # Of another seed, so that what a module drew when it was built, and holds beside its parameters, is found out.
+    first = cells[0]
+    other = next((cell for cell in cells if cell.seed != first.seed), replace(first, seed=first.seed + 1))
+    modules = [make_module(cell, parts[0], workshop.device).train() for cell in (first, other)]
     held = {name for module in modules for name, _ in (*module.named_parameters(), *module.named_buffers())}
     if not set(modules[0].state_dict()) <= held:
         return "its state holds more than parameters and buffers of their own"

@@ -20,6 +20,8 @@ GAIN = 0.9
 """A larger fleet is faster when a step of a member takes less than this part of what it took in the best so far."""
 FACTOR = 4
 """Each size that is tried is so many times the one before: a fleet of two hardly repays what stacking costs."""
+LARGEST = 256
+"""Members that a fleet has at most: each holds a lock, and so an open file."""
 SHARE = 0.05
 """The probe stops when it has taken this part of what training all cells one by one would take."""
 MEMORY = 0.5
@@ -48,7 +50,7 @@ def probe(cell: TrainingCell, members: int, workshop: Workshop) -> FleetSize:
     size, seconds = 1, {"1": _seconds(cell, parts, 1, workshop)}
     began = time.perf_counter()  # the first steps import what torch imports when it is used: any training pays that
     budget = SHARE * seconds["1"] * cell.settings["steps"] * members
-    while size < members:
+    while size < min(members, LARGEST):
         hardware.reset_peak_memory(workshop.device)
         before, free = hardware.peak_memory(workshop.device), hardware.free_memory(workshop.device)
         larger = FACTOR * size
@@ -60,7 +62,8 @@ def probe(cell: TrainingCell, members: int, workshop: Workshop) -> FleetSize:
             return FleetSize(size, "a larger fleet would take too much memory", True, members, seconds)
         if time.perf_counter() - began > budget:
             return FleetSize(size, "probing on would take too long", False, members, seconds)
-    return FleetSize(size, "there are no more cells", False, members, seconds)
+    why = "there are no more cells" if size < LARGEST else "fleets are not larger"
+    return FleetSize(size, why, size >= LARGEST, members, seconds)
 
 
 def _seconds(cell: TrainingCell, parts: Parts, members: int, workshop: Workshop) -> float:
@@ -83,12 +86,13 @@ def _seconds(cell: TrainingCell, parts: Parts, members: int, workshop: Workshop)
         average.update(len(taken))
         hardware.synchronise(workshop.device)
         taken.append(clock() - began)
-    return min(taken[WARM_UP:]) / members
+    parts_of_a_batch = int(cell.settings.values.get("accumulate", 1))
+    return min(taken[WARM_UP:]) * parts_of_a_batch / members
 
 
 def _inputs(cell: TrainingCell, parts: Parts, members: int, device: str) -> list[Tensor]:
     """Return what the networks are called with, random."""
     generator = Generator(device).manual_seed(0)
-    n = cell.settings["batch_size"] * members
+    n = cell.settings["batch_size"] // cell.settings.values.get("accumulate", 1) * members
     x, t = parts.dataset.source(n, generator), torch.rand(n, generator=generator, device=device)
     return [x, t, torch.arange(n, device=device) % parts.classes] if parts.classes else [x, t]

@@ -30,17 +30,18 @@ class Fleets:
         """Yield what must be measured first: where several cells could train as one, and nobody knows whether to."""
         for cells in self._waiting.values():
             steps = len(cells) * cells[0].settings["steps"]
-            if len(cells) > 1 and steps >= WORTH_A_PROBE and not self._knows(cells):
+            if len(cells) > 1 and steps >= WORTH_A_PROBE and _may_join(cells) and not self._knows(cells):
                 yield ProbeTask(cells[0], len(cells), str(self._file(cells[0])))
 
     def ready(self) -> Iterator[TrainTask]:
         """Yield the fleets that can begin, each once. Students wait until the teachers of all have ended."""
         for key, cells in list(self._waiting.items()):
-            size = int(self._found(cells[0]).get("size", 1)) if len(cells) > 1 else 1
+            size = int(self._found(cells[0]).get("size", 1)) if len(cells) > 1 and _may_join(cells) else 1
             free = [cell for cell in cells if cell.teacher is None or cell.teacher.key not in self._open]
             if size > 1 and len(free) < len(cells):
                 continue
-            self._waiting[key] = [cell for cell in cells if cell not in free]
+            taken = {cell.key for cell in free}
+            self._waiting[key] = [cell for cell in cells if cell.key not in taken]
             if not self._waiting[key]:
                 del self._waiting[key]
             fleets = split(free, size, self._config.jobs)
@@ -64,6 +65,11 @@ class Fleets:
 
     def _file(self, cell: TrainingCell) -> Path:
         return fleet_size_file(self._store, cell, self._config)
+
+
+def _may_join(cells: Sequence[TrainingCell]) -> bool:
+    """Whether cells of one `fleet_key` may be a fleet: not where torch.compile was asked for."""
+    return cells[0].compile is not True
 
 
 def split(cells: Sequence[TrainingCell], size: int, jobs: int) -> list[tuple[TrainingCell, ...]]:

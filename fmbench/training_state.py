@@ -45,14 +45,18 @@ class TrainingState:
     step: int = 0
 
     @classmethod
-    def begin(cls, cells: Sequence[TrainingCell], workshop: Workshop) -> TrainingState:
-        """Return the state before the first step. Members are put into the order of `in_order`."""
+    def begin(cls, cells: Sequence[TrainingCell], workshop: Workshop, program: Program | None = None) -> TrainingState:
+        """Return the state before the first step. Members are put into the order of `in_order`.
+
+        A cell alone is computed by the program that is given, or else by what a probe chooses.
+        """
         cells = in_order(cells)
         parts = [assemble(cell, workshop) for cell in cells]
         for own, cell in zip(parts, cells, strict=True):
             own.coupling = taught(own.coupling, cell, workshop)
         modules = [make_module(cell, own, workshop.device).train() for cell, own in zip(cells, parts, strict=True)]
-        way = choose(cells[0], parts[0], workshop) if len(cells) == 1 else usual(parts[0])
+        alone = len(cells) == 1 and program is None
+        way = program or (choose(cells[0], parts[0], workshop) if alone else usual(parts[0]))
         modules = [way.formatted(module) for module in modules]
         torch.manual_seed(seed_for(cells[0].seed, "network_noise", cells[0].dataset.text))
         networks = Networks(modules)
@@ -153,7 +157,7 @@ class TrainingState:
         kept = [member for member in range(len(self.cells)) if member not in members]
         if not kept:
             return replace(self, cells=[])
-        smaller = TrainingState.begin([self.cells[member] for member in kept], workshop)
+        smaller = TrainingState.begin([self.cells[member] for member in kept], workshop, self.program)
         smaller.size = self.size
         smaller.load([self.content(member) for member in kept])
         return smaller

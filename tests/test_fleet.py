@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from helpers import training_cell, workshop
+from helpers import evaluation_cell, training_cell, workshop
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -21,7 +22,16 @@ from fmbench.contracts import Network
 from fmbench.errors import CellFailure, Diverged, TimedOut, WorkerDied
 from fmbench.executors.compute import Computer
 from fmbench.executors.local import LocalExecutor, _Worker
-from fmbench.executors.tasks import Event, ProbeTask, TrainTask, WorkerConfig, fleet_size_file
+from fmbench.executors.tasks import (
+    EvaluateFleetTask,
+    EvaluateTask,
+    Event,
+    ProbeTask,
+    TrainTask,
+    Work,
+    WorkerConfig,
+    fleet_size_file,
+)
 from fmbench.fleet import why_alone
 from fmbench.fleets import WORTH_A_PROBE, Fleets, split
 from fmbench.registry import Registry, load_registry
@@ -205,6 +215,7 @@ class OddModule(nn.Module):
         self.linear = nn.Linear(size, size)
         self.tied = self.linear if how == "ties" else None
         self.norm = nn.BatchNorm1d(size) if how == "norm" else None
+        self.frequencies = torch.randn(size) if how == "frequencies" else torch.ones(size)
         self.register_buffer("calls", torch.zeros(()))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
@@ -214,17 +225,18 @@ class OddModule(nn.Module):
             x = x + torch.randn(2)
         if self.how == "dropout":
             x = nn.functional.dropout(x, 0.5)
-        x = x if self.norm is None else self.norm(x)
+        x = x * self.frequencies if self.norm is None else self.norm(x)
         result: Tensor = self.linear(x) + float(x.sum() > 0) if self.how == "branches" else self.linear(x)
         return result
 
 
-@pytest.mark.parametrize("how", ["", "counts", "noise", "dropout", "norm", "branches", "ties"])
+@pytest.mark.parametrize("how", ["", "counts", "noise", "dropout", "norm", "branches", "ties", "frequencies"])
 def test_networks_that_cannot_join_a_fleet_are_found_out(tmp_path: Path, registry: Registry, how: str) -> None:
     shop = workshop(tmp_path, registry)
-    cells = [training_cell(registry, seed) for seed in (0, 1)]
-    shop._built[cells[0].network.digest] = Odd(how)
-    assert bool(why_alone(cells, shop)) == bool(how)
+    alike, other = [training_cell(registry, 0, path=path) for path in ("linear", "cosine")], training_cell(registry, 1)
+    shop._built[other.network.digest] = Odd(how)
+    for cells in ([*alike, other], alike, [other]):
+        assert bool(why_alone(cells, shop)) == bool(how)
 
 
 def test_cells_that_cannot_join_train_one_by_one(tmp_path: Path, registry: Registry) -> None:
@@ -332,8 +344,8 @@ class Ended:
         return self.returncode
 
 
-def dead_worker(task: TrainTask, done: int = 0) -> _Worker:
-    """Return a worker that was killed while it trained the fleet of a task, of which some cells had ended."""
+def dead_worker(task: TrainTask | EvaluateFleetTask, done: int = 0) -> _Worker:
+    """Return a worker that was killed while it was at the fleet of a task, of which some cells had ended."""
     worker = _Worker(Ended(), Pipe()[0], os.pipe()[1], task)  # type: ignore[arg-type]
     worker.units, worker.allowed = set(task.units[done:]), len(task.units)
     worker.ended = set(task.units[:done])
@@ -360,3 +372,22 @@ def test_a_fleet_that_is_killed_twice_is_tried_cell_by_cell(tmp_path: Path, regi
     alone = TrainTask(cells[1:2])
     assert [end(dead_worker(alone), WorkerDied("signal 9")) for _ in range(2)] == [["again"], ["failed"]]
     assert Store(tmp_path).keys("training") == [cells[1].key]
+
+
+def test_cells_whose_joint_evaluation_is_killed_twice_are_evaluated_one_by_one(
+    tmp_path: Path, registry: Registry
+) -> None:
+    cells = [evaluation_cell(registry, training_cell(registry, seed)) for seed in range(3)]
+    tasks = tuple(EvaluateTask(cell.training, (), (Work(cell.key, cell, ()),)) for cell in cells)
+    fleet = EvaluateFleetTask(tasks, str(tmp_path / "together"))
+    executor = LocalExecutor(WorkerConfig((), "", str(tmp_path), "cpu", 1, 1))
+    for queued in ([fleet], list(tasks)):
+        executor._queue.clear()
+        executor._workers.append(worker := dead_worker(fleet))
+        assert [event.what for event in executor._end(worker, WorkerDied("signal 9"))] == ["again"] * 3
+        assert list(executor._queue) == queued
+    said: list[Event] = []
+    with suppress(CellFailure):
+        Computer(workshop(tmp_path, registry), said.append)(fleet)
+    assert said[0].what == "started"
+    assert set(said[0].fleet) == {cell.key for cell in cells}

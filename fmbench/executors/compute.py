@@ -74,9 +74,7 @@ class Computer:
             self._train_fleet(task)
             return
         if isinstance(task, EvaluateFleetTask):
-            self._draw_together(task)
-            for own in task.tasks:
-                self(own)
+            self._evaluate_fleet(task)
             return
         for (section, key), compute in self._steps(task):
             folder = self.workshop.store.folder(section, key)
@@ -234,12 +232,22 @@ class Computer:
         else:
             evaluate.evaluate(trained, work.cell, metrics, self._drawn.pop(work.key, None))
 
+    def _evaluate_fleet(self, task: EvaluateFleetTask) -> None:
+        """Draw together what pays, then evaluate cell by cell; while it draws, all of them are at work."""
+        if keys := tuple(key for section, key in task.units if section == "evaluation"):
+            self.say(Event("started", "evaluation", keys[0], fleet=keys))
+        try:
+            self._draw_together(task)
+            for own in task.tasks:
+                self(own)
+        finally:
+            self._drawn.clear()
+
     def _draw_together(self, task: EvaluateFleetTask) -> None:
         """Draw what several cells draw with the same sampler, if that is faster; what is not drawn here is drawn later.
 
         Whatever goes wrong: the cells are evaluated one by one, which says more of it.
         """
-        self._drawn.clear()
         samplers: dict[str, list[EvaluationCell]] = {}
         for work in (work for own in task.tasks for work in own.work):
             if self.workshop.store.folder("evaluation", work.key).result() is None:

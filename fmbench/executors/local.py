@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 
 from fmbench.errors import CellFailure, TimedOut, UserError, WorkerDied
-from fmbench.executors.tasks import Event, Task, TrainTask, Unit, WorkerConfig
+from fmbench.executors.tasks import EvaluateFleetTask, Event, Task, TrainTask, Unit, WorkerConfig
 from fmbench.hardware import cpu_count
 from fmbench.store import Store
 
@@ -179,10 +179,13 @@ class LocalExecutor:
             worker.ended.add((section, key))
         if worker.task is not None:
             rest = worker.task.without(worker.ended)
-            if split and isinstance(rest, TrainTask):
+            if split and isinstance(rest, TrainTask | EvaluateFleetTask):
                 for unit in worker.units:
                     self._deaths.pop(unit, None)
-                self._queue.extendleft(TrainTask((cell,)) for cell in reversed(rest.cells))
+                alone = (
+                    rest.tasks if isinstance(rest, EvaluateFleetTask) else [TrainTask((cell,)) for cell in rest.cells]
+                )
+                self._queue.extendleft(reversed(alone))
             elif rest.units:
                 self._queue.appendleft(rest)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Protocol
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
-from fmbench.errors import DamagedFile
 from fmbench.executors.local import LocalExecutor, jobs_and_threads
 from fmbench.executors.tasks import (
     EvaluateFleetTask,
@@ -25,9 +23,9 @@ from fmbench.executors.tasks import (
     together_file,
 )
 from fmbench.fleets import Fleets
+from fmbench.probing import on_record
 from fmbench.session import Session
 from fmbench.states import portrait_key, sampler_key
-from fmbench.store import read_sealed
 from fmbench.survey import Survey
 from fmbench.tracking import Tracker
 
@@ -206,9 +204,8 @@ class Computation:
         if training or not ended:
             return []
         file = together_file(self.session.store.root, cell, len(ended), config)
-        with contextlib.suppress(DamagedFile):  # it is measured again
-            if len(ended) == 1 or not (read_sealed(file) or {"together": True})["together"]:
-                return list(ended)
+        if len(ended) == 1 or not (on_record(file) or {"together": True})["together"]:
+            return list(ended)
         return [EvaluateFleetTask(tuple(ended), str(file))]
 
     def _measure(self, executor: LocalExecutor) -> None:

@@ -6,16 +6,13 @@ between batch sizes, but for rounding. Solvers of which that is not so keep the 
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 
-from fmbench import hardware
+from fmbench import hardware, probing
 from fmbench.cells import canonical, digest
-from fmbench.errors import DamagedFile
-from fmbench.store import read_sealed, write_sealed
 from fmbench.trained import Trained
 
 REPEATS = 3
@@ -37,22 +34,13 @@ class EvaluationBatch:
 
 def best_batch(trained: Trained, usual: int, most: int) -> int:
     """Return the batch size for cells like this one, at most `most`: what is on record, else what a probe finds."""
-    file = batch_file(trained, most)
-    try:
-        known = read_sealed(file)
-    except DamagedFile:
-        known = None  # it is measured again
-    if known is None:
-        known = asdict(probe(trained, usual, most))
-        write_sealed(file, known)
-    return int(known["size"])
+    return int(probing.found(batch_file(trained, most), lambda: asdict(probe(trained, usual, most)))["size"])
 
 
 def batch_file(trained: Trained, most: int) -> Path:
     """Return the sealed file of what was found, on this machine, for networks like that of a cell."""
     cell, workshop = trained.cell, trained.workshop
-    measured_on = hardware.measured_on(workshop.device).values()
-    machine = (workshop.device, str(workshop.threads), str(workshop.jobs), *measured_on)
+    machine = probing.machine(workshop.device, workshop.threads, workshop.jobs)
     network = (cell.dataset.digest, cell.network.digest, trained.parts.precision, str(trained.parts.classes))
     return workshop.cache / f"batch-{digest('evaluation batch', canonical([*network, *machine, most]))}.json"
 
@@ -85,13 +73,5 @@ def _seconds(trained: Trained, size: int) -> float:
     workshop, velocity = trained.workshop, trained.velocity()
     x, velocity.y = trained.source(0, size), trained.labels(0, size)
     t = x.new_full((size,), 0.5)
-    # One thread's own time is not disturbed by what else the machine computes.
-    clock = time.process_time if workshop.device == "cpu" and workshop.threads == 1 else time.perf_counter
-    taken = []
-    for _ in range(1 + REPEATS):
-        hardware.synchronise(workshop.device)
-        began = clock()
-        velocity(x, t)
-        hardware.synchronise(workshop.device)
-        taken.append(clock() - began)
+    taken = [probing.seconds(lambda: velocity(x, t), workshop.device, workshop.threads) for _ in range(1 + REPEATS)]
     return min(taken[1:]) / size

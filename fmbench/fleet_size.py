@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-import torch
-from torch import Generator, Tensor
-
-from fmbench import hardware
+from fmbench import hardware, probing
 from fmbench.assembly import Parts, Workshop, assemble, make_module
 from fmbench.cells import TrainingCell
 from fmbench.fleet import Networks, why_alone
 from fmbench.optimizers import MovingAverage, make_optimizer
+from fmbench.probing import network_inputs
 
 WARM_UP, FEWEST, MOST, LONG = 2, 3, 20, 0.05
 """Steps before a size is measured; then so many, until they took so many seconds together. The quickest counts."""
@@ -71,28 +69,18 @@ def _seconds(cell: TrainingCell, parts: Parts, members: int, workshop: Workshop)
     networks = Networks([make_module(cell, parts, workshop.device).train() for _ in range(members)])
     optimizer = make_optimizer(cell.settings["optimizer"], networks.parameters)
     average = MovingAverage(networks.parameters, cell.settings["ema"])
-    inputs = _inputs(cell, parts, members, workshop.device)
-    # One thread's own time is not disturbed by what else the machine computes.
-    clock = time.process_time if workshop.device == "cpu" and workshop.threads == 1 else time.perf_counter
+    inputs = network_inputs(cell, parts, workshop.device, members)
     taken: list[float] = []
-    while len(taken) < WARM_UP + FEWEST or (len(taken) < MOST and sum(taken[WARM_UP:]) < LONG):
-        hardware.synchronise(workshop.device)
-        began = clock()
+
+    def step() -> None:
         with parts.autocast(workshop.device)():
             output = networks(*inputs)
         optimizer.zero_grad(set_to_none=True)
         output.to(inputs[0].dtype).square().mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         average.update(len(taken))
-        hardware.synchronise(workshop.device)
-        taken.append(clock() - began)
+
+    while len(taken) < WARM_UP + FEWEST or (len(taken) < MOST and sum(taken[WARM_UP:]) < LONG):
+        taken.append(probing.seconds(step, workshop.device, workshop.threads))
     parts_of_a_batch = int(cell.settings.values.get("accumulate", 1))
     return min(taken[WARM_UP:]) * parts_of_a_batch / members
-
-
-def _inputs(cell: TrainingCell, parts: Parts, members: int, device: str) -> list[Tensor]:
-    """Return what the networks are called with, random."""
-    generator = Generator(device).manual_seed(0)
-    n = cell.settings["batch_size"] // cell.settings.values.get("accumulate", 1) * members
-    x, t = parts.dataset.source(n, generator), torch.rand(n, generator=generator, device=device)
-    return [x, t, torch.arange(n, device=device) % parts.classes] if parts.classes else [x, t]

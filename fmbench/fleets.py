@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fmbench.cells import TrainingCell
-from fmbench.errors import DamagedFile
 from fmbench.executors.tasks import ProbeTask, TrainTask, WorkerConfig, fleet_size_file
-from fmbench.store import read_sealed
+from fmbench.probing import on_record
 
 WORTH_A_PROBE = 500
 """With fewer steps, added up over the cells, nothing is probed: they train alone."""
@@ -58,10 +57,7 @@ class Fleets:
 
     def _found(self, cell: TrainingCell) -> dict[str, Any]:
         """Return what a probe found for cells like this one; nothing where none was made."""
-        try:
-            return read_sealed(self._file(cell)) or {}
-        except DamagedFile:
-            return {}  # it is measured again
+        return on_record(self._file(cell)) or {}
 
     def _file(self, cell: TrainingCell) -> Path:
         return fleet_size_file(self._store, cell, self._config)

@@ -15,17 +15,17 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from fmbench import hardware
+from fmbench import probing
 from fmbench.assembly import Parts, Workshop, make_module
 from fmbench.cells import TrainingCell, canonical, digest
-from fmbench.errors import DamagedFile
-from fmbench.store import read_sealed, write_sealed
+from fmbench.probing import network_inputs
 
 log = logging.getLogger(__name__)
 
@@ -83,15 +83,7 @@ def choose(cell: TrainingCell, parts: Parts, workshop: Workshop) -> Program:
     """Return the program for a cell that is trained alone. What was found for its like is kept in the store's cache."""
     if not is_worth_a_probe(cell):
         return usual(parts)
-    file = program_file(cell, workshop)
-    try:
-        found = read_sealed(file)
-    except DamagedFile:
-        found = None  # it is measured again
-    if found is None:
-        found = asdict(probe(cell, parts, workshop))
-        write_sealed(file, found)
-    return Program(**found)
+    return Program(**probing.found(program_file(cell, workshop), lambda: asdict(probe(cell, parts, workshop))))
 
 
 def started(program: Program, cell: TrainingCell, parts: Parts, workshop: Workshop, module: nn.Module) -> Call:
@@ -99,7 +91,7 @@ def started(program: Program, cell: TrainingCell, parts: Parts, workshop: Worksh
     call = program.call(module)
     before = {name: value.clone() for name, value in module.state_dict().items()}
     with _own_random(workshop.device):
-        _gradient(call, _inputs(cell, parts, workshop.device), parts, workshop.device)
+        _gradient(call, network_inputs(cell, parts, workshop.device), parts, workshop.device)
     module.zero_grad(set_to_none=True)
     module.load_state_dict(before)
     return call
@@ -114,12 +106,7 @@ def program_file(cell: TrainingCell, workshop: Workshop) -> Path:
     """Return the sealed file of what was found, on this machine, for cells like this one."""
     names = ("steps", "batch_size", "precision", "class_conditional", "accumulate")
     settings = {name: cell.settings.values.get(name) for name in names}
-    machine = (
-        workshop.device,
-        str(workshop.threads),
-        str(workshop.jobs),
-        *hardware.measured_on(workshop.device).values(),
-    )
+    machine = probing.machine(workshop.device, workshop.threads, workshop.jobs)
     texts = (cell.dataset.digest, cell.network.digest, canonical(settings), str(cell.compile), *machine)
     return workshop.cache / f"program-{digest('program', *texts)}.json"
 
@@ -184,15 +171,11 @@ class _Probe:
     def _try(self, program: Program, spare: nn.Module) -> None:
         """Measure the seconds that a program takes to compute a gradient. Raises what torch.compile raises."""
         device, parts = self.workshop.device, self.parts
-        call, inputs = program.call(program.formatted(spare).train()), _inputs(self.cell, parts, device)
-        clock = time.process_time if device == "cpu" and self.workshop.threads == 1 else time.perf_counter
+        call, inputs = program.call(program.formatted(spare).train()), network_inputs(self.cell, parts, device)
         taken = []
         for _ in range(WARM_UP + FEWEST):
-            hardware.synchronise(device)
-            began = clock()
-            _gradient(call, inputs, parts, device)
-            hardware.synchronise(device)
-            taken.append(clock() - began)
+            work = partial(_gradient, call, inputs, parts, device)
+            taken.append(probing.seconds(work, device, self.workshop.threads))
             spare.zero_grad(set_to_none=True)
         self.seconds[str(program)] = min(taken[WARM_UP:]) * self.cell.settings.values.get("accumulate", 1)
 
@@ -209,14 +192,6 @@ def _gradient(call: Call, inputs: list[Tensor], parts: Parts, device: str) -> No
 def _own_random(device: str) -> AbstractContextManager[None]:
     """Leave the global random state as it was."""
     return torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else [])
-
-
-def _inputs(cell: TrainingCell, parts: Parts, device: str) -> list[Tensor]:
-    """Return what the network is called with at a step, random."""
-    generator = Generator(device).manual_seed(0)
-    n = cell.settings["batch_size"] // cell.settings.values.get("accumulate", 1)
-    x, t = parts.dataset.source(n, generator), torch.rand(n, generator=generator, device=device)
-    return [x, t, torch.arange(n, device=device) % parts.classes] if parts.classes else [x, t]
 
 
 def _lacks(device: str) -> str:

@@ -168,8 +168,9 @@ class Samples:
 
     def dump(self, member: int) -> dict[str, Any]:
         """Return what a member's checkpoint must hold, for `torch.save`."""
-        states = self._before if self._waiting else self._states()
-        return {**states[member], "taken": self._taken if self._waiting else 0}
+        if self._waiting:
+            return {**self._before[member], "taken": self._taken}
+        return {"draws": self._draws[member].dump(), "path_noise": self._noise[member].get_state(), "taken": 0}
 
     def load(self, member: int, content: dict[str, Any]) -> None:
         """Take a member's state from what `dump` returned for the same cell at the same step as the other members."""

@@ -6,7 +6,7 @@ Whether that is faster than one cell after the other is measured, and kept besid
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -15,13 +15,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from fmbench import contracts, hardware
+from fmbench import contracts, hardware, probing
 from fmbench.assembly import ModelVelocity
 from fmbench.cells import EvaluationCell
-from fmbench.errors import DamagedFile
 from fmbench.evaluate import Drawn, sampler, usual_batch
 from fmbench.fleet import Networks, why_alone
-from fmbench.store import read_sealed, write_sealed
 from fmbench.trained import Trained
 
 GAIN = 0.9
@@ -109,14 +107,7 @@ def in_order(members: Sequence[Trained]) -> list[Trained]:
 
 def worth_it(members: Sequence[Trained], file: Path) -> bool:
     """Whether members are faster together than one by one: what is on record, else what a short probe finds."""
-    try:
-        known = read_sealed(file)
-    except DamagedFile:
-        known = None  # it is measured again
-    if known is None:
-        known = _measured(members)
-        write_sealed(file, known)
-    return bool(known["together"])
+    return bool(probing.found(file, lambda: _measured(members))["together"])
 
 
 @torch.no_grad()
@@ -133,19 +124,16 @@ def _measured(members: Sequence[Trained]) -> dict[str, Any]:
     joint.y = y
     for velocity, own in zip(alone, labels, strict=True):
         velocity.y = own
-    clock = time.process_time if shop.device == "cpu" and shop.threads == 1 else time.perf_counter
-    taken: dict[str, list[float]] = {"together": [], "alone": []}
+
+    def one_by_one() -> None:
+        for velocity, piece in zip(alone, x.chunk(len(members)), strict=True):
+            velocity(piece, t[:size])
+
+    ways: dict[str, Callable[[], object]] = {"together": lambda: joint(x, t), "alone": one_by_one}
+    taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(1 + REPEATS):
-        for name, seconds in taken.items():
-            hardware.synchronise(shop.device)
-            began = clock()
-            if name == "together":
-                joint(x, t)
-            else:
-                for velocity, piece in zip(alone, x.chunk(len(members)), strict=True):
-                    velocity(piece, t[:size])
-            hardware.synchronise(shop.device)
-            seconds.append(clock() - began)
+        for name, call in ways.items():
+            taken[name].append(probing.seconds(call, shop.device, shop.threads))
     best = {name: min(seconds[1:]) for name, seconds in taken.items()}
     faster = best["together"] < GAIN * best["alone"]
     return {"together": faster, "why": "" if faster else "it is not faster", "seconds": best}

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,13 @@ def install_outsider(source: Path, site: Path) -> None:
     if done.returncode:
         shutil.rmtree(site, ignore_errors=True)
         pytest.fail(f"tests/outsider could not be installed:\n{done.stdout}{done.stderr}")
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """Let networks, source and uniforms be drawn in float64."""
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,6 @@ from fmbench.train import train
 @pytest.fixture(scope="module")
 def registry() -> Registry:
     return load_registry()
-
-
-@pytest.fixture
-def double() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def varied(registry: Registry, settings: dict[str, Any]) -> list[TrainingCell]:

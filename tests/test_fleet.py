@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing.connection import Pipe
 from pathlib import Path
@@ -51,14 +50,6 @@ DIVERGING = {"name": "sgd", "lr": 0.1, "momentum": 0.0, "nesterov": False, "weig
 @pytest.fixture(scope="module")
 def registry() -> Registry:
     return load_registry()
-
-
-@pytest.fixture
-def double() -> Iterator[None]:
-    """Networks, source and uniforms are drawn in float64."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def varied(registry: Registry, settings: dict[str, Any] | None = None, **names: Any) -> list[TrainingCell]:

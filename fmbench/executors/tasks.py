@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, canonical, digest
-from fmbench.hardware import measured_on
+from fmbench.probing import machine
 from fmbench.references import ReferenceCell
 
 Unit = tuple[str, str]
@@ -212,17 +212,17 @@ def fleet_size_file(store: Path, cell: TrainingCell, config: WorkerConfig) -> Pa
     """Return the sealed file of what was found, on this machine, for fleets of cells like this one."""
     names = ("batch_size", "accumulate", "optimizer", "precision", "class_conditional")
     settings = {name: cell.settings.values.get(name) for name in names}
-    machine = (config.device, str(config.threads), str(config.jobs), *measured_on(config.device).values())
-    key = digest("fleet size", cell.dataset.digest, cell.network.digest, canonical(settings), *machine)
+    about = (cell.dataset.digest, cell.network.digest, canonical(settings))
+    key = digest("fleet size", *about, *machine(config.device, config.threads, config.jobs))
     return store / "cache" / f"fleet-{key}.json"
 
 
 def together_file(store: Path, cell: TrainingCell, members: int, config: WorkerConfig) -> Path:
     """Return the sealed file of what was found, on this machine, for evaluating so many cells like this one as one."""
     settings = {name: cell.settings[name] for name in ("precision", "class_conditional")}
-    machine = (config.device, str(config.threads), str(config.jobs), *measured_on(config.device).values())
     about = (cell.dataset.digest, cell.network.digest, canonical(settings), str(members), str(config.evaluation_batch))
-    return store / "cache" / f"together-{digest('evaluated together', *about, *machine)}.json"
+    key = digest("evaluated together", *about, *machine(config.device, config.threads, config.jobs))
+    return store / "cache" / f"together-{key}.json"
 
 
 def real_samples(store: Path, dataset: ComponentSpec) -> Path:

@@ -1,0 +1,64 @@
+"""What the short measured probes share: a clock, what a network is called with, and the record of what was found.
+
+Imports torch where it is used only: the driver looks into records, too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fmbench.errors import DamagedFile
+from fmbench.hardware import measured_on, synchronise
+from fmbench.store import read_sealed, write_sealed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fmbench.assembly import Parts
+    from fmbench.cells import TrainingCell
+
+
+def on_record(file: Path) -> dict[str, Any] | None:
+    """Return what a probe left in a file; None where it left nothing, or it is damaged: then it is measured again."""
+    try:
+        return read_sealed(file)
+    except DamagedFile:
+        return None
+
+
+def found(file: Path, measure: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return what is on record in a file, or else measure it and leave it there."""
+    known: Mapping[str, Any] | None = on_record(file)
+    if known is None:
+        known = measure()
+        write_sealed(file, known)
+    return known
+
+
+def machine(device: str, threads: int, jobs: int) -> tuple[str, ...]:
+    """Return what two probes must share to find the same."""
+    return (device, str(threads), str(jobs), *measured_on(device).values())
+
+
+def seconds(work: Callable[[], object], device: str, threads: int) -> float:
+    """Return the seconds that a call takes, until the device has done all of it."""
+    # One thread's own time is not disturbed by what else the machine computes.
+    clock = time.process_time if device == "cpu" and threads == 1 else time.perf_counter
+    synchronise(device)
+    began = clock()
+    work()
+    synchronise(device)
+    return clock() - began
+
+
+def network_inputs(cell: TrainingCell, parts: Parts, device: str, members: int = 1) -> list[Tensor]:
+    """Return what the network of a cell, or of so many, is called with at a step, random: states, times, labels."""
+    import torch
+
+    generator = torch.Generator(device).manual_seed(0)
+    n = cell.settings["batch_size"] // cell.settings.values.get("accumulate", 1) * members
+    x, t = parts.dataset.source(n, generator), torch.rand(n, generator=generator, device=device)
+    return [x, t, torch.arange(n, device=device) % parts.classes] if parts.classes else [x, t]

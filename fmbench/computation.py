@@ -45,7 +45,7 @@ class Observer(Protocol):
         """A stage begins, of so many units."""
 
     def advance(self, stage: str, amount: int = 1) -> None:
-        """So many units are done."""
+        """So many units are done; fewer than 0 where what was done is lost."""
 
     def end(self, stage: str) -> None:
         """A stage has ended."""
@@ -80,6 +80,7 @@ class Computation:
         self.references = self._reference_work()
         self.computed: dict[str, int] = defaultdict(int)
         self.worked = False
+        self._steps: dict[str, int] = defaultdict(int)
         self._untrained = {
             key for key, state in survey.trainings.items() if state.result is None and state.failure is None
         }
@@ -240,7 +241,10 @@ class Computation:
     def _note(self, event: Event) -> None:
         """Count, show and log one event."""
         self.worked = True
-        if event.what == "advanced":
+        if event.what == "started" and (lost := self._steps.pop(event.key, 0)):  # it begins again, if need be alone
+            self.observer.advance("training", -lost)
+        elif event.what == "advanced":
+            self._steps[event.key] += event.amount
             self.observer.advance("training", event.amount)
         elif event.what == "damaged":
             self.observer.say(f"damaged, so computed again: {event.text}")
@@ -296,4 +300,5 @@ class Computation:
             checkpoint_seconds=options.checkpoint_seconds,
             evaluation_batch=evaluation.batch_size,
             keep_samples=evaluation.keep_samples,
+            trains=bool(self._untrained),
         )

@@ -126,7 +126,10 @@ def why_alone(cells: Sequence[TrainingCell], workshop: Workshop) -> str:
     must be alone, and so must a network that torch cannot map over stacked parameters.
     """
     parts = [assemble(cell, workshop) for cell in cells]
-    kinds = {(c.path.digest, c.t_distribution.digest, c.objective.digest): p for c, p in zip(cells, parts, strict=True)}
+    kinds = {
+        (cell.coupling.digest, cell.path.digest, cell.t_distribution.digest, cell.objective.digest): own
+        for cell, own in zip(cells, parts, strict=True)
+    }
     # Of another seed, so that what a module drew when it was built, and holds beside its parameters, is found out.
     first = cells[0]
     other = next((cell for cell in cells if cell.seed != first.seed), replace(first, seed=first.seed + 1))
@@ -167,9 +170,14 @@ def _examples(parts: Parts, device: str) -> list[Tensor]:
 
 
 def _try_loss(parts: Parts, output: Tensor, device: str) -> None:
-    """Draw a sample and compute its loss, so that a look at the global generator tells whether they use it."""
+    """Draw a sample and compute its loss, so that a look at the global generator tells whether they use it.
+
+    A coupling that learns from a teacher has not learnt yet, and is not tried.
+    """
     generator = Generator(device).manual_seed(0)
     x_0, x_1 = (parts.dataset.source(EXAMPLES, generator) for _ in range(2))
+    if not parts.coupling.teacher:
+        x_0, x_1, _ = parts.coupling.pair(x_0, x_1, None, generator)
     t = parts.t_distribution.quantile(torch.linspace(0.1, 0.9, EXAMPLES, device=device))
     with torch.no_grad():
         parts.objective.loss(output, parts.path.sample(x_0, x_1, t, generator))

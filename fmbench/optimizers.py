@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,11 @@ _KERNELS: dict[type[torch.optim.Optimizer], Callable[..., None]] = {
     torch.optim.Adam: torch._fused_adam_,
     torch.optim.AdamW: torch._fused_adamw_,
 }
+
+
+def import_ahead() -> None:
+    """Import what torch imports when the first optimizer is made: seconds, which an idle process has."""
+    importlib.import_module("torch._dynamo")
 
 
 def make_optimizer(settings: Mapping[str, Any], parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:

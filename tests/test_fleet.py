@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from fmbench.assembly import Workshop
 from fmbench.cells import TrainingCell
-from fmbench.contracts import Network
+from fmbench.contracts import Coupling, Network
 from fmbench.errors import CellFailure, Diverged, TimedOut, WorkerDied
 from fmbench.executors.compute import Computer
 from fmbench.executors.local import LocalExecutor, _Worker
@@ -228,6 +228,25 @@ def test_networks_that_cannot_join_a_fleet_are_found_out(tmp_path: Path, registr
     shop._built[other.network.digest] = Odd(how)
     for cells in ([*alike, other], alike, [other]):
         assert bool(why_alone(cells, shop)) == bool(how)
+
+
+class Shuffling(Coupling):
+    """Pairs at random, by torch's global generator instead of its own."""
+
+    def pair(
+        self, x_0: Tensor, x_1: Tensor, y: Tensor | None, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        return x_0[torch.randperm(len(x_0))], x_1, y
+
+
+def test_a_coupling_that_draws_from_the_global_generator_cannot_join_a_fleet(
+    tmp_path: Path, registry: Registry
+) -> None:
+    shop = workshop(tmp_path, registry)
+    cells = [training_cell(registry, seed) for seed in (0, 1)]
+    assert not why_alone(cells, shop)
+    shop._built[cells[1].coupling.digest] = Shuffling()
+    assert "global generator" in why_alone(cells, shop)
 
 
 def test_cells_that_cannot_join_train_one_by_one(tmp_path: Path, registry: Registry) -> None:

@@ -75,7 +75,7 @@ ALLOWED: dict[str, set[str]] = {
     "together": WORKING | {"evaluate", "fleet", "probing", "trained"},
     "floors": WORKING | {"evaluate"},
     "oracles": WORKING | {"evaluate", "floors", "mixture", "trained"},
-    "executors": WORKING | {"probing", "train", "fleet_size", "trained", "evaluate", "together"},
+    "executors": WORKING | {"optimizers", "probing", "train", "fleet_size", "trained", "evaluate", "together"},
     "tracking": {"cells", "records", "pictures"},
     "report": {"cells", "intervals", "records", "references", "pictures"},
     "regression": {"cells", "intervals", "records", "store"},

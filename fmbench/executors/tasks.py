@@ -19,7 +19,8 @@ Unit = tuple[str, str]
 class WorkerConfig:
     """What a worker needs in order to rebuild the registry and the workshop.
 
-    `fingerprints` is the driver's `Registry.fingerprints()`: a worker whose own differ refuses to work.
+    `fingerprints` is the driver's `Registry.fingerprints()`: a worker whose own differ refuses to work. With `trains`
+    there is something to train, for which an idle worker makes itself ready.
     """
 
     plugins: tuple[str, ...]
@@ -31,6 +32,7 @@ class WorkerConfig:
     checkpoint_seconds: float = 15.0
     evaluation_batch: int | None = None
     keep_samples: int | None = None
+    trains: bool = False
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ def main() -> None:
         while (message := connection.recv()) is not None:
             if isinstance(message, WorkerConfig):
                 serve = prepare(message, connection.send)
+                if message.trains and not connection.poll():
+                    _make_ready()
             elif serve is not None:
                 serve(message)
                 connection.send(None)
@@ -35,6 +37,13 @@ def main() -> None:
         connection.send(Event("fatal", text=str(error)))
     except (EOFError, BrokenPipeError):
         sys.exit(1)
+
+
+def _make_ready() -> None:
+    """Import what the first training would wait for."""
+    from fmbench.optimizers import import_ahead
+
+    import_ahead()
 
 
 def _end_with_driver(lifeline: int) -> None:

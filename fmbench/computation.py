@@ -241,8 +241,9 @@ class Computation:
     def _note(self, event: Event) -> None:
         """Count, show and log one event."""
         self.worked = True
-        if event.what == "started" and (lost := self._steps.pop(event.key, 0)):  # it begins again, if need be alone
-            self.observer.advance("training", -lost)
+        if event.what == "started" and event.key in self._untrained:
+            if lost := self._steps.pop(event.key, 0):  # a training that begins again, a fleet's first alone perhaps
+                self.observer.advance("training", -lost)
         elif event.what == "advanced":
             self._steps[event.key] += event.amount
             self.observer.advance("training", event.amount)

@@ -16,8 +16,10 @@ import pytest
 import yaml
 
 import fmbench
+from fmbench.computation import Computation, Silent
 from fmbench.errors import DataError, UserError
-from fmbench.runner import RunResult
+from fmbench.executors.tasks import Event
+from fmbench.runner import RunResult, run_session
 from fmbench.session import Options, open_session
 
 SUITE: dict[str, Any] = {
@@ -203,6 +205,31 @@ def test_a_training_that_diverges_is_rows_and_the_others_go_on(tmp_path: Path) -
     session = open_session(place.folder / "tiny.yaml", place.options())
     assert session.forgive() == 2
     assert place.run().computed == {"training": 2}
+
+
+class Counting(Silent):
+    """Adds up the optimizer steps that are done."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def advance(self, stage: str, amount: int = 1) -> None:
+        if stage == "training":
+            self.steps.append(amount)
+
+
+def test_progress_is_whole_at_the_end_and_steps_done_twice_count_once(tmp_path: Path) -> None:
+    place, observer = Place(tmp_path), Counting()
+    session = open_session(place.folder / "tiny.yaml", place.options())
+    computation = Computation(session, session.survey(), observer, None)
+    key = session.plan.trainings[0].key
+    for what, amount in (("started", 0), ("advanced", 25), ("again", 0), ("started", 0), ("advanced", 10)):
+        computation._note(Event(what, "training", key, amount=amount))
+    assert sum(observer.steps) == 10
+    observer.steps.clear()
+    run_session(session, observer)
+    assert sum(observer.steps) == 80
+    assert min(observer.steps) > 0
 
 
 def test_data_that_is_not_there_ends_the_run_before_it_begins(tmp_path: Path) -> None:

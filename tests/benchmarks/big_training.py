@@ -57,7 +57,7 @@ class Case:
 def measure(options: Options) -> list[Row]:
     """Measure all cases, on one thread."""
     registry = load_registry()
-    seconds = options.at_most(25, 8)
+    seconds = options.at_most(18, 8)
     with threads(1):
         return [compare(case, registry, seconds, options.device) for case in cases(registry)]
 

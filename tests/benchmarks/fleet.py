@@ -36,7 +36,7 @@ from benchmarks.training import (
 from fmbench.registry import load_registry
 
 BATCH, WIDTH, DEPTH = 128, 64, 2
-LOOPS = 4
+LOOPS = 3
 """Plain loops a repeat, whose mean stands for all 32."""
 EXPECTED = at_least(10)
 SUITE = """\
@@ -98,7 +98,7 @@ def in_one_process(options: Options) -> Row:
 
 def as_programs(options: Options) -> list[Row]:
     """Compare `fmbench run` with one script, for the steps and as a whole."""
-    steps = options.at_most(1000, 100)
+    steps = options.at_most(600, 100)
     suite = SUITE.format(
         paths=", ".join(PATHS), t_distributions=", ".join(T_DISTRIBUTIONS), seeds=", ".join(map(str, range(SEEDS))),
         steps=steps,

@@ -124,7 +124,7 @@ def measure(options: Options) -> list[Row]:
 def against_bare(name: str, solver: str, bench: Bench, options: Options) -> Row:
     """Compare a solver with nothing but the calls of the network."""
     pairs = alternate(
-        clocked(lambda: bench.ours(solver), bench), clocked(bench.bare, bench), options.repeats(21), warm_up=2
+        clocked(lambda: bench.ours(solver), bench), clocked(bench.bare, bench), options.repeats(15), warm_up=2
     )
     return overhead(name, f"fmbench's {solver}", f"{NFE} forward passes", pairs, BARE, **shown(bench))
 

@@ -48,14 +48,14 @@ SUITES = (
     Suite(
         "45 trainings x 12 evaluations on 2-D data",
         Path(__file__).with_name("plane.yaml"),
-        8,
+        6,
         at_least(60),
         (*SMALL, "training.steps=60", "training.schedule.cosine.warmup=5"),
     ),
     Suite(
         "low_nfe.yaml",
         ROOT / "suites" / "low_nfe.yaml",
-        4,
+        3,
         at_least(20),
         (*SMALL, "training.steps=20", "training.schedule.cosine.warmup=2", "evaluation.samples=1000"),
     ),

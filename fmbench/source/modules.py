@@ -117,6 +117,7 @@ def _parsed(path: str, mtime: int, size: int) -> ast.Module:
 
 
 def parse(path: str) -> ast.Module:
+    """Return the syntax tree of a file. Raises PluginError, with the line, where it cannot be read or parsed."""
     try:
         return ast.parse(Path(path).read_bytes(), filename=path)
     except (SyntaxError, ValueError) as error:

@@ -65,6 +65,7 @@ def annotation(module: Module, node: ast.expr) -> Any:
 
 
 def targets(node: ast.Assign | ast.AnnAssign) -> list[str]:
+    """Return the names that an assignment binds."""
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     return [inner.id for target in targets for inner in ast.walk(target) if _is_store(inner)]
 

@@ -39,6 +39,7 @@ class Method:
 
 
 def arguments_of_source(init: Method, descriptions: Mapping[str, str]) -> Iterator[Argument]:
+    """Yield the arguments of an `__init__` as its source has them. Raises Unreadable where only running it can tell."""
     if init.node.decorator_list:
         raise Unreadable
     arguments = init.node.args
@@ -54,6 +55,7 @@ def arguments_of_source(init: Method, descriptions: Mapping[str, str]) -> Iterat
 
 
 def arguments_of_function(init: Any, descriptions: Mapping[str, str], target: str) -> Iterator[Argument]:
+    """Yield the arguments of an imported `__init__`; `target` is what a PluginError says is at fault."""
     if not inspect.isfunction(init):
         return
     try:

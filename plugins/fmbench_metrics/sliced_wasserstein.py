@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import torch
 from annotated_types import Ge
 
@@ -52,7 +53,11 @@ class SlicedWasserstein(HeldOutDistance):
 
 def sorted_projections(x: Tensor, directions: Tensor) -> Tensor:
     """Return the sorted projections `(projections, n)` of `x` `(n, *shape)` on `directions` `(projections, dim)`."""
-    return (directions.to(x) @ x.flatten(1).T).sort(dim=1).values
+    projected = directions.to(x) @ x.flatten(1).T
+    if projected.device.type != "cpu":
+        return projected.sort(dim=1).values
+    # numpy sorts with vector instructions, and without the indices that torch makes
+    return torch.from_numpy(np.sort(projected.numpy(), axis=1))
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
@@ -68,4 +73,5 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     ends = torch.unique(torch.cat([torch.arange(1, n + 1) * m, torch.arange(1, m + 1) * n]))
     widths = torch.diff(ends, prepend=ends.new_zeros(1)).to(x.dtype) / (n * m)
     in_x, in_y = (((ends - 1) // size).to(x.device) for size in (m, n))
-    return (x[:, in_x] - y[:, in_y]).square() @ widths.to(x.device)
+    difference = x.index_select(1, in_x).sub_(y.index_select(1, in_y))
+    return difference.square_() @ widths.to(x.device)

@@ -20,6 +20,7 @@ from fmbench.hardware import choose_precision
 from fmbench.references import ReferenceCell
 from fmbench.registry import Registry
 from fmbench.store import Store
+from fmbench.untouched import versions
 
 Split = Literal["train", "test"]
 
@@ -44,6 +45,7 @@ class Workshop:
     _built: dict[str, Any] = field(default_factory=dict, repr=False)
     _loaded: dict[tuple[str, Split], tuple[Tensor, Tensor | None]] = field(default_factory=dict, repr=False)
     _data: dict[tuple[str, Split], tuple[Tensor, Tensor | None]] = field(default_factory=dict, repr=False)
+    _versions: dict[tuple[str, Split], list[int]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.side_threads = SideThreads(self.device, self.threads, self.jobs)
@@ -64,8 +66,18 @@ class Workshop:
         """Return a dataset's split on the device, put there once a process."""
         if (spec.digest, split) not in self._data:
             x, y = self.load(spec, split)
-            self._data[spec.digest, split] = (x.to(self.device), None if y is None else y.to(self.device))
+            found = (x.to(self.device), None if y is None else y.to(self.device))
+            self._data[spec.digest, split], self._versions[spec.digest, split] = found, versions(found)
         return self._data[spec.digest, split]
+
+    def drop_spoilt(self) -> bool:
+        """Forget data that somebody changed in place, so that they are loaded anew; return whether there were any."""
+        held = {**self._loaded, **self._data}
+        spoilt = [key for key, versions_then in self._versions.items() if versions(held[key]) != versions_then]
+        for key in spoilt:
+            for memory in (self._loaded, self._data, self._versions):
+                memory.pop(key, None)
+        return bool(spoilt)
 
     def generator(self, cell: TrainingCell | ReferenceCell, role: str) -> Generator:
         """Return the generator of a role: the same for every cell of this seed and dataset."""

@@ -23,7 +23,7 @@ from fmbench.executors.tasks import (
     together_file,
 )
 from fmbench.fleets import Fleets
-from fmbench.probing import on_record
+from fmbench.probing import TOGETHER, on_record
 from fmbench.session import Session
 from fmbench.states import portrait_key, sampler_key
 from fmbench.survey import Survey
@@ -205,7 +205,7 @@ class Computation:
         if training or not ended:
             return []
         file = together_file(self.session.store.root, cell, len(ended), config)
-        if len(ended) == 1 or not (on_record(file) or {"together": True})["together"]:
+        if len(ended) == 1 or not (on_record(file, TOGETHER) or {"together": True})["together"]:
             return list(ended)
         return [EvaluateFleetTask(tuple(ended), str(file))]
 
@@ -220,7 +220,9 @@ class Computation:
         if not work:
             return
         # the writer would disturb the times
-        with self.tracker.at_rest() if self.tracker is not None else nullcontext():
+        with self.tracker.at_rest() if self.tracker is not None else nullcontext(True) as rested:
+            if not rested:
+                self.observer.say("MLflow is still being written to: the times that are measured now may be too long")
             self._time(executor, work)
 
     def _time(self, executor: LocalExecutor, work: Mapping[str, Work]) -> None:

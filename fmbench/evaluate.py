@@ -20,6 +20,7 @@ from fmbench.errors import CellFailure, Diverged, OutOfMemory, StoreError
 from fmbench.evaluation_batch import best_batch
 from fmbench.references import ReferenceCell
 from fmbench.trained import NOISE_BLOCK, Trained
+from fmbench.untouched import versions, while_untouched
 
 PREVIEW_BYTES = 2**16
 PREVIEW_LEAST = 64
@@ -77,12 +78,12 @@ def evaluate(
 
     evidence = trained.evidence(velocity)
     evidence.samples, evidence.labels, evidence.nfe = samples, labels, drawn.nfe
-    folder.add_metrics(compute_metrics(metrics, trained.cell, evidence, workshop))
     kept = kept_samples(workshop, samples)
     preview = {"samples": samples[:kept].cpu().contiguous()}
     if labels is not None:
         preview["labels"] = labels[:kept].cpu()
     folder.write("samples.safetensors", safetensors_bytes(preview))
+    folder.add_metrics(compute_metrics(metrics, trained.cell, evidence, workshop))
     per_batch = drawn.nfe_of_batches
     facts = {"nfe": evidence.nfe, "nfe_min": min(per_batch), "nfe_max": max(per_batch), "seconds": seconds}
     folder.finish({"facts": {**facts, "precision": trained.parts.precision}}, ("samples.safetensors",))
@@ -214,7 +215,8 @@ def compute_metrics(
     specs: Sequence[ComponentSpec], cell: TrainingCell, evidence: Evidence, workshop: Workshop
 ) -> dict[str, dict[str, Any]]:
     """Return what `recorded` does of metrics that look at evidence."""
-    return recorded(specs, lambda spec: compute_metric(spec, cell, evidence, workshop))
+    samples = (evidence.samples, evidence.labels)
+    return recorded(specs, while_untouched(samples, lambda spec: compute_metric(spec, cell, evidence, workshop)))
 
 
 def recorded(
@@ -241,13 +243,26 @@ def recorded(
 def compute_metric(spec: ComponentSpec, cell: TrainingCell, evidence: Evidence, workshop: Workshop) -> dict[str, Any]:
     """Return the values and the identity of one metric. Raises CellFailure for values that break the contract."""
     metric: Metric = workshop.build(spec)
-    values = check_values(spec, metric.compute(evidence))
+    values = values_of(spec, metric, evidence, workshop)
     identity: dict[str, Any] = {"metric": str(spec), "version": metric.version}
     identity |= {kind: getattr(cell, kind).text for kind in metric.within}
     identity |= {"device": evidence.device, "precision": evidence.training.precision, **metric.identity(evidence)}
     if metric.scope == "sampler":
         identity |= hardware.measured_on(workshop.device)
     return {"values": values, "identity": identity}
+
+
+def values_of(spec: ComponentSpec, metric: Metric, evidence: Evidence, workshop: Workshop) -> dict[str, float]:
+    """Return a metric's values. Raises CellFailure where they, or what it does to its evidence, break the contract."""
+    given = (evidence.samples, evidence.labels)
+    before = versions(given)
+    try:
+        computed = metric.compute(evidence)
+    finally:
+        spoilt = workshop.drop_spoilt() or versions(given) != before
+    if spoilt:
+        raise CellFailure("it changes in place the samples or the real data, which others are given: copy them first")
+    return check_values(spec, computed)
 
 
 def check_values(spec: ComponentSpec, computed: Mapping[str, float]) -> dict[str, float]:

@@ -19,6 +19,8 @@ REPEATS = 3
 """Calls that are measured of each size, after one to warm up. The quickest counts."""
 GAIN = 0.95
 """A larger batch is taken when a sample takes less than this part of what it took in the best so far."""
+FORM = {"size": int}
+"""What must be on record."""
 MEMORY = 0.25
 """A call may take this part of the free memory, shared by all processes."""
 
@@ -34,7 +36,7 @@ class EvaluationBatch:
 
 def best_batch(trained: Trained, usual: int, most: int) -> int:
     """Return the batch size for cells like this one, at most `most`: what is on record, else what a probe finds."""
-    return int(probing.found(batch_file(trained, most), lambda: asdict(probe(trained, usual, most)))["size"])
+    return int(probing.found(batch_file(trained, most), FORM, lambda: asdict(probe(trained, usual, most)))["size"])
 
 
 def batch_file(trained: Trained, most: int) -> Path:

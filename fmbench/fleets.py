@@ -9,7 +9,7 @@ from typing import Any
 
 from fmbench.cells import TrainingCell
 from fmbench.executors.tasks import ProbeTask, TrainTask, WorkerConfig, fleet_size_file
-from fmbench.probing import on_record
+from fmbench.probing import FLEET_SIZE, on_record
 
 WORTH_A_PROBE = 500
 """With fewer steps, added up over the cells, nothing is probed: they train alone."""
@@ -57,7 +57,7 @@ class Fleets:
 
     def _found(self, cell: TrainingCell) -> dict[str, Any]:
         """Return what a probe found for cells like this one; nothing where none was made."""
-        return on_record(self._file(cell)) or {}
+        return on_record(self._file(cell), FLEET_SIZE) or {}
 
     def _file(self, cell: TrainingCell) -> Path:
         return fleet_size_file(self._store, cell, self._config)

@@ -15,7 +15,7 @@ from fmbench.assembly import Split, Workshop
 from fmbench.cells import ComponentSpec
 from fmbench.contracts import Evidence, Metric
 from fmbench.errors import CellFailure
-from fmbench.evaluate import check_values, recorded
+from fmbench.evaluate import recorded, values_of
 from fmbench.references import SPLIT_ANEW, ReferenceCell
 
 Data = tuple[Tensor, Tensor | None]
@@ -102,7 +102,7 @@ def _score(spec: ComponentSpec, cell: ReferenceCell, workshop: Workshop) -> dict
                 drawn.cache = Path(cache)
             for real in _parts(drawn.real(other), n, parts, generator):
                 drawn.samples, drawn.labels = real
-                found.setdefault(len(real[0]), []).append(check_values(spec, metric.compute(drawn)))
+                found.setdefault(len(real[0]), []).append(values_of(spec, metric, drawn, workshop))
     means = {m: {name: _mean([v[name] for v in each]) for name in each[0]} for m, each in found.items()}
     values = means[n]
     if len(means) > 1:

@@ -12,11 +12,12 @@ from fmbench import contracts
 from fmbench.assembly import Workshop
 from fmbench.cells import ComponentSpec
 from fmbench.errors import CellFailure
-from fmbench.evaluate import check_finite, check_nfe, check_values, draw_samples, recorded
+from fmbench.evaluate import check_finite, check_nfe, draw_samples, recorded, values_of
 from fmbench.floors import evidence_without_network, identity_of
 from fmbench.mixture import Mixture
 from fmbench.references import ReferenceCell
 from fmbench.trained import source_samples
+from fmbench.untouched import while_untouched
 
 
 class ExactVelocity:
@@ -75,8 +76,8 @@ def measure_oracle(cell: ReferenceCell, metrics: Sequence[ComponentSpec], worksh
         evidence = evidence_without_network(cell, workshop)
         evidence.path, evidence.velocity = oracle.path, cast("contracts.Velocity", oracle.velocity())
         evidence.samples, evidence.nfe = samples, nfe
-        values = check_values(spec, metric.compute(evidence))
+        values = values_of(spec, metric, evidence, workshop)
         return {"values": values, "identity": identity_of(spec, metric, evidence)}
 
-    folder.add_metrics(recorded(metrics, score))
+    folder.add_metrics(recorded(metrics, while_untouched((samples,), score)))
     folder.finish({"facts": {"nfe": nfe}}, ())

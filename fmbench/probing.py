@@ -21,17 +21,31 @@ if TYPE_CHECKING:
     from fmbench.cells import TrainingCell
 
 
-def on_record(file: Path) -> dict[str, Any] | None:
-    """Return what a probe left in a file; None where it left nothing, or it is damaged: then it is measured again."""
+FLEET_SIZE = {"size": int, "final": bool, "asked": int}
+TOGETHER = {"together": bool}
+"""What must be on record of a fleet's size, and of whether cells are evaluated together."""
+
+
+def on_record(file: Path, form: Mapping[str, type]) -> dict[str, Any] | None:
+    """Return what a probe left in a file, of the names and types in `form`.
+
+    None where it left nothing, where that is damaged, or where another version left something else: then it is measured
+    again. A whole number counts things, and is 1 at least.
+    """
     try:
-        return read_sealed(file)
+        known = read_sealed(file)
     except DamagedFile:
         return None
+    if not isinstance(known, dict) or any(type(known.get(name)) is not kind for name, kind in form.items()):
+        return None
+    if any(kind is int and known[name] < 1 for name, kind in form.items()):
+        return None
+    return {name: known[name] for name in form}
 
 
-def found(file: Path, measure: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+def found(file: Path, form: Mapping[str, type], measure: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
     """Return what is on record in a file, or else measure it and leave it there."""
-    known: Mapping[str, Any] | None = on_record(file)
+    known: Mapping[str, Any] | None = on_record(file, form)
     if known is None:
         known = measure()
         write_sealed(file, known)

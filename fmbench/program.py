@@ -40,6 +40,8 @@ SHARE = 0.02
 COMPILING = 30.0
 """Seconds that trying torch.compile is expected to take: shorter trainings than that is 2% of are not worth it."""
 COMPILERS = ("c++", "g++", "clang++")
+FORM = {"channels_last": bool, "compiled": bool, "graphs": bool, "why": str, "seconds": dict}
+"""What must be on record of a Program."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def choose(cell: TrainingCell, parts: Parts, workshop: Workshop) -> Program:
     """Return the program for a cell that is trained alone. What was found for its like is kept in the store's cache."""
     if not is_worth_a_probe(cell):
         return usual(parts)
-    return Program(**probing.found(program_file(cell, workshop), lambda: asdict(probe(cell, parts, workshop))))
+    return Program(**probing.found(program_file(cell, workshop), FORM, lambda: asdict(probe(cell, parts, workshop))))
 
 
 def started(program: Program, cell: TrainingCell, parts: Parts, workshop: Workshop, module: nn.Module) -> Call:

@@ -15,7 +15,9 @@ from fmbench.assembly import Parts, Workshop
 from fmbench.cells import TrainingCell
 from fmbench.contracts import PathSample, TDistribution
 from fmbench.draws import Batch, shared_draws
+from fmbench.errors import CellFailure
 from fmbench.fleet import joined
+from fmbench.untouched import untouched
 
 FIELDS = tuple(field.name for field in fields(PathSample))
 AHEAD, SMALL = 8, 2**12
@@ -110,8 +112,8 @@ class Samples:
     def _sample_alone(self, step: int) -> list[Lesson]:
         """Return the sample of a member alone: nothing is to be joined, so none of that is paid for."""
         block, batch = self._blocks[0], self._draws[0].batch(step)
-        t = block.times[0].t_distribution.quantile(batch.u)
-        sample = block.parts.path.sample(batch.x_0, batch.x_1, t, self._noise[0])
+        t = _quantile(block.times[0].t_distribution, batch.u)
+        sample = _sampled(block.parts, batch.x_0, batch.x_1, t, self._noise[0])
         if batch.y is not None:
             sample.y = batch.y
         return [Lesson(block, 1, sample)]
@@ -124,7 +126,7 @@ class Samples:
         if block.sampled is None:
             block.sampled = len(generators) * steps == 1 or self._alike_together(block, x_0, x_1, t, steps)
         if block.sampled:
-            sample = block.parts.path.sample(x_0, x_1, t, generators[0])
+            sample = _sampled(block.parts, x_0, x_1, t, generators[0])
         else:
             sample = _sample_apart(block.parts, x_0, x_1, t, generators * steps)
         if next(iter(self._drawn.values()))[0].y is not None:
@@ -144,7 +146,7 @@ class Samples:
         """Return t of neighbours that share a t-distribution; those of the same draws have the same tensor."""
         key = (times.digest, *(id(self._draws[member]) for member in times.members))
         if key not in self._joined:
-            self._joined[key] = times.t_distribution.quantile(self._of_members("u", times.members))
+            self._joined[key] = _quantile(times.t_distribution, self._of_members("u", times.members))
         return self._joined[key]
 
     def _alike_together(self, block: Block, x_0: Tensor, x_1: Tensor, t: Tensor, steps: int) -> bool:
@@ -154,7 +156,7 @@ class Samples:
         for spare, generator in zip(spares, noise, strict=True):
             spare.set_state(generator.get_state())
         before = spares[0].get_state()
-        together = block.parts.path.sample(x_0, x_1, t, spares[0])
+        together = _sampled(block.parts, x_0, x_1, t, spares[0])
         if not torch.equal(before, spares[0].get_state()):
             return False
         apart = _sample_apart(block.parts, x_0, x_1, t, spares * steps)
@@ -199,26 +201,38 @@ def inputs(lessons: Sequence[Lesson]) -> list[Tensor]:
 
 
 def losses(lessons: Sequence[Lesson], output: Tensor) -> Tensor:
-    """Return the mean loss of each member `(members,)` for the network's output `(members * batch, *shape)`."""
+    """Return the mean loss of each member `(members,)` for the network's output `(members * batch, *shape)`.
+
+    Raises CellFailure for an output of another shape than the network's input.
+    """
     rows = [len(lesson.sample.t) for lesson in lessons]
+    expected = (sum(rows), *lessons[0].sample.x_t.shape[1:])
+    if output.shape != expected:
+        raise CellFailure(f"the network must return the shape of its x, {expected}; it returns {tuple(output.shape)}")
     pieces = zip(lessons, torch.split(output, rows), strict=True) if len(lessons) > 1 else [(lessons[0], output)]
     return joined(_loss(lesson, piece) for lesson, piece in pieces)
 
 
 def _loss(lesson: Lesson, output: Tensor) -> Tensor:
     """Return the mean loss of each member of a lesson."""
-    objective, block = lesson.block.parts.objective, lesson.block
+    block = lesson.block
     if lesson.members == 1:
-        return objective.loss(output, lesson.sample).mean(0, keepdim=True)
+        return _errors(lesson, output).mean(0, keepdim=True)
     if block.lost is None:
         with torch.no_grad():
             apart = _loss_apart(lesson, output)
-            together = objective.loss(output, lesson.sample)
+            together = _errors(lesson, output)
             shape = (len(output),)
             block.lost = together.shape == shape and _same(together.view(lesson.members, -1).mean(1), apart)
     if block.lost:
-        return objective.loss(output, lesson.sample).view(lesson.members, -1).mean(1)
+        return _errors(lesson, output).view(lesson.members, -1).mean(1)
     return _loss_apart(lesson, output)
+
+
+def _errors(lesson: Lesson, output: Tensor) -> Tensor:
+    """Return the loss of each example; other objectives are given parts of the same sample."""
+    objective, sample = lesson.block.parts.objective, lesson.sample
+    return untouched(objective, (sample.x_0, sample.x_1, sample.t), lambda: objective.loss(output, sample))
 
 
 def _loss_apart(lesson: Lesson, output: Tensor) -> Tensor:
@@ -241,7 +255,17 @@ def _sample_apart(parts: Parts, x_0: Tensor, x_1: Tensor, t: Tensor, noise: Sequ
     """Return the joint sample of members, each sampled by itself with its own generator."""
     n = len(noise)
     pieces = zip(x_0.chunk(n), x_1.chunk(n), t.chunk(n), noise, strict=True)
-    return _joined([parts.path.sample(*piece) for piece in pieces], 1)
+    return _joined([_sampled(parts, *piece) for piece in pieces], 1)
+
+
+def _sampled(parts: Parts, x_0: Tensor, x_1: Tensor, t: Tensor, noise: Generator) -> PathSample:
+    """Return the joint sample; several members and steps are given the same tensors."""
+    return untouched(parts.path, (x_0, x_1, t), lambda: parts.path.sample(x_0, x_1, t, noise))
+
+
+def _quantile(t_distribution: TDistribution, u: Tensor) -> Tensor:
+    """Return the times of uniforms, which other t-distributions are given, too."""
+    return untouched(t_distribution, (u,), lambda: t_distribution.quantile(u))
 
 
 def _joined(samples: Sequence[PathSample], steps: int) -> PathSample:

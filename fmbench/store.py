@@ -90,7 +90,8 @@ class CellFolder:
         """Declare the cell done: checksums of `files` and the result, in one file; checkpoints and failures go."""
         sums = {name: _size_and_sum(self.path / name) for name in files}
         write_sealed(self.path / "result.json", {**result, "files": sums})
-        for leftover in [*self.path.glob("checkpoint-*.pt"), self.path / "failure.json"]:
+        cut_off = self.path.glob(".checkpoint-*.tmp")  # of a process that was killed while it wrote
+        for leftover in [*self.path.glob("checkpoint-*.pt"), *cut_off, self.path / "failure.json"]:
             leftover.unlink(missing_ok=True)
 
     def result(self, *, thorough: bool = False) -> dict[str, Any] | None:

@@ -107,7 +107,7 @@ def in_order(members: Sequence[Trained]) -> list[Trained]:
 
 def worth_it(members: Sequence[Trained], file: Path) -> bool:
     """Whether members are faster together than one by one: what is on record, else what a short probe finds."""
-    return bool(probing.found(file, lambda: _measured(members))["together"])
+    return bool(probing.found(file, probing.TOGETHER, lambda: _measured(members))["together"])
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save
 from fmbench import evaluation_batch
 from fmbench.assembly import Workshop
 from fmbench.cells import EvaluationCell, TrainingCell
+from fmbench.contracts import Evidence, Metric
 from fmbench.errors import DamagedFile, Diverged
 from fmbench.evaluate import draw_samples, evaluate, larger_batch, measure_sampler
 from fmbench.registry import Registry, load_registry
@@ -108,6 +109,45 @@ def test_metrics_are_kept_beside_the_cell_and_the_first_samples_too(
     assert stored["identity"]["version"] == 1
     kept = load_file(folder.path / "samples.safetensors")["samples"]
     assert torch.equal(kept, samples_of(evaluation, shop)[: len(kept)])
+
+
+class Spoiling(Metric):
+    """Changes in place what it looks at."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def compute(self, evidence: Evidence) -> dict[str, float]:
+        (evidence.samples if self.what == "samples" else evidence.real("test")[0]).sub_(5.0)  # type: ignore[union-attr]
+        return {"energy_distance": 1.0}
+
+
+@pytest.mark.parametrize("what", ["samples", "real"])
+def test_a_metric_that_spoils_its_evidence_fails_and_no_other_metric_is_given_it(
+    registry: Registry, shop: Workshop, cell: TrainingCell, what: str
+) -> None:
+    evaluations = [evaluation_cell(registry, cell, nfe=nfe) for nfe in (2, 3)]
+    spoiling, metric = (registry.spec("metric", name) for name in ("energy_distance", "sliced_wasserstein"))
+    expected = []
+    for evaluation in evaluations:
+        evaluate(load_trained(cell, shop), evaluation, [metric])
+        folder = shop.store.folder("evaluation", evaluation.key)
+        expected.append(folder.metrics()[metric.digest]["values"])
+        folder.discard()
+    shop._built[spoiling.digest] = Spoiling(what)
+    for evaluation, values in zip(evaluations, expected, strict=True):
+        evaluate(load_trained(cell, shop), evaluation, [spoiling, metric])
+        folder = shop.store.folder("evaluation", evaluation.key)
+        assert "in place" in folder.metrics()[spoiling.digest]["error"]
+        after = folder.metrics()[metric.digest]
+        if what == "real":
+            assert after["values"] == values
+        else:
+            assert "in place" in after["error"]
+        kept = load_file(folder.path / "samples.safetensors")["samples"]
+        assert torch.equal(kept, samples_of(evaluation, shop)[: len(kept)])
+        folder.discard()
+    del shop._built[spoiling.digest]
 
 
 def test_damaged_weights_are_never_used(registry: Registry, tmp_path: Path) -> None:

@@ -290,6 +290,21 @@ def test_the_probe_leaves_a_size_that_the_plan_of_fleets_takes(tmp_path: Path, r
     assert not list(fleets.ready())
 
 
+@pytest.mark.parametrize(
+    "left",
+    [{"size": 4}, {"size": 0, "final": True, "asked": 3}, {"size": "4", "final": True, "asked": 3}, {"seconds": {}}],
+)
+def test_what_another_version_left_of_a_probe_is_measured_again(
+    tmp_path: Path, registry: Registry, left: dict[str, Any]
+) -> None:
+    cells = [training_cell(registry, seed, {"steps": WORTH_A_PROBE}) for seed in range(3)]
+    config = WorkerConfig((), "", str(tmp_path), "cpu", 1, 1)
+    write_sealed(fleet_size_file(tmp_path, cells[0], config), left)
+    fleets = Fleets(tmp_path, config, cells)
+    assert len(list(fleets.probes())) == 1
+    assert [len(task.cells) for task in fleets.ready()] == [1, 1, 1]
+
+
 def test_little_work_is_not_probed(tmp_path: Path, registry: Registry) -> None:
     cells = [training_cell(registry, seed, {"steps": 3}) for seed in range(3)]
     fleets = Fleets(tmp_path, WorkerConfig((), "", "", "cpu", 1, 2), cells)

@@ -10,9 +10,11 @@ import torch
 from helpers import training_cell, workshop
 
 from fmbench import samples
-from fmbench.contracts import PathSample
+from fmbench.contracts import Network, PathSample
+from fmbench.errors import CellFailure
 from fmbench.registry import Registry, load_registry
 from fmbench.samples import Samples
+from fmbench.train import train
 from fmbench.training_state import TrainingState
 
 STEPS = 2 * samples.AHEAD + 3
@@ -77,3 +79,67 @@ def test_large_examples_are_sampled_step_by_step(registry: Registry, tmp_path: P
     )
     assert samples.steps_ahead(small.cells[0], small.parts[0]) > 1
     assert samples.steps_ahead(large.cells[0], large.parts[0]) == 1
+
+
+class Hasty:
+    """Stands for a component, and does its work in place."""
+
+    def __init__(self, original: object) -> None:
+        self.original = original
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.original, name)
+
+    def quantile(self, u: torch.Tensor) -> torch.Tensor:
+        return u.square_()
+
+    def sample(self, x_0: torch.Tensor, x_1: torch.Tensor, t: torch.Tensor, generator: torch.Generator) -> PathSample:
+        dx_t = x_1 - x_0
+        return PathSample(x_0, x_1, t, x_0.add_(t[:, None] * dx_t), dx_t)
+
+    def loss(self, output: torch.Tensor, sample: PathSample) -> torch.Tensor:
+        return (output - sample.x_1.sub_(sample.x_0)).square().mean(1)
+
+
+@pytest.mark.parametrize("kind", ["path", "t_distribution", "objective"])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_what_changes_in_place_what_others_are_given_fails(
+    tmp_path: Path, registry: Registry, kind: str, seeds: int
+) -> None:
+    shop = workshop(tmp_path, registry)
+    cells = [training_cell(registry, seed, {"steps": 4}) for seed in range(seeds)]
+    spec = getattr(cells[0], kind)
+    shop._built[spec.digest] = Hasty(shop.build(spec))
+    with pytest.raises(CellFailure, match="Hasty changes a tensor in place"):
+        train(cells, shop)
+
+
+class Narrow(torch.nn.Module):
+    """Returns one number where its x has two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(2, 1)
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.linear(x)
+        return found
+
+
+class MakesNarrow(Network):
+    """Stands for a network."""
+
+    def build(self, shape: tuple[int, ...], classes: int) -> torch.nn.Module:
+        return Narrow()
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("objective", ["velocity", "x1_prediction"])
+def test_a_network_of_another_shape_than_its_x_fails(
+    tmp_path: Path, registry: Registry, seeds: int, objective: str
+) -> None:
+    shop = workshop(tmp_path, registry)
+    cells = [training_cell(registry, seed, {"steps": 4}, objective=objective) for seed in range(seeds)]
+    shop._built[cells[0].network.digest] = MakesNarrow()
+    with pytest.raises(CellFailure, match=r"the shape of its x, \(\d+, 2\); it returns \(\d+, 1\)"):
+        train(cells, shop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -10,7 +11,7 @@ from inspect import getdoc
 import typer
 
 from fmbench.cli import checking, inspecting, keeping, remembering, running
-from fmbench.cli.output import complain
+from fmbench.cli.output import complain, prepare_streams
 from fmbench.errors import DamagedFile, UserError
 
 USER_ERROR = 2
@@ -37,6 +38,7 @@ def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 cells failed or worse, 2 the input is at fault, 130 interrupted."""
     # Reading sources and suites makes many objects and leaves little to collect, and Python would look often.
     gc.set_threshold(200_000, 20, 20)
+    prepare_streams()
     try:
         if sys.argv[1:] == ["plugins"]:
             inspecting.list_components()  # an answer that takes less than the library which reads options
@@ -50,3 +52,9 @@ def main() -> None:
         sys.exit(USER_ERROR)
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        complain(f"what fmbench writes or prints finds no room: {error.strerror}; make room, and run again")
+        sys.exit(USER_ERROR)

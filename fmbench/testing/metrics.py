@@ -78,12 +78,15 @@ class MetricConformance(ComponentConformance):
             pytest.skip("the metric measures the machine")
         evidence = self._good(component, dataset, tmp_path)
         kept = evidence.samples.clone() if evidence.samples is not None else None
+        held = (evidence.real("train")[0], evidence.real("test")[0])
+        real = [x.clone() for x in held]
         state = torch.get_rng_state()
         first, again = (dict(component.compute(evidence)) for _ in range(2))
         assert first == again, f"the same evidence has the same values; found {first} and {again}"
         assert torch.equal(state, torch.get_rng_state()), "a metric draws from evidence.generator(role) only"
         if kept is not None and evidence.samples is not None:
             assert torch.equal(kept, evidence.samples), "a metric does not change the samples in place"
+        assert all(map(torch.equal, held, real)), "a metric does not change the real data in place"
 
     def test_real_data_is_better_than_noise(self, component: Any, dataset: Dataset, tmp_path: FilePath) -> None:
         if not self.judges_samples or component.scope != "evaluation":

@@ -44,6 +44,13 @@ class ObjectiveConformance(ComponentConformance):
         assert (loss >= 0).all(), f"the loss is not negative; found {loss.min().item():.3g}"
         assert torch.isfinite(loss).all(), f"the loss of finite outputs is finite; found {loss}"
 
+    def test_leaves_its_inputs_alone(self, component: Any) -> None:
+        sample, path = _sample(_shape(component))
+        given = [self.perfect_output(sample, path) + 1, sample.x_0, sample.x_1, sample.t, sample.x_t, sample.dx_t]
+        copies = [value.clone() for value in given]
+        component.loss(given[0], sample)
+        assert all(map(torch.equal, given, copies)), "an objective does not change output or sample in place"
+
     def test_examples_do_not_interact(self, component: Any) -> None:
         sample, path = _sample(_shape(component))
         output = self.perfect_output(sample, path) + 1

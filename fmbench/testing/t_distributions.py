@@ -32,6 +32,12 @@ class TDistributionConformance(ComponentConformance):
             assert value.shape == u.shape, f"{name} works elementwise on {tuple(u.shape)}; found {tuple(value.shape)}"
             assert value.dtype == dtype, f"{name} keeps the dtype {dtype}; found {value.dtype}"
 
+    def test_leaves_its_inputs_alone(self, component: Any) -> None:
+        u = torch.linspace(0.01, 0.99, 12, dtype=torch.float64)
+        copy = u.clone()
+        component.quantile(u), component.density(u)
+        assert torch.equal(u, copy), "a t-distribution does not change u or t in place"
+
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     def test_quantile_is_finite_to_the_ends(self, component: Any, dtype: torch.dtype) -> None:
         small = [torch.finfo(dtype).tiny, 1e-30, 1e-12, 1e-7, 2.0**-24]

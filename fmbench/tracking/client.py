@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmbench.errors import TrackingError
-from fmbench.tracking.uris import NEXT_STEP, artifact_root, reason, sqlite_file
+from fmbench.tracking.uris import NEXT_FILE, artifact_root, reason, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -102,7 +102,7 @@ def check_file(database: Path) -> None:
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
             return  # somebody writes at this moment: it is there, and the writer waits its turn
         raise TrackingError(
-            f"MLflow's database must be a sqlite file that can be written; {database}: {reason(error)}. {NEXT_STEP}"
+            f"MLflow's database must be a sqlite file that can be written; {database}: {reason(error)}. {NEXT_FILE}"
         ) from error
 
 

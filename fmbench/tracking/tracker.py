@@ -66,6 +66,7 @@ class Tracker:
         self._settings = settings or {}
         self._common = self._make_common(environment or {})
         self._force = force
+        self._made: tuple[Records, list[RunContent]] | None = None
         self._memory = Ledger(ledger, uri, suite)
         self._writer = Writer(Server(uri, suite, description), self._memory, patience)
 
@@ -96,11 +97,14 @@ class Tracker:
         self._writer.put(self._runs(records))
 
     @contextmanager
-    def at_rest(self) -> Iterator[None]:
-        """Write nothing inside, so that the writer disturbs no timing; what waits is written afterwards."""
-        self._writer.rest()
+    def at_rest(self) -> Iterator[bool]:
+        """Write nothing inside, so that the writer disturbs no timing; what waits is written afterwards.
+
+        Yields False where a run that was being written took longer than `patience`, so that it may disturb after all.
+        """
+        rested = self._writer.rest()
         try:
-            yield
+            yield rested
         finally:
             self._writer.go_on()
 
@@ -124,12 +128,16 @@ class Tracker:
         return self._summarise()
 
     def _runs(self, records: Records) -> list[RunContent]:
-        """Return the runs of all cells of a suite."""
+        """Return the runs of all cells of a suite; those of the same records are made once."""
+        if self._made is not None and self._made[0] is records:
+            return self._made[1]
         common = self._make_common(records.environment)
         of_training: dict[str, list[EvaluationRecord]] = {r.cell.key: [] for r in records.trainings}
         for record in records.evaluations:
             of_training.setdefault(record.cell.training.key, []).append(record)
-        return [c for r in records.trainings for c in self._contents(r, of_training[r.cell.key], common)]
+        contents = [c for r in records.trainings for c in self._contents(r, of_training[r.cell.key], common)]
+        self._made = records, contents
+        return contents
 
     def _contents(
         self, training: TrainingRecord, evaluations: Sequence[EvaluationRecord], common: Common

@@ -154,7 +154,7 @@ class Writer:
             with self._changed:
                 while (not self._waiting or self._resting) and not self._closing:
                     self._changed.wait()
-                if not self._hurry:
+                if not self._hurry and not self._closing:
                     self._changed.wait(LINGER)
                 if self._closing:
                     return

@@ -72,8 +72,7 @@ class Workshop:
 
     def drop_spoilt(self) -> bool:
         """Forget data that somebody changed in place, so that they are loaded anew; return whether there were any."""
-        held = {**self._loaded, **self._data}
-        spoilt = [key for key, versions_then in self._versions.items() if versions(held[key]) != versions_then]
+        spoilt = [key for key, versions_then in self._versions.items() if versions(self._data[key]) != versions_then]
         for key in spoilt:
             for memory in (self._loaded, self._data, self._versions):
                 memory.pop(key, None)

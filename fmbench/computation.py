@@ -81,6 +81,7 @@ class Computation:
         self.computed: dict[str, int] = defaultdict(int)
         self.worked = False
         self._steps: dict[str, int] = defaultdict(int)
+        self._leads: dict[str, str] = {}
         self._untrained = {
             key for key, state in survey.trainings.items() if state.result is None and state.failure is None
         }
@@ -244,8 +245,9 @@ class Computation:
         """Count, show and log one event."""
         self.worked = True
         if event.what == "started" and event.key in self._untrained:
-            if lost := self._steps.pop(event.key, 0):  # a training that begins again, a fleet's first alone perhaps
+            if lost := self._steps.pop(self._leads.get(event.key, event.key), 0):  # it begins again, alone perhaps
                 self.observer.advance("training", -lost)
+            self._leads |= dict.fromkeys(event.fleet or (event.key,), event.key)
         elif event.what == "advanced":
             self._steps[event.key] += event.amount
             self.observer.advance("training", event.amount)

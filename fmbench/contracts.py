@@ -10,8 +10,8 @@ class Lipman(AffinePath):
     def __init__(self, *, sigma_min: Annotated[float, Ge(0)] = 0.0) -> None: ...
 ```
 
-Components leave the tensors that they are given as they are: others are given the same ones. What changes one in place
-fails its cell.
+Components leave the tensors that they are given as they are: others are given the same ones. A path, t-distribution,
+objective or metric that changes one in place fails its cell.
 
 Parameters and the class attributes below are read from the source without importing it: write them as literals.
 This module does not import torch.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -82,8 +83,9 @@ def evaluate(
     preview = {"samples": samples[:kept].cpu().contiguous()}
     if labels is not None:
         preview["labels"] = labels[:kept].cpu()
-    folder.write("samples.safetensors", safetensors_bytes(preview))
+    payload = safetensors_bytes(preview)
     folder.add_metrics(compute_metrics(metrics, trained.cell, evidence, workshop))
+    folder.write("samples.safetensors", payload)
     per_batch = drawn.nfe_of_batches
     facts = {"nfe": evidence.nfe, "nfe_min": min(per_batch), "nfe_max": max(per_batch), "seconds": seconds}
     folder.finish({"facts": {**facts, "precision": trained.parts.precision}}, ("samples.safetensors",))
@@ -216,7 +218,11 @@ def compute_metrics(
 ) -> dict[str, dict[str, Any]]:
     """Return what `recorded` does of metrics that look at evidence."""
     samples = (evidence.samples, evidence.labels)
-    return recorded(specs, while_untouched(samples, lambda spec: compute_metric(spec, cell, evidence, workshop)))
+
+    def score(spec: ComponentSpec) -> dict[str, Any]:
+        return compute_metric(spec, cell, replace(evidence), workshop)
+
+    return recorded(specs, while_untouched(samples, score))
 
 
 def recorded(
@@ -243,26 +249,31 @@ def recorded(
 def compute_metric(spec: ComponentSpec, cell: TrainingCell, evidence: Evidence, workshop: Workshop) -> dict[str, Any]:
     """Return the values and the identity of one metric. Raises CellFailure for values that break the contract."""
     metric: Metric = workshop.build(spec)
-    values = values_of(spec, metric, evidence, workshop)
     identity: dict[str, Any] = {"metric": str(spec), "version": metric.version}
     identity |= {kind: getattr(cell, kind).text for kind in metric.within}
-    identity |= {"device": evidence.device, "precision": evidence.training.precision, **metric.identity(evidence)}
+    with intact(evidence, workshop):
+        values = check_values(spec, metric.compute(evidence))
+        identity |= {"device": evidence.device, "precision": evidence.training.precision, **metric.identity(evidence)}
     if metric.scope == "sampler":
         identity |= hardware.measured_on(workshop.device)
     return {"values": values, "identity": identity}
 
 
-def values_of(spec: ComponentSpec, metric: Metric, evidence: Evidence, workshop: Workshop) -> dict[str, float]:
-    """Return a metric's values. Raises CellFailure where they, or what it does to its evidence, break the contract."""
-    given = (evidence.samples, evidence.labels)
+@contextmanager
+def intact(evidence: Evidence, workshop: Workshop, *others: Tensor | None) -> Iterator[None]:
+    """Raise CellFailure where the metric that is computed inside changes samples, real data or others in place.
+
+    Real data that were changed are loaded anew.
+    """
+    workshop.drop_spoilt()  # by somebody else
+    given = (evidence.samples, evidence.labels, *others)
     before = versions(given)
     try:
-        computed = metric.compute(evidence)
+        yield
     finally:
         spoilt = workshop.drop_spoilt() or versions(given) != before
     if spoilt:
         raise CellFailure("it changes in place the samples or the real data, which others are given: copy them first")
-    return check_values(spec, computed)
 
 
 def check_values(spec: ComponentSpec, computed: Mapping[str, float]) -> dict[str, float]:

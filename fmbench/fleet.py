@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,8 @@ from fmbench.assembly import Parts, Workshop, assemble, make_module
 from fmbench.cells import TrainingCell
 from fmbench.stacked_linear import quicken_linear_layers
 from fmbench.traced import Call, traced
+
+log = logging.getLogger(__name__)
 
 EXAMPLES = 4
 """So many examples tell whether networks compute the same together as one by one."""
@@ -170,17 +173,24 @@ def _examples(parts: Parts, device: str) -> list[Tensor]:
 
 
 def _try_loss(parts: Parts, output: Tensor, device: str) -> None:
-    """Draw a sample and compute its loss, so that a look at the global generator tells whether they use it.
-
-    A coupling that learns from a teacher has not learnt yet, and is not tried.
-    """
+    """Pair, draw a sample and compute its loss, so that a look at the global generator tells whether they use it."""
     generator = Generator(device).manual_seed(0)
     x_0, x_1 = (parts.dataset.source(EXAMPLES, generator) for _ in range(2))
-    if not parts.coupling.teacher:
-        x_0, x_1, _ = parts.coupling.pair(x_0, x_1, None, generator)
+    _try_pairing(parts, x_0, x_1, generator)
     t = parts.t_distribution.quantile(torch.linspace(0.1, 0.9, EXAMPLES, device=device))
     with torch.no_grad():
         parts.objective.loss(output, parts.path.sample(x_0, x_1, t, generator))
+
+
+def _try_pairing(parts: Parts, x_0: Tensor, x_1: Tensor, generator: Generator) -> None:
+    """Pair a few examples. A coupling with a teacher is not tried, for it has not learnt yet."""
+    if parts.coupling.teacher:
+        return
+    y = torch.arange(len(x_1), device=x_1.device) % parts.dataset.classes if parts.dataset.classes else None
+    try:
+        parts.coupling.pair(x_0.clone(), x_1.clone(), y, generator)
+    except Exception as error:  # a coupling may ask for more than so few examples that are no data
+        log.info("%s was not tried: %s", type(parts.coupling).__name__, error)
 
 
 def _global_random(device: str) -> list[Tensor]:

@@ -15,7 +15,7 @@ from fmbench.assembly import Split, Workshop
 from fmbench.cells import ComponentSpec
 from fmbench.contracts import Evidence, Metric
 from fmbench.errors import CellFailure
-from fmbench.evaluate import recorded, values_of
+from fmbench.evaluate import check_values, intact, recorded
 from fmbench.references import SPLIT_ANEW, ReferenceCell
 
 Data = tuple[Tensor, Tensor | None]
@@ -102,12 +102,19 @@ def _score(spec: ComponentSpec, cell: ReferenceCell, workshop: Workshop) -> dict
                 drawn.cache = Path(cache)
             for real in _parts(drawn.real(other), n, parts, generator):
                 drawn.samples, drawn.labels = real
-                found.setdefault(len(real[0]), []).append(values_of(spec, metric, drawn, workshop))
+                found.setdefault(len(real[0]), []).append(_values(spec, metric, drawn, workshop, drawn.real(compared)))
     means = {m: {name: _mean([v[name] for v in each]) for name in each[0]} for m, each in found.items()}
     values = means[n]
     if len(means) > 1:
         values = {spec.name: extrapolated({m: each[spec.name] for m, each in means.items()}, wanted)}
     return {"values": values, "identity": identity, "n": n, "extrapolated": len(means) > 1}
+
+
+def _values(
+    spec: ComponentSpec, metric: Metric, drawn: Evidence, workshop: Workshop, reference: Data
+) -> dict[str, float]:
+    with intact(drawn, workshop, *reference):
+        return check_values(spec, metric.compute(drawn))
 
 
 def identity_of(spec: ComponentSpec, metric: Metric, evidence: Evidence) -> dict[str, Any]:

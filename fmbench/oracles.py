@@ -12,7 +12,7 @@ from fmbench import contracts
 from fmbench.assembly import Workshop
 from fmbench.cells import ComponentSpec
 from fmbench.errors import CellFailure
-from fmbench.evaluate import check_finite, check_nfe, draw_samples, recorded, values_of
+from fmbench.evaluate import check_finite, check_nfe, check_values, draw_samples, intact, recorded
 from fmbench.floors import evidence_without_network, identity_of
 from fmbench.mixture import Mixture
 from fmbench.references import ReferenceCell
@@ -76,8 +76,10 @@ def measure_oracle(cell: ReferenceCell, metrics: Sequence[ComponentSpec], worksh
         evidence = evidence_without_network(cell, workshop)
         evidence.path, evidence.velocity = oracle.path, cast("contracts.Velocity", oracle.velocity())
         evidence.samples, evidence.nfe = samples, nfe
-        values = values_of(spec, metric, evidence, workshop)
-        return {"values": values, "identity": identity_of(spec, metric, evidence)}
+        with intact(evidence, workshop):
+            values = check_values(spec, metric.compute(evidence))
+            identity = identity_of(spec, metric, evidence)
+        return {"values": values, "identity": identity}
 
     folder.add_metrics(recorded(metrics, while_untouched((samples,), score)))
     folder.finish({"facts": {"nfe": nfe}}, ())

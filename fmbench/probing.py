@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 
 FLEET_SIZE = {"size": int, "final": bool, "asked": int}
+"""What must be on record of the size of a fleet."""
 TOGETHER = {"together": bool}
-"""What must be on record of a fleet's size, and of whether cells are evaluated together."""
+"""What must be on record of whether cells are evaluated together."""
 
 
 def on_record(file: Path, form: Mapping[str, type]) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from fmbench.assembly import Parts, Workshop
 from fmbench.cells import TrainingCell
-from fmbench.contracts import PathSample, TDistribution
+from fmbench.contracts import Objective, PathSample, TDistribution
 from fmbench.draws import Batch, shared_draws
 from fmbench.errors import CellFailure
 from fmbench.fleet import joined
@@ -215,29 +215,29 @@ def losses(lessons: Sequence[Lesson], output: Tensor) -> Tensor:
 
 def _loss(lesson: Lesson, output: Tensor) -> Tensor:
     """Return the mean loss of each member of a lesson."""
-    block = lesson.block
+    objective, block = lesson.block.parts.objective, lesson.block
     if lesson.members == 1:
-        return _errors(lesson, output).mean(0, keepdim=True)
+        return _loss_of(objective, output, lesson.sample).mean(0, keepdim=True)
     if block.lost is None:
         with torch.no_grad():
             apart = _loss_apart(lesson, output)
-            together = _errors(lesson, output)
+            together = _loss_of(objective, output, lesson.sample)
             shape = (len(output),)
             block.lost = together.shape == shape and _same(together.view(lesson.members, -1).mean(1), apart)
     if block.lost:
-        return _errors(lesson, output).view(lesson.members, -1).mean(1)
+        return _loss_of(objective, output, lesson.sample).view(lesson.members, -1).mean(1)
     return _loss_apart(lesson, output)
-
-
-def _errors(lesson: Lesson, output: Tensor) -> Tensor:
-    """Return the loss of each example; other objectives are given parts of the same sample."""
-    objective, sample = lesson.block.parts.objective, lesson.sample
-    return untouched(objective, (sample.x_0, sample.x_1, sample.t), lambda: objective.loss(output, sample))
 
 
 def _loss_apart(lesson: Lesson, output: Tensor) -> Tensor:
     pairs = zip(output.chunk(lesson.members), _split(lesson.sample, lesson.members), strict=True)
-    return torch.stack([lesson.block.parts.objective.loss(own, sample).mean() for own, sample in pairs])
+    return torch.stack([_loss_of(lesson.block.parts.objective, own, sample).mean() for own, sample in pairs])
+
+
+def _loss_of(objective: Objective, output: Tensor, sample: PathSample) -> Tensor:
+    """Return the loss of each example; the sample is looked at more than once."""
+    given = [getattr(sample, name) for name in FIELDS]
+    return untouched(objective, given, lambda: objective.loss(output, sample))
 
 
 def _runs(members: range, key: Callable[[int], Any]) -> list[range]:

@@ -58,6 +58,7 @@ def train(
     to `failed`, and drops out. `size` is what the facts say of a fleet's size, where that is more than its members.
     Raises OutOfMemory and others as they come.
     """
+    workshop.drop_spoilt()
     folders = {cell.key: workshop.store.folder("training", cell.key) for cell in cells}
     saved = {key: content for key, folder in folders.items() if (content := _checkpoint(folder)) is not None}
     alike: dict[tuple[str, int], list[TrainingCell]] = {}

@@ -14,7 +14,10 @@ T = TypeVar("T")
 
 
 def versions(tensors: Iterable[Tensor | None]) -> list[int]:
-    """Return a number for each tensor that rises when it is changed in place; torch keeps none in inference mode."""
+    """Return a number for each tensor that rises when it is changed in place.
+
+    torch keeps none in inference mode, and does not see what is written through `.numpy()` or `.data`.
+    """
     return [-1 if tensor is None or tensor.is_inference() else tensor._version for tensor in tensors]
 
 
@@ -29,12 +32,15 @@ def untouched(who: object, given: Iterable[Tensor | None], compute: Callable[[],
 
 
 def while_untouched(given: Sequence[Tensor | None], compute: Callable[[S], T]) -> Callable[[S], T]:
-    """Return a function that raises CellFailure once somebody has changed in place what several calls of it share."""
-    before = versions(given)
+    """Return a function that raises CellFailure once a call of it changed in place what all calls share."""
+    before, called = versions(given), ["what came before"]
 
     def checked(what: S) -> T:
         if versions(given) != before:
-            raise CellFailure("one before it changed in place the samples, which are given to all")
+            raise CellFailure(
+                f"{called[-1]} changed in place the samples, which it is given, too: mend that, then `fmbench retry`"
+            )
+        called.append(str(what))
         return compute(what)
 
     return checked

@@ -41,6 +41,7 @@ def test_parts_of_a_batch_teach_what_the_whole_does(tmp_path: Path, registry: Re
         for fleet in [cells] if together else [[cell] for cell in cells]:
             train(fleet, shop)
         folders = [shop.store.folder("training", cell.key) for cell in cells]
+        assert {(each.result() or {})["facts"]["fleet"] for each in folders} == {len(cells) if together else 1}
         found.append(
             [(load(each.read("weights.safetensors")), json.loads(each.read("history.json"))) for each in folders]
         )

@@ -28,9 +28,12 @@ evaluation: {solvers: [euler, heun], nfe: [1, 2], samples: 50, metrics: [sliced_
 VERBS = ("run", "check", "plan", "report", "plugins", "schema", "env", "ui", "why", "sync", "retry", "clean", "merge")
 
 
+COMMAND = [sys.executable, "-c", "from fmbench.cli import main; main()"]
+
+
 def fmbench(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "from fmbench.cli import main; main()", *arguments],
+        [*COMMAND, *arguments],
         cwd=cwd,
         env={**os.environ, "COLUMNS": "160", **environment},
         capture_output=True,
@@ -96,6 +99,25 @@ def test_a_mistake_gets_one_message_and_exit_code_2(done: Path, arguments: list[
     assert result.returncode == 2, result.stdout + result.stderr
     assert message in result.stderr
     assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_a_plan_is_printed_whatever_standard_output_is(done: Path) -> None:
+    plain = fmbench("plan", "tiny.yaml", cwd=done, PYTHONIOENCODING="latin-1")
+    assert plain.returncode == 0, plain.stderr
+    assert "evaluations" in plain.stdout
+    listed = fmbench("plan", "tiny.yaml", "--json", cwd=done, PYTHONIOENCODING="ascii")
+    assert json.loads(listed.stdout) == json.loads(fmbench("plan", "tiny.yaml", "--json", cwd=done).stdout)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+@pytest.mark.parametrize("arguments", [["plan", "tiny.yaml"], ["plugins"], ["--help"]])
+def test_a_full_disk_is_said_in_one_line(done: Path, arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [*COMMAND, *arguments], cwd=done, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
+    assert "No space left on device" in ended.stderr
 
 
 def test_a_plan_says_what_is_done_and_what_is_left_out(done: Path) -> None:

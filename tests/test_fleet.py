@@ -249,6 +249,12 @@ def test_a_coupling_that_draws_from_the_global_generator_cannot_join_a_fleet(
     assert "global generator" in why_alone(cells, shop)
 
 
+@pytest.mark.parametrize("name", load_registry().names("coupling"))
+def test_cells_of_every_coupling_may_join_a_fleet(tmp_path: Path, registry: Registry, name: str) -> None:
+    cells = [training_cell(registry, seed, coupling=name, dataset="digits") for seed in (0, 1)]
+    assert not why_alone(cells, workshop(tmp_path, registry))
+
+
 def test_cells_that_cannot_join_train_one_by_one(tmp_path: Path, registry: Registry) -> None:
     shop = workshop(tmp_path, registry)
     cells = [training_cell(registry, seed, {"steps": 3}) for seed in (0, 1)]

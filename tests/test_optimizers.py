@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -102,3 +104,20 @@ def test_a_step_taken_directly_is_the_optimizers_own(name: str) -> None:
     for mine, theirs in zip(*found, strict=True):
         assert str(mine) == str(theirs)
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
+
+
+def test_what_is_imported_ahead_is_all_that_an_optimizer_imports() -> None:
+    script = """
+import sys, torch
+from fmbench.optimizers import import_ahead, make_optimizer, take_step
+import_ahead()
+before = set(sys.modules)
+for name in ("adam", "adamw", "adamax", "sgd"):
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = make_optimizer({"name": name, "lr": 0.1}, [weight])
+    weight.grad = torch.ones(2)
+    take_step(optimizer), take_step(optimizer)
+sys.exit(str(sorted(set(sys.modules) - before)) if len(set(sys.modules) - before) > 3 else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +185,7 @@ def test_a_format_changes_strides_and_no_value(tmp_path: Path, registry: Registr
         assert kinds
         assert all(kinds) is not channels_last
         assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_what_must_be_on_record_is_all_of_a_program() -> None:
+    assert set(program.FORM) == {field.name for field in fields(Program)}

@@ -227,6 +227,14 @@ def test_progress_is_whole_at_the_end_and_steps_done_twice_count_once(tmp_path: 
         computation._note(Event(what, "training", key, amount=amount))
     assert sum(observer.steps) == 10
     observer.steps.clear()
+    computation = Computation(session, session.survey(), observer, None)
+    first, second = (cell.key for cell in session.plan.trainings)
+    computation._note(Event("started", "training", first, fleet=(first, second)))
+    computation._note(Event("advanced", "training", first, amount=50))
+    computation._note(Event("started", "training", second))
+    computation._note(Event("advanced", "training", second, amount=5))
+    assert sum(observer.steps) == 5
+    observer.steps.clear()
     run_session(session, observer)
     assert sum(observer.steps) == 80
     assert min(observer.steps) > 0

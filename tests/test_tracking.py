@@ -36,6 +36,7 @@ from fmbench.tracking.images import picture_of, scatter, write_pictures
 from fmbench.tracking.ledger import Ledger
 from fmbench.tracking.server import Server
 from fmbench.tracking.summaries import best
+from fmbench.tracking.uris import NEXT_FILE, NEXT_STEP, reason
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -590,3 +591,19 @@ def test_points_are_drawn_where_they_are() -> None:
     drawn = (scatter(np.array([[0.9, 0.9], [np.nan, 0.0]])) != 255).any(axis=-1)
     rows, columns = np.nonzero(drawn)
     assert rows.max() < 128 < columns.min()
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("HTTPConnectionPool(...: [Errno 111] Connection refused'))", "[Errno 111] Connection refused"),
+        ("[Errno 30] Read-only file system: '/x/mlflow.db'", "[Errno 30] Read-only file system"),
+    ],
+)
+def test_a_reason_is_what_the_system_said(text: str, short: str) -> None:
+    assert reason(OSError(text)) == short
+
+
+def test_only_a_server_is_to_be_started() -> None:
+    assert NEXT_STEP.startswith("Start it, or name another with --tracking-uri")
+    assert NEXT_FILE.startswith("Name another with --tracking-uri")

@@ -40,10 +40,13 @@ def main() -> None:
     gc.set_threshold(200_000, 20, 20)
     prepare_streams()
     try:
-        if sys.argv[1:] == ["plugins"]:
-            inspecting.list_components()  # an answer that takes less than the library which reads options
-        else:
-            app()
+        try:
+            if sys.argv[1:] == ["plugins"]:
+                inspecting.list_components()  # an answer that takes less than the library which reads options
+            else:
+                app()
+        finally:
+            sys.stdout.flush()  # here, where what goes wrong is said
     except UserError as error:
         complain(str(error))
         sys.exit(USER_ERROR)
@@ -53,7 +56,7 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.errno != errno.ENOSPC or error.filename is not None:
+        if error.errno != errno.ENOSPC:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         complain(f"what fmbench writes or prints finds no room: {error.strerror}; make room, and run again")

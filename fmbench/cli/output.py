@@ -31,13 +31,17 @@ STAGES = {
 
 
 def prepare_streams() -> None:
-    """Let what a terminal cannot show be a question mark, and what goes to a closed stream be lost."""
+    """Let what standard output cannot show be a question mark, and what goes to a closed stream be lost."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  (for as long as the process runs)
-        elif isinstance(stream, io.TextIOWrapper):
+        elif name == "stdout" and isinstance(stream, io.TextIOWrapper) and not _is_utf8():
             stream.reconfigure(errors="replace")
+
+
+def _is_utf8() -> bool:
+    return sys.stdout.encoding.lower().replace("-", "") == "utf8"
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -72,12 +76,12 @@ def note(text: str) -> None:
 
 def show_json(value: Any) -> None:
     """Print a value as JSON."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not _is_utf8(), default=str) + "\n")
 
 
 def show_json_rows(head: Mapping[str, Any], name: str, rows: Iterable[str]) -> None:
     """Print a mapping as JSON, with one more entry: a list of rows that are JSON already, printed as they come."""
-    text = json.dumps(dict(head), indent=2, ensure_ascii=False, default=str)
+    text = json.dumps(dict(head), indent=2, ensure_ascii=not _is_utf8(), default=str)
     sys.stdout.write(f"{text[:-2]},\n  {json.dumps(name)}: [")
     waiting, before = iter(rows), "\n    "
     while some := list(islice(waiting, ROWS_AT_ONCE)):

@@ -11,15 +11,15 @@ from fmbench.errors import TrackingError
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 CHOICES = "sqlite:///FILE, http://HOST:PORT, or another that MLflow knows (postgresql://..., databricks)"
-NEXT_STEP = (
-    f"Start it, or name another with --tracking-uri or {VARIABLE}: {CHOICES}; without either, a sqlite file in the "
+NEXT_FILE = (
+    f"Name another with --tracking-uri or {VARIABLE}: {CHOICES}; without either, a sqlite file in the "
     "working folder is used. Or run with --no-tracking now, and `fmbench sync` later."
 )
-NEXT_FILE = NEXT_STEP.replace("Start it, or name", "Name")
-"""What to do about a sqlite file, which cannot be started."""
+NEXT_STEP = f"Start it, or n{NEXT_FILE[1:]}"
+"""What to do about a server; a file cannot be started."""
 
 _PREFIX = "sqlite:///"
-_SYSTEM_ERROR = re.compile(r"\[Errno -?\d+\] [\w' -]+|(Read|Connection) timed out|timed out")
+_SYSTEM_ERROR = re.compile(r"\[Errno -?\d+\] (?:[\w -]|(?<=\w)'(?=\w))+|(Read|Connection) timed out|timed out")
 
 
 def resolve_uri(uri: str | None, folder: Path) -> str:

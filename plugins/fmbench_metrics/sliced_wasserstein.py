@@ -57,7 +57,7 @@ def sorted_projections(x: Tensor, directions: Tensor) -> Tensor:
     if projected.device.type != "cpu":
         return projected.sort(dim=1).values
     # numpy sorts with vector instructions, and without the indices that torch makes
-    return torch.from_numpy(np.sort(projected.numpy(), axis=1))
+    return torch.from_numpy(np.sort(projected.detach().numpy(), axis=1))
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:

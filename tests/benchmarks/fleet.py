@@ -82,7 +82,7 @@ def in_one_process(options: Options) -> Row:
         pairs = alternate(
             lambda: fmbench_step(cells, registry, options.device),
             lambda: statistics.mean(loop() for _ in range(LOOPS)),
-            options.repeats(7),
+            options.repeats(5),
         )
     return faster(
         "32 MLPs, one process, one thread",

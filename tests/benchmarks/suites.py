@@ -48,7 +48,7 @@ SUITES = (
     Suite(
         "45 trainings x 12 evaluations on 2-D data",
         Path(__file__).with_name("plane.yaml"),
-        6,
+        5,
         at_least(60),
         (*SMALL, "training.steps=60", "training.schedule.cosine.warmup=5"),
     ),

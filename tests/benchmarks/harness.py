@@ -22,7 +22,7 @@ from benchmarks.measuring import Options, Pair, Row, attempt, faster, main
 from benchmarks.processes import fmbench_run, program
 from fmbench.hardware import cpu_count
 
-CELLS = 60
+CELLS = 40
 SUITE = """\
 name: harness
 datasets: [{{moons: {{size: 500}}}}]

@@ -97,7 +97,7 @@ def compare(
         module = registry.build(cells[0].network).build(tuple(data.shape[1:]), 0).to(options.device)
         return plain_step(module, data, max(steps // 2, 5), BATCH, loss, warm_up=2)
 
-    pairs = alternate(lambda: fmbench_step(cells, registry, options.device), loop, options.repeats(4))
+    pairs = alternate(lambda: fmbench_step(cells, registry, options.device), loop, options.repeats(3))
     ours = "a cell alone" if members == 1 else f"a fleet of {members}"
     shown = f"{network[0]}, batch {BATCH}"
     return faster(

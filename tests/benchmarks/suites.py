@@ -55,7 +55,7 @@ SUITES = (
     Suite(
         "low_nfe.yaml",
         ROOT / "suites" / "low_nfe.yaml",
-        3,
+        2,
         at_least(20),
         (*SMALL, "training.steps=20", "training.schedule.cosine.warmup=2", "evaluation.samples=1000"),
     ),

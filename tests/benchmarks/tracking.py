@@ -40,7 +40,7 @@ def measure(options: Options) -> list[Row]:
 
 def compare(options: Options) -> list[Row]:
     """Return both kinds of naive logging against what the same suite waits for its tracker."""
-    steps = options.at_most(400, 60)
+    steps = options.at_most(200, 60)
     overrides = (f"training.steps={steps}", "training.seeds=[0]")
     if options.quick:
         overrides += ("training.paths=[linear]", "training.schedule.cosine.warmup=5")

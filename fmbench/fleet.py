@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 
 from fmbench.assembly import Parts, Workshop, assemble, make_module
 from fmbench.cells import TrainingCell
+from fmbench.probing import network_inputs
 from fmbench.stacked_linear import quicken_linear_layers
 from fmbench.traced import Call, traced
 
@@ -141,7 +142,7 @@ def why_alone(cells: Sequence[TrainingCell], workshop: Workshop) -> str:
     if not set(modules[0].state_dict()) <= held:
         return "its state holds more than parameters and buffers of their own"
     random = _global_random(workshop.device)
-    inputs = _examples(parts[0], workshop.device)
+    inputs = network_inputs(parts[0], EXAMPLES, workshop.device)
     before = [{name: value.clone() for name, value in module.named_buffers()} for module in modules]
     try:
         with torch.no_grad(), parts[0].autocast(workshop.device)():
@@ -162,14 +163,6 @@ def why_alone(cells: Sequence[TrainingCell], workshop: Workshop) -> str:
     if not torch.allclose(together, torch.cat(apart), rtol=tolerance, atol=tolerance):
         return "it computes something else together with others than alone"
     return ""
-
-
-def _examples(parts: Parts, device: str) -> list[Tensor]:
-    """Return inputs for a network: states, times and, where it takes them, labels."""
-    generator = Generator(device).manual_seed(0)
-    x = parts.dataset.source(EXAMPLES, generator)
-    t = torch.linspace(0.1, 0.9, EXAMPLES, device=device, dtype=x.dtype)
-    return [x, t, torch.arange(EXAMPLES, device=device) % parts.classes] if parts.classes else [x, t]
 
 
 def _try_loss(parts: Parts, output: Tensor, device: str) -> None:

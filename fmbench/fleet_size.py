@@ -10,7 +10,7 @@ from fmbench.assembly import Parts, Workshop, assemble, make_module
 from fmbench.cells import TrainingCell
 from fmbench.fleet import Networks, why_alone
 from fmbench.optimizers import MovingAverage, make_optimizer
-from fmbench.probing import network_inputs
+from fmbench.probing import examples_a_call, network_inputs
 
 WARM_UP, FEWEST, MOST, LONG = 2, 3, 20, 0.05
 """Steps before a size is measured; then so many, until they took so many seconds together. The quickest counts."""
@@ -69,7 +69,7 @@ def _seconds(cell: TrainingCell, parts: Parts, members: int, workshop: Workshop)
     networks = Networks([make_module(cell, parts, workshop.device).train() for _ in range(members)])
     optimizer = make_optimizer(cell.settings["optimizer"], networks.parameters)
     average = MovingAverage(networks.parameters, cell.settings["ema"])
-    inputs = network_inputs(cell, parts, workshop.device, members)
+    inputs = network_inputs(parts, members * examples_a_call(cell), workshop.device)
     taken: list[float] = []
 
     def step() -> None:

@@ -69,11 +69,15 @@ def seconds(work: Callable[[], object], device: str, threads: int) -> float:
     return clock() - began
 
 
-def network_inputs(cell: TrainingCell, parts: Parts, device: str, members: int = 1) -> list[Tensor]:
-    """Return what the network of a cell, or of so many, is called with at a step, random: states, times, labels."""
+def examples_a_call(cell: TrainingCell) -> int:
+    """Return how many examples the network of a cell is called with at once: a batch, or its part of one."""
+    return int(cell.settings["batch_size"] // cell.settings.values.get("accumulate", 1))
+
+
+def network_inputs(parts: Parts, n: int, device: str) -> list[Tensor]:
+    """Return n random examples of what a network is called with: states, times and, where it takes them, labels."""
     import torch
 
     generator = torch.Generator(device).manual_seed(0)
-    n = cell.settings["batch_size"] // cell.settings.values.get("accumulate", 1) * members
     x, t = parts.dataset.source(n, generator), torch.rand(n, generator=generator, device=device)
     return [x, t, torch.arange(n, device=device) % parts.classes] if parts.classes else [x, t]

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from fmbench import probing
 from fmbench.assembly import Parts, Workshop, make_module
 from fmbench.cells import TrainingCell, canonical, digest
-from fmbench.probing import network_inputs
+from fmbench.probing import examples_a_call, network_inputs
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def started(program: Program, cell: TrainingCell, parts: Parts, workshop: Worksh
     call = program.call(module)
     before = {name: value.clone() for name, value in module.state_dict().items()}
     with _own_random(workshop.device):
-        _gradient(call, network_inputs(cell, parts, workshop.device), parts, workshop.device)
+        _gradient(call, network_inputs(parts, examples_a_call(cell), workshop.device), parts, workshop.device)
     module.zero_grad(set_to_none=True)
     module.load_state_dict(before)
     return call
@@ -173,7 +173,8 @@ class _Probe:
     def _try(self, program: Program, spare: nn.Module) -> None:
         """Measure the seconds that a program takes to compute a gradient. Raises what torch.compile raises."""
         device, parts = self.workshop.device, self.parts
-        call, inputs = program.call(program.formatted(spare).train()), network_inputs(self.cell, parts, device)
+        call = program.call(program.formatted(spare).train())
+        inputs = network_inputs(parts, examples_a_call(self.cell), device)
         taken = []
         for _ in range(WARM_UP + FEWEST):
             work = partial(_gradient, call, inputs, parts, device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import Any
@@ -86,7 +86,7 @@ class Samples:
         """Return the samples of a step, each step once and in order, from the first member to the last."""
         if not self._waiting:
             first = step - self._taken
-            self._before = self._states() if self._ahead > 1 else []
+            self._before = self._states(range(len(self._draws))) if self._ahead > 1 else []
             self._waiting = self._sample_steps(range(first, min(first + self._ahead, max(self._last, step + 1))))
             del self._waiting[: self._taken]
         lessons = self._waiting.pop(0)
@@ -162,17 +162,17 @@ class Samples:
         apart = _sample_apart(block.parts, x_0, x_1, t, spares * steps)
         return all(_same(getattr(together, name), getattr(apart, name)) for name in FIELDS)
 
-    def _states(self) -> list[dict[str, Any]]:
-        """Return each member's state from which the next sample is drawn; members that share draws share theirs."""
-        drawn = {id(draws): draws.dump() for draws in dict.fromkeys(self._draws)}
-        pairs = zip(self._draws, self._noise, strict=True)
+    def _states(self, members: Iterable[int]) -> list[dict[str, Any]]:
+        """Return the members' states from which the next sample is drawn; those that share draws share theirs."""
+        pairs = [(self._draws[member], self._noise[member]) for member in members]
+        drawn = {id(draws): draws.dump() for draws in dict.fromkeys(draws for draws, _ in pairs)}
         return [{"draws": drawn[id(draws)], "path_noise": noise.get_state()} for draws, noise in pairs]
 
     def dump(self, member: int) -> dict[str, Any]:
         """Return what a member's checkpoint must hold, for `torch.save`."""
         if self._waiting:
             return {**self._before[member], "taken": self._taken}
-        return {"draws": self._draws[member].dump(), "path_noise": self._noise[member].get_state(), "taken": 0}
+        return {**self._states([member])[0], "taken": 0}
 
     def load(self, member: int, content: dict[str, Any]) -> None:
         """Take a member's state from what `dump` returned for the same cell at the same step as the other members."""

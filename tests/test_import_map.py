@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "draws": {"assembly", "cells", "pairs"},
     "stacked_linear": set(),
     "traced": {"stacked_linear"},
-    "fleet": {"assembly", "cells", "stacked_linear", "traced"},
+    "fleet": {"assembly", "cells", "probing", "stacked_linear", "traced"},
     "samples": {"assembly", "cells", "contracts", "draws", "fleet", "untouched"},
     "untouched": set(),
     "probing": {"assembly", "cells", "hardware", "store"},

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import gc
-import os
 import sys
 from inspect import getdoc
 
 import typer
 
 from fmbench.cli import checking, inspecting, keeping, remembering, running
-from fmbench.cli.output import complain, prepare_streams
+from fmbench.cli.output import complain, prepare_streams, print_no_more
 from fmbench.errors import DamagedFile, UserError
 
 USER_ERROR = 2
@@ -54,10 +53,10 @@ def main() -> None:
         complain(f"{error}; remove it, or the folder that it is in, and run again")
         sys.exit(USER_ERROR)
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print_no_more()
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print_no_more()
         complain(f"what fmbench writes or prints finds no room: {error.strerror}; make room, and run again")
         sys.exit(USER_ERROR)

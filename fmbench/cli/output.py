@@ -33,11 +33,15 @@ STAGES = {
 def prepare_streams() -> None:
     """Let what standard output cannot show be a question mark, and what goes to a closed stream be lost."""
     for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
+        if getattr(sys, name) is None:  # it was closed
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  (for as long as the process runs)
-        elif name == "stdout" and isinstance(stream, io.TextIOWrapper) and not _is_utf8():
-            stream.reconfigure(errors="replace")
+    if isinstance(sys.stdout, io.TextIOWrapper) and not _is_utf8():
+        sys.stdout.reconfigure(errors="replace")
+
+
+def print_no_more() -> None:
+    """Lose what is still to be printed: nobody can take it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_utf8() -> bool:

@@ -182,10 +182,7 @@ class LocalExecutor:
             if split and isinstance(rest, TrainTask | EvaluateFleetTask):
                 for unit in worker.units:
                     self._deaths.pop(unit, None)
-                alone = (
-                    rest.tasks if isinstance(rest, EvaluateFleetTask) else [TrainTask((cell,)) for cell in rest.cells]
-                )
-                self._queue.extendleft(reversed(alone))
+                self._queue.extendleft(reversed(rest.one_by_one()))
             elif rest.units:
                 self._queue.appendleft(rest)
 

@@ -107,6 +107,10 @@ class TrainTask:
         """Return the task without some units."""
         return replace(self, cells=tuple(c for c in self.cells if ("training", c.key) not in ended))
 
+    def one_by_one(self) -> list[TrainTask]:
+        """Return a task for each cell alone."""
+        return [TrainTask((cell,)) for cell in self.cells]
+
 
 @dataclass(frozen=True)
 class EvaluateTask:
@@ -155,6 +159,10 @@ class EvaluateFleetTask:
         """Return the task without some units."""
         left = (task.without(ended) for task in self.tasks)
         return replace(self, tasks=tuple(task for task in left if task.units))
+
+    def one_by_one(self) -> list[EvaluateTask]:
+        """Return a task for each cell alone."""
+        return list(self.tasks)
 
 
 @dataclass(frozen=True)

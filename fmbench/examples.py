@@ -49,7 +49,7 @@ class Resident:
     def take(self, steps: range) -> Rows:
         """Return the batches of some steps as one."""
         rows = self._order.of(steps)
-        return self._x[rows], None if self._y is None else self._y[rows]
+        return self._x.index_select(0, rows), None if self._y is None else self._y.index_select(0, rows)
 
 
 class Prefetched:

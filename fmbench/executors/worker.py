@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fmbench.errors import UserError
 from fmbench.executors.tasks import Event, Task, WorkerConfig
+from fmbench.hardware import give_memory_back, keep_freed_memory
 
 Say = Callable[[Event], None]
 
@@ -33,6 +34,7 @@ def main() -> None:
             elif serve is not None:
                 serve(message)
                 connection.send(None)
+                give_memory_back()
     except UserError as error:
         connection.send(Event("fatal", text=str(error)))
     except (EOFError, BrokenPipeError):
@@ -60,6 +62,7 @@ def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], None]:
     from fmbench.registry import load_registry
     from fmbench.store import Store
 
+    keep_freed_memory()
     torch.set_num_threads(config.threads)
     registry = load_registry(config.plugins)
     if registry.fingerprints() != config.fingerprints:

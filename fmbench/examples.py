@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
+from itertools import repeat
 from typing import Any, Protocol
 
 import torch
@@ -19,6 +20,8 @@ RESIDENT = 0.25
 """Data that take less than this part of a GPU's free memory are kept on it."""
 BUFFERS = 3
 """Batches of pinned memory that are being filled, waiting and being copied."""
+AT_ONCE, SMALL = 8, 2**16
+"""So many steps' rows are gathered in one call, as long as they have at most so many numbers."""
 
 Rows = tuple[Tensor, Tensor | None]
 """Data `x_1` and labels, or None without classes."""
@@ -41,13 +44,25 @@ def examples(cell: TrainingCell, workshop: Workshop) -> Examples:
 
 
 class Resident:
-    """Data that lie on the device."""
+    """Data that lie on the device. The rows of several steps of small examples are gathered at once."""
 
     def __init__(self, x: Tensor, y: Tensor | None, order: DataOrder) -> None:
         self._x, self._y, self._order = x, y, order
+        self._at_once = max(1, min(AT_ONCE, SMALL // (order.batch * x[0].numel())))
+        self._batches: dict[int, Rows] = {}
 
     def take(self, steps: range) -> Rows:
         """Return the batches of some steps as one."""
+        if len(steps) > 1 or self._at_once == 1:
+            return self._gathered(steps)
+        step = steps.start
+        if step not in self._batches:
+            x, y = self._gathered(range(step, step + self._at_once))
+            labels = repeat(None) if y is None else y.chunk(self._at_once)
+            self._batches = dict(enumerate(zip(x.chunk(self._at_once), labels, strict=False), step))
+        return self._batches.pop(step)
+
+    def _gathered(self, steps: range) -> Rows:
         rows = self._order.of(steps)
         return self._x.index_select(0, rows), None if self._y is None else self._y.index_select(0, rows)
 
@@ -150,19 +165,13 @@ class DataOrder:
         self._passes: dict[int, Tensor] = {}
 
     def of(self, steps: range) -> Tensor:
-        """Return the row numbers of some steps, one after the other."""
-        found = [self.rows(step) for step in steps]
-        return found[0] if len(found) == 1 else torch.cat(found)
-
-    def rows(self, step: int) -> Tensor:
-        """Return the row numbers of a step, int64 `(batch_size,)`, on the device."""
-        first, last = step * self.batch, (step + 1) * self.batch
+        """Return the row numbers of some steps, one after the other: int64 `(len(steps) * batch,)`, on the device."""
+        first, last = steps.start * self.batch, steps.stop * self.batch
         needed = range(first // self._size, (last - 1) // self._size + 1)
         self._passes = {number: self._pass(number) for number in needed}
         start = first - needed[0] * self._size
-        if len(needed) == 1:
-            return self._passes[needed[0]][start : start + self.batch]
-        return torch.cat(list(self._passes.values()))[start : start + self.batch]
+        rows = list(self._passes.values())
+        return (rows[0] if len(rows) == 1 else torch.cat(rows))[start : start + last - first]
 
     def _pass(self, number: int) -> Tensor:
         if number not in self._passes:

@@ -54,6 +54,17 @@ def test_any_steps_can_be_asked_for(tmp_path: Path, registry: Registry, threaded
     assert not loading()
 
 
+def test_who_changes_a_batch_changes_no_other(tmp_path: Path, registry: Registry) -> None:
+    shop, cell = workshop(tmp_path, registry), training_cell(registry)
+    x, y = shop.data(cell.dataset, "train")
+    source = Resident(x, y, DataOrder(cell, len(x), "cpu"))
+    for step in (0, 1, 0, 20, 1):
+        expected = x[DataOrder(cell, len(x), "cpu").of(range(step, step + 1))]
+        taken, _ = source.take(range(step, step + 1))
+        assert torch.equal(taken, expected)
+        taken.zero_()
+
+
 def test_what_was_handed_out_is_not_written_to_again(tmp_path: Path, registry: Registry) -> None:
     shop, cell = workshop(tmp_path, registry), training_cell(registry)
     source = prefetched(cell, shop)

@@ -131,10 +131,12 @@ def test_each_pass_over_the_data_sees_every_row_once(registry: Registry, size: i
     cell = training_cell(registry, settings={"batch_size": batch})
     steps = -(-3 * size // batch)
     order = DataOrder(cell, size, "cpu")
-    rows = torch.cat([order.rows(step) for step in range(steps)])
+    rows = torch.cat([order.of(range(step, step + 1)) for step in range(steps)])
+    assert torch.equal(order.of(range(steps)), rows)
     for number in range(3):
         assert torch.equal(rows[number * size : (number + 1) * size].sort().values, torch.arange(size))
-    assert torch.equal(DataOrder(cell, size, "cpu").rows(steps - 1), order.rows(steps - 1))
+    last = range(steps - 1, steps)
+    assert torch.equal(DataOrder(cell, size, "cpu").of(last), order.of(last))
 
 
 def test_the_loss_falls_and_its_history_covers_every_step(tmp_path: Path, registry: Registry) -> None:
@@ -172,7 +174,7 @@ def test_label_dropout_takes_labels_away_at_its_rate(tmp_path: Path, registry: R
     sample = Draws(cell, parts, shop).batch(0)
     assert sample.y is not None
     assert y is not None
-    y = y[DataOrder(cell, len(y), "cpu").rows(0)]
+    y = y[DataOrder(cell, len(y), "cpu").of(range(1))]
     dropped = sample.y == 10
     assert 0.2 < dropped.float().mean() < 0.3
     assert torch.equal(sample.y[~dropped], y[~dropped])

@@ -98,7 +98,7 @@ def in_one_process(options: Options) -> Row:
 
 def as_programs(options: Options) -> list[Row]:
     """Compare `fmbench run` with one script, for the steps and as a whole."""
-    steps = options.at_most(400, 100)
+    steps = options.at_most(1200, 100)
     suite = SUITE.format(
         paths=", ".join(PATHS), t_distributions=", ".join(T_DISTRIBUTIONS), seeds=", ".join(map(str, range(SEEDS))),
         steps=steps,

@@ -208,7 +208,7 @@ words_only = pytest.mark.usefixtures("no_pictures")
 class Page(HTMLParser):
     """Collects the text, the tags and the addresses of a page, and checks that tags are balanced."""
 
-    VOID = frozenset({"meta", "img", "br", "hr", "link"})
+    VOID = frozenset({"meta", "img", "br", "hr", "link", "wbr"})
 
     def __init__(self, content: str) -> None:
         super().__init__()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
+from statistics import median
 
 from fmbench import hardware, probing
 from fmbench.assembly import Parts, Workshop, assemble, make_module
@@ -12,10 +15,10 @@ from fmbench.fleet import Networks, why_alone
 from fmbench.optimizers import MovingAverage, make_optimizer
 from fmbench.probing import examples_a_call, network_inputs
 
-WARM_UP, FEWEST, MOST, LONG = 2, 3, 20, 0.05
-"""Steps before a size is measured; then so many, until they took so many seconds together. The quickest counts."""
+WARM_UP, FEWEST, MOST, LONG = 2, 5, 20, 0.05
+"""Steps before a size is measured; then so many rounds, or more until they took so many seconds. Medians count."""
 GAIN = 0.9
-"""A larger fleet is faster when a step of a member takes less than this part of what it took in the best so far."""
+"""A larger fleet is faster when a step of a member clearly takes less than this part of what it takes in the best."""
 FACTOR = 4
 """Each size that is tried is so many times the one before: a fleet of two hardly repays what stacking costs."""
 LARGEST = 256
@@ -45,17 +48,20 @@ def probe(cell: TrainingCell, members: int, workshop: Workshop) -> FleetSize:
     if alone := why_alone([cell], workshop):
         return FleetSize(1, alone, True, members)
     parts = assemble(cell, workshop)
-    size, seconds = 1, {"1": _seconds(cell, parts, 1, workshop)}
+    size, best = 1, _step(cell, parts, 1, workshop)
+    seconds = _medians(_measure({1: best}, cell, workshop))
     began = time.perf_counter()  # the first steps import what torch imports when it is used: any training pays that
     budget = SHARE * seconds["1"] * cell.settings["steps"] * members
     while size < min(members, LARGEST):
         hardware.reset_peak_memory(workshop.device)
         before, free = hardware.peak_memory(workshop.device), hardware.free_memory(workshop.device)
         larger = FACTOR * size
-        seconds[str(larger)] = _seconds(cell, parts, larger, workshop)
-        if seconds[str(larger)] > GAIN * seconds[str(size)]:
-            return FleetSize(size, "a larger fleet is not faster", True, members, seconds)
-        size = larger
+        step = _step(cell, parts, larger, workshop)
+        taken = _measure({size: best, larger: step}, cell, workshop)
+        seconds |= _medians(taken)
+        if not probing.is_faster(taken[larger], taken[size], GAIN):
+            return FleetSize(size, "a larger fleet is not clearly faster", True, members, seconds)
+        size, best = larger, step
         if FACTOR * (hardware.peak_memory(workshop.device) - before) * workshop.jobs > MEMORY * free:
             return FleetSize(size, "a larger fleet would take too much memory", True, members, seconds)
         if time.perf_counter() - began > budget:
@@ -64,13 +70,25 @@ def probe(cell: TrainingCell, members: int, workshop: Workshop) -> FleetSize:
     return FleetSize(size, why, size >= LARGEST, members, seconds)
 
 
-def _seconds(cell: TrainingCell, parts: Parts, members: int, workshop: Workshop) -> float:
-    """Return the seconds that a step of training takes, divided by the members."""
+def _medians(taken: Mapping[int, Sequence[float]]) -> dict[str, float]:
+    return {str(size): median(seconds) for size, seconds in taken.items()}
+
+
+def _measure(steps: Mapping[int, Callable[[], None]], cell: TrainingCell, workshop: Workshop) -> dict[int, list[float]]:
+    """Return the seconds a step and member of fleets, by their sizes, round by round."""
+    ways = {str(size): step for size, step in steps.items()}
+    taken = probing.interleaved(ways, workshop.device, workshop.threads, rounds=FEWEST, most=MOST, long=LONG)
+    parts_of_a_batch = int(cell.settings.values.get("accumulate", 1))
+    return {size: [seconds * parts_of_a_batch / size for seconds in taken[str(size)]] for size in steps}
+
+
+def _step(cell: TrainingCell, parts: Parts, members: int, workshop: Workshop) -> Callable[[], None]:
+    """Return what makes a step of training of a fleet, warmed up."""
     networks = Networks([make_module(cell, parts, workshop.device).train() for _ in range(members)])
     optimizer = make_optimizer(cell.settings["optimizer"], networks.parameters)
     average = MovingAverage(networks.parameters, cell.settings["ema"])
     inputs = network_inputs(parts, members * examples_a_call(cell), workshop.device)
-    taken: list[float] = []
+    made = count()
 
     def step() -> None:
         with parts.autocast(workshop.device)():
@@ -78,9 +96,8 @@ def _seconds(cell: TrainingCell, parts: Parts, members: int, workshop: Workshop)
         optimizer.zero_grad(set_to_none=True)
         output.to(inputs[0].dtype).square().mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        average.update(len(taken))
+        average.update(next(made))
 
-    while len(taken) < WARM_UP + FEWEST or (len(taken) < MOST and sum(taken[WARM_UP:]) < LONG):
-        taken.append(probing.seconds(step, workshop.device, workshop.threads))
-    parts_of_a_batch = int(cell.settings.values.get("accumulate", 1))
-    return min(taken[WARM_UP:]) * parts_of_a_batch / members
+    for _ in range(WARM_UP):
+        step()
+    return step

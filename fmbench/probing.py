@@ -6,8 +6,9 @@ Imports torch where it is used only: the driver looks into records, too.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from fmbench.errors import DamagedFile
@@ -67,6 +68,40 @@ def seconds(work: Callable[[], object], device: str, threads: int) -> float:
     work()
     synchronise(device)
     return clock() - began
+
+
+def interleaved(
+    ways: Mapping[str, Callable[[], object]],
+    device: str,
+    threads: int,
+    *,
+    rounds: int,
+    most: int | None = None,
+    long: float = 0.0,
+) -> dict[str, list[float]]:
+    """Return the seconds that each of some ways takes, round by round.
+
+    Each round runs all ways, one after the other, in an order that is turned around each time: on a machine
+    that is slow for a while all ways are, and what is compared is what stood side by side. Beyond `rounds` there are
+    more, up to `most`, until they took `long` seconds together.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    number, spent = 0, 0.0
+    while number < rounds or (number < (most or rounds) and spent < long):
+        for name in sorted(ways, reverse=bool(number % 2)):
+            taken[name].append(seconds(ways[name], device, threads))
+            spent += taken[name][-1]
+        number += 1
+    return taken
+
+
+def is_faster(candidate: Sequence[float], best: Sequence[float], gain: float) -> bool:
+    """Whether a candidate takes less than the share `gain` of the seconds of the best so far, round by round.
+
+    It does if the median of the ratios says so, and four ratios of five are below 1 at all; in doubt it does not.
+    """
+    ratios = [new / old for new, old in zip(candidate, best, strict=True)]
+    return median(ratios) < gain and sum(ratio < 1 for ratio in ratios) >= 0.8 * len(ratios)
 
 
 def examples_a_call(cell: TrainingCell) -> int:

@@ -12,11 +12,11 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -31,10 +31,10 @@ log = logging.getLogger(__name__)
 
 Call = Callable[..., Tensor]
 
-WARM_UP, FEWEST = 2, 3
-"""Steps of a trial before it is measured, and those that then are. The quickest counts."""
+WARM_UP, ROUNDS = 2, 5
+"""Steps of a trial before it is measured, and the rounds in which two programs then take turns. Medians count."""
 GAIN = 0.9
-"""Another program is faster when a step takes less than this part of what it takes in the usual one."""
+"""Another program is faster when a step takes less than this part of what it takes in the usual one, clearly."""
 SHARE = 0.02
 """The probe takes at most this part of the time that the training is predicted to take."""
 COMPILING = 30.0
@@ -101,7 +101,7 @@ def started(program: Program, cell: TrainingCell, parts: Parts, workshop: Worksh
 
 def is_worth_a_probe(cell: TrainingCell) -> bool:
     """Whether the steps of two trials are few enough beside those of the training."""
-    return cell.compile is True or SHARE * cell.settings["steps"] >= 2 * (WARM_UP + FEWEST)
+    return cell.compile is True or SHARE * cell.settings["steps"] >= 2 * (WARM_UP + ROUNDS)
 
 
 def program_file(cell: TrainingCell, workshop: Workshop) -> Path:
@@ -114,7 +114,9 @@ def program_file(cell: TrainingCell, workshop: Workshop) -> Path:
 
 
 def probe(cell: TrainingCell, parts: Parts, workshop: Workshop) -> Program:
-    """Measure the usual program, then the other memory format of a network that convolves, then torch.compile."""
+    """Measure the other memory format of a network that convolves beside the usual one, then torch.compile beside the
+    better of them.
+    """
     with _own_random(workshop.device):
         return _Probe(cell, parts, workshop).run()
 
@@ -126,19 +128,15 @@ class _Probe:
 
     def run(self) -> Program:
         best = usual(self.parts)
-        spare = make_module(self.cell, self.parts, self.workshop.device)
-        self._try(best, spare)
-        if any(isinstance(module, nn.Conv2d) for module in spare.modules()):
+        if any(isinstance(module, nn.Conv2d) for module in self._spare().modules()):
             other = Program(not best.channels_last)
-            self._try(other, spare)
             best = other if self._gains(other, best) else best
-        return replace(self._compiled(best, spare), seconds=self.seconds)
+        return replace(self._compiled(best), seconds=self.seconds)
 
-    def _compiled(self, eager: Program, spare: nn.Module) -> Program:
+    def _compiled(self, eager: Program) -> Program:
         """Return the best of an eager program and its compiled ones, where those are wanted and worth trying."""
         wanted, steps = self.cell.compile, self.cell.settings["steps"]
-        predicted = steps * self.seconds[str(eager)]
-        if wanted is False or (wanted == "auto" and SHARE * predicted < COMPILING):
+        if wanted is False or (wanted == "auto" and SHARE * steps * self._seconds_of(eager) < COMPILING):
             return eager
         if lacking := _lacks(self.workshop.device):
             return self._refused(eager, lacking)
@@ -153,12 +151,12 @@ class _Probe:
             program = replace(eager, compiled=True, graphs=with_graphs)
             began = time.perf_counter()
             try:
-                self._try(program, spare)
+                gains = self._gains(program, best)
             except Exception as error:  # whatever torch.compile, or the compiler that it calls, raises
                 return self._refused(best, f"torch.compile failed: {type(error).__name__}: {_first_line(error)}")
             cost = time.perf_counter() - began
-            gain = steps * (self.seconds[str(best)] - self.seconds[str(program)])
-            if (self._gains(program, best) and gain > cost) or (wanted is True and not with_graphs):
+            saved = steps * (self.seconds[str(best)] - self.seconds[str(program)])
+            if (gains and saved > cost) or (wanted is True and not with_graphs):
                 best = program
         return best
 
@@ -167,20 +165,45 @@ class _Probe:
         log.log(logging.WARNING if self.cell.compile is True else logging.INFO, "%s: not compiled: %s", self.cell, why)
         return replace(program, why=why)
 
-    def _gains(self, program: Program, best: Program) -> bool:
-        return self.seconds[str(program)] < GAIN * self.seconds[str(best)]
+    def _seconds_of(self, program: Program) -> float:
+        """Return the seconds of a step, measured now where they are not known."""
+        if str(program) not in self.seconds:
+            self._measure([program])
+        return self.seconds[str(program)]
 
-    def _try(self, program: Program, spare: nn.Module) -> None:
-        """Measure the seconds that a program takes to compute a gradient. Raises what torch.compile raises."""
-        device, parts = self.workshop.device, self.parts
-        call = program.call(program.formatted(spare).train())
-        inputs = network_inputs(parts, examples_a_call(self.cell), device)
-        taken = []
-        for _ in range(WARM_UP + FEWEST):
-            work = partial(_gradient, call, inputs, parts, device)
-            taken.append(probing.seconds(work, device, self.workshop.threads))
-            spare.zero_grad(set_to_none=True)
-        self.seconds[str(program)] = min(taken[WARM_UP:]) * self.cell.settings.values.get("accumulate", 1)
+    def _gains(self, program: Program, best: Program) -> bool:
+        """Whether a program is clearly faster than the best so far; measured side by side."""
+        taken = self._measure([best, program])
+        return probing.is_faster(taken[str(program)], taken[str(best)], GAIN)
+
+    def _measure(self, programs: Sequence[Program]) -> dict[str, list[float]]:
+        """Return the seconds that programs take to compute a gradient, round by round, each on a copy of its own.
+
+        Raises what torch.compile raises.
+        """
+        device = self.workshop.device
+        inputs = network_inputs(self.parts, examples_a_call(self.cell), device)
+        ways = {str(program): self._step(program, inputs) for program in programs}
+        for step in ways.values():
+            for _ in range(WARM_UP):
+                step()
+        taken = probing.interleaved(ways, device, self.workshop.threads, rounds=ROUNDS)
+        parts_of_a_batch = self.cell.settings.values.get("accumulate", 1)
+        self.seconds |= {name: median(times) * parts_of_a_batch for name, times in taken.items()}
+        return taken
+
+    def _step(self, program: Program, inputs: list[Tensor]) -> Callable[[], None]:
+        module = program.formatted(self._spare()).train()
+        call = program.call(module)
+
+        def step() -> None:
+            _gradient(call, inputs, self.parts, self.workshop.device)
+            module.zero_grad(set_to_none=True)
+
+        return step
+
+    def _spare(self) -> nn.Module:
+        return make_module(self.cell, self.parts, self.workshop.device)
 
 
 def _gradient(call: Call, inputs: list[Tensor], parts: Parts, device: str) -> None:

@@ -25,7 +25,7 @@ from fmbench.executors.tasks import (
 from fmbench.fleets import Fleets
 from fmbench.probing import TOGETHER, on_record
 from fmbench.session import Session
-from fmbench.states import portrait_key, sampler_key
+from fmbench.states import portrait_key, sampler_key, unsteady
 from fmbench.survey import Survey
 from fmbench.tracking import Tracker
 
@@ -236,6 +236,15 @@ class Computation:
         self.observer.begin("timing", len(work))
         for event in executor.events():
             self._note(event)
+        folders = {key: self.session.store.folder("sampler", piece.key) for key, piece in work.items()}
+        if again := unsteady([(piece.cell, folders[key]) for key, piece in work.items()]):
+            self.observer.say(f"{len(again)} of {len(work)} times are unsteady: they are measured once more")
+            for cell in again:
+                folders[sampler_key(cell)].remove()
+                executor.submit(MeasureTask(cell.training, (), (work[sampler_key(cell)],)))
+            for event in executor.events():
+                if event.what == "failed":
+                    self._note(event)
 
     def _usable(self, cell: EvaluationCell) -> bool:
         """Whether the cell's training is in the store by now, so that a sampler can be measured with it."""

@@ -17,6 +17,7 @@ from fmbench.hardware import choose_device, environment, measured_on
 from fmbench.plan import Plan, make_plan
 from fmbench.records import Records
 from fmbench.registry import Registry, load_registry
+from fmbench.states import sampler_key, unsteady
 from fmbench.store import Store, read_sealed
 from fmbench.suite import Suite, load_suite
 from fmbench.survey import Survey
@@ -98,7 +99,10 @@ class Session:
         return shlex.join(words)
 
     def forgive(self) -> int:
-        """Forget the failures of the plan's cells, so that they are computed again; return how many there were."""
+        """Forget the failures of the plan's cells, so that they are computed again; return how many there were.
+
+        Unsteady times are forgotten too, and not counted.
+        """
         survey = self.survey(anywhere=True)
         references = survey.reference_states
         computed = (survey.trainings, survey.portraits, survey.evaluations, survey.samplers, references)
@@ -106,6 +110,10 @@ class Session:
         failed = [state for state in states if state.failures]
         for state in failed:
             state.folder.forgive()
+        timed = {sampler_key(cell): cell for cell in self.plan.evaluations if survey.samplers}
+        measured = [(cell, survey.samplers[key].folder) for key, cell in timed.items() if key in survey.samplers]
+        for cell in unsteady(measured):
+            survey.samplers[sampler_key(cell)].folder.remove()
         return len(failed)
 
     def records(self, survey: Survey) -> Records:

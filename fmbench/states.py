@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from fmbench.plan.code import PORTRAIT_CODE
 from fmbench.plan.evaluations import Sampling
 from fmbench.source import code_fingerprint
 from fmbench.store import CellFolder
+from fmbench.timings import SPREAD, Measured, falling, measured
 
 Likeness = tuple[str, str, int]
 """Digests of dataset and network, and the batch size."""
@@ -67,6 +68,35 @@ def sampler_key(cell: EvaluationCell) -> str:
     axes = f"{cell.nfe} {cell.steps} {cell.guidance!r}"
     parts = (training.dataset, training.objective, training.network, cell.solver)
     return digest("sampler", *(part.digest for part in parts), grid, axes, kept, cell.code)
+
+
+def unsteady(samplers: Iterable[tuple[EvaluationCell, CellFolder]]) -> list[EvaluationCell]:
+    """Return the cells whose samplers' times differ much between repeats, or fall where the number of calls grows."""
+    found: dict[str, EvaluationCell] = {}
+    rows: dict[tuple[str, ...], dict[int, tuple[EvaluationCell, Measured]]] = {}
+    for cell, folder in samplers:
+        for name, time in _times(folder).items():
+            if time.wide:
+                found[cell.key] = cell
+            elif cell.nfe is not None:
+                rows.setdefault((name, *_all_but_nfe(cell)), {})[cell.nfe] = (cell, time)
+    for row in rows.values():
+        for nfe in falling({nfe: time for nfe, (_, time) in row.items()}):
+            found[row[nfe][0].key] = row[nfe][0]
+    return list(found.values())
+
+
+def _times(folder: CellFolder) -> dict[str, Measured]:
+    """Return the times that a sampler's folder holds with a spread, by the names of their values."""
+    values = {name: value for entry in folder.metrics().values() for name, value in entry["values"].items()}
+    return {name: measured(values, name) for name in values if name + SPREAD in values}
+
+
+def _all_but_nfe(cell: EvaluationCell) -> tuple[str, ...]:
+    """Return what cells share whose samplers differ in nothing but how many calls they make."""
+    training, grid = cell.training, cell.grid
+    specs = (training.dataset, training.objective, training.network, cell.solver, *([grid] if grid else []))
+    return (*(spec.digest for spec in specs), repr(cell.guidance), training.settings.text)
 
 
 def portrait_key(training: str) -> str:

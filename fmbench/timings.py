@@ -1,15 +1,59 @@
-"""Where the store keeps what samplers cost: a folder for each sampler and each hardware, so that machines never mix."""
+"""Where the store keeps what samplers cost, a folder for each sampler and each hardware, and which times are steady.
+
+On a busy machine a time says more of the machine than of the sampler. It is unsteady where its repeats differ much, or
+where the same solver seems to take less time for more calls.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from itertools import combinations
+from typing import Any, NamedTuple
 
 from fmbench.cells import digest
 
 Result = Mapping[str, Any] | None
 """The result of a finished cell, or None."""
+
+SPREAD = "_iqr"
+"""What follows a time's name in the name of its spread: the distance between the quartiles of its repeats."""
+MOST_SPREAD = 0.25
+"""A time is unsteady where its spread is more than this part of it."""
+
+
+class Measured(NamedTuple):
+    """A time and its spread, in one unit; the spread is 0 where it is not known."""
+
+    time: float
+    spread: float
+
+    @property
+    def wide(self) -> bool:
+        """Whether the repeats differ too much for the time to be a fact."""
+        return self.spread > MOST_SPREAD * self.time
+
+
+def measured(values: Mapping[str, float], name: str) -> Measured:
+    """Return the time of this name, NaN where there is none, with its spread."""
+    return Measured(float(values.get(name, float("nan"))), float(values.get(name + SPREAD, 0.0)))
+
+
+def falling(by_nfe: Mapping[int, Measured]) -> set[int]:
+    """Return the fewest numbers of calls whose times contradict the others: more calls took clearly less time."""
+    pairs = {
+        (few, many)
+        for few, many in combinations(sorted(by_nfe), 2)
+        if by_nfe[many].time + by_nfe[many].spread / 2 < by_nfe[few].time - by_nfe[few].spread / 2
+    }
+    found: set[int] = set()
+    while pairs:
+        against = Counter(nfe for pair in sorted(pairs) for nfe in pair)
+        worst = max(against, key=lambda nfe: (against[nfe], by_nfe[nfe].spread))
+        found.add(worst)
+        pairs = {pair for pair in pairs if worst not in pair}
+    return found
+
 
 UNKNOWN_HARDWARE = "hardware not recorded"
 

@@ -6,14 +6,17 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
 from fmbench.report.boards import ROW_AXES, Board, Row, Values, gather, varying
 from fmbench.report.identities import mixture, split_by_identity, split_by_seed
 from fmbench.report.numbers import count, style_for
 from fmbench.report.references import floor_of
+from fmbench.report.steadiness import steadiness
 from fmbench.report.summary import Interval
 from fmbench.report.tables import Column, Entry, Line, Table, assemble, metric_title
+from fmbench.timings import SPREAD
 
 Command = Callable[[Row], str]
 BLANK_NOTE = "–: the suite has no such cell; what the plan left out stands under “Left out”, with the reason."
@@ -119,11 +122,15 @@ def _sampling(board: Board, facts: MetricFacts, title: str, minor: bool) -> Tabl
         groups.setdefault((short, nfe), []).extend(r for r in records if facts.name in r.metrics)
     rows = list(dict.fromkeys(row for row, _ in groups))
     budgets: list[int | None] = [*board.budgets, *([None] if board.rows(adaptive=True) else [])]
-    columns: list[tuple[str, dict[Row, list[float]]]] = []
+    columns: list[tuple[str, dict[Row, list[float]], dict[Row, list[float]]]] = []
     notes = [
         "Median of the measurements (lowest to highest where there are several), taken while nothing else of the "
         "suite ran."
     ]
+    spread = replace(facts, name=facts.name + SPREAD)
+    if spread.name in {each.name for each in board.metrics}:
+        notes.append("±: half the distance between the quartiles of the repeats.")
+        notes += [note] if (note := steadiness(board, facts).note()) else []
     for nfe in budgets:
         head = "adaptive" if nfe is None else f"NFE {nfe}"
         found = {row: gather(groups.get((row, nfe), []), facts, board.failed) for row in rows}
@@ -131,31 +138,35 @@ def _sampling(board: Board, facts: MetricFacts, title: str, minor: bool) -> Tabl
         if mixed:
             notes.append(f"{head}: left out, because its values are not comparable with each other: {mixed}.")
         else:
-            columns.append((head, {row: _measurements(groups.get((row, nfe), []), facts) for row in rows}))
-    if not any(values for _, column in columns for values in column.values()) and len(notes) == 1:
+            measured = {row: _measurements(groups.get((row, nfe), []), facts) for row in rows}
+            spreads = {row: _measurements(groups.get((row, nfe), []), spread) for row in rows}
+            columns.append((head, measured, spreads))
+    if not any(values for _, column, _ in columns for values in column.values()) and len(notes) == 1:
         return None
     axes = varying(rows)
-    numbers = style_for(Interval(x, math.nan, 1) for _, column in columns for v in column.values() for x in v)
+    numbers = style_for(Interval(x, math.nan, 1) for _, column, _ in columns for v in column.values() for x in v)
     lines = tuple(
         Line(
             tuple(row[i] or "–" for i in axes) or (row[0],),
-            tuple(_measured(column[row], numbers) for _, column in columns),
+            tuple(_measured(column[row], numbers, spreads[row]) for _, column, spreads in columns),
         )
         for row in rows
     )
     heads = tuple(ROW_AXES[i] for i in axes) or ("dataset",)
-    return Table(title, heads, tuple(head for head, _ in columns), lines, tuple(notes), minor)
+    return Table(title, heads, tuple(head for head, *_ in columns), lines, tuple(notes), minor)
 
 
 def _measurements(records: Sequence[EvaluationRecord], facts: MetricFacts) -> list[float]:
-    return [float(r.metrics[facts.name]) for r in records if math.isfinite(r.metrics[facts.name])]
+    found = (r.metrics.get(facts.name, math.nan) for r in records)
+    return [float(value) for value in found if math.isfinite(value)]
 
 
-def _measured(values: Sequence[float], numbers: Callable[[float], str]) -> Entry:
+def _measured(values: Sequence[float], numbers: Callable[[float], str], spreads: Sequence[float] = ()) -> Entry:
     if not values:
         return Entry("–")
     low, high = numbers(min(values)), numbers(max(values))
-    return Entry(numbers(statistics.median(values)), f"({low} to {high})" if low != high else "")
+    spread = f"± {numbers(max(spreads) / 2)}" if spreads else ""
+    return Entry(numbers(statistics.median(values)), spread, f"{low} to {high}" if low != high else "")
 
 
 def of_machines(records: Records) -> Table | None:

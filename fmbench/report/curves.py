@@ -9,6 +9,7 @@ from fmbench.records import TRAINING_AXES, MetricFacts
 from fmbench.report.boards import Board, Row, Values, varying
 from fmbench.report.identities import mixture
 from fmbench.report.references import Floor, floor_of
+from fmbench.report.steadiness import Steadiness, steadiness
 from fmbench.report.summary import Interval, interval, ranked
 
 T_AXIS = TRAINING_AXES.index("t_distribution")
@@ -29,7 +30,8 @@ class Point:
 class Curves:
     """The points of each evaluation row, NFE ascending; `adaptive` are the rows of solvers that choose their steps.
 
-    `floor` is what real data score, where there is such a thing.
+    `floor` is what real data score, where there is such a thing. `clock` is the metric of `Point.time`, None where
+    there are no times or they do not count; `steady` says which do not.
     """
 
     facts: MetricFacts
@@ -37,6 +39,7 @@ class Curves:
     rows: Mapping[Row, Sequence[Point]]
     adaptive: frozenset[Row]
     floor: Floor | None = None
+    steady: Steadiness | None = None
 
     @property
     def points(self) -> list[Point]:
@@ -61,19 +64,23 @@ def make_curves(board: Board, facts: MetricFacts) -> tuple[Curves, str]:
     identities: list[Mapping[str, object]] = []
     if clock and mixture(_clock_identities(board, clock)):
         clock = None  # times of different machines never share an axis; the table of times says what differs
+    steady = steadiness(board, clock) if clock else None
+    if steady and steady.hidden:
+        clock = None
     for (row, nfe), records in board.cells.items():
         values = board.values(row, nfe, facts) or Values()
         measured = [r.nfe for r in records if r.nfe is not None and r.status == "ok"]
         if not values.by_seed or (nfe is None and not measured):
             continue
-        times = list((board.values(row, nfe, clock) or Values()).by_seed.values()) if clock else []
+        counts = clock is not None and steady is not None and (row, nfe) not in steady.unsteady
+        times = list((board.values(row, nfe, clock) or Values()).by_seed.values()) if clock and counts else []
         at = interval(measured).mean if nfe is None else float(nfe)
         time = interval(times).mean if times else None
         rows.setdefault(row, []).append(Point(at, interval(list(values.by_seed.values())), time, values.complete))
         identities += values.identities
     adaptive = frozenset(row for row, nfe in board.cells if nfe is None)
     ordered = {row: sorted(points, key=lambda point: point.nfe) for row, points in rows.items()}
-    return Curves(facts, clock, ordered, adaptive, floor_of(board, facts)[0]), mixture(identities)
+    return Curves(facts, clock, ordered, adaptive, floor_of(board, facts)[0], steady), mixture(identities)
 
 
 def _clock_identities(board: Board, clock: MetricFacts) -> list[Mapping[str, object]]:

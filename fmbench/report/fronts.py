@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +11,7 @@ from fmbench.records import EvaluationRecord, MetricFacts
 from fmbench.report.boards import Board, Row, Values, varying, words
 from fmbench.report.curves import make_curves
 from fmbench.report.summary import Interval, difference, interval
+from fmbench.timings import SPREAD
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ def find_fronts(board: Board) -> Fronts | None:
     curves, mixed = make_curves(board, facts)
     if mixed:
         return None
-    found = tuple(candidates(board, facts, curves.clock))
+    unsteady = curves.steady.unsteady if curves.steady else {}
+    found = tuple(candidates(board, facts, curves.clock, unsteady))
     # Of what is the same on one front, that comes first which costs least on the other.
     quick = sorted(found, key=lambda c: _last(c.time))
     by_nfe = find_front(quick, nfe_of, facts.better)
@@ -124,16 +126,22 @@ def find_fronts(board: Board) -> Fronts | None:
     return Fronts(facts, curves.clock if by_time.places else None, found, by_nfe, by_time)
 
 
-def candidates(board: Board, facts: MetricFacts, clock: MetricFacts | None) -> Iterable[Candidate]:
-    """Yield the entries that have a score, in the plan's order; those that lost a seed say so."""
+def candidates(
+    board: Board, facts: MetricFacts, clock: MetricFacts | None, unsteady: Collection[tuple[Row, int | None]] = ()
+) -> Iterable[Candidate]:
+    """Yield the entries that have a score, in the plan's order; those that lost a seed say so.
+
+    Those of `unsteady` rows and budgets have no time.
+    """
     for (row, budget), records in board.cells.items():
         values = board.values(row, budget, facts) or Values()
         nfe = _mean(record.nfe for record in records if record.status == "ok")
         nfe = float(budget) if math.isnan(nfe) and budget is not None else nfe
         if not values.by_seed or math.isnan(nfe):
             continue
-        time = _metric(records, clock.name) if clock else math.nan
-        unrest = _metric(records, f"{clock.name}_iqr") if clock else math.nan
+        timed = clock is not None and (row, budget) not in unsteady
+        time = _metric(records, clock.name) if clock and timed else math.nan
+        unrest = _metric(records, clock.name + SPREAD) if clock and timed else math.nan
         score = interval(list(values.by_seed.values()))
         yield Candidate(row, budget, values.by_seed, score, values.complete, nfe, time, unrest)
 

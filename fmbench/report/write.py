@@ -122,6 +122,7 @@ def _pictures(
     curves: Curves | None = None
     if (facts := board.headline) is not None:
         curves, mixed = make_curves(board, facts)
+        notes += [note] if curves.steady and (note := curves.steady.note()) else []
         chosen = best_trainings(board, curves, MOST_PANELS)
         every = training_rows(board)
         if len(chosen) < len(every):

@@ -107,26 +107,6 @@ def check_nfe(cell: Sampling, measured: float) -> None:
         )
 
 
-@torch.no_grad()
-def measure_sampler(trained: Trained, cell: EvaluationCell, metrics: Sequence[ComponentSpec], key: str) -> None:
-    """Measure what a sampler costs. The caller sees to it that nothing else runs on the device."""
-    velocity = trained.velocity(cell.guidance, cell.weights)
-    integrate = sampler(trained, cell, velocity)
-
-    def draw(n: int) -> Tensor:
-        batch = integrate(trained.source(0, n), trained.labels(0, n))
-        hardware.synchronise(trained.workshop.device)
-        return batch
-
-    evidence = trained.evidence(velocity)
-    evidence.draw = draw
-    folder = trained.workshop.store.folder("sampler", key)
-    folder.add_metrics(compute_metrics(metrics, trained.cell, evidence, trained.workshop))
-    workshop = trained.workshop
-    facts = {"threads": workshop.threads, "precision": trained.parts.precision, **hardware.measured_on(workshop.device)}
-    folder.finish({"facts": facts}, ())
-
-
 @dataclass(frozen=True)
 class Drawn:
     """Samples `(n, *shape)`, their labels, and what each batch took: its size and the network calls times that.

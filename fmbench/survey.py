@@ -15,7 +15,7 @@ from fmbench.plan.references import References
 from fmbench.records import EvaluationRecord, MetricFacts, Records, ReferenceRecord, Timing, TrainingRecord
 from fmbench.references import ReferenceCell
 from fmbench.registry import Registry
-from fmbench.states import CellState, portrait_key, sampler_key
+from fmbench.states import CellState, portrait_key, sampler_key, times
 from fmbench.store import Store
 from fmbench.timings import UNKNOWN_HARDWARE, hardware_of, key_of, leading_hardware, place_of
 
@@ -89,6 +89,17 @@ class Survey:
     def samplers(self) -> dict[str, CellState]:
         """The costs of the samplers on the leading hardware, by `sampler_key`."""
         return {key: self._leading_state(key, wanted) for key, wanted in self._timed.items()}
+
+    @cached_property
+    def _shared_samplers(self) -> dict[str, CellState]:
+        """The costs of the samplers, by `sampler_key`; those that make the same calls share the steadiest times."""
+        by_calls: dict[str, list[CellState]] = {}
+        for state in self.samplers.values():
+            if state.result is not None and not state.failures and not state.lacking:
+                by_calls.setdefault(state.result["facts"].get("calls", ""), []).append(state)
+        steadiest = {calls: min(states, key=_unrest) for calls, states in by_calls.items() if calls}
+        shared = {id(state): steadiest[calls] for calls in steadiest for state in by_calls[calls]}
+        return {key: shared.get(id(state), state) for key, state in self.samplers.items()}
 
     @cached_property
     def _timed(self) -> dict[str, tuple[ComponentSpec, ...]]:
@@ -235,7 +246,7 @@ class Survey:
         training, state = self.trainings[cell.training.key], self.evaluation(cell)
         if training.result is None and training.failure is not None:
             return EvaluationRecord(cell, training.status, f"training: {training.error}")
-        sampler = self.samplers.get(sampler_key(cell)) if state.status == "ok" else None
+        sampler = self._shared_samplers.get(sampler_key(cell)) if state.status == "ok" else None
         values: dict[str, float] = {}
         identities: dict[str, Mapping[str, Any]] = {}
         for found in (training, state, sampler):
@@ -314,3 +325,8 @@ class Survey:
             references=list(self._reference_records()),
             **about,
         )
+
+
+def _unrest(state: CellState) -> float:
+    """Return how far the repeats of a sampler's times lie apart, as a part of the time: of the worst of them."""
+    return max((time.spread / time.time for time in times(state.metrics).values() if time.time > 0), default=0.0)

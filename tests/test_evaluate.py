@@ -15,8 +15,9 @@ from fmbench.assembly import Workshop
 from fmbench.cells import EvaluationCell, TrainingCell
 from fmbench.contracts import Evidence, Metric
 from fmbench.errors import DamagedFile, Diverged
-from fmbench.evaluate import draw_samples, evaluate, larger_batch, measure_sampler
+from fmbench.evaluate import draw_samples, evaluate, larger_batch
 from fmbench.registry import Registry, load_registry
+from fmbench.sampler_cost import calls_of, measure_sampler
 from fmbench.shared_calls import SharedCalls, SharingVelocity
 from fmbench.store import read_sealed
 from fmbench.train import train
@@ -192,7 +193,22 @@ def test_the_cost_of_a_sampler_is_measured(registry: Registry, shop: Workshop, c
     measure_sampler(load_trained(cell, shop), evaluation_cell(registry, cell), [metric], "key")
     folder = shop.store.folder("sampler", "key")
     assert folder.metrics()[metric.digest]["values"]["sample_ms"] > 0
-    assert (folder.result() or {})["facts"]["hardware"]
+    facts = (folder.result() or {})["facts"]
+    assert facts["hardware"]
+    assert facts["other_programs"] >= 0
+
+
+def test_samplers_that_make_the_same_calls_are_known_by_it(
+    registry: Registry, shop: Workshop, cell: TrainingCell
+) -> None:
+    """With one step Adams-Bashforth is Euler's method; with two, the second calls are alike, the results are not."""
+    trained = load_trained(cell, shop)
+    samplers = (("euler", 1), ("ab2", 1), ("euler", 2), ("ab2", 2), ("heun", 2))
+    found = {name: calls_of(trained, evaluation_cell(registry, cell, *name)) for name in samplers}
+    assert found["euler", 1] == found["ab2", 1]
+    assert len(set(found.values())) == 4
+    others = replace(evaluation_cell(registry, cell, "euler", 1), guidance=2.0)
+    assert calls_of(trained, others) != found["euler", 1]
 
 
 def test_weights_are_the_average_or_the_last(registry: Registry, shop: Workshop, cell: TrainingCell) -> None:

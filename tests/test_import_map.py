@@ -74,6 +74,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation_batch": {"cells", "hardware", "probing", "trained"},
     "evaluate": WORKING | {"evaluation_batch", "trained", "untouched"},
     "together": WORKING | {"evaluate", "fleet", "probing", "trained"},
+    "sampler_cost": {"assembly", "cells", "evaluate", "hardware", "trained"},
     "floors": WORKING | {"evaluate"},
     "oracles": WORKING | {"evaluate", "floors", "mixture", "trained", "untouched"},
     "executors": WORKING | {"optimizers", "probing", "train", "fleet_size", "trained", "evaluate", "together"},
@@ -95,7 +96,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 """The part of fmbench -> the parts that it may import. `errors` is everyone's leaf."""
 
-ALLOWED["executors"] |= {"floors", "oracles", "portraits", "records"}
+ALLOWED["executors"] |= {"floors", "oracles", "portraits", "records", "sampler_cost"}
 ALLOWED["runner"] = set(ALLOWED) - {"testing"}
 ALLOWED["cli"] = {*ALLOWED, "runner"}
 ALLOWED["__main__"] = {"cli"}

@@ -123,6 +123,12 @@ def test_two_solvers_that_compute_the_same_get_the_same_numbers(first: RunResult
     assert by["euler"].to_numpy() == pytest.approx(by["mine"].to_numpy(), rel=1e-5)
 
 
+def test_samplers_that_make_the_same_calls_share_one_time(first: RunResult) -> None:
+    frame = first.records.frame()
+    times = frame[frame["nfe"] == 1].pivot_table(index="path", columns="solver", values="sample_ms")
+    assert times["euler"].to_list() == times["mine"].to_list()
+
+
 def test_again_computes_nothing_and_gives_the_same_records(place: Place, first: RunResult) -> None:
     again = place.run(tracking=True)
     assert again.computed == {}

@@ -40,6 +40,7 @@ from fmbench.fleet_size import probe
 from fmbench.floors import measure_floor
 from fmbench.hardware import measured_on
 from fmbench.oracles import measure_oracle
+from fmbench.sampler_cost import measure_sampler
 from fmbench.store import CellFolder, write_atomically, write_sealed
 from fmbench.together import NotTogetherError, draw_together, in_order, worth_it
 from fmbench.trained import Trained, load_trained
@@ -228,7 +229,7 @@ class Computer:
         folder.begin(work.cell.parts())
         trained = self._load(work.cell.training)
         if isinstance(task, MeasureTask):
-            evaluate.measure_sampler(trained, work.cell, metrics, work.key)
+            measure_sampler(trained, work.cell, metrics, work.key)
         else:
             evaluate.evaluate(trained, work.cell, metrics, self._drawn.pop(work.key, None))
 

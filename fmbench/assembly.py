@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -134,13 +134,26 @@ class ModelVelocity:
     `calls` counts calls of the network times their batch: divided by the number of samples it is the NFE a sample. Set
     `y` to the labels `(batch,)` before integrating a batch, or None where the network takes none. Guidance w gives
     v_none + w (v_y - v_none) (Ho & Salimans 2022, eq. 6 with w shifted by one) and costs two calls unless w is 0 or 1.
+    The network is called with at most `most` examples at once, and `calls` does not say in how many pieces; None is no
+    limit. Where it stands for several `members`, that is for each of them.
     """
 
-    def __init__(self, module: nn.Module, parts: Parts, guidance: float, device: str, generator: Generator) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        parts: Parts,
+        guidance: float,
+        device: str,
+        generator: Generator,
+        most: int | None = None,
+        members: int = 1,
+    ) -> None:
         self.path = parts.path
         self.generator = generator
         self.y: Tensor | None = None
         self.calls = 0
+        self.most = most
+        self._members = members
         self._module = module
         self._parts = parts
         self._guidance = guidance
@@ -159,5 +172,17 @@ class ModelVelocity:
     def _velocity(self, x: Tensor, t: Tensor, y: Tensor | None) -> Tensor:
         self.calls += x.shape[0]
         with self._autocast():
-            output = self._module(x, t) if y is None else self._module(x, t, y)
+            output = in_pieces(self._module, (x, t) if y is None else (x, t, y), self.most, self._members)
         return self._parts.objective.velocity(output.to(x.dtype), x, t, self._parts.path)
+
+
+def in_pieces(call: Callable[..., Tensor], inputs: Sequence[Tensor], most: int | None, members: int = 1) -> Tensor:
+    """Return `call(*inputs)`, made with at most `most` examples of each member at once.
+
+    Inputs and output are `(members * batch, ...)`, one member after the other.
+    """
+    if most is None or len(inputs[0]) <= most * members:
+        return call(*inputs)
+    by_member = (torch.split(value.reshape(members, -1, *value.shape[1:]), most, 1) for value in inputs)
+    outputs = [call(*(value.flatten(0, 1) for value in piece)) for piece in zip(*by_member, strict=True)]
+    return torch.cat([value.reshape(members, -1, *value.shape[1:]) for value in outputs], 1).flatten(0, 1)

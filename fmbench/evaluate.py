@@ -16,11 +16,12 @@ from torch import Tensor
 from fmbench import hardware
 from fmbench.assembly import Workshop
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
-from fmbench.contracts import Evidence, Metric, Velocity
+from fmbench.contracts import Evidence, Metric, Path, Solver, Velocity
 from fmbench.errors import CellFailure, Diverged, OutOfMemory, StoreError
 from fmbench.evaluation_batch import best_batch
 from fmbench.references import ReferenceCell
-from fmbench.trained import NOISE_BLOCK, Trained
+from fmbench.solver_blocks import why_in_blocks
+from fmbench.trained import NOISE_BLOCK, Trained, seed_noise
 from fmbench.untouched import versions, while_untouched
 
 PREVIEW_BYTES = 2**16
@@ -33,6 +34,10 @@ class Model(Protocol):
     """What samples are drawn from: a trained cell, or the exact velocity."""
 
     workshop: Workshop
+
+    @property
+    def cell(self) -> TrainingCell | ReferenceCell:
+        """The cell, whose seed and dataset say which source samples and which noise are drawn."""
 
     def source(self, first: int, n: int) -> Tensor:
         """Return source samples number `first`, ..., `first + n - 1`."""
@@ -132,50 +137,58 @@ class Drawn:
 
 
 def draw_samples(model: Model, cell: Sampling, velocity: CountedVelocity, larger: int = 0) -> Drawn:
-    """Draw the samples of a cell, in batches of the usual size, or of `larger` where this changes only the rounding.
+    """Draw the samples of a cell: a block, and the others in batches of up to `larger`, if that changes only rounding.
 
-    An adaptive solver controls the error of a batch as a whole, and one that draws noise draws other noise for another
-    batch: which one does, the first batch shows.
+    An adaptive solver controls the error of a batch as a whole, and one that draws noise draws other noise in another
+    batch: these integrate blocks of NOISE_BLOCK, whatever else, each with noise of its own.
     """
-    assert cell.solver is not None  # a floor is not sampled from
     integrate = sampler(model, cell, velocity)
-    n, size = int(cell.settings["samples"]), usual_batch(model)
-    alike = not model.workshop.build(cell.solver).adaptive
+    n, size = int(cell.settings["samples"]), NOISE_BLOCK
+    larger = larger // NOISE_BLOCK * NOISE_BLOCK if _may_be_larger(model, cell, velocity.path, larger) else 0
     samples: list[Tensor] = []
     sizes: list[int] = []
     calls: list[int] = []
     while (first := sum(sizes)) < n:
-        before, noise = velocity.calls, velocity.generator.get_state() if not sizes else None
-        sizes.append(min(size, n - first))
-        samples.append(integrate(model.source(first, sizes[-1]), model.labels(first, sizes[-1])))
+        seed_noise(velocity.generator, model.cell, first)
+        before, noise, count = velocity.calls, velocity.generator.get_state(), min(size, n - first)
+        drawn = integrate(model.source(first, count), model.labels(first, count))
+        if not torch.equal(noise, velocity.generator.get_state()):
+            larger = 0
+            if count > NOISE_BLOCK:  # noise for which no block before has shown a need
+                velocity.calls, size = before, NOISE_BLOCK
+                continue
+        samples.append(drawn)
+        sizes.append(count)
         calls.append(velocity.calls - before)
-        if noise is not None and alike and torch.equal(noise, velocity.generator.get_state()):
-            size = max(larger, size)
+        size = max(larger, NOISE_BLOCK)
     return Drawn(torch.cat(samples), model.labels(0, n), sizes, calls)
 
 
+def _may_be_larger(model: Model, cell: Sampling, path: Path, larger: int) -> bool:
+    """Whether batches of `larger` are more than a block, there is more than a block to draw, and the solver may."""
+    if larger < 2 * NOISE_BLOCK or int(cell.settings["samples"]) <= 2 * NOISE_BLOCK:
+        return False
+    shape = model.workshop.build(model.cell.dataset).shape
+    return not why_in_blocks(*solver_and_times(model, cell), path, shape)
+
+
 def usual_batch(model: Model) -> int:
-    """Return the batch in which samples are drawn: the suite's, where it says one."""
+    """Return the batch in which solvers are run that may be run in any."""
     usual = NOISE_BLOCK if model.workshop.device == "cpu" else 4 * NOISE_BLOCK
-    return model.workshop.evaluation_batch or usual
+    return max(NOISE_BLOCK, model.workshop.evaluation_batch or usual)
 
 
 def larger_batch(trained: Trained, cell: EvaluationCell) -> int:
-    """Return the batch that was found to be the quickest; 0 where the suite says one, or it would not be used."""
-    rest = int(cell.settings["samples"]) - usual_batch(trained)
-    if trained.workshop.evaluation_batch or rest < 2 * usual_batch(trained):
-        return 0
-    return best_batch(trained, usual_batch(trained), rest)
+    """Return the batch that the suite says, else the one that was found to be the quickest; 0 for what is not used."""
+    rest = int(cell.settings["samples"]) - NOISE_BLOCK
+    if trained.workshop.evaluation_batch or rest < 2 * NOISE_BLOCK:
+        return trained.workshop.evaluation_batch or 0
+    return best_batch(trained, NOISE_BLOCK, rest)
 
 
 def sampler(model: Model, cell: Sampling, velocity: CountedVelocity) -> Callable[[Tensor, Tensor | None], Tensor]:
     """Return the function from source samples and labels to data: the cell's solver on its grid."""
-    assert cell.solver is not None  # a floor is not sampled from
-    solver = model.workshop.build(cell.solver)
-    times = torch.tensor([0.0, 1.0])
-    if cell.grid is not None and cell.steps is not None:
-        times = model.workshop.build(cell.grid).times(cell.steps).to(torch.float32)
-    times = times.to(model.workshop.device)
+    solver, times = solver_and_times(model, cell)
 
     def integrate(x_0: Tensor, y: Tensor | None) -> Tensor:
         velocity.y = y
@@ -186,6 +199,15 @@ def sampler(model: Model, cell: Sampling, velocity: CountedVelocity) -> Callable
         return x_1
 
     return integrate
+
+
+def solver_and_times(model: Model, cell: Sampling) -> tuple[Solver, Tensor]:
+    """Return a cell's solver, and the times of its grid: 0 and 1 where it has none."""
+    assert cell.solver is not None  # a floor is not sampled from
+    times = torch.tensor([0.0, 1.0])
+    if cell.grid is not None and cell.steps is not None:
+        times = model.workshop.build(cell.grid).times(cell.steps).to(torch.float32)
+    return model.workshop.build(cell.solver), times.to(model.workshop.device)
 
 
 def kept_samples(workshop: Workshop, samples: Tensor) -> int:

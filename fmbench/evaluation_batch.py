@@ -1,24 +1,27 @@
 """How many samples to draw at once: a short measured probe. What it finds changes how long that takes, and no key.
 
 Source samples do not depend on how they are batched, and a network treats each example by itself; so samples agree
-between batch sizes, but for rounding. Solvers of which that is not so keep the usual batch (see `evaluate`).
+between batch sizes, but for rounding. Solvers of which that is not so keep to blocks (see `solver_blocks`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 
 import torch
 
 from fmbench import hardware, probing
+from fmbench.assembly import ModelVelocity
 from fmbench.cells import canonical, digest
 from fmbench.trained import Trained
 
-REPEATS = 3
-"""Calls that are measured of each size, after one to warm up. The quickest counts."""
+ROUNDS = 5
+"""Rounds in which a larger batch and the best so far take turns, after a call to warm up. Medians count."""
 GAIN = 0.95
-"""A larger batch is taken when a sample takes less than this part of what it took in the best so far."""
+"""A larger batch is taken when a sample clearly takes less than this part of what it takes in the best so far."""
 FORM = {"size": int}
 """What must be on record."""
 MEMORY = 0.25
@@ -57,23 +60,36 @@ def probe(trained: Trained, usual: int, most: int) -> EvaluationBatch:
         hardware.reset_peak_memory(workshop.device)
         before, free = hardware.peak_memory(workshop.device), hardware.free_memory(workshop.device)
         try:
-            seconds[str(larger)] = _seconds(trained, larger)
+            taken = _seconds(trained, list(dict.fromkeys((size, larger))))
         except (torch.OutOfMemoryError, MemoryError):
             if larger == usual:
                 raise
             return EvaluationBatch(size, "a larger batch does not fit into the memory", seconds)
-        if larger > usual and seconds[str(larger)] > GAIN * seconds[str(size)]:
-            return EvaluationBatch(size, "a larger batch is not faster", seconds)
+        seconds |= {str(batch): median(times) for batch, times in taken.items()}
+        if larger > usual and not probing.is_faster(taken[larger], taken[size], GAIN):
+            return EvaluationBatch(size, "a larger batch is not clearly faster", seconds)
         size, larger = larger, 2 * larger
         if 2 * (hardware.peak_memory(workshop.device) - before) * workshop.jobs > MEMORY * free:
             return EvaluationBatch(size, "a larger batch would take too much memory", seconds)
     return EvaluationBatch(size, "there are no more samples", seconds)
 
 
-def _seconds(trained: Trained, size: int) -> float:
-    """Return the seconds that a call of the network takes, divided by its samples."""
+def _seconds(trained: Trained, sizes: Sequence[int]) -> dict[int, list[float]]:
+    """Return the seconds a sample that calls of the network take with batches of some sizes, round by round."""
     workshop, velocity = trained.workshop, trained.velocity()
-    x, velocity.y = trained.source(0, size), trained.labels(0, size)
+    ways = {str(size): _call(trained, velocity, size) for size in sizes}
+    for call in ways.values():
+        call()
+    taken = probing.interleaved(ways, workshop.device, workshop.threads, rounds=ROUNDS)
+    return {size: [seconds / size for seconds in taken[str(size)]] for size in sizes}
+
+
+def _call(trained: Trained, velocity: ModelVelocity, size: int) -> Callable[[], object]:
+    x, y = trained.source(0, size), trained.labels(0, size)
     t = x.new_full((size,), 0.5)
-    taken = [probing.seconds(lambda: velocity(x, t), workshop.device, workshop.threads) for _ in range(1 + REPEATS)]
-    return min(taken[1:]) / size
+
+    def call() -> object:
+        velocity.y = y
+        return velocity(x, t)
+
+    return call

@@ -9,10 +9,10 @@ import torch
 from torch import Generator, Tensor
 
 from fmbench import contracts
-from fmbench.assembly import Workshop
+from fmbench.assembly import Workshop, in_pieces
 from fmbench.cells import ComponentSpec
 from fmbench.errors import CellFailure
-from fmbench.evaluate import check_finite, check_nfe, check_values, draw_samples, intact, recorded
+from fmbench.evaluate import check_finite, check_nfe, check_values, draw_samples, intact, recorded, usual_batch
 from fmbench.floors import evidence_without_network, identity_of
 from fmbench.mixture import Mixture
 from fmbench.references import ReferenceCell
@@ -21,17 +21,21 @@ from fmbench.untouched import while_untouched
 
 
 class ExactVelocity:
-    """The marginal velocity of a mixture on a path, counting how often it is asked, as `ModelVelocity` does."""
+    """The marginal velocity of a mixture on a path, counted and made in pieces as `ModelVelocity` does."""
 
-    def __init__(self, mixture: Mixture, path: contracts.Path, generator: Generator) -> None:
+    def __init__(self, mixture: Mixture, path: contracts.Path, generator: Generator, most: int | None = None) -> None:
         self.path = path
         self.generator = generator
         self.y: Tensor | None = None
         self.calls = 0
+        self.most = most
         self._mixture = mixture
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         self.calls += x.shape[0]
+        return in_pieces(self._exact, (x, t), self.most)
+
+    def _exact(self, x: Tensor, t: Tensor) -> Tensor:
         exact = self._mixture.velocity(x.flatten(1).double(), t.double(), self.path.gaussian)
         return exact.to(x.dtype).reshape(x.shape)
 
@@ -50,7 +54,8 @@ class Oracle:
 
     def velocity(self) -> ExactVelocity:
         """Return the exact velocity."""
-        return ExactVelocity(self.mixture, self.path, self.workshop.generator(self.cell, "solver_noise"))
+        generator = self.workshop.generator(self.cell, "solver_noise")
+        return ExactVelocity(self.mixture, self.path, generator, self.workshop.evaluation_batch)
 
     def source(self, first: int, n: int) -> Tensor:
         """Return source samples number `first`, ..., `first + n - 1`."""
@@ -66,7 +71,7 @@ def measure_oracle(cell: ReferenceCell, metrics: Sequence[ComponentSpec], worksh
     """Draw the samples of an oracle, and leave what metrics say of them in the store."""
     folder = workshop.store.folder(cell.section, cell.key)
     oracle = Oracle(cell, workshop)
-    drawn = draw_samples(oracle, cell, oracle.velocity())
+    drawn = draw_samples(oracle, cell, oracle.velocity(), usual_batch(oracle))
     samples, nfe = drawn.samples, drawn.nfe
     check_finite(samples)
     check_nfe(cell, nfe)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from statistics import median
 from typing import Any, cast
 
 import torch
@@ -18,13 +19,15 @@ from torch import Tensor
 from fmbench import contracts, hardware, probing
 from fmbench.assembly import ModelVelocity
 from fmbench.cells import EvaluationCell
-from fmbench.evaluate import Drawn, sampler, usual_batch
+from fmbench.evaluate import Drawn, sampler, solver_and_times, usual_batch
 from fmbench.fleet import Networks, why_alone
+from fmbench.solver_blocks import why_in_blocks
 from fmbench.trained import Trained
 
 GAIN = 0.9
 """Cells are evaluated as one where a call takes less than this part of what the calls one by one take."""
-REPEATS = 3
+ROUNDS = 5
+"""Rounds in which both ways take turns, after a call of each to warm up. Medians count."""
 
 
 class NotTogetherError(Exception):
@@ -65,19 +68,20 @@ def joint_velocity(members: Sequence[Trained], guidance: float, weights: Any) ->
     parts = replace(own, objective=cast("contracts.Objective", _Conversion(members)), path=path)
     workshop = members[0].workshop
     generator = workshop.generator(members[0].cell, "solver_noise")
-    return ModelVelocity(cast("torch.nn.Module", networks), parts, guidance, workshop.device, generator)
+    module, most = cast("torch.nn.Module", networks), workshop.evaluation_batch
+    return ModelVelocity(module, parts, guidance, workshop.device, generator, most, len(members))
 
 
 @torch.no_grad()
 def draw_together(members: Sequence[Trained], cell: EvaluationCell) -> list[Drawn]:
     """Return what `draw_samples` does for each member; they share the sampler of `cell`, an evaluation of the first.
 
-    Raises NotTogetherError where the solver is adaptive, draws noise, or looks at paths that differ.
+    Raises NotTogetherError where the solver is adaptive, draws noise, or looks at its batch or at paths that differ.
     """
     began = time.perf_counter()
     velocity = joint_velocity(members, cell.guidance, cell.weights)
-    if members[0].workshop.build(cell.solver).adaptive:
-        raise NotTogetherError("an adaptive solver chooses its steps for a batch as a whole")
+    if why := why_in_blocks(*solver_and_times(members[0], cell), velocity.path, members[0].parts.dataset.shape):
+        raise NotTogetherError(why)
     noise = velocity.generator.get_state()
     integrate = sampler(members[0], cell, velocity)
     n, usual = int(cell.settings["samples"]), usual_batch(members[0])
@@ -130,10 +134,9 @@ def _measured(members: Sequence[Trained]) -> dict[str, Any]:
             velocity(piece, t[:size])
 
     ways: dict[str, Callable[[], object]] = {"together": lambda: joint(x, t), "alone": one_by_one}
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(1 + REPEATS):
-        for name, call in ways.items():
-            taken[name].append(probing.seconds(call, shop.device, shop.threads))
-    best = {name: min(seconds[1:]) for name, seconds in taken.items()}
-    faster = best["together"] < GAIN * best["alone"]
-    return {"together": faster, "why": "" if faster else "it is not faster", "seconds": best}
+    for call in ways.values():
+        call()
+    taken = probing.interleaved(ways, shop.device, shop.threads, rounds=ROUNDS)
+    faster = probing.is_faster(taken["together"], taken["alone"], GAIN)
+    seconds = {name: median(times) for name, times in taken.items()}
+    return {"together": faster, "why": "" if faster else "it is not clearly faster", "seconds": seconds}

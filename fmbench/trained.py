@@ -13,10 +13,14 @@ from torch import Generator, Tensor, nn
 from fmbench.assembly import ModelVelocity, Parts, Workshop, assemble, make_module
 from fmbench.cells import ComponentSpec, TrainingCell, Weights, seed_for
 from fmbench.contracts import Evidence, TrainingFacts
+from fmbench.references import ReferenceCell
 from fmbench.shared_calls import SharedCalls, SharingVelocity
 
 NOISE_BLOCK = 256
-"""Source samples are drawn in blocks of this many, each with a seed of its own, so that no batch size changes them."""
+"""Source samples are drawn in blocks of this many, each with a seed of its own, so that no batch size changes them.
+
+Solvers that draw noise or look at their batch integrate these blocks, on every machine; their noise has a seed a block.
+"""
 
 
 @dataclass
@@ -43,7 +47,8 @@ class Trained:
             self.module.load_state_dict(chosen)
             self._holds = weights
         generator = self.workshop.generator(self.cell, "solver_noise")
-        return ModelVelocity(self.module, self.parts, guidance, self.workshop.device, generator)
+        most = self.workshop.evaluation_batch
+        return ModelVelocity(self.module, self.parts, guidance, self.workshop.device, generator, most)
 
     def sharing(self, velocity: ModelVelocity, guidance: float, weights: Weights) -> SharingVelocity:
         """Return a velocity that makes no call which another of this guidance and these weights has made."""
@@ -97,6 +102,11 @@ def source_samples(workshop: Workshop, dataset: ComponentSpec, seed: int, first:
 
     offset = first % NOISE_BLOCK
     return torch.cat(list(blocks()))[offset : offset + n].contiguous()
+
+
+def seed_noise(generator: Generator, cell: TrainingCell | ReferenceCell, first: int) -> None:
+    """Make a generator that of the noise which a solver draws for the block that begins with sample number `first`."""
+    generator.manual_seed(seed_for(cell.seed, f"solver_noise/{first // NOISE_BLOCK}", cell.dataset.text))
 
 
 def in_turn(counts: Tensor, n: int) -> Tensor:

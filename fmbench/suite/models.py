@@ -206,7 +206,7 @@ class Evaluation(_Model):
     guidance: Axis[Number] = Field((1.0,), description="Weights of classifier-free guidance; 1 is none.")
     samples: Whole = Field(2000, description="Samples a cell.")
     batch_size: Annotated[Whole | None, Rule("a whole number, 1 or more, or null")] = Field(
-        None, description="Samples at once; null lets the machine decide."
+        None, description="Most samples that a network is called with at once; null lets the machine decide."
     )
     keep_samples: Annotated[Whole | None, Rule("a whole number, 1 or more, or null")] = Field(
         None, description="Samples of a cell that stay on disk; null for fmbench's choice."

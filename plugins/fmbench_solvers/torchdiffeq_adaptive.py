@@ -3,7 +3,8 @@
 They choose their own steps, so the grid and the NFE of a suite do not apply and the NFE is measured. The error is
 controlled **for the batch as a whole**, as torchdiffeq does it: the root mean square over all elements of all examples
 is compared with the tolerance. One example's steps hence depend on which others are in its batch, and so do its result
-(within the tolerance) and its NFE.
+(within the tolerance) and its NFE. fmbench therefore hands adaptive solvers blocks of 256 examples, on every machine
+and whatever `evaluation.batch_size` says.
 
 Two settings differ from torchdiffeq's defaults, so that the velocity is never asked outside [0, 1]: the last step ends
 at t=1 (by default it overshoots and interpolates), and the trial time of the starting step size is clamped to 1.

@@ -107,7 +107,9 @@ def calls_of(trained: Trained, cell: EvaluationCell) -> str:
 
     Samplers of one network share it only where they do the same, to the last bit.
     """
-    recorded = RecordedVelocity(trained.velocity(cell.guidance, cell.weights))
+    velocity = trained.velocity(cell.guidance, cell.weights)
+    velocity.most = None
+    recorded = RecordedVelocity(velocity)
     recorded.add(sampler(trained, cell, recorded)(trained.source(0, SAMPLES), trained.labels(0, SAMPLES)))
     training = cell.training
     about = (training.dataset, training.network, training.objective)

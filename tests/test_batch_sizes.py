@@ -15,7 +15,7 @@ from fmbench.evaluate import Drawn, draw_samples, larger_batch, usual_batch
 from fmbench.oracles import Oracle
 from fmbench.references import ReferenceCell
 from fmbench.registry import Registry, load_registry
-from fmbench.sampler_cost import measure_sampler
+from fmbench.sampler_cost import SAMPLES, measure_sampler
 from fmbench.solver_blocks import why_in_blocks
 from fmbench.together import NotTogetherError, draw_together, in_order, joint_velocity
 from fmbench.train import train
@@ -197,7 +197,7 @@ def test_a_sampler_is_timed_at_its_metrics_own_batch(registry: Registry, shop: W
     trained.module.register_forward_pre_hook(lambda module, given: sizes.add(len(given[0])))
     spec = registry.spec("metric", "sample_ms", {"batch": 32, "repeats": 3, "warmup": 0})
     measure_sampler(trained, evaluation(registry, cell, "euler", 300), [spec], "key")
-    assert sizes == {32}
+    assert sizes == {SAMPLES, 32}, "the first tell which calls the sampler makes"
 
 
 def test_an_oracle_keeps_to_blocks_and_to_the_batch(registry: Registry, shop: Workshop) -> None:

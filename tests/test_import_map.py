@@ -91,7 +91,7 @@ ALLOWED: dict[str, set[str]] = {
     "cleaning": {"plan", "registry", "states", "store", "timings"},
     "explain": {"cells", "session", "store"},
     "computation": {"cells", "fleets", "probing", "session", "states", "survey", "executors", "tracking"},
-    "testing": {"contracts", "registry", "plugins", "cells"},
+    "testing": {"contracts", "mixture", "registry", "plugins", "cells"},
 }
 """The part of fmbench -> the parts that it may import. `errors` is everyone's leaf."""
 

@@ -179,7 +179,7 @@ class SolverConformance(AnySolverConformance):
         declared = self.behind_euler.get(path, 1.0)
         assert worst <= declared * (1 + FACTOR_ROUNDING), (
             f"with {STEPS[0]} to {STEPS[-1]} equal steps on path {path} a multistep solver ends no further from the "
-            f"exact flow than {declared:g} times Euler's distance (behind_euler); {steps} steps end {worst:.3f} times it"
+            f"exact flow than {declared:g} times Euler's distance (behind_euler); {steps} steps end {worst:.3f} times"
         )
         assert path not in self.behind_euler or worst >= 0.9 * declared, (
             f"behind_euler declares {declared:g} for path {path}; found at most {worst:.3f}: declare that, or nothing"

@@ -20,6 +20,7 @@ from fmbench.contracts import Evidence, Metric, Velocity
 from fmbench.errors import CellFailure, Diverged, OutOfMemory, StoreError
 from fmbench.evaluation_batch import best_batch
 from fmbench.references import ReferenceCell
+from fmbench.times import fault_of, solver_times
 from fmbench.trained import NOISE_BLOCK, Trained
 from fmbench.untouched import versions, while_untouched
 
@@ -194,7 +195,9 @@ def sampler(model: Model, cell: Sampling, velocity: CountedVelocity) -> Callable
     solver = model.workshop.build(cell.solver)
     times = torch.tensor([0.0, 1.0])
     if cell.grid is not None and cell.steps is not None:
-        times = model.workshop.build(cell.grid).times(cell.steps).to(torch.float32)
+        times = solver_times(model.workshop.build(cell.grid), cell.steps)
+        if fault := fault_of(times):
+            raise CellFailure(f"grid {cell.grid}: {fault}. Take fewer steps.")
     times = times.to(model.workshop.device)
 
     def integrate(x_0: Tensor, y: Tensor | None) -> Tensor:

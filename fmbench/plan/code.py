@@ -19,6 +19,20 @@ TRAINING_CODE = (
 )
 TAUGHT_CODE = (*TRAINING_CODE, "fmbench.trained", "fmbench.teaching")
 PORTRAIT_CODE = (*SHARED_CODE, "fmbench.trained", "fmbench.portraits")
-EVALUATION_CODE = (*SHARED_CODE, "fmbench.trained", "fmbench.shared_calls", "fmbench.together", "fmbench.evaluate")
+EVALUATION_CODE = (
+    *SHARED_CODE,
+    "fmbench.trained",
+    "fmbench.shared_calls",
+    "fmbench.together",
+    "fmbench.times",
+    "fmbench.evaluate",
+)
 FLOOR_CODE = (*SHARED_CODE, "fmbench.references", "fmbench.floors", "fmbench.evaluate")
-ORACLE_CODE = (*SHARED_CODE, "fmbench.references", "fmbench.oracles", "fmbench.trained", "fmbench.evaluate")
+ORACLE_CODE = (
+    *SHARED_CODE,
+    "fmbench.references",
+    "fmbench.oracles",
+    "fmbench.trained",
+    "fmbench.times",
+    "fmbench.evaluate",
+)

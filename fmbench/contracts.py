@@ -270,7 +270,15 @@ class Solver(Component):
 
 
 class Grid(Component):
-    """Where a solver's steps lie."""
+    """Where a solver's steps lie.
+
+    Attributes:
+        distinct_steps: up to how many steps the times are known to increase in float32 too, in which solvers get them,
+            with default parameters. For more steps, other parameters, and a grid that does not say it, a plan asks
+            `times` itself, for which the grid is imported; it leaves out the evaluations where two times are equal.
+    """
+
+    distinct_steps: ClassVar[int] = 0
 
     @abstractmethod
     def times(self, steps: int) -> Tensor:

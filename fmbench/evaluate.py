@@ -21,6 +21,7 @@ from fmbench.errors import CellFailure, Diverged, OutOfMemory, StoreError
 from fmbench.evaluation_batch import best_batch
 from fmbench.references import ReferenceCell
 from fmbench.solver_blocks import why_in_blocks
+from fmbench.times import fault_of, solver_times
 from fmbench.trained import NOISE_BLOCK, Trained, seed_noise
 from fmbench.untouched import versions, while_untouched
 
@@ -206,7 +207,9 @@ def solver_and_times(model: Model, cell: Sampling) -> tuple[Solver, Tensor]:
     assert cell.solver is not None  # a floor is not sampled from
     times = torch.tensor([0.0, 1.0])
     if cell.grid is not None and cell.steps is not None:
-        times = model.workshop.build(cell.grid).times(cell.steps).to(torch.float32)
+        times = solver_times(model.workshop.build(cell.grid), cell.steps)
+        if fault := fault_of(times):
+            raise CellFailure(f"grid {cell.grid}: {fault}. Take fewer steps.")
     return model.workshop.build(cell.solver), times.to(model.workshop.device)
 
 

@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "mixture": set(),
     "references": {"cells"},
     "contracts": {"mixture"},
+    "times": {"contracts"},
     "cells": set(),
     "pictures": set(),
     "hardware": set(),
@@ -37,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "plugin_files": {"source"},
     "plugins": {"hookspecs", "source", "contracts", "plugin_files"},
     "registry": {"plugins", "source", "parameters", "contracts", "cells"},
-    "plan": {"suite", "cells", "references", "registry", "source", "contracts"},
+    "plan": {"suite", "cells", "references", "registry", "source", "contracts", "times"},
     "records": {"cells", "references"},
     "store": {"cells", "records"},
     "ahead": {"hardware"},
@@ -73,7 +74,7 @@ ALLOWED: dict[str, set[str]] = {
     "train": WORKING | {"fleet", "micro_batches", "samples", "optimizers", "training_state"},
     "evaluation_batch": {"assembly", "cells", "hardware", "probing", "trained"},
     "solver_blocks": {"contracts"},
-    "evaluate": WORKING | {"evaluation_batch", "solver_blocks", "trained", "untouched"},
+    "evaluate": WORKING | {"evaluation_batch", "solver_blocks", "times", "trained", "untouched"},
     "together": WORKING | {"evaluate", "fleet", "probing", "solver_blocks", "trained"},
     "sampler_cost": {"assembly", "cells", "evaluate", "hardware", "trained"},
     "floors": WORKING | {"evaluate"},
@@ -93,7 +94,7 @@ ALLOWED: dict[str, set[str]] = {
     "cleaning": {"plan", "registry", "states", "store", "timings"},
     "explain": {"cells", "session", "store"},
     "computation": {"cells", "fleets", "probing", "session", "states", "survey", "executors", "timings", "tracking"},
-    "testing": {"contracts", "registry", "plugins", "cells"},
+    "testing": {"contracts", "mixture", "times", "registry", "plugins", "cells"},
 }
 """The part of fmbench -> the parts that it may import. `errors` is everyone's leaf."""
 

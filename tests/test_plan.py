@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 from fmbench.cells import ComponentSpec
-from fmbench.contracts import CONTRACTS
+from fmbench.contracts import CONTRACTS, Grid
 from fmbench.errors import ComponentError, SuiteError, UserError
 from fmbench.plan import LeftOut, Plan, make_plan
 from fmbench.registry import load_registry
@@ -38,7 +40,12 @@ CATALOGUE: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
         "free": ({"rtol": 1e-5}, {"adaptive": True}),
         "picky": ({}, {"requires": ("affine",)}),
     },
-    "grid": {"uniform": ({}, {}), "late": ({}, {})},
+    "grid": {
+        "uniform": ({}, {"distinct_steps": 1000}),
+        "late": ({}, {"distinct_steps": 1000}),
+        "close": ({"by": 1.0}, {"distinct_steps": 3}),
+        "broken": ({}, {}),
+    },
     "metric": {
         "distance": ({}, {}),
         "loss": ({}, {"scope": "training"}),
@@ -50,8 +57,18 @@ CATALOGUE: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
 """By kind and name: the parameters with their defaults, and the class attributes."""
 
 
+class Close(Grid):
+    """Times that are `by` times 2^-26 apart before the last; floats are 2^-24 apart there."""
+
+    def __init__(self, by: float) -> None:
+        self.by = by
+
+    def times(self, steps: int) -> Tensor:
+        return torch.cat([torch.arange(steps, dtype=torch.float64) * self.by * 2.0**-24, torch.ones(1)]) / 4 + 3 / 4
+
+
 class FakeRegistry:
-    """The registry's `spec` and `attribute` over CATALOGUE."""
+    """The registry's `spec`, `build` and `attribute` over CATALOGUE."""
 
     def spec(self, kind: str, name: str, parameters: Mapping[str, Any] | None = None) -> ComponentSpec:
         if name not in CATALOGUE[kind]:
@@ -63,6 +80,12 @@ class FakeRegistry:
         values = {**defaults, **(parameters or {})}
         changed = ", ".join(f"{k}={v}" for k, v in values.items() if v != defaults[k])
         return ComponentSpec(kind, name, values, f"code of {name}", f"{name}({changed})" if changed else name)
+
+    def build(self, spec: ComponentSpec) -> Grid:
+        if spec.name == "broken":
+            raise ValueError("a grid's own mistake")
+        assert spec.name == "close", "the plan imports a grid only where it has to ask it"
+        return Close(spec.parameters["by"])
 
     def attribute(self, spec: ComponentSpec, name: str) -> Any:
         return CATALOGUE[spec.kind][spec.name][1].get(name, getattr(CONTRACTS[spec.kind], name))
@@ -112,6 +135,27 @@ def having(planned: Plan, **wanted: Any) -> set[str]:
         if all(values[name] == value for name, value in wanted.items()):
             found.add(cell.key)
     return found
+
+
+def test_grids_whose_times_are_equal_for_solvers_are_left_out() -> None:
+    """Asked where it is not known: here from 4 steps on, or with another parameter."""
+    planned = plan("", "evaluation.grids=[uniform, close]", "evaluation.nfe=[2, 4]")
+    assert having(planned, grid="close") == having(planned, grid="close", nfe=2) | having(
+        planned, grid="close", solver="two"
+    )
+    (left,) = planned.left_out
+    assert (left.cell, left.count, left.unit) == ("grid=close nfe=4", 8, "evaluation")
+    assert left.reason.startswith(
+        "the times of 4 steps do not increase in float32, in which solvers get them: time 1 is"
+    )
+    assert not plan("", "evaluation.grids=[{close: {by: 8.0}}]", "evaluation.nfe=[2, 4]").left_out
+    near = plan("", "evaluation.grids=[uniform, {close: {by: 0.5}}]", "evaluation.nfe=[2, 4]")
+    assert {left.cell for left in near.left_out} == {"grid=close(by=0.5) nfe=2", "grid=close(by=0.5) nfe=4"}
+
+
+def test_a_grid_that_fails_stays_in_the_plan() -> None:
+    """Its cells fail by themselves, with its own words."""
+    assert having(plan("", "evaluation.grids=broken"), grid="broken") == keys(plan("", "evaluation.grids=broken"))
 
 
 def test_the_plan_is_the_product_of_the_axes() -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from fmbench.cells import ComponentSpec
-from fmbench.errors import PluginError
+from fmbench.errors import ComponentError, PluginError
 from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices, shown_choice
 from fmbench.plan.model import MetricRule, Scope
 from fmbench.suite import Suite
+from fmbench.times import fault_of, solver_times
 
 if TYPE_CHECKING:
+    from fmbench.contracts import Grid
     from fmbench.registry import Registry
 
 CLASSES = "classes"
@@ -44,6 +46,7 @@ class Rules:
         self.suite, self.axes, self.registry = suite, axes, registry
         kinds = [axis for axis in (*TRAINING_AXES, *EVALUATION_AXES) if axes.specs(axis)]
         self.provides = {kind: [self._capabilities(spec, "provides") for spec in axes.specs(kind)] for kind in kinds}
+        self._times_faults: dict[tuple[int, int], str] = {}
         self.requires = {kind: [self._capabilities(spec, "requires") for spec in axes.specs(kind)] for kind in kinds}
 
     def _capabilities(self, spec: ComponentSpec, attribute: str) -> frozenset[str]:
@@ -98,7 +101,36 @@ class Rules:
             others = capabilities.union(*(self.provides[a][i] for a, i in present.items() if a != axis))
             for capability in sorted(self.requires[axis][index] - others):
                 return Missing(axis, index, capability)
-        return None
+        return self._times_gap(evaluation)
+
+    def _times_gap(self, evaluation: Indices) -> Gap | None:
+        """Return why a grid cannot be cut into as many steps as the NFE pays for, or None."""
+        grid, steps = evaluation[EVALUATION_AXES.index("grid")], self.steps(evaluation)
+        if grid == NOT_ASKED or steps is None:
+            return None
+        if (grid, steps) not in self._times_faults:
+            self._times_faults[grid, steps] = self._times_fault(self.axes.specs("grid")[grid], steps)
+        if not (fault := self._times_faults[grid, steps]):
+            return None
+        return Gap(f"{self.axes.words('grid', grid)} {self.axes.words('nfe', evaluation[-1])}", fault)
+
+    def _times_fault(self, spec: ComponentSpec, steps: int) -> str:
+        """Return what is wrong with a grid's times, or nothing; asked of the grid itself where it is not known.
+
+        A grid that cannot be built or that fails stays in the plan: its cells fail, each with the grid's own error.
+        """
+        if steps <= self.registry.attribute(spec, "distinct_steps") and self._has_defaults(spec):
+            return ""
+        try:
+            return fault_of(solver_times(cast("Grid", self.registry.build(spec)), steps))
+        except Exception:
+            return ""
+
+    def _has_defaults(self, spec: ComponentSpec) -> bool:
+        try:
+            return self.registry.spec(spec.kind, spec.name).digest == spec.digest
+        except ComponentError:  # a parameter has no default
+            return False
 
     def steps(self, evaluation: Indices) -> int | None:
         """Return the steps that spend the NFE exactly; 0 where there are none, None for an adaptive solver."""

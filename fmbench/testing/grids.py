@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
+import pytest
 import torch
 
 from fmbench.contracts import Grid
 from fmbench.testing.base import ComponentConformance
+from fmbench.times import fault_of, solver_times
 
 STEPS = (*range(1, 65), 100, 128, 250, 256, 500, 512, 999, 1000)
 
@@ -40,6 +42,15 @@ class GridConformance(ComponentConformance):
             assert smallest > 0, (
                 f"times increase strictly in float32, which networks see; of {steps} steps one is {smallest:.3g}"
             )
+
+    def test_says_what_a_plan_may_rely_on(self, component: Any) -> None:
+        known = component.distinct_steps
+        if not known:
+            pytest.skip("distinct_steps is 0: a plan asks for the times themselves")
+        usual = type(component)()
+        for steps in (*(n for n in STEPS if n < known), known):
+            fault = fault_of(solver_times(usual, steps))
+            assert not fault, f"distinct_steps is {known}, but {fault}"
 
     def test_every_step_shrinks(self, component: Any) -> None:
         coarse, fine = (component.times(steps).diff().max().item() for steps in (1000, 4000))

@@ -13,11 +13,14 @@ from torch import Tensor
 
 from fmbench.contracts import Solver
 from fmbench.testing.base import ComponentConformance, generator
+from fmbench.testing.few_steps import GIVEN, STEPS, exact_flow, gaussian_paths
 from fmbench.testing.parts import CountedField
 from fmbench.testing.problems import PROBLEMS, Problem, grids, uniform_times
 
 ROUNDING = 1e-12
 """Errors below it say nothing about a method."""
+FACTOR_ROUNDING = 1e-9
+"""What rounding may add to a distance that is Euler's own, relative to it."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Convergence:
 class AnySolverConformance(ComponentConformance):
     """What is asked of every solver; authors inherit SolverConformance or AdaptiveSolverConformance.
 
-    Tests with a `grid` run on every grid that comes with fmbench.
+    Tests with a `grid` run on every grid that comes with fmbench, those with a `path` on every path that is affine to a
+    normal source.
 
     Attributes:
         deterministic: set it to False for a solver that draws noise.
@@ -46,9 +50,11 @@ class AnySolverConformance(ComponentConformance):
     deterministic: ClassVar[bool] = True
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Make `grid` the name of each grid in turn."""
+        """Make `grid` the name of each grid in turn, and `path` that of each path."""
         if "grid" in metafunc.fixturenames:
             metafunc.parametrize("grid", sorted(grids()))
+        if "path" in metafunc.fixturenames:
+            metafunc.parametrize("path", sorted(gaussian_paths()))
 
     def test_declares_its_cost(self, component: Any) -> None:
         assert component.adaptive is self.adaptive, (
@@ -121,11 +127,15 @@ class SolverConformance(AnySolverConformance):
         order_tolerance: how far the measured order may be from the declared one.
         convergence_on: facts about the method on single grids, by the grid's name, where its error falls otherwise.
             They are asked for like the declared order is.
+        behind_euler: for a multistep solver, by the path's name, where it ends further from the exact flow than Euler's
+            method after some number of steps from 2 to 8, and at most how many times as far. These too are asked for:
+            the largest factor is within a tenth of the declared one.
     """
 
     order_steps: ClassVar[tuple[int, ...]] = (8, 16, 32, 64, 128)
     order_tolerance: ClassVar[float] = 0.15
     convergence_on: ClassVar[Mapping[str, Convergence]] = {}
+    behind_euler: ClassVar[Mapping[str, float]] = {}
 
     @pytest.mark.parametrize("steps", [1, 2, 3, 4, 8, 17])
     def test_costs_what_it_declares(self, component: Any, steps: int) -> None:
@@ -151,6 +161,28 @@ class SolverConformance(AnySolverConformance):
         assert abs(order - expected.order) <= self.order_tolerance, (
             f"the declared order is {expected.order}, within {self.order_tolerance}; measured {order:.3f} on grid "
             f"{grid}, {problem.name} (errors by steps {shown})"
+        )
+
+    def test_few_steps_end_no_further_than_eulers(self, component: Any, path: str) -> None:
+        """Asked of multistep solvers, with the exact velocity of a mixture of Gaussians and equal steps.
+
+        Convergence is measured at many steps; what a method extrapolates over few and large ones can do harm.
+        """
+        self._skip_if_random()
+        if component.nfe_per_step > 1 or component.order is None or component.order < 2:
+            pytest.skip("asked of solvers of order 2 or more whose step costs one evaluation")
+        flow = exact_flow(path)
+        if lacking := set(component.requires) - GIVEN - set(flow.path.provides):
+            pytest.skip(f"the solver needs {', '.join(sorted(lacking))}, which the path does not provide")
+        factors = flow.behind_euler(component)
+        steps, worst = max(factors.items(), key=lambda item: item[1])
+        declared = self.behind_euler.get(path, 1.0)
+        assert worst <= declared * (1 + FACTOR_ROUNDING), (
+            f"with {STEPS[0]} to {STEPS[-1]} equal steps on path {path} a multistep solver ends no further from the "
+            f"exact flow than {declared:g} times Euler's distance (behind_euler); {steps} steps end {worst:.3f} times"
+        )
+        assert path not in self.behind_euler or worst >= 0.9 * declared, (
+            f"behind_euler declares {declared:g} for path {path}; found at most {worst:.3f}: declare that, or nothing"
         )
 
     @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ STRETCH = 10
 """Iterations of `scale` at a time."""
 SOFT = 0.25
 """A regularisation, in units of the costs' spread, at which that many iterations come close."""
+LARGE = 100
+"""Rows from which on potentials save more time than they take."""
 
 
 def squared_distances(x_0: Tensor, x_1: Tensor) -> Tensor:
@@ -33,16 +36,44 @@ def cheapest_rows(costs: Tensor) -> Tensor:
     """Return, for each column of `costs` `(batch, batch)`, the row that the cheapest permutation gives it, `(batch,)`.
 
     Exact, by the shortest augmenting paths of scipy on the CPU. They get short where potentials, which change no
-    permutation's rank, have been taken off the costs: those of a soft plan, which cost little.
+    permutation's rank, have been taken off the costs: those of a soft plan, which cost little. They are as large as the
+    largest costs, and round the differences of others away where these are some 1e16 times smaller.
     """
-    from scipy.optimize import linear_sum_assignment
-
-    if (strength := SOFT * spread(costs)) > 0:
+    if len(costs) >= LARGE and (strength := SOFT * spread(costs)) > 0:
         f, g, _ = scale(costs, *first_potentials(costs), strength)
         costs = costs - f[:, None] - g
-    rows, columns = linear_sum_assignment(costs.cpu().numpy())
+    return torch.from_numpy(_assigned(costs.cpu().numpy())).to(costs.device)
+
+
+def _assigned(costs: np.ndarray) -> np.ndarray:
+    """Return, for each column of a square matrix, the row that the cheapest permutation gives it."""
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(costs)
     assert len(rows) == len(costs)
-    return torch.from_numpy(columns).argsort().to(costs.device)
+    return columns.argsort()
+
+
+def cheapest_rows_within(costs: Tensor, groups: Tensor) -> Tensor:
+    """Return what `cheapest_rows` does of the permutations that keep rows and columns of a group together.
+
+    `groups` `(batch,)` are the numbers of the groups, of rows and columns alike.
+    """
+    order = groups.argsort(stable=True)
+    sizes = groups[order].unique_consecutive(return_counts=True)[1].tolist()
+    together = costs[order][:, order]
+    on_cpu = together.cpu().numpy()  # at once: there may be hundreds of small groups
+    found, first = [], 0
+    for size in sizes:
+        block = slice(first, first + size)
+        if size < LARGE:
+            found.append(first + _assigned(on_cpu[block, block]))
+        else:
+            found.append(first + cheapest_rows(together[block, block]).cpu().numpy())
+        first += size
+    rows = torch.empty_like(order)
+    rows[order] = order[torch.from_numpy(np.concatenate(found)).to(order.device)]
+    return rows
 
 
 def first_potentials(costs: Tensor) -> tuple[Tensor, Tensor]:

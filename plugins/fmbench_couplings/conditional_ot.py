@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Ge
 
 from fmbench import Coupling
-from fmbench_couplings._transport import cheapest_rows, squared_distances
+from fmbench_couplings._transport import cheapest_rows, cheapest_rows_within, squared_distances
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 class ConditionalOT(Coupling):
     """Minibatch OT with the cost |x_0 - x_1|^2 + weight [y_0 != y_1]: C2OT for labels.
 
-    y_0 is the label of the x_1 that an x_0 was drawn with, so it is independent of x_0. With a weight above any gain
-    from crossing, pairs stay within their class and the source given the label is the source, as a conditional model
-    starts from it. A weight of 0 is minibatch_ot, with its skew.
+    y_0 is the label of the x_1 that an x_0 was drawn with, so it is independent of x_0, and a class has as many x_0 as
+    x_1. With a weight above any gain from crossing, pairs stay within their class and the source given the label is the
+    source, as a conditional model starts from it: m pairs that cross can be paired anew within their classes, which
+    saves m weights and costs less than m times the largest squared distance, so that no crossing pays from that on, and
+    every class is solved by itself. A weight of 0 is minibatch_ot, with its skew.
 
     Args:
         weight: what a pair of different labels costs, at least 0, in units of squared distance.
@@ -44,5 +46,8 @@ class ConditionalOT(Coupling):
         """
         if y is None:
             raise ValueError("coupling conditional_ot pairs by label, and was given none. Take minibatch_ot.")
+        costs = squared_distances(x_0, x_1)
+        if self.weight >= costs.max():
+            return x_0[cheapest_rows_within(costs, y)], x_1, y
         mismatch = (y[:, None] != y[None, :]).double()
-        return x_0[cheapest_rows(squared_distances(x_0, x_1) + self.weight * mismatch)], x_1, y
+        return x_0[cheapest_rows(costs + self.weight * mismatch)], x_1, y

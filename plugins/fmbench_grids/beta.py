@@ -26,6 +26,7 @@ class Beta(Grid):
     """
 
     reference = "Lee et al. 2024, Beta Sampling is All You Need (arXiv:2407.12173), section 3"
+    distinct_steps = 1000
 
     def __init__(self, *, alpha: Annotated[float, Gt(0)] = 0.6, beta: Annotated[float, Gt(0)] = 0.6) -> None:
         self.alpha = alpha

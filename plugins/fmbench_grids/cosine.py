@@ -19,6 +19,7 @@ class Cosine(Grid):
     """
 
     reference = "Chen et al. 2024, F5-TTS (arXiv:2410.06885), sway sampling with s = -1"
+    distinct_steps = 1000
 
     def times(self, steps: int) -> Tensor:
         """Return float64 times `(steps + 1,)`, from exactly 0 to exactly 1."""

@@ -30,6 +30,7 @@ class EDM(Grid):
     """
 
     reference = "Karras et al. 2022, Elucidating the Design Space (arXiv:2206.00364), eq. 5"
+    distinct_steps = 1000
 
     def __init__(
         self,

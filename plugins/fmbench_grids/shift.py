@@ -24,6 +24,7 @@ class Shift(Grid):
     """
 
     reference = "Esser et al. 2024, Scaling Rectified Flow Transformers (arXiv:2403.03206), eq. 23"
+    distinct_steps = 1000
 
     def __init__(self, *, s: Annotated[float, Gt(0)] = 3.0) -> None:
         self.s = s

@@ -16,6 +16,7 @@ class Uniform(Grid):
     """
 
     reference = "Lipman et al. 2023, Flow Matching for Generative Modeling (arXiv:2210.02747)"
+    distinct_steps = 1000
 
     def times(self, steps: int) -> Tensor:
         """Return float64 times `(steps + 1,)`, each the double nearest to i/N."""

@@ -6,6 +6,10 @@ x_1 = (d_sigma x - sigma v)/D and x_0 = (alpha v - d_alpha x)/D with D = alpha d
 
 lambda = ln(alpha/sigma) is infinite where alpha or sigma is 0. The steps are written so that both ends are plain cases:
 alpha'(1 - e^-h) is alpha' - alpha sigma'/sigma, which stays finite.
+
+Paths that keep a trace of noise at the data (lipman's sigma_min, 1e-4 say) have a finite lambda there, but the last
+step is still a jump: its h is many times the one before, and what is extrapolated along lambda that far is worse than
+what it starts from. `extrapolated` knows the jump by its size, so that a path goes over into the one without noise.
 """
 
 from __future__ import annotations
@@ -14,10 +18,20 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fmbench import Path, Velocity
+
+
+LARGEST_GROWTH = 1.75
+"""How many times the step of lambda before it the last one may be, for the prediction of the data to be extrapolated.
+
+Where sigma goes to 0 as a power of 1-t, and 1-t as a power of the number of steps that are left, steps of lambda grow
+by at most ln 2 / ln 1.5 = 1.71 before the last and infinite one. More is the beginning of that jump.
+"""
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,24 @@ def predict_data(velocity: Velocity, x: Tensor, node: Node, following: Node) -> 
         middle = x.new_tensor([(node.t + following.t) / 2])
         node = nodes_of(velocity.path, middle)[0]
     return node.data(x, velocity(x, x.new_full((x.shape[0],), node.t)))
+
+
+def extrapolated(
+    data: Tensor, node: Node, following: Node, previous: tuple[Node, Tensor] | None, *, last: bool
+) -> Tensor:
+    """Return the prediction of x_1 for the step from `node`, extrapolated to its middle: X + (X - X_prev) h/(2h').
+
+    `data` is X at `node`; `previous` is the node before it with its X_prev; h and h' are their steps of lambda. X
+    itself is returned, and the step is of first order, where there is no such node, where it is at pure noise (h' is
+    infinite), and where the `last` step is a jump, into pure data (h is infinite) or nearly so (see LARGEST_GROWTH).
+    """
+    if previous is None or previous[0].alpha == 0:
+        return data
+    before, data_before = previous
+    growth = (following.log_ratio - node.log_ratio) / (node.log_ratio - before.log_ratio)
+    if last and growth > LARGEST_GROWTH:
+        return data
+    return torch.add(data * (1 + growth / 2), data_before, alpha=-growth / 2)
 
 
 def transfer(x: Tensor, data: Tensor, node: Node, following: Node) -> Tensor:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import torch
-
 from fmbench import Solver
-from fmbench_solvers._diffusion import Node, nodes_of, predict_data, transfer
+from fmbench_solvers._diffusion import Node, extrapolated, nodes_of, predict_data, transfer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +19,13 @@ class DPMpp2M(Solver):
 
     One evaluation a step. lambda = ln(alpha/sigma), h = lambda' - lambda, r = h_prev/h. Where lambda is infinite,
     a step of first order is the limit or the rule: the first step, the second where the first left pure noise (1/r is
-    0), and the last into pure data (1/r is infinite). First order is DDIM, and on the linear path Euler.
+    0), and the last into pure data (1/r is infinite). The last is so too where it is nearly into pure data, for 1/r
+    above 1.75: a path that leaves a trace of noise at the data is as good as one that leaves none. First order is DDIM,
+    and on the linear path Euler.
+
+    Few steps: DDIM is not Euler on paths that bend. With the exact velocity of a mixture and 2 to 8 equal steps this
+    ends up to 1.7 times as far from the exact flow as Euler does on the cosine path, and up to 1.3 times on linear_vp
+    and, up to 4 steps, vp; on straight lines (linear, lipman, polynomial) never further.
 
     The order is 2, with a logarithm: a step leaves an error of h^3 times derivatives of X by lambda. Towards an end
     where lambda is infinite and the grid's steps are of size 1/N, the j-th step from that end has h = 1/j and leaves
@@ -41,18 +45,10 @@ class DPMpp2M(Solver):
         """Return `x_1` of the shape of `x_0` after one step between each two of `times`, `(steps + 1,)`."""
         x = x_0
         previous: tuple[Node, Tensor] | None = None
-        for node, following in pairwise(nodes_of(velocity.path, times)):
+        nodes = nodes_of(velocity.path, times)
+        for node, following in pairwise(nodes):
             data = predict_data(velocity, x, node, following)
-            x = transfer(x, extrapolated(data, node, following, previous), node, following)
+            ahead = extrapolated(data, node, following, previous, last=following is nodes[-1])
+            x = transfer(x, ahead, node, following)
             previous = node, data
         return x
-
-
-def extrapolated(data: Tensor, node: Node, following: Node, previous: tuple[Node, Tensor] | None) -> Tensor:
-    """Return X + (X - X_prev)/(2r), or X where the step is of first order; `previous` is the last node and its X."""
-    if previous is None or previous[0].alpha == 0 or following.sigma == 0:
-        return data
-    before, data_before = previous
-    h, h_previous = following.log_ratio - node.log_ratio, node.log_ratio - before.log_ratio
-    weight = h / (2 * h_previous)
-    return torch.add(data * (1 + weight), data_before, alpha=-weight)

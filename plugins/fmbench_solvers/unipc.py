@@ -7,8 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fmbench import Solver
-from fmbench_solvers._diffusion import Node, nodes_of, predict_data, transfer
-from fmbench_solvers.dpmpp_2m import extrapolated
+from fmbench_solvers._diffusion import Node, extrapolated, nodes_of, predict_data, transfer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,12 +20,16 @@ class UniPC(Solver):
 
     The evaluation at a predicted state serves twice: it corrects the step that led there, and predicts the next; the
     network is not asked again at the corrected state, so a step costs one evaluation. The step into the data has no
-    corrector, which would cost one more. Where lambda is infinite, steps are of first order as in dpmpp_2m, and so is
-    their corrector, the mean of both predictions.
+    corrector, which would cost one more. Where lambda is infinite, or nearly so at the data, steps are of first order
+    as in dpmpp_2m, and so is their corrector, the mean of both predictions.
 
     The order is 2, from the ends alone: there a step leaves N^-2/j^2, j steps from the end (see dpmpp_2m), and the step
     into the data another N^-2. Between them it is 3, and so it is as a whole on grids whose steps shrink faster towards
     the ends (beta), and on paths that keep some noise and some data.
+
+    Few steps: with the exact velocity of a mixture this ends up to 1.7 times as far from the exact flow as Euler does
+    at 2 to 4 equal steps on the cosine path, and up to 1.3 times at 2 on linear_vp and at 2 and 3 on vp (see dpmpp_2m);
+    elsewhere, and from 5 steps on, never further.
 
     Source: Zhao et al. 2023 (UniPC, arXiv:2302.04867), algorithms 5 to 7 and eq. 9, with p = 2 and B_2.
     """
@@ -41,12 +44,14 @@ class UniPC(Solver):
         x, predicted = x_0, x_0
         last: tuple[Node, Tensor] | None = None
         before_last: tuple[Node, Tensor] | None = None
-        for node, following in pairwise(nodes_of(velocity.path, times)):
+        nodes = nodes_of(velocity.path, times)
+        for node, following in pairwise(nodes):
             data = predict_data(velocity, predicted, node, following)
             if last is not None:
                 x = transfer(x, _corrected(data, node, last, before_last), last[0], node)
             before_last, last = last, (node, data)
-            predicted = transfer(x, extrapolated(data, node, following, before_last), node, following)
+            ahead = extrapolated(data, node, following, before_last, last=following is nodes[-1])
+            predicted = transfer(x, ahead, node, following)
         return predicted
 
 

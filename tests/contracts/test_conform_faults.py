@@ -1,9 +1,11 @@
 """The conformance tests catch planted faults, and say which rule was broken."""
 
 from itertools import pairwise
+from types import MappingProxyType
 
 import pytest
 import torch
+from built_ins import Case
 from torch import nn
 
 from fmbench import Coupling, Grid, Metric, Network, Path, PathSample, Solver, TDistribution, expand
@@ -193,6 +195,24 @@ def test_solver_faults():
     refuses("counted 9", tests.test_costs_what_it_declares, Stepper(wasteful=True), 4)
     refuses("x_0 in place", tests.test_keeps_shape_and_dtype, Stepper(in_place=True), (2,), torch.float32)
     refuses("AdaptiveSolverConformance", AdaptiveSolverConformance().test_declares_its_cost, Stepper())
+
+
+def test_multistep_solver_that_extrapolates_into_the_last_jump(monkeypatch):
+    """As dpmpp_2m did on lipman, whose lambda jumps by 8 in the last step and by 1 in the one before."""
+    solver = Case("solver", "dpmpp_2m").build()
+    tests = SolverConformance()
+    tests.test_few_steps_end_no_further_than_eulers(solver, "lipman")
+    monkeypatch.setattr("fmbench_solvers._diffusion.LARGEST_GROWTH", float("inf"))
+    rule = "path lipman .* no further from the exact flow than 1 times .* steps end 1.0[0-9]* times"
+    refuses(rule, tests.test_few_steps_end_no_further_than_eulers, solver, "lipman")
+
+
+def test_stale_declarations_of_few_steps():
+    class Stale(SolverConformance):
+        behind_euler = MappingProxyType({"linear": 1.2})
+
+    solver = Case("solver", "ab2").build()
+    refuses("declare that, or nothing", Stale().test_few_steps_end_no_further_than_eulers, solver, "linear")
 
 
 def test_grid_that_misses_the_end():

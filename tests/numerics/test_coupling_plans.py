@@ -4,6 +4,7 @@ import numpy as np
 import ot
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 
 from fmbench_couplings.conditional_ot import ConditionalOT
 from fmbench_couplings.minibatch_ot import MinibatchOT
@@ -54,6 +55,37 @@ def test_conditional_ot_is_pots(weight):
     costs = all_costs(x_0, x_1) + weight * (y[:, None] != y).double().numpy()
     plan = ot.emd(uniform(64), uniform(64), costs)
     torch.testing.assert_close(paired_0, 64 * torch.from_numpy(plan).T @ x_0, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("weight", [1e6, 1e15, 1e17, 1e30, float("inf")])
+@pytest.mark.parametrize(("shares", "pool"), [((0.25, 0.25, 0.25, 0.25), 1), ((0.8, 0.15, 0.04, 0.01), 4)])
+def test_conditional_ot_of_any_large_weight_is_the_cheapest_within_classes(weight, shares, pool):
+    """The lexicographic optimum: fewest crossings, which is none, and then the least distance."""
+    generator = torch.Generator().manual_seed(1)
+    x_0, x_1 = torch.randn(2, 96 * pool, 2, generator=generator)
+    y = torch.multinomial(torch.tensor(shares), 96 * pool, replacement=True, generator=generator)
+    paired, kept, labels = ConditionalOT(weight=weight, pool=pool).pair(x_0, x_1, y, generator)
+    assert torch.equal(kept, x_1)
+    assert torch.equal(labels, y)
+    for label in range(len(shares)):
+        within = all_costs(x_0[y == label].double(), x_1[y == label].double())
+        rows, columns = linear_sum_assignment(within)
+        assert {tuple(x) for x in paired[y == label].tolist()} == {tuple(x) for x in x_0[y == label].tolist()}
+        found = (paired - x_1)[y == label].double().square().sum().item()
+        assert found == pytest.approx(within[rows, columns].sum(), rel=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.999, 1.0])
+def test_conditional_ot_of_a_weight_near_the_largest_distance(share):
+    """Where one class is solved after the other, and just below, the whole problem's optimum is found."""
+    x_0, x_1, y = batch(60, 2)
+    costs = all_costs(x_0, x_1)
+    weight = share * costs.max()
+    costs += weight * (y[:, None] != y).double().numpy()
+    paired, _, _ = ConditionalOT(weight=weight).pair(x_0, x_1, y, torch.Generator())
+    source = (paired[:, None] == x_0).all(2).int().argmax(1).numpy()
+    assert sorted(source) == list(range(60))
+    assert costs[source, np.arange(60)].sum() == pytest.approx(costs[linear_sum_assignment(costs)].sum(), rel=1e-12)
 
 
 @pytest.mark.parametrize(("dim", "reg"), [(2, 0.5), (2, 2.0), (64, 5.0), (64, 50.0)])

@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from fmbench import AffinePath
+from fmbench import AffinePath, Mixture, Path
 from fmbench.registry import load_registry
+from fmbench.testing.few_steps import COVARIANCES, MEANS, WEIGHTS
+from fmbench.testing.parts import CountedField
+from fmbench.testing.problems import uniform_times
 
 MEAN, STD = 1.5, 0.4
 REGISTRY = load_registry()
@@ -57,3 +60,21 @@ def test_the_stochastic_sampler_has_the_flows_marginals(path: tuple[str, dict[st
     assert float(samples.std()) == pytest.approx(STD, rel=0.03)
     with_noise, without = samples, integrate("euler", path, x_0, 400)
     assert float((with_noise - without).abs().mean()) > 0.05
+
+
+@pytest.mark.parametrize("solver", ["dpmpp_2m", "unipc"])
+@pytest.mark.parametrize("kind", [("lipman", "sigma_min"), ("icfm", "sigma")], ids=lambda kind: kind[0])
+def test_a_trace_of_noise_changes_next_to_nothing(solver: str, kind: tuple[str, str]) -> None:
+    """As the noise that a path leaves at the data vanishes, results go over into those of the linear path."""
+    x_0 = torch.randn((50, 2), generator=Generator().manual_seed(3), dtype=torch.float64)
+    mixture = Mixture(*(torch.tensor(a, dtype=torch.float64) for a in (WEIGHTS, MEANS, COVARIANCES)))
+
+    def ends(path: Path, steps: int) -> Tensor:
+        field = CountedField(lambda x, t: mixture.velocity(x, t, path.gaussian), path)
+        return REGISTRY.build(REGISTRY.spec("solver", solver)).integrate(field, x_0, uniform_times(steps))
+
+    linear = REGISTRY.build(REGISTRY.spec("path", "linear"))
+    for trace in (1e-4, 1e-6, 1e-9):
+        noisy = REGISTRY.build(REGISTRY.spec("path", kind[0], {kind[1]: trace}))
+        for steps in (2, 3, 4, 8, 16):
+            assert float((ends(noisy, steps) - ends(linear, steps)).abs().max()) < 20 * trace

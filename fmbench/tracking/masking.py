@@ -75,7 +75,7 @@ def _secrets(uri: str) -> Iterator[str]:
         if password is not None:
             yield base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode(errors="replace")).decode()
             yield from _forms(password)
-            yield from re.split(r"[/@:?#]", password)  # as a parser leaves it that takes them for separators
+            yield from re.split(r"[/@:?#]", unquote(password))  # as a parser leaves it that takes them for separators
         elif _is_token(start):
             yield from _forms(user)
     for _, value in _SECRET_PARAMETER.findall(uri):

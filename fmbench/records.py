@@ -178,6 +178,7 @@ class Records:
     middles of equal parts of [0, 1], both for figures. `references` are floors and oracles.
     `left_out` are `(cell in words, reason)`. `environment` holds
     hardware and versions, `command` the command line that makes these records, `finished` an ISO date.
+    `variant` is what `--set` and `--filter` changed, in words, "" for the suite as it stands.
     """
 
     suite: str
@@ -194,6 +195,7 @@ class Records:
     command: str = ""
     finished: str = ""
     references: Sequence[ReferenceRecord] = ()
+    variant: str = ""
 
     @property
     def failed(self) -> list[TrainingRecord | EvaluationRecord]:

@@ -14,7 +14,7 @@ from fmbench.kept_report import write_report_if_changed
 from fmbench.records import Records
 from fmbench.session import Options, Session, open_session
 from fmbench.store import check_writable
-from fmbench.tracking import Tracker, TrackingSummary, resolve_uri
+from fmbench.tracking import Tracker, TrackingSummary, resolve_uri, shown
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _import_ahead() -> None:
 def make_tracker(session: Session) -> Tracker:
     """Return the tracker of a session; it touches nothing yet."""
     uri = resolve_uri(session.options.tracking_uri, Path())
-    name = hashlib.sha256(uri.encode()).hexdigest()[:12]
+    name = hashlib.sha256(shown(uri).encode(errors="surrogateescape")).hexdigest()[:12]
     ledger = session.store.root / "tracking" / f"{session.suite.name}-{name}.json"
     return Tracker(
         uri,

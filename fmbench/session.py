@@ -86,6 +86,13 @@ class Session:
         return (*self.options.overrides, *self.options.filters)
 
     @property
+    def variant(self) -> str:
+        """What was changed of the suite as it stands, in words that are the same in any order; "" for nothing."""
+        settings = {text.partition("=")[0].strip(): text for text in self.options.overrides}  # the last one counts
+        changes = [f"--set {text}" for _, text in sorted(settings.items())]
+        return " ".join([*changes, *(f"--filter {text}" for text in sorted(set(self.options.filters)))])
+
+    @property
     def command(self) -> str:
         """The command line that makes this suite's records."""
         words = ["fmbench", "run", str(self.path)]
@@ -129,6 +136,7 @@ class Session:
             baseline=self.suite.baseline_labels(),
             command=self.command,
             finished=max(finished, default=""),
+            variant=self.variant,
         )
 
     def _t_densities(self) -> dict[str, list[float]]:

@@ -536,7 +536,8 @@ def test_the_uri_is_the_given_one_then_the_environments_then_a_file(
 
 
 def test_the_page_is_served_to_this_machine_alone_with_one_worker(tmp_path: Path) -> None:
-    command, environment = ui_command(resolve_uri(f"sqlite:///{tmp_path}/mlflow.db", tmp_path), 5001)
+    command, environment, folder = ui_command(resolve_uri(f"sqlite:///{tmp_path}/mlflow.db", tmp_path), 5001)
+    assert (folder, environment["MLFLOW_BACKEND_STORE_URI"]) == (tmp_path, "sqlite:///mlflow.db")
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert command[command.index("--workers") + 1] == "1"
     assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"

@@ -187,13 +187,16 @@ def ui(
     import os
     import sys
 
-    from fmbench.tracking import resolve_uri, ui_command, ui_links
+    from fmbench.tracking import follow_a_move, resolve_uri, shown, ui_command, ui_links
 
     uri, address = resolve_uri(tracking_uri, Path()), f"http://127.0.0.1:{port}"
-    command, environment = ui_command(uri, port)
-    say(f"MLflow's UI for {uri}: {address} (it takes some seconds to start; Ctrl-C ends it)", "bold")
+    command, environment, folder = ui_command(uri, port)
+    follow_a_move(uri)
+    say(f"MLflow's UI for {shown(uri)}: {address} (it takes some seconds to start; Ctrl-C ends it)", "bold")
     for suite, links in ui_links(uri, address).items():
         for what, link in links.items():
             say(f"  {suite} {what}: {link}")
     sys.stdout.flush()
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
     os.execvpe(command[0], command, {**os.environ, **environment})  # so that whatever ends us ends the server

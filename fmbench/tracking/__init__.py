@@ -7,14 +7,17 @@ server    finds, makes and writes runs; client: MLflow's own, made quiet, and wh
 content   what a run shows, as plain data; summaries: the run that sums a suite up
 images    sample files -> the picture files that MLflow's image grid reads
 ledger    what has been logged, so that a suite that is done imports no mlflow
-uris      which server; probing: whether it is there; ui: the command that shows it
+uris      which server; probing: whether it is there; drivers: what it needs; ui: the command that shows it
+masking   a URI without its password; bounds: answers that have no end
+locks     one process at a time; moved: artifacts of a project that was moved or copied
 ```
 
 The store is the truth. Everything here can be made again from it, is safe to interrupt anywhere, and changes no cell.
 """
 
+from fmbench.tracking.masking import shown
 from fmbench.tracking.tracker import Tracker, TrackingSummary, sync
-from fmbench.tracking.ui import ui_command, ui_links
+from fmbench.tracking.ui import follow_a_move, ui_command, ui_links
 from fmbench.tracking.uris import resolve_uri
 
-__all__ = ["Tracker", "TrackingSummary", "resolve_uri", "sync", "ui_command", "ui_links"]
+__all__ = ["Tracker", "TrackingSummary", "follow_a_move", "resolve_uri", "shown", "sync", "ui_command", "ui_links"]

@@ -10,12 +10,14 @@ import sqlite3
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmbench.errors import TrackingError
-from fmbench.tracking.uris import NEXT_FILE, artifact_root, reason, sqlite_file
+from fmbench.tracking.bounds import bound_answers
+from fmbench.tracking.drivers import DATABASES, check_driver
+from fmbench.tracking.uris import NEXT_FILE, artifact_root, reason, sqlite_file, sqlite_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,17 +44,73 @@ _LOST = {"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED", 
 
 def make_client(uri: str) -> MlflowClient:
     """Import mlflow and return a client; a sqlite database is made with write-ahead logging, which is faster."""
+    check_driver(uri)
+    _import_mlflow()
+    from mlflow import MlflowClient
+
+    database = sqlite_file(uri)
+    if database is None:
+        return MlflowClient(uri)
+    check_file(database)  # MLflow would try ten times, for a minute and a half
+    _make_database(database)
+    with _address(database) as address:
+        return MlflowClient(address)
+
+
+def ask_client(uri: str) -> None:
+    """Ask a server for one experiment; raises whatever mlflow, or SQLAlchemy, raises."""
+    _import_mlflow()
+    if uri.partition("://")[0].partition("+")[0] in DATABASES:
+        from mlflow.store.db.utils import create_sqlalchemy_engine
+
+        engine = create_sqlalchemy_engine(uri)  # type: ignore[no-untyped-call]
+        engine.connect().close()  # MLflow's store would try ten times, for a minute and a half
+        engine.dispose()
+    make_client(uri).search_experiments(max_results=1)
+
+
+def _import_mlflow() -> None:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mlflow's imports deprecate one another
-        from mlflow import MlflowClient
+        import mlflow  # noqa: F401
     logging.getLogger("alembic").setLevel(logging.CRITICAL)
-    database = sqlite_file(uri)
-    if database is not None:
-        check_file(database)  # MLflow would try ten times, for a minute and a half
-        _make_database(database)
-    return MlflowClient(uri)
+    bound_answers()
+
+
+def as_mlflow_reads(database: Path) -> str:
+    """Return the URI by which MLflow finds a sqlite file: before version 2.1, SQLAlchemy decodes no %XX in it."""
+    uri = sqlite_uri(database)
+    if "%" not in uri:
+        return uri
+    from sqlalchemy.engine import make_url
+
+    if make_url("sqlite:///%25").database == "%":
+        return uri
+    if "?" in str(database):
+        raise TrackingError(
+            f"MLflow's database must lie in a folder without ? in its name; found {database}. "
+            f"Install sqlalchemy>=2.1, or rename the folder. {NEXT_FILE}"
+        )
+    return f"sqlite:///{database.as_posix()}"
+
+
+@contextmanager
+def _address(database: Path) -> Iterator[str]:
+    """Yield the URI by which MLflow finds a sqlite file, and remove the folders that it makes by mistake.
+
+    It makes the folder of the file before anything else, without decoding the URI.
+    """
+    uri = as_mlflow_reads(database)
+    folder = Path(uri.removeprefix("sqlite:///")).parent
+    strays = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        yield uri
+    finally:
+        for stray in strays:
+            with suppress(OSError):  # not made, or somebody uses it
+                stray.rmdir()
 
 
 def _make_database(database: Path) -> None:
@@ -70,7 +128,8 @@ def _make_database(database: Path) -> None:
             shutil.rmtree(leftover)
         with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=database.parent) as folder:
             fresh = Path(folder) / "mlflow.db"
-            store = SqlAlchemyStore(f"sqlite:///{fresh.as_posix()}", artifact_root(database).as_uri())  # type: ignore[no-untyped-call]
+            with _address(fresh) as address:
+                store = SqlAlchemyStore(address, artifact_root(database).as_uri())  # type: ignore[no-untyped-call]
             store.engine.dispose()
             with closing(sqlite3.connect(fresh)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -104,11 +163,6 @@ def check_file(database: Path) -> None:
         raise TrackingError(
             f"MLflow's database must be a sqlite file that can be written; {database}: {reason(error)}. {NEXT_FILE}"
         ) from error
-
-
-def probe(uri: str) -> None:
-    """Ask a server for one experiment; raises whatever mlflow raises."""
-    make_client(uri).search_experiments(max_results=1)
 
 
 def is_passing(error: BaseException) -> bool:

@@ -21,6 +21,13 @@ NAME_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 5000
 SUFFIX_LENGTH = 20
 """What `_nfe<NFE>` and `best_` may add to a metric's name."""
 
+SUPERSEDED, CONFIGURATION, VARIANT = "fmbench.superseded", "fmbench.configuration", "fmbench.variant"
+CURRENT = "no"
+"""What SUPERSEDED says of a run that no later version has replaced; MLflow's search finds no run without a tag."""
+
+TRAINING_CODE, EVALUATION_CODE = "training.code", "evaluation.code"
+"""The params that tell versions of the same components apart."""
+
 _FORBIDDEN = re.compile(r"[^\w.\- /]")
 
 
@@ -65,7 +72,7 @@ class RunContent:
 
     `tags` count in the mark, `notes` are tags that do not. `started` is in milliseconds, None when it is not known.
     `folder` is copied into the run's artifacts, `documents` are written there as JSON, and `experiment_tags` are set on
-    the experiment.
+    the experiment; `experiment_defaults` are where it has none of that name.
     """
 
     kind: str
@@ -81,6 +88,7 @@ class RunContent:
     folder: Path | None = None
     documents: Mapping[str, Any] = field(default_factory=dict)
     experiment_tags: Mapping[str, str] = field(default_factory=dict)
+    experiment_defaults: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def marks(self) -> dict[str, str]:
@@ -123,12 +131,18 @@ def training_content(record: TrainingRecord, common: Common) -> RunContent:
         cell.key, record.status, record.error, (*curve, *metrics), last, pace=1000 * seconds / last if last else 0.0
     )
     fingerprints = {f"fmbench.fingerprint.{spec.kind}": spec.fingerprint for spec in cell.components}
+    params = training_params(cell)
     return RunContent(
         kind="training",
         cell=cell.key,
         name=training_name(cell, common.axes),
-        params=training_params(cell),
-        tags={**common.tags("training", cell.key), **fingerprints, **_about(facts)},
+        params={**params, TRAINING_CODE: training_code(cell)},
+        tags={
+            **common.tags("training", cell.key),
+            CONFIGURATION: configuration("training", params),
+            **fingerprints,
+            **_about(facts),
+        },
         notes=common.notes,
         parts={part.key: part},
         started=_started(facts),
@@ -148,14 +162,17 @@ def evaluation_contents(
         cell = members[0].cell
         parts = [_evaluation_part(record, training.metrics) for record in members]
         own = [spec for spec in (cell.solver, cell.grid) if spec is not None]
+        params = {**training_params(cell.training), **evaluation_params(cell)}
+        code = code_of(own, cell.code)
         yield RunContent(
             kind="evaluation",
             cell=identity,
             name=evaluation_name(cell, common.axes),
             parent=cell.training.key,
-            params={**training_params(cell.training), **evaluation_params(cell)},
+            params={**params, TRAINING_CODE: training_code(cell.training), EVALUATION_CODE: code},
             tags={
                 **common.tags("evaluation", identity),
+                CONFIGURATION: configuration("evaluation", params),
                 "fmbench.training": cell.training.key,
                 **{f"fmbench.fingerprint.{spec.kind}": spec.fingerprint for spec in own},
             },
@@ -176,7 +193,7 @@ class Common:
 
     def tags(self, kind: str, cell: str) -> dict[str, str]:
         """Return the tags by which a run is found."""
-        return {"fmbench.suite": self.suite, "fmbench.kind": kind, "fmbench.cell": cell}
+        return {"fmbench.suite": self.suite, "fmbench.kind": kind, "fmbench.cell": cell, SUPERSEDED: CURRENT}
 
 
 def evaluation_identity(cell: EvaluationCell) -> str:
@@ -220,6 +237,22 @@ def evaluation_params(cell: EvaluationCell) -> dict[str, str]:
     settings = flat("evaluation", cell.settings.values)
     own = {"weights": cell.weights, "guidance": param_text(cell.guidance)}
     return {**component_params(cell.solver), **grid, **settings, **own}
+
+
+def configuration(kind: str, params: Mapping[str, str]) -> str:
+    """Return what all versions of a run share: kind, components, parameters, settings and seed, whatever the code."""
+    code = {TRAINING_CODE, EVALUATION_CODE}
+    return digest("configuration", kind, canonical({name: text for name, text in params.items() if name not in code}))
+
+
+def training_code(cell: TrainingCell) -> str:
+    """Return a short digest of the code that a training's numbers come from."""
+    return code_of(cell.components, cell.code)
+
+
+def code_of(components: Iterable[ComponentSpec], core: str) -> str:
+    """Return a short digest of the code of some components and of fmbench's own that uses them."""
+    return digest("code", *(spec.fingerprint for spec in components), core)[:8]
 
 
 def component_params(spec: ComponentSpec) -> dict[str, str]:

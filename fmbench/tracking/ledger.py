@@ -6,16 +6,17 @@ costs a search and never a duplicate.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
 from fmbench.tracking.content import RunContent
+from fmbench.tracking.locks import held
+from fmbench.tracking.masking import shown
 from fmbench.tracking.uris import sqlite_file
 
 VERSION = 1
@@ -88,20 +89,21 @@ class Ledger:
         temporary.replace(self.path)
         self._stamp = self._file_stamp()
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the right to create runs: two processes that log the same suite would else make each run twice."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_suffix(".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def lock(self, goes_on: Callable[[], bool] = lambda: True) -> AbstractContextManager[None]:
+        """Hold the right to write the file, and to create runs on a server, which has no lock of its own."""
+        return held(self.path.with_suffix(".lock"), goes_on)
+
+    def unsettle(self, cell: str) -> None:
+        """Have a run written again when its cell comes up again, since another version took its place."""
+        if cell in self.runs:
+            self.runs[cell][1].pop("", None)
 
     def _file_stamp(self) -> tuple[int, int]:
         found = self.path.stat()
         return (found.st_ino, found.st_mtime_ns)
 
     def _identity(self) -> dict[str, Any]:
-        return {"version": VERSION, "uri": self.uri, "suite": self.suite}
+        return {"version": VERSION, "uri": shown(self.uri), "suite": self.suite}
 
     def _is_there(self, experiment: str, token: str) -> bool:
         """Whether a sqlite database still is the one that was written to; a server is asked when it is next used."""

@@ -9,24 +9,25 @@ import sqlite3
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from fmbench.tracking.client import make_client
-from fmbench.tracking.content import TAG_LENGTH, Part, RunContent, cut, mark_of
+from fmbench.tracking.client import check_file, make_client
+from fmbench.tracking.content import CONFIGURATION, TAG_LENGTH, Part, RunContent, cut, mark_of
+from fmbench.tracking.known_runs import CONTENT, KnownRun, KnownRuns
 from fmbench.tracking.ledger import TOKEN
+from fmbench.tracking.locks import held, lock_of
+from fmbench.tracking.moved import bring_home
 from fmbench.tracking.uris import artifact_root, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
 
-CELL, CONTENT, STATUS, ERROR = "fmbench.cell", "fmbench.content", "fmbench.status", "fmbench.error"
+STATUS, ERROR = "fmbench.status", "fmbench.error"
 PARENT, LOGGED_IMAGES = "mlflow.parentRunId", "mlflow.loggedImages"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """Without it MLflow's page asks what kind of experiment this is."""
@@ -34,29 +35,16 @@ EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 SOUND = {"ok", "missing"}
 """What a part's status is where nothing failed."""
 
-PAGE = 500
 METRICS_WITH_TAGS, PARAMS_WITH_TAGS = 800, 100
 """More than these go ahead alone: of several requests, MLflow's client sends tags with the first, not the last."""
 
 
 class Written(NamedTuple):
-    """A run's id, and whether anything had to be written."""
+    """A run's id, whether anything had to be written, and the cells whose runs it took the place of."""
 
     run_id: str
     changed: bool
-
-
-@dataclass
-class KnownRun:
-    """What the server has of a run; kept up to date with what is written."""
-
-    id: str
-    start: int
-    artifacts: str
-    status: str = "RUNNING"
-    metrics: dict[str, float] = field(default_factory=dict)
-    params: set[str] = field(default_factory=set)
-    tags: dict[str, str] = field(default_factory=dict)
+    superseded: tuple[str, ...] = ()
 
 
 class Server:
@@ -66,8 +54,28 @@ class Server:
         self.uri, self.suite, self.description = uri, suite, description
         self.experiment = ""
         self._client: MlflowClient | None = None
-        self._known: dict[str, KnownRun] = {}
-        self._complete = False
+        self._runs: KnownRuns | None = None
+        self._alone = False
+        self._experiment_tags: set[str] = set()
+
+    @contextmanager
+    def alone(self, goes_on: Callable[[], bool] = lambda: True) -> Iterator[None]:
+        """Be the only one among fmbench's processes who writes to a sqlite database, whatever store it logs from.
+
+        Raises StoppedWaiting when `goes_on()` ends before another process has let go. A server is shared: there, a run
+        is looked for again right before it is made.
+        """
+        database = sqlite_file(self.uri)
+        if database is not None and self._client is None:
+            check_file(database)
+        with held(lock_of(database), goes_on) if database is not None else nullcontext():
+            self._alone = database is not None
+            if self._runs is not None:
+                self._runs.sure = False
+            try:
+                yield
+            finally:
+                self._alone = False
 
     @property
     def client(self) -> MlflowClient:
@@ -85,10 +93,14 @@ class Server:
 
     def open(self) -> str:
         """Find or make the experiment; return its token."""
-        found = self.client.get_experiment_by_name(self.suite)
+        client, database = self.client, sqlite_file(self.uri)
+        if database is not None:
+            bring_home(database)
+        found = client.get_experiment_by_name(self.suite)
         if found is None:
             self.experiment = self.client.create_experiment(self.suite, artifact_location=self._artifacts())
-            self._known, self._complete, tags = {}, True, {}
+            self._runs = KnownRuns(client, self.experiment, complete=True, sure=self._alone)
+            tags = {}
         else:
             self.experiment, tags = found.experiment_id, dict(found.tags)
             if found.lifecycle_stage == "deleted":
@@ -99,23 +111,28 @@ class Server:
         for key, value in wanted.items():
             if tags.get(key) != value:
                 self.client.set_experiment_tag(self.experiment, key, value)
+        self._experiment_tags = {*tags, *wanted}
         return wanted[TOKEN]
 
     def forget(self) -> None:
         """Trust nothing that was known: a request that failed may have been carried out."""
-        self._known, self._complete = {}, False
+        self._runs = None
 
     def write(self, content: RunContent, logged: Mapping[str, str], run_id: str | None, parent: str | None) -> Written:
         """Bring a run up to `content`, which may be a part of it. Half-written runs are completed.
 
         `logged` are the marks of what is surely there, `run_id` its id if it is known, `parent` that of the run above.
         """
-        run = self._find(content.cell, run_id)
+        runs = self._known_runs()
+        run = runs.find(content.cell, run_id, alone=self._alone)
         if run is None:
             logged, run = {}, self._create(content, parent)
+            superseded = runs.supersede(run, alone=self._alone)
+        else:
+            superseded = runs.restore(run, content.name, alone=self._alone)
         marks = {**logged, **content.marks}
         status = _run_status(content, logged)
-        if run.tags.get(CONTENT) == mark_of(marks) and run.status == status:
+        if run.tags.get(CONTENT) == mark_of(marks) and run.status == status and not superseded:
             return Written(run.id, False)
         fresh = [part for part in content.parts.values() if logged.get(part.key) != part.mark]
         tags = self._tags(run, content, status)
@@ -131,11 +148,11 @@ class Server:
             run.status = status
         if unsent is not None:
             raise unsent
-        return Written(run.id, True)
+        return Written(run.id, True, superseded)
 
     def find(self, cell: str, run_id: str | None) -> str | None:
         """Return the id of a cell's run, or None; `run_id` is what the ledger says."""
-        run = self._find(cell, run_id)
+        run = self._known_runs().find(cell, run_id, alone=self._alone)
         return run.id if run is not None else None
 
     def tidy(self) -> None:
@@ -153,41 +170,10 @@ class Server:
             return None
         return (artifact_root(database) / (re.sub(r"[^\w.-]", "_", self.suite).strip(".") or "suite")).as_uri()
 
-    def _find(self, cell: str, run_id: str | None) -> KnownRun | None:
-        """Look where it costs least: among the known, by its id, and then among all runs of the experiment, once."""
-        if cell not in self._known and run_id is not None and not self._complete:
-            run = self._get(run_id)
-            if run is not None:
-                self._known[cell] = run
-        if cell not in self._known and not self._complete:
-            self._list()
-        return self._known.get(cell)
-
-    def _get(self, run_id: str) -> KnownRun | None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            found = self.client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return None
-            raise
-        return _known(found) if found.info.lifecycle_stage == "active" else None
-
-    def _list(self) -> None:
-        """Read all runs of the experiment. Of two runs of a cell the older counts."""
-        token: str | None = None
-        while True:
-            page = self.client.search_runs(
-                [self.experiment], max_results=PAGE, order_by=["attributes.start_time ASC"], page_token=token
-            )
-            for run in page:
-                if CELL in run.data.tags:
-                    self._known.setdefault(run.data.tags[CELL], _known(run))
-            token = page.token
-            if not token:
-                break
-        self._complete = True
+    def _known_runs(self) -> KnownRuns:
+        if self._runs is None:
+            self._runs = KnownRuns(self.client, self.experiment)
+        return self._runs
 
     def _create(self, content: RunContent, parent: str | None) -> KnownRun:
         """Make a run that can be found again by its cell, whatever happens next."""
@@ -196,8 +182,9 @@ class Server:
         start = content.started or round(1000 * time.time())
         tags = {**source, **above, **content.tags, **content.notes}
         created = self.client.create_run(self.experiment, start_time=start, tags=tags, run_name=content.name)
-        run = KnownRun(created.info.run_id, start, created.info.artifact_uri, tags=tags)
-        self._known[content.cell] = run
+        artifacts, configuration = created.info.artifact_uri, tags.get(CONFIGURATION, "")
+        run = KnownRun(created.info.run_id, start, artifacts, content.name, tags=tags, configuration=configuration)
+        self._known_runs().add(content.cell, run)
         return run
 
     def _tags(self, run: KnownRun, content: RunContent, status: str) -> dict[str, str]:
@@ -233,7 +220,8 @@ class Server:
         """Send all that is no number; return the tag that makes MLflow look for pictures, if there are any."""
         if content.folder is not None and content.folder.is_dir():
             self.client.log_artifacts(run.id, str(content.folder), "report")
-        for key, value in content.experiment_tags.items():
+        defaults = {k: v for k, v in content.experiment_defaults.items() if k not in self._experiment_tags}
+        for key, value in {**defaults, **content.experiment_tags}.items():
             self.client.set_experiment_tag(self.experiment, key, value)
         for name, document in content.documents.items():
             self.client.log_dict(run.id, document, name)
@@ -259,19 +247,6 @@ class Server:
             yield Path(folder)
             if any(Path(folder).iterdir()):
                 self.client.log_artifacts(run.id, folder, name)
-
-
-def _known(run: Run) -> KnownRun:
-    info, data = run.info, run.data
-    return KnownRun(
-        info.run_id,
-        info.start_time,
-        info.artifact_uri,
-        info.status,
-        dict(data.metrics),
-        set(data.params),
-        dict(data.tags),
-    )
 
 
 def _run_status(content: RunContent, logged: Mapping[str, str]) -> str:

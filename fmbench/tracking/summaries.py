@@ -9,7 +9,18 @@ from statistics import fmean
 
 from fmbench.cells import digest
 from fmbench.records import EvaluationRecord, MetricFacts, Records
-from fmbench.tracking.content import TAG_LENGTH, Common, Part, RunContent, Value, cut, mark_of, metric_name
+from fmbench.tracking.content import (
+    NAME_LENGTH,
+    TAG_LENGTH,
+    VARIANT,
+    Common,
+    Part,
+    RunContent,
+    Value,
+    cut,
+    mark_of,
+    metric_name,
+)
 from fmbench.tracking.views import views
 
 NOTE = "mlflow.note.content"
@@ -18,12 +29,16 @@ NOTE = "mlflow.note.content"
 def summary_content(
     records: Records, contents: Iterable[RunContent], common: Common, report: Path | None
 ) -> RunContent:
-    """Return the summary run; it changes when any of `contents` does. `report` is the report's folder or its page."""
+    """Return the summary run of the suite, or of a variant of it, which has one of its own.
+
+    It changes when any of `contents` does. `report` is the report's folder or its page.
+    """
     folder = report.parent if report is not None and report.is_file() else report
     values, winners = headline(records)
-    key = digest("summary run", records.suite)
+    key = digest("summary run", records.suite, *([records.variant] if records.variant else []))
     tags = {
         **common.tags("summary", key),
+        VARIANT: cut(records.variant, TAG_LENGTH) or "the suite as it stands",
         **winners,
         "fmbench.command": cut(records.command, TAG_LENGTH),
         "fmbench.content_of_runs": digest(*sorted(mark_of(content.marks) for content in contents)),
@@ -33,12 +48,13 @@ def summary_content(
     return RunContent(
         kind="summary",
         cell=key,
-        name="summary",
+        name=cut(f"summary ({records.variant})" if records.variant else "summary", NAME_LENGTH),
         tags=tags,
         notes={**common.notes, NOTE: note(records, folder)},
         parts={key: part},
         folder=folder,
-        experiment_tags=views(records),
+        experiment_tags={} if records.variant else views(records),
+        experiment_defaults=views(records) if records.variant else {},
         documents={"suite.json": dict(records.settings), "environment.json": dict(records.environment)},
     )
 

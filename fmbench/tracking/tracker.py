@@ -11,6 +11,7 @@ from typing import Any
 from fmbench.records import EvaluationRecord, Records, TrainingRecord
 from fmbench.tracking.content import Common, RunContent, evaluation_contents, training_content, varying_axes
 from fmbench.tracking.ledger import Ledger
+from fmbench.tracking.masking import shown
 from fmbench.tracking.probing import check
 from fmbench.tracking.server import Server
 from fmbench.tracking.summaries import summary_content
@@ -24,8 +25,8 @@ PATIENCE = 10.0
 class TrackingSummary:
     """What became of the runs of a suite: how many were logged now, were there before, and are not there yet.
 
-    `problem` says why some are not, "" when all are. `experiment` is MLflow's id, "" when
-    no server has answered yet.
+    `uri` is without its password. `problem` says why some are not, "" when all are. `experiment` is MLflow's id, ""
+    when no server has answered yet.
     """
 
     uri: str
@@ -157,7 +158,7 @@ class Tracker:
         failures = writer.progress.failed
         problem = next(iter(failures.values()), writer.progress.problem or "the server does not answer")
         return TrackingSummary(
-            uri=self.uri,
+            uri=shown(self.uri),
             suite=self.suite,
             logged=len(writer.progress.logged),
             unchanged=len(writer.seen.keys() - writer.progress.logged - writer.unlogged),

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
 
 from fmbench.errors import TrackingError
+from fmbench.tracking.client import as_mlflow_reads
+from fmbench.tracking.drivers import check_driver
 from fmbench.tracking.ledger import TOKEN
-from fmbench.tracking.uris import artifact_root, sqlite_file
+from fmbench.tracking.locks import held, lock_of
+from fmbench.tracking.masking import shown
+from fmbench.tracking.moved import bring_home
+from fmbench.tracking.uris import artifact_root, reason, sqlite_file
 from fmbench.tracking.views import CHARTS, PREFIX, SAMPLES
 
 SERVER_ENVIRONMENT = {
@@ -17,22 +25,51 @@ SERVER_ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "PYTHONWARNINGS": "ignore",
+    "PYTHONSAFEPATH": "1",  # the folder of a database holds no code of MLflow's
 }
+STORE_VARIABLE = "MLFLOW_BACKEND_STORE_URI"
 
 
-def ui_command(uri: str, port: int) -> tuple[list[str], dict[str, str]]:
-    """Return the command line of MLflow's UI on 127.0.0.1 and what to add to its environment: one worker, no telemetry.
+class UiCommand(NamedTuple):
+    """A command line, what to add to its environment, and the folder to start it in."""
 
-    Raises TrackingError when `uri` is a server already.
+    words: list[str]
+    environment: dict[str, str]
+    folder: Path
+
+
+def ui_command(uri: str, port: int) -> UiCommand:
+    """Return how to start MLflow's UI on 127.0.0.1: one worker, no telemetry.
+
+    The database is named in the environment, since every user of a machine sees command lines, and those of a URI may
+    hold a password. A sqlite file is named without its folder, whose name may be hard to write as a URI. Raises
+    TrackingError when `uri` is a server already, or its driver is missing.
     """
     if uri.startswith(("http://", "https://", "databricks")):
-        raise TrackingError(f"MLflow's UI is started for a database; {uri} is a server: open it in a browser")
+        raise TrackingError(f"MLflow's UI is started for a database; {shown(uri)} is a server: open it in a browser")
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--uvicorn-opts", "--log-level warning", "--backend-store-uri", uri]
+    command += ["--uvicorn-opts", "--log-level warning"]
+    check_driver(uri)
     database = sqlite_file(uri)
-    if database is not None:
-        command += ["--artifacts-destination", artifact_root(database).as_uri()]
-    return command, dict(SERVER_ENVIRONMENT)
+    if database is None:
+        return UiCommand(command, {**SERVER_ENVIRONMENT, STORE_VARIABLE: uri}, Path.cwd())
+    command += ["--artifacts-destination", artifact_root(database).as_uri()]
+    store = as_mlflow_reads(Path(database.name))
+    return UiCommand(command, {**SERVER_ENVIRONMENT, STORE_VARIABLE: store}, database.parent)
+
+
+def follow_a_move(uri: str) -> None:
+    """Let the UI find the artifacts of a sqlite database that was moved or copied. Raises TrackingError."""
+    database = sqlite_file(uri)
+    if database is None or not database.is_file() or not os.access(database.parent, os.W_OK):
+        return
+    try:
+        with held(lock_of(database)):
+            bring_home(database)
+    except (OSError, sqlite3.Error) as error:
+        raise TrackingError(
+            f"MLflow's database must be a sqlite file that can be written; {database}: {reason(error)}"
+        ) from error
 
 
 def ui_links(uri: str, base: str) -> dict[str, dict[str, str]]:

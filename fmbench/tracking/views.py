@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fmbench.records import Records
-from fmbench.tracking.content import metric_name
+from fmbench.tracking.content import CURRENT, SUPERSEDED, metric_name
 
 PREFIX = "mlflow.sharedViewState."
 CHARTS, SAMPLES = "fmbench-nfe", "fmbench-samples"
@@ -23,6 +23,9 @@ WIDE = 10.0
 FLAT_ORDER = {"orderByKey": "tags.`mlflow.runName`", "orderByAsc": True}
 """Sorted by time, the page folds evaluation runs away below their training runs."""
 
+_SHOWN = f"tags.`{SUPERSEDED}` = '{CURRENT}'"
+"""Runs of code that has changed since, and runs that were made twice, are no part of an average."""
+
 
 def views(records: Records) -> dict[str, str]:
     """Return the experiment tags of a suite's views."""
@@ -31,7 +34,7 @@ def views(records: Records) -> dict[str, str]:
     group = {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": "solver"}]}
     found = {
         CHARTS: _view(
-            "tags.`fmbench.kind` = 'evaluation'",
+            f"tags.`fmbench.kind` = 'evaluation' AND {_SHOWN}",
             "Step is NFE: mean over all trainings, lowest to highest as a band",
             curves,
             2,
@@ -42,7 +45,7 @@ def views(records: Records) -> dict[str, str]:
     if pictured:
         training = pictured[0].training.key
         step = max(cell.nfe or 0 for cell in pictured)
-        some = f"tags.`fmbench.training` = '{training}'"
+        some = f"tags.`fmbench.training` = '{training}' AND {_SHOWN}"
         found[SAMPLES] = _view(some, "One training", [_pictures(step), *curves[:1]], 1, {"groupBy": None})
     return {PREFIX + name: text for name, text in found.items()}
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fmbench.tracking.client import is_passing, is_refusal
 from fmbench.tracking.content import RunContent
 from fmbench.tracking.ledger import Ledger
+from fmbench.tracking.locks import StoppedWaiting
 from fmbench.tracking.server import Server
 from fmbench.tracking.uris import reason
 
@@ -23,7 +24,13 @@ START = 5.0
 LONGEST_PAUSE = 30.0
 HURRIED_PAUSE = 1.0
 BATCH = 200
-"""Runs written between two saves of the ledger."""
+"""Runs written between two saves of the ledger, at most."""
+
+TURN = 5.0
+"""Seconds that a batch may hold the database's lock while other processes wait for it."""
+
+BETWEEN_TURNS = 0.05
+"""Seconds between two turns of one process, in which another can take the lock."""
 
 MUCH = 100
 """Runs after which the database is told how its tables are filled."""
@@ -178,25 +185,35 @@ class Writer:
                 self._changed.wait(0.25)
 
     def _flush(self, batch: dict[str, RunContent]) -> bool:
-        """Write a batch; False when the server could not be reached, and the rest of the batch waits again."""
+        """Write what of a batch can be written in one turn; the rest waits again. False when the server fails."""
+        reached = True
         try:
-            with self.ledger.lock():
+            with self.ledger.lock(self._may_wait), self.server.alone(self._may_wait):
                 self._open()
+                turn_ends = time.monotonic() + TURN
                 try:
-                    while batch and not self._resting:
+                    while batch and not self._resting and time.monotonic() < turn_ends:
                         self._write(batch)
                 finally:
                     self.ledger.save()
                 if len(self.progress.logged) >= self._tidied + MUCH:
                     self.server.tidy()
                     self._tidied = len(self.progress.logged)
+        except StoppedWaiting:
+            pass  # the batch waits again
         except Exception as error:
             self._failed(batch, error)
+            reached = not batch
         with self._changed:
             self._waiting = {**batch, **self._waiting}
             self._batch, self._busy = {}, False
             self._changed.notify_all()
-        return not batch
+        if reached and batch:
+            time.sleep(BETWEEN_TURNS)
+        return reached
+
+    def _may_wait(self) -> bool:
+        return not (self._resting or self._closing)
 
     def _open(self) -> None:
         """Find the experiment, and learn what other processes logged. A ledger of another database is void."""
@@ -221,6 +238,8 @@ class Writer:
                 written = self.server.write(content, self.ledger.marks(cell), self.ledger.run_id(cell), parent)
                 with self._changed:
                     self.ledger.note(content, written.run_id)
+                    for other in written.superseded:
+                        self.ledger.unsettle(other)
                     if written.changed:
                         self.progress.logged.add(cell)
         except Exception as error:
@@ -244,11 +263,11 @@ class Writer:
         return found
 
     def _give_up(self, cell: str, error: Exception) -> None:
-        self.progress.failed[cell] = reason(error)
+        self.progress.failed[cell] = reason(error, self.server.uri)
 
     def _failed(self, batch: dict[str, RunContent], error: Exception) -> None:
         """Note why a batch stopped. A server that refuses will refuse the rest as well."""
-        self.progress.problem = reason(error)
+        self.progress.problem = reason(error, self.server.uri)
         self._opened = False
         self.server.forget()
         if is_refusal(error):

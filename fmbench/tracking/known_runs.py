@@ -1,0 +1,170 @@
+"""What a tracking server has of the runs of an experiment: found once, kept up to date, one run a cell.
+
+Two runs may be of one cell, when two processes made it at the same moment on a server: the older counts, the other is
+its double. Several cells may be one configuration, when the code of a component has changed: the run that was made last
+counts, and supersedes the others. Both stand in a tag and in the run's name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fmbench.tracking.content import CONFIGURATION, CURRENT, NAME_LENGTH, SUPERSEDED, configuration, cut
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+CELL, KIND, CONTENT = "fmbench.cell", "fmbench.kind", "fmbench.content"
+DOUBLE = "double of "
+"""How SUPERSEDED begins in a double."""
+
+PAGE = 500
+
+
+@dataclass
+class KnownRun:
+    """What the server has of a run; kept up to date with what is written."""
+
+    id: str
+    start: int
+    artifacts: str
+    name: str = ""
+    status: str = "RUNNING"
+    metrics: dict[str, float] = field(default_factory=dict)
+    params: set[str] = field(default_factory=set)
+    tags: dict[str, str] = field(default_factory=dict)
+    configuration: str = ""
+
+    @property
+    def counts(self) -> bool:
+        """Whether no other run stands in this one's place."""
+        return self.tags.get(SUPERSEDED, CURRENT) == CURRENT
+
+    @property
+    def is_double(self) -> bool:
+        """Whether another run of the same cell counts."""
+        return self.tags.get(SUPERSEDED, "").startswith(DOUBLE)
+
+
+class KnownRuns:
+    """The runs of one experiment, by cell.
+
+    `complete` tells that all of them have been read, `sure` that nobody else can have made one since. Every method may
+    raise what mlflow raises.
+    """
+
+    def __init__(self, client: MlflowClient, experiment: str, *, complete: bool = False, sure: bool = False) -> None:
+        self.client, self.experiment = client, experiment
+        self.complete, self.sure = complete, sure
+        self._of_cell: dict[str, KnownRun] = {}
+
+    def add(self, cell: str, run: KnownRun) -> None:
+        """Remember a run that was just made."""
+        self._of_cell[cell] = run
+
+    def find(self, cell: str, run_id: str | None, *, alone: bool) -> KnownRun | None:
+        """Return a cell's run, or None; `run_id` is what the ledger says, `alone` whether nobody else can make one now.
+
+        Looks where it costs least: among the known, by its id, and then among all runs of the experiment, once. When
+        others may have made runs since, the cell is searched for.
+        """
+        if cell not in self._of_cell and run_id is not None:
+            run = self._get(run_id)
+            if run is not None:
+                self._of_cell[cell] = run
+        if cell not in self._of_cell and not self.complete:
+            self._list(alone=alone)
+        if cell not in self._of_cell and not self.sure:
+            self._search(f"tags.`{CELL}` = '{cell}'")
+        return self._of_cell.get(cell)
+
+    def supersede(self, run: KnownRun, *, alone: bool) -> tuple[str, ...]:
+        """Mark the runs whose place a run takes: the same configuration, computed by other code. Return their cells."""
+        if not run.configuration:
+            return ()
+        if not self.complete:
+            self._list(alone=alone)
+        same = [other for other in self._of_cell.values() if other.configuration == run.configuration and other.counts]
+        others = [other for other in same if other.id != run.id]
+        for other in others:
+            self._mark(other, f"by {run.id}", "superseded")
+        return tuple(other.tags[CELL] for other in others)
+
+    def restore(self, run: KnownRun, name: str, *, alone: bool) -> tuple[str, ...]:
+        """Let a run count again whose code is back; return the cells whose place it takes."""
+        if run.counts:
+            return ()
+        self.client.set_tag(run.id, SUPERSEDED, CURRENT)
+        self.client.update_run(run.id, name=name)
+        run.tags[SUPERSEDED], run.name = CURRENT, name
+        run.tags.pop(CONTENT, None)  # so that it is written again
+        return self.supersede(run, alone=alone)
+
+    def _get(self, run_id: str) -> KnownRun | None:
+        """Return a run by its id, unless it was deleted or is a double."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+        run = known(found)
+        return None if found.info.lifecycle_stage != "active" or run.is_double else run
+
+    def _list(self, *, alone: bool) -> None:
+        """Read all runs of the experiment."""
+        self._search("")
+        self.complete, self.sure = True, alone
+
+    def _search(self, where: str) -> None:
+        """Learn what runs there are. Of two runs of a cell the older counts; the other is marked as its double."""
+        seen: dict[str, KnownRun] = {}
+        token: str | None = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment], where, max_results=PAGE, order_by=["attributes.start_time ASC"], page_token=token
+            )
+            for found in page:
+                run = known(found)
+                cell = run.tags.get(CELL)
+                if cell is None:
+                    continue
+                first = seen.setdefault(cell, run)
+                if first is not run:
+                    if not run.is_double:
+                        self._mark(run, f"{DOUBLE}{first.id}", "double")
+                elif cell not in self._of_cell or self._of_cell[cell].id != run.id:
+                    self._of_cell[cell] = run
+            token = page.token
+            if not token:
+                break
+
+    def _mark(self, run: KnownRun, what: str, word: str) -> None:
+        """Say in a run's tag, and in its name, that another counts in its place."""
+        suffix = f" ({word} {run.id[:6]})"
+        name = cut(run.name, NAME_LENGTH - len(suffix)) + suffix
+        self.client.set_tag(run.id, SUPERSEDED, what)
+        self.client.update_run(run.id, name=name)
+        run.tags[SUPERSEDED], run.name = what, name
+
+
+def known(run: Run) -> KnownRun:
+    """Return what mlflow says of a run."""
+    info, data = run.info, run.data
+    tags, params = dict(data.tags), dict(data.params)
+    of_earlier_fmbench = configuration(tags.get(KIND, ""), params) if params else ""
+    return KnownRun(
+        info.run_id,
+        info.start_time,
+        info.artifact_uri,
+        info.run_name or "",
+        info.status,
+        dict(data.metrics),
+        set(params),
+        tags,
+        tags.get(CONFIGURATION, of_earlier_fmbench),
+    )

@@ -23,8 +23,16 @@ A message states the rule, the value found, the choices and the next step. This 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import ClassVar
+
+MOST_OF_A_LINE, MOST_OF_A_WORD = 600, 200
+"""Characters of a message: of a line, and of what has no space in it."""
+LONGEST_NAME = 100
+"""Nothing that is longer was meant to be the name of something."""
+_GLUED = re.compile(r"^\s*(?:- +)*(\w+):([^\s:/\\].*)$", re.DOTALL)
+_WORD = re.compile(rf"\S{{{MOST_OF_A_WORD + 1},}}")
 
 
 class FmbenchError(Exception):
@@ -32,7 +40,10 @@ class FmbenchError(Exception):
 
 
 class UserError(FmbenchError):
-    """The user's input is at fault: printed without a traceback, exit code 2."""
+    """The user's input is at fault: printed without a traceback, exit code 2. Of a long value its ends are shown."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(brief(message))
 
 
 class SuiteError(UserError):
@@ -101,6 +112,42 @@ class DamagedFile(FmbenchError):
 
 
 def did_you_mean(found: str, choices: Iterable[str]) -> str:
-    """Return ` Did you mean 'x'?` when a choice is close to what was found, else an empty string."""
-    close = difflib.get_close_matches(found, list(choices), n=1, cutoff=0.6)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    """Return ` Did you mean 'x'?` when a choice is close to what was found, else an empty string.
+
+    Of `lr:1e-3`, where `lr` is a choice, it says that a space is missing.
+    """
+    names = list(choices)
+    if found.partition(":")[0] in names and (hint := missing_space(found)):
+        return hint
+    close = nearest(found, names)
+    return f" Did you mean {close!r}?" if close else ""
+
+
+def missing_space(text: str) -> str:
+    """Return a hint where a text is `key:value`, which is one word for YAML, else an empty string."""
+    found = _GLUED.match(text)
+    return f" A colon needs a space after it: write '{found[1]}: {found[2][:40]}'." if found else ""
+
+
+def nearest(found: str, choices: Iterable[str]) -> str:
+    """Return the choice that was probably meant, or nothing."""
+    if len(found) > LONGEST_NAME:  # comparing takes longer than anybody would misspell
+        return ""
+    name = found.partition(":")[0]
+    names = list(choices)
+    close = [name] if name in names else difflib.get_close_matches(found, names, n=1, cutoff=0.6)
+    return close[0] if close else ""
+
+
+def brief(text: str) -> str:
+    """Return a message with its long words and lines shortened in the middle; few are written so, and none is read."""
+    return "\n".join(
+        _cut(_WORD.sub(lambda word: _cut(word[0], MOST_OF_A_WORD), line), MOST_OF_A_LINE) for line in text.split("\n")
+    )
+
+
+def _cut(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    head = most * 2 // 3
+    return f"{text[:head]}...{text[len(text) - (most - head - 3) :]}"

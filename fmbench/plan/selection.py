@@ -12,6 +12,9 @@ from fmbench.plan.axes import EVALUATION_AXES, TRAINING_AXES, Axes, Choice, Indi
 from fmbench.suite import AXES, ComponentRef, Problem, Selection, Value
 from fmbench.suite.reading import read_yaml
 
+DIGITS = 20
+"""Of the largest whole number that a suite may hold, and one more."""
+
 
 @dataclass(frozen=True)
 class Match:
@@ -98,7 +101,7 @@ def choice_test(text: str, axis: str) -> Callable[[Choice], bool]:
     """Return the test that tells whether a value of an axis is the one that a filter writes."""
     if axis in {"seed", "guidance", "nfe"}:
         try:
-            number = float(text)
+            number = int(text) if text.isdecimal() and len(text) < DIGITS else float(text)  # which would round a seed
         except ValueError:
             return lambda choice: False
         return lambda choice: choice == number
@@ -118,8 +121,10 @@ def _component(text: str) -> ComponentRef | None:
         if not equals:
             return None
         try:
-            parameters[name.strip()], _ = read_yaml(value, text)
+            parameters[name.strip()], problems = read_yaml(value, text)
         except SuiteError:
+            return None
+        if problems:  # the value that stands there is none
             return None
     return ComponentRef(form[1], parameters)
 

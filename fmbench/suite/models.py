@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -16,6 +17,7 @@ from pydantic import (
 
 from fmbench.suite.places import Place, place_of
 from fmbench.suite.values import (
+    MOST,
     Axis,
     Choice,
     Component,
@@ -32,6 +34,7 @@ from fmbench.suite.values import (
     OneOf,
     Positive,
     Rule,
+    Seed,
     Share,
     Whole,
     fault,
@@ -152,7 +155,7 @@ class Training(_Model):
     )
     objectives: Axis[ObjectiveRef] = Field((ComponentRef("velocity"),), description="What the network learns.")
     networks: Axis[NetworkRef] = Field(description="Networks.")
-    seeds: Axis[Count] = Field((0,), description="Seeds; every cell of a seed sees the same draws.")
+    seeds: Axis[Seed] = Field((0,), description="Seeds; every cell of a seed sees the same draws.")
     steps: Whole = Field(description="Optimiser steps.")
     batch_size: Whole = Field(128, description="Examples a step.")
     accumulate: Whole = Field(
@@ -190,7 +193,8 @@ class Training(_Model):
 
 def _divisor_below(number: int, limit: int) -> int:
     """Return the largest divisor of a number that is at most `limit`."""
-    return next(divisor for divisor in range(min(number, limit), 0, -1) if number % divisor == 0)
+    small = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
+    return max(divisor for each in small for divisor in (each, number // each) if divisor <= limit)
 
 
 class Evaluation(_Model):
@@ -205,10 +209,10 @@ class Evaluation(_Model):
     nfe: Axis[Whole] = Field(description="Budgets: calls of the velocity a sample.")
     guidance: Axis[Number] = Field((1.0,), description="Weights of classifier-free guidance; 1 is none.")
     samples: Whole = Field(2000, description="Samples a cell.")
-    batch_size: Annotated[Whole | None, Rule("a whole number, 1 or more, or null")] = Field(
+    batch_size: Annotated[Whole | None, Rule("a whole number, 1 or more, or null", MOST)] = Field(
         None, description="Most samples that a network is called with at once; null lets the machine decide."
     )
-    keep_samples: Annotated[Whole | None, Rule("a whole number, 1 or more, or null")] = Field(
+    keep_samples: Annotated[Whole | None, Rule("a whole number, 1 or more, or null", MOST)] = Field(
         None, description="Samples of a cell that stay on disk; null for fmbench's choice."
     )
     metrics: Axis[MetricRef] = Field(description="What is measured.")
@@ -230,7 +234,7 @@ class Selection(_Model):
     t_distribution: Axis[TDistributionRef] = ()
     objective: Axis[ObjectiveRef] = ()
     network: Axis[NetworkRef] = ()
-    seed: Axis[Count] = ()
+    seed: Axis[Seed] = ()
     solver: Axis[SolverRef] = ()
     grid: Axis[GridRef] = ()
     weights: Axis[Weights] = ()

@@ -55,6 +55,11 @@ class Table(dict[str, Any]):
         self.key_places[key] = key_place
         self.value_places[key] = value_place
 
+    def take(self, other: Table) -> None:
+        """Set all entries of another mapping, each where it is written there."""
+        for key, value in other.items():
+            self.put(key, value, other.key_places[key], other.value_places[key])
+
 
 class Row(list[Any]):
     """A list with its place, and the places of its items."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
-from fmbench.errors import did_you_mean
+from fmbench.errors import did_you_mean, nearest
 from fmbench.suite import models
 from fmbench.suite.models import AXES, Suite
 from fmbench.suite.places import Location, Place, Problem, Row, Table, Text, place_of, shown
-from fmbench.suite.values import FAULT, RULE, location_of
+from fmbench.suite.values import FAULT, RULE, ComponentRef, location_of
 
 _MODELS: dict[str, type[BaseModel]] = {
     "adamw": models.AdamW,
@@ -24,20 +23,23 @@ _MODELS: dict[str, type[BaseModel]] = {
 }
 _SECTIONS: dict[str, type[BaseModel]] = {"training": models.Training, "evaluation": models.Evaluation}
 _SELECTIONS = {"exclude", "include", "baseline"}
+MOST_COMPARED = 100
+"""Unknown keys that are compared with those that are missing: more of them are no misspellings."""
 
 
 def validation_problems(error: ValidationError, root: Any) -> list[Problem]:
     """Return what pydantic found, in our words and at its place."""
     found = error.errors(include_url=False)
     # A misspelt key is one mistake: that the right one is then missing goes without saying.
-    misspelt = {(*e["loc"][:-1], _nearest(e["loc"])) for e in found if e["type"] == "extra_forbidden"}
+    holders = {e["loc"][:-1] for e in found if e["type"] == "missing"}
+    unknown = [e["loc"] for e in found if e["type"] == "extra_forbidden" and e["loc"][:-1] in holders]
+    misspelt = {(*location[:-1], _nearest(location)) for location in unknown[:MOST_COMPARED]}
     return [_problem(e, root) for e in found if e["type"] != "missing" or e["loc"] not in misspelt]
 
 
 def _nearest(location: Location) -> str:
     """Return the key that an unknown key was probably meant to be, or nothing."""
-    close = difflib.get_close_matches(str(location[-1]), _keys(location[:-1]), n=1)
-    return close[0] if close else ""
+    return nearest(str(location[-1]), _keys(location[:-1]))
 
 
 def _problem(details: Mapping[str, Any], root: Any) -> Problem:
@@ -86,7 +88,7 @@ def _missing(location: Location) -> str:
 def _unknown_key(location: Location) -> str:
     key, parent = str(location[-1]), location[:-1]
     keys = _keys(parent)
-    text = f"unknown key {key!r} in {_dotted(parent)}."
+    text = f"unknown key {shown(key)} in {_dotted(parent)}."
     near = did_you_mean(key, keys)
     homes = [_dotted((name,)) for name, model in _SECTIONS.items() if key in model.model_fields and parent != (name,)]
     if not near and key in Suite.model_fields:
@@ -105,20 +107,40 @@ def product_problems(suite: Suite) -> list[Problem]:
         problems += [Problem(place, text) for text in _zip_faults(suite, group, in_step)]
         in_step |= set(group)
         rows = list(zip(*(suite.axes[axis] for axis in suite.zipped[number]), strict=False))
-        for index, row in enumerate(rows):
-            if row in rows[:index]:
-                where = suite.place(*AXES[suite.zipped[number][0]], index)
-                words = ", ".join(map(str, row))
-                problems.append(Problem(where, f"{words} stands twice in the zipped {', '.join(group)}. Remove one."))
+        for index in _repeated(rows):
+            where = suite.place(*AXES[suite.zipped[number][0]], index)
+            words = ", ".join(map(str, rows[index]))
+            problems.append(Problem(where, f"{words} stands twice in the zipped {', '.join(group)}. Remove one."))
     for axis, values in (*suite.axes.items(), ("metric", suite.evaluation.metrics)):
         keys = AXES.get(axis, ("evaluation", "metrics"))
         if keys[-1] in in_step:
             continue
-        for index, value in enumerate(values):
-            if value in values[:index]:
-                place = suite.place(*keys, index)
-                problems.append(Problem(place, f"{value} stands twice in {'.'.join(keys)}. Remove one of them."))
+        for index in _repeated(values):
+            place = suite.place(*keys, index)
+            problems.append(Problem(place, f"{values[index]} stands twice in {'.'.join(keys)}. Remove one of them."))
     return problems
+
+
+def _repeated(values: Sequence[Any]) -> list[int]:
+    """Return the indices of the values that stand further ahead, too."""
+    seen: set[Hashable] = set()
+    found = []
+    for index, value in enumerate(map(_hashable, values)):
+        if value in seen:
+            found.append(index)
+        seen.add(value)
+    return found
+
+
+def _hashable(value: Any) -> Hashable:
+    """Return what is equal for equal values of a suite, and can be looked up."""
+    if isinstance(value, ComponentRef):
+        return (value.name, _hashable(value.parameters))
+    if isinstance(value, Mapping):
+        return frozenset((key, _hashable(each)) for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, value))
+    return cast("Hashable", value)
 
 
 def _zip_faults(suite: Suite, group: tuple[str, ...], earlier: set[str]) -> list[str]:

@@ -17,11 +17,15 @@ from yaml.reader import Reader, ReaderError
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from fmbench.errors import SuiteError, did_you_mean
+from fmbench.errors import SuiteError, did_you_mean, missing_space
 from fmbench.suite.places import Place, Problem, Row, Table, Text, short, shown
 
-MOST_VALUES = 100_000
-"""Values that a file may expand to: aliases of aliases grow without end."""
+MOST_BYTES = 2**20
+"""Of a suite file: reading more takes longer than a mistake should."""
+MOST_VALUES = 50_000
+"""Keys and values that a file may hold, and that it may expand to: aliases of aliases grow without end."""
+LARGEST = 2**63 - 1
+"""The largest whole number that tables, databases and JSON readers take."""
 
 
 class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
@@ -33,6 +37,23 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
         Parser.__init__(self)
         Composer.__init__(self)
         BaseResolver.__init__(self)
+        self._composed = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Return the next node. Counted here, so that what is too long to be a suite is not read to its end."""
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        self._composed += 1
+        if self._composed > MOST_VALUES:
+            raise _TooManyValues(mark)
+        return super().compose_node(parent, index)
+
+
+class _TooManyValues(Exception):
+    """A text holds more values than a suite may."""
+
+    def __init__(self, mark: yaml.Mark) -> None:
+        super().__init__()
+        self.mark = mark
 
 
 _TAG = "tag:yaml.org,2002:"
@@ -51,7 +72,10 @@ def read_file(path: Path) -> str:
         held = _suites_in(path)
         raise SuiteError(f"a suite is a YAML file, and this is a folder. {held}", str(path))
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+            if len(raw) > MOST_BYTES:
+                raise SuiteError(_too_large(max(len(raw), path.stat().st_size)), str(path))
     except FileNotFoundError:
         choices = [p.name for p in _suite_files(path.parent)]
         close = did_you_mean(path.name, choices) or did_you_mean(path.name + ".yaml", choices)
@@ -67,6 +91,13 @@ def read_file(path: Path) -> str:
         raise SuiteError(
             f"a suite is UTF-8 text; byte 0x{raw[error.start]:02x} is not. Save the file as UTF-8.", str(place)
         ) from None
+
+
+def _too_large(size: int) -> str:
+    return (
+        f"a suite file has at most {MOST_BYTES:,} bytes; found {size:,}. Leave out comments and what is generated, or "
+        "split it into several suites."
+    )
 
 
 def _suite_files(folder: Path) -> list[Path]:
@@ -93,15 +124,23 @@ def read_yaml(text: str, source: str, fixed: Place | None = None) -> tuple[Any, 
 
     `fixed` is the place of everything, for text that is no file. Raises SuiteError where the text is not YAML at all.
     """
+    reading = _Reading(source, fixed)
+    if len(text) > MOST_BYTES:
+        raise SuiteError(_too_large(len(text)), str(fixed or Place(source)))
     try:
         node = _Loader(text).get_single_node()
-        reading = _Reading(source, fixed)
         value = reading.convert(node) if node is not None else None
+    except _TooManyValues as error:
+        raise SuiteError(
+            f"a suite holds at most {MOST_VALUES:,} keys and values; found more. Split it into several suites.",
+            str(reading.place_at(error.mark)),
+        ) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = fixed or (Place(source, mark.line + 1, mark.column + 1) if mark else Place(source))
+        place = reading.place_at(mark) if mark else fixed or Place(source)
         words = ", ".join(part for part in (error.problem, error.context) if part)
-        raise SuiteError(f"this is not YAML: {words}.", str(place)) from None
+        hint = _missing_space(text, mark.line) if mark else ""
+        raise SuiteError(f"this is not YAML: {words}.{hint}", str(place)) from None
     except ReaderError as error:
         place = fixed or _place_after(text[: error.position], source)
         raise SuiteError(
@@ -112,6 +151,12 @@ def read_yaml(text: str, source: str, fixed: Place | None = None) -> tuple[Any, 
     return value, reading.problems
 
 
+def _missing_space(text: str, line: int) -> str:
+    """Return a hint where a line, or the one before it, is `key:value`, which is one word for YAML."""
+    lines = text.split("\n")[max(line - 1, 0) : line + 1]
+    return next(filter(None, map(missing_space, lines)), "")
+
+
 class _Reading:
     """Converts a node tree, and collects what is wrong with it."""
 
@@ -120,41 +165,72 @@ class _Reading:
         self.fixed = fixed
         self.problems: list[Problem] = []
         self.count = 0
-        self.open: list[yaml.Node] = []
+        self.open: set[int] = set()
+
+    def place_at(self, mark: yaml.Mark) -> Place:
+        return self.fixed or Place(self.source, mark.line + 1, mark.column + 1)
 
     def place(self, node: yaml.Node) -> Place:
-        return self.fixed or Place(self.source, node.start_mark.line + 1, node.start_mark.column + 1)
+        return self.place_at(node.start_mark)
 
     def fail(self, node: yaml.Node, text: str) -> None:
         self.problems.append(Problem(self.place(node), text))
 
     def convert(self, node: yaml.Node) -> Any:
-        self.count += 1
-        if self.count > MOST_VALUES or any(node is ancestor for ancestor in self.open):
-            why = f"expands to more than {MOST_VALUES} values" if self.count > MOST_VALUES else "contains itself"
+        self.count += 1  # what is written was counted before: beyond that, aliases have multiplied it
+        if self.count > MOST_VALUES or id(node) in self.open:
+            why = f"expands to more than {MOST_VALUES:,} values" if self.count > MOST_VALUES else "contains itself"
             raise SuiteError(f"an alias {why}; write the values out.", str(self.place(node)))
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node)
         if not node.tag.startswith(_TAG) or node.tag.removeprefix(_TAG) not in {"map", "seq"}:
             self.fail(node, f"tags are not part of a suite; found {_shown_tag(node.tag)}. Remove it.")
-        self.open.append(node)
+        self.open.add(id(node))
         value = self.table(node) if isinstance(node, yaml.MappingNode) else self.row(node)
-        self.open.pop()
+        self.open.remove(id(node))
         return value
 
     def table(self, node: yaml.MappingNode) -> Table:
-        table = Table(self.place(node))
+        own, merged = Table(self.place(node)), Table(self.place(node))
+        merge: yaml.Node | None = None
         for key_node, value_node in node.value:
+            if _is_merge(key_node):
+                if merge is not None:
+                    self.fail(key_node, "<< is written twice; merge several mappings as <<: [*one, *two].")
+                    continue
+                merge = key_node
+                merged = self.merged(value_node)
+                continue
             key = self.convert(key_node)
             if not isinstance(key, str):
                 self.fail(key_node, f"a key is a word; found {shown(key)}. Put it in quotes if it is meant as a name.")
-            elif key in table:
-                first = table.key_places[key]
+            elif key in own:
+                first = own.key_places[key]
                 at = f" at line {first.line}" if first.line else ""
-                self.fail(key_node, f"the key {str(key)!r} is written twice; the first is{at}. Remove one of them.")
+                self.fail(key_node, f"the key {shown(key)} is written twice; the first is{at}. Remove one of them.")
             else:
-                table.put(str(key), self.convert(value_node), self.place(key_node), self.place(value_node))
-        return table
+                own.put(str(key), self.convert(value_node), self.place(key_node), self.place(value_node))
+        if merge is None:
+            return own
+        whole = Table(own.place)
+        whole.take(merged)
+        whole.take(own)
+        return whole
+
+    def merged(self, node: yaml.Node) -> Table:
+        """Return what `<<` brings into a mapping, as YAML 1.1 has it: of several mappings, the earlier one counts."""
+        listed = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        found = Table(self.place(node))
+        for each in reversed(listed):
+            value = self.convert(each)
+            if isinstance(value, Table):
+                found.take(value)
+            else:
+                self.fail(
+                    each,
+                    f"<< takes the keys of a mapping that has an anchor, <<: *NAME after &NAME; found {shown(value)}.",
+                )
+        return found
 
     def row(self, node: yaml.Node) -> Row:
         row = Row(self.place(node))
@@ -166,6 +242,9 @@ class _Reading:
     def scalar(self, node: yaml.ScalarNode) -> Any:
         kind, text = node.tag.removeprefix(_TAG), node.value
         if kind == "str" or node.tag == "!":
+            if letter := _NO_TEXT.search(text):
+                self.fail(node, f"text is Unicode without NUL; found the character {letter[0]!r}. Remove it.")
+                return Text("", self.place(node))
             return Text(text, self.place(node))
         if kind not in {"null", "bool", "int", "float"}:
             self.fail(node, f"tags are not part of a suite; found {_shown_tag(node.tag)}. Remove it.")
@@ -175,14 +254,26 @@ class _Reading:
         except ValueError:
             self.fail(node, f"{short(text)} cannot be read as a number.")
             return 0
+        if isinstance(value, int) and abs(value) > LARGEST:
+            self.fail(node, f"a whole number is at most {LARGEST:,}; found {short(text)}. Take a smaller one.")
+            return 0
         if isinstance(value, float) and not math.isfinite(value):
             self.fail(node, f"a number must be finite; found {short(text)}.")
             return 0.0
         return value
 
 
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""What a double-quoted text may hold as an escape, and no file name, database or page can."""
+
+
+def _is_merge(node: yaml.Node) -> bool:
+    """Whether a key is YAML's `<<`; in quotes it is a word like any other."""
+    return isinstance(node, yaml.ScalarNode) and node.value == "<<" and node.style is None and node.tag == _TAG + "str"
+
+
 def _shown_tag(tag: str) -> str:
-    return "!!" + tag.removeprefix(_TAG) if tag.startswith(_TAG) else tag
+    return short("!!" + tag.removeprefix(_TAG) if tag.startswith(_TAG) else tag)
 
 
 def _integer(text: str) -> int:

@@ -13,8 +13,8 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Validati
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from fmbench.errors import did_you_mean
-from fmbench.suite.places import Location, Place, Table, Text, plain, shown
+from fmbench.errors import did_you_mean, missing_space
+from fmbench.suite.places import Location, Place, Table, Text, plain, short, shown
 
 KIND_MARK = "x-fmbench-kind"
 """Stands in a JSON Schema for the components of a kind, until `suite_schema` puts them in."""
@@ -51,15 +51,23 @@ class ComponentRef:
 
 
 class Rule:
-    """What a value must be, in words."""
+    """What a value must be, in words; `most` is the largest whole number that makes sense."""
 
-    def __init__(self, words: str) -> None:
+    def __init__(self, words: str, most: int | None = None) -> None:
         self.words = words
+        self.most = most
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_wrap_validator_function(self._check, handler(source))
 
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        found = handler(schema)
+        return found if self.most is None else {**found, "maximum": self.most}
+
     def _check(self, value: Any, handler: Any) -> Any:
+        # Before the value is handed on: what is inside knows the rule without "or null".
+        if self.most is not None and isinstance(value, int) and value > self.most:
+            raise PydanticCustomError(RULE, "{rule}", {"rule": f"at most {self.most:,}"})
         try:
             return handler(value)
         except ValidationError:
@@ -125,13 +133,15 @@ def name_and_settings(value: Any, what: str) -> tuple[str, Mapping[str, Any]]:
     if not isinstance(value, Mapping) or not value:
         raise fault(f"{form}; found {shown(value)}.")
     if len(value) > 1:
-        names = ", ".join(map(str, value))
+        names = short(", ".join(map(str, value)))
         raise fault(f"{form}; found {len(value)} keys side by side: {names}. Indent parameters below the name.")
     ((name, settings),) = value.items()
     if settings is None:
         settings = {}
     if not isinstance(settings, Mapping):
-        raise fault(f"the parameters of {name} are a mapping, {{parameter: value}}; found {shown(settings)}.", name)
+        hint = missing_space(settings) if isinstance(settings, str) else ""
+        form = f"the parameters of {short(name)} are a mapping, {{parameter: value}}"
+        raise fault(f"{form}; found {shown(settings)}.{hint}", name)
     return str(name), settings
 
 
@@ -187,9 +197,8 @@ class Choice:
         if isinstance(value, Mapping | str):
             name, settings = name_and_settings(value, self.what)
             if name not in self.names:
-                raise fault(
-                    f"{self.what} is one of {', '.join(self.names)}; found {name!r}.{did_you_mean(name, self.names)}"
-                )
+                near = did_you_mean(name, self.names)
+                raise fault(f"{self.what} is one of {', '.join(self.names)}; found {shown(name)}.{near}")
             if "name" in settings:
                 raise fault(f"unknown key 'name' in {name}.", name, "name")
             return {"name": name, **settings}
@@ -208,8 +217,12 @@ def location_of(error: Mapping[str, Any]) -> Location:
     return (*error["loc"], *error.get("ctx", {}).get("at", ()))
 
 
-Whole = Annotated[int, Field(strict=True, ge=1), Rule("a whole number, 1 or more")]
-Count = Annotated[int, Field(strict=True, ge=0), Rule("a whole number, 0 or more")]
+MOST = 10**9
+"""The largest number of anything that is counted: steps, samples, calls."""
+Whole = Annotated[int, Field(strict=True, ge=1), Rule("a whole number, 1 or more", MOST)]
+Count = Annotated[int, Field(strict=True, ge=0), Rule("a whole number, 0 or more", MOST)]
+Seed = Annotated[int, Field(strict=True, ge=0), Rule("a whole number, 0 or more", 2**63 - 1)]
+"""A name rather than a number: as large as tables and databases take."""
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False), Rule("a finite number")]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False), Rule("a number above 0")]
 NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), Rule("a number, 0 or more")]

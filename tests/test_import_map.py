@@ -41,7 +41,8 @@ ALLOWED: dict[str, set[str]] = {
     "records": {"cells", "references"},
     "store": {"cells", "records"},
     "ahead": {"hardware"},
-    "assembly": WORKING - {"assembly"} | {"ahead", "untouched"},
+    "dataset_checks": {"contracts"},
+    "assembly": WORKING - {"assembly"} | {"ahead", "dataset_checks", "untouched"},
     "examples": {"ahead", "assembly", "cells", "hardware"},
     "pairs": {"assembly", "cells", "examples"},
     "draws": {"assembly", "cells", "pairs"},
@@ -74,7 +75,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation_batch": {"cells", "hardware", "probing", "trained"},
     "evaluate": WORKING | {"evaluation_batch", "trained", "untouched"},
     "together": WORKING | {"evaluate", "fleet", "probing", "trained"},
-    "floors": WORKING | {"evaluate"},
+    "floors": WORKING | {"dataset_checks", "evaluate"},
     "oracles": WORKING | {"evaluate", "floors", "mixture", "trained", "untouched"},
     "executors": WORKING | {"optimizers", "probing", "train", "fleet_size", "trained", "evaluate", "together"},
     "tracking": {"cells", "records", "pictures"},
@@ -91,11 +92,11 @@ ALLOWED: dict[str, set[str]] = {
     "cleaning": {"plan", "registry", "states", "store", "timings"},
     "explain": {"cells", "session", "store"},
     "computation": {"cells", "fleets", "probing", "session", "states", "survey", "executors", "tracking"},
-    "testing": {"contracts", "registry", "plugins", "cells"},
+    "testing": {"contracts", "dataset_checks", "registry", "plugins", "cells"},
 }
 """The part of fmbench -> the parts that it may import. `errors` is everyone's leaf."""
 
-ALLOWED["executors"] |= {"floors", "oracles", "portraits", "records"}
+ALLOWED["executors"] |= {"dataset_checks", "floors", "oracles", "portraits", "records"}
 ALLOWED["runner"] = set(ALLOWED) - {"testing"}
 ALLOWED["cli"] = {*ALLOWED, "runner"}
 ALLOWED["__main__"] = {"cli"}

@@ -86,7 +86,7 @@ ALLOWED: dict[str, set[str]] = {
     "survey": {"plan", "cells", "records", "references", "registry", "states", "store", "timings"},
     "forecast": {"states", "survey"},
     "kept_report": {"cells", "records", "report", "session", "store"},
-    "session": {"suite", "plan", "survey", "registry", "store", "records", "hardware", "executors"},
+    "session": {"contracts", "suite", "plan", "survey", "registry", "store", "records", "hardware", "executors"},
     "timings": {"cells"},
     "merging": {"store", "timings"},
     "cleaning": {"plan", "registry", "states", "store", "timings"},

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from fmbench import DataError
+from fmbench.cli import app
 from fmbench.source import content_fingerprint
 from fmbench_datasets.image_folder import ImageFolder
 
@@ -214,3 +219,28 @@ def test_sixteen_bits_are_rounded_to_eight(value: int, tmp_path: Path) -> None:
     split = "train" if dataset._pictures.names["train"] else "test"
     found = (dataset.load(split)[0] + 1) * 127.5
     assert found.round().unique().tolist() == [round(value / 257)]
+
+
+def test_the_plan_says_what_is_read_without_torch(tmp_path: Path) -> None:
+    pictures(tmp_path / "all" / "cats", 20)
+    (tmp_path / "all" / "cats" / os.fsdecode(b"caf\xe9.txt")).write_text("x")
+    suite = tmp_path / "suite.yaml"
+    suite.write_text(
+        f"name: read\ndatasets: [{{image_folder: {{folder: {tmp_path / 'all'}, size: 4}}}}]\n"
+        "training: {paths: [linear], networks: [mlp], steps: 2}\n"
+        "evaluation: {solvers: [euler], nfe: [2], samples: 64, metrics: [sliced_wasserstein]}\n"
+    )
+    script = (
+        "import json, sys, pathlib; from fmbench.session import Options, open_session; "
+        "session = open_session(sys.argv[1], Options(home=pathlib.Path(sys.argv[2]))); "
+        "data = session.data; assert 'torch' not in sys.modules; print(json.dumps(data))"
+    )
+    command = [sys.executable, "-c", script, str(suite), str(tmp_path / "store")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (said,) = json.loads(done.stdout).values()
+    assert said.startswith("20 pictures of 1 class: ")
+    assert r"Left out: cats/caf\udce9.txt (with suffix .txt)." in said
+    for words in ([], ["--json"]):
+        shown = CliRunner().invoke(app, ["plan", str(suite), "--home", str(tmp_path / "store"), *words])
+        assert shown.exit_code == 0
+        assert "20 pictures of 1 class: " in " ".join(shown.output.split())

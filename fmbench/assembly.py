@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path as FilePath
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -15,14 +15,13 @@ from torch import Generator, Tensor, nn
 from fmbench import contracts
 from fmbench.ahead import SideThreads
 from fmbench.cells import ComponentSpec, TrainingCell, seed_for
+from fmbench.dataset_checks import Split, check_split
 from fmbench.errors import UserError
 from fmbench.hardware import choose_precision
 from fmbench.references import ReferenceCell
 from fmbench.registry import Registry
 from fmbench.store import Store
 from fmbench.untouched import versions
-
-Split = Literal["train", "test"]
 
 
 @dataclass
@@ -57,9 +56,10 @@ class Workshop:
         return self._built[spec.digest]
 
     def load(self, spec: ComponentSpec, split: Split) -> tuple[Tensor, Tensor | None]:
-        """Return a dataset's split in the machine's memory, loaded once a process."""
+        """Return a dataset's split in the machine's memory, loaded and checked once a process. Raises DataError."""
         if (spec.digest, split) not in self._loaded:
-            self._loaded[spec.digest, split] = self.build(spec).load(split)
+            dataset: contracts.Dataset = self.build(spec)
+            self._loaded[spec.digest, split] = check_split(str(spec), dataset, split, dataset.load(split))
         return self._loaded[spec.digest, split]
 
     def data(self, spec: ComponentSpec, split: Split) -> tuple[Tensor, Tensor | None]:

@@ -73,6 +73,14 @@ class Dataset(Component):
         The splits are disjoint and the same on every call and machine. Raises DataError when the data cannot be had.
         """
 
+    def describe(self) -> str:
+        """Say in a sentence or two what `load` will read: how many examples of how many classes, what is left out, why.
+
+        Shown by `fmbench plan` and before a run, so it must be quick: list files, read none, and import no torch. Empty
+        where there is nothing to say.
+        """
+        return ""
+
     def source(self, n: int, generator: Generator) -> Tensor:
         """Draw `x_0`, float32 `(n, *shape)` on the generator's device: standard normal unless overridden."""
         import torch

@@ -11,9 +11,10 @@ from typing import Any, cast
 import torch
 from torch import Generator, Tensor
 
-from fmbench.assembly import Split, Workshop
+from fmbench.assembly import Workshop
 from fmbench.cells import ComponentSpec
 from fmbench.contracts import Evidence, Metric
+from fmbench.dataset_checks import Split
 from fmbench.errors import CellFailure
 from fmbench.evaluate import check_values, intact, recorded
 from fmbench.references import SPLIT_ANEW, ReferenceCell

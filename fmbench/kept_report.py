@@ -64,7 +64,7 @@ def fingerprint(records: Records, folder: Path) -> str:
         "real": sorted(records.real),
         "t_densities": {label: list(density) for label, density in records.t_densities.items()},
         "about": [records.suite, records.description, records.command, records.finished],
-        "rest": [records.left_out, records.environment, records.settings, records.baseline],
+        "rest": [records.left_out, records.environment, records.settings, records.baseline, records.data],
         "folder": str(folder.resolve()),
         "code": code(),
     }

@@ -176,6 +176,7 @@ class Records:
     `metrics` describe the columns after COLUMNS, in the suite's order. `real` is one safetensors file a dataset label
     with real test data (tensor "samples"), and `t_densities` the density of each t-distribution, by label, at the
     middles of equal parts of [0, 1], both for figures. `references` are floors and oracles.
+    `data` is what datasets say that they read, by label.
     `left_out` are `(cell in words, reason)`. `environment` holds
     hardware and versions, `command` the command line that makes these records, `finished` an ISO date.
     `variant` is what `--set` and `--filter` changed, in words, "" for the suite as it stands.
@@ -196,6 +197,7 @@ class Records:
     finished: str = ""
     references: Sequence[ReferenceRecord] = ()
     variant: str = ""
+    data: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[TrainingRecord | EvaluationRecord]:

@@ -106,6 +106,11 @@ class Registry:
         """Return a class attribute of a component, or its contract's default. Raises AttributeError without either."""
         return self._find(spec.kind, spec.name).attribute(name)
 
+    def overrides(self, spec: ComponentSpec, method: str) -> bool:
+        """Tell whether a component has a method of its own in place of its contract's; nothing is imported for it."""
+        view = self._find(spec.kind, spec.name).source.view
+        return getattr(view, method) is not getattr(CONTRACTS[spec.kind], method)
+
     def build(self, spec: ComponentSpec) -> Component:
         """Import a component and make it with its parameters.
 

@@ -56,6 +56,8 @@ def run_session(session: Session, observer: Observer) -> RunResult:
         tracker.start()
     computation = Computation(session, survey, observer, tracker)
     if computation.work:
+        for label, text in session.data.items():
+            observer.say(f"{label}: {text}")
         if tracker is not None:
             tracker.open_ahead()
         threading.Thread(target=_import_ahead, daemon=True).start()

@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fmbench.errors import DamagedFile
+from fmbench.contracts import Dataset
+from fmbench.errors import DamagedFile, UserError
 from fmbench.executors.tasks import real_samples, t_density
 from fmbench.hardware import choose_device, environment, measured_on
 from fmbench.plan import Plan, make_plan
@@ -21,6 +22,9 @@ from fmbench.states import sampler_key, unsteady
 from fmbench.store import Store, read_sealed
 from fmbench.suite import Suite, load_suite
 from fmbench.survey import Survey
+
+MOST_SHOWN = 200
+"""Characters of a plugin's error that are shown."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,26 @@ class Session:
     def measured_on(self) -> dict[str, Any]:
         """What a sampler's cost must have been measured on in order to count here."""
         return measured_on(self.device)
+
+    @cached_property
+    def data(self) -> dict[str, str]:
+        """What the plan's datasets say that they read, by label; only those that say something.
+
+        Raises UserError where one cannot say it.
+        """
+        found: dict[str, str] = {}
+        for spec in dict.fromkeys(cell.dataset for cell in self.plan.trainings):
+            if self.registry.overrides(spec, "describe"):
+                try:
+                    dataset = self.registry.build(spec)
+                    assert isinstance(dataset, Dataset)
+                    found[str(spec)] = dataset.describe()
+                except UserError:
+                    raise
+                except Exception as error:
+                    why = f"{type(error).__name__}: {error}"[:MOST_SHOWN]
+                    raise UserError(f"dataset {spec} cannot say what it reads ({why}). Mend its describe().") from error
+        return {label: text for label, text in found.items() if text}
 
     def survey(self, *, anywhere: bool = False) -> Survey:
         """Look at what the store holds; `anywhere` accepts sampler costs of other hardware."""
@@ -137,6 +161,7 @@ class Session:
             command=self.command,
             finished=max(finished, default=""),
             variant=self.variant,
+            data=self.data,
         )
 
     def _t_densities(self) -> dict[str, list[float]]:

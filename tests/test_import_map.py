@@ -42,7 +42,8 @@ ALLOWED: dict[str, set[str]] = {
     "records": {"cells", "references"},
     "store": {"cells", "records"},
     "ahead": {"hardware"},
-    "assembly": WORKING - {"assembly"} | {"ahead", "untouched"},
+    "dataset_checks": {"contracts"},
+    "assembly": WORKING - {"assembly"} | {"ahead", "dataset_checks", "untouched"},
     "examples": {"ahead", "assembly", "cells", "hardware"},
     "pairs": {"assembly", "cells", "examples"},
     "draws": {"assembly", "cells", "pairs"},
@@ -77,7 +78,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluate": WORKING | {"evaluation_batch", "solver_blocks", "times", "trained", "untouched"},
     "together": WORKING | {"evaluate", "fleet", "probing", "solver_blocks", "trained"},
     "sampler_cost": {"assembly", "cells", "evaluate", "hardware", "trained"},
-    "floors": WORKING | {"evaluate"},
+    "floors": WORKING | {"dataset_checks", "evaluate"},
     "oracles": WORKING | {"evaluate", "floors", "mixture", "trained", "untouched"},
     "executors": WORKING | {"optimizers", "probing", "train", "fleet_size", "trained", "evaluate", "together"},
     "tracking": {"cells", "records", "pictures"},
@@ -88,17 +89,18 @@ ALLOWED: dict[str, set[str]] = {
     "survey": {"plan", "cells", "records", "references", "registry", "states", "store", "timings"},
     "forecast": {"states", "survey"},
     "kept_report": {"cells", "records", "report", "session", "store"},
-    "session": {"suite", "plan", "survey", "states", "registry", "store", "records", "hardware", "executors"},
+    "session": {"contracts", "suite", "plan", "survey", "states", "registry", "store", "records", "hardware"},
     "timings": {"cells"},
     "merging": {"store", "timings"},
     "cleaning": {"plan", "registry", "states", "store", "timings"},
     "explain": {"cells", "session", "store"},
-    "computation": {"cells", "fleets", "probing", "session", "states", "survey", "executors", "timings", "tracking"},
-    "testing": {"contracts", "mixture", "times", "registry", "plugins", "cells"},
+    "computation": {"cells", "executors", "fleets", "probing", "session", "states", "survey", "timings", "tracking"},
+    "testing": {"cells", "contracts", "dataset_checks", "mixture", "plugins", "registry", "times"},
 }
 """The part of fmbench -> the parts that it may import. `errors` is everyone's leaf."""
 
-ALLOWED["executors"] |= {"floors", "oracles", "portraits", "records", "sampler_cost"}
+ALLOWED["session"] |= {"executors"}
+ALLOWED["executors"] |= {"dataset_checks", "floors", "oracles", "portraits", "records", "sampler_cost"}
 ALLOWED["runner"] = set(ALLOWED) - {"testing"}
 ALLOWED["cli"] = {*ALLOWED, "runner"}
 ALLOWED["__main__"] = {"cli"}

@@ -50,11 +50,14 @@ def plan(
     counts, expected = survey.counts(), expected_seconds(survey)
     if as_json:
         left_out = [vars(left) for left in session.plan.left_out]
-        head = {"counts": counts, "expected_seconds": expected, "left_out": left_out}
+        data = [{"dataset": label, "reads": text} for label, text in session.data.items()]
+        head = {"counts": counts, "expected_seconds": expected, "data": data, "left_out": left_out}
         show_json_rows(head, "cells", evaluation_rows(session.plan, survey))
         return
     rows = [(name, n["total"], n["done"], n["failed"], n["todo"]) for name, n in counts.items()]
     show_table(("", "cells", "done", "failed", "to compute"), rows, title=f"{session.suite.name}: {session.path}")
+    for label, text in session.data.items():
+        say(f"{label}: {text}")
     if only := sum(not session.plan.is_evaluated(cell) for cell in session.plan.trainings):
         say(f"{only} of the trainings are teachers that couplings learn from: trained first, and not evaluated.")
     if references := _references(survey):

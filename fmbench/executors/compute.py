@@ -18,6 +18,7 @@ from fmbench import evaluate, portraits, train
 from fmbench.assembly import Workshop
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, canonical
 from fmbench.contracts import Dataset, Metric, TDistribution
+from fmbench.dataset_checks import SPLITS, check_together
 from fmbench.errors import CellFailure, DamagedFile, StoreError, UserError
 from fmbench.evaluate import Drawn, explain, kept_samples
 from fmbench.executors.tasks import (
@@ -102,8 +103,9 @@ class Computer:
         if isinstance(component, Metric):
             component.prepare()
         if isinstance(component, Dataset):
-            self.workshop.load(spec, "train")
-            x, _ = self.workshop.load(spec, "test")
+            train, test = (self.workshop.load(spec, split) for split in SPLITS)
+            check_together(str(spec), component, train, test, self.workshop.device)
+            x, _ = test
             kept = min(len(x), kept_samples(self.workshop, x))
             payload = safetensors_bytes({"samples": x[:kept].cpu().contiguous()})
             write_atomically(real_samples(self.workshop.store.root, spec), payload)

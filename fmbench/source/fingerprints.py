@@ -9,10 +9,13 @@ does not.
 from __future__ import annotations
 
 import ast
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 
 from fmbench.source.modules import Module, closure, find_module, parse, stamp
@@ -50,27 +53,79 @@ def code_fingerprint(*module_names: str) -> str:
 
 
 def content_fingerprint(path: Path) -> str:
-    """Return a hash over a file, or over a folder's files by relative name. Raises OSError where one cannot be read."""
-    files = sorted(_files_below(path)) if path.is_dir() else [path]
+    """Return a hash over a file, or over a folder's files by relative name. Raises OSError where one cannot be read.
+
+    Links are followed, each real folder once. Only regular files are opened: of a pipe, a device or a file of the
+    operating system, which may wait for ever or have no end, name and kind count; given as `path`, it is refused.
+    """
+    kind = _kind(path, linked=True)
+    if kind == FILE:
+        return _hash(["", *_content(path)])
+    if kind != FOLDER:
+        raise OSError(errno.EINVAL, f"it is {kind}", str(path))
     parts = []
-    for file in files:
-        with file.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
-        relative = file.relative_to(path).as_posix() if file != path else ""
-        parts += [relative, str(file.stat().st_size), content]
+    for name, place, what in sorted(_below(path), key=itemgetter(1)):
+        parts += [name, *(_content(place) if what == FILE else ("", what))]
     return _hash(parts)
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder, through links to folders, each folder once."""
-    seen: set[str] = set()
-    for root, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(root)
+FILE, FOLDER = "a file", "a folder"
+SYSTEM = (Path("/proc"), Path("/sys"))
+"""Their files are no files, whatever they say of themselves."""
+
+
+def _below(folder: Path) -> Iterator[tuple[str, Path, str]]:
+    """Yield the files of a folder, and what else lies there: relative name, path and kind. Each real folder is walked
+    once, under the first name in order; under the others it is named.
+    """
+    seen: dict[str, str] = {}
+    pending = [(folder, "")]
+    while pending:
+        place, name = pending.pop()
+        real = os.path.realpath(place)
         if real in seen:
-            folders.clear()
+            yield name, place, f"the folder {seen[real]}"
             continue
-        seen.add(real)
-        yield from (Path(root, file) for file in files)
+        seen[real] = name
+        inner = []
+        for entry in sorted(place.iterdir()):
+            below = f"{name}/{entry.name}" if name else entry.name
+            kind = _kind(entry)
+            if kind == FOLDER:
+                inner.append((entry, below))
+            else:
+                yield below, entry, kind
+        pending += reversed(inner)
+
+
+def _kind(path: Path, *, linked: bool = False) -> str:
+    """Return what a path is, or what it links to: a link that leads nowhere is of a kind of its own.
+
+    `linked` says that something above it may be a link.
+    """
+    if path.is_symlink():
+        linked = True
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return f"a link to {path.readlink()}, which is not there"
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            return "a link in a circle"
+    mode = path.stat().st_mode
+    if linked and any(path.resolve().is_relative_to(place) for place in SYSTEM):
+        return "a file or folder of the operating system"
+    if stat.S_ISDIR(mode):
+        return FOLDER
+    return FILE if stat.S_ISREG(mode) else "a pipe, socket or device"
+
+
+def _content(file: Path) -> tuple[str, str]:
+    """Return the size and the hash of a file."""
+    with file.open("rb") as stream:
+        content = hashlib.file_digest(stream, "sha256").hexdigest()
+    return str(file.stat().st_size), content
 
 
 @lru_cache(maxsize=1024)
@@ -93,5 +148,5 @@ def _is_bare_string(node: ast.stmt) -> bool:
 
 
 def _hash(parts: Sequence[str]) -> str:
-    """Hash texts so that no two lists of texts are hashed alike."""
-    return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
+    """Hash texts so that no two lists of texts are hashed alike. File names may hold bytes that are no text."""
+    return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")).hexdigest()

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import pickle
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
 from fmbench.contracts import Dataset
-from fmbench.testing.base import ComponentConformance, generator
-
-SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
+from fmbench.dataset_checks import SPLITS, Split, form_fault, source_fault, split_faults
+from fmbench.testing.base import ComponentConformance
 
 
 class DatasetConformance(ComponentConformance):
@@ -28,25 +27,9 @@ class DatasetConformance(ComponentConformance):
     shared_by_chance: ClassVar[float] = 0.0
 
     @pytest.mark.parametrize("split", SPLITS)
-    def test_examples(self, component: Any, split: Literal["train", "test"]) -> None:
-        x, _ = loaded(component, split)
-        assert len(x) > 0, f"the {split} split has examples"
-        assert x.shape[1:] == component.shape, f"examples have shape {component.shape}; found {tuple(x.shape[1:])}"
-        assert x.dtype == torch.float32, f"examples are float32; found {x.dtype}"
-        assert torch.isfinite(x).all(), "examples are finite"
-
-    @pytest.mark.parametrize("split", SPLITS)
-    def test_labels(self, component: Any, split: Literal["train", "test"]) -> None:
-        x, y = loaded(component, split)
-        if not component.classes:
-            assert y is None, "a dataset without classes has no labels"
-            return
-        assert y is not None, f"a dataset of {component.classes} classes has labels; load returned None"
-        assert y.shape == x.shape[:1], f"there is a label an example, {len(x)}; found {tuple(y.shape)}"
-        assert y.dtype == torch.int64, f"labels are int64; found {y.dtype}"
-        assert 0 <= int(y.min()) <= int(y.max()) < component.classes, (
-            f"labels are 0 to {component.classes - 1}; found {int(y.min())} to {int(y.max())}"
-        )
+    def test_examples_and_labels(self, component: Any, split: Split) -> None:
+        fault = next(split_faults(type(component).__name__, component, split, loaded(component, split)), "")
+        assert not fault, fault
 
     def test_splits_are_disjoint(self, component: Any) -> None:
         train, test = ({row.numpy().tobytes() for row in loaded(component, split)[0]} for split in SPLITS)
@@ -55,7 +38,7 @@ class DatasetConformance(ComponentConformance):
         )
 
     @pytest.mark.parametrize("split", SPLITS)
-    def test_loads_the_same_again(self, component: Any, split: Literal["train", "test"]) -> None:
+    def test_loads_the_same_again(self, component: Any, split: Split) -> None:
         state = torch.get_rng_state()
         again = component.load(split)
         assert torch.equal(state, torch.get_rng_state()), "loading does not draw from torch's global generator"
@@ -65,25 +48,13 @@ class DatasetConformance(ComponentConformance):
 
     def test_source(self, component: Any) -> None:
         state = torch.get_rng_state()
-        first, again, other = (component.source(50, generator(seed)) for seed in (1, 1, 2))
+        fault = source_fault(type(component).__name__, component, n=50)
+        assert not fault, fault
         assert torch.equal(state, torch.get_rng_state()), "the source draws from the given generator only"
-        expected = (50, *component.shape)
-        assert first.shape == expected, f"the source has shape {expected}; found {tuple(first.shape)}"
-        assert first.dtype == torch.float32, f"the source is float32; found {first.dtype}"
-        assert torch.isfinite(first).all(), "the source is finite"
-        assert torch.equal(first, again), "the same generator seed draws the same source"
-        assert not torch.equal(first, other), "another generator seed draws another source"
 
     def test_provides_what_it_is(self, component: Any) -> None:
-        if component.classes:
-            assert "classes" in component.provides, f'labels are announced by "classes"; found {component.provides}'
-        if "images" in component.provides:
-            assert len(component.shape) == 3, f"images are (channels, height, width); found {component.shape}"
-            for split in SPLITS:
-                low, high = (float(v) for v in loaded(component, split)[0].aminmax())
-                assert -1 <= low < high <= 1, f"images lie in [-1, 1] and are not blank; found {low:g} to {high:g}"
-        if "points" in component.provides:
-            assert len(component.shape) == 1, f"points are (dim,); found {component.shape}"
+        fault = form_fault(type(component).__name__, component)
+        assert not fault, fault
 
     def test_density(self, component: Any) -> None:
         x, _ = loaded(component, "test")
@@ -109,12 +80,12 @@ def density_integral(dataset: Dataset, x: Tensor, points: int = 600) -> float:
     return 0.0 if density is None else float(density.exp().sum() * sizes.prod())
 
 
-def loaded(dataset: Dataset, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
+def loaded(dataset: Dataset, split: Split) -> tuple[Tensor, Tensor | None]:
     """Return a split, loaded once for all tests of a dataset with these parameters."""
     return _loaded(pickle.dumps(dataset), split)
 
 
 @lru_cache(maxsize=8)
-def _loaded(pickled: bytes, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
+def _loaded(pickled: bytes, split: Split) -> tuple[Tensor, Tensor | None]:
     dataset: Dataset = pickle.loads(pickled)
     return dataset.load(split)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 from annotated_types import Ge
 
 from fmbench import DataError, Dataset
-from fmbench_datasets.splits import TEST_SHARE, in_turn
+from fmbench_datasets.picture_files import list_pictures, shown
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
     from torch import Tensor
-
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
 class ImageFolder(Dataset):
@@ -28,7 +24,11 @@ class ImageFolder(Dataset):
     Subfolders are classes, in alphabetical order, if there are any. Each picture's shorter side is resized to `size`
     (antialiased, bicubic) and its centre is cut out; transparency is laid over white. About one picture in five,
     chosen by a hash of its name within the folder, is a test picture, so that adding a picture never moves another
-    one. Hidden files, and files that are no pictures by their suffix, are left aside.
+    one. A folder of `train/` and `test/` or `val/` is taken as split: training pictures from `train/`, test pictures
+    from `test/` if that is laid out alike, else from `val/`, and their subfolders are the classes.
+
+    Links to folders are followed, each folder is read once. Hidden files, `__MACOSX`, files that are no pictures by
+    their suffix, and what is no file are left aside; `fmbench plan` says how many pictures are read, and what is not.
 
     Args:
         folder: the folder with the pictures.
@@ -48,18 +48,27 @@ class ImageFolder(Dataset):
         self.size = size
         self.grayscale = grayscale
         self.shape = (1 if grayscale else 3, size, size)
-        self.class_names = _class_names(self.folder)
+        self._pictures = list_pictures(self.folder)
+        self.class_names = self._pictures.classes
         self.classes = len(self.class_names)
+
+    def describe(self) -> str:
+        """Say how many pictures of how many classes are read, and what is left out."""
+        return self._pictures.describe()
 
     def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
         """Return pictures in [-1, 1], float32 `(n, channels, size, size)`, and classes, int64 `(n,)`, or None."""
-        names = [name for name in _picture_names(self.folder, self.class_names) if _split_of(name) == split]
+        import torch
+
+        from fmbench_datasets.splits import in_turn
+
+        names = list(self._pictures.names[split])
         if not names:
             raise DataError(
-                f"image_folder splits pictures by a hash of their names, and none of those in {self.folder} falls into "
-                f"the {split} split. Add more pictures."
+                f"image_folder splits pictures by a hash of their names, and none of those in {shown(self.folder)} "
+                f"falls into the {split} split. Add more pictures."
             )
-        y = self._labels(names)
+        y = torch.tensor(self._pictures.labels(names)) if self.classes else None
         if y is not None:
             order = in_turn(y)
             names, y = [names[i] for i in order.tolist()], y[order]
@@ -68,49 +77,6 @@ class ImageFolder(Dataset):
             arrays = list(pool.map(read, (self.folder / name for name in names)))
         x = torch.stack([torch.from_numpy(array) for array in arrays])  # (n, size, size, channels), uint8
         return x.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1, y
-
-    def _labels(self, names: list[str]) -> Tensor | None:
-        if not self.classes:
-            return None
-        index = {name: i for i, name in enumerate(self.class_names)}
-        return torch.tensor([index[name.split("/")[0]] for name in names])
-
-
-def _class_names(folder: Path) -> tuple[str, ...]:
-    """Return the names of the subfolders. Raises DataError where the folder cannot be listed."""
-    if not folder.is_dir():
-        found = "it is a file" if folder.exists() else "it does not exist"
-        raise DataError(f"image_folder needs a folder of pictures, but {folder.absolute()}: {found}.")
-    try:
-        return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
-    except OSError as error:
-        raise DataError(f"image_folder cannot list {folder}: {error}") from error
-
-
-def _picture_names(folder: Path, class_names: tuple[str, ...]) -> list[str]:
-    """Return the pictures' names within the folder, with forward slashes, sorted. Raises DataError without any."""
-    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    names = sorted(path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
-    if not names:
-        raise DataError(f"{folder} holds no picture. Known suffixes: {', '.join(sorted(SUFFIXES))}.")
-    if class_names:
-        found = {name.split("/")[0] for name in names}
-        empty = [name for name in class_names if name not in found]
-        if empty:
-            raise DataError(f"Each subfolder of {folder} is a class, and {empty[0]!r} holds no picture.")
-        beside = [name for name in names if "/" not in name]
-        if beside:
-            raise DataError(
-                f"{folder} has both subfolders (classes) and pictures beside them, such as {beside[0]}: move the "
-                "pictures into a subfolder, or the subfolders away."
-            )
-    return names
-
-
-def _split_of(name: str) -> str:
-    """Return the split of a picture by the hash of its name alone."""
-    hashed = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big")
-    return "test" if hashed % TEST_SHARE == 0 else "train"
 
 
 def _read_picture(path: Path, *, size: int, grayscale: bool) -> np.ndarray:
@@ -122,7 +88,8 @@ def _read_picture(path: Path, *, size: int, grayscale: bool) -> np.ndarray:
         with Image.open(path) as opened:
             picture = _flatten(ImageOps.exif_transpose(opened)).convert("L" if grayscale else "RGB")
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} is not a picture that can be read ({error}). Replace or remove it.") from error
+        reason = shown(str(error))
+        raise DataError(f"{shown(path)} is not a picture that can be read ({reason}). Replace or remove it.") from error
     fitted = ImageOps.fit(picture, (size, size), method=Image.Resampling.BICUBIC)
     return np.array(fitted).reshape(size, size, -1)
 
@@ -133,7 +100,8 @@ def _flatten(picture: Image) -> Image:
     from PIL import Image
 
     if picture.mode.startswith("I"):  # 16 bits a pixel, which convert() would clip instead of scale
-        return Image.fromarray((np.asarray(picture).astype(np.int64).clip(0, 65535) // 257).astype(np.uint8))
+        levels = np.asarray(picture).astype(np.int64).clip(0, 65535)
+        return Image.fromarray(((levels + 128) // 257).astype(np.uint8))
     if picture.mode == "F":
         raise ValueError("pixels are floating-point numbers, whose range is unknown")
     if "transparency" in picture.info or "A" in picture.mode or "a" in picture.mode:

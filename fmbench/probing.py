@@ -5,6 +5,7 @@ Imports torch where it is used only: the driver looks into records, too.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from fmbench.cells import TrainingCell
 
 
+log = logging.getLogger(__name__)
+
 FLEET_SIZE = {"size": int, "final": bool, "asked": int}
 """What must be on record of the size of a fleet."""
 TOGETHER = {"together": bool}
@@ -36,7 +39,8 @@ def on_record(file: Path, form: Mapping[str, type]) -> dict[str, Any] | None:
     """
     try:
         known = read_sealed(file)
-    except DamagedFile:
+    except DamagedFile as error:
+        log.warning("%s, so it is measured again", error)
         return None
     if not isinstance(known, dict) or any(type(known.get(name)) is not kind for name, kind in form.items()):
         return None

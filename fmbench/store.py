@@ -8,10 +8,11 @@
 <root>/sampler/<key>/     cell.json  metrics.json  result.json
 ```
 
-`result.json` is written last and holds the checksum of every file beside it; JSON files carry their own. Each file is
-written to a temporary name, flushed and renamed. A failed cell has `failure.json` in place of `result.json`, and a
-training under way has `checkpoint-<step>-<checksum>.pt`. One process at a time works on a cell: the one that holds its
-lock.
+`result.json` is written last and holds the checksum of every file beside it; JSON files carry their own, which is made
+over their place in the store, too: a file or a folder that was copied or moved to another cell's place is damaged, and
+so is what an earlier fmbench wrote, which named no place. Each file is written to a temporary name, flushed and
+renamed. A failed cell has `failure.json` in place of `result.json`, and a training under way has
+`checkpoint-<step>-<checksum>.pt`. One process at a time works on a cell: the one that holds its lock.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -31,7 +33,11 @@ from typing import Any
 from fmbench.cells import canonical
 from fmbench.errors import DamagedFile, StoreError
 
+log = logging.getLogger(__name__)
+
 SECTIONS = ("training", "study", "portrait", "evaluation", "sampler", "floor", "oracle")
+SEALED = ("cell.json", "metrics.json", "result.json", "failure.json")
+"""The files of a cell that carry their own checksum and name their place."""
 _HASH_LIMIT = (
     64 * 2**20
 )  # a larger file is only checked for its size when the store is scanned, and hashed when it is read
@@ -68,19 +74,28 @@ class Store:
 
 
 class CellFolder:
-    """One cell on disk."""
+    """One cell on disk. `place` is its section and key, "training/abc": what its files say that they belong to."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, place: str = "") -> None:
         self.path = path
+        self.place = place or f"{path.parent.name}/{path.name}"
+
+    def sealed(self, name: str) -> dict[str, Any] | None:
+        """Return the content of one of SEALED, None where it is not there. Raises DamagedFile."""
+        return read_sealed(self.path / name, f"{self.place}/{name}")
+
+    def seal(self, name: str, body: Mapping[str, Any]) -> None:
+        """Write one of SEALED."""
+        write_sealed(self.path / name, body, f"{self.place}/{name}")
 
     def begin(self, parts: Mapping[str, Any]) -> None:
         """Write down what the cell is (see `TrainingCell.parts`), once."""
         if not (self.path / "cell.json").exists():
-            write_sealed(self.path / "cell.json", parts)
+            self.seal("cell.json", parts)
 
     def cell(self) -> dict[str, Any] | None:
         """Return what `begin` wrote, or None."""
-        return read_sealed(self.path / "cell.json")
+        return self.sealed("cell.json")
 
     def write(self, name: str, payload: bytes) -> None:
         """Write a file that `finish` will vouch for."""
@@ -89,7 +104,7 @@ class CellFolder:
     def finish(self, result: Mapping[str, Any], files: tuple[str, ...]) -> None:
         """Declare the cell done: checksums of `files` and the result, in one file; checkpoints and failures go."""
         sums = {name: _size_and_sum(self.path / name) for name in files}
-        write_sealed(self.path / "result.json", {**result, "files": sums})
+        self.seal("result.json", {**result, "files": sums})
         cut_off = self.path.glob(".checkpoint-*.tmp")  # of a process that was killed while it wrote
         for leftover in [*self.path.glob("checkpoint-*.pt"), *cut_off, self.path / "failure.json"]:
             leftover.unlink(missing_ok=True)
@@ -100,7 +115,7 @@ class CellFolder:
         Raises DamagedFile when a file is missing or does not have the checksum on record; with `thorough`, large files
         are read for that, too.
         """
-        result = read_sealed(self.path / "result.json")
+        result = self.sealed("result.json")
         for name, recorded in (result or {}).get("files", {}).items():
             self._verify(name, recorded, thorough=thorough or recorded[0] <= _HASH_LIMIT)
         return result
@@ -111,7 +126,7 @@ class CellFolder:
 
     def read(self, name: str) -> bytes:
         """Return the content of a file of a finished cell, after checking it against the record."""
-        result = read_sealed(self.path / "result.json") or {}
+        result = self.sealed("result.json") or {}
         recorded = result.get("files", {}).get(name)
         if recorded is None:
             raise DamagedFile(f"{self.path / name} is not on record")
@@ -127,19 +142,19 @@ class CellFolder:
 
     def metrics(self) -> dict[str, dict[str, Any]]:
         """Return the metrics computed so far: digest of the metric -> {"name", "values", "identity", "seconds"}."""
-        return read_sealed(self.path / "metrics.json") or {}
+        return self.sealed("metrics.json") or {}
 
     def add_metrics(self, computed: Mapping[str, Mapping[str, Any]]) -> None:
         """Add metrics by digest. The caller holds the cell's lock."""
-        write_sealed(self.path / "metrics.json", {**self.metrics(), **computed})
+        self.seal("metrics.json", {**self.metrics(), **computed})
 
     def failure(self) -> dict[str, Any] | None:
         """Return {"status", "error", "traceback"} when the cell failed and was not computed since."""
-        return read_sealed(self.path / "failure.json")
+        return self.sealed("failure.json")
 
     def fail(self, status: str, error: str, traceback: str = "") -> None:
         """Record that the cell failed; a checkpoint of it, if there is one, stays for a retry."""
-        write_sealed(self.path / "failure.json", {"status": status, "error": error, "traceback": traceback})
+        self.seal("failure.json", {"status": status, "error": error, "traceback": traceback})
 
     def forgive(self) -> None:
         """Forget a failure and failed metrics, so that they are computed again; a diverged training starts anew."""
@@ -150,31 +165,48 @@ class CellFolder:
         metrics = self.metrics()
         if any("error" in entry for entry in metrics.values()):
             kept = {digest: entry for digest, entry in metrics.items() if "error" not in entry}
-            write_sealed(self.path / "metrics.json", kept)
+            self.seal("metrics.json", kept)
 
     def save_checkpoint(self, step: int, payload: bytes) -> None:
-        """Keep the state of a training after `step` steps; the checksum is part of the name, older ones go."""
-        name = f"checkpoint-{step}-{hashlib.sha256(payload).hexdigest()}.pt"
+        """Keep the state of a training after `step` steps; older ones go.
+
+        The checksum in the name is made over the place and the step, too: another cell's checkpoint is damaged here.
+        """
+        name = f"checkpoint-{step}-{self._checksum(step, payload)}.pt"
         write_atomically(self.path / name, payload)
         for old in self.path.glob("checkpoint-*.pt"):
             if old.name != name:
                 old.unlink(missing_ok=True)
 
     def checkpoint(self) -> bytes | None:
-        """Return the newest whole checkpoint, or None; damaged ones are removed."""
-        for _, checksum, path in self.checkpoints():
+        """Return the newest whole checkpoint, or None; damaged ones are said and removed."""
+        for step, checksum, path in self._checkpoints():
             payload = path.read_bytes()
-            if hashlib.sha256(payload).hexdigest() == checksum:
+            if self._checksum(step, payload) == checksum:
                 return payload
+            log.warning("%s is not what was written for this cell, so the training does not go on from it", path)
             path.unlink()
         return None
 
-    def checkpoints(self) -> list[tuple[int, str, Path]]:
+    def newest_checkpoint(self) -> tuple[int, Path | None]:
+        """Return step and file of the newest whole checkpoint, 0 and None without one; nothing is removed."""
+        for step, checksum, path in self._checkpoints():
+            if self._checksum(step, path.read_bytes()) == checksum:
+                return step, path
+        return 0, None
+
+    def _checkpoints(self) -> list[tuple[int, str, Path]]:
         """Return step, checksum by name, and file of every checkpoint, newest first; none of them is read."""
         found = [
             (int(m[1]), m[2], p) for p in self.path.glob("checkpoint-*.pt") if (m := _CHECKPOINT.fullmatch(p.name))
         ]
         return sorted(found, reverse=True)
+
+    def _checksum(self, step: int, payload: bytes) -> str:
+        """Return the checksum of a checkpoint, its place and its step."""
+        checksum = hashlib.sha256(f"{self.place}/checkpoint-{step}\n".encode())
+        checksum.update(payload)
+        return checksum.hexdigest()
 
     def drop_checkpoints(self) -> None:
         """Remove all checkpoints."""
@@ -254,15 +286,22 @@ def copy_atomically(source: Path, target: Path) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def write_sealed(path: Path, body: Mapping[str, Any]) -> None:
-    """Write JSON with a checksum of its own. Non-finite floats are kept (as JSON's usual extensions)."""
-    text = canonical(dict(body))
-    seal = hashlib.sha256(text.encode()).hexdigest()
-    write_atomically(path, f'{{"checksum":"{seal}","body":{text}}}\n'.encode())
+def write_sealed(path: Path, body: Mapping[str, Any], place: str = "") -> None:
+    """Write JSON with a checksum of its own, made over content and place. Non-finite floats are kept.
+
+    `place` says where in the store the file belongs: "training/abc/result.json"; else its folder and name.
+    """
+    text, place = canonical(dict(body)), place or _place(path)
+    seal = json.dumps({"checksum": _seal(place, text), "place": place})
+    write_atomically(path, f'{seal[:-1]},"body":{text}}}\n'.encode())
 
 
-def read_sealed(path: Path) -> dict[str, Any] | None:
-    """Return what `write_sealed` wrote, None when there is no such file. Raises DamagedFile."""
+def read_sealed(path: Path, place: str = "") -> dict[str, Any] | None:
+    """Return what `write_sealed` wrote, None when there is no such file.
+
+    Raises DamagedFile, also for what was written for another place, and for what names none, as an earlier fmbench left
+    it.
+    """
     try:
         text = path.read_text()
     except FileNotFoundError:
@@ -276,12 +315,25 @@ def read_sealed(path: Path) -> dict[str, Any] | None:
     try:
         sealed = json.loads(text)
         body: dict[str, Any] = sealed["body"]
-        intact = hashlib.sha256(canonical(body).encode()).hexdigest() == sealed["checksum"]
-    except (ValueError, KeyError, TypeError) as error:
+        belongs = str(sealed.get("place", ""))
+        intact = _seal(belongs, canonical(body)) == sealed["checksum"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedFile(f"{path} is not the JSON that was written") from error
+    if not belongs:
+        raise DamagedFile(f"{path} does not say what it belongs to: an earlier version of fmbench wrote it")
     if not intact:
         raise DamagedFile(f"{path} does not have the checksum on record")
+    if belongs != (lies := place or _place(path)):
+        raise DamagedFile(f"{path} belongs to {belongs} and lies in {lies}: somebody copied or moved it")
     return body
+
+
+def _place(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def _seal(place: str, text: str) -> str:
+    return hashlib.sha256(f"{place}\n{text}".encode()).hexdigest()
 
 
 def _size_and_sum(path: Path) -> list[Any]:

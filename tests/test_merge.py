@@ -27,7 +27,7 @@ from fmbench.records import Records
 from fmbench.report.boards import make_boards
 from fmbench.report.contents import of_sampling, of_training
 from fmbench.session import Options, Session, open_session
-from fmbench.store import SECTIONS, CellFolder, Store
+from fmbench.store import SEALED, SECTIONS, CellFolder, Store
 from fmbench.timings import key_of, sampler_place
 
 SUITE: dict[str, Any] = {
@@ -191,7 +191,11 @@ def test_a_machine_measures_only_what_it_has_not_measured(two: Path, monkeypatch
 def test_times_of_an_older_store_count(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "cpu_model", lambda: MACHINES[0])
     for place in Store(two / "m0").keys("sampler"):
-        (two / "m0" / "sampler" / place).rename(two / "m0" / "sampler" / key_of(place))
+        newer, older_place = Store(two / "m0").folder("sampler", place), f"sampler/{key_of(place)}"
+        folder = CellFolder(newer.path.rename(two / "m0" / older_place), newer.place)
+        for name in SEALED:
+            if (body := folder.sealed(name)) is not None:
+                CellFolder(folder.path, older_place).seal(name, body)
     assert not any(state.todo for state in session(two, "m0", "seed=0").survey().samplers.values())
     older = Store(two / "m0").keys("sampler")
     assert join(two, "new", "m0").counts["sampler"] == {"copied": len(older)}
@@ -287,6 +291,41 @@ def test_what_is_damaged_there_is_skipped_and_said(two: Path, name: str) -> None
     assert done.exit_code == 1
     assert f"damaged: {damaged.path}" in done.output.replace("\n", "")
     assert not (two / "both" / "evaluation" / damaged.path.name).exists()
+
+
+@pytest.mark.parametrize("section", ["training", "evaluation", "floor", "sampler", "portrait"])
+def test_cells_that_were_swapped_are_said_not_merged_and_computed_again(
+    two: Path, section: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if section == "floor":
+        join(two, "m0", "m1")  # two seeds have two floors
+    monkeypatch.setattr("fmbench.computation.LocalExecutor", HereExecutor)
+    monkeypatch.setattr(hardware, "cpu_model", lambda: MACHINES[0])
+    before = scores(two)
+    one, other = (two / "m0" / section / key for key in Store(two / "m0").keys(section)[:2])
+    aside = one.rename(two / "aside")
+    other.rename(one)
+    aside.rename(other)
+    opened = session(two, "m0", "seed=0")
+    survey = opened.survey()
+    assert survey.samplers, "what they cost is read when it is asked for"
+    places = {f"{section}/{one.name}", f"{section}/{other.name}"}
+    told = [text for text in survey.damaged if "somebody copied or moved it" in text]
+    assert len(told) == (1 if section == "floor" else 2), "the other floor is of a seed that was left out"
+    assert all(place in text for place in places for text in told)
+    merged = join(two, "both", "m0").skipped
+    assert {cell.key for cell in merged if cell.outcome == "damaged"} == {one.name, other.name}
+    Computation(opened, survey, Silent(), None).run()
+    assert not opened.survey().damaged
+    assert scores(two) == before
+
+
+def scores(folder: Path) -> dict[str, Any]:
+    """The scores of seed 0 by the evaluation's key."""
+    opened = session(folder, "m0", "seed=0")
+    found = opened.records(opened.survey(anywhere=True)).evaluations
+    assert {record.status for record in found} == {"ok"}
+    return {record.cell.key: record.metrics["sliced_wasserstein"] for record in found}
 
 
 def test_what_is_damaged_here_is_completed(two: Path) -> None:

@@ -17,6 +17,7 @@ from fmbench_metrics import extractors, features, gaussians, kernel, manifold, m
 from fmbench_metrics.extractor import small_extractor
 from fmbench_metrics.fid_digits import FIDDigits
 from fmbench_metrics.fid_digits_infinity import FIDDigitsInfinity
+from fmbench_metrics.kept import _read as read_kept
 from fmbench_metrics.kid_digits import KIDDigits
 from fmbench_metrics.precision_digits import PrecisionDigits
 from fmbench_metrics.quantiser import quantise
@@ -74,7 +75,7 @@ def test_reference_features_are_kept_and_a_damaged_file_is_not_used(tmp_path, ca
         payload[:-1] + bytes([payload[-1] ^ 1]),
         payload[:100],
         b"",
-        hashlib.sha256(b"x").hexdigest().encode() + b"x",
+        hashlib.sha256(kept.name.encode() + b"\nx").hexdigest().encode() + b"x",
     ):
         kept.write_bytes(damaged)
         caplog.clear()
@@ -82,6 +83,9 @@ def test_reference_features_are_kept_and_a_damaged_file_is_not_used(tmp_path, ca
             assert score() == first
         assert "computed again" in caplog.text
         assert kept.read_bytes() == payload
+    other = kept.with_name("0" * 64)
+    other.write_bytes(payload)
+    assert read_kept(other) is None, "another file's content is not this one's"
 
 
 def test_what_is_made_of_a_reference_is_kept_for_other_processes(tmp_path, monkeypatch):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,48 @@ def test_a_file_that_is_gone_is_damage(folder: CellFolder) -> None:
     (finished(folder).path / "weights.safetensors").unlink()
     with pytest.raises(DamagedFile, match="is missing"):
         folder.result()
+
+
+@pytest.mark.parametrize("name", ["cell.json", "metrics.json", "result.json", "failure.json"])
+def test_a_file_of_another_cell_is_damage(tmp_path: Path, name: str) -> None:
+    store = Store(tmp_path / "store")
+    places = (("training", "abc"), ("training", "def"), ("evaluation", "abc"))
+    mine, *others = (finished(store.folder(*place)) for place in places)
+    for each in (mine, *others):
+        each.add_metrics({"a": {"values": {"fid": 1.0}}})
+        each.fail("oom", "no memory")
+    for other in others:
+        shutil.copy(mine.path / name, other.path / name)
+        with pytest.raises(DamagedFile, match=rf"belongs to training/abc/{name} and lies in {other.place}/{name}"):
+            other.check()
+    mine.check()
+    moved = Store((tmp_path / "store").rename(tmp_path / "elsewhere")).folder("training", "abc")
+    moved.check()
+
+
+def test_a_file_under_another_name_and_one_that_names_no_place_are_damage(tmp_path: Path) -> None:
+    write_sealed(tmp_path / "cache" / "fleet-a.json", {"size": 8})
+    shutil.copy(tmp_path / "cache" / "fleet-a.json", tmp_path / "cache" / "fleet-b.json")
+    assert read_sealed(tmp_path / "cache" / "fleet-a.json") == {"size": 8}
+    with pytest.raises(DamagedFile, match=r"belongs to cache/fleet-a.json and lies in cache/fleet-b.json"):
+        read_sealed(tmp_path / "cache" / "fleet-b.json")
+    body = '{"size":8}'
+    seal = hashlib.sha256(body.encode()).hexdigest()
+    (tmp_path / "cache" / "fleet-a.json").write_text(f'{{"checksum":"{seal}","body":{body}}}')
+    with pytest.raises(DamagedFile, match="an earlier version of fmbench wrote it"):
+        read_sealed(tmp_path / "cache" / "fleet-a.json")
+
+
+def test_a_checkpoint_of_another_cell_or_step_is_not_gone_on_from(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    mine, other = (store.folder("training", key) for key in ("abc", "def"))
+    mine.save_checkpoint(10, b"ten")
+    other.begin({})
+    (file,) = mine.path.glob("checkpoint-*.pt")
+    shutil.copy(file, other.path)
+    shutil.copy(file, mine.path / file.name.replace("-10-", "-20-"))
+    assert mine.newest_checkpoint() == (10, file)
+    assert (mine.checkpoint(), other.checkpoint()) == (b"ten", None)
 
 
 def test_metrics_accumulate(folder: CellFolder) -> None:

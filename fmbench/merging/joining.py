@@ -12,7 +12,7 @@ from pathlib import Path
 from fmbench.errors import DamagedFile, StoreError, UserError
 from fmbench.merging.looking import FAILED, FINISHED, NOTHING, Found, difference, look, new_metrics, sums
 from fmbench.merging.outcomes import Merged, MergeResult
-from fmbench.store import SECTIONS, CellFolder, Store, copy_atomically, explained, read_sealed
+from fmbench.store import SEALED, SECTIONS, CellFolder, Store, copy_atomically, explained
 from fmbench.timings import hardware_of, key_of, place_of
 
 FOR_FIGURES = ("real-*.safetensors", "t-density-*.json")
@@ -167,7 +167,7 @@ class _Joining:
     def _put(self, section: str, key: str, there: Found) -> tuple[str, str]:
         """Bring a cell into the store: as a whole folder where there is none, else under the cell's lock."""
         folder = self.into.folder(section, key)
-        staged = CellFolder(_staging(self.into) / f"{section}-{key}")
+        staged = CellFolder(_staging(self.into) / f"{section}-{key}", f"{section}/{key}")
         try:
             if not folder.path.exists():
                 if fault := _copy(there, staged):
@@ -217,7 +217,7 @@ def _whole(folder: CellFolder) -> Found | None:
 def _made_of(folder: CellFolder) -> object:
     """Return the checksums of a finished training's files, None where it is not finished."""
     try:
-        return sums(read_sealed(folder.path / "result.json"))
+        return sums(folder.sealed("result.json"))
     except (DamagedFile, StoreError):
         return None
 
@@ -228,6 +228,8 @@ def _copy(there: Found, staged: CellFolder) -> tuple[str, str] | None:
     try:
         for file in there.files:
             copy_atomically(file, staged.path / file.name)
+            if file.name in SEALED and staged.place != there.folder.place:  # a sampler's, of an older store
+                staged.seal(file.name, there.folder.sealed(file.name) or {})
         copied = look(staged, thorough=True)
     except DamagedFile as error:
         return "damaged", f"{error}: it was copied from {there.folder.path}"

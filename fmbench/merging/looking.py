@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,16 +52,8 @@ class Found:
 def look(folder: CellFolder, *, thorough: bool = False) -> Found:
     """Read a cell's folder, with `thorough` large files too. Raises DamagedFile, StoreError and OSError."""
     result = folder.result(thorough=thorough)
-    step, checkpoint = _newest_checkpoint(folder) if result is None else (0, None)
+    step, checkpoint = folder.newest_checkpoint() if result is None else (0, None)
     return Found(folder, folder.cell() or {}, result, folder.failure(), folder.metrics(), step, checkpoint)
-
-
-def _newest_checkpoint(folder: CellFolder) -> tuple[int, Path | None]:
-    for step, checksum, path in folder.checkpoints():
-        with path.open("rb") as handle:
-            if hashlib.file_digest(handle, "sha256").hexdigest() == checksum:
-                return step, path
-    return 0, None
 
 
 def sums(result: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

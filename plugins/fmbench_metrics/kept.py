@@ -40,7 +40,7 @@ def _read(path: Path) -> dict[str, Tensor] | None:
         return None
     payload = path.read_bytes()
     checksum, content = payload[:64], payload[64:]
-    if hashlib.sha256(content).hexdigest().encode() == checksum:
+    if _checksum(path, content) == checksum:
         try:
             return load(content)
         except SafetensorError as error:
@@ -48,6 +48,11 @@ def _read(path: Path) -> dict[str, Tensor] | None:
             return None
     log.warning("%s does not have its checksum; its content is computed again", path)
     return None
+
+
+def _checksum(path: Path, content: bytes) -> bytes:
+    """Return the checksum of a file's name and content: the name says what it depends on, so no other file is it."""
+    return hashlib.sha256(path.name.encode() + b"\n" + content).hexdigest().encode()
 
 
 def _write(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -58,7 +63,7 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             whole = type(path)(folder) / path.name
             with whole.open("wb") as stream:
-                stream.write(hashlib.sha256(payload).hexdigest().encode() + payload)
+                stream.write(_checksum(path, payload) + payload)
                 stream.flush()
                 os.fsync(stream.fileno())
             whole.replace(path)

@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 from fmbench.cells import ComponentSpec, EvaluationCell, Settings, TrainingCell
 from fmbench.errors import TrackingError
 from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
-from fmbench.tracking import Tracker, resolve_uri, sync, ui_command, ui_links
+from fmbench.tracking import Tracker, follow_a_move, resolve_uri, sync, ui_command, ui_links
 from fmbench.tracking.client import make_client
 from fmbench.tracking.content import (
     NAME_LENGTH,
@@ -36,7 +36,7 @@ from fmbench.tracking.images import picture_of, scatter, write_pictures
 from fmbench.tracking.ledger import Ledger
 from fmbench.tracking.server import Server
 from fmbench.tracking.summaries import best
-from fmbench.tracking.uris import NEXT_FILE, NEXT_STEP, reason
+from fmbench.tracking.uris import NEXT_FILE, NEXT_STEP, reason, sqlite_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -111,7 +111,7 @@ class Place:
 
     @property
     def uri(self) -> str:
-        return resolve_uri(f"sqlite:///{self.folder / 'mlflow.db'}", self.folder)
+        return sqlite_uri(self.folder / "mlflow.db")
 
     def log(self, records: Records, **options: Any) -> str:
         """Log everything in one session, as text."""
@@ -152,8 +152,9 @@ class Place:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's tables, made once: they take 3 s."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    Server(f"sqlite:///{folder / 'mlflow.db'}", "x").client.search_experiments()
+    folder = tmp_path_factory.mktemp("mlflow") / "ml%20flow ? # é"
+    Server(sqlite_uri(folder / "mlflow.db"), "x").client.search_experiments()
+    assert [file.name for file in folder.parent.iterdir()] == [folder.name]
     return folder
 
 
@@ -482,6 +483,153 @@ def test_two_trackers_of_one_suite_make_each_run_once(place: Place) -> None:
     for tracker in trackers:
         assert tracker.finish(records, place.report).pending == 0
     assert len(place.runs()) == 7
+
+
+def many() -> Records:
+    """Five trainings, each sampled with four solvers: 25 cells, a run each."""
+    trainings = [trained(seed) for seed in range(5)]
+    return suite_of(trainings, [evaluated(t, f"solver{i}", 4) for t in trainings for i in range(4)])
+
+
+def test_two_stores_that_log_to_one_database_at_once_make_each_run_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each store has a ledger of its own, so that neither knows what the other has logged."""
+    monkeypatch.setattr("fmbench.tracking.writer.TURN", 0.1)  # so that they take turns
+    records = many()
+    ledgers = [place.folder / name / "suite.json" for name in ("one", "two")]
+    trackers = [dataclasses.replace(place, ledger=ledger).tracker(records) for ledger in ledgers]
+    for tracker in trackers:
+        tracker.start()
+        tracker.log_all(records)
+    assert all(tracker.drain() for tracker in trackers)
+    assert len(place.runs()) == 25
+    assert len({run.data.tags["fmbench.cell"] for run in place.runs()}) == 25
+    summaries = [tracker.finish(records, place.report) for tracker in trackers]
+    assert [summary.pending for summary in summaries] == [0, 0]
+    assert len(place.runs()) == 26
+    assert max(place.everything().values()) == 1
+
+
+def test_on_a_server_which_has_no_lock_a_run_is_looked_for_right_before_it_is_made(place: Place) -> None:
+    servers = [Server(place.uri, "suite") for _ in range(2)]
+    (content,) = Tracker(place.uri, "suite", place.ledger)._runs(suite_of([trained()], []))
+    for server in servers:
+        server.open()
+        assert server.find("another cell", None) is None  # so that it has read all runs there are
+    ids = {server.write(content, {}, None, None).run_id for server in servers}
+    assert len(ids) == len(place.runs()) == 1
+
+
+def test_of_runs_that_were_made_twice_the_older_goes_on_and_the_other_is_marked(place: Place) -> None:
+    records = suite_of([trained()], [])
+    server = Server(place.uri, "suite")
+    server.open()
+    tags = {"fmbench.cell": records.trainings[0].cell.key, "fmbench.kind": "training"}
+    ids = [
+        place.client.create_run(server.experiment, start_time=start, tags=tags, run_name="n").info.run_id
+        for start in (2000, 1000)
+    ]
+    assert "not logged" not in place.log(records)
+    runs = {run.info.run_id: run for run in place.runs("training")}
+    double, older = (runs[run_id] for run_id in ids)
+    assert older.data.metrics["validation_loss"] == 0.5
+    assert not double.data.metrics
+    assert double.data.tags["fmbench.superseded"] == f"double of {older.info.run_id}"
+    assert double.info.run_name == f"n (double {double.info.run_id[:6]})"
+    assert server.find(tags["fmbench.cell"], double.info.run_id) == older.info.run_id
+
+
+def test_a_run_with_changes_has_a_summary_of_its_own_and_leaves_the_suites(place: Place, pictures: Path) -> None:
+    place.log(suite(samples=pictures))
+    views = place.client.get_experiment_by_name("suite").tags  # type: ignore[union-attr]
+    (first,) = place.runs("summary")
+    page = place.folder / "mlartifacts" / "suite" / first.info.run_id / "artifacts" / "report" / "index.html"
+    assert page.read_text() == "<p>page</p>"
+
+    (place.report / "index.html").write_text("<p>of the variant</p>")
+    some = suite((2,), pictures)
+    for variant in ("--set training.steps=20", "--filter nfe=2", "--set training.steps=20"):
+        assert "not logged" not in place.log(
+            dataclasses.replace(some, evaluations=some.evaluations[:1], variant=variant)
+        )
+    summaries = {run.data.tags["fmbench.variant"]: run for run in place.runs("summary")}
+    assert set(summaries) == {"the suite as it stands", "--set training.steps=20", "--filter nfe=2"}
+    assert summaries["--filter nfe=2"].info.run_name == "summary (--filter nfe=2)"
+    again = summaries["the suite as it stands"]
+    assert (again.data.tags, again.data.metrics) == (first.data.tags, first.data.metrics)
+    assert page.read_text() == "<p>page</p>"
+    assert place.client.get_experiment_by_name("suite").tags == views  # type: ignore[union-attr]
+
+    place.log(dataclasses.replace(some, suite="new", variant="--filter nfe=2"))
+    assert set(ui_links(place.uri, "http://x")["new"]) == {"runs", "charts", "samples"}
+
+
+def test_code_that_changed_gets_new_runs_and_the_older_ones_leave_the_views_until_it_is_back(place: Place) -> None:
+    def of_code(text: str) -> Records:
+        record = evaluated(trained(), "euler", 4)
+        solver = dataclasses.replace(record.cell.solver, fingerprint=text)
+        return suite_of(
+            [trained()], [dataclasses.replace(record, cell=dataclasses.replace(record.cell, solver=solver))]
+        )
+
+    def shown_in_views() -> list[str]:
+        experiment = place.client.get_experiment_by_name("suite")
+        assert experiment is not None
+        where = json.loads(experiment.tags["mlflow.sharedViewState.fmbench-nfe"])["searchFilter"]
+        found = place.client.search_runs([experiment.experiment_id], where)
+        return [run.data.tags["fmbench.fingerprint.solver"] for run in found]
+
+    for text in ("old", "new", "old", "old", "new"):
+        assert "not logged" not in place.log(of_code(text))
+        assert shown_in_views() == [text]
+    runs = {run.data.tags["fmbench.fingerprint.solver"]: run for run in place.runs("evaluation")}
+    assert runs["new"].info.run_name == "euler | seed=0"
+    assert runs["old"].info.run_name == f"euler | seed=0 (superseded {runs['old'].info.run_id[:6]})"
+    assert runs["old"].data.tags["fmbench.superseded"] == f"by {runs['new'].info.run_id}"
+    assert runs["old"].data.params["evaluation.code"] != runs["new"].data.params["evaluation.code"]
+    assert runs["old"].data.params["training.code"] == runs["new"].data.params["training.code"]
+    assert [run.data.tags["fmbench.superseded"] for run in place.runs("training")] == ["no"]
+    assert max(place.everything().values()) == 1
+
+
+def files_below(folder: Path) -> dict[str, int]:
+    return {str(file.relative_to(folder)): file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("name", ["a%20b", "x?y #1 'é' \"100%\""])
+def test_a_copied_project_of_any_name_writes_beside_itself_and_not_into_its_original(
+    place: Place, pictures: Path, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    place.log(suite((2,), pictures))
+    folder = tmp_path_factory.mktemp("around") / name
+    shutil.copytree(place.folder, folder)
+    before = files_below(place.folder)
+    copy = Place(folder, folder / "ledger" / "suite.json", folder / "report")
+    assert "5 runs logged, 2 unchanged" in copy.log(suite((2, 4), pictures))
+    assert files_below(place.folder) == before
+    for run in copy.runs():
+        place_of_run = folder / "mlartifacts" / "suite" / run.info.run_id / "artifacts"
+        assert run.info.artifact_uri == place_of_run.as_uri()
+    pictured = [folder / "mlartifacts" / "suite" / run.info.run_id for run in copy.runs("evaluation")]
+    assert {len(list(run.rglob("*.png"))) for run in pictured} == {2}
+    assert [entry.name for entry in folder.parent.iterdir()] == [name]
+
+    follow_a_move(copy.uri)
+    assert ui_command(copy.uri, 5001).folder == folder
+    shutil.move(folder, folder.with_name("moved"))
+    follow_a_move(sqlite_uri(folder.with_name("moved") / "mlflow.db"))
+    moved = dataclasses.replace(copy, folder=folder.with_name("moved"))
+    assert all(f"/{moved.folder.name}/mlartifacts/suite/" in run.info.artifact_uri for run in moved.runs())
+
+
+def test_artifacts_that_never_lay_beside_the_database_stay_where_they_are(place: Place, tmp_path: Path) -> None:
+    elsewhere = (tmp_path / "elsewhere" / "suite").as_uri()
+    place.client.create_experiment("suite", artifact_location=elsewhere)
+    for _ in range(2):
+        place.log(suite((2,)))
+        assert all(run.info.artifact_uri.startswith(elsewhere) for run in place.runs())
+        place.ledger.unlink()
 
 
 def test_a_damaged_ledger_is_an_empty_one(place: Place) -> None:

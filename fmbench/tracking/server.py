@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import json
 import math
 import re
+import shutil
 import sqlite3
 import tempfile
 import time
@@ -219,12 +221,15 @@ class Server:
     def _log_files(self, run: KnownRun, content: RunContent, fresh: Iterable[Part]) -> dict[str, str]:
         """Send all that is no number; return the tag that makes MLflow look for pictures, if there are any."""
         if content.folder is not None and content.folder.is_dir():
-            self.client.log_artifacts(run.id, str(content.folder), "report")
+            with self._artifacts_of(run, "report") as place:
+                shutil.copytree(content.folder, place, copy_function=shutil.copyfile, dirs_exist_ok=True)
         defaults = {k: v for k, v in content.experiment_defaults.items() if k not in self._experiment_tags}
         for key, value in {**defaults, **content.experiment_tags}.items():
             self.client.set_experiment_tag(self.experiment, key, value)
-        for name, document in content.documents.items():
-            self.client.log_dict(run.id, document, name)
+        if content.documents:
+            with self._artifacts_of(run) as place:
+                for name, document in content.documents.items():
+                    (place / name).write_text(json.dumps(document, indent=2, default=str), encoding="utf-8")
         pictured = [part for part in fresh if part.samples is not None]
         if not pictured:
             return {}
@@ -235,8 +240,11 @@ class Server:
         return {LOGGED_IMAGES: "True"} if count else {}
 
     @contextmanager
-    def _artifacts_of(self, run: KnownRun, name: str) -> Iterator[Path]:
-        """Yield a folder whose files become artifacts: the run's own folder where the store is a sqlite file."""
+    def _artifacts_of(self, run: KnownRun, name: str = "") -> Iterator[Path]:
+        """Yield a folder whose files become artifacts: the run's own folder where the store is a sqlite file.
+
+        MLflow remembers for a whole process where the artifacts of a run lie, also when the run's database is a copy.
+        """
         here = urlsplit(run.artifacts)
         if here.scheme == "file" and sqlite_file(self.uri) is not None:
             place = Path(url2pathname(here.path)) / name
@@ -246,7 +254,7 @@ class Server:
         with tempfile.TemporaryDirectory(prefix="fmbench-") as folder:
             yield Path(folder)
             if any(Path(folder).iterdir()):
-                self.client.log_artifacts(run.id, folder, name)
+                self.client.log_artifacts(run.id, folder, name or None)
 
 
 def _run_status(content: RunContent, logged: Mapping[str, str]) -> str:

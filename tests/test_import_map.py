@@ -22,6 +22,8 @@ WORKING = {"contracts", "cells", "references", "registry", "store", "hardware", 
 
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "files": set(),
+    "forms": set(),
     "hookspecs": set(),
     "mixture": set(),
     "references": {"cells"},
@@ -39,7 +41,9 @@ ALLOWED: dict[str, set[str]] = {
     "registry": {"plugins", "source", "parameters", "contracts", "cells"},
     "plan": {"suite", "cells", "references", "registry", "source", "contracts"},
     "records": {"cells", "references"},
-    "store": {"cells", "records"},
+    "stored_forms": {"cells", "forms"},
+    "store": {"cells", "files", "forms", "records", "stored_forms"},
+    "marks": {"files", "forms", "store"},
     "ahead": {"hardware"},
     "assembly": WORKING - {"assembly"} | {"ahead", "untouched"},
     "examples": {"ahead", "assembly", "cells", "hardware"},
@@ -87,10 +91,10 @@ ALLOWED: dict[str, set[str]] = {
     "kept_report": {"cells", "records", "report", "session", "store"},
     "session": {"suite", "plan", "survey", "registry", "store", "records", "hardware", "executors"},
     "timings": {"cells"},
-    "merging": {"store", "timings"},
-    "cleaning": {"plan", "registry", "states", "store", "timings"},
+    "merging": {"files", "marks", "store", "timings"},
+    "cleaning": {"marks", "plan", "registry", "states", "store", "timings"},
     "explain": {"cells", "session", "store"},
-    "computation": {"cells", "fleets", "probing", "session", "states", "survey", "executors", "tracking"},
+    "computation": {"cells", "fleets", "marks", "probing", "session", "states", "survey", "executors", "tracking"},
     "testing": {"contracts", "registry", "plugins", "cells"},
 }
 """The part of fmbench -> the parts that it may import. `errors` is everyone's leaf."""

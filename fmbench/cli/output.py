@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+    from fmbench.survey import Survey
+
 ROWS_AT_ONCE = 1000
+SHOWN = 20
+"""Things passed over that are printed."""
 WIDE = 200
 """Columns of what is no terminal."""
 
@@ -69,6 +73,21 @@ def say(text: str, style: str = "") -> None:
     from rich.text import Text
 
     console().print(Text(text, style=style))
+
+
+def tell_damaged(survey: Survey) -> None:
+    """Print what a look at the store found that is not what was written, or is no cell's."""
+    for text in survey.damaged:
+        say(f"damaged, so `fmbench run` computes it again: {text}", "red")
+    tell_passed_over(survey.passed_over)
+
+
+def tell_passed_over(texts: Sequence[str]) -> None:
+    """Print what a store holds that is no cell's, some of it where there is much."""
+    for text in texts[:SHOWN]:
+        say(f"passed over: {text}", "yellow")
+    if len(texts) > SHOWN:
+        say(f"passed over: {len(texts) - SHOWN} more", "yellow")
 
 
 def note(text: str) -> None:

@@ -61,14 +61,12 @@ def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
     """Return the content of a regular file. Raises NotRegularError, also where it has more than `most` bytes."""
     with open_regular(path) as handle:
         size = os.fstat(handle.fileno()).st_size
-        parts: list[bytes] = []
-        read = 0
-        while size <= most and read <= most and (block := handle.read(max(size + 1 - read, 2**16))):
-            parts.append(block)
-            read += len(block)
-    if max(size, read) > most:
-        raise NotRegularError(errno.EFBIG, f"it is larger than {most / 1e6:.0f} MB", str(path))
-    return b"".join(parts)
+        if size > most:
+            raise NotRegularError(errno.EFBIG, f"it is larger than {most / 1e6:.0f} MB", str(path))
+        content = b"".join(blocks_of(handle))
+        if handle.read(1):
+            raise NotRegularError(errno.EFBIG, "it goes on beyond its size, as files of /proc do", str(path))
+    return content
 
 
 def blocks_of(handle: BinaryIO) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ MOST_WHOLE = 2**63
 class Form(Protocol):
     """What a value must look like."""
 
-    def misfit(self, value: Any, place: str = "it") -> str:
+    def misfit(self, value: Any, place: str = "") -> str:
         """Say how a value, which is called `place`, does not fit; "" where it does."""
 
 
@@ -35,9 +35,9 @@ class Plain:
     words: str
     fits: Callable[[Any], bool]
 
-    def misfit(self, value: Any, place: str = "it") -> str:
+    def misfit(self, value: Any, place: str = "") -> str:
         """See Form."""
-        return "" if self.fits(value) else f"{place} must be {self.words}, and is {shown(value)}"
+        return "" if self.fits(value) else f"{place or 'it'} must be {self.words}, and is {shown(value)}"
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,18 @@ class Each:
     form: Form
     names: Form = field(default_factory=lambda: TEXT)
 
-    def misfit(self, value: Any, place: str = "it") -> str:
+    def misfit(self, value: Any, place: str = "") -> str:
         """See Form."""
         if not isinstance(value, dict):
-            return f"{place} must be an object, and is {shown(value)}"
+            return f"{place or 'it'} must be an object, and is {shown(value)}"
         return next(
             (
                 why
                 for name, each in value.items()
-                if (why := self.names.misfit(name, f"a name in {place}") or self.form.misfit(each, f"{place}.{name}"))
+                if (
+                    why := self.names.misfit(name, f"a name in {place or 'it'}")
+                    or self.form.misfit(each, _inside(place, name))
+                )
             ),
             "",
         )
@@ -72,16 +75,16 @@ class Fields:
     optional: Mapping[str, Form] = field(default_factory=dict)
     together: tuple[tuple[str, str], ...] = ()
 
-    def misfit(self, value: Any, place: str = "it") -> str:
+    def misfit(self, value: Any, place: str = "") -> str:
         """See Form."""
         if not isinstance(value, dict):
-            return f"{place} must be an object, and is {shown(value)}"
+            return f"{place or 'it'} must be an object, and is {shown(value)}"
         lacking = [name for name in self.required if name not in value]
         lacking += [second for first, second in self.together if first in value and second not in value]
         if lacking:
-            return f"{place} lacks {', '.join(lacking)}"
+            return f"{place or 'it'} lacks {', '.join(lacking)}"
         forms = {**self.required, **self.optional}
-        wrong = (form.misfit(value[name], f"{place}.{name}") for name, form in forms.items() if name in value)
+        wrong = (form.misfit(value[name], _inside(place, name)) for name, form in forms.items() if name in value)
         return next(filter(None, wrong), "")
 
 
@@ -91,10 +94,10 @@ class Rows:
 
     form: Form
 
-    def misfit(self, value: Any, place: str = "it") -> str:
+    def misfit(self, value: Any, place: str = "") -> str:
         """See Form."""
         if not isinstance(value, list):
-            return f"{place} must be a list, and is {shown(value)}"
+            return f"{place or 'it'} must be a list, and is {shown(value)}"
         wrong = (self.form.misfit(each, f"{place}[{number}]") for number, each in enumerate(value))
         return next(filter(None, wrong), "")
 
@@ -105,12 +108,17 @@ class Row:
 
     forms: tuple[Form, ...]
 
-    def misfit(self, value: Any, place: str = "it") -> str:
+    def misfit(self, value: Any, place: str = "") -> str:
         """See Form."""
         if not isinstance(value, list) or len(value) != len(self.forms):
-            return f"{place} must be a list of {len(self.forms)} entries, and is {shown(value)}"
+            return f"{place or 'it'} must be a list of {len(self.forms)} entries, and is {shown(value)}"
         pairs = enumerate(zip(self.forms, value, strict=True))
         return next(filter(None, (form.misfit(each, f"{place}[{number}]") for number, (form, each) in pairs)), "")
+
+
+def _inside(place: str, name: str) -> str:
+    """Return what an entry of an object is called."""
+    return f"{place}.{name[:60]}" if place else name[:60]
 
 
 def _is_whole(value: Any) -> bool:
@@ -142,11 +150,20 @@ FINITE: Form = Plain("a finite number", lambda value: _is_number(value) and math
 TIME: Form = Plain("a time as ISO 8601 has it", _is_time)
 FILE_NAME: Form = Plain("the name of a file, without folders", _is_file_name)
 OBJECT: Form = Each(ANYTHING)
+NULL: Form = Plain("null", lambda value: value is None)
 
 
-def nothing_or(form: Form) -> Form:
-    """Return the form of what may be null."""
-    return Plain("null, or as it was written", lambda value: value is None or not form.misfit(value))
+@dataclass(frozen=True)
+class Either:
+    """What fits one of two forms."""
+
+    one: Form
+    other: Form
+
+    def misfit(self, value: Any, place: str = "") -> str:
+        """See Form."""
+        why = self.one.misfit(value, place)
+        return why and self.other.misfit(value, place) and why
 
 
 def one_of(words: Iterable[str]) -> Form:
@@ -177,7 +194,7 @@ def parsed(text: str | bytes) -> Any:
 def _depth_exceeds(value: Any, most: int) -> bool:
     """Whether lists and objects lie in each other more than `most` deep."""
     layer = [value]
-    for _ in range(most + 1):
+    for _ in range(most):
         inner: list[Any] = []
         for each in layer:
             if isinstance(each, dict):

@@ -31,6 +31,7 @@ from typing import Any
 from fmbench.cells import canonical
 from fmbench.errors import DamagedFile, StoreError
 from fmbench.files import (
+    MOST_BYTES,
     NotRegularError,
     blocks_of,
     is_folder,
@@ -44,6 +45,7 @@ from fmbench.files import (
 )
 from fmbench.forms import OBJECT, Form, check, fitted, parsed
 from fmbench.stored_forms import CELL, FAILURE, HISTORY, METRICS, RESULT, RESULTS, is_key
+from fmbench.texts import encodable
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +165,7 @@ class CellFolder:
         if recorded is None:
             raise DamagedFile(f"{self.path / name} is not on record")
         self._verify(name, recorded, thorough=True)
-        return _content(self.path / name)
+        return _content(self.path / name, recorded[0])
 
     def _verify(self, name: str, recorded: list[Any], *, thorough: bool) -> None:
         path = self.path / name
@@ -213,10 +215,13 @@ class CellFolder:
     def checkpoint(self) -> bytes | None:
         """Return the newest whole checkpoint, or None; damaged ones are removed."""
         for _, checksum, path in self.checkpoints():
-            payload = read_regular(path, path.stat().st_size) if path.is_file() else b""
+            try:
+                payload = read_regular(path, path.stat().st_size)
+            except (NotRegularError, FileNotFoundError):
+                payload = b""
             if hashlib.sha256(payload).hexdigest() == checksum:
                 return payload
-            path.unlink() if path.is_symlink() or not path.is_dir() else set_aside(path)
+            set_aside(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
         return None
 
     def checkpoints(self) -> list[tuple[int, str, Path]]:
@@ -360,13 +365,13 @@ def read_sealed(path: Path, form: Form = OBJECT) -> dict[str, Any] | None:
     if not intact:
         raise DamagedFile(f"{path} does not have the checksum on record")
     check(body, form, path)
-    return body
+    return encodable(body) if b"\\ud" in text else body
 
 
-def _content(path: Path) -> bytes:
-    """Return what is in a file. Raises FileNotFoundError, and else as `_readable`."""
+def _content(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Return what is in a file of so many bytes at most. Raises FileNotFoundError, and else as `_readable`."""
     with _readable(path):
-        return read_regular(path)
+        return read_regular(path, most)
 
 
 @contextlib.contextmanager

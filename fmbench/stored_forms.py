@@ -9,6 +9,7 @@ from fmbench.cells import KEY_LENGTH
 from fmbench.forms import (
     FILE_NAME,
     FINITE,
+    NULL,
     NUMBER,
     OBJECT,
     TEXT,
@@ -16,12 +17,12 @@ from fmbench.forms import (
     TRUTH,
     WHOLE,
     Each,
+    Either,
     Fields,
     Form,
     Plain,
     Row,
     Rows,
-    nothing_or,
 )
 
 _KEY = re.compile(f"[0-9a-f]{{{KEY_LENGTH}}}")
@@ -42,7 +43,7 @@ FACTS: Mapping[str, Form] = {
     **dict.fromkeys(("seconds", "nfe_min", "nfe_max"), FINITE),
     **dict.fromkeys(("steps", "peak_memory", "parameters", "threads", "jobs", "fleet"), WHOLE),
     **dict.fromkeys(("device", "precision", "hardware", "torch", "program"), TEXT),
-    "nfe": nothing_or(FINITE),
+    "nfe": Either(FINITE, NULL),
     "finished": TIME,
 }
 _SUM = Row((WHOLE, TEXT))
@@ -62,7 +63,7 @@ class _Both:
     def __init__(self, *forms: Form) -> None:
         self.forms = forms
 
-    def misfit(self, value: object, place: str = "it") -> str:
+    def misfit(self, value: object, place: str = "") -> str:
         """See Form."""
         return next(filter(None, (form.misfit(value, place) for form in self.forms)), "")
 

@@ -12,6 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fmbench.texts import visible, visible_json
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
@@ -65,14 +67,14 @@ def complain(text: str) -> None:
     """Print an error for a person, on standard error."""
     from rich.text import Text
 
-    console(stderr=True).print(Text.assemble(("error: ", "bold red"), text))
+    console(stderr=True).print(Text.assemble(("error: ", "bold red"), visible(text)))
 
 
 def say(text: str, style: str = "") -> None:
     """Print a line as it is."""
     from rich.text import Text
 
-    console().print(Text(text, style=style))
+    console().print(Text(visible(text), style=style))
 
 
 def tell_damaged(survey: Survey) -> None:
@@ -94,21 +96,26 @@ def note(text: str) -> None:
     """Print a line on standard error, so that it stays out of JSON."""
     from rich.text import Text
 
-    console(stderr=True).print(Text(text))
+    console(stderr=True).print(Text(visible(text)))
 
 
 def show_json(value: Any) -> None:
     """Print a value as JSON."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not _is_utf8(), default=str) + "\n")
+    sys.stdout.write(_json_text(value) + "\n")
+
+
+def _json_text(value: Any) -> str:
+    """Return a value as indented JSON, in which what cannot be seen or encoded is JSON's own escape."""
+    return visible_json(json.dumps(value, indent=2, ensure_ascii=not _is_utf8(), default=str))
 
 
 def show_json_rows(head: Mapping[str, Any], name: str, rows: Iterable[str]) -> None:
     """Print a mapping as JSON, with one more entry: a list of rows that are JSON already, printed as they come."""
-    text = json.dumps(dict(head), indent=2, ensure_ascii=not _is_utf8(), default=str)
+    text = _json_text(dict(head))
     sys.stdout.write(f"{text[:-2]},\n  {json.dumps(name)}: [")
     waiting, before = iter(rows), "\n    "
     while some := list(islice(waiting, ROWS_AT_ONCE)):
-        sys.stdout.write(before + ",\n    ".join(some))
+        sys.stdout.write(visible_json(before + ",\n    ".join(some)))
         before = ",\n    "
     sys.stdout.write("\n  ]\n}\n")
 
@@ -117,10 +124,10 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str
     """Print a table as wide as it needs to be, and no wider than the screen."""
     from fmbench.cli.tables import lines_of
 
-    texts = [[str(value) for value in row] for row in rows]
+    texts = [[visible(str(value)) for value in row] for row in rows]
     head, *below = lines_of(columns, texts, screen_width())
     plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
-    lines = [*([title] if title else []), "", head if plain else f"\033[1m{head}\033[0m", *below, ""]
+    lines = [*([visible(title)] if title else []), "", head if plain else f"\033[1m{head}\033[0m", *below, ""]
     sys.stdout.write("\n".join(lines) + "\n")
 
 
@@ -155,7 +162,7 @@ class Bars:
         """Print a line above the bars."""
         from rich.text import Text
 
-        self._console.print(Text(text, style="yellow"))
+        self._console.print(Text(visible(text), style="yellow"))
 
     def begin(self, stage: str, total: int, done: int = 0) -> None:
         """Show a stage, or a new total of one that is shown."""

@@ -18,6 +18,7 @@ from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
 from fmbench.errors import SuiteError, did_you_mean
+from fmbench.files import read_regular
 from fmbench.suite.places import Place, Problem, Row, Table, Text, short, shown
 
 MOST_VALUES = 100_000
@@ -51,7 +52,7 @@ def read_file(path: Path) -> str:
         held = _suites_in(path)
         raise SuiteError(f"a suite is a YAML file, and this is a folder. {held}", str(path))
     try:
-        raw = path.read_bytes()
+        raw = read_regular(path)
     except FileNotFoundError:
         choices = [p.name for p in _suite_files(path.parent)]
         close = did_you_mean(path.name, choices) or did_you_mean(path.name + ".yaml", choices)

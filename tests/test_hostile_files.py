@@ -33,9 +33,12 @@ from fmbench.kept_report import fingerprint, write_report_if_changed
 from fmbench.merging import merge
 from fmbench.probing import FLEET_SIZE, on_record
 from fmbench.regression import baseline, snapshot
+from fmbench.report import write_report
 from fmbench.session import Options, Session, open_session
 from fmbench.store import Store, write_sealed
+from fmbench.tracking.content import Part, RunContent
 from fmbench.tracking.ledger import Ledger
+from fmbench.tracking.summaries import digest_of
 
 SUITE: dict[str, Any] = {
     "name": "tiny",
@@ -157,6 +160,29 @@ def test_a_cell_whose_file_is_of_another_shape_is_damaged_or_used(finished: Sess
         if kept is not None:
             file.write_bytes(kept)
     assert not look(finished)
+
+
+def test_what_no_file_can_hold_stops_no_report(finished: Session, tmp_path: Path) -> None:
+    """An error quotes the name of a file that is not UTF-8, or what a plugin likes to write."""
+    folder, hostile = finished.store.folder("evaluation", finished.plan.evaluations[0].key), "caf\udce9 \x1b[2J\u202e"
+    try:
+        folder.fail("error", hostile)
+        records = finished.records(finished.survey(anywhere=True))
+    finally:
+        (folder.path / "failure.json").unlink()
+    assert records.evaluations[0].error.startswith(r"caf\udce9 ")
+    hostile_too = dataclasses.replace(records, description=hostile, command=hostile, left_out=[(hostile, hostile)])
+    write_report(hostile_too, tmp_path / "report")
+    for name in ("records.csv", "table.md", "table.tex", "index.html"):
+        text = (tmp_path / "report" / name).read_text(encoding="utf-8")
+        assert not set(hostile[3:] + "\x1b") - set(" [2J") & set(text)
+    assert r"caf\udce9 \x1b[2J\u202e" in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    run = RunContent("training", "key", hostile, "", *[{hostile: hostile}] * 3, {"": Part("", "error", hostile)})
+    for text in (run.name, *run.params, *run.tags.values(), *run.notes.values(), run.parts[""].error):
+        assert text == r"caf\udce9 \x1b[2J\u202e"
+    assert run.marks
+    (tmp_path / "report" / os.fsdecode(b"caf\xe9")).write_bytes(b"")
+    assert digest_of(tmp_path / "report")
 
 
 def test_hostile_history_that_is_vouched_for_is_damaged(finished: Session) -> None:

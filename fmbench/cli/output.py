@@ -7,10 +7,10 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from fmbench.texts import visible, visible_json
 
@@ -36,18 +36,56 @@ STAGES = {
 }
 
 
+class Patient:
+    """A stream to which printing goes on, into nothing, when its reader goes away, as `head` does.
+
+    So a verb does all that it was asked to do, and its exit code says how that went, whoever listens.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.gone = False
+
+    def write(self, text: str) -> int:
+        """Write a text, or lose it."""
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write texts, or lose them."""
+        self.write("".join(lines))
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        self._try(self._stream.flush)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except BrokenPipeError:
+            self.gone = True
+            lose(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def prepare_streams() -> None:
-    """Let what standard output cannot show be a question mark, and what goes to a closed stream be lost."""
+    """Let what standard output cannot show be a question mark, and what goes to nobody be lost."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  (for as long as the process runs)
     if isinstance(sys.stdout, io.TextIOWrapper) and not _is_utf8():
         sys.stdout.reconfigure(errors="replace")
+    for name in ("stdout", "stderr"):
+        setattr(sys, name, Patient(getattr(sys, name)))
 
 
-def print_no_more() -> None:
+def lose(stream: TextIO) -> None:
     """Lose what is still to be printed: nobody can take it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _is_utf8() -> bool:
@@ -117,6 +155,8 @@ def show_json_rows(head: Mapping[str, Any], name: str, rows: Iterable[str]) -> N
     while some := list(islice(waiting, ROWS_AT_ONCE)):
         sys.stdout.write(visible_json(before + ",\n    ".join(some)))
         before = ",\n    "
+        if getattr(sys.stdout, "gone", False):
+            return  # rows are as many as a plan has cells
     sys.stdout.write("\n  ]\n}\n")
 
 

@@ -52,6 +52,10 @@ class Part:
     samples: Path | None = None
     pace: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Make the error such that a server can take it, and a page show it."""
+        object.__setattr__(self, "error", visible(self.error))
+
     @cached_property
     def mark(self) -> str:
         """The digest of the part; it begins with `!` when the part failed."""

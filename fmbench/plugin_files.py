@@ -33,6 +33,8 @@ def load_given(value: str) -> Iterator[ModuleType]:
         if path.suffix != ".py":
             raise PluginError(f"plugin {value!r} is not a Python file: give a .py file, a folder or a module's name")
         yield _file(path.resolve())
+    elif path.exists():
+        raise PluginError(f"plugin {value!r} is no regular file: give a .py file, a folder or a module's name")
     elif path.suffix == ".py" or os.sep in value or value.startswith("."):
         raise PluginError(f"plugin {value!r} does not exist: there is no file or folder {path.absolute()}")
     else:
@@ -67,7 +69,7 @@ def _folder(folder: Path) -> Iterator[ModuleType]:
     if (folder / "__init__.py").is_file():
         yield _package(folder)
         return
-    files = sorted(file for file in folder.glob("*.py") if not file.name.startswith("_"))
+    files = sorted(file for file in folder.glob("*.py") if not file.name.startswith("_") and file.is_file())
     if not files:
         raise PluginError(f"plugin folder {str(folder)!r} holds no .py file whose name starts with a letter")
     for file in files:

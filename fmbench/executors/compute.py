@@ -6,7 +6,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -17,7 +17,7 @@ from safetensors.torch import save as safetensors_bytes
 from fmbench import evaluate, portraits, train
 from fmbench.assembly import Workshop
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, canonical
-from fmbench.contracts import Dataset, Metric, TDistribution
+from fmbench.contracts import Dataset, Metric, TDistribution, TrainingFacts
 from fmbench.dataset_checks import SPLITS, check_together
 from fmbench.errors import CellFailure, DamagedFile, StoreError, UserError
 from fmbench.evaluate import Drawn, explain, kept_samples
@@ -299,9 +299,17 @@ class Computer:
         facts = (folder.result() or {}).get("facts", {})
         return all(facts.get(name) == value for name, value in measured_on(self.workshop.device).items())
 
+    def _check_facts(self, cell: TrainingCell) -> None:
+        """Raise DamagedFile where a training's result lacks facts: an older fmbench's would have another key."""
+        folder = self.workshop.store.folder("training", cell.key)
+        facts = (folder.recorded() or {}).get("facts", {})
+        if lacking := [each.name for each in fields(TrainingFacts) if each.name not in facts]:
+            raise DamagedFile(f"{folder.path / 'result.json'} lacks the facts {', '.join(lacking)}")
+
     def _load(self, cell: TrainingCell) -> Trained:
         if self._trained is None or self._trained.cell.key != cell.key:
             try:
+                self._check_facts(cell)
                 self._trained = load_trained(cell, self.workshop)
             except DamagedFile as error:
                 self.workshop.store.folder("training", cell.key).discard()

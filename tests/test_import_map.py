@@ -18,6 +18,7 @@ CORE = Path(__file__).parents[1] / "fmbench"
 PLUGIN_FOLDER = CORE.parent / "plugins"
 
 WORKING = {"contracts", "cells", "references", "registry", "store", "hardware", "assembly"}
+WORKING |= {"global_random", "process_state"}
 """What the code that trains and evaluates stands on."""
 
 ALLOWED: dict[str, set[str]] = {
@@ -32,11 +33,15 @@ ALLOWED: dict[str, set[str]] = {
     "optimizers": set(),
     "suite": set(),
     "intervals": set(),
-    "source": {"contracts"},
+    "patches": set(),
+    "process_state": {"patches"},
+    "foreign": {"patches", "process_state"},
+    "global_random": set(),
+    "source": {"contracts", "foreign"},
     "parameters": {"source"},
-    "plugin_files": {"source"},
-    "plugins": {"hookspecs", "source", "contracts", "plugin_files"},
-    "registry": {"plugins", "source", "parameters", "contracts", "cells"},
+    "plugin_files": {"foreign", "source"},
+    "plugins": {"foreign", "hookspecs", "source", "contracts", "plugin_files"},
+    "registry": {"foreign", "plugin_files", "plugins", "source", "parameters", "contracts", "cells"},
     "plan": {"suite", "cells", "references", "registry", "source", "contracts"},
     "records": {"cells", "references"},
     "store": {"cells", "records"},
@@ -57,13 +62,14 @@ ALLOWED: dict[str, set[str]] = {
     "fleets": {"cells", "executors", "probing"},
     "shared_calls": {"assembly", "contracts"},
     "trained": {"assembly", "cells", "contracts", "shared_calls"},
-    "teaching": {"assembly", "cells", "contracts", "store", "trained"},
+    "teaching": {"assembly", "cells", "contracts", "global_random", "process_state", "store", "trained"},
     "portraits": {"assembly", "trained", "store"},
     "training_state": {
         "assembly",
         "cells",
         "contracts",
         "fleet",
+        "global_random",
         "hardware",
         "optimizers",
         "program",
@@ -103,7 +109,7 @@ ALLOWED["fmbench"] = {"contracts", "hookspecs"}
 
 HEAVY = {"torch", "torchvision", "mlflow", "pandas", "matplotlib", "scipy", "sklearn", "numpy", "PIL", "ray"}
 LIGHT = {"errors", "hookspecs", "contracts", "cells", "suite", "source", "parameters", "plugin_files", "plugins"}
-LIGHT |= {"intervals", "registry", "plan", "records", "fmbench"}
+LIGHT |= {"foreign", "patches", "process_state", "intervals", "registry", "plan", "records", "fmbench"}
 """The parts that plan and list: they import nothing of HEAVY at the top of a module."""
 
 ONLY_IN = {"mlflow": ("tracking",), "ray": ("executors.ray",), "typer": ("cli",), "rich": ("cli",), "click": ("cli",)}

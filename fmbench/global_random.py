@@ -40,7 +40,7 @@ def state(device: str = "cpu") -> State:
 def restore(saved: State) -> None:
     """Put all of them into a state that `state` returned."""
     torch.set_rng_state(saved["torch"])
-    if saved["cuda"] is not None:
+    if saved["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(saved["cuda"])
     random.setstate(saved["python"])
     if saved["numpy"] is not None:

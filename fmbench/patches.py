@@ -47,6 +47,16 @@ class Attributes:
         self._held = [(title, owner, dict(held)) for title, owner, held in _owners()]
         self._modules = dict(sys.modules)
 
+    def include(self, title: str, cls: type) -> None:
+        """Compare from now on a class, those that it is made from, and the functions beside it, too."""
+        known = {id(owner) for _, owner, _ in self._held}
+        for base in cls.__mro__:
+            if base is not object and id(base) not in known:
+                self._held.append((title, base, _callables(vars(base))))
+        module = sys.modules.get(cls.__module__)
+        if module is not None and id(module) not in known:
+            self._held.append((cls.__module__, module, _callables(vars(module))))
+
     def replaced(self) -> list[str]:
         """Return the names of what is no longer what it was, such as `torch.randn`."""
         found = [f"sys.modules[{name!r}]" for name in _different(self._modules, sys.modules)]

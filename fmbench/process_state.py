@@ -160,13 +160,20 @@ def said(who: str, found: Sequence[str]) -> str:
     )
 
 
+def watch_all() -> Watch:
+    """Return a watch over all that is compared in this process."""
+    return Watch(_everybodys[-1] if _everybodys else None)
+
+
 @contextmanager
 def unchanged(who: str) -> Iterator[None]:
     """Raise ProcessChanged where what is called inside changes the process, whether it fails or not."""
-    watch = Watch(_everybodys[-1] if _everybodys else None)
+    watch = watch_all()
     try:
         yield
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         if found := watch.changes():
             raise ProcessChanged(f"{said(who, found)}; it failed, too, with {type(error).__name__}") from error
         raise
@@ -174,11 +181,18 @@ def unchanged(who: str) -> Iterator[None]:
 
 
 _everybodys: list[Attributes] = []
+"""What `unchanged` compares beside the state: nothing, or what `guard_attributes` took."""
 
 
 def guard_attributes() -> None:
     """Have `unchanged` compare attributes, too, from now on with what they are now: for a process of fmbench's own."""
     _everybodys.append(Attributes())
+
+
+def guard_class(title: str, cls: type) -> None:
+    """Have `unchanged` compare a component's class and module, too, where it compares attributes at all."""
+    if _everybodys:
+        _everybodys[-1].include(title, cls)
 
 
 def _settings() -> list[Setting]:

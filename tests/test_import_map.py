@@ -52,7 +52,7 @@ ALLOWED: dict[str, set[str]] = {
     "draws": {"assembly", "cells", "pairs"},
     "stacked_linear": set(),
     "traced": {"stacked_linear"},
-    "fleet": {"assembly", "cells", "probing", "stacked_linear", "traced"},
+    "fleet": {"assembly", "cells", "global_random", "probing", "stacked_linear", "traced"},
     "samples": {"assembly", "cells", "contracts", "draws", "fleet", "untouched"},
     "untouched": set(),
     "probing": {"assembly", "cells", "hardware", "store"},
@@ -60,7 +60,7 @@ ALLOWED: dict[str, set[str]] = {
     "micro_batches": {"contracts", "samples"},
     "fleet_size": {"assembly", "cells", "fleet", "hardware", "optimizers", "probing"},
     "fleets": {"cells", "executors", "probing"},
-    "shared_calls": {"assembly", "contracts"},
+    "shared_calls": {"assembly", "contracts", "process_state"},
     "trained": {"assembly", "cells", "contracts", "shared_calls"},
     "teaching": {"assembly", "cells", "contracts", "global_random", "process_state", "store", "trained"},
     "portraits": {"assembly", "trained", "store"},
@@ -101,7 +101,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 """The part of fmbench -> the parts that it may import. `errors` is everyone's leaf."""
 
-ALLOWED["executors"] |= {"floors", "oracles", "portraits", "records"}
+ALLOWED["executors"] |= {"source", "floors", "oracles", "portraits", "records"}
 ALLOWED["runner"] = set(ALLOWED) - {"testing"}
 ALLOWED["cli"] = {*ALLOWED, "runner"}
 ALLOWED["__main__"] = {"cli"}

@@ -17,6 +17,7 @@ SERVER_ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "PYTHONWARNINGS": "ignore",
+    "PYTHONSAFEPATH": "1",
 }
 
 
@@ -27,7 +28,19 @@ def ui_command(uri: str, port: int) -> tuple[list[str], dict[str, str]]:
     """
     if uri.startswith(("http://", "https://", "databricks")):
         raise TrackingError(f"MLflow's UI is started for a database; {uri} is a server: open it in a browser")
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     command += ["--uvicorn-opts", "--log-level warning", "--backend-store-uri", uri]
     database = sqlite_file(uri)
     if database is not None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fmbench.errors import PluginError
+from fmbench.errors import PluginError, ProcessChanged
+from fmbench.foreign import PluginStopped, plugin_code
 from fmbench.source import FILE_PLUGIN, find_module
 
 _loaded: dict[str, tuple[tuple[int, int], ModuleType]] = {}
@@ -43,6 +44,10 @@ def load_given(value: str) -> Iterator[ModuleType]:
 
 def describe_error(error: BaseException) -> str:
     """Return an exception as one line: its type, its message, and the file and line of the plugin that led to it."""
+    if isinstance(error, ProcessChanged):
+        return str(error)
+    if isinstance(error, PluginStopped) and error.__cause__ is not None:
+        error = error.__cause__
     message = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_foreign(frame.filename)]
     frames = [frame for frame in frames if "site-packages" not in frame.filename] or frames
@@ -94,8 +99,11 @@ def _package(folder: Path) -> ModuleType:
 
 def _module(name: str) -> ModuleType:
     try:
-        return importlib.import_module(name)
-    except (Exception, SystemExit) as error:
+        with plugin_code(f"plugin {name!r}"):
+            return importlib.import_module(name)
+    except PluginError:
+        raise
+    except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             raise PluginError(f"plugin {name!r}: there is no file, folder or importable module of that name") from error
         raise PluginError(f"plugin {name!r} cannot be imported: {describe_error(error)}") from error
@@ -125,9 +133,12 @@ def _execute(name: str, file: Path, package: bool) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
+        with plugin_code(f"plugin {str(file)!r}"):
+            spec.loader.exec_module(module)
+    except PluginError:
+        raise
+    except Exception as error:
+        sys.modules.pop(name, None)
         raise PluginError(f"plugin {str(file)!r} cannot be imported: {describe_error(error)}") from error
     _loaded[str(file)] = (stamp, module)
     return module

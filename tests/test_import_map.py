@@ -18,6 +18,7 @@ CORE = Path(__file__).parents[1] / "fmbench"
 PLUGIN_FOLDER = CORE.parent / "plugins"
 
 WORKING = {"contracts", "cells", "references", "registry", "store", "hardware", "assembly"}
+WORKING |= {"global_random", "process_state"}
 """What the code that trains and evaluates stands on."""
 
 ALLOWED: dict[str, set[str]] = {
@@ -37,16 +38,20 @@ ALLOWED: dict[str, set[str]] = {
     "optimizers": set(),
     "suite": {"files"},
     "intervals": set(),
-    "source": {"contracts", "files"},
+    "source": {"contracts", "files", "foreign"},
     "parameters": {"source"},
-    "plugin_files": {"source"},
-    "plugins": {"hookspecs", "source", "contracts", "plugin_files"},
-    "registry": {"plugins", "source", "parameters", "contracts", "cells"},
+    "plugin_files": {"foreign", "source"},
+    "plugins": {"contracts", "foreign", "hookspecs", "plugin_files", "source"},
+    "registry": {"cells", "contracts", "foreign", "parameters", "plugin_files", "plugins", "source"},
     "plan": {"cells", "contracts", "references", "registry", "source", "suite", "times"},
     "records": {"cells", "references", "texts"},
     "store": {"cells", "files", "forms", "records", "stored_forms", "texts"},
     "stored_forms": {"cells", "forms"},
     "marks": {"files", "forms", "store"},
+    "patches": set(),
+    "process_state": {"patches"},
+    "foreign": {"patches", "process_state"},
+    "global_random": set(),
     "ahead": {"hardware"},
     "dataset_checks": {"contracts"},
     "assembly": WORKING - {"assembly"} | {"ahead", "dataset_checks", "untouched"},
@@ -55,7 +60,7 @@ ALLOWED: dict[str, set[str]] = {
     "draws": {"assembly", "cells", "pairs"},
     "stacked_linear": set(),
     "traced": {"stacked_linear"},
-    "fleet": {"assembly", "cells", "probing", "stacked_linear", "traced"},
+    "fleet": {"assembly", "cells", "global_random", "probing", "stacked_linear", "traced"},
     "samples": {"assembly", "cells", "contracts", "draws", "fleet", "untouched"},
     "untouched": set(),
     "probing": {"assembly", "cells", "forms", "hardware", "store"},
@@ -63,15 +68,16 @@ ALLOWED: dict[str, set[str]] = {
     "micro_batches": {"contracts", "samples"},
     "fleet_size": {"assembly", "cells", "fleet", "hardware", "optimizers", "probing"},
     "fleets": {"cells", "executors", "probing"},
-    "shared_calls": {"assembly", "contracts"},
+    "shared_calls": {"assembly", "contracts", "process_state"},
     "trained": {"assembly", "cells", "contracts", "references", "shared_calls"},
-    "teaching": {"assembly", "cells", "contracts", "store", "trained"},
+    "teaching": {"assembly", "cells", "contracts", "global_random", "process_state", "store", "trained"},
     "portraits": {"assembly", "trained", "store"},
     "training_state": {
         "assembly",
         "cells",
         "contracts",
         "fleet",
+        "global_random",
         "hardware",
         "optimizers",
         "program",
@@ -83,7 +89,7 @@ ALLOWED: dict[str, set[str]] = {
     "solver_blocks": {"contracts"},
     "evaluate": WORKING | {"evaluation_batch", "solver_blocks", "times", "trained", "untouched"},
     "together": WORKING | {"evaluate", "fleet", "probing", "solver_blocks", "trained"},
-    "sampler_cost": {"assembly", "cells", "evaluate", "hardware", "trained"},
+    "sampler_cost": {"assembly", "cells", "evaluate", "hardware", "process_state", "trained"},
     "floors": WORKING | {"dataset_checks", "evaluate"},
     "oracles": WORKING | {"evaluate", "floors", "mixture", "trained", "untouched"},
     "executors": WORKING | {"optimizers", "probing", "train", "fleet_size", "trained", "evaluate", "together"},
@@ -129,7 +135,7 @@ ALLOWED: dict[str, set[str]] = {
 """The part of fmbench -> the parts that it may import. `errors` is everyone's leaf."""
 
 ALLOWED["session"] |= {"executors"}
-ALLOWED["executors"] |= {"dataset_checks", "floors", "oracles", "portraits", "records", "sampler_cost"}
+ALLOWED["executors"] |= {"dataset_checks", "floors", "oracles", "portraits", "records", "sampler_cost", "source"}
 ALLOWED["runner"] = set(ALLOWED) - {"testing"}
 ALLOWED["cli"] = {*ALLOWED, "runner"}
 ALLOWED["__main__"] = {"cli"}
@@ -137,7 +143,7 @@ ALLOWED["fmbench"] = {"contracts", "hookspecs"}
 
 HEAVY = {"torch", "torchvision", "mlflow", "pandas", "matplotlib", "scipy", "sklearn", "numpy", "PIL", "ray"}
 LIGHT = {"errors", "hookspecs", "contracts", "cells", "suite", "source", "parameters", "plugin_files", "plugins"}
-LIGHT |= {"intervals", "registry", "plan", "records", "fmbench"}
+LIGHT |= {"foreign", "patches", "process_state", "intervals", "registry", "plan", "records", "fmbench"}
 """The parts that plan and list: they import nothing of HEAVY at the top of a module."""
 
 ONLY_IN = {"mlflow": ("tracking",), "ray": ("executors.ray",), "typer": ("cli",), "rich": ("cli",), "click": ("cli",)}

@@ -59,6 +59,8 @@ def plan(
         say(f"{only} of the trainings are teachers that couplings learn from: trained first, and not evaluated.")
     if references := _references(survey):
         say(f"Beside them: {references}.")
+    training = session.suite.training
+    say(f"Average of the weights: {training.ema.averaging.said(training.steps)}.")
     for text in survey.damaged:
         say(f"damaged, so `fmbench run` computes it again: {text}", "red")
     _tell_left_out(session.plan.left_out)

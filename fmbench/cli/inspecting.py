@@ -62,6 +62,8 @@ def plan(
         say(f"{only} of the trainings are teachers that couplings learn from: trained first, and not evaluated.")
     if references := _references(survey):
         say(f"Beside them: {references}.")
+    training = session.suite.training
+    say(f"Average of the weights: {training.ema.averaging.said(training.steps)}.")
     tell_damaged(survey)
     _tell_left_out(session.plan.left_out)
     if expected is None:

@@ -21,6 +21,7 @@ TRAINING_CODE = (
     "fmbench.draws",
     "fmbench.pairs",
     "fmbench.examples",
+    "fmbench.averages",
     "fmbench.optimizers",
 )
 TAUGHT_CODE = (*TRAINING_CODE, "fmbench.trained", "fmbench.teaching")

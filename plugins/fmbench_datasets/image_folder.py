@@ -119,7 +119,7 @@ def _read_picture(path: Path, *, size: int, grayscale: bool) -> np.ndarray:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as opened:
+        with Image.open(path) as opened:  # key: it lies in `folder`
             picture = _flatten(ImageOps.exif_transpose(opened)).convert("L" if grayscale else "RGB")
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} is not a picture that can be read ({error}). Replace or remove it.") from error

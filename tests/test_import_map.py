@@ -143,6 +143,8 @@ ALLOWED["__main__"] = {"cli"}
 ALLOWED["fmbench"] = {"contracts", "hookspecs"}
 
 HEAVY = {"torch", "torchvision", "mlflow", "pandas", "matplotlib", "scipy", "sklearn", "numpy", "PIL", "ray"}
+LIGHT = {"errors", "averages", "hookspecs", "contracts", "cells", "suite", "source", "parameters", "plugin_files"}
+LIGHT |= {"plugins", "foreign", "patches", "process_state", "intervals", "registry", "plan", "records", "fmbench"}
 """The parts that plan and list: they import nothing of HEAVY at the top of a module."""
 
 ONLY_IN = {"mlflow": ("tracking",), "ray": ("executors.ray",), "typer": ("cli",), "rich": ("cli",), "click": ("cli",)}

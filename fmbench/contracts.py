@@ -381,6 +381,9 @@ class Metric(Component):
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
         """Return values by name. The first is the metric's own and bears its name; others start with `<name>_`.
 
+        All are finite: a metric with a value that is not has failed, and its row says so. Raise an error that says why
+        where there is no value.
+
         Draws of randomness come from `evidence.generator(role)`: the same for all cells of a seed.
         """
 

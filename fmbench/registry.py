@@ -247,9 +247,10 @@ class _Known:
         try:
             return content_fingerprint(Path(value).expanduser())
         except OSError as error:
+            place = str(error.filename).encode("utf-8", "backslashreplace").decode()  # it may be no text
             raise ComponentError(
                 f"parameter {name!r} of {self.registered.kind} {self.registered.name!r} names {value!r}, which cannot "
-                f"be read: {error.strerror} ({error.filename}). Give a file or folder that is there.",
+                f"be read: {error.strerror} ({place}). Give a file or folder that is there.",
                 parameter=name,
             ) from error
 

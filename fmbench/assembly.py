@@ -42,6 +42,7 @@ class Workshop:
     keep_samples: int | None = None
     side_threads: SideThreads = field(init=False, repr=False)
     _built: dict[str, Any] = field(default_factory=dict, repr=False)
+    _names: dict[str, str] = field(default_factory=dict, repr=False)
     _loaded: dict[tuple[str, Split], tuple[Tensor, Tensor | None]] = field(default_factory=dict, repr=False)
     _data: dict[tuple[str, Split], tuple[Tensor, Tensor | None]] = field(default_factory=dict, repr=False)
     _versions: dict[tuple[str, Split], list[int]] = field(default_factory=dict, repr=False)
@@ -53,7 +54,13 @@ class Workshop:
         """Return the component of a spec, built once a process."""
         if spec.digest not in self._built:
             self._built[spec.digest] = self.registry.build(spec)
+            self._names[spec.digest] = f"{spec.kind} {spec}"
         return self._built[spec.digest]
+
+    @property
+    def components(self) -> list[tuple[str, object]]:
+        """What was built: "solver heun" and the component, say."""
+        return [(self._names[digest], component) for digest, component in self._built.items()]
 
     def load(self, spec: ComponentSpec, split: Split) -> tuple[Tensor, Tensor | None]:
         """Return a dataset's split in the machine's memory, loaded and checked once a process. Raises DataError."""

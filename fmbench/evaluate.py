@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -17,8 +17,9 @@ from fmbench import hardware
 from fmbench.assembly import Workshop
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
 from fmbench.contracts import Evidence, Metric, Path, Solver, Velocity
-from fmbench.errors import CellFailure, Diverged, OutOfMemory, StoreError
+from fmbench.errors import CellFailure, Diverged, OutOfMemory, StoreError, UserError
 from fmbench.evaluation_batch import best_batch
+from fmbench.mistakes import described, lines_of, to_blame
 from fmbench.references import ReferenceCell
 from fmbench.solver_blocks import why_in_blocks
 from fmbench.times import fault_of, solver_times
@@ -27,6 +28,7 @@ from fmbench.untouched import versions, while_untouched
 
 PREVIEW_BYTES = 2**16
 PREVIEW_LEAST = 64
+MOST_OF_A_TRACEBACK = 20_000
 Sampling = EvaluationCell | ReferenceCell
 """What says how samples are drawn: solver, grid, steps and number of samples."""
 
@@ -247,6 +249,7 @@ def recorded(
         except Exception as error:
             failure = explain(error)
             found = {"values": {}, "identity": {}, "status": failure.status, "error": f"metric {spec}: {failure}"}
+            found["traceback"] = traceback.format_exc()[-MOST_OF_A_TRACEBACK:]
         computed[spec.digest] = {"name": spec.name, **found, "seconds": time.perf_counter() - started}
     return computed
 
@@ -290,16 +293,18 @@ def check_values(spec: ComponentSpec, computed: Mapping[str, float]) -> dict[str
     return values
 
 
-def explain(error: Exception) -> CellFailure:
-    """Return the failure that a row shows for any exception of a cell or a metric."""
+def explain(error: Exception, components: Iterable[tuple[str, object]] = ()) -> CellFailure:
+    """Return the failure that a row shows for any exception of a cell or a metric.
+
+    It names the line of the user's own code, and the one of `components` that this line is of (`mistakes.to_blame`).
+    """
     if isinstance(error, CellFailure):
         return error
-    try:
-        text = " ".join(str(error).split())[:300]
-    except Exception:
-        text = "(an exception that cannot be printed)"
+    if isinstance(error, UserError):
+        return CellFailure(str(error))
+    text, blamed = described(error), to_blame(lines_of(error), components)
+    text = f"{blamed}: {text}" if blamed else text
     signs = ("not enough memory", "can't allocate memory", "Cannot allocate memory")
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(sign in text for sign in signs):
-        return OutOfMemory(text or "out of memory")
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    return CellFailure(f"{type(error).__name__}: {text} ({where.name}, line {where.lineno})")
+        return OutOfMemory(text)
+    return CellFailure(text)

@@ -30,12 +30,15 @@ ALLOWED: dict[str, set[str]] = {
     "cells": set(),
     "pictures": set(),
     "hardware": set(),
+    "mistakes": set(),
+    "failures": {"cells", "records", "references"},
+    "telling": {"failures"},
     "optimizers": set(),
     "suite": set(),
     "intervals": set(),
     "source": {"contracts"},
     "parameters": {"source"},
-    "plugin_files": {"source"},
+    "plugin_files": {"mistakes", "source"},
     "plugins": {"hookspecs", "source", "contracts", "plugin_files"},
     "registry": {"plugins", "source", "parameters", "contracts", "cells"},
     "plan": {"suite", "cells", "references", "registry", "source", "contracts", "times"},
@@ -75,14 +78,14 @@ ALLOWED: dict[str, set[str]] = {
     "train": WORKING | {"fleet", "micro_batches", "samples", "optimizers", "training_state"},
     "evaluation_batch": {"assembly", "cells", "hardware", "probing", "trained"},
     "solver_blocks": {"contracts"},
-    "evaluate": WORKING | {"evaluation_batch", "solver_blocks", "times", "trained", "untouched"},
+    "evaluate": WORKING | {"mistakes", "evaluation_batch", "solver_blocks", "times", "trained", "untouched"},
     "together": WORKING | {"evaluate", "fleet", "probing", "solver_blocks", "trained"},
     "sampler_cost": {"assembly", "cells", "evaluate", "hardware", "trained"},
     "floors": WORKING | {"dataset_checks", "evaluate"},
     "oracles": WORKING | {"evaluate", "floors", "mixture", "trained", "untouched"},
     "executors": WORKING | {"optimizers", "probing", "train", "fleet_size", "trained", "evaluate", "together"},
     "tracking": {"cells", "records", "pictures"},
-    "report": {"cells", "intervals", "records", "references", "pictures", "timings"},
+    "report": {"cells", "failures", "intervals", "records", "references", "pictures", "timings"},
     "regression": {"cells", "intervals", "records", "store"},
     "history": {"cells", "intervals", "plan", "records", "regression", "report", "store"},
     "states": {"cells", "plan", "source", "store", "timings"},
@@ -93,14 +96,25 @@ ALLOWED: dict[str, set[str]] = {
     "timings": {"cells"},
     "merging": {"store", "timings"},
     "cleaning": {"plan", "registry", "states", "store", "timings"},
-    "explain": {"cells", "session", "store"},
-    "computation": {"cells", "executors", "fleets", "probing", "session", "states", "survey", "timings", "tracking"},
+    "explain": {"cells", "session", "states", "store", "survey"},
+    "computation": {
+        "telling",
+        "cells",
+        "executors",
+        "fleets",
+        "probing",
+        "session",
+        "states",
+        "survey",
+        "timings",
+        "tracking",
+    },
     "testing": {"cells", "contracts", "dataset_checks", "mixture", "plugins", "registry", "times"},
 }
 """The part of fmbench -> the parts that it may import. `errors` is everyone's leaf."""
 
-ALLOWED["session"] |= {"executors"}
-ALLOWED["executors"] |= {"dataset_checks", "floors", "oracles", "portraits", "records", "sampler_cost"}
+ALLOWED["session"] |= {"executors", "tracking"}
+ALLOWED["executors"] |= {"mistakes", "dataset_checks", "floors", "oracles", "portraits", "records", "sampler_cost"}
 ALLOWED["runner"] = set(ALLOWED) - {"testing"}
 ALLOWED["cli"] = {*ALLOWED, "runner"}
 ALLOWED["__main__"] = {"cli"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -40,6 +41,7 @@ from fmbench.executors.tasks import (
 from fmbench.fleet_size import probe
 from fmbench.floors import measure_floor
 from fmbench.hardware import measured_on
+from fmbench.mistakes import MOST_SHOWN, lines_here, own_line, to_blame
 from fmbench.oracles import measure_oracle
 from fmbench.sampler_cost import measure_sampler
 from fmbench.store import CellFolder, write_atomically, write_sealed
@@ -49,6 +51,8 @@ from fmbench.trained import Trained, load_trained
 log = logging.getLogger(__name__)
 
 Step = tuple[Unit, Callable[[], None]]
+MOST_WARNINGS = 100
+"""Different ones that a worker says."""
 T_PARTS = 200
 """The density of a t-distribution is kept at so many times."""
 AT_ONCE = 2**28
@@ -60,9 +64,39 @@ class Computer:
 
     def __init__(self, workshop: Workshop, say: Callable[[Event], None]) -> None:
         self.workshop = workshop
-        self.say = say
+        self._send = say
+        self._unit: Unit = ("", "")
+        self._warnings: deque[str] = deque()
+        self._warned: set[str] = set()
         self._trained: Trained | None = None
         self._drawn: dict[str, Drawn] = {}
+
+    def say(self, event: Event) -> None:
+        """Say what happens, after what libraries have warned of until then."""
+        while self._warnings:
+            self._send(Event("warned", *self._unit, text=self._warnings.popleft()))
+        if event.what == "started":
+            self._unit = (event.section, event.key)
+        self._send(event)
+
+    def warned(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: object = None,
+        line: str | None = None,
+    ) -> None:
+        """Take a warning, in place of `warnings.showwarning`: it is said once, with the component whose code it is."""
+        lines = lines_here()
+        own, blamed = own_line(lines), to_blame(lines, self.workshop.components)
+        where = own if blamed and own else f"{Path(filename).name}, line {lineno}"
+        said = " ".join(str(message).split())[:MOST_SHOWN]
+        text = f"{blamed}: {category.__name__}: {said} ({where})".removeprefix(": ")
+        if text not in self._warned and len(self._warned) < MOST_WARNINGS:
+            self._warned.add(text)
+            self._warnings.append(text)
 
     def __call__(self, task: Task) -> None:
         """Compute a task. Raises StoreError when the store itself cannot be used, UserError when preparing fails."""
@@ -121,7 +155,9 @@ class Computer:
         try:
             found = probe(task.cell, task.members, self.workshop)
         except Exception as error:
-            self.say(Event("failed", section, key, status="error", text=f"{explain(error)}; its cells train alone"))
+            self.say(
+                Event("failed", section, key, status="error", text=f"{self._explain(error)}; its cells train alone")
+            )
             return
         write_sealed(Path(task.file), asdict(found))
         self.say(Event("finished", section, key))
@@ -154,7 +190,8 @@ class Computer:
             except StoreError:
                 raise
             except Exception as error:
-                log.warning("a fleet of %d failed (%s), so its cells train one by one", len(fleet), explain(error))
+                why = f"a fleet of {len(fleet)} failed ({self._explain(error)}), so its cells train one by one"
+                self.say(Event("slowed", "training", fleet[0].key, text=why))
             left = [cell for cell in fleet if cell.key not in ended and not self._is_trained(cell)]
         for cell in left:
             self(TrainTask((cell,)))
@@ -184,10 +221,13 @@ class Computer:
         except StoreError:
             raise
         except Exception as error:
-            failure = explain(error)
+            failure = self._explain(error)
             folder.fail(failure.status, str(failure), traceback.format_exc())
             return Event("failed", section, key, status=failure.status, text=str(failure))
         return Event("finished", section, key)
+
+    def _explain(self, error: Exception) -> CellFailure:
+        return explain(error, self.workshop.components)
 
     def _train_steps(self, task: TrainTask) -> Iterator[Step]:
         for cell in task.cells:
@@ -269,7 +309,8 @@ class Computer:
         except StoreError:
             raise
         except Exception as error:
-            log.warning("%d cells are evaluated one by one: %s", len(task.tasks), explain(error))
+            why = f"{len(task.tasks)} cells are evaluated one by one: {self._explain(error)}"
+            self.say(Event("slowed", "evaluation", task.tasks[0].training.key, text=why))
 
     def _draw_all(self, cells: Sequence[EvaluationCell], trained: dict[str, Trained]) -> None:
         """Draw the samples of cells that share a sampler, unless the solver will not have that."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -77,7 +78,9 @@ def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], None]:
         evaluation_batch=config.evaluation_batch,
         keep_samples=config.keep_samples,
     )
-    return Computer(workshop, say)
+    computer = Computer(workshop, say)
+    warnings.showwarning = computer.warned
+    return computer
 
 
 if __name__ == "__main__":

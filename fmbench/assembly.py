@@ -71,6 +71,11 @@ class Workshop:
                     return f"{name} of {spec.kind} {spec}"
         return ""
 
+    @property
+    def components(self) -> list[tuple[str, object]]:
+        """What was built: "solver heun" and the component, say."""
+        return [(f"{spec.kind} {spec}", self._built[digest]) for digest, (spec, _) in self._declared.items()]
+
     def load(self, spec: ComponentSpec, split: Split) -> tuple[Tensor, Tensor | None]:
         """Return a dataset's split in the machine's memory, loaded and checked once a process. Raises DataError."""
         if (spec.digest, split) not in self._loaded:

@@ -28,6 +28,7 @@ from fmbench.probing import TOGETHER, on_record
 from fmbench.session import Session
 from fmbench.states import portrait_key, sampler_key, unsteady
 from fmbench.survey import Survey
+from fmbench.telling import Telling
 from fmbench.tracking import Tracker
 
 STAGES = ("preparing", "training", "evaluation", "timing", "logging")
@@ -79,6 +80,7 @@ class Computation:
         self.session, self.survey, self.observer, self.tracker = session, survey, observer, tracker
         self.work = self._evaluation_work()
         self.references = self._reference_work()
+        self.telling = Telling(observer.say)
         self.computed: dict[str, int] = defaultdict(int)
         self.worked = False
         self._steps: dict[str, int] = defaultdict(int)
@@ -109,6 +111,7 @@ class Computation:
             self._measure(executor)
         finally:
             executor.close()
+            self.telling.end()
             for stage in STAGES[:-1]:
                 self.observer.end(stage)
         if self._unmeasured:
@@ -265,8 +268,12 @@ class Computation:
             self.observer.say(f"damaged, so computed again: {event.text}")
         elif event.what == "again":
             self.observer.say(f"{event.section} {event.key}: {event.text}; it is tried once more")
+        elif event.what == "warned":
+            self.telling.warned(event.section, event.key, event.text)
+        elif event.what == "slowed" or (event.what, event.section) == ("failed", "probe"):
+            self.telling.slowed(event.text)
         elif event.what == "failed":
-            self.observer.say(f"{event.section} {event.key}: {event.status}: {event.text}")
+            self.telling.failed(event.section, event.key, event.status, event.text)
         if event.what in {"finished", "failed"} and event.section in STAGE_OF:
             self.computed[event.section] += 1
             self.observer.advance(STAGE_OF[event.section])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -18,8 +18,9 @@ from fmbench import global_random, hardware
 from fmbench.assembly import Workshop
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, seed_for
 from fmbench.contracts import Evidence, Metric, Path, Solver, Velocity
-from fmbench.errors import CellFailure, Diverged, OutOfMemory, ProcessChanged, StoreError
+from fmbench.errors import CellFailure, Diverged, OutOfMemory, ProcessChanged, StoreError, UserError
 from fmbench.evaluation_batch import best_batch
+from fmbench.mistakes import described, lines_of, to_blame
 from fmbench.process_state import unchanged
 from fmbench.references import ReferenceCell
 from fmbench.solver_blocks import why_in_blocks
@@ -31,6 +32,7 @@ PREVIEW_BYTES = 2**16
 PREVIEW_LEAST = 64
 MOST_NAMED = 3
 """Values of a metric that the reason for its failure names."""
+MOST_OF_A_TRACEBACK = 20_000
 Sampling = EvaluationCell | ReferenceCell
 """What says how samples are drawn: solver, grid, steps and number of samples."""
 
@@ -261,6 +263,7 @@ def recorded(
             if isinstance(error, ProcessChanged):
                 workshop.spoilt = f"metric {spec}: {failure}"
             found = {"values": {}, "identity": {}, "status": failure.status, "error": f"metric {spec}: {failure}"}
+            found["traceback"] = traceback.format_exc()[-MOST_OF_A_TRACEBACK:]
         computed[spec.digest] = {"name": spec.name, **found, "seconds": time.perf_counter() - started}
         if workshop.spoilt:
             break
@@ -313,16 +316,18 @@ def check_values(spec: ComponentSpec, computed: Mapping[str, float]) -> dict[str
     return values
 
 
-def explain(error: BaseException) -> CellFailure:
-    """Return the failure that a row shows for any exception of a cell or a metric."""
+def explain(error: BaseException, components: Iterable[tuple[str, object]] = ()) -> CellFailure:
+    """Return the failure that a row shows for any exception of a cell or a metric.
+
+    It names the line of the user's own code, and the one of `components` that this line is of (`mistakes.to_blame`).
+    """
     if isinstance(error, CellFailure):
         return error
-    try:
-        text = " ".join(str(error).split())[:300]
-    except Exception:
-        text = "(an exception that cannot be printed)"
+    if isinstance(error, UserError):
+        return CellFailure(str(error))
+    text, blamed = described(error), to_blame(lines_of(error), components)
+    text = f"{blamed}: {text}" if blamed else text
     signs = ("not enough memory", "can't allocate memory", "Cannot allocate memory")
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(sign in text for sign in signs):
-        return OutOfMemory(text or "out of memory")
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    return CellFailure(f"{type(error).__name__}: {text} ({where.name}, line {where.lineno})")
+        return OutOfMemory(text)
+    return CellFailure(text)

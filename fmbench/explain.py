@@ -8,14 +8,19 @@ from typing import Any
 from fmbench.cells import EvaluationCell, TrainingCell, canonical
 from fmbench.errors import DamagedFile, StoreError, UserError, did_you_mean
 from fmbench.session import Session
+from fmbench.states import CellState, sampler_key
 from fmbench.store import Store
+from fmbench.survey import Survey
+
+MOST_COMPARED = 10_000
+"""Keys among which the nearest one to a wrong one is looked for."""
 
 
 def explain(session: Session, prefix: str) -> dict[str, Any]:
     """Return section, key, status, verdict and differences (part, now, stored) of the cell whose key begins so.
 
-    "passed_over" says what of the store could not be used. For an evaluation, "timed_on" maps the hardware on which its
-    sampler was measured to the folder of the measurement.
+    Of a cell that failed, "failures" is what `failures` returns; "passed_over" says what of the store cannot be used.
+    For an evaluation, "timed_on" maps the hardware on which its sampler was measured to the folder of the measurement.
     """
     cell = find_cell(session, prefix)
     section = "training" if isinstance(cell, TrainingCell) else "evaluation"
@@ -25,11 +30,11 @@ def explain(session: Session, prefix: str) -> dict[str, Any]:
     answer["passed_over"] = [*survey.damaged, *survey.passed_over]
     if isinstance(cell, EvaluationCell):
         answer["timed_on"] = survey.timed_on(cell)
+    if found := failures(survey, cell):
+        verdict = f"a failure is on record; `{session.again('retry')}` tries again"
+        return {**answer, "status": found[0]["status"], "failures": found, "verdict": verdict, "differences": []}
     if not state.todo:
-        verdict = (
-            "a failure is on record; `fmbench retry` tries again" if state.failure else "computed, and used as it is"
-        )
-        return {**answer, "verdict": verdict, "differences": []}
+        return {**answer, "verdict": "computed, and used as it is", "differences": []}
     if state.result is not None:
         lacking = ", ".join(map(str, state.lacking))
         return {**answer, "verdict": f"computed, but for these metrics: {lacking}", "differences": []}
@@ -37,6 +42,25 @@ def explain(session: Session, prefix: str) -> dict[str, Any]:
     if nearest is None:
         return {**answer, "verdict": "never computed: the store holds no cell like it", "differences": []}
     return {**answer, "verdict": f"not computed; the nearest stored cell is {nearest}", "differences": differences}
+
+
+def failures(survey: Survey, cell: TrainingCell | EvaluationCell) -> list[dict[str, str]]:
+    """Return what failed of a cell, of the training that it needs, and of the cost of its sampler.
+
+    Each has section, status, error and traceback, the last "" where none was kept: of a worker that died, say.
+    """
+    training = cell if isinstance(cell, TrainingCell) else cell.training
+    states: dict[str, CellState | None] = {}
+    if isinstance(cell, TrainingCell) or survey.failed(training):
+        states["training"] = survey.trainings[training.key]
+    elif isinstance(cell, EvaluationCell):
+        states = {"evaluation": survey.evaluation(cell), "sampler": survey.samplers.get(sampler_key(cell))}
+    return [
+        {"section": section, **{name: str(failure.get(name, "")) for name in ("status", "error", "traceback")}}
+        for section, state in states.items()
+        if state is not None
+        for failure in state.failures
+    ]
 
 
 def find_cell(session: Session, prefix: str) -> TrainingCell | EvaluationCell:
@@ -48,9 +72,10 @@ def find_cell(session: Session, prefix: str) -> TrainingCell | EvaluationCell:
         trained = len(plan.trainings)
         return plan.trainings[found[0]] if found[0] < trained else plan.evaluations[found[0] - trained]
     if not found:
+        near = did_you_mean(prefix, keys) if len(keys) <= MOST_COMPARED else ""
         raise UserError(
-            f"no cell of {session.path} has a key that begins with {prefix!r}.{did_you_mean(prefix, keys)} "
-            f"Keys stand in records.csv and in `fmbench plan {session.path} --json`"
+            f"no cell of {session.path} has a key that begins with {prefix!r}.{near} "
+            f"Keys stand in records.csv and in what `{session.again('plan')} --json` prints"
         )
     raise UserError(f"{len(found)} cells have keys that begin with {prefix!r}; give more digits")
 

@@ -8,7 +8,6 @@ import importlib.util
 import os
 import re
 import sys
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +15,7 @@ from typing import Any
 
 from fmbench.errors import PluginError, ProcessChanged
 from fmbench.foreign import PluginStopped, plugin_code
+from fmbench.mistakes import described
 from fmbench.source import FILE_PLUGIN, find_module
 
 _loaded: dict[str, tuple[tuple[int, int], ModuleType]] = {}
@@ -48,26 +48,13 @@ def describe_error(error: BaseException) -> str:
         return str(error)
     if isinstance(error, PluginStopped) and error.__cause__ is not None:
         error = error.__cause__
-    message = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_foreign(frame.filename)]
-    frames = [frame for frame in frames if "site-packages" not in frame.filename] or frames
-    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    if isinstance(error, SyntaxError) and error.filename:
-        where = f" ({error.filename}, line {error.lineno})"
-    return f"{type(error).__name__}{': ' if message else ''}{message}{where}"
+    return described(error)
 
 
 def source_of(content: Any) -> str:
     """Return what tells one plugin from another: its file, or the object itself where it has none."""
     file = getattr(content, "__file__", None)
     return os.path.realpath(file) if isinstance(file, str) else f"object {id(content)}"
-
-
-def _is_foreign(file: str) -> bool:
-    """Say whether a file belongs neither to fmbench nor to Python's own library."""
-    if file.startswith("<") or Path(file).parent == Path(__file__).parent:
-        return False
-    return "site-packages" in file or not Path(file).is_relative_to(Path(os.__file__).parent)
 
 
 def _folder(folder: Path) -> Iterator[ModuleType]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import re
 import shlex
@@ -26,6 +28,13 @@ from fmbench.survey import Survey
 
 MOST_SHOWN = 200
 """Characters of a plugin's error that are shown."""
+
+LONGEST_NAME = 100
+"""Letters of a report folder's name that say what was changed of a suite."""
+COMPUTING = ("run", "retry", "check")
+REPORTING = (*COMPUTING, "report", "sync")
+LOGGING = (*COMPUTING, "sync")
+"""The verbs that take --device, --reports and --tracking-uri."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +112,14 @@ class Session:
     @property
     def report_folder(self) -> Path:
         """The folder of this suite's report; a run with overrides or filters has one of its own."""
-        changes = "+".join(re.sub(r"[^A-Za-z0-9_.=-]+", "-", text).strip("-") for text in self._changes)
-        return self.options.reports / "+".join([self.suite.name, *([changes[:100]] if changes else [])])
+        parts = [re.sub(r"[^A-Za-z0-9_.=-]+", "-", text).strip("-") for text in self._changes]
+        name = "+".join(parts)[:LONGEST_NAME]
+        # Another list of changes may be written so, too: in letters that stand for others, or on a disk that does not
+        # tell capitals apart.
+        if name != "+".join(self._changes).lower():
+            exact = json.dumps([self.options.overrides, self.options.filters])
+            name += "-" + hashlib.sha256(exact.encode()).hexdigest()[:8]
+        return self.options.reports / "+".join([self.suite.name, *([name] if self._changes else [])])
 
     @property
     def _changes(self) -> tuple[str, ...]:
@@ -120,7 +135,33 @@ class Session:
     @property
     def command(self) -> str:
         """The command line that makes this suite's records."""
-        words = ["fmbench", "run", str(self.path)]
+        return shlex.join(["fmbench", "run", str(self.path), *self._flags])
+
+    def again(self, verb: str, *more: str) -> str:
+        """Return the command line of a verb on these cells, in this store: the suite follows `more`.
+
+        What does not change them, such as --jobs, is not in it.
+        """
+        words = ["fmbench", verb, *more, str(self.path), *self._flags]
+        from fmbench.tracking import shown
+
+        options, places = self.options, Options()
+        if options.home is not None:
+            words += ["--home", str(options.home)]
+        if verb in REPORTING and options.reports != places.reports:
+            words += ["--reports", str(options.reports)]
+        if verb in COMPUTING and options.device != places.device:
+            words += ["--device", options.device]
+        if verb in LOGGING and not options.tracking:
+            words += ["--no-tracking"] if verb in COMPUTING else []
+        elif verb in LOGGING and options.tracking_uri is not None:
+            words += ["--tracking-uri", shown(options.tracking_uri)]
+        return shlex.join(words)
+
+    @property
+    def _flags(self) -> list[str]:
+        """The options that say which cells there are."""
+        words: list[str] = []
         for flag, values in (
             ("--set", self.options.overrides),
             ("--filter", self.options.filters),
@@ -128,7 +169,7 @@ class Session:
         ):
             for value in values:
                 words += [flag, value]
-        return shlex.join(words)
+        return words
 
     def forgive(self) -> int:
         """Forget the failures of the plan's cells, so that they are computed again; return how many there were.

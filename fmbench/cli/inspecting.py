@@ -239,5 +239,10 @@ def why(
     say(explanation["verdict"])
     for hardware, place in explanation.get("timed_on", {}).items():
         say(f"its sampler was timed on {hardware}: sampler/{place}")
-    show_table(("part", "now", "nearest stored cell"), explanation["differences"])
+    for failure in explanation.get("failures", ()):
+        say(f"{failure['section']}: {failure['status']}: {failure['error']}", "red")
+        if failure["traceback"]:
+            say(failure["traceback"].rstrip())
+    if explanation["differences"]:
+        show_table(("part", "now", "nearest stored cell"), explanation["differences"])
     tell_passed_over(explanation["passed_over"])

@@ -45,7 +45,10 @@ def report(
     records = session.records(survey)
     missing = sum(record.status == "missing" for record in records.evaluations)
     if missing:
-        say(f"{missing} of {len(records.evaluations)} evaluations are not computed yet; `fmbench run` does.", "yellow")
+        say(
+            f"{missing} of {len(records.evaluations)} evaluations are not computed yet; `{session.again('run')}` does.",
+            "yellow",
+        )
     page = write_report(records, session.report_folder)
     tell_short(in_short(records).lines)
     say(f"Report: {page}", "bold")
@@ -79,7 +82,7 @@ def sync(
     if as_json:
         show_json({"uri": summary.uri, "logged": summary.logged, "pending": summary.pending})
     else:
-        say(str(summary))
+        say(str(summary) + (f"; `{session.again('sync')}` logs them later" if summary.pending else ""))
     if summary.pending:
         raise typer.Exit(1)
 

@@ -10,12 +10,16 @@ import typer
 
 from fmbench.cli import options
 from fmbench.cli.output import Bars, complain, note, say, show_json
+from fmbench.failures import failures_of, grouped
 
 if TYPE_CHECKING:
+    from fmbench.records import Records
     from fmbench.runner import RunResult
     from fmbench.session import Session
 
 CELLS_FAILED, INTERRUPTED = 1, 130
+SHOWN = 10
+"""Kinds of failures that are printed."""
 
 Jobs = Annotated[str, typer.Option("--jobs", help="Processes: a number, or auto to keep every core busy.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds that one cell may take.")]
@@ -92,6 +96,22 @@ def summary(session: Session, result: RunResult) -> dict[str, object]:
     }
 
 
+def tell_failures(session: Session, records: Records) -> None:
+    """Print what failed, each mistake once, and how to see more of it and to try again."""
+    groups = grouped(failures_of(records))
+    for group in groups[:SHOWN]:
+        failed = group.first
+        counted = f"{group.count} {failed.section}s" if group.count > 1 else f"1 {failed.section}"
+        example = f"; {failed.cell.key}, for example" if group.count > 1 else f": {failed.cell.key}"
+        say(f"{counted} failed ({failed.status}): {failed.error}{example}", "red")
+    if len(groups) > SHOWN:
+        say(f"... and {len(groups) - SHOWN} more kinds of failures (--json lists them all)", "red")
+    total = sum(group.count for group in groups)
+    cells = [group.first.cell for group in groups if group.first.section in ("training", "evaluation")]
+    look = f"`{session.again('why', cells[0].key)}` shows a traceback, and " if cells else ""
+    say(f"{total} cells failed; the report lists them, {look}`{session.again('retry')}` tries again.", "red")
+
+
 def tell_short(lines: Sequence[tuple[str, str]]) -> None:
     """Print the first lines of a report."""
     for about, text in lines:
@@ -106,15 +126,12 @@ def _tell(session: Session, result: RunResult) -> None:
         say(f"Computed {', '.join(parts)}.")
     else:
         say("Everything was computed before; nothing to do.")
-    failed = [*result.records.failed, *result.records.lost_references]
-    if failed:
-        say(
-            f"{len(failed)} cells failed; the report lists them, and `fmbench retry {session.path}` tries again.", "red"
-        )
+    if result.records.failed or result.records.lost_references:
+        tell_failures(session, result.records)
     if result.tracking is not None and result.tracking.pending:
         say(
             f"{result.tracking.pending} runs are not in MLflow yet ({result.tracking.problem}); "
-            f"`fmbench sync {session.path}` logs them.",
+            f"`{session.again('sync')}` logs them.",
             "yellow",
         )
     tell_short(result.in_short)

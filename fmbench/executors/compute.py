@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, fields
@@ -41,6 +42,7 @@ from fmbench.executors.tasks import (
 from fmbench.fleet_size import probe
 from fmbench.floors import measure_floor
 from fmbench.hardware import measured_on
+from fmbench.mistakes import MOST_SHOWN, lines_here, own_line, to_blame
 from fmbench.oracles import measure_oracle
 from fmbench.process_state import unchanged, watch_all
 from fmbench.references import ReferenceCell
@@ -54,6 +56,8 @@ log = logging.getLogger(__name__)
 Cell = TrainingCell | ReferenceCell
 Step = tuple[Unit, Cell, Callable[[], None]]
 """A unit, the cell whose seed it has, and what computes it."""
+MOST_WARNINGS = 100
+"""Different ones that a worker says."""
 T_PARTS = 200
 """The density of a t-distribution is kept at so many times."""
 AT_ONCE = 2**28
@@ -69,9 +73,39 @@ class Computer:
 
     def __init__(self, workshop: Workshop, say: Callable[[Event], None]) -> None:
         self.workshop = workshop
-        self.say = say
+        self._send = say
+        self._unit: Unit = ("", "")
+        self._warnings: deque[str] = deque()
+        self._warned: set[str] = set()
         self._trained: Trained | None = None
         self._drawn: dict[str, Drawn] = {}
+
+    def say(self, event: Event) -> None:
+        """Say what happens, after what libraries have warned of until then."""
+        while self._warnings:
+            self._send(Event("warned", *self._unit, text=self._warnings.popleft()))
+        if event.what == "started":
+            self._unit = (event.section, event.key)
+        self._send(event)
+
+    def warned(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: object = None,
+        line: str | None = None,
+    ) -> None:
+        """Take a warning, in place of `warnings.showwarning`: it is said once, with the component whose code it is."""
+        lines = lines_here()
+        own, blamed = own_line(lines), to_blame(lines, self.workshop.components)
+        where = own if blamed and own else f"{Path(filename).name}, line {lineno}"
+        said = " ".join(str(message).split())[:MOST_SHOWN]
+        text = f"{blamed}: {category.__name__}: {said} ({where})".removeprefix(": ")
+        if text not in self._warned and len(self._warned) < MOST_WARNINGS:
+            self._warned.add(text)
+            self._warnings.append(text)
 
     def __call__(self, task: Task) -> None:
         """Compute a task. Raises StoreError when the store itself cannot be used, UserError when preparing fails.
@@ -145,7 +179,8 @@ class Computer:
             with unchanged("a component of its cells"):
                 found = probe(task.cell, task.members, self.workshop)
         except BaseException as error:
-            self.say(Event("failed", section, key, status="error", text=f"{explain(error)}; its cells train alone"))
+            text = f"{self._explain(error)}; its cells train alone"
+            self.say(Event("failed", section, key, status="error", text=text))
             if isinstance(error, ProcessChanged):
                 raise SpoiltProcess(str(error)) from error
             return
@@ -186,7 +221,8 @@ class Computer:
                     self.workshop.store.folder("training", key).discard()
                 raise SpoiltProcess(str(error)) from error
             except Exception as error:
-                log.warning("a fleet of %d failed (%s), so its cells train one by one", len(fleet), explain(error))
+                why = f"a fleet of {len(fleet)} failed ({self._explain(error)}), so its cells train one by one"
+                self.say(Event("slowed", "training", fleet[0].key, text=why))
             except BaseException as error:
                 raise SpoiltProcess(f"a member of the fleet raised {type(error).__name__}") from error
             left = [cell for cell in fleet if cell.key not in ended and not self._is_trained(cell)]
@@ -223,7 +259,7 @@ class Computer:
         except (StoreError, SpoiltProcess):
             raise
         except BaseException as error:
-            failure, changes = explain(error), watch.changes()
+            failure, changes = self._explain(error), watch.changes()
             if changes or isinstance(error, ProcessChanged):
                 self.workshop.spoilt = f"{section} {key}: {failure}"
                 if not done:  # nobody knows what of it was computed before the change
@@ -243,6 +279,9 @@ class Computer:
         """Raise SpoiltProcess where a metric changed the process, so that others are left for another one."""
         if missing(folder, metrics):
             raise SpoiltProcess(self.workshop.spoilt)
+
+    def _explain(self, error: BaseException) -> CellFailure:
+        return explain(error, self.workshop.components)
 
     def _train_steps(self, task: TrainTask) -> Iterator[Step]:
         for cell in task.cells:
@@ -333,7 +372,8 @@ class Computer:
         except ProcessChanged as error:
             raise SpoiltProcess(str(error)) from error
         except Exception as error:
-            log.warning("%d cells are evaluated one by one: %s", len(task.tasks), explain(error))
+            why = f"{len(task.tasks)} cells are evaluated one by one: {self._explain(error)}"
+            self.say(Event("slowed", "evaluation", task.tasks[0].training.key, text=why))
         except BaseException as error:
             raise SpoiltProcess(f"a solver raised {type(error).__name__}") from error
 

@@ -215,9 +215,10 @@ class Event:
 
     `what` is "started" (with `fleet`, all keys, where cells train as one), "advanced" (by `amount` optimizer steps,
     added up over a fleet), "finished", "failed" (with `status` and `text`), "damaged" (a stored file was not what was
-    written; `text` says which, and it is computed again), "again" (the worker was killed, or a fleet took too long;
-    `text` says how, and the unit is tried once more), "spoilt" (the process must compute nothing more, `text` says why:
-    what the task still lacks is for another) or "fatal" (nothing can go on, `text` says why).
+    written; `text` says which, and it is computed again), "slowed" (cells could not be computed together; `text` says
+    why), "warned" (a library warned; `text` is that), "again" (the worker was killed, or a fleet took too long; `text`
+    says how, and the unit is tried once more), "spoilt" (the process must compute nothing more, `text` says why: what
+    the task still lacks is for another) or "fatal" (nothing can go on, `text` says why).
     """
 
     what: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -131,6 +132,7 @@ def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], str]:
     )
     guard_attributes()
     compute = Computer(workshop, say)
+    warnings.showwarning = compute.warned
 
     def serve(task: Task) -> str:
         try:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from fmbench.failures import failures_of, grouped
 from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
 from fmbench.report.boards import ROW_AXES, Board, Row, Values, gather, varying
 from fmbench.report.identities import mixture, split_by_identity, split_by_seed
@@ -192,22 +193,19 @@ def of_machines(records: Records) -> Table | None:
 
 
 def of_failures(records: Records) -> Table | None:
-    """Return the failed cells, each a row with its status and error."""
-    failed = records.failed
-    if not failed and not records.lost_references:
+    """Return the failures, each kind of them a row: how many, the first of them, its status and error."""
+    groups = grouped(failures_of(records))
+    if not groups:
         return None
     lost = Counter(r.cell.training.key for r in records.evaluations)
+    whole = {r.cell.key for r in records.trainings if r.facts}
     lines = []
-    for record in failed:
-        training = isinstance(record, TrainingRecord)
-        note = (
-            f" ({count(lost[record.cell.key], 'evaluation')} lost with it)"
-            if training and not record.facts and lost[record.cell.key]
-            else ""
-        )
-        kind = "training" if training else "evaluation"
-        lines.append(Line((kind, f"{record.cell}"), (Entry(record.status), Entry((record.error or "–") + note))))
-    for lost_one in records.lost_references:
-        entries = (Entry(lost_one.status), Entry(lost_one.error or "–"))
-        lines.append(Line((lost_one.cell.section, f"{lost_one.cell}"), entries))
-    return Table("Failed cells", ("kind", "cell"), ("status", "error"), tuple(lines))
+    for group in groups:
+        first = group.first
+        keys = {each.cell.key for each in group.members} - whole
+        gone = sum(lost[key] for key in keys) if first.section == "training" else 0
+        note = f" ({count(gone, 'evaluation')} lost with {'it' if group.count == 1 else 'them'})" if gone else ""
+        entries = (Entry(str(group.count)), Entry(first.status), Entry((first.error or "–") + note))
+        lines.append(Line((first.section, f"{first.cell}", first.cell.key), entries))
+    notes = ("Cells that fail alike are counted, and the first is shown. `fmbench why KEY SUITE` shows its traceback.",)
+    return Table("Failed cells", ("kind", "cell", "key"), ("cells", "status", "error"), tuple(lines), notes)

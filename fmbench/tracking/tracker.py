@@ -41,7 +41,7 @@ class TrackingSummary:
         text = f"MLflow at {self.uri}: {self.logged} runs logged, {self.unchanged} unchanged"
         if not self.pending:
             return text
-        return f"{text}, {self.pending} not logged ({self.problem}); `fmbench sync {self.suite}` logs them later"
+        return f"{text}, {self.pending} not logged ({self.problem})"
 
 
 class Tracker:

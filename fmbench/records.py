@@ -176,8 +176,9 @@ class Records:
     `metrics` describe the columns after COLUMNS, in the suite's order. `real` is one safetensors file a dataset label
     with real test data (tensor "samples"), and `t_densities` the density of each t-distribution, by label, at the
     middles of equal parts of [0, 1], both for figures. `references` are floors and oracles.
-    `left_out` are `(cell in words, reason)`. `environment` holds
-    hardware and versions, `command` the command line that makes these records, `finished` an ISO date.
+    `left_out` are `(cell in words, reason)`. `code` holds fingerprints by kind and name, of what no cell names: the
+    metrics, by label, and the modules of "training code" and "evaluation code". `environment` holds hardware and
+    versions, `command` the command line that makes these records, `finished` an ISO date.
     """
 
     suite: str
@@ -194,6 +195,7 @@ class Records:
     command: str = ""
     finished: str = ""
     references: Sequence[ReferenceRecord] = ()
+    code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[TrainingRecord | EvaluationRecord]:

@@ -85,7 +85,7 @@ ALLOWED: dict[str, set[str]] = {
     "survey": {"plan", "cells", "records", "references", "registry", "states", "store", "timings"},
     "forecast": {"states", "survey"},
     "kept_report": {"cells", "records", "report", "session", "store"},
-    "session": {"suite", "plan", "survey", "registry", "store", "records", "hardware", "executors"},
+    "session": {"suite", "plan", "survey", "registry", "source", "store", "records", "hardware", "executors"},
     "timings": {"cells"},
     "merging": {"store", "timings"},
     "cleaning": {"plan", "registry", "states", "store", "timings"},

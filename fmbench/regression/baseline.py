@@ -3,6 +3,7 @@
 ```
 {
  "checksum": ...,                 of everything else, as canonical JSON
+ "code": {kind: {label: fingerprint}},   not in older ones, of which it is not known
  "components": {kind: {label: parameters}},
  "evaluations": [{"axes": {...}, "identities": {metric: short name}, "seeds": {seed: {...}}}],
  "format": 1,
@@ -54,6 +55,7 @@ def write_baseline(night: Snapshot, path: Path) -> None:
         "made": night.made,
         "settings": night.settings,
         "components": night.components,
+        "code": night.code,
         "metrics": {name: asdict(facts) for name, facts in night.metrics.items()},
         "trainings": _cells("training", night.trainings, identities),
         "evaluations": _cells("evaluation", night.evaluations, identities),
@@ -115,6 +117,7 @@ def _snapshot(body: Mapping[str, Any]) -> Snapshot:
         settings=body["settings"],
         components=body["components"],
         made=body["made"],
+        code=body.get("code", {}),
     )
     rows = (*found.trainings.values(), *found.evaluations.values())
     if unknown := {name for row in rows for name in row.values} - found.metrics.keys():
@@ -125,7 +128,7 @@ def _snapshot(body: Mapping[str, Any]) -> Snapshot:
 def _check_kinds(body: Mapping[str, Any]) -> None:
     """Raise ValueError where a part of a baseline is not an object of objects, as deep as it is read."""
     depths = {"settings": 2, "components": 3, "identities": 2, "metrics": 2, "made": 1}
-    parts = [(name, body[name], depth) for name, depth in depths.items()]
+    parts = [(name, body[name], depth) for name, depth in depths.items()] + [("code", body.get("code", {}), 2)]
     parts.append(("made.environment", body["made"].get("environment", {}) if isinstance(body["made"], dict) else {}, 1))
     while parts:
         name, part, depth = parts.pop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from typing import Protocol
 
@@ -113,6 +113,20 @@ class Computation:
         if self._unmeasured:
             self.computed["measurement"] = self._unmeasured
         return dict(self.computed)
+
+    def time_again(self, cells: Iterable[EvaluationCell]) -> None:
+        """Measure the samplers of cells at one more moment, beside what the store holds of them."""
+        work: dict[str, Work] = {}
+        for cell in cells:
+            key = sampler_key(cell)
+            if (state := self.survey.samplers.get(key)) is not None and self._usable(cell):
+                work.setdefault(key, Work(state.folder.path.name, cell, self.survey.wanted(cell.training, "sampler")))
+        executor = LocalExecutor(self._config("1", 1), self.session.options.timeout)
+        try:
+            self._time(executor, work, again=True)
+        finally:
+            executor.close()
+            self.observer.end("timing")
 
     def _evaluation_work(self) -> dict[str, list[Work]]:
         """What is to be evaluated, by training key."""
@@ -226,13 +240,13 @@ class Computation:
                 self.observer.say("MLflow is still being written to: the times that are measured now may be too long")
             self._time(executor, work)
 
-    def _time(self, executor: LocalExecutor, work: Mapping[str, Work]) -> None:
+    def _time(self, executor: LocalExecutor, work: Mapping[str, Work], *, again: bool = False) -> None:
         executor.reconfigure(self._config("1", 1))
         by_training: dict[str, list[Work]] = defaultdict(list)
         for piece in work.values():
             by_training[piece.cell.training.key].append(piece)
         for pieces in by_training.values():
-            executor.submit(MeasureTask(pieces[0].cell.training, (), tuple(pieces)))
+            executor.submit(MeasureTask(pieces[0].cell.training, (), tuple(pieces), again=again))
         self.observer.begin("timing", len(work))
         for event in executor.events():
             self._note(event)

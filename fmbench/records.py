@@ -26,6 +26,10 @@ MEMORY = ("B", "kB", "KB", "MB", "GB", "KiB", "MiB", "GiB")
 """Units of times and of memory, alone or before a slash, as in "ms/sample"."""
 
 
+RELATIVE = "_relative"
+"""What the name of a time in units of a calibration ends with."""
+
+
 @dataclass(frozen=True)
 class MetricFacts:
     """What a report must know of a metric, under the name of one of its values.

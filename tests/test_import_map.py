@@ -86,16 +86,17 @@ ALLOWED: dict[str, set[str]] = {
     "forecast": {"states", "survey"},
     "kept_report": {"cells", "records", "report", "session", "store"},
     "session": {"suite", "plan", "survey", "registry", "source", "store", "records", "hardware", "executors"},
-    "timings": {"cells"},
+    "timings": {"cells", "records"},
     "merging": {"store", "timings"},
     "cleaning": {"plan", "registry", "states", "store", "timings"},
     "explain": {"cells", "session", "store"},
     "computation": {"cells", "fleets", "probing", "session", "states", "survey", "executors", "tracking"},
+    "again": {"computation", "records", "regression", "session"},
     "testing": {"contracts", "registry", "plugins", "cells"},
 }
 """The part of fmbench -> the parts that it may import. `errors` is everyone's leaf."""
 
-ALLOWED["executors"] |= {"floors", "oracles", "portraits", "records"}
+ALLOWED["executors"] |= {"floors", "oracles", "portraits", "records", "timings"}
 ALLOWED["runner"] = set(ALLOWED) - {"testing"}
 ALLOWED["cli"] = {*ALLOWED, "runner"}
 ALLOWED["__main__"] = {"cli"}

@@ -298,7 +298,12 @@ def test_a_measurement_that_scatters_says_nothing() -> None:
     def disturbed(axes: Mapping[str, str], seed: int, name: str, value: float) -> float:
         return value * {"sample_ms_relative": 1.5, "sample_ms_relative_iqr": 30.0}.get(name, 1.0)
 
-    assert check(night(), night(change=disturbed)).exit_code == 0
+    outcome = check(night(), night(change=disturbed))
+    assert outcome.exit_code == 0
+    (reason,) = {
+        c.reason for c in outcome.comparisons if c.is_time and c.level == "cell" and c.verdict == "cannot tell"
+    }
+    assert reason.startswith("its times are known to")
 
 
 def test_on_other_hardware_times_are_left_out_and_said_so() -> None:

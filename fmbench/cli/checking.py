@@ -91,7 +91,12 @@ def check(
     if before is None:
         code = _accept(records, path, as_json)
     else:
-        outcome = compare(before, snapshot(records), effect=effect, slower=slower, partial=bool(filters), strict=strict)
+
+        def judge(found: Records) -> Outcome:
+            night = snapshot(found)
+            return compare(before, night, effect=effect, slower=slower, partial=bool(filters), strict=strict)
+
+        records, outcome = (records, judge(records)) if no_run else _confirmed(session, records, judge)
         code = _tell_all(outcome, path, str(suite), as_json)
         if junit is not None:
             code = _try(lambda: _write_junit(outcome, junit), code)
@@ -166,6 +171,18 @@ def _records(session: Session, no_run: bool) -> Records:
             return run_session(session, bars).records
     except KeyboardInterrupt:
         complain("interrupted; what finished is kept, and the same command goes on from there")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _confirmed(session: Session, records: Records, judge: Callable[[Records], Outcome]) -> tuple[Records, Outcome]:
+    """Return the outcome, after what is an alarm about time was measured again."""
+    from fmbench.again import confirm
+
+    try:
+        with Bars() as bars:
+            return confirm(session, records, judge, bars)
+    except KeyboardInterrupt:
+        complain("interrupted while times were measured again; the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from fmbench.errors import UserError
-from fmbench.records import MetricFacts
+from fmbench.records import RELATIVE, MetricFacts
 from fmbench.regression.changes import changed_code
 from fmbench.regression.comparing import Test, judge, tests_of
 from fmbench.regression.explaining import explain, improved
@@ -18,11 +18,12 @@ from fmbench.regression.series import (
     changed_facts,
     changed_settings,
     is_judged,
+    is_relative,
     is_usable,
     listed,
 )
 from fmbench.regression.snapshot import SECTIONS, Group, Place, Row, Snapshot, named, training_of
-from fmbench.regression.timing import RELATIVE, is_relative, timing_tests
+from fmbench.regression.timing import timing_tests
 from fmbench.regression.tracing import trace
 
 EFFECT, SLOWER = 0.05, 1.3

@@ -13,7 +13,7 @@ from fmbench.records import TRAINING_AXES, MetricFacts
 from fmbench.regression import statistics
 from fmbench.regression.noise import noise_of_cells, noise_of_means
 from fmbench.regression.outcome import Comparison, Verdict
-from fmbench.regression.series import Series, listed
+from fmbench.regression.series import Series, is_relative, listed
 from fmbench.regression.snapshot import AXES, Group, named, said
 from fmbench.regression.statistics import Noise, mean_of
 
@@ -203,7 +203,7 @@ def _compared(test: Test, p_worse: float, p_better: float, alpha: float, share: 
             verdict, reason = "same", f"within {100 * test.least:.0f}%"
         else:
             verdict = "cannot tell"
-            reason = "the noise leaves room for both a change and none"
+            reason = test.reason or "the noise leaves room for both a change and none"
     detectable = None
     if test.df > 0 and math.isfinite(test.error) and known:
         first, power = (quantile(test.df, q) for q in (1 - alpha * share, statistics.POWER))
@@ -212,5 +212,5 @@ def _compared(test: Test, p_worse: float, p_better: float, alpha: float, share: 
     return Comparison(
         test.metric.name, test.level, test.what, test.axes, verdict, reason,
         test.effect if shown else None, low if shown else None, high if shown else None, test.seeds,
-        min(p_worse, p_better) if known else None, detectable, test.before, test.after,
+        min(p_worse, p_better) if known else None, detectable, test.before, test.after, "", is_relative(test.metric),
     )  # fmt: skip

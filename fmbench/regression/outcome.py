@@ -28,7 +28,8 @@ class Comparison:
     "component" (the mean over all cells with what `axes` name; no axes: the whole suite). `effect` is the mean relative
     difference, positive where tonight is *worse*, with `low` and `high` its 95% interval; `p` is adjusted for all
     comparisons of the night. `detectable` is the effect that would be called worse in 9 nights of 10. `before` and
-    `after` are the means of a single cell. `explained_by` names the culprit of which this shows another side.
+    `after` are the means of a single cell. `explained_by` names the culprit of which this shows another side. `is_time`
+    tells a wall time from a score.
     """
 
     metric: str
@@ -46,6 +47,7 @@ class Comparison:
     before: float | None = None
     after: float | None = None
     explained_by: str = ""
+    is_time: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from fmbench.cells import canonical
-from fmbench.records import MetricFacts
+from fmbench.records import RELATIVE, MetricFacts
 from fmbench.regression.snapshot import Group, Row, Section, Snapshot, training_of
 from fmbench.regression.statistics import mean_of, variance_of
 
@@ -94,6 +94,11 @@ def _clipped(ratio: float) -> float:
 def is_usable(value: float) -> bool:
     """Tell whether a value can be compared: finite, and not beyond LARGEST."""
     return math.isfinite(value) and abs(value) <= LARGEST
+
+
+def is_relative(facts: MetricFacts) -> bool:
+    """Tell whether a value is a time in units of the calibration's."""
+    return facts.scope == "sampler" and facts.name.endswith(RELATIVE)
 
 
 def is_judged(facts: MetricFacts) -> bool:

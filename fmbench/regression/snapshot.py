@@ -107,6 +107,12 @@ def training_place(cell: TrainingCell, names: Mapping[tuple[str, str], str]) -> 
     return tuple(names[spec.kind, spec.text] for spec in cell.components), cell.seed
 
 
+def evaluation_groups(records: Records) -> list[tuple[EvaluationCell, Group]]:
+    """Return the evaluations that succeeded, with the groups that a snapshot has them in."""
+    names = _unique_labels(list(_specs(records)))
+    return [(r.cell, _evaluation_place(r.cell, names)[0]) for r in records.evaluations if r.status == "ok"]
+
+
 def _evaluation_place(cell: EvaluationCell, names: Mapping[tuple[str, str], str]) -> Place:
     group, seed = training_place(cell.training, names)
     solver = names["solver", cell.solver.text]

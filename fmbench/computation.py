@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from typing import Protocol
 
@@ -118,6 +118,20 @@ class Computation:
             self.computed["measurement"] = self._unmeasured
         return dict(self.computed)
 
+    def time_again(self, cells: Iterable[EvaluationCell]) -> None:
+        """Measure the samplers of cells at one more moment, beside what the store holds of them."""
+        work: dict[str, Work] = {}
+        for cell in cells:
+            key = sampler_key(cell)
+            if (state := self.survey.samplers.get(key)) is not None and self._usable(cell):
+                work.setdefault(key, Work(state.folder.path.name, cell, self.survey.wanted(cell.training, "sampler")))
+        executor = LocalExecutor(self._config("1", 1), self.session.options.timeout)
+        try:
+            self._time(executor, work, again=True)
+        finally:
+            executor.close()
+            self.observer.end("timing")
+
     def _evaluation_work(self) -> dict[str, list[Work]]:
         """What is to be evaluated, by training key."""
         work: dict[str, list[Work]] = {}
@@ -230,25 +244,32 @@ class Computation:
                 self.observer.say("MLflow is still being written to: the times that are measured now may be too long")
             self._time(executor, work)
 
-    def _time(self, executor: LocalExecutor, work: Mapping[str, Work]) -> None:
+    def _time(self, executor: LocalExecutor, work: Mapping[str, Work], *, again: bool = False) -> None:
         executor.reconfigure(self._config("1", 1))
         by_training: dict[str, list[Work]] = defaultdict(list)
         for piece in work.values():
             by_training[piece.cell.training.key].append(piece)
         for pieces in by_training.values():
-            executor.submit(MeasureTask(pieces[0].cell.training, (), tuple(pieces)))
+            executor.submit(MeasureTask(pieces[0].cell.training, (), tuple(pieces), again=again))
         self.observer.begin("timing", len(work))
         for event in executor.events():
             self._note(event)
+        if not again:
+            self._time_unsteady(executor, work)
+
+    def _time_unsteady(self, executor: LocalExecutor, work: Mapping[str, Work]) -> None:
+        """Measure those samplers once more whose times are no facts, for the machine was busy with something else."""
         folders = {key: self.session.store.folder("sampler", piece.key) for key, piece in work.items()}
-        if again := unsteady([(piece.cell, folders[key]) for key, piece in work.items()]):
-            self.observer.say(f"{len(again)} of {len(work)} times are unsteady: they are measured once more")
-            for cell in again:
-                folders[sampler_key(cell)].remove()
-                executor.submit(MeasureTask(cell.training, (), (work[sampler_key(cell)],)))
-            for event in executor.events():
-                if event.what == "failed":
-                    self._note(event)
+        busy = unsteady([(piece.cell, folders[key]) for key, piece in work.items()])
+        if not busy:
+            return
+        self.observer.say(f"{len(busy)} of {len(work)} times are unsteady: they are measured once more")
+        for cell in busy:
+            folders[sampler_key(cell)].remove()
+            executor.submit(MeasureTask(cell.training, (), (work[sampler_key(cell)],)))
+        for event in executor.events():
+            if event.what == "failed":
+                self._note(event)
 
     def _usable(self, cell: EvaluationCell) -> bool:
         """Whether the cell's training is in the store by now, so that a sampler can be measured with it."""

@@ -177,8 +177,12 @@ class EvaluateFleetTask:
 
 @dataclass(frozen=True)
 class MeasureTask(EvaluateTask):
-    """Measure what samplers cost. Run while nothing else is computed."""
+    """Measure what samplers cost. Run while nothing else is computed.
 
+    With `again`, what is measured already is measured at one more moment (see `fmbench.timings.joined`).
+    """
+
+    again: bool = False
     section = "sampler"
 
 

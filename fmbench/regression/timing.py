@@ -20,7 +20,6 @@ from fmbench.regression.comparing import Test, partition
 from fmbench.regression.series import Series, all_series, listed
 from fmbench.regression.snapshot import AXES, Group, Snapshot, named, said
 
-RELATIVE, SPREAD = "_relative", "_relative_iqr"
 NOT_MEASURED = ("path", "coupling", "t_distribution")
 """Axes that a sampler's time does not depend on."""
 IQR_OF_NORMAL = 1.349
@@ -28,11 +27,6 @@ MEDIAN_OF_NORMAL = math.sqrt(math.pi / 2)
 LEAST_NOISE, LEAST_DF = 0.02, 6.0
 LARGEST_LOG = 138.0
 """Above it a ratio is beyond 1e59, and it does not matter how far."""
-
-
-def is_relative(facts: MetricFacts) -> bool:
-    """Tell whether a value is a time in units of the calibration's."""
-    return facts.scope == "sampler" and facts.name.endswith(RELATIVE)
 
 
 def timing_tests(before: Snapshot, after: Snapshot, facts: MetricFacts, slower: float) -> list[Test]:
@@ -133,7 +127,9 @@ def _untimed(series: Series, slower: float, varying: Sequence[str]) -> Test:
 
 
 def _sampler(series: Series, noise: float, df: float, slower: float, varying: Sequence[str]) -> Test:
-    return _test(series.metric, _axes(series), _what(series, varying), [series], _log_ratio(series), noise, df, slower)
+    unstable = f"its times are known to {100 * noise:.0f}% only" if noise > math.log(slower) / 3 else ""
+    test = _test(series.metric, _axes(series), _what(series, varying), [series], _log_ratio(series), noise, df, slower)
+    return replace(test, reason=unstable)
 
 
 def _components(

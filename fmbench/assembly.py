@@ -12,16 +12,17 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from fmbench import contracts
+from fmbench import contracts, global_random
 from fmbench.ahead import SideThreads
 from fmbench.cells import ComponentSpec, TrainingCell, seed_for
 from fmbench.dataset_checks import Split, check_split
 from fmbench.errors import UserError
 from fmbench.hardware import choose_precision
+from fmbench.process_state import guard_class, unchanged
 from fmbench.references import ReferenceCell
 from fmbench.registry import Registry
 from fmbench.store import Store
-from fmbench.untouched import versions
+from fmbench.untouched import Mark, marks
 
 
 @dataclass
@@ -29,7 +30,8 @@ class Workshop:
     """What a process that computes cells keeps between them.
 
     `threads` and `jobs` are recorded with every training: how many threads computed it, and how many processes shared
-    the machine. `checkpoint_seconds` is how much work a killed training may lose.
+    the machine. `checkpoint_seconds` is how much work a killed training may lose. `spoilt` says, once a component has
+    changed the process, which did and how: what is computed here after that would be another's.
     """
 
     registry: Registry
@@ -40,12 +42,13 @@ class Workshop:
     checkpoint_seconds: float = 15.0
     evaluation_batch: int | None = None
     keep_samples: int | None = None
+    spoilt: str = ""
     side_threads: SideThreads = field(init=False, repr=False)
     _built: dict[str, Any] = field(default_factory=dict, repr=False)
-    _names: dict[str, str] = field(default_factory=dict, repr=False)
     _loaded: dict[tuple[str, Split], tuple[Tensor, Tensor | None]] = field(default_factory=dict, repr=False)
     _data: dict[tuple[str, Split], tuple[Tensor, Tensor | None]] = field(default_factory=dict, repr=False)
-    _versions: dict[tuple[str, Split], list[int]] = field(default_factory=dict, repr=False)
+    _versions: dict[tuple[str, Split], list[Mark]] = field(default_factory=dict, repr=False)
+    _declared: dict[str, tuple[ComponentSpec, dict[str, Any]]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.side_threads = SideThreads(self.device, self.threads, self.jobs)
@@ -53,20 +56,34 @@ class Workshop:
     def build(self, spec: ComponentSpec) -> Any:
         """Return the component of a spec, built once a process."""
         if spec.digest not in self._built:
-            self._built[spec.digest] = self.registry.build(spec)
-            self._names[spec.digest] = f"{spec.kind} {spec}"
+            with global_random.seeded(seed_for(0, f"build/{spec.text}"), self.device):
+                built = self.registry.build(spec)
+            guard_class(f"{spec.kind} {spec.name}", type(built))
+            self._built[spec.digest], self._declared[spec.digest] = built, (spec, declared(spec, built))
         return self._built[spec.digest]
 
     @property
     def components(self) -> list[tuple[str, object]]:
         """What was built: "solver heun" and the component, say."""
-        return [(self._names[digest], component) for digest, component in self._built.items()]
+        return [(f"{spec.kind} {spec}", self._built[digest]) for digest, (spec, _) in self._declared.items()]
+
+    def altered(self) -> str:
+        """Return the component whose parameters, or what its kind promises, somebody changed; "" where none was."""
+        for digest, (spec, held) in self._declared.items():
+            now = vars(self._built[digest])
+            for name, value in held.items():
+                if name not in now or not _same(now[name], value):
+                    return f"{name} of {spec.kind} {spec}"
+        return ""
 
     def load(self, spec: ComponentSpec, split: Split) -> tuple[Tensor, Tensor | None]:
         """Return a dataset's split in the machine's memory, loaded and checked once a process. Raises DataError."""
         if (spec.digest, split) not in self._loaded:
             dataset: contracts.Dataset = self.build(spec)
-            self._loaded[spec.digest, split] = check_split(str(spec), dataset, split, dataset.load(split))
+            seed = seed_for(0, f"load/{split}", spec.text)
+            with unchanged(f"dataset {spec}"), global_random.seeded(seed, self.device):
+                self._loaded[spec.digest, split] = check_split(str(spec), dataset, split, dataset.load(split))
+            self._declared[spec.digest] = spec, declared(spec, dataset)  # it may know of its shape only now
         return self._loaded[spec.digest, split]
 
     def data(self, spec: ComponentSpec, split: Split) -> tuple[Tensor, Tensor | None]:
@@ -74,12 +91,12 @@ class Workshop:
         if (spec.digest, split) not in self._data:
             x, y = self.load(spec, split)
             found = (x.to(self.device), None if y is None else y.to(self.device))
-            self._data[spec.digest, split], self._versions[spec.digest, split] = found, versions(found)
+            self._data[spec.digest, split], self._versions[spec.digest, split] = found, marks(found)
         return self._data[spec.digest, split]
 
     def drop_spoilt(self) -> bool:
         """Forget data that somebody changed in place, so that they are loaded anew; return whether there were any."""
-        spoilt = [key for key, versions_then in self._versions.items() if versions(self._data[key]) != versions_then]
+        spoilt = [key for key, then in self._versions.items() if marks(self._data[key]) != then]
         for key in spoilt:
             for memory in (self._loaded, self._data, self._versions):
                 memory.pop(key, None)
@@ -93,6 +110,20 @@ class Workshop:
     def cache(self) -> FilePath:
         """The folder for reference statistics."""
         return self.store.cache()
+
+
+def declared(spec: ComponentSpec, component: Any) -> dict[str, Any]:
+    """Return those attributes of a component that are its parameters, or that its kind promises, by name."""
+    promised = contracts.CONTRACTS[spec.kind]
+    held = getattr(component, "__dict__", {})
+    return {name: value for name, value in held.items() if name in spec.parameters or hasattr(promised, name)}
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return one is other or bool(one == other)
+    except Exception:  # they cannot be compared, so they are not one
+        return False
 
 
 @dataclass
@@ -123,8 +154,8 @@ def assemble(cell: TrainingCell, workshop: Workshop) -> Parts:
 
 def make_module(cell: TrainingCell, parts: Parts, device: str) -> nn.Module:
     """Build the network with the initial weights of the cell's seed; the global random state is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_for(cell.seed, "initial_weights", cell.dataset.text))
+    seed = seed_for(cell.seed, "initial_weights", cell.dataset.text)
+    with unchanged(f"network {cell.network}"), global_random.seeded(seed, device):
         try:
             module = parts.network.build(parts.dataset.shape, parts.classes)
         except ValueError as error:

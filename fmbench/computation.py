@@ -23,6 +23,7 @@ from fmbench.executors.tasks import (
     together_file,
 )
 from fmbench.fleets import Fleets
+from fmbench.marks import claim
 from fmbench.probing import TOGETHER, on_record
 from fmbench.session import Session
 from fmbench.states import portrait_key, sampler_key, unsteady
@@ -103,7 +104,7 @@ class Computation:
         executor = LocalExecutor(config, self.session.options.timeout)
         try:
             if tasks:
-                self.session.store.check_writable()
+                claim(self.session.store)
                 executor.warm_up(tasks)
                 self._prepare(executor)
                 self._train_and_evaluate(executor, config)

@@ -13,7 +13,8 @@ FmbenchError
 │   ├── Diverged          non-finite loss or samples
 │   ├── OutOfMemory
 │   ├── TimedOut
-│   └── WorkerDied        the process that computed the cell is gone
+│   ├── WorkerDied        the process that computed the cell is gone
+│   └── ProcessChanged    a component changed what other cells are computed with
 └── DamagedFile           a stored file whose checksum does not match; it is computed again
 ```
 
@@ -105,6 +106,10 @@ class TimedOut(CellFailure):
 
 class WorkerDied(CellFailure):
     """The process that computed the cell ended without an answer."""
+
+
+class ProcessChanged(CellFailure):
+    """A component changed what other cells in its process are computed with: torch's default dtype, say."""
 
 
 class DamagedFile(FmbenchError):

@@ -13,18 +13,19 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
-from fmbench import hardware
+from fmbench import global_random, hardware
 from fmbench.assembly import Workshop
-from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
+from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, seed_for
 from fmbench.contracts import Evidence, Metric, Path, Solver, Velocity
-from fmbench.errors import CellFailure, Diverged, OutOfMemory, StoreError, UserError
+from fmbench.errors import CellFailure, Diverged, OutOfMemory, ProcessChanged, StoreError, UserError
 from fmbench.evaluation_batch import best_batch
 from fmbench.mistakes import described, lines_of, to_blame
+from fmbench.process_state import unchanged
 from fmbench.references import ReferenceCell
 from fmbench.solver_blocks import why_in_blocks
 from fmbench.times import fault_of, solver_times
 from fmbench.trained import NOISE_BLOCK, Trained, seed_noise
-from fmbench.untouched import versions, while_untouched
+from fmbench.untouched import marks, versions, while_untouched
 
 PREVIEW_BYTES = 2**16
 PREVIEW_LEAST = 64
@@ -78,7 +79,8 @@ def evaluate(
     started = time.perf_counter()
     if drawn is None:
         sharing = trained.sharing(velocity, cell.guidance, cell.weights)
-        drawn = draw_samples(trained, cell, sharing, larger)
+        with unchanged(f"solver {cell.solver}"):
+            drawn = draw_samples(trained, cell, sharing, larger)
     samples, labels = drawn.samples, drawn.labels
     hardware.synchronise(workshop.device)
     seconds = drawn.seconds or time.perf_counter() - started
@@ -229,28 +231,39 @@ def compute_metrics(
     def score(spec: ComponentSpec) -> dict[str, Any]:
         return compute_metric(spec, cell, replace(evidence), workshop)
 
-    return recorded(specs, while_untouched(samples, score))
+    return recorded(specs, cell, workshop, while_untouched(samples, score))
 
 
 def recorded(
-    specs: Sequence[ComponentSpec], score: Callable[[ComponentSpec], dict[str, Any]]
+    specs: Sequence[ComponentSpec],
+    cell: TrainingCell | ReferenceCell,
+    workshop: Workshop,
+    score: Callable[[ComponentSpec], dict[str, Any]],
 ) -> dict[str, dict[str, Any]]:
     """Return, by the metric's digest, its values, its identity and the seconds that it took.
 
-    A metric that fails has no values but a status and an error, and takes nothing away from the others.
+    A metric that fails has no values but a status and an error, and takes nothing away from the others. After one that
+    changed what others are computed with, which `workshop.spoilt` says, the rest are missing: they are for another
+    process.
     """
     computed: dict[str, dict[str, Any]] = {}
     for spec in specs:
+        global_random.seed(seed_for(cell.seed, f"metric/{spec.text}", cell.dataset.text))
         started = time.perf_counter()
         try:
-            found = score(spec)
-        except StoreError:
+            with unchanged("it"):
+                found = score(spec)
+        except (StoreError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:
             failure = explain(error)
+            if isinstance(error, ProcessChanged):
+                workshop.spoilt = f"metric {spec}: {failure}"
             found = {"values": {}, "identity": {}, "status": failure.status, "error": f"metric {spec}: {failure}"}
             found["traceback"] = traceback.format_exc()[-MOST_OF_A_TRACEBACK:]
         computed[spec.digest] = {"name": spec.name, **found, "seconds": time.perf_counter() - started}
+        if workshop.spoilt:
+            break
     return computed
 
 
@@ -259,9 +272,13 @@ def compute_metric(spec: ComponentSpec, cell: TrainingCell, evidence: Evidence, 
     metric: Metric = workshop.build(spec)
     identity: dict[str, Any] = {"metric": str(spec), "version": metric.version}
     identity |= {kind: getattr(cell, kind).text for kind in metric.within}
+    weights = list(evidence.module.state_dict().values())
+    before = versions(weights)
     with intact(evidence, workshop):
         values = check_values(spec, metric.compute(evidence))
         identity |= {"device": evidence.device, "precision": evidence.training.precision, **metric.identity(evidence)}
+    if versions(weights) != before:
+        raise ProcessChanged("it changes in place the network's weights, which others are given: copy them first")
     if metric.scope == "sampler":
         identity |= hardware.measured_on(workshop.device)
     return {"values": values, "identity": identity}
@@ -275,11 +292,11 @@ def intact(evidence: Evidence, workshop: Workshop, *others: Tensor | None) -> It
     """
     workshop.drop_spoilt()  # by somebody else
     given = (evidence.samples, evidence.labels, *others)
-    before = versions(given)
+    before = marks(given)
     try:
         yield
     finally:
-        spoilt = workshop.drop_spoilt() or versions(given) != before
+        spoilt = workshop.drop_spoilt() or marks(given) != before
     if spoilt:
         raise CellFailure("it changes in place the samples or the real data, which others are given: copy them first")
 
@@ -293,7 +310,7 @@ def check_values(spec: ComponentSpec, computed: Mapping[str, float]) -> dict[str
     return values
 
 
-def explain(error: Exception, components: Iterable[tuple[str, object]] = ()) -> CellFailure:
+def explain(error: BaseException, components: Iterable[tuple[str, object]] = ()) -> CellFailure:
     """Return the failure that a row shows for any exception of a cell or a metric.
 
     It names the line of the user's own code, and the one of `components` that this line is of (`mistakes.to_blame`).

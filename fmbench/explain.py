@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fmbench.cells import EvaluationCell, TrainingCell, canonical
-from fmbench.errors import DamagedFile, UserError, did_you_mean
+from fmbench.errors import DamagedFile, StoreError, UserError, did_you_mean
 from fmbench.session import Session
 from fmbench.states import CellState, sampler_key
 from fmbench.store import Store
@@ -19,7 +19,7 @@ MOST_COMPARED = 10_000
 def explain(session: Session, prefix: str) -> dict[str, Any]:
     """Return section, key, status, verdict and differences (part, now, stored) of the cell whose key begins so.
 
-    Of a cell that failed, "failures" is what `failures` returns.
+    "passed_over" says what of the store could not be used, and of a cell that failed, "failures" why.
     For an evaluation, "timed_on" maps the hardware on which its sampler was measured to the folder of the measurement.
     """
     cell = find_cell(session, prefix)
@@ -27,6 +27,7 @@ def explain(session: Session, prefix: str) -> dict[str, Any]:
     survey = session.survey(anywhere=True)
     state = survey.trainings[cell.key] if isinstance(cell, TrainingCell) else survey.evaluation(cell)
     answer: dict[str, Any] = {"section": section, "key": cell.key, "cell": str(cell), "status": state.status}
+    answer["passed_over"] = [*survey.damaged, *survey.passed_over]
     if isinstance(cell, EvaluationCell):
         answer["timed_on"] = survey.timed_on(cell)
     if found := failures(survey, cell):
@@ -88,7 +89,7 @@ def nearest_cell(
     for other in store.keys(section):
         try:
             stored = store.folder(section, other).cell()
-        except DamagedFile:
+        except (DamagedFile, StoreError):
             continue
         if other == key or stored is None:
             continue

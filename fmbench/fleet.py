@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from fmbench import global_random
 from fmbench.assembly import Parts, Workshop, assemble, make_module
 from fmbench.cells import TrainingCell
 from fmbench.probing import network_inputs
@@ -141,7 +142,7 @@ def why_alone(cells: Sequence[TrainingCell], workshop: Workshop) -> str:
     held = {name for module in modules for name, _ in (*module.named_parameters(), *module.named_buffers())}
     if not set(modules[0].state_dict()) <= held:
         return "its state holds more than parameters and buffers of their own"
-    random = _global_random(workshop.device)
+    random = global_random.state(workshop.device)
     inputs = network_inputs(parts[0], EXAMPLES, workshop.device)
     before = [{name: value.clone() for name, value in module.named_buffers()} for module in modules]
     try:
@@ -157,8 +158,8 @@ def why_alone(cells: Sequence[TrainingCell], workshop: Workshop) -> str:
         torch.equal(value, now[name]) for old, now in zip(before, after, strict=True) for name, value in old.items()
     ):
         return "it changes a buffer while it is called"
-    if not all(map(torch.equal, random, _global_random(workshop.device))):
-        return "it draws from torch's global generator"
+    if not global_random.alike(random, global_random.state(workshop.device)):
+        return "it draws from a global generator"
     tolerance = 0.05 if parts[0].precision == "bf16" else 1e-3
     if not torch.allclose(together, torch.cat(apart), rtol=tolerance, atol=tolerance):
         return "it computes something else together with others than alone"
@@ -184,10 +185,6 @@ def _try_pairing(parts: Parts, x_0: Tensor, x_1: Tensor, generator: Generator) -
         parts.coupling.pair(x_0.clone(), x_1.clone(), y, generator)
     except Exception as error:  # a coupling may ask for more than so few examples that are no data
         log.info("%s was not tried: %s", type(parts.coupling).__name__, error)
-
-
-def _global_random(device: str) -> list[Tensor]:
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if device == "cuda" else [])]
 
 
 def joined(values: Iterable[Tensor]) -> Tensor:

@@ -51,7 +51,7 @@ def measure_floor(cell: ReferenceCell, metrics: Sequence[ComponentSpec], worksho
     taken, and a metric of which it is known how its value falls with n is extrapolated.
     """
     folder = workshop.store.folder(cell.section, cell.key)
-    folder.add_metrics(recorded(metrics, lambda spec: _score(spec, cell, workshop)))
+    folder.add_metrics(recorded(metrics, cell, workshop, lambda spec: _score(spec, cell, workshop)))
     folder.finish({"facts": {}}, ())
 
 

@@ -188,6 +188,8 @@ def peak_memory(device: str) -> int:
 
 def environment(device: str) -> dict[str, Any]:
     """Return hardware, versions and the git commit, for reports, MLflow and `fmbench env`."""
+    from fmbench.repository import git_commit
+
     return {
         "hardware": hardware(device),
         "device": device,
@@ -195,18 +197,3 @@ def environment(device: str) -> dict[str, Any]:
         "git_commit": git_commit(),
         **versions(),
     }
-
-
-def git_commit() -> str:
-    """Return the commit of the working directory, with `+` when files differ from it; "" outside of a repository."""
-    import subprocess
-
-    def ask(*arguments: str) -> str:
-        try:
-            done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            return ""
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    commit = ask("rev-parse", "--short=12", "HEAD")
-    return commit + ("+" if commit and ask("status", "--porcelain", "--untracked-files=no") else "")

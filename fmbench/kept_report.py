@@ -17,8 +17,9 @@ from fmbench.errors import DamagedFile
 from fmbench.records import EvaluationRecord, Records, ReferenceRecord, TrainingRecord
 from fmbench.session import Session
 from fmbench.store import read_sealed, write_sealed
+from fmbench.stored_forms import REPORT
 
-CODE = ("report", "cells.py", "intervals.py", "pictures.py", "records.py", "references.py")
+CODE = ("report", "averages.py", "cells.py", "intervals.py", "pictures.py", "records.py", "references.py")
 """The modules and the package of fmbench that make a report."""
 LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas")
 
@@ -34,7 +35,7 @@ def write_report_if_changed(session: Session, records: Records) -> tuple[Path, b
     noted = session.store.root / "reports" / f"{folder.name}.json"
     digest = fingerprint(records, folder)
     try:
-        found = read_sealed(noted) or {}
+        found = read_sealed(noted, REPORT) or {}
     except DamagedFile:
         found = {}
     if found.get("digest") == digest and is_whole(folder, found["files"]):

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fmbench.averages import Averaging
+
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "adam": torch.optim.Adam,
@@ -104,20 +106,19 @@ def learning_rate(step: int, steps: int, peak: float, schedule: Mapping[str, Any
 
 
 class MovingAverage:
-    """Exponential moving average of parameters, on their device.
+    """Exponential moving average of parameters, on their device, as `ema` of a cell's settings says (see `Averaging`).
 
-    The decay is warmed up as min(decay, (1 + step) / (10 + step)), so that short trainings do not average over their
-    random start. With decay 0 nothing is kept: the average is the parameters themselves.
+    With decay 0 nothing is kept: the average is the parameters themselves.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], decay: float) -> None:
-        self.decay = decay
+    def __init__(self, parameters: Sequence[Tensor], setting: float | Mapping[str, Any]) -> None:
+        self.averaging = Averaging.of(setting)
         self.parameters: list[Tensor] = [p for p in parameters if p.requires_grad]
-        self.average: list[Tensor] = [p.detach().clone() for p in self.parameters] if decay else []
+        kept = self.parameters if self.averaging.decay else []
+        self.average: list[Tensor] = [p.detach().clone() for p in kept]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Fold the parameters in, after optimizer step number `step` (from 0)."""
-        if self.decay:
-            decay = min(self.decay, (1 + step) / (10 + step))
-            torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
+        if self.average:
+            torch._foreach_lerp_(self.average, self.parameters, 1 - self.averaging.at(step))

@@ -15,6 +15,7 @@ from fmbench.errors import CellFailure
 from fmbench.evaluate import check_finite, check_nfe, check_values, draw_samples, intact, recorded, usual_batch
 from fmbench.floors import evidence_without_network, identity_of
 from fmbench.mixture import Mixture
+from fmbench.process_state import unchanged
 from fmbench.references import ReferenceCell
 from fmbench.trained import source_samples
 from fmbench.untouched import while_untouched
@@ -71,7 +72,8 @@ def measure_oracle(cell: ReferenceCell, metrics: Sequence[ComponentSpec], worksh
     """Draw the samples of an oracle, and leave what metrics say of them in the store."""
     folder = workshop.store.folder(cell.section, cell.key)
     oracle = Oracle(cell, workshop)
-    drawn = draw_samples(oracle, cell, oracle.velocity(), usual_batch(oracle))
+    with unchanged(f"solver {cell.solver}"):
+        drawn = draw_samples(oracle, cell, oracle.velocity(), usual_batch(oracle))
     samples, nfe = drawn.samples, drawn.nfe
     check_finite(samples)
     check_nfe(cell, nfe)
@@ -86,5 +88,5 @@ def measure_oracle(cell: ReferenceCell, metrics: Sequence[ComponentSpec], worksh
             identity = identity_of(spec, metric, evidence)
         return {"values": values, "identity": identity}
 
-    folder.add_metrics(recorded(metrics, while_untouched((samples,), score)))
+    folder.add_metrics(recorded(metrics, cell, workshop, while_untouched((samples,), score)))
     folder.finish({"facts": {"nfe": nfe}}, ())

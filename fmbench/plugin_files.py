@@ -13,7 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fmbench.errors import PluginError
+from fmbench.errors import PluginError, ProcessChanged
+from fmbench.foreign import PluginStopped, plugin_code
 from fmbench.mistakes import described
 from fmbench.source import FILE_PLUGIN, find_module
 
@@ -33,6 +34,8 @@ def load_given(value: str) -> Iterator[ModuleType]:
         if path.suffix != ".py":
             raise PluginError(f"plugin {value!r} is not a Python file: give a .py file, a folder or a module's name")
         yield _file(path.resolve())
+    elif path.exists():
+        raise PluginError(f"plugin {value!r} is no regular file: give a .py file, a folder or a module's name")
     elif path.suffix == ".py" or os.sep in value or value.startswith("."):
         raise PluginError(f"plugin {value!r} does not exist: there is no file or folder {path.absolute()}")
     else:
@@ -41,6 +44,10 @@ def load_given(value: str) -> Iterator[ModuleType]:
 
 def describe_error(error: BaseException) -> str:
     """Return an exception as one line: its type, its message, and the file and line of the plugin that led to it."""
+    if isinstance(error, ProcessChanged):
+        return str(error)
+    if isinstance(error, PluginStopped) and error.__cause__ is not None:
+        error = error.__cause__
     return described(error)
 
 
@@ -54,7 +61,7 @@ def _folder(folder: Path) -> Iterator[ModuleType]:
     if (folder / "__init__.py").is_file():
         yield _package(folder)
         return
-    files = sorted(file for file in folder.glob("*.py") if not file.name.startswith("_"))
+    files = sorted(file for file in folder.glob("*.py") if not file.name.startswith("_") and file.is_file())
     if not files:
         raise PluginError(f"plugin folder {str(folder)!r} holds no .py file whose name starts with a letter")
     for file in files:
@@ -79,8 +86,11 @@ def _package(folder: Path) -> ModuleType:
 
 def _module(name: str) -> ModuleType:
     try:
-        return importlib.import_module(name)
-    except (Exception, SystemExit) as error:
+        with plugin_code(f"plugin {name!r}"):
+            return importlib.import_module(name)
+    except PluginError:
+        raise
+    except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             raise PluginError(f"plugin {name!r}: there is no file, folder or importable module of that name") from error
         raise PluginError(f"plugin {name!r} cannot be imported: {describe_error(error)}") from error
@@ -110,9 +120,12 @@ def _execute(name: str, file: Path, package: bool) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
+        with plugin_code(f"plugin {str(file)!r}"):
+            spec.loader.exec_module(module)
+    except PluginError:
+        raise
+    except Exception as error:
+        sys.modules.pop(name, None)
         raise PluginError(f"plugin {str(file)!r} cannot be imported: {describe_error(error)}") from error
     _loaded[str(file)] = (stamp, module)
     return module

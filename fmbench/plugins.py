@@ -18,7 +18,8 @@ import pluggy
 
 from fmbench import hookspecs
 from fmbench.contracts import KINDS
-from fmbench.errors import PluginError, did_you_mean
+from fmbench.errors import PluginError, ProcessChanged, did_you_mean
+from fmbench.foreign import plugin_code
 from fmbench.plugin_files import describe_error, load_given, source_of
 
 GROUP = "fmbench"
@@ -134,8 +135,11 @@ def _installed(failures: list[PluginFailure]) -> Iterator[_Plugin]:
     for name, (distribution, version), point in sorted(found, key=lambda each: (*each[:2], each[2].value)):
         owner = f"{distribution} {version}".strip()
         try:
-            content = point.load()
-        except (Exception, SystemExit) as error:
+            with plugin_code(f"plugin {name!r} of {owner}"):
+                content = point.load()
+        except PluginError:
+            raise  # what it changed cannot be put back
+        except Exception as error:
             failures.append(PluginFailure(name, describe_error(error), owner))
             continue
         yield _Plugin(name, owner, version, content, explicit=False)
@@ -170,9 +174,15 @@ def _components(plugin: _Plugin, failures: list[PluginFailure]) -> Iterator[Regi
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     try:
-        manager.register(plugin.content)
+        with plugin_code(f"plugin {plugin.name!r}"):
+            manager.register(plugin.content)
     except (pluggy.PluginValidationError, ValueError) as error:
         report(" ".join(str(error).split()))
+        return
+    except PluginError:
+        raise
+    except Exception as error:
+        report(f"it cannot be asked for its hooks: {describe_error(error)}")
         return
     try:
         manager.check_pending()
@@ -183,7 +193,13 @@ def _components(plugin: _Plugin, failures: list[PluginFailure]) -> Iterator[Regi
     for hook, kind in HOOKS.items():
         for implementation in getattr(manager.hook, hook).get_hookimpls():
             try:
-                returned = implementation.function()
+                with plugin_code(f"plugin {plugin.name!r}"):
+                    returned = implementation.function()
+            except PluginError:
+                raise
+            except ProcessChanged as error:
+                report(f"in {hook}, {error}")
+                continue
             except Exception as error:
                 report(f"{hook} raised {describe_error(error)}")
                 continue

@@ -13,6 +13,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from fmbench.errors import DamagedFile
+from fmbench.forms import MOST_WHOLE
 from fmbench.hardware import measured_on, synchronise
 from fmbench.store import read_sealed, write_sealed
 
@@ -44,7 +45,7 @@ def on_record(file: Path, form: Mapping[str, type]) -> dict[str, Any] | None:
         return None
     if not isinstance(known, dict) or any(type(known.get(name)) is not kind for name, kind in form.items()):
         return None
-    if any(kind is int and known[name] < 1 for name, kind in form.items()):
+    if any(kind is int and not 1 <= known[name] < MOST_WHOLE for name, kind in form.items()):
         return None
     return {name: known[name] for name in form}
 

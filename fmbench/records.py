@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fmbench.cells import EvaluationCell, TrainingCell
 from fmbench.references import ReferenceCell
+from fmbench.texts import visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +119,7 @@ class EvaluationRecord:
         """
         cell, training = self.cell, self.cell.training
         others = {f"{name} ({t.hardware})": value for t in self.elsewhere for name, value in t.metrics.items()}
-        return {
+        row = {
             **{spec.kind: str(spec) for spec in training.components},
             "seed": training.seed,
             "solver": str(cell.solver),
@@ -133,6 +134,7 @@ class EvaluationRecord:
             **self.metrics,
             **({"sampler_hardware": self.hardware, **others} if others else {}),
         }
+        return _shown(row)
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ class ReferenceRecord:
         """Return the flat row of references.csv."""
         cell = self.cell
         specs = {"dataset": cell.dataset, "path": cell.path, "solver": cell.solver, "grid": cell.grid}
-        return {
+        row = {
             "reference": cell.section,
             **{kind: str(spec) if spec else "" for kind, spec in specs.items()},
             "seed": cell.seed,
@@ -167,6 +169,12 @@ class ReferenceRecord:
             **self.metrics,
             **{f"{name}_real_n": n for name, (n, _) in self.scored.items()},
         }
+        return _shown(row)
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row whose texts can be seen and encoded."""
+    return {visible(name): visible(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 @dataclass(frozen=True)

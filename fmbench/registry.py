@@ -11,7 +11,9 @@ from weakref import WeakKeyDictionary
 
 from fmbench.cells import ComponentSpec, digest
 from fmbench.contracts import CONTRACTS, KINDS, Component
-from fmbench.errors import ComponentError, PluginError, did_you_mean
+from fmbench.errors import ComponentError, PluginError, ProcessChanged, did_you_mean
+from fmbench.foreign import PluginStopped, plugin_code
+from fmbench.plugin_files import describe_error
 from fmbench.plugins import PluginFailure, Plugins, Registered, load_plugins
 from fmbench.source import ClassSource, content_fingerprint
 
@@ -122,7 +124,10 @@ class Registry:
         _check_contract(known.title, cls, spec.kind)
         known.check_unchanged(cls)
         try:
-            built = cls(**known.signature.values(spec.parameters))
+            with plugin_code(known.title):
+                built = cls(**known.signature.values(spec.parameters))
+        except (ProcessChanged, PluginStopped) as error:
+            raise PluginError(f"{known.title} cannot be built: {describe_error(error)}") from error
         except (ValueError, TypeError) as error:
             raise ComponentError(f"{spec.kind} {spec}: {error}") from error
         except ImportError as error:

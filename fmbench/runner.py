@@ -49,6 +49,8 @@ def run_session(session: Session, observer: Observer) -> RunResult:
     survey = session.survey()
     for text in survey.damaged:
         observer.say(f"damaged, so computed again: {text}")
+    for text in survey.passed_over:
+        observer.say(f"passed over: {text}")
     check_writable(session.report_folder)
     tracker = make_tracker(session) if session.options.tracking else None
     if tracker is not None:

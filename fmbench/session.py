@@ -22,6 +22,7 @@ from fmbench.records import Records
 from fmbench.registry import Registry, load_registry
 from fmbench.states import sampler_key, unsteady
 from fmbench.store import Store, read_sealed
+from fmbench.stored_forms import DENSITY
 from fmbench.suite import Suite, load_suite
 from fmbench.survey import Survey
 
@@ -194,7 +195,7 @@ class Session:
         finished = [s.result["facts"]["finished"] for s in states if s.result and "finished" in s.result["facts"]]
         real = {str(c.dataset): real_samples(self.store.root, c.dataset) for c in self.plan.trainings}
         return survey.records(
-            real={label: path for label, path in real.items() if path.exists()},
+            real={label: path for label, path in real.items() if path.is_file()},
             t_densities=self._t_densities(),
             environment=self.environment,
             settings=self.suite.settings(),
@@ -210,7 +211,7 @@ class Session:
         found = {}
         for spec in dict.fromkeys(cell.t_distribution for cell in self.plan.trainings):
             with contextlib.suppress(DamagedFile):
-                if kept := read_sealed(t_density(self.store.root, spec)):
+                if kept := read_sealed(t_density(self.store.root, spec), DENSITY):
                     found[str(spec)] = kept["density"]
         return found
 

@@ -3,7 +3,8 @@
 Solvers of one trained cell start from the same source samples. Whatever they are, they ask for the same velocity at
 t=0; and the second that Heun's method, the midpoint method or Adams-Bashforth asks for is Euler's, after a step of that
 size. Such a call is made once. What is returned is what the network itself gave for
-exactly this state, time and label, to the last bit, and it counts as a call.
+exactly this state, time and label, to the last bit, and it counts as a call. A call from within autocast, say, is not
+one of these: what a solver changes of the process must not be in what others are given.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from fmbench.process_state import Watch, watch_all
 
 if TYPE_CHECKING:
     from fmbench.assembly import ModelVelocity
@@ -71,6 +74,7 @@ class SharingVelocity:
         self._velocity = velocity
         self._shared = shared
         self._follows = True
+        self._watch: Watch | None = None
 
     @property
     def y(self) -> Tensor | None:
@@ -81,8 +85,11 @@ class SharingVelocity:
     def y(self, labels: Tensor | None) -> None:
         self._velocity.y = labels
         self._follows = True
+        self._watch = watch_all()
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        if self._follows and self._watch is not None and self._watch.changes():
+            self._follows = False
         known = self._shared.find(x, t, self.y) if self._follows else None
         if known is not None:
             self.saved += known.calls

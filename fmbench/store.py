@@ -25,13 +25,29 @@ import json
 import logging
 import os
 import re
-import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from fmbench.cells import canonical
 from fmbench.errors import DamagedFile, StoreError
+from fmbench.files import (
+    MOST_BYTES,
+    NotRegularError,
+    blocks_of,
+    is_folder,
+    kind_of,
+    open_lock,
+    open_regular,
+    read_regular,
+    set_aside,
+    size_and_sum,
+    why_no_folder,
+)
+from fmbench.forms import OBJECT, Form, check, fitted, parsed
+from fmbench.stored_forms import CELL, FAILURE, HISTORY, METRICS, RESULT, RESULTS, is_key
+from fmbench.texts import encodable
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +58,11 @@ _HASH_LIMIT = (
     64 * 2**20
 )  # a larger file is only checked for its size when the store is scanned, and hashed when it is read
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)-([0-9a-f]{64})\.pt")
+_CELL_FILE = re.compile(
+    rf"(cell|result|failure|metrics|history)\.json|(weights|study|portrait|samples)\.safetensors|{_CHECKPOINT.pattern}"
+    r"|\.lock|\.\S+\.\d+\.tmp"
+)
+"""What fmbench itself writes into a cell's folder: nothing else is ever removed."""
 
 
 class Store:
@@ -55,12 +76,28 @@ class Store:
         return CellFolder(self.root / section / key)
 
     def keys(self, section: str) -> list[str]:
-        """Return the keys that have a folder in a section."""
-        place = self.root / section
-        if not place.is_dir():
+        """Return the keys that have a folder in a section; `passed_over` tells what else lies there."""
+        try:
+            with os.scandir(self.root / section) as entries:
+                return sorted(entry.name for entry in entries if is_key(section, entry.name) and is_folder(entry))
+        except OSError:
             return []
-        with os.scandir(place) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir())
+
+    def passed_over(self) -> list[str]:
+        """Say what in the sections is no cell's folder, and so is neither read nor removed; see `keys`."""
+        found = []
+        for section in SECTIONS:
+            place = self.root / section
+            try:
+                with os.scandir(place) as entries:
+                    strange = sorted((e.name, e) for e in entries if not (is_key(section, e.name) and is_folder(e)))
+                    found += [f"{place / name} {why_no_folder(entry)}" for name, entry in strange]
+            except FileNotFoundError:
+                if place.is_symlink():
+                    found.append(f"{place} is a link to nothing")
+            except OSError as error:
+                found.append(f"{place} cannot be listed: {error.strerror}")
+        return found
 
     def cache(self) -> Path:
         """Return the folder for reference statistics and other files that can be made again."""
@@ -80,9 +117,14 @@ class CellFolder:
         self.path = path
         self.place = place or f"{path.parent.name}/{path.name}"
 
-    def sealed(self, name: str) -> dict[str, Any] | None:
+    @property
+    def section(self) -> str:
+        """The section of the store that the cell belongs to."""
+        return self.place.partition("/")[0]
+
+    def sealed(self, name: str, form: Form = OBJECT) -> dict[str, Any] | None:
         """Return the content of one of SEALED, None where it is not there. Raises DamagedFile."""
-        return read_sealed(self.path / name, f"{self.place}/{name}")
+        return read_sealed(self.path / name, form, f"{self.place}/{name}")
 
     def seal(self, name: str, body: Mapping[str, Any]) -> None:
         """Write one of SEALED."""
@@ -95,7 +137,7 @@ class CellFolder:
 
     def cell(self) -> dict[str, Any] | None:
         """Return what `begin` wrote, or None."""
-        return self.sealed("cell.json")
+        return self.sealed("cell.json", CELL)
 
     def write(self, name: str, payload: bytes) -> None:
         """Write a file that `finish` will vouch for."""
@@ -103,7 +145,7 @@ class CellFolder:
 
     def finish(self, result: Mapping[str, Any], files: tuple[str, ...]) -> None:
         """Declare the cell done: checksums of `files` and the result, in one file; checkpoints and failures go."""
-        sums = {name: _size_and_sum(self.path / name) for name in files}
+        sums = {name: list(size_and_sum(self.path / name)) for name in files}
         self.seal("result.json", {**result, "files": sums})
         cut_off = self.path.glob(".checkpoint-*.tmp")  # of a process that was killed while it wrote
         for leftover in [*self.path.glob("checkpoint-*.pt"), *cut_off, self.path / "failure.json"]:
@@ -115,10 +157,21 @@ class CellFolder:
         Raises DamagedFile when a file is missing or does not have the checksum on record; with `thorough`, large files
         are read for that, too.
         """
-        result = self.sealed("result.json")
+        result = self.recorded()
         for name, recorded in (result or {}).get("files", {}).items():
             self._verify(name, recorded, thorough=thorough or recorded[0] <= _HASH_LIMIT)
+        if result is not None and "history.json" in result["files"]:
+            self.history()
         return result
+
+    def recorded(self) -> dict[str, Any] | None:
+        """Return the result of a cell that is done, without a look at the files that it vouches for."""
+        return self.sealed("result.json", RESULTS.get(self.section, RESULT))
+
+    def history(self) -> list[tuple[int, float]]:
+        """Return the steps and losses of a finished training."""
+        file = self.path / "history.json"
+        return [(step, loss) for step, loss in fitted(_content(file), HISTORY, file)]
 
     def check(self) -> None:
         """Raise DamagedFile when anything in the folder is not what was written."""
@@ -126,23 +179,25 @@ class CellFolder:
 
     def read(self, name: str) -> bytes:
         """Return the content of a file of a finished cell, after checking it against the record."""
-        result = self.sealed("result.json") or {}
-        recorded = result.get("files", {}).get(name)
+        recorded = (self.recorded() or {}).get("files", {}).get(name)
         if recorded is None:
             raise DamagedFile(f"{self.path / name} is not on record")
         self._verify(name, recorded, thorough=True)
-        return (self.path / name).read_bytes()
+        return _content(self.path / name, recorded[0])
 
     def _verify(self, name: str, recorded: list[Any], *, thorough: bool) -> None:
         path = self.path / name
-        if not path.is_file():
-            raise DamagedFile(f"{path} is missing")
-        if path.stat().st_size != recorded[0] or (thorough and _size_and_sum(path) != recorded):
+        try:
+            with _readable(path):
+                same = path.stat().st_size == recorded[0] and (not thorough or list(size_and_sum(path)) == recorded)
+        except FileNotFoundError as error:
+            raise DamagedFile(f"{path} is missing") from error
+        if not same:
             raise DamagedFile(f"{path} does not have the checksum on record")
 
     def metrics(self) -> dict[str, dict[str, Any]]:
         """Return the metrics computed so far: digest of the metric -> {"name", "values", "identity", "seconds"}."""
-        return self.sealed("metrics.json") or {}
+        return self.sealed("metrics.json", METRICS) or {}
 
     def add_metrics(self, computed: Mapping[str, Mapping[str, Any]]) -> None:
         """Add metrics by digest. The caller holds the cell's lock."""
@@ -150,7 +205,7 @@ class CellFolder:
 
     def failure(self) -> dict[str, Any] | None:
         """Return {"status", "error", "traceback"} when the cell failed and was not computed since."""
-        return self.sealed("failure.json")
+        return self.sealed("failure.json", FAILURE)
 
     def fail(self, status: str, error: str, traceback: str = "") -> None:
         """Record that the cell failed; a checkpoint of it, if there is one, stays for a retry."""
@@ -181,17 +236,18 @@ class CellFolder:
     def checkpoint(self) -> bytes | None:
         """Return the newest whole checkpoint, or None; damaged ones are said and removed."""
         for step, checksum, path in self._checkpoints():
-            payload = path.read_bytes()
-            if self._checksum(step, payload) == checksum:
+            payload = _checkpoint_content(path)
+            if payload is not None and self._checksum(step, payload) == checksum:
                 return payload
             log.warning("%s is not what was written for this cell, so the training does not go on from it", path)
-            path.unlink()
+            set_aside(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
         return None
 
     def newest_checkpoint(self) -> tuple[int, Path | None]:
         """Return step and file of the newest whole checkpoint, 0 and None without one; nothing is removed."""
         for step, checksum, path in self._checkpoints():
-            if self._checksum(step, path.read_bytes()) == checksum:
+            payload = _checkpoint_content(path)
+            if payload is not None and self._checksum(step, payload) == checksum:
                 return step, path
         return 0, None
 
@@ -214,20 +270,46 @@ class CellFolder:
             path.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Remove everything that is known of the cell but its lock, for it is damaged."""
-        for path in self.path.iterdir() if self.path.is_dir() else ():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.name != ".lock":
-                path.unlink()
+        """Remove all that is known of the cell but its lock, for it is damaged. What fmbench did not write stays."""
+        with explained(self.path):
+            for entry in self._entries():
+                if entry.is_dir(follow_symlinks=False):
+                    if _CELL_FILE.fullmatch(entry.name):  # it stands where a file must be written
+                        set_aside(Path(entry.path))
+                elif entry.name != ".lock" and _CELL_FILE.fullmatch(entry.name):
+                    Path(entry.path).unlink()
+
+    def strange(self) -> str:
+        """Say why the folder is not one that `remove` removes, "" where it is: a folder with files of a cell alone."""
+        try:
+            mode = self.path.lstat().st_mode
+            if not stat.S_ISDIR(mode):
+                return "is a link" if stat.S_ISLNK(mode) else f"is {kind_of(mode)}"
+            others = [e.name for e in self._entries() if not _CELL_FILE.fullmatch(e.name) or e.is_dir()]
+        except OSError as error:
+            return f"cannot be looked into: {error.strerror}"
+        return f"holds {others[0]!r}, which is not of fmbench" if others else ""
 
     def remove(self) -> None:
-        """Remove the folder."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove the folder. Raises StoreError where it is `strange`, and BlockingIOError where it is worked on."""
+        if why := self.strange():
+            raise StoreError(f"{self.path} {why}, so it is not removed")
+        with self.lock(wait=False), explained(self.path):
+            for entry in self._entries():
+                Path(entry.path).unlink(missing_ok=True)
+            self.path.rmdir()
 
     def size(self) -> int:
-        """Return the bytes that the folder takes."""
-        return sum(p.stat().st_size for p in self.path.iterdir()) if self.path.is_dir() else 0
+        """Return the bytes that the folder takes; links are not followed."""
+        return sum(entry.stat(follow_symlinks=False).st_size for entry in self._entries())
+
+    def _entries(self) -> list[os.DirEntry[str]]:
+        """Return what lies in the folder; nothing where there is none."""
+        try:
+            with os.scandir(self.path) as entries:
+                return list(entries)
+        except FileNotFoundError:
+            return []
 
     @contextlib.contextmanager
     def lock(self, *, wait: bool = True) -> Iterator[None]:
@@ -236,11 +318,19 @@ class CellFolder:
         Raises BlockingIOError where another works on it, and it is not to be waited for.
         """
         with explained(self.path):
+            self._make_way()
             self.path.mkdir(parents=True, exist_ok=True)
-            handle = (self.path / ".lock").open("w")
-        with handle:
+            handle = open_lock(self.path / ".lock")
+        try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             yield
+        finally:
+            os.close(handle)
+
+    def _make_way(self) -> None:
+        """Give another name to what stands where the folder must be: a file, a link to none, a folder without entry."""
+        if os.path.lexists(self.path) and not (self.path.is_dir() and os.access(self.path, os.R_OK | os.X_OK)):
+            log.warning("%s is no folder that can be used; it is now called %s", self.path, set_aside(self.path).name)
 
 
 def check_writable(folder: Path) -> None:
@@ -268,13 +358,13 @@ def write_atomically(path: Path, payload: bytes) -> None:
 def copy_atomically(source: Path, target: Path) -> None:
     """Copy a file as `write_atomically` writes one. Raises StoreError, and the OSError of a source not readable."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    with source.open("rb") as reading:
+    with open_regular(source) as reading:
         try:
             with explained(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 writing = temporary.open("wb")
             with writing:
-                while block := reading.read(2**20):
+                for block in blocks_of(reading):
                     with explained(target):
                         writing.write(block)
                 with explained(target):
@@ -296,24 +386,18 @@ def write_sealed(path: Path, body: Mapping[str, Any], place: str = "") -> None:
     write_atomically(path, f'{seal[:-1]},"body":{text}}}\n'.encode())
 
 
-def read_sealed(path: Path, place: str = "") -> dict[str, Any] | None:
+def read_sealed(path: Path, form: Form = OBJECT, place: str = "") -> dict[str, Any] | None:
     """Return what `write_sealed` wrote, None when there is no such file.
 
-    Raises DamagedFile, also for what was written for another place, and for what names none, as an earlier fmbench left
-    it.
+    Raises DamagedFile, also for another form, for what was written for another place, and for what names none, as an
+    earlier fmbench left it.
     """
     try:
-        text = path.read_text()
+        text = _content(path)
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise StoreError(
-            f"{path} cannot be read: {error.strerror}; choose another store with --home or FMBENCH_HOME"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DamagedFile(f"{path} is not text") from error
     try:
-        sealed = json.loads(text)
+        sealed = parsed(text)
         body: dict[str, Any] = sealed["body"]
         belongs = str(sealed.get("place", ""))
         intact = _seal(belongs, canonical(body)) == sealed["checksum"]
@@ -325,7 +409,8 @@ def read_sealed(path: Path, place: str = "") -> dict[str, Any] | None:
         raise DamagedFile(f"{path} does not have the checksum on record")
     if belongs != (lies := place or _place(path)):
         raise DamagedFile(f"{path} belongs to {belongs} and lies in {lies}: somebody copied or moved it")
-    return body
+    check(body, form, path)
+    return encodable(body) if b"\\ud" in text else body
 
 
 def _place(path: Path) -> str:
@@ -336,10 +421,38 @@ def _seal(place: str, text: str) -> str:
     return hashlib.sha256(f"{place}\n{text}".encode()).hexdigest()
 
 
-def _size_and_sum(path: Path) -> list[Any]:
-    with path.open("rb") as handle:
-        checksum = hashlib.file_digest(handle, "sha256").hexdigest()
-    return [path.stat().st_size, checksum]
+def _checkpoint_content(path: Path) -> bytes | None:
+    """Return what is in a checkpoint's file, None where it is no regular file or not there any more."""
+    try:
+        return read_regular(path, path.stat().st_size)
+    except (NotRegularError, FileNotFoundError):
+        return None
+
+
+def _content(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Return what is in a file of so many bytes at most. Raises FileNotFoundError, and else as `_readable`."""
+    with _readable(path):
+        return read_regular(path, most)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn an OSError of reading a cell's file into DamagedFile where the cell is at fault, else into StoreError."""
+    try:
+        yield
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise DamagedFile(f"{path} is a link to nothing") from None
+        raise
+    except OSError as error:
+        cell, root = path.parent, path.parent.parent.parent
+        closed = error.errno == errno.EACCES and not os.access(cell, os.R_OK | os.X_OK)
+        of_cell = os.access(root, os.X_OK) and (closed or error.errno in (errno.ELOOP, errno.ENOTDIR))
+        if of_cell or isinstance(error, NotRegularError):
+            raise DamagedFile(f"{path} cannot be used: {error.strerror}") from error
+        raise StoreError(
+            f"{path} cannot be read: {error.strerror}; choose another store with --home or FMBENCH_HOME"
+        ) from error
 
 
 @contextlib.contextmanager

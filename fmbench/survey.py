@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +21,7 @@ from fmbench.timings import UNKNOWN_HARDWARE, hardware_of, key_of, leading_hardw
 
 class Survey:
     """The state of every cell of a plan. `damaged` collects files that are not what was written; their cells count as
-    not done, and whoever computes them discards them.
+    not done, and whoever computes them discards them. `passed_over` says what the store holds that is no cell's.
 
     `evaluations` and `reference_states` hold the states of those that the store has a folder for, by key: a plan may
     have a million others. `evaluation` and `reference` return the state of any.
@@ -43,6 +42,7 @@ class Survey:
     ) -> None:
         self.plan, self.store, self.registry = plan, store, registry
         self.damaged: list[str] = []
+        self.passed_over = store.passed_over()
         self._here, self._anywhere = here, anywhere or here is None
         self.trainings = {c.key: self.state("training", c.key, self.wanted(c, "training")) for c in plan.trainings}
         self._found = {cell.key: cell for cell in self._computed()}
@@ -227,9 +227,7 @@ class Survey:
     def training_record(self, cell: TrainingCell) -> TrainingRecord:
         """Return what is known of a training cell now."""
         state = self.trainings[cell.key]
-        history: list[tuple[int, float]] = []
-        if state.result is not None:
-            history = [(step, loss) for step, loss in json.loads(state.folder.read("history.json"))]
+        history = state.folder.history() if state.result is not None else []
         values, identities = self._metrics(state)
         facts = (state.result or {}).get("facts", {})
         portrait = self._portrait(cell)

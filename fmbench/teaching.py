@@ -9,10 +9,12 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
+from fmbench import global_random
 from fmbench.assembly import Workshop
-from fmbench.cells import TrainingCell
+from fmbench.cells import TrainingCell, seed_for
 from fmbench.contracts import Coupling
 from fmbench.errors import CellFailure, DamagedFile
+from fmbench.process_state import unchanged
 from fmbench.store import CellFolder
 from fmbench.trained import Trained, load_trained
 
@@ -65,7 +67,9 @@ def study(coupling: Coupling, teacher: TrainingCell, workshop: Workshop) -> dict
     except DamagedFile as error:
         folder.discard()
         raise CellFailure(f"its teacher is damaged: {error}; `fmbench retry` trains it again") from error
-    studied = coupling.study(trained.velocity(), _Source(trained))
+    seed = seed_for(teacher.seed, "study", teacher.dataset.text)
+    with unchanged(f"coupling {type(coupling).__name__}"), global_random.seeded(seed, workshop.device):
+        studied = coupling.study(trained.velocity(), _Source(trained))
     if not all(isinstance(value, Tensor) for value in studied.values()):
         raise CellFailure(f"study of coupling {type(coupling).__name__} must return tensors by name")
     return {name: value.detach().cpu().contiguous() for name, value in studied.items()}

@@ -16,7 +16,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from fmbench import contracts, hardware, probing
+from fmbench import contracts, global_random, hardware, probing
 from fmbench.assembly import ModelVelocity
 from fmbench.cells import EvaluationCell
 from fmbench.evaluate import Drawn, sampler, solver_and_times, usual_batch
@@ -82,7 +82,7 @@ def draw_together(members: Sequence[Trained], cell: EvaluationCell) -> list[Draw
     velocity = joint_velocity(members, cell.guidance, cell.weights)
     if why := why_in_blocks(*solver_and_times(members[0], cell), velocity.path, members[0].parts.dataset.shape):
         raise NotTogetherError(why)
-    noise = velocity.generator.get_state()
+    noise, random = velocity.generator.get_state(), global_random.state(members[0].workshop.device)
     integrate = sampler(members[0], cell, velocity)
     n, usual = int(cell.settings["samples"]), usual_batch(members[0])
     sizes = [min(usual, n - first) for first in range(0, n, usual)]
@@ -96,7 +96,8 @@ def draw_together(members: Sequence[Trained], cell: EvaluationCell) -> list[Draw
         for own, piece in zip(samples, drawn.chunk(len(members)), strict=True):
             own.append(piece)
         calls.append((velocity.calls - before) // len(members))
-    if not torch.equal(noise, velocity.generator.get_state()):
+    drew = not global_random.alike(random, global_random.state(members[0].workshop.device))
+    if drew or not torch.equal(noise, velocity.generator.get_state()):
         raise NotTogetherError("the solver draws noise, which is each member's own")
     hardware.synchronise(members[0].workshop.device)
     seconds = (time.perf_counter() - began) / len(members)

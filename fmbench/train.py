@@ -22,6 +22,7 @@ from fmbench.errors import Diverged
 from fmbench.fleet import why_alone
 from fmbench.micro_batches import divided
 from fmbench.optimizers import learning_rate
+from fmbench.process_state import Watch, watch_all
 from fmbench.samples import inputs, losses
 from fmbench.store import CellFolder
 from fmbench.training_state import TrainingState
@@ -56,9 +57,11 @@ def train(
     Cells that share their `fleet_key` and are at one step are a fleet, unless something is against it (`why_alone`):
     then they are trained one by one. A cell whose loss or weights are not finite, or whose loss explodes, is handed
     to `failed`, and drops out. `size` is what the facts say of a fleet's size, where that is more than its members.
-    Raises OutOfMemory and others as they come.
+    Raises ProcessChanged where a component changed the process: nothing is kept then. Raises OutOfMemory and others as
+    they come.
     """
     workshop.drop_spoilt()
+    watch = watch_all()
     folders = {cell.key: workshop.store.folder("training", cell.key) for cell in cells}
     saved = {key: content for key, folder in folders.items() if (content := _checkpoint(folder)) is not None}
     alike: dict[tuple[str, int], list[TrainingCell]] = {}
@@ -72,7 +75,7 @@ def train(
             if state.cells[0].key in saved:
                 state.load([saved[cell.key] for cell in state.cells])
                 progress(state.step * len(fleet))
-            _train_fleet(state, workshop, progress, failed)
+            _train_fleet(state, workshop, progress, failed, watch)
 
 
 def _checkpoint(folder: CellFolder) -> dict[str, Any] | None:
@@ -81,14 +84,19 @@ def _checkpoint(folder: CellFolder) -> dict[str, Any] | None:
     return None if payload is None else torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
 
 
-def _train_fleet(state: TrainingState, workshop: Workshop, progress: Progress, failed: Failed) -> None:
+def _train_fleet(state: TrainingState, workshop: Workshop, progress: Progress, failed: Failed, watch: Watch) -> None:
     """Go on from a state to the end, and leave in the store what came of each member."""
 
+    cell = state.cells[0]
+    who = f"a component of this training ({', '.join(spec.name for spec in cell.components)})"
+
     def save(cell: TrainingCell, step: int, payload: bytes) -> None:
+        watch.check(who)
         workshop.store.folder("training", cell.key).save_checkpoint(step, payload)
 
     hardware.reset_peak_memory(workshop.device)
     state = run_steps(state, workshop, save, progress, failed)
+    watch.check(who)
     for member, cell in enumerate(state.cells):
         try:
             weights = state.weights(member)

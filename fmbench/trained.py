@@ -50,6 +50,16 @@ class Trained:
         most = self.workshop.evaluation_batch
         return ModelVelocity(self.module, self.parts, guidance, self.workshop.device, generator, most)
 
+    def is_intact(self) -> bool:
+        """Whether the network still has exactly the weights that it was given, and is not in training mode."""
+        now, prefix = self.module.state_dict(), f"{self._holds}."
+        alike = all(
+            _bits(now[name]).equal(_bits(self.saved[f"{prefix}{name}"]))
+            for name in now
+            if f"{prefix}{name}" in self.saved
+        )
+        return alike and not self.module.training
+
     def sharing(self, velocity: ModelVelocity, guidance: float, weights: Weights) -> SharingVelocity:
         """Return a velocity that makes no call which another of this guidance and these weights has made."""
         return SharingVelocity(velocity, self._shared.setdefault((guidance, weights), SharedCalls()))
@@ -90,6 +100,10 @@ class Trained:
         _, y = self.workshop.data(self.cell.dataset, "train")
         assert y is not None
         return in_turn(torch.bincount(y, minlength=self.parts.classes), first + n)[first:]
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
 
 
 def source_samples(workshop: Workshop, dataset: ComponentSpec, seed: int, first: int, n: int, role: str) -> Tensor:

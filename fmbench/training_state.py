@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fmbench import hardware
+from fmbench import global_random, hardware
 from fmbench.assembly import Parts, Workshop, assemble, make_module
 from fmbench.cells import TrainingCell, seed_for
 from fmbench.contracts import TrainingFacts
@@ -58,7 +58,7 @@ class TrainingState:
         alone = len(cells) == 1 and program is None
         way = program or (choose(cells[0], parts[0], workshop) if alone else usual(parts[0]))
         modules = [way.formatted(module) for module in modules]
-        torch.manual_seed(seed_for(cells[0].seed, "network_noise", cells[0].dataset.text))
+        global_random.seed(seed_for(cells[0].seed, "network_noise", cells[0].dataset.text))
         networks = Networks(modules)
         if way.compiled:
             networks.call = started(way, cells[0], parts[0], workshop, modules[0])
@@ -108,8 +108,7 @@ class TrainingState:
             "optimizer": optimizer,
             "average": [part(value, member) for value in self.average.average],
             "draws": self.samples.dump(member),
-            "global_random": torch.get_rng_state(),
-            "device_random": torch.cuda.get_rng_state() if self.loss_sum.is_cuda else None,
+            "global_random": global_random.state(self.loss_sum.device.type),
             "loss_sum": self.loss_sum[member],
             "losses": self.losses,
             "step": self.step,
@@ -145,9 +144,7 @@ class TrainingState:
         for member, content in enumerate(contents):
             self.samples.load(member, content["draws"])
             self.loss_sum[member] = content["loss_sum"]
-        torch.set_rng_state(first["global_random"])
-        if first["device_random"] is not None and self.loss_sum.is_cuda:
-            torch.cuda.set_rng_state(first["device_random"])
+        global_random.restore(first["global_random"])
         self.losses, self.step = first["losses"], first["step"]
         self.seconds = [content["seconds"] for content in contents]
         self.history = [[(step, loss) for step, loss in content["history"]] for content in contents]

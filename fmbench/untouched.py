@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from fmbench.errors import CellFailure
+
+Mark = tuple[int, int]
+"""What `marks` returns of a tensor."""
+READ = 2**20
+"""At most so many numbers of a tensor are read for its mark."""
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -16,9 +23,26 @@ T = TypeVar("T")
 def versions(tensors: Iterable[Tensor | None]) -> list[int]:
     """Return a number for each tensor that rises when it is changed in place.
 
-    torch keeps none in inference mode, and does not see what is written through `.numpy()` or `.data`.
+    torch keeps none in inference mode, and does not see what is written through `.numpy()` or `.data` (see `marks`).
     """
     return [-1 if tensor is None or tensor.is_inference() else tensor._version for tensor in tensors]
+
+
+def marks(tensors: Iterable[Tensor | None]) -> list[Mark]:
+    """Return for each tensor its version and a checksum of its numbers, evenly chosen where they are very many.
+
+    The checksum sees what is written through `.numpy()` or `.data`. It is 0 for what is not in the machine's memory.
+    """
+    given = list(tensors)
+    return [(version, _checksum(tensor)) for version, tensor in zip(versions(given), given, strict=True)]
+
+
+def _checksum(tensor: Tensor | None) -> int:
+    if tensor is None or tensor.device.type != "cpu" or not tensor.is_contiguous():
+        return 0
+    flat = tensor.detach().reshape(-1)
+    some = flat[:: -(-len(flat) // READ)] if len(flat) > READ else flat
+    return zlib.crc32(some.contiguous().view(torch.uint8).numpy().data)
 
 
 def untouched(who: object, given: Iterable[Tensor | None], compute: Callable[[], T]) -> T:
@@ -33,10 +57,10 @@ def untouched(who: object, given: Iterable[Tensor | None], compute: Callable[[],
 
 def while_untouched(given: Sequence[Tensor | None], compute: Callable[[S], T]) -> Callable[[S], T]:
     """Return a function that raises CellFailure once a call of it changed in place what all calls share."""
-    before, called = versions(given), ["what came before"]
+    before, called = marks(given), ["what came before"]
 
     def checked(what: S) -> T:
-        if versions(given) != before:
+        if marks(given) != before:
             raise CellFailure(
                 f"{called[-1]} changed in place the samples, which it is given, too: mend that, then `fmbench retry`"
             )

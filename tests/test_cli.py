@@ -123,6 +123,7 @@ def test_a_full_disk_is_said_in_one_line(done: Path, arguments: list[str]) -> No
 def test_a_plan_says_what_is_done_and_what_is_left_out(done: Path) -> None:
     text = fmbench("plan", "tiny.yaml", cwd=done).stdout
     assert "heun calls the network 2 times a step" in text
+    assert "Average of the weights: 0.999, warmed up as (1+step)/(10+step): " in text
     plan = json.loads(fmbench("plan", "tiny.yaml", "--json", "--set", "evaluation.nfe=[1, 2, 4]", cwd=done).stdout)
     assert plan["counts"]["trainings"] == {"total": 1, "done": 1, "failed": 0, "todo": 0}
     assert plan["counts"]["evaluations"] == {"total": 5, "done": 3, "failed": 0, "todo": 2}

@@ -366,6 +366,7 @@ class Ended:
     """Stands in for a worker's process that was killed."""
 
     returncode = -9
+    pid = 2**30  # above what any system gives
 
     def kill(self) -> None:
         """Do nothing."""

@@ -18,10 +18,14 @@ CORE = Path(__file__).parents[1] / "fmbench"
 PLUGIN_FOLDER = CORE.parent / "plugins"
 
 WORKING = {"contracts", "cells", "references", "registry", "store", "hardware", "assembly"}
+WORKING |= {"global_random", "process_state"}
 """What the code that trains and evaluates stands on."""
 
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "files": set(),
+    "forms": set(),
+    "texts": set(),
     "hookspecs": set(),
     "mixture": set(),
     "references": {"cells"},
@@ -29,21 +33,29 @@ ALLOWED: dict[str, set[str]] = {
     "times": {"contracts"},
     "cells": set(),
     "pictures": set(),
-    "hardware": set(),
+    "hardware": {"repository"},
+    "repository": set(),
     "mistakes": set(),
     "failures": {"cells", "records", "references"},
     "telling": {"failures"},
-    "optimizers": set(),
-    "suite": set(),
+    "optimizers": {"averages"},
+    "suite": {"averages", "files"},
+    "averages": set(),
     "intervals": set(),
-    "source": {"contracts"},
+    "source": {"contracts", "files", "foreign"},
     "parameters": {"source"},
-    "plugin_files": {"mistakes", "source"},
-    "plugins": {"hookspecs", "source", "contracts", "plugin_files"},
-    "registry": {"plugins", "source", "parameters", "contracts", "cells"},
-    "plan": {"suite", "cells", "references", "registry", "source", "contracts", "times"},
-    "records": {"cells", "references"},
-    "store": {"cells", "records"},
+    "plugin_files": {"foreign", "mistakes", "source"},
+    "plugins": {"contracts", "foreign", "hookspecs", "plugin_files", "source"},
+    "registry": {"cells", "contracts", "foreign", "parameters", "plugin_files", "plugins", "source"},
+    "plan": {"cells", "contracts", "references", "registry", "source", "suite", "times"},
+    "records": {"cells", "references", "texts"},
+    "store": {"cells", "files", "forms", "records", "stored_forms", "texts"},
+    "stored_forms": {"cells", "forms"},
+    "marks": {"files", "forms", "store"},
+    "patches": set(),
+    "process_state": {"patches"},
+    "foreign": {"patches", "process_state"},
+    "global_random": set(),
     "ahead": {"hardware"},
     "dataset_checks": {"contracts"},
     "assembly": WORKING - {"assembly"} | {"ahead", "dataset_checks", "untouched"},
@@ -52,23 +64,24 @@ ALLOWED: dict[str, set[str]] = {
     "draws": {"assembly", "cells", "pairs"},
     "stacked_linear": set(),
     "traced": {"stacked_linear"},
-    "fleet": {"assembly", "cells", "probing", "stacked_linear", "traced"},
+    "fleet": {"assembly", "cells", "global_random", "probing", "stacked_linear", "traced"},
     "samples": {"assembly", "cells", "contracts", "draws", "fleet", "untouched"},
     "untouched": set(),
-    "probing": {"assembly", "cells", "hardware", "store"},
+    "probing": {"assembly", "cells", "forms", "hardware", "store"},
     "program": {"assembly", "cells", "probing"},
     "micro_batches": {"contracts", "samples"},
     "fleet_size": {"assembly", "cells", "fleet", "hardware", "optimizers", "probing"},
     "fleets": {"cells", "executors", "probing"},
-    "shared_calls": {"assembly", "contracts"},
+    "shared_calls": {"assembly", "contracts", "process_state"},
     "trained": {"assembly", "cells", "contracts", "references", "shared_calls"},
-    "teaching": {"assembly", "cells", "contracts", "store", "trained"},
+    "teaching": {"assembly", "cells", "contracts", "global_random", "process_state", "store", "trained"},
     "portraits": {"assembly", "trained", "store"},
     "training_state": {
         "assembly",
         "cells",
         "contracts",
         "fleet",
+        "global_random",
         "hardware",
         "optimizers",
         "program",
@@ -78,34 +91,58 @@ ALLOWED: dict[str, set[str]] = {
     "train": WORKING | {"fleet", "micro_batches", "samples", "optimizers", "training_state"},
     "evaluation_batch": {"assembly", "cells", "hardware", "probing", "trained"},
     "solver_blocks": {"contracts"},
-    "evaluate": WORKING | {"mistakes", "evaluation_batch", "solver_blocks", "times", "trained", "untouched"},
+    "evaluate": WORKING | {"evaluation_batch", "mistakes", "solver_blocks", "times", "trained", "untouched"},
     "together": WORKING | {"evaluate", "fleet", "probing", "solver_blocks", "trained"},
-    "sampler_cost": {"assembly", "cells", "evaluate", "hardware", "trained"},
+    "sampler_cost": {"assembly", "cells", "evaluate", "hardware", "process_state", "trained"},
     "floors": WORKING | {"dataset_checks", "evaluate"},
     "oracles": WORKING | {"evaluate", "floors", "mixture", "trained", "untouched"},
     "executors": WORKING | {"optimizers", "probing", "train", "fleet_size", "trained", "evaluate", "together"},
-    "tracking": {"cells", "records", "pictures"},
-    "report": {"cells", "failures", "intervals", "records", "references", "pictures", "timings"},
-    "regression": {"cells", "intervals", "records", "store"},
-    "history": {"cells", "intervals", "plan", "records", "regression", "report", "store"},
+    "tracking": {"cells", "files", "forms", "pictures", "records", "texts"},
+    "report": {
+        "averages",
+        "cells",
+        "failures",
+        "files",
+        "intervals",
+        "pictures",
+        "records",
+        "references",
+        "texts",
+        "timings",
+    },
+    "regression": {"cells", "files", "forms", "intervals", "records", "store"},
+    "history": {"cells", "files", "forms", "intervals", "plan", "records", "regression", "report", "store"},
     "states": {"cells", "plan", "source", "store", "timings"},
-    "survey": {"plan", "cells", "records", "references", "registry", "states", "store", "timings"},
+    "survey": {"cells", "plan", "records", "references", "registry", "states", "store", "timings"},
     "forecast": {"states", "survey"},
-    "kept_report": {"cells", "records", "report", "session", "store"},
-    "session": {"contracts", "suite", "plan", "survey", "states", "registry", "store", "records", "hardware"},
+    "kept_report": {"cells", "records", "report", "session", "store", "stored_forms"},
+    "session": {
+        "contracts",
+        "executors",
+        "hardware",
+        "plan",
+        "records",
+        "registry",
+        "states",
+        "store",
+        "stored_forms",
+        "suite",
+        "survey",
+    },
     "timings": {"cells"},
-    "merging": {"store", "timings"},
-    "cleaning": {"plan", "registry", "states", "store", "timings"},
+    "merging": {"files", "marks", "store", "timings"},
+    "cleaning": {"marks", "plan", "registry", "states", "store", "timings"},
     "explain": {"cells", "session", "states", "store", "survey"},
     "computation": {
-        "telling",
         "cells",
         "executors",
         "fleets",
+        "marks",
         "probing",
         "session",
         "states",
         "survey",
+        "telling",
         "timings",
         "tracking",
     },
@@ -114,15 +151,25 @@ ALLOWED: dict[str, set[str]] = {
 """The part of fmbench -> the parts that it may import. `errors` is everyone's leaf."""
 
 ALLOWED["session"] |= {"executors", "tracking"}
-ALLOWED["executors"] |= {"mistakes", "dataset_checks", "floors", "oracles", "portraits", "records", "sampler_cost"}
+ALLOWED["executors"] |= {"mistakes"}
+ALLOWED["executors"] |= {
+    "dataset_checks",
+    "floors",
+    "mistakes",
+    "oracles",
+    "portraits",
+    "records",
+    "sampler_cost",
+    "source",
+}
 ALLOWED["runner"] = set(ALLOWED) - {"testing"}
 ALLOWED["cli"] = {*ALLOWED, "runner"}
 ALLOWED["__main__"] = {"cli"}
 ALLOWED["fmbench"] = {"contracts", "hookspecs"}
 
 HEAVY = {"torch", "torchvision", "mlflow", "pandas", "matplotlib", "scipy", "sklearn", "numpy", "PIL", "ray"}
-LIGHT = {"errors", "hookspecs", "contracts", "cells", "suite", "source", "parameters", "plugin_files", "plugins"}
-LIGHT |= {"intervals", "registry", "plan", "records", "fmbench"}
+LIGHT = {"errors", "averages", "hookspecs", "contracts", "cells", "suite", "source", "parameters", "plugin_files"}
+LIGHT |= {"plugins", "foreign", "patches", "process_state", "intervals", "registry", "plan", "records", "fmbench"}
 """The parts that plan and list: they import nothing of HEAVY at the top of a module."""
 
 ONLY_IN = {"mlflow": ("tracking",), "ray": ("executors.ray",), "typer": ("cli",), "rich": ("cli",), "click": ("cli",)}

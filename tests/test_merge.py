@@ -51,6 +51,8 @@ SUITE: dict[str, Any] = {
 MACHINES = ("Alpha CPU", "Beta CPU")
 COUNTS = {"training": 2, "portrait": 2, "evaluation": 4, "sampler": 2, "floor": 1}
 """The cells of one seed."""
+KEY = "a" * 20
+MORE = {"name": "more", "values": {"more": 1.0}, "identity": {}, "seconds": 0.0}
 
 
 class HereExecutor:
@@ -224,7 +226,7 @@ def test_again_nothing_is_new(two: Path) -> None:
 
 
 def test_a_dry_run_says_the_same_and_changes_nothing(two: Path) -> None:
-    first(two, "m1", "training").add_metrics({"digest": {"name": "more", "values": {"more": 1.0}}})
+    first(two, "m1", "training").add_metrics({"digest": MORE})
     shutil.copytree(two / "m1", two / "m2")
     (first(two, "m2", "evaluation").path / "samples.safetensors").write_bytes(b"damaged")
     before = content(two)
@@ -249,7 +251,7 @@ def test_killed_in_between_no_half_cell_is_seen_and_it_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", killed)
-        patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # whoever is killed does not tidy up
+        patch.setattr(CellFolder, "remove", lambda self: None)  # whoever is killed does not tidy up
         with pytest.raises(KeyboardInterrupt):
             join(two, "both", "m0", "m1")
     store = Store(two / "both")
@@ -356,7 +358,7 @@ def test_other_weights_are_kept_apart_with_all_that_was_made_of_them(two: Path) 
     shutil.copytree(two / "m0", two / "m2")
     other = first(two, "m2", "training")
     (other.path / "weights.safetensors").write_bytes(b"other weights")
-    other.finish({"facts": {"hardware": "Beta CPU"}}, ("weights.safetensors", "history.json"))
+    other.finish({"facts": {"seconds": 1.0, "hardware": "Beta CPU"}}, ("weights.safetensors", "history.json"))
     kept = first(two, "m0", "training").read("weights.safetensors")
     made = [e for e in Store(two / "m2").keys("evaluation") if evaluation_of(two / "m2", e) == other.path.name]
     shutil.rmtree(two / "m0" / "evaluation" / made[0])
@@ -375,39 +377,49 @@ def evaluation_of(home: Path, key: str) -> str:
 
 @pytest.mark.parametrize("same", [True, False])
 def test_students_go_with_their_teacher(tmp_path: Path, same: bool) -> None:
+    student, teacher, studied, evaluated = (digit * 20 for digit in "abcd")
     for home, weights in (("mine", b"weights"), ("theirs", b"weights" if same else b"other weights")):
-        teacher = Store(tmp_path / home).folder("training", "teacher")
-        teacher.begin({"seed": 0})
-        teacher.write("weights.safetensors", weights)
-        teacher.finish({"facts": {}}, ("weights.safetensors",))
+        trained(Store(tmp_path / home), teacher, {"seed": 0}, weights)
     theirs = Store(tmp_path / "theirs")
-    for section, key, parent in (
-        ("training", "a student", {"teacher": "teacher"}),
-        ("study", "what it learnt", {"teacher": "teacher"}),
-        ("evaluation", "of the student", {"training": "a student"}),
+    trained(theirs, student, {"teacher": teacher}, b"weights")
+    for section, key, parent, files in (
+        ("study", studied, {"teacher": teacher}, ("study.safetensors",)),
+        ("evaluation", evaluated, {"training": student}, ()),
     ):
-        theirs.folder(section, key).begin(parent)
-        theirs.folder(section, key).finish({"facts": {}}, ())
+        folder = theirs.folder(section, key)
+        folder.begin(parent)
+        for name in files:
+            folder.write(name, b"")
+        folder.finish({"facts": {"seconds": 1.0}}, files)
     result = merge([theirs], Store(tmp_path / "mine"))
     expected = "copied" if same else "apart"
     assert {cell.key: cell.outcome for cell in result.cells} == {
-        "teacher": "there" if same else "differing",
-        **dict.fromkeys(("a student", "what it learnt", "of the student"), expected),
+        teacher: "there" if same else "differing",
+        **dict.fromkeys((student, studied, evaluated), expected),
     }
+
+
+def trained(store: Store, key: str, parts: dict[str, Any], weights: bytes = b"weights") -> CellFolder:
+    """A finished training."""
+    folder = store.folder("training", key)
+    folder.begin(parts)
+    folder.write("weights.safetensors", weights)
+    folder.write("history.json", b"[]")
+    folder.finish({"facts": {"seconds": 1.0}}, ("weights.safetensors", "history.json"))
+    return folder
 
 
 def test_metrics_are_joined_where_the_result_is_the_same_and_only_there(two: Path) -> None:
     shutil.copytree(two / "m0", two / "m2")
-    more = {"name": "more", "values": {"more": 1.0}, "identity": {}, "seconds": 0.0}
     same, other = (Store(two / "m2").folder("evaluation", key) for key in Store(two / "m2").keys("evaluation")[:2])
-    same.add_metrics({"digest": more})
+    same.add_metrics({"digest": MORE})
     digest, entry = next(iter(other.metrics().items()))
-    other.add_metrics({"digest": more, digest: {**entry, "values": {"sliced_wasserstein": 9.0}}})
+    other.add_metrics({"digest": MORE, digest: {**entry, "values": {"sliced_wasserstein": 9.0}}})
     result = join(two, "m0", "m2")
     assert only(result, same.path.name).outcome == "extended"
     assert "sliced_wasserstein" in only(result, other.path.name).why
     kept = Store(two / "m0")
-    assert kept.folder("evaluation", same.path.name).metrics()["digest"] == more
+    assert kept.folder("evaluation", same.path.name).metrics()["digest"] == MORE
     assert kept.folder("evaluation", other.path.name).metrics() == {digest: entry}
 
 
@@ -415,22 +427,23 @@ def test_a_metric_that_failed_here_is_taken_from_there(two: Path) -> None:
     shutil.copytree(two / "m0", two / "m2")
     cell = first(two, "m0", "evaluation")
     whole = cell.metrics()
-    cell.add_metrics({digest: {**entry, "values": {}, "error": "no"} for digest, entry in whole.items()})
+    cell.add_metrics(
+        {digest: {**entry, "values": {}, "status": "error", "error": "no"} for digest, entry in whole.items()}
+    )
     assert only(join(two, "m0", "m2"), cell.path.name).outcome == "extended"
     assert cell.metrics() == whole
 
 
 def cell_at(root: Path, state: str) -> CellFolder:
     """A training that failed, is half-finished or finished: "failed", "half 10", "finished"."""
-    folder = Store(root).folder("training", "abc")
+    folder = Store(root).folder("training", KEY)
     folder.begin({"seed": 0})
     if state.startswith("half"):
         folder.save_checkpoint(int(state.split()[1]), state.encode())
     elif state == "failed":
         folder.fail("oom", "no memory")
     elif state == "finished":
-        folder.write("weights.safetensors", b"weights")
-        folder.finish({"facts": {}}, ("weights.safetensors",))
+        trained(Store(root), KEY, {"seed": 0})
     return folder
 
 

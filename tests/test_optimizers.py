@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from fmbench.averages import Averaging
 from fmbench.fleet import Networks
 from fmbench.optimizers import OPTIMIZERS, MovingAverage, learning_rate, make_optimizer, take_step
 
@@ -73,6 +74,37 @@ def test_the_average_follows_a_step_with_its_decay() -> None:
     for step in range(1000, 1010):
         average.update(step)
     torch.testing.assert_close(average.average[0], torch.full((1, 1), 1 - 0.9**10))
+
+
+SETTINGS = [0.999, 0.9, {"decay": 0.999, "warmup": True}, {"decay": 0.999, "warmup": False}]
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+def test_the_average_is_that_of_a_plain_loop(setting: float | dict[str, float]) -> None:
+    """In float64: a number is warmed up, as is what says so; without a warm-up the decay is the same from the start."""
+    generator = torch.Generator().manual_seed(0)
+    weight = nn.Parameter(torch.zeros(5, dtype=torch.float64))
+    average = MovingAverage([weight], setting)
+    decay, warmup = (setting["decay"], setting["warmup"]) if isinstance(setting, dict) else (setting, True)
+    expected = [0.0] * 5
+    for step in range(300):
+        weight.data = torch.randn(5, dtype=torch.float64, generator=generator)
+        average.update(step)
+        kept = min(decay, (1 + step) / (10 + step)) if warmup else decay
+        expected = [kept * e + (1 - kept) * w for e, w in zip(expected, weight.tolist(), strict=True)]
+        torch.testing.assert_close(average.average[0].tolist(), expected, rtol=1e-12, atol=1e-15)
+
+
+def test_what_a_decay_ends_at_is_said() -> None:
+    """A warmed-up decay of 0.999 is 2000/2009 after the last of 2,000 steps."""
+    rising = "0.999, warmed up as (1+step)/(10+step): 0.99552 at the last of 2,000 steps"
+    assert Averaging.of(0.999).said(2000) == Averaging.of({"decay": 0.999}).said(2000) == rising
+    assert Averaging.of(0.999).at(1999) == 2000 / 2009
+    assert Averaging.of(0.999).at(10**6) == 0.999
+    assert Averaging.of(0.9).said(2000) == "0.9, warmed up as (1+step)/(10+step): reached before the end"
+    assert Averaging.of({"decay": 0.999, "warmup": False}).said(2000) == "0.999 from the first step on"
+    assert Averaging.of({"decay": 0.999, "warmup": False}).at(0) == 0.999
+    assert Averaging.of(0.0).said(2000) == "none"
 
 
 def test_without_decay_the_average_is_the_weights_themselves() -> None:

@@ -456,6 +456,8 @@ def test_excluding_what_a_rule_leaves_out_is_no_mistake() -> None:
         ("evaluation.batch_size=7", "evaluation.keep_samples=7"),
         ("training.label_dropout=0.5",),
         ("training.optimizer={adamw: {lr: 0.001, weight_decay: 0.01}}",),
+        ("training.ema=0.999",),
+        ("training.ema={decay: 0.999, warmup: true}",),
         ("training.paths=[straight, {bent: {by: 0.5}}]",),
     ],
 )
@@ -472,6 +474,7 @@ def test_what_cannot_change_a_result_changes_no_key(overrides: tuple[str, ...]) 
         "training.schedule=cosine",
         "training.gradient_clip=1",
         "training.ema=0.9",
+        "training.ema.warmup=false",
         "training.precision=float32",
         "training.networks=[{net: {width: 9}}]",
         "training.seeds=[2, 3]",

@@ -176,7 +176,10 @@ def half_done(tmp_path_factory: pytest.TempPathFactory) -> Survey:
             folder.fail("diverged", "the loss is not finite")
         elif number < 4:
             folder.add_metrics(metrics)
-            folder.finish({"facts": {"seconds": 2.0 + number}}, ())
+            files = {"weights.safetensors": b"", "history.json": b"[]"}
+            for name, payload in files.items():
+                folder.write(name, payload)
+            folder.finish({"facts": {"seconds": 2.0 + number}}, tuple(files))
     for number, cell in enumerate(plan.evaluations[:14]):
         folder = store.folder("evaluation", cell.key)
         if number % 5 == 0:

@@ -475,7 +475,20 @@ def test_a_damaged_baseline_gets_one_clear_word(tmp_path: Path, damage: Callable
         ({"made": []}, "made must be an object"),
         ({"made": {"environment": None}}, "made.environment must be an object"),
         ({"metrics": {}}, "says nothing of such a metric"),
-        ({"trainings": [{"axes": {}, "identities": {}, "seeds": {"0": {"status": "bogus", "values": {}}}}]}, "'bogus'"),
+        (
+            {"trainings": [{"axes": {}, "identities": {}, "seeds": {"0": {"status": "bogus", "values": {}}}}]},
+            'status must be one of ok, .*"bogus"',
+        ),
+        (
+            {
+                "trainings": [
+                    {"axes": {}, "identities": {}, "seeds": {"0": {"status": "ok", "values": {"fid": 10**400}}}}
+                ]
+            },
+            "fid",
+        ),
+        ({"evaluations": [{"axes": {}, "identities": {}, "seeds": {"zero": {}}}]}, "a name in .* whole number"),
+        ({"metrics": {"fid": {"name": "fid", "better": "sideways"}}}, "metrics.fid lacks unit"),
     ],
 )
 def test_a_baseline_of_wrong_types_is_damaged_whatever_its_checksum(

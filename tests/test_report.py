@@ -22,6 +22,7 @@ from fmbench.cells import ComponentSpec, EvaluationCell, Settings, TrainingCell
 from fmbench.errors import StoreError
 from fmbench.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
 from fmbench.report import write, write_report
+from fmbench.report.page import page_settings
 from fmbench.report.summary import difference, interval
 
 FID = MetricFacts("fid_digits", "lower", "", "evaluation", "fid_digits")
@@ -254,6 +255,16 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
         failed=lambda c: "diverged" if (c.path.name, c.t_distribution.name) == ("cosine", "beta") and c.seed else "ok",
     )
     return written(factory, folder)
+
+
+def test_the_settings_say_what_the_average_of_the_weights_comes_to() -> None:
+    shown = dict(page_settings({"training": {"steps": 2000, "ema": {"decay": 0.999, "warmup": False}}}))
+    assert shown["training.ema.warmup"] == "false"
+    assert shown["average of the weights"] == "0.999 from the first step on"
+    shown = dict(page_settings({"training": {"steps": 2000, "ema": 0.999}}))
+    assert shown["training.ema"] == "0.999"
+    assert shown["average of the weights"].endswith("0.99552 at the last of 2,000 steps")
+    assert "average of the weights" not in dict(page_settings({"training": {"steps": 2000}}))
 
 
 def test_all_files_are_there_and_small(full: Path):

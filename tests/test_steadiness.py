@@ -98,6 +98,7 @@ def test_what_is_measured_once_more_is_what_reports_would_leave_out(tmp_path: Pa
     stored = []
     for record in (records[0] for records in board.cells.values()):
         folder = CellFolder(tmp_path / "sampler" / record.cell.key)
-        folder.add_metrics({"sample_ms": {"name": "sample_ms", "values": record.metrics}})
+        entry = {"name": "sample_ms", "values": record.metrics, "identity": {}, "seconds": 0.0}
+        folder.add_metrics({"sample_ms": entry})
         stored.append((record.cell, folder))
     assert {(str(cell.solver), cell.nfe) for cell in unsteady(stored)} == expected

@@ -22,17 +22,18 @@ def folder(tmp_path: Path) -> CellFolder:
 def finished(folder: CellFolder) -> CellFolder:
     folder.begin({"seed": 0})
     folder.write("weights.safetensors", b"\x00" * 1000)
-    folder.finish({"facts": {"seconds": 1.5}}, ("weights.safetensors",))
+    folder.write("history.json", b"[[1,0.5]]")
+    folder.finish({"facts": {"seconds": 1.5}}, ("weights.safetensors", "history.json"))
     return folder
 
 
 def test_a_cell_is_not_done_before_its_result(folder: CellFolder) -> None:
     folder.begin({"seed": 0})
-    folder.write("weights.safetensors", b"weights")
+    folder.write("weights.safetensors", b"\x00" * 1000)
     assert folder.result() is None
-    folder.finish({"facts": {}}, ("weights.safetensors",))
-    assert folder.result() is not None
-    assert folder.read("weights.safetensors") == b"weights"
+    assert finished(folder).result() is not None
+    assert folder.read("weights.safetensors") == b"\x00" * 1000
+    assert folder.history() == [(1, 0.5)]
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "result.json", "cell.json"])
@@ -60,7 +61,7 @@ def test_a_file_of_another_cell_is_damage(tmp_path: Path, name: str) -> None:
     places = (("training", "abc"), ("training", "def"), ("evaluation", "abc"))
     mine, *others = (finished(store.folder(*place)) for place in places)
     for each in (mine, *others):
-        each.add_metrics({"a": {"values": {"fid": 1.0}}})
+        each.add_metrics({"a": {"name": "fid", "values": {"fid": 1.0}, "identity": {}, "seconds": 0.0}})
         each.fail("oom", "no memory")
     for other in others:
         shutil.copy(mine.path / name, other.path / name)
@@ -97,9 +98,13 @@ def test_a_checkpoint_of_another_cell_or_step_is_not_gone_on_from(tmp_path: Path
 
 
 def test_metrics_accumulate(folder: CellFolder) -> None:
-    folder.add_metrics({"a": {"values": {"fid": 1.0}}})
-    folder.add_metrics({"b": {"values": {"kid": float("inf")}}})
-    assert folder.metrics() == {"a": {"values": {"fid": 1.0}}, "b": {"values": {"kid": float("inf")}}}
+    fid, kid = (
+        {"name": name, "values": {name: value}, "identity": {}, "seconds": 0.1}
+        for name, value in (("fid", 1.0), ("kid", float("inf")))
+    )
+    folder.add_metrics({"a": fid})
+    folder.add_metrics({"b": kid})
+    assert folder.metrics() == {"a": fid, "b": kid}
 
 
 def test_the_newest_whole_checkpoint_is_used(folder: CellFolder) -> None:

@@ -14,6 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from fmbench.errors import SuiteError
+from fmbench.plan.making import training_settings
 from fmbench.suite import ComponentRef, load_suite, read_suite, suite_schema
 
 SUITE = """\
@@ -144,6 +145,13 @@ WRONG = [
     ("steps: 1500", "steps: 0", "8:10: training.steps must be a whole number, 1 or more; found 0."),
     ("steps: 1500", "steps:", "8:9: training.steps must be a whole number, 1 or more; found nothing (null)."),
     ("steps: 1500", "steps: 1\n  ema: 1.0", "9:8: training.ema must be a number from 0 to below 1; found 1.0."),
+    (
+        "steps: 1500",
+        "steps: 1\n  ema: {decay: 1}",
+        "9:16: training.ema.decay must be a number from 0 to below 1; found 1.",
+    ),
+    ("steps: 1500", "steps: 1\n  ema: {warmup: 10}", "9:17: training.ema.warmup must be true or false; found 10."),
+    ("steps: 1500", "steps: 1\n  ema: {warm: true}", "9:9: unknown key 'warm' in training.ema. Did you mean 'warmup'?"),
     ("steps: 1500", "steps: 1\n  seeds: [0, -1]", "9:14: training.seeds must be a whole number, 0 or more; found -1."),
     ("steps: 1500", "steps: 1\n  batch_size: 0", "9:15: training.batch_size must be a whole number, 1 or more"),
     ("steps: 1500", "steps: 1\n  label_dropout: 1", "9:18: training.label_dropout must be a number from 0 to below 1"),
@@ -378,6 +386,7 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
         ("evaluation.nfe.1=8", "[1, 2]", "[1, 8]"),
         ("datasets.0=moons", "[digits]", "[moons]"),
         ("training.ema=0", "1500", "1500\n  ema: 0"),
+        ("training.ema.warmup=false", "1500", "1500\n  ema: {decay: 0.999, warmup: false}"),
         ("training.schedule.cosine.warmup=5", "1500", "1500\n  schedule: {cosine: {warmup: 5}}"),
         ("description=a=b", "Which path?", "a=b"),
         ("exclude=null", "exclude:\n  - {path: linear, t_distribution: beta}\n", ""),
@@ -385,6 +394,27 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
 )
 def test_an_override_is_an_edit_of_the_file(override: str, old: str, new: str) -> None:
     assert read_suite(SUITE, overrides=[override]).settings() == read_suite(changed(old, new)).settings()
+
+
+@pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("0.99", 0.99),
+        ("{decay: 0.99}", 0.99),
+        ("{decay: 0.99, warmup: true}", 0.99),
+        ("{}", 0.999),
+        ("{decay: 0, warmup: false}", 0.0),
+        ("{decay: 0.99, warmup: false}", {"decay": 0.99, "warmup": False}),
+        ("{warmup: false}", {"decay": 0.999, "warmup": False}),
+    ],
+)
+def test_an_average_is_a_number_where_it_is_warmed_up(written: str, canonical: object) -> None:
+    """So it is in settings, and in cells: what was written before it could be said otherwise is the same."""
+    suite = read_suite(changed("1500", f"1500\n  ema: {written}"))
+    assert suite.settings()["training"]["ema"] == canonical
+    assert training_settings(suite.training)["ema"] == canonical
+    assert json.dumps(training_settings(suite.training)["ema"]) == json.dumps(canonical)
+    assert read_suite(SUITE).settings()["training"]["ema"] == 0.999
 
 
 def test_later_overrides_win_and_a_name_opens_up() -> None:
@@ -439,6 +469,8 @@ def test_the_schema_accepts_what_is_read_and_refuses_what_is_not() -> None:
         ("training", "networks", ["mlp"]),
         ("training", "networks", {"mlp": None}),
         ("training", "schedule", "cosine"),
+        ("training", "ema", 0.99),
+        ("training", "ema", {"warmup": False}),
         ("evaluation", "nfe", 4),
     ]:
         assert validator.is_valid({**file, section: {**file[section], key: value}}), (key, value)
@@ -448,6 +480,9 @@ def test_the_schema_accepts_what_is_read_and_refuses_what_is_not() -> None:
         ("training", "optimizer", "adamw"),
         ("training", "steps", 0),
         ("training", "stesp", 1),
+        ("training", "ema", 1),
+        ("training", "ema", {"decay": 1}),
+        ("training", "ema", {"warmup": 10}),
         ("evaluation", "nfe", []),
         ("evaluation", "metrics", ["distance"]),
     ]:

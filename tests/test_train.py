@@ -33,6 +33,22 @@ def trained(cell: TrainingCell, shop: Workshop) -> dict[str, Tensor]:
     return load_file(shop.store.folder("training", cell.key).path / "weights.safetensors")
 
 
+def test_a_training_averages_as_its_cell_says(tmp_path: Path, registry: Registry) -> None:
+    """One step: from the initial weights i to w, by i/2 + w/2 at once, and by i/10 + 9w/10 where it is warmed up."""
+    shop = workshop(tmp_path, registry)
+    warm, same, cold = (
+        trained(training_cell(registry, settings={"steps": 1, "ema": ema}), shop)
+        for ema in (0.5, {"decay": 0.5, "warmup": True}, {"decay": 0.5, "warmup": False})
+    )
+    for name in (name.removeprefix("raw.") for name in warm if name.startswith("raw.")):
+        raw = warm[f"raw.{name}"]
+        assert torch.equal(warm[f"ema.{name}"], same[f"ema.{name}"])
+        assert torch.equal(raw, cold[f"raw.{name}"])
+        initial = 2 * cold[f"ema.{name}"] - raw
+        torch.testing.assert_close(warm[f"ema.{name}"], initial / 10 + 9 * raw / 10, rtol=0, atol=1e-6)
+        assert not torch.equal(warm[f"ema.{name}"], cold[f"ema.{name}"])
+
+
 class Killed(Exception):
     """Stands in for kill -9: nothing after it runs."""
 

@@ -10,7 +10,7 @@ from inspect import getdoc
 import typer
 
 from fmbench.cli import checking, inspecting, keeping, remembering, running
-from fmbench.cli.output import complain, prepare_streams, print_no_more
+from fmbench.cli.output import complain, lose, prepare_streams
 from fmbench.errors import DamagedFile, UserError
 
 USER_ERROR = 2
@@ -52,11 +52,9 @@ def main() -> None:
     except DamagedFile as error:
         complain(f"{error}; remove it, or the folder that it is in, and run again")
         sys.exit(USER_ERROR)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        print_no_more()
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        print_no_more()
+        lose(sys.stdout)
         complain(f"what fmbench writes or prints finds no room: {error.strerror}; make room, and run again")
         sys.exit(USER_ERROR)

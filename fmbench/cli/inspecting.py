@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fmbench.cli import options
-from fmbench.cli.output import say, show_json, show_json_rows, show_table
+from fmbench.cli.output import say, show_json, show_json_rows, show_table, tell_damaged, tell_passed_over
 
 if TYPE_CHECKING:
     from fmbench.plan import LeftOut, Plan
@@ -62,8 +62,9 @@ def plan(
         say(f"{only} of the trainings are teachers that couplings learn from: trained first, and not evaluated.")
     if references := _references(survey):
         say(f"Beside them: {references}.")
-    for text in survey.damaged:
-        say(f"damaged, so `fmbench run` computes it again: {text}", "red")
+    training = session.suite.training
+    say(f"Average of the weights: {training.ema.averaging.said(training.steps)}.")
+    tell_damaged(survey)
     _tell_left_out(session.plan.left_out)
     if expected is None:
         say("Expected time: not known, since nothing like these cells was computed here before.")
@@ -220,3 +221,4 @@ def why(
             say(failure["traceback"].rstrip())
     if explanation["differences"]:
         show_table(("part", "now", "nearest stored cell"), explanation["differences"])
+    tell_passed_over(explanation["passed_over"])

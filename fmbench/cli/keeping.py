@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbench.cli import options
-from fmbench.cli.output import Bars, complain, say, show_json, show_table
+from fmbench.cli.output import Bars, complain, say, show_json, show_table, tell_damaged, tell_passed_over
 from fmbench.cli.running import tell_short
 from fmbench.errors import UserError
 
@@ -41,8 +41,7 @@ def report(
 
     session = options.open_session(suite, overrides, filters, plugins, home=home, reports=reports, device=device)
     survey = session.survey(anywhere=True)
-    for text in survey.damaged:
-        say(f"damaged, so `fmbench run` computes it again: {text}", "red")
+    tell_damaged(survey)
     records = session.records(survey)
     missing = sum(record.status == "missing" for record in records.evaluations)
     if missing:
@@ -111,17 +110,19 @@ def clean(
     unused = find_unused(
         open_store(home), [(session.plan, session.registry) for session in sessions], older_than, only_failed=failed
     )
-    total = sum(cell.size for cell in unused)
     if yes:
-        for cell in unused:
-            cell.folder.remove()
+        unused.remove()
+    cells = unused.cells
+    total = sum(cell.size for cell in cells)
     if as_json:
-        show_json({"removed": yes, "bytes": total, "cells": [f"{c.section}/{c.key}" for c in unused]})
+        names = [f"{cell.section}/{cell.key}" for cell in cells]
+        show_json({"removed": yes, "bytes": total, "cells": names, "passed_over": unused.passed_over})
         return
-    if unused and not yes:
-        show_table(("section", "key", "bytes"), [(c.section, c.key, c.size) for c in unused])
+    if cells and not yes:
+        show_table(("section", "key", "bytes"), [(c.section, c.key, c.size) for c in cells])
+    tell_passed_over(unused.passed_over)
     verb = "Removed" if yes else "Would remove"
-    say(f"{verb} {len(unused)} cells, {total / 1e6:.1f} MB." + ("" if yes or not unused else " Add --yes to do it."))
+    say(f"{verb} {len(cells)} cells, {total / 1e6:.1f} MB." + ("" if yes or not cells else " Add --yes to do it."))
 
 
 def merge(
@@ -172,6 +173,7 @@ def _tell_merged(result: MergeResult) -> None:
         say(f"{outcome}: {OUTCOMES[outcome]}.")
     for cell in result.skipped:
         say(f"{cell.outcome}: {cell.source}/{cell.section}/{cell.key}: {cell.why}", "red")
+    tell_passed_over(result.passed_over)
     if any("apart" in found for found in counts.values()):
         say(
             "What stands apart is no loss: `fmbench run` computes it from the trainings that are kept here, where a "

@@ -7,16 +7,22 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from fmbench.texts import visible, visible_json
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+    from fmbench.survey import Survey
+
 ROWS_AT_ONCE = 1000
+SHOWN = 20
+"""Things passed over that are printed."""
 WIDE = 200
 """Columns of what is no terminal."""
 
@@ -30,18 +36,56 @@ STAGES = {
 }
 
 
+class Patient:
+    """A stream to which printing goes on, into nothing, when its reader goes away, as `head` does.
+
+    So a verb does all that it was asked to do, and its exit code says how that went, whoever listens.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.gone = False
+
+    def write(self, text: str) -> int:
+        """Write a text, or lose it."""
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write texts, or lose them."""
+        self.write("".join(lines))
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        self._try(self._stream.flush)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except BrokenPipeError:
+            self.gone = True
+            lose(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def prepare_streams() -> None:
-    """Let what standard output cannot show be a question mark, and what goes to a closed stream be lost."""
+    """Let what standard output cannot show be a question mark, and what goes to nobody be lost."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  (for as long as the process runs)
     if isinstance(sys.stdout, io.TextIOWrapper) and not _is_utf8():
         sys.stdout.reconfigure(errors="replace")
+    for name in ("stdout", "stderr"):
+        setattr(sys, name, Patient(getattr(sys, name)))
 
 
-def print_no_more() -> None:
+def lose(stream: TextIO) -> None:
     """Lose what is still to be printed: nobody can take it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _is_utf8() -> bool:
@@ -61,36 +105,58 @@ def complain(text: str) -> None:
     """Print an error for a person, on standard error."""
     from rich.text import Text
 
-    console(stderr=True).print(Text.assemble(("error: ", "bold red"), text))
+    console(stderr=True).print(Text.assemble(("error: ", "bold red"), visible(text)))
 
 
 def say(text: str, style: str = "") -> None:
     """Print a line as it is."""
     from rich.text import Text
 
-    console().print(Text(text, style=style))
+    console().print(Text(visible(text), style=style))
+
+
+def tell_damaged(survey: Survey) -> None:
+    """Print what a look at the store found that is not what was written, or is no cell's."""
+    for text in survey.damaged:
+        say(f"damaged, so `fmbench run` computes it again: {text}", "red")
+    tell_passed_over(survey.passed_over)
+
+
+def tell_passed_over(texts: Sequence[str]) -> None:
+    """Print what a store holds that is no cell's, some of it where there is much."""
+    for text in texts[:SHOWN]:
+        say(f"passed over: {text}", "yellow")
+    if len(texts) > SHOWN:
+        say(f"passed over: {len(texts) - SHOWN} more", "yellow")
 
 
 def note(text: str) -> None:
     """Print a line on standard error, so that it stays out of JSON."""
     from rich.text import Text
 
-    console(stderr=True).print(Text(text))
+    console(stderr=True).print(Text(visible(text)))
 
 
 def show_json(value: Any) -> None:
     """Print a value as JSON."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not _is_utf8(), default=str) + "\n")
+    sys.stdout.write(_json_text(value) + "\n")
+
+
+def _json_text(value: Any) -> str:
+    """Return a value as indented JSON, in which what cannot be seen or encoded is JSON's own escape."""
+    return visible_json(json.dumps(value, indent=2, ensure_ascii=not _is_utf8(), default=str))
 
 
 def show_json_rows(head: Mapping[str, Any], name: str, rows: Iterable[str]) -> None:
     """Print a mapping as JSON, with one more entry: a list of rows that are JSON already, printed as they come."""
-    text = json.dumps(dict(head), indent=2, ensure_ascii=not _is_utf8(), default=str)
+    text = _json_text(dict(head))
     sys.stdout.write(f"{text[:-2]},\n  {json.dumps(name)}: [")
     waiting, before = iter(rows), "\n    "
     while some := list(islice(waiting, ROWS_AT_ONCE)):
-        sys.stdout.write(before + ",\n    ".join(some))
+        sys.stdout.write(visible_json(before + ",\n    ".join(some)))
         before = ",\n    "
+        if getattr(sys.stdout, "gone", False):
+            return  # rows are as many as a plan has cells
     sys.stdout.write("\n  ]\n}\n")
 
 
@@ -98,10 +164,10 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str
     """Print a table as wide as it needs to be, and no wider than the screen."""
     from fmbench.cli.tables import lines_of
 
-    texts = [[str(value) for value in row] for row in rows]
+    texts = [[visible(str(value)) for value in row] for row in rows]
     head, *below = lines_of(columns, texts, screen_width())
     plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
-    lines = [*([title] if title else []), "", head if plain else f"\033[1m{head}\033[0m", *below, ""]
+    lines = [*([visible(title)] if title else []), "", head if plain else f"\033[1m{head}\033[0m", *below, ""]
     sys.stdout.write("\n".join(lines) + "\n")
 
 
@@ -136,7 +202,7 @@ class Bars:
         """Print a line above the bars."""
         from rich.text import Text
 
-        self._console.print(Text(text, style="yellow"))
+        self._console.print(Text(visible(text), style="yellow"))
 
     def begin(self, stage: str, total: int, done: int = 0) -> None:
         """Show a stage, or a new total of one that is shown."""

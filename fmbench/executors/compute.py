@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -15,12 +16,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save as safetensors_bytes
 
-from fmbench import evaluate, portraits, train
+from fmbench import evaluate, global_random, portraits, train
 from fmbench.assembly import Workshop
-from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, canonical
-from fmbench.contracts import Dataset, Metric, TDistribution
+from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, canonical, seed_for
+from fmbench.contracts import Dataset, Metric, TDistribution, TrainingFacts
 from fmbench.dataset_checks import SPLITS, check_together
-from fmbench.errors import CellFailure, DamagedFile, StoreError, UserError
+from fmbench.errors import CellFailure, DamagedFile, ProcessChanged, StoreError, UserError
 from fmbench.evaluate import Drawn, explain, kept_samples
 from fmbench.executors.tasks import (
     EvaluateFleetTask,
@@ -43,6 +44,8 @@ from fmbench.floors import measure_floor
 from fmbench.hardware import measured_on
 from fmbench.mistakes import MOST_SHOWN, lines_here, own_line, to_blame
 from fmbench.oracles import measure_oracle
+from fmbench.process_state import unchanged, watch_all
+from fmbench.references import ReferenceCell
 from fmbench.sampler_cost import measure_sampler
 from fmbench.store import CellFolder, write_atomically, write_sealed
 from fmbench.together import NotTogetherError, draw_together, in_order, worth_it
@@ -50,13 +53,19 @@ from fmbench.trained import Trained, load_trained
 
 log = logging.getLogger(__name__)
 
-Step = tuple[Unit, Callable[[], None]]
+Cell = TrainingCell | ReferenceCell
+Step = tuple[Unit, Cell, Callable[[], None]]
+"""A unit, the cell whose seed it has, and what computes it."""
 MOST_WARNINGS = 100
 """Different ones that a worker says."""
 T_PARTS = 200
 """The density of a t-distribution is kept at so many times."""
 AT_ONCE = 2**28
 """Bytes of samples of a fleet that wait for their metrics."""
+
+
+class SpoiltProcess(Exception):
+    """Nothing more may be computed in this process: a component changed it, or left something running in it."""
 
 
 class Computer:
@@ -99,7 +108,10 @@ class Computer:
             self._warnings.append(text)
 
     def __call__(self, task: Task) -> None:
-        """Compute a task. Raises StoreError when the store itself cannot be used, UserError when preparing fails."""
+        """Compute a task. Raises StoreError when the store itself cannot be used, UserError when preparing fails.
+
+        Raises SpoiltProcess, where a component changed the process, after the unit that did so has been recorded.
+        """
         if isinstance(task, PrepareTask):
             self._prepare(task)
             return
@@ -112,11 +124,17 @@ class Computer:
         if isinstance(task, EvaluateFleetTask):
             self._evaluate_fleet(task)
             return
-        for (section, key), compute in self._steps(task):
+        for (section, key), cell, compute in self._steps(task):
             folder = self.workshop.store.folder(section, key)
+            threads = set(threading.enumerate())
             with folder.lock():
                 self.say(Event("started", section, key))
+                global_random.seed(seed_for(cell.seed, f"unit/{section}", cell.dataset.text))
                 self.say(self._attempt(section, key, folder, compute))
+            if self.workshop.spoilt:
+                raise SpoiltProcess(self.workshop.spoilt)
+            if left := lingering(threads):
+                raise SpoiltProcess(f"{section} {key} left threads running: {', '.join(left)}")
 
     def _steps(self, task: TrainTask | EvaluateTask | ReferenceTask) -> Iterator[Step]:
         if isinstance(task, TrainTask):
@@ -125,12 +143,16 @@ class Computer:
 
     def _prepare(self, task: PrepareTask) -> None:
         for spec in task.components:
+            title = f"{spec.kind} {spec}"
+            self.say(Event("started", "preparing", title))
             try:
-                self._prepare_component(spec)
+                with unchanged("it"):
+                    self._prepare_component(spec)
             except UserError:
                 raise
-            except Exception as error:
-                raise UserError(f"{spec.kind} {spec} cannot be used: {explain(error)}") from error
+            except BaseException as error:
+                raise UserError(f"{title} cannot be used: {explain(error)}") from error
+            self.say(Event("finished", "preparing", title))
 
     def _prepare_component(self, spec: ComponentSpec) -> None:
         component = self.workshop.build(spec)
@@ -152,12 +174,15 @@ class Computer:
         """Measure how many cells a fleet should have. Whatever goes wrong: they train alone, which says more of it."""
         section, key = task.units[0]
         self.say(Event("started", section, key))
+        global_random.seed(seed_for(task.cell.seed, "probe", task.cell.dataset.text))
         try:
-            found = probe(task.cell, task.members, self.workshop)
-        except Exception as error:
-            self.say(
-                Event("failed", section, key, status="error", text=f"{self._explain(error)}; its cells train alone")
-            )
+            with unchanged("a component of its cells"):
+                found = probe(task.cell, task.members, self.workshop)
+        except BaseException as error:
+            text = f"{self._explain(error)}; its cells train alone"
+            self.say(Event("failed", section, key, status="error", text=text))
+            if isinstance(error, ProcessChanged):
+                raise SpoiltProcess(str(error)) from error
             return
         write_sealed(Path(task.file), asdict(found))
         self.say(Event("finished", section, key))
@@ -186,12 +211,20 @@ class Computer:
             try:
                 for cell in fleet:
                     self.workshop.store.folder("training", cell.key).begin(cell.parts())
-                train.train(fleet, self.workshop, advanced, failed, task.size)
+                with unchanged("a member of the fleet"):
+                    train.train(fleet, self.workshop, advanced, failed, task.size)
+                self._check_components()
             except StoreError:
                 raise
+            except ProcessChanged as error:
+                for key in {cell.key for cell in fleet} - ended:  # nobody knows what of them was computed before that
+                    self.workshop.store.folder("training", key).discard()
+                raise SpoiltProcess(str(error)) from error
             except Exception as error:
                 why = f"a fleet of {len(fleet)} failed ({self._explain(error)}), so its cells train one by one"
                 self.say(Event("slowed", "training", fleet[0].key, text=why))
+            except BaseException as error:
+                raise SpoiltProcess(f"a member of the fleet raised {type(error).__name__}") from error
             left = [cell for cell in fleet if cell.key not in ended and not self._is_trained(cell)]
         for cell in left:
             self(TrainTask((cell,)))
@@ -210,28 +243,49 @@ class Computer:
         return True
 
     def _attempt(self, section: str, key: str, folder: CellFolder, compute: Callable[[], None]) -> Event:
+        watch, done = watch_all(), False
         try:
             try:
                 folder.check()
+                done = folder.result() is not None
                 compute()
             except DamagedFile as error:
                 self.say(Event("damaged", section, key, text=str(error)))
                 folder.discard()
                 compute()
-        except StoreError:
+            if not self.workshop.spoilt:  # by a metric, which has failed already
+                watch.check("a component of this cell")
+                self._check_components()
+        except (StoreError, SpoiltProcess):
             raise
-        except Exception as error:
-            failure = self._explain(error)
+        except BaseException as error:
+            failure, changes = self._explain(error), watch.changes()
+            if changes or isinstance(error, ProcessChanged):
+                self.workshop.spoilt = f"{section} {key}: {failure}"
+                if not done:  # nobody knows what of it was computed before the change
+                    folder.discard()
             folder.fail(failure.status, str(failure), traceback.format_exc())
             return Event("failed", section, key, status=failure.status, text=str(failure))
         return Event("finished", section, key)
 
-    def _explain(self, error: Exception) -> CellFailure:
+    def _explain(self, error: BaseException) -> CellFailure:
         return explain(error, self.workshop.components)
+
+    def _check_components(self) -> None:
+        """Raise ProcessChanged where somebody changed a component or weights that others are given."""
+        if altered := self.workshop.altered():
+            raise ProcessChanged(f"somebody changed {altered}, which others use: a component may change only itself")
+        if self._trained is not None and not self._trained.is_intact():
+            raise ProcessChanged("somebody changed the weights of the trained network, which others use: copy it first")
+
+    def _check_measured(self, folder: CellFolder, metrics: Sequence[ComponentSpec]) -> None:
+        """Raise SpoiltProcess where a metric changed the process, so that others are left for another one."""
+        if missing(folder, metrics):
+            raise SpoiltProcess(self.workshop.spoilt)
 
     def _train_steps(self, task: TrainTask) -> Iterator[Step]:
         for cell in task.cells:
-            yield ("training", cell.key), partial(self._train, cell)
+            yield ("training", cell.key), cell, partial(self._train, cell)
 
     def _train(self, cell: TrainingCell) -> None:
         folder = self.workshop.store.folder("training", cell.key)
@@ -242,11 +296,11 @@ class Computer:
 
     def _evaluate_steps(self, task: EvaluateTask) -> Iterator[Step]:
         if task.training_metrics:
-            yield ("training", task.training.key), partial(self._training_metrics, task)
+            yield ("training", task.training.key), task.training, partial(self._training_metrics, task)
         if task.portrait:
-            yield ("portrait", task.portrait), partial(self._portray, task)
+            yield ("portrait", task.portrait), task.training, partial(self._portray, task)
         for work in task.work:
-            yield (task.section, work.key), partial(self._evaluate, task, work)
+            yield (task.section, work.key), task.training, partial(self._evaluate, task, work)
         if self._trained is not None:
             self._trained.forget()  # or the next training would be said to take this memory
 
@@ -254,6 +308,7 @@ class Computer:
         folder = self.workshop.store.folder("training", task.training.key)
         if metrics := missing(folder, task.training_metrics):
             evaluate.measure_training(self._load(task.training), metrics)
+            self._check_measured(folder, metrics)
 
     def _portray(self, task: EvaluateTask) -> None:
         folder = self.workshop.store.folder("portrait", task.portrait)
@@ -274,6 +329,7 @@ class Computer:
             measure_sampler(trained, work.cell, metrics, work.key)
         else:
             evaluate.evaluate(trained, work.cell, metrics, self._drawn.pop(work.key, None))
+        self._check_measured(folder, metrics)
 
     def _evaluate_fleet(self, task: EvaluateFleetTask) -> None:
         """Draw together what pays, then evaluate cell by cell; while it draws, all of them are at work."""
@@ -297,7 +353,8 @@ class Computer:
                 samplers.setdefault(sampler_of(work.cell), []).append(work.cell)
         shared = [cells for cells in samplers.values() if len(cells) > 1]
         try:
-            trained = {own.training.key: load_trained(own.training, self.workshop) for own in task.tasks if shared}
+            with unchanged("a network of the fleet"):
+                trained = {own.training.key: load_trained(own.training, self.workshop) for own in task.tasks if shared}
             if not shared or not worth_it(in_order(list(trained.values())), Path(task.file)):
                 return
             left = AT_ONCE
@@ -305,12 +362,20 @@ class Computer:
                 shape = self.workshop.build(cells[0].training.dataset).shape
                 left -= 4 * len(cells) * int(cells[0].settings["samples"]) * prod(shape)
                 if left >= 0:
-                    self._draw_all(cells, trained)
+                    global_random.seed(seed_for(cells[0].training.seed, "together", cells[0].training.dataset.text))
+                    with unchanged(f"solver {cells[0].solver}"):
+                        self._draw_all(cells, trained)
+                    if altered := self.workshop.altered():
+                        raise ProcessChanged(f"solver {cells[0].solver} changed {altered}")
         except StoreError:
             raise
+        except ProcessChanged as error:
+            raise SpoiltProcess(str(error)) from error
         except Exception as error:
             why = f"{len(task.tasks)} cells are evaluated one by one: {self._explain(error)}"
             self.say(Event("slowed", "evaluation", task.tasks[0].training.key, text=why))
+        except BaseException as error:
+            raise SpoiltProcess(f"a solver raised {type(error).__name__}") from error
 
     def _draw_all(self, cells: Sequence[EvaluationCell], trained: dict[str, Trained]) -> None:
         """Draw the samples of cells that share a sampler, unless the solver will not have that."""
@@ -326,7 +391,7 @@ class Computer:
 
     def _reference_steps(self, task: ReferenceTask) -> Iterator[Step]:
         for work in task.work:
-            yield (work.cell.section, work.cell.key), partial(self._reference, work)
+            yield (work.cell.section, work.cell.key), work.cell, partial(self._reference, work)
 
     def _reference(self, work: ReferenceWork) -> None:
         folder = self.workshop.store.folder(work.cell.section, work.cell.key)
@@ -334,20 +399,40 @@ class Computer:
             folder.begin(work.cell.parts())
             measure = measure_floor if work.cell.section == "floor" else measure_oracle
             measure(work.cell, metrics, self.workshop)
+            self._check_measured(folder, metrics)
 
     def _measured_here(self, folder: CellFolder) -> bool:
         """Whether the times in a folder were taken on this hardware, with this torch."""
         facts = (folder.result() or {}).get("facts", {})
         return all(facts.get(name) == value for name, value in measured_on(self.workshop.device).items())
 
+    def _check_facts(self, cell: TrainingCell) -> None:
+        """Raise DamagedFile where a training's result lacks facts: an older fmbench's would have another key."""
+        folder = self.workshop.store.folder("training", cell.key)
+        facts = (folder.recorded() or {}).get("facts", {})
+        if lacking := [each.name for each in fields(TrainingFacts) if each.name not in facts]:
+            raise DamagedFile(f"{folder.path / 'result.json'} lacks the facts {', '.join(lacking)}")
+
     def _load(self, cell: TrainingCell) -> Trained:
         if self._trained is None or self._trained.cell.key != cell.key:
             try:
+                self._check_facts(cell)
                 self._trained = load_trained(cell, self.workshop)
             except DamagedFile as error:
                 self.workshop.store.folder("training", cell.key).discard()
                 raise CellFailure(f"{error}; `fmbench retry` trains the cell again") from error
         return self._trained
+
+
+def lingering(before: Collection[threading.Thread]) -> list[str]:
+    """Return the names of threads that somebody has left running since; torch's own may stay."""
+    new = [thread for thread in threading.enumerate() if thread not in before]
+    return [thread.name for thread in new if not _made_by_torch(thread)]
+
+
+def _made_by_torch(thread: threading.Thread) -> bool:
+    target = getattr(thread, "_target", None)
+    return any((getattr(each, "__module__", None) or "").startswith("torch.") for each in (target, type(thread)))
 
 
 def sampler_of(cell: EvaluationCell) -> str:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from fmbench.errors import CellFailure, TimedOut, UserError, WorkerDied
-from fmbench.executors.tasks import EvaluateFleetTask, Event, Task, TrainTask, Unit, WorkerConfig
+from fmbench.executors.tasks import (
+    LINE_LOST,
+    EvaluateFleetTask,
+    Event,
+    PrepareTask,
+    Task,
+    TrainTask,
+    Unit,
+    WorkerConfig,
+)
+from fmbench.executors.worker_process import start_worker, stop_worker
 from fmbench.hardware import cpu_count
 from fmbench.store import Store
 
 _POLL_SECONDS = 0.5
+_DYING_SECONDS = 10.0
+"""A process whose connection has ended is given so long to end by itself."""
 
 
 def jobs_and_threads(wanted: str, tasks: int, device: str) -> tuple[int, int]:
@@ -83,9 +93,13 @@ class LocalExecutor:
             busy = [w for w in self._workers if w.task is not None]
             if not busy:
                 return
-            for connection in wait([w.connection for w in busy], timeout=_POLL_SECONDS):
-                worker = next(w for w in busy if w.connection is connection)
+            # before the look for messages, so that none that it still sent is overlooked
+            dead = [w for w in busy if w.process.poll() is not None]
+            ready = wait([w.connection for w in busy], timeout=0 if dead else _POLL_SECONDS)
+            for worker in [w for w in busy if w.connection in ready]:
                 yield from self._receive(worker)
+            for worker in [w for w in dead if w.connection not in ready]:  # a child of it holds the connection open
+                yield from self._end(worker, WorkerDied(_cause_of_death(worker.process)))
             for worker in [w for w in self._workers if self._is_late(w)]:
                 yield from self._end(worker, TimedOut(f"took longer than {self._timeout:g} s"))
 
@@ -117,22 +131,9 @@ class LocalExecutor:
         return True
 
     def _start(self) -> _Worker:
-        here, there = Pipe()
-        lifeline_end, lifeline = os.pipe()
-        threads = str(self._config.threads)
-        settings = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fmbench.executors.worker", str(there.fileno()), str(lifeline_end)],
-            pass_fds=(there.fileno(), lifeline_end),
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # what a plugin prints must not end up in --json
-            env={**os.environ, **settings, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-            process_group=0,  # Ctrl-C is for the driver, which ends its workers itself
-        )
-        there.close()
-        os.close(lifeline_end)
-        here.send(self._config)
-        return _Worker(process, here, lifeline)
+        worker = _Worker(*start_worker(self._config.threads))
+        worker.connection.send(self._config)
+        return worker
 
     def _receive(self, worker: _Worker) -> Iterator[Event]:
         try:
@@ -144,6 +145,8 @@ class LocalExecutor:
             worker.task = None
         elif event.what == "fatal":
             raise UserError(event.text)
+        elif event.what == "spoilt":
+            yield from self._replace(worker, event.text)
         else:
             if event.what == "started":
                 worker.units = {(event.section, key) for key in event.fleet or (event.key,)}
@@ -165,6 +168,9 @@ class LocalExecutor:
         """
         self._kill(worker)
         self._workers.remove(worker)
+        if isinstance(worker.task, PrepareTask) and worker.units:
+            [(_, title)] = worker.units
+            raise UserError(f"{title} cannot be used: preparing it {_in_preparing(failure)}")
         if not worker.units and not worker.ended and not self._was_killed_once(worker):
             raise UserError(f"a worker could not begin: {failure}; what it printed stands above")
         again = self._deserves_another_try(worker, failure)
@@ -177,14 +183,27 @@ class LocalExecutor:
                 Store(Path(self._config.store)).folder(section, key).fail(failure.status, str(failure))
             yield Event("failed", section, key, status=failure.status, text=str(failure))
             worker.ended.add((section, key))
-        if worker.task is not None:
-            rest = worker.task.without(worker.ended)
-            if split and isinstance(rest, TrainTask | EvaluateFleetTask):
-                for unit in worker.units:
-                    self._deaths.pop(unit, None)
-                self._queue.extendleft(reversed(rest.one_by_one()))
-            elif rest.units:
-                self._queue.appendleft(rest)
+        self._queue_rest(worker, split)
+
+    def _replace(self, worker: _Worker, why: str) -> Iterator[Event]:
+        """End a worker whose process a component changed: another does what its task lacks, a fleet one by one."""
+        self._kill(worker)
+        self._workers.remove(worker)
+        if worker.allowed > 1:
+            yield from (Event("again", section, key, text=why) for section, key in sorted(worker.units))
+        self._queue_rest(worker, worker.allowed > 1 and bool(worker.units))
+
+    def _queue_rest(self, worker: _Worker, split: bool) -> None:
+        """Queue what is left of the task of a worker that has ended, before all others."""
+        if worker.task is None:
+            return
+        rest = worker.task.without(worker.ended)
+        if split and isinstance(rest, TrainTask | EvaluateFleetTask):
+            for unit in worker.units:
+                self._deaths.pop(unit, None)
+            self._queue.extendleft(reversed(rest.one_by_one()))
+        elif rest.units:
+            self._queue.appendleft(rest)
 
     def _was_killed_once(self, worker: _Worker) -> bool:
         """Whether an idle worker was killed with a task on its way to it, for the first time with that task."""
@@ -202,14 +221,23 @@ class LocalExecutor:
         return all(section != "probe" and self._deaths[section, key] == 1 for section, key in worker.units)
 
     def _kill(self, worker: _Worker) -> None:
-        worker.process.kill()
-        worker.process.wait()
-        worker.connection.close()
-        os.close(worker.lifeline)
+        stop_worker(worker.process, worker.connection, worker.lifeline)
+
+
+def _in_preparing(failure: CellFailure) -> str:
+    if isinstance(failure, TimedOut):
+        return f"{failure}, the --timeout; give it more, or mend what hangs"
+    return f"ended the process that did so: {failure}"
 
 
 def _cause_of_death(process: subprocess.Popen[bytes]) -> str:
-    code = process.wait()
+    lost = "it closed the connection to fmbench: a component closes file descriptors that are not its own"
+    try:
+        code = process.wait(_DYING_SECONDS)
+    except subprocess.TimeoutExpired:
+        return lost
+    if code == LINE_LOST:
+        return lost
     if code == -signal.SIGKILL:
         return "its process was killed (signal 9); the usual cause is that the machine ran out of memory"
     return f"its process was ended by signal {-code}" if code < 0 else f"its process ended with exit code {code}"

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, canonical, digest
+from fmbench.executors.worker_process import late_path
 from fmbench.probing import machine
 from fmbench.references import ReferenceCell
+from fmbench.source import core_fingerprint
 
 Unit = tuple[str, str]
 """What fails or succeeds as one: the store's section and the key."""
+
+
+LINE_LOST = 79
+"""The exit code of a worker that cannot report any more: a component closed its connection to the driver."""
 
 
 @dataclass(frozen=True)
 class WorkerConfig:
     """What a worker needs in order to rebuild the registry and the workshop.
 
-    `fingerprints` is the driver's `Registry.fingerprints()`: a worker whose own differ refuses to work. With `trains`
+    `fingerprints` is the driver's `Registry.fingerprints()`, and `core` is that of fmbench itself: a worker whose own
+    differ refuses to work. `late_path` are folders from which it imports what is found nowhere else. With `trains`
     there is something to train, for which an idle worker makes itself ready.
     """
 
@@ -33,6 +40,8 @@ class WorkerConfig:
     evaluation_batch: int | None = None
     keep_samples: int | None = None
     trains: bool = False
+    core: str = field(default_factory=core_fingerprint)
+    late_path: tuple[str, ...] = field(default_factory=late_path)
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,8 @@ class Work:
 class PrepareTask:
     """Build every component once and have every metric check its needs, before anything is trained.
 
-    A component that cannot be built, data that cannot be had or weights that are absent end the run ("fatal"). For
+    A component that cannot be built, data that cannot be had or weights that are absent end the run ("fatal"). Each
+    component is a unit of the section "preparing", which has a time of its own and no folder in the store. For
     figures, some real test data of each dataset is left in the store's cache, at `real_samples`, and the density of
     each t-distribution, at `t_density`.
     """
@@ -205,10 +215,10 @@ class Event:
 
     `what` is "started" (with `fleet`, all keys, where cells train as one), "advanced" (by `amount` optimizer steps,
     added up over a fleet), "finished", "failed" (with `status` and `text`), "damaged" (a stored file was not what was
-    written; `text` says which, and it is computed again), "slowed"
-    (cells could not be computed together; `text` says why), "warned" (a library warned; `text` is that), "again" (the
-    worker was killed, or a fleet took too long;
-    `text` says how, and the unit is tried once more) or "fatal" (nothing can go on, `text` says why).
+    written; `text` says which, and it is computed again), "slowed" (cells could not be computed together, `text` says
+    why), "warned" (a library warned: `text`), "again" (the worker was killed, or a fleet took too long; `text` says
+    how, and the unit is tried once more), "spoilt" (the process must compute nothing more, `text` says why: what the
+    task still lacks is for another) or "fatal" (nothing can go on, `text` says why).
     """
 
     what: str

@@ -1,7 +1,8 @@
 """A worker process: takes tasks from a pipe, computes them into the store, says what happens.
 
-Run as `python -m fmbench.executors.worker CONNECTION LIFELINE` with two inherited file descriptors. The lifeline is a
-pipe whose other end only the driver holds: when it closes, however the driver ended, the worker ends too.
+Run as `python -P -m fmbench.executors.worker CONNECTION LIFELINE` with two inherited file descriptors. The lifeline is
+a pipe whose other end only the driver holds: when it closes, however the driver ended, the worker ends too. So it does
+when a component has closed the connection: then nobody would hear of what it computes.
 """
 
 from __future__ import annotations
@@ -15,29 +16,67 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fmbench.errors import UserError
-from fmbench.executors.tasks import Event, Task, WorkerConfig
+from fmbench.executors.tasks import LINE_LOST, Event, Task, WorkerConfig
 from fmbench.hardware import give_memory_back, keep_freed_memory
+from fmbench.source import core_fingerprint
 
 Say = Callable[[Event], None]
 
 
+class Line:
+    """The connection to the driver, used only as long as its file descriptor is what it was."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._connection = Connection(descriptor)
+        self._descriptor = descriptor
+        self._is = self._identity()
+
+    def send(self, event: Event | None) -> None:
+        """Tell the driver. Ends the process where that cannot be: somebody closed the descriptor, or uses it."""
+        self._check()
+        self._connection.send(event)
+
+    def receive(self) -> WorkerConfig | Task | None:
+        """Wait for the driver's next message. Raises EOFError where it is gone."""
+        self._check()
+        message: WorkerConfig | Task | None = self._connection.recv()
+        return message
+
+    def is_empty(self) -> bool:
+        """Whether no message waits."""
+        return not self._connection.poll()
+
+    def _check(self) -> None:
+        if self._identity() != self._is:
+            os._exit(LINE_LOST)
+
+    def _identity(self) -> tuple[int, int]:
+        try:
+            found = os.fstat(self._descriptor)
+        except OSError:
+            os._exit(LINE_LOST)
+        return found.st_dev, found.st_ino
+
+
 def main() -> None:
     """Serve the driver, which sends a WorkerConfig and then tasks, until it says goodbye with None or is gone."""
-    connection, lifeline = Connection(int(sys.argv[1])), int(sys.argv[2])
+    line, lifeline = Line(int(sys.argv[1])), int(sys.argv[2])
     threading.Thread(target=_end_with_driver, args=(lifeline,), daemon=True).start()
     try:
-        serve: Callable[[Task], None] | None = None
-        while (message := connection.recv()) is not None:
+        serve: Callable[[Task], str] | None = None
+        while (message := line.receive()) is not None:
             if isinstance(message, WorkerConfig):
-                serve = prepare(message, connection.send)
-                if message.trains and not connection.poll():
+                serve = prepare(message, line.send)
+                if message.trains and line.is_empty():
                     _make_ready()
             elif serve is not None:
-                serve(message)
-                connection.send(None)
+                if why := serve(message):
+                    line.send(Event("spoilt", text=why))
+                    return
+                line.send(None)
                 give_memory_back()
     except UserError as error:
-        connection.send(Event("fatal", text=str(error)))
+        line.send(Event("fatal", text=str(error)))
     except (EOFError, BrokenPipeError):
         sys.exit(1)
 
@@ -54,20 +93,33 @@ def _end_with_driver(lifeline: int) -> None:
     os._exit(1)
 
 
-def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], None]:
-    """Rebuild the registry, refuse when its code differs from the driver's, and return what computes a task."""
+def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], str]:
+    """Rebuild the registry, refuse when its code differs from the driver's, and return what computes a task.
+
+    That returns why the process must compute nothing more, where a component changed it.
+    """
+    if core_fingerprint() != config.core:
+        raise UserError(
+            f"the code of fmbench itself, in {Path(__file__).parents[1]}, is not that with which the run began: it was "
+            "edited, or another one lies on the path of imports (PYTHONPATH); run again"
+        )
     import torch
 
     from fmbench.assembly import Workshop
-    from fmbench.executors.compute import Computer
+    from fmbench.executors.compute import Computer, SpoiltProcess
+    from fmbench.process_state import guard_attributes
     from fmbench.registry import load_registry
     from fmbench.store import Store
 
     keep_freed_memory()
     torch.set_num_threads(config.threads)
+    sys.path += [folder for folder in config.late_path if folder not in sys.path]
     registry = load_registry(config.plugins)
     if registry.fingerprints() != config.fingerprints:
-        raise UserError("the code of a plugin changed after the run had begun; run again")
+        why = (
+            "; ".join(map(str, registry.failures)) or "the code of a plugin changed after the run had begun; run again"
+        )
+        raise UserError(why)
     workshop = Workshop(
         registry=registry,
         store=Store(Path(config.store)),
@@ -78,9 +130,18 @@ def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], None]:
         evaluation_batch=config.evaluation_batch,
         keep_samples=config.keep_samples,
     )
-    computer = Computer(workshop, say)
-    warnings.showwarning = computer.warned
-    return computer
+    guard_attributes()
+    compute = Computer(workshop, say)
+    warnings.showwarning = compute.warned
+
+    def serve(task: Task) -> str:
+        try:
+            compute(task)
+        except SpoiltProcess as error:
+            return str(error)
+        return ""
+
+    return serve
 
 
 if __name__ == "__main__":

@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, asdict, astuple, fields
+from dataclasses import asdict, astuple, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmbench.cells import canonical
 from fmbench.errors import StoreError, UserError
+from fmbench.files import read_regular
+from fmbench.forms import OBJECT, TEXT, Each, parsed
 from fmbench.history.memory import History
 from fmbench.history.night import AXIS_COLUMNS, Night, NightFacts
 from fmbench.records import MetricFacts
+from fmbench.regression.baseline import METRIC_FACTS
 from fmbench.store import check_writable, write_atomically
 
 if TYPE_CHECKING:
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 BODY, CHECKSUM = b"fmbench", b"fmbench_checksum"
+MOST_BYTES = 2**31
+"""A history that is larger is none of ours."""
+FORMS = {"suite": TEXT, "metrics": Each(METRIC_FACTS), "components": Each(Each(OBJECT)), "texts": Each(OBJECT)}
+"""The metadata."""
 WAIT = 120.0
 """Seconds to wait for another process that adds a night."""
 FACTS = tuple(field.name for field in fields(NightFacts))
@@ -137,7 +143,7 @@ def _load(path: Path, suite: str) -> tuple[pa.Table, dict[str, Any]]:
     import pyarrow.parquet as pq
 
     try:
-        content = path.read_bytes()
+        content = read_regular(path, MOST_BYTES)
     except OSError as error:
         raise UserError(f"the history {path} cannot be read: {error.strerror}.") from error
     try:
@@ -166,23 +172,18 @@ def _load(path: Path, suite: str) -> tuple[pa.Table, dict[str, Any]]:
 def _body_of(text: bytes, path: Path) -> dict[str, Any]:
     """Return the metadata, once they have all parts. A newer format may have others, and is refused by its number."""
     try:
-        body = json.loads(text)
+        body = parsed(text)
     except ValueError as error:
         raise UserError(f"the history {path} is damaged: its metadata are not JSON ({error}); {KEEP}.") from error
     if not isinstance(body, dict) or "format" not in body:
         raise UserError(f"the history {path} is damaged: its metadata say no format; {KEEP}.")
-    kinds = {"suite": str, "metrics": dict, "components": dict, "texts": dict}
-    wrong = [name for name, kind in kinds.items() if not isinstance(body.get(name), kind)]
-    if "metrics" not in wrong:
-        wrong += [f"metrics.{name}" for name, facts in body["metrics"].items() if not _are_facts(facts)]
+    wrong = [name for name, form in FORMS.items() if form.misfit(body.get(name))]
+    if "metrics" in wrong and isinstance(body.get("metrics"), dict):
+        facts = (f"metrics.{name}" for name, each in body["metrics"].items() if METRIC_FACTS.misfit(each))
+        wrong = [name for name in wrong if name != "metrics"] + list(facts)
     if body["format"] == FORMAT and wrong:
         raise UserError(f"the history {path} is damaged: its metadata lack {', '.join(wrong)}; {KEEP}.")
     return body
-
-
-def _are_facts(found: Any) -> bool:
-    needed = [field.name for field in fields(MetricFacts) if field.default is MISSING]
-    return isinstance(found, dict) and all(name in found for name in needed)
 
 
 @contextmanager

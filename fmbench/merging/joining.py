@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import shutil
+import os
+import re
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fmbench.errors import DamagedFile, StoreError, UserError
+from fmbench.files import open_lock
+from fmbench.marks import check_claimable, claim, is_store
 from fmbench.merging.looking import FAILED, FINISHED, NOTHING, Found, difference, look, new_metrics, sums
 from fmbench.merging.outcomes import Merged, MergeResult
 from fmbench.store import SEALED, SECTIONS, CellFolder, Store, copy_atomically, explained
@@ -17,6 +21,9 @@ from fmbench.timings import hardware_of, key_of, place_of
 
 FOR_FIGURES = ("real-*.safetensors", "t-density-*.json")
 """What of a store's cache a report is drawn with (see `fmbench.executors.tasks`); a run makes it, a report does not."""
+
+_STAGED = re.compile(r"cell-\w{8}")
+"""The name of a folder of its own that a cell is copied to, below its section and key."""
 
 Tell = Callable[[int, int], None]
 """Called with the number of cells that are done and that of all."""
@@ -28,10 +35,10 @@ def open_sources(paths: Sequence[Path], into: Path) -> list[Store]:
     for path in paths:
         if not path.is_dir():
             raise UserError(f"{path} is no folder; give the store of another machine, such as other/.fmbench")
-        if not any((path / section).is_dir() for section in SECTIONS):
+        if not is_store(Store(path)):
             inside = path / ".fmbench"
             hint = f"did you mean {inside}?" if inside.is_dir() else "give the .fmbench folder of another machine"
-            raise UserError(f"{path} holds no cells, so it is not a store; {hint}")
+            raise UserError(f"{path} has no mark of a store and holds no cells, so it is not a store; {hint}")
         if path.resolve() in into.resolve().parents:
             raise UserError(f"{path} is only read, and {into} lies in it; choose another folder with --into")
         if path.resolve() != into.resolve():
@@ -45,8 +52,9 @@ def merge(sources: Sequence[Store], into: Store, *, dry_run: bool = False, tell:
     """Copy into a store what the sources have and it lacks; `dry_run` reads everything and writes nothing.
 
     Repeated, it copies what is not there yet. Raises StoreError where the store cannot be written, with what was copied
-    before kept, and UserError where another merge into it is under way.
+    before kept, or is a folder that is none, and UserError where another merge into it is under way.
     """
+    check_claimable(into, "nothing is merged into it")
     names = [[(section, key) for section in SECTIONS for key in source.keys(section)] for source in sources]
     total = sum(map(len, names))
     cells: list[Merged] = []
@@ -60,35 +68,71 @@ def merge(sources: Sequence[Store], into: Store, *, dry_run: bool = False, tell:
                     tell(len(cells), total)
             if not dry_run:
                 _copy_for_figures(source, into)
-    return MergeResult(into.root, tuple(cells), dry_run)
+    passed_over = [text for store in (*sources, into) for text in store.passed_over()]
+    return MergeResult(into.root, tuple(cells), dry_run, tuple(passed_over + _strangers(into)))
 
 
 @contextlib.contextmanager
 def _alone(into: Store) -> Iterator[None]:
     """Hold the store's lock on merging, and remove what a merge that was killed has left."""
-    into.check_writable()
+    claim(into)
     staging = _staging(into)
     with explained(staging):
         staging.mkdir(parents=True, exist_ok=True)
-        handle = (into.root / "merging.lock").open("w")
-    with handle:
+        handle = open_lock(into.root / "merging.lock")
+    try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(f"another merge into {into.root} is under way; wait until it has ended") from error
         for leftover in staging.iterdir():
-            shutil.rmtree(leftover)
+            if _STAGED.fullmatch(leftover.name) and not leftover.is_symlink():
+                _drop(leftover)
         try:
             yield
         except StoreError as error:
             raise StoreError(f"{error}; what was merged before is kept, and the same command goes on") from error
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            with contextlib.suppress(OSError):  # something of a stranger's is in it, which `merge` says
+                staging.rmdir()
+    finally:
+        os.close(handle)
 
 
 def _staging(into: Store) -> Path:
     """Return the folder in which cells are copied before they are moved to their place, all at once."""
     return into.root / "merging"
+
+
+def _strangers(into: Store) -> list[str]:
+    """Say what lies where cells are copied, and is no copy of a cell."""
+    try:
+        return [f"{path} is not of a merge" for path in sorted(_staging(into).iterdir())]
+    except OSError:
+        return []
+
+
+@contextlib.contextmanager
+def _staged(into: Store, section: str, key: str) -> Iterator[CellFolder]:
+    """Make a new folder for the copy of a cell, and remove it if it is not moved to its place."""
+    with explained(_staging(into)):
+        apart = Path(tempfile.mkdtemp("", "cell-", _staging(into)))
+    try:
+        yield Store(apart).folder(section, key)
+    finally:
+        _drop(apart)
+
+
+def _drop(apart: Path) -> None:
+    """Remove what is left of a copy, but nothing that is no copy of a cell."""
+    store = Store(apart)
+    with contextlib.suppress(OSError, StoreError):  # it stays, and `merge` says so
+        for section in SECTIONS:
+            for key in store.keys(section):
+                store.folder(section, key).remove()
+            if (apart / section).is_dir():
+                (apart / section).rmdir()
+        apart.rmdir()
 
 
 class _Joining:
@@ -101,6 +145,8 @@ class _Joining:
     def settle(self, section: str, key: str) -> Merged:
         """Merge one cell, after the trainings that it was made from; return what became of it."""
         if (section, key) not in self._settled:
+            circle = "it is made from itself"  # stands while what it was made from is settled
+            self._settled[section, key] = Merged(self.source.root, section, key, "damaged", circle)
             try:
                 outcome, why = self._join(section, key)
             except BlockingIOError:
@@ -167,9 +213,8 @@ class _Joining:
     def _put(self, section: str, key: str, there: Found) -> tuple[str, str]:
         """Bring a cell into the store: as a whole folder where there is none, else under the cell's lock."""
         folder = self.into.folder(section, key)
-        staged = CellFolder(_staging(self.into) / f"{section}-{key}", f"{section}/{key}")
-        try:
-            if not folder.path.exists():
+        with _staged(self.into, section, key) as staged:
+            if not os.path.lexists(folder.path):
                 if fault := _copy(there, staged):
                     return fault
                 if _moved(staged.path, folder.path):
@@ -186,8 +231,6 @@ class _Joining:
                         return fault
                     _replace(staged, folder)
                 return outcome, why
-        finally:
-            shutil.rmtree(staged.path, ignore_errors=True)
 
 
 def decide(section: str, here: Found | None, there: Found) -> tuple[str, str]:
@@ -217,14 +260,14 @@ def _whole(folder: CellFolder) -> Found | None:
 def _made_of(folder: CellFolder) -> object:
     """Return the checksums of a finished training's files, None where it is not finished."""
     try:
-        return sums(folder.sealed("result.json"))
+        return sums(folder.recorded())
     except (DamagedFile, StoreError):
         return None
 
 
 def _copy(there: Found, staged: CellFolder) -> tuple[str, str] | None:
     """Copy a cell to a folder of its own and check the copy; return outcome and reason where that fails."""
-    shutil.rmtree(staged.path, ignore_errors=True)
+    staged.discard()
     try:
         for file in there.files:
             copy_atomically(file, staged.path / file.name)
@@ -270,7 +313,7 @@ def _copy_for_figures(source: Store, into: Store) -> None:
         for file in (source.root / "cache").glob(pattern):
             target = into.root / "cache" / file.name
             if not target.exists():
-                with contextlib.suppress(PermissionError, FileNotFoundError):
+                with contextlib.suppress(OSError):
                     copy_atomically(file, target)
 
 

@@ -38,11 +38,15 @@ class Merged:
 
 @dataclass(frozen=True)
 class MergeResult:
-    """What became of all cells of all sources; with `dry_run`, what would have."""
+    """What became of all cells of all sources; with `dry_run`, what would have.
+
+    `passed_over` says what the stores hold that is no cell's, and was left where it is.
+    """
 
     into: Path
     cells: tuple[Merged, ...]
     dry_run: bool = False
+    passed_over: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -63,5 +67,6 @@ class MergeResult:
         """Return the result as plain values; of cells that are there already, the number only."""
         told = [cell for cell in self.cells if cell.outcome != "there"]
         fields = ("section", "key", "outcome", "why")
+        passed = {"passed_over": list(self.passed_over)}
         cells = [{"source": str(c.source), **{name: getattr(c, name) for name in fields}} for c in told]
-        return {"into": str(self.into), "dry_run": self.dry_run, "counts": self.counts, "cells": cells}
+        return {"into": str(self.into), "dry_run": self.dry_run, "counts": self.counts, "cells": cells, **passed}

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-SHARED_CODE = ("fmbench.contracts", "fmbench.mixture", "fmbench.cells", "fmbench.assembly")
+SHARED_CODE = (
+    "fmbench.contracts",
+    "fmbench.mixture",
+    "fmbench.cells",
+    "fmbench.assembly",
+    "fmbench.global_random",
+)
 TRAINING_CODE = (
     *SHARED_CODE,
     "fmbench.train",
@@ -15,6 +21,7 @@ TRAINING_CODE = (
     "fmbench.draws",
     "fmbench.pairs",
     "fmbench.examples",
+    "fmbench.averages",
     "fmbench.optimizers",
 )
 TAUGHT_CODE = (*TRAINING_CODE, "fmbench.trained", "fmbench.teaching")

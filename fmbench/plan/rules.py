@@ -92,7 +92,7 @@ class Rules:
         if weight != 1 and "no_label" not in self.granted:
             return Gap(self.axes.words("guidance", guidance), f"guidance other than 1 needs {GRANTED['no_label']}")
         held = self.axes.values["weights"]
-        if not self.suite.training.ema and held[weights] == "raw" and "ema" in held:
+        if not self.suite.training.ema.decay and held[weights] == "raw" and "ema" in held:
             return Gap("weights=raw", "training.ema is 0, so the averaged weights are the raw ones")
         if self.steps(evaluation) == 0:
             return self._budget_gap(evaluation)

@@ -25,6 +25,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -32,6 +33,8 @@ from typing import Any
 
 from fmbench.cells import canonical, digest
 from fmbench.errors import StoreError, UserError
+from fmbench.files import read_regular
+from fmbench.forms import NUMBER, OBJECT, TEXT, WHOLE, Each, Either, Fields, Plain, Rows, one_of, parsed
 from fmbench.records import MetricFacts
 from fmbench.regression.snapshot import AXES, Place, Row, Section, Snapshot, named
 from fmbench.store import write_atomically
@@ -41,6 +44,27 @@ SHORT = 8
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 LINE = 100
 STATUSES = ("ok", "error", "diverged", "oom", "timeout", "missing")
+
+METRIC_FACTS = Fields(
+    {**dict.fromkeys(("name", "unit", "scope", "label"), TEXT), "better": one_of(("lower", "higher", ""))},
+    {"version": WHOLE, "over": TEXT},
+)
+_ROW = Fields({"status": one_of(STATUSES), "values": Each(Either(NUMBER, one_of(NOT_FINITE)))}, {"error": TEXT})
+_SEED = Plain("a whole number", lambda value: re.fullmatch(r"-?[0-9]{1,19}", value) is not None)
+_CELLS = Rows(Fields({"axes": Each(TEXT), "identities": Each(TEXT), "seeds": Each(_ROW, _SEED)}))
+FORM = Fields(
+    {
+        "suite": TEXT,
+        "made": Fields(optional={"command": TEXT, "date": TEXT, "environment": OBJECT}),
+        "settings": Each(OBJECT),
+        "components": Each(Each(OBJECT)),
+        "metrics": Each(METRIC_FACTS),
+        "trainings": _CELLS,
+        "evaluations": _CELLS,
+        "identities": Each(OBJECT),
+    }
+)
+"""What a baseline must look like besides its format and checksum."""
 
 
 def write_baseline(night: Snapshot, path: Path) -> None:
@@ -71,12 +95,12 @@ def read_baseline(path: Path, suite: str) -> Snapshot:
     """Read the baseline of a suite. Raises UserError where there is none, or it is damaged, or of another suite."""
     accept = "`fmbench check SUITE --accept` makes one"
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = parsed(read_regular(path))
     except FileNotFoundError:
         raise UserError(f"there is no baseline {path}; {accept} from today's records.") from None
     except OSError as error:
         raise UserError(f"the baseline {path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"the baseline {path} is damaged: it is not JSON ({error}); {accept} anew.") from error
     if not isinstance(body, dict) or "format" not in body:
         raise UserError(f"{path} is not a baseline of fmbench: it has no format; {accept}.")
@@ -94,7 +118,7 @@ def read_baseline(path: Path, suite: str) -> Snapshot:
                 f"Restore it (git has it, where it was committed); {accept} anew."
             )
         found = _snapshot(body)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, ValueError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise UserError(f"the baseline {path} is damaged: {what}; {accept} anew.") from error
     if found.suite != suite:
@@ -103,10 +127,11 @@ def read_baseline(path: Path, suite: str) -> Snapshot:
 
 
 def _snapshot(body: Mapping[str, Any]) -> Snapshot:
-    _check_kinds(body)
+    if wrong := FORM.misfit(body):
+        raise ValueError(wrong)
     known = {field.name for field in fields(MetricFacts)}
     found = Snapshot(
-        suite=str(body["suite"]),
+        suite=body["suite"],
         metrics={
             name: MetricFacts(**{k: v for k, v in f.items() if k in known}) for name, f in body["metrics"].items()
         },
@@ -120,19 +145,6 @@ def _snapshot(body: Mapping[str, Any]) -> Snapshot:
     if unknown := {name for row in rows for name in row.values} - found.metrics.keys():
         raise ValueError(f"it has values of {', '.join(sorted(unknown))}, and says nothing of such a metric")
     return found
-
-
-def _check_kinds(body: Mapping[str, Any]) -> None:
-    """Raise ValueError where a part of a baseline is not an object of objects, as deep as it is read."""
-    depths = {"settings": 2, "components": 3, "identities": 2, "metrics": 2, "made": 1}
-    parts = [(name, body[name], depth) for name, depth in depths.items()]
-    parts.append(("made.environment", body["made"].get("environment", {}) if isinstance(body["made"], dict) else {}, 1))
-    while parts:
-        name, part, depth = parts.pop()
-        if not isinstance(part, dict):
-            raise ValueError(f"{name} must be an object, and is {json.dumps(part)[:60]}")
-        if depth > 1:
-            parts += [(f"{name}.{key}", value, depth - 1) for key, value in part.items()]
 
 
 def _cells(section: Section, rows: Mapping[Place, Row], identities: dict[str, Mapping[str, Any]]) -> list[Any]:
@@ -156,8 +168,6 @@ def _rows(section: Section, cells: list[Any], identities: Mapping[str, Any]) -> 
         group = tuple(str(cell["axes"].get(axis, "")) for axis in AXES[section])
         known = {name: identities[short] for name, short in cell["identities"].items()}
         for seed, row in cell["seeds"].items():
-            if row["status"] not in STATUSES:
-                raise ValueError(f"the status of a cell is {row['status']!r}, which is none of {', '.join(STATUSES)}")
             values = {name: float(NOT_FINITE.get(value, value)) for name, value in row["values"].items()}
             rows[group, int(seed)] = Row(row["status"], row.get("error", ""), values, known)
     return rows

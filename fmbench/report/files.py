@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fmbench.errors import StoreError
+from fmbench.files import read_regular
+from fmbench.texts import visible
 
 FIXED = ("index.html", "records.csv", "references.csv", "table.md", "table.tex")
 """The files of a report that are no figures."""
@@ -28,7 +30,7 @@ class Folder:
 
     def write(self, name: str, content: str | bytes) -> Path:
         """Write one file, whole or not at all, and return its path."""
-        data = content.encode() if isinstance(content, str) else content
+        data = visible(content).encode() if isinstance(content, str) else content
         target = self.path / name
         temporary = ""
         try:
@@ -51,7 +53,7 @@ class Folder:
     def former_figures(self) -> set[str]:
         """Return the figures that the report now in the folder links to; none where its page is not fmbench's."""
         try:
-            page = (self.path / "index.html").read_text(encoding="utf-8")
+            page = read_regular(self.path / "index.html").decode()
         except (OSError, UnicodeDecodeError):
             return set()  # a first report, or no page of ours
         return set(re.findall(r'<a href="(\w+\.(?:png|svg|gif))">', page)) if GENERATOR in page else set()

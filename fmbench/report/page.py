@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fmbench.averages import Averaging
 from fmbench.records import Records
 from fmbench.report.boards import Board
 from fmbench.report.numbers import moment
@@ -98,7 +99,7 @@ def render(contents: Contents) -> str:
         style=(HERE / "style.css").read_text(encoding="utf-8"),
         headlines=list(dict.fromkeys(s.board.headline for s in contents.sections if s.board.headline)),
         explained=explanations(contents.sections),
-        settings=list(flat(records.settings)),
+        settings=page_settings(records.settings),
         environment=list(flat(records.environment)),
         counts=_counts(records),
     )
@@ -127,6 +128,15 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
         elif value not in (None, "", [], ()):
             said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
             yield f"{prefix}{name}", said
+
+
+def page_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return a suite's settings as texts, and what its average of the weights comes to."""
+    found = list(flat(settings))
+    training = settings.get("training", {})
+    if "ema" in training and "steps" in training:
+        found.append(("average of the weights", Averaging.of(training["ema"]).said(training["steps"])))
+    return found
 
 
 def _counts(records: Records) -> str:

@@ -1,7 +1,7 @@
 """Python source as data: what a class says of itself, and fingerprints of code, without importing what is read."""
 
 from fmbench.source.classes import ClassSource
-from fmbench.source.fingerprints import code_fingerprint, content_fingerprint
+from fmbench.source.fingerprints import code_fingerprint, content_fingerprint, core_fingerprint
 from fmbench.source.modules import FILE_PLUGIN, Module, find_module
 from fmbench.source.signatures import Argument
 
@@ -12,5 +12,6 @@ __all__ = [
     "Module",
     "code_fingerprint",
     "content_fingerprint",
+    "core_fingerprint",
     "find_module",
 ]

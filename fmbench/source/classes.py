@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from fmbench import contracts
-from fmbench.errors import PluginError
+from fmbench.errors import PluginError, ProcessChanged
+from fmbench.foreign import PluginStopped, plugin_code
 from fmbench.source.fingerprints import fingerprint
 from fmbench.source.modules import Import, Module, find_module
 from fmbench.source.names import Unreadable, binding, literal, targets
@@ -112,11 +113,15 @@ class ClassSource:
 def _import_class(target: str) -> type:
     module_name, _, name = target.partition(":")
     try:
-        found: Any = importlib.import_module(module_name)
-        for part in name.split("."):
-            found = getattr(found, part)
+        with plugin_code(target):
+            found: Any = importlib.import_module(module_name)
+            for part in name.split("."):
+                found = getattr(found, part)
+    except ProcessChanged as error:
+        raise PluginError(f"{target} cannot be imported: {error}") from error
     except Exception as error:
-        raise PluginError(f"{target} cannot be imported: {type(error).__name__}: {error}") from error
+        cause = error.__cause__ if isinstance(error, PluginStopped) else error
+        raise PluginError(f"{target} cannot be imported: {type(cause).__name__}: {cause}") from error
     if not isinstance(found, type):
         raise PluginError(f"{target} is not a class but of type {type(found).__name__}; register the class itself")
     return found

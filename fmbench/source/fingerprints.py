@@ -52,6 +52,18 @@ def code_fingerprint(*module_names: str) -> str:
     return _hash(parts)
 
 
+@lru_cache(maxsize=1)
+def core_fingerprint() -> str:
+    """Return a hash over all Python files of fmbench, as they were when this process first asked."""
+    folder = Path(__file__).parents[1]
+    files = sorted(folder.rglob("*.py"))
+    return _hash([part for file in files for part in (file.relative_to(folder).as_posix(), _sum(file))])
+
+
+def _sum(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
 def content_fingerprint(path: Path) -> str:
     """Return a hash over a file, or over a folder's files by relative name. Raises OSError where one cannot be read.
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from fmbench.errors import PluginError
+from fmbench.files import read_regular
 
 FILE_PLUGIN = "fmbench_plugin_"
 """How the module names of single-file plugins start."""
@@ -119,7 +120,7 @@ def _parsed(path: str, mtime: int, size: int) -> ast.Module:
 def parse(path: str) -> ast.Module:
     """Return the syntax tree of a file. Raises PluginError, with the line, where it cannot be read or parsed."""
     try:
-        return ast.parse(Path(path).read_bytes(), filename=path)
+        return ast.parse(read_regular(Path(path)), filename=path)
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         raise PluginError(f"{path}{f':{line}' if line else ''}: {type(error).__name__}: {error}") from error

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from fmbench.averages import Averaging
 from fmbench.suite.places import Place, place_of
 from fmbench.suite.values import (
     MOST,
@@ -36,6 +37,8 @@ from fmbench.suite.values import (
     Rule,
     Seed,
     Share,
+    Short,
+    Shortened,
     Whole,
     fault,
 )
@@ -142,6 +145,30 @@ Schedule = Annotated[
 Precision = Annotated[Literal["auto", "float32", "bf16"], OneOf("a precision", "auto", "float32", "bf16")]
 Compile = Annotated[Literal["auto"] | Annotated[bool, Field(strict=True)], Rule("auto, true or false")]
 
+
+class Ema(_Model, Shortened):
+    """The moving average of the weights, written as its decay or as `{decay: 0.999, warmup: false}`.
+
+    Where it is warmed up, a training of n steps ends with a decay of at most n/(n + 9), 0.9955 for 2,000 steps.
+    """
+
+    decay: Fraction = Field(0.999, description="Share of the average that a step leaves as it is; 0 for no average.")
+    warmup: Flag = Field(
+        True,
+        description="Whether the decay starts as (1+step)/(10+step), as long as that is below it; "
+        "false for the same decay from the first step on, as published recipes mean it.",
+    )
+
+    def written(self) -> Any:
+        """Return the average as a suite file writes it; without a decay there is nothing to warm up."""
+        return super().written() if self.decay else 0.0
+
+    @property
+    def averaging(self) -> Averaging:
+        """The decay over the steps."""
+        return Averaging(self.decay, self.warmup)
+
+
 Weights = Annotated[Literal["ema", "raw"], OneOf("weights", "ema", "raw")]
 
 
@@ -166,7 +193,11 @@ class Training(_Model):
     gradient_clip: Annotated[Positive | None, Rule("a number above 0, or null")] = Field(
         None, description="Largest norm of the gradient; null for none."
     )
-    ema: Fraction = Field(0.999, description="Decay of the weights' moving average; 0 for none.")
+    ema: Annotated[Ema, Short("a number from 0 to below 1")] = Field(
+        Ema(decay=0.999, warmup=True),
+        description="Decay of the weights' moving average, 0 for none. A number is warmed up as (1+step)/(10+step), so "
+        "that 0.999 ends as 0.9955 after 2,000 steps; {decay: 0.999, warmup: false} is 0.999 from the first step on.",
+    )
     precision: Precision = Field("auto", description="auto takes bf16 where it pays.")
     compile: Compile = Field("auto", description="Whether to use torch.compile; auto does where that saves time.")
     class_conditional: Flag = Field(False, description="Whether the network is told the class.")

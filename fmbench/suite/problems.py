@@ -20,6 +20,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "sgd": models.SGD,
     "constant": models.Constant,
     "cosine": models.Cosine,
+    "ema": models.Ema,
 }
 _SECTIONS: dict[str, type[BaseModel]] = {"training": models.Training, "evaluation": models.Evaluation}
 _SELECTIONS = {"exclude", "include", "baseline"}

@@ -5,6 +5,7 @@ YAML 1.2's core schema: `1e-3` is a number, `yes`, `no`, `on` and `off` are word
 
 from __future__ import annotations
 
+import errno
 import math
 import re
 from pathlib import Path
@@ -18,6 +19,7 @@ from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
 from fmbench.errors import SuiteError, did_you_mean, missing_space
+from fmbench.files import read_regular
 from fmbench.suite.places import Place, Problem, Row, Table, Text, short, shown
 
 MOST_BYTES = 2**20
@@ -72,15 +74,14 @@ def read_file(path: Path) -> str:
         held = _suites_in(path)
         raise SuiteError(f"a suite is a YAML file, and this is a folder. {held}", str(path))
     try:
-        with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
-            if len(raw) > MOST_BYTES:
-                raise SuiteError(_too_large(max(len(raw), path.stat().st_size)), str(path))
+        raw = read_regular(path, MOST_BYTES)
     except FileNotFoundError:
         choices = [p.name for p in _suite_files(path.parent)]
         close = did_you_mean(path.name, choices) or did_you_mean(path.name + ".yaml", choices)
         raise SuiteError(f"there is no such suite file.{close} {_suites_in(path.parent)}", str(path)) from None
     except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.EFBIG and (size := path.stat().st_size) > MOST_BYTES:
+            raise SuiteError(_too_large(size), str(path)) from None
         reason = getattr(error, "strerror", None) or str(error)
         raise SuiteError(f"the suite file cannot be read: {reason}.", str(path)) from None
     try:

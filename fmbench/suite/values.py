@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -210,6 +210,41 @@ class Choice:
         settings = dict(handler(value))
         name = settings.pop("name")
         return {name: settings}
+
+
+class Shortened(BaseModel):
+    """A model that is written as the value of its first field alone where that says it all."""
+
+    def written(self) -> Any:
+        """Return the model as a suite file writes it: a value, or a mapping."""
+        (first, *_), values = type(self).model_fields, self.model_dump(mode="json")
+        usual = type(self)(**{first: values[first]})
+        return values[first] if self == usual else values
+
+
+class Short:
+    """A `Shortened` model, read from a mapping or from its first field's value, which must be what `words` say."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        self.first = next(iter(source.model_fields))
+        written = core_schema.plain_serializer_function_ser_schema(lambda model: model.written())
+        return core_schema.no_info_wrap_validator_function(self._read, handler(source), serialization=written)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        model = handler(schema)
+        properties = handler.resolve_ref_schema(model)["properties"]
+        return {"anyOf": [{k: v for k, v in properties[self.first].items() if k != "default"}, model]}
+
+    def _read(self, value: Any, handler: Any) -> Any:
+        if isinstance(value, Mapping | Shortened):
+            return handler(value)
+        try:
+            return handler({self.first: value})
+        except ValidationError:
+            raise PydanticCustomError(RULE, "{rule}", {"rule": self.words}) from None
 
 
 def location_of(error: Mapping[str, Any]) -> Location:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, canonical, digest
 from fmbench.records import TRAINING_AXES, EvaluationRecord, TrainingRecord
+from fmbench.texts import visible
 
 HISTORY_POINTS = 200
 NAME_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 5000
@@ -58,6 +59,10 @@ class Part:
     samples: Path | None = None
     pace: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Make the error such that a server can take it, and a page show it."""
+        object.__setattr__(self, "error", visible(self.error))
+
     @cached_property
     def mark(self) -> str:
         """The digest of the part; it begins with `!` when the part failed."""
@@ -89,6 +94,13 @@ class RunContent:
     documents: Mapping[str, Any] = field(default_factory=dict)
     experiment_tags: Mapping[str, str] = field(default_factory=dict)
     experiment_defaults: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Make all texts such that a server can take them, and a page show them."""
+        object.__setattr__(self, "name", visible(self.name))
+        for name in ("params", "tags", "notes", "experiment_tags"):
+            texts = {visible(key): visible(text) for key, text in getattr(self, name).items()}
+            object.__setattr__(self, name, texts)
 
     @cached_property
     def marks(self) -> dict[str, str]:

@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
+from fmbench.files import read_regular
+from fmbench.forms import parsed
 from fmbench.tracking.content import RunContent
 from fmbench.tracking.locks import held
 from fmbench.tracking.masking import shown
@@ -40,10 +42,10 @@ class Ledger:
             stamp = self._file_stamp()
             if stamp == self._stamp:
                 return
-            content = json.loads(self.path.read_text(encoding="utf-8"))
+            content = parsed(read_regular(self.path))
             about = {name: content[name] for name in self._identity()}
             experiment, token = str(content["experiment"]), str(content["token"])
-            runs = {cell: (str(run), dict(marks)) for cell, (run, marks) in content["runs"].items()}
+            runs = {cell: (str(run), _marks(marks)) for cell, (run, marks) in content["runs"].items()}
         except (OSError, ValueError, TypeError, LookupError, AttributeError):
             return  # not there, or not what `save` writes
         self._stamp = stamp
@@ -119,5 +121,9 @@ class Ledger:
         try:
             with closing(sqlite3.connect(database, timeout=5.0)) as connection:
                 return connection.execute(question, (int(experiment), TOKEN, token)).fetchone() is not None
-        except sqlite3.Error:
+        except (sqlite3.Error, ValueError, OverflowError):
             return False  # not MLflow's tables: the server is asked, which knows
+
+
+def _marks(found: Mapping[str, Any]) -> dict[str, str]:
+    return {str(key): str(mark) for key, mark in found.items()}

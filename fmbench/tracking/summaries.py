@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
 
 from fmbench.cells import digest
+from fmbench.files import size_and_sum
 from fmbench.records import EvaluationRecord, MetricFacts, Records
+from fmbench.texts import visible
 from fmbench.tracking.content import (
     NAME_LENGTH,
     TAG_LENGTH,
@@ -62,7 +63,7 @@ def summary_content(
 def digest_of(folder: Path) -> str:
     """Return one digest of the files in a folder."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
-    return digest(*(f"{file.relative_to(folder)} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files))
+    return digest(*(visible(f"{file.relative_to(folder)} {size_and_sum(file)[1]}") for file in files))
 
 
 def headline(records: Records) -> tuple[list[Value], dict[str, str]]:

@@ -77,14 +77,17 @@ def fill(suite: Path, home: Path) -> None:
         for metric in session.plan.metrics
     }
 
-    def finish(folder: CellFolder) -> None:
+    def finish(folder: CellFolder, **files: bytes) -> None:
         folder.add_metrics(entries)
-        folder.finish({"facts": {"seconds": 1.0}}, ())
+        for name, payload in files.items():
+            folder.write(name, payload)
+        folder.finish({"facts": {"seconds": 1.0}}, tuple(files))
 
     synchronise, os.fsync = os.fsync, lambda _: None  # thousands of files that nobody needs after a power cut
     try:
         for training, samplings in islice(session.plan.evaluations.groups, TRAININGS):
-            finish(session.store.folder("training", training.key))
+            trained = {"weights.safetensors": b"", "history.json": b"[]"}
+            finish(session.store.folder("training", training.key), **trained)
             for sampling in islice(samplings, EVALUATIONS):
                 finish(session.store.folder("evaluation", sampling.of(training).key))
     finally:

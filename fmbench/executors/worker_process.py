@@ -1,0 +1,60 @@
+"""Starting the process of a worker, so that it imports what the driver does and nothing from where it stands."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+
+
+def start_worker(threads: int) -> tuple[subprocess.Popen[bytes], Connection, int]:
+    """Start a worker of so many threads; return its process, the connection to it, and this end of its lifeline."""
+    here, there = Pipe()
+    lifeline_end, lifeline = os.pipe()
+    settings = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    settings |= {"PYTHONPATH": os.pathsep.join(import_path()), "PYTHONSAFEPATH": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "fmbench.executors.worker", str(there.fileno()), str(lifeline_end)],
+        pass_fds=(there.fileno(), lifeline_end),
+        stdin=subprocess.DEVNULL,
+        stdout=2,  # what a plugin prints must not end up in --json
+        env={**os.environ, **settings},
+        process_group=0,  # Ctrl-C is for the driver, which ends its workers itself
+    )
+    there.close()
+    os.close(lifeline_end)
+    return process, here, lifeline
+
+
+def stop_worker(process: subprocess.Popen[bytes], connection: Connection, lifeline: int) -> None:
+    """End a worker and the processes that its components started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
+    connection.close()
+    os.close(lifeline)
+
+
+def import_path() -> list[str]:
+    """Return the folders from which a worker imports: the driver's, without the one where it happens to stand.
+
+    Python puts that first for `python -m` and in notebooks. A folder `fmbench` or a file `random.py` there must not
+    take the place of the real one. Where PYTHONPATH names it, its user wants it there.
+    """
+    return [entry for entry in sys.path if not _stands_here(entry)]
+
+
+def late_path() -> tuple[str, ...]:
+    """Return the folder that `import_path` leaves out: a worker looks into it last, for modules of plugins."""
+    return (str(Path.cwd()),) if any(map(_stands_here, sys.path)) else ()
+
+
+def _stands_here(entry: str) -> bool:
+    here = os.path.realpath(Path.cwd())
+    asked_for = {os.path.realpath(each) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each}
+    return here not in asked_for and (not entry or os.path.realpath(entry) == here)

@@ -1,0 +1,129 @@
+"""Reading files that others may have put there: nothing but regular files is opened, and no more is read than there is.
+
+A pipe without a writer, a terminal or a device would be waited for, or read, for ever. Where a file is not what it must
+be, these functions raise OSError with a `strerror` for people, as the system does where there is no file.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+MOST_BYTES = 2**28
+"""A text that is larger is none of ours: 256 MiB."""
+BLOCK = 2**20
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+class NotRegularError(OSError):
+    """What has a file's name is a folder, a pipe, a socket or a device, or holds more than a file of its kind can."""
+
+
+def kind_of(mode: int) -> str:
+    """Return in words what a mode of `os.stat` says that something is."""
+    return next((words for test, words in _KINDS if test(mode)), "a file")
+
+
+def check_regular(path: Path) -> None:
+    """Raise NotRegularError where a path leads to something that is no regular file, and OSError where to nothing."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise NotRegularError(number, f"it is {kind_of(mode)}, and must be a regular file", str(path))
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading, unbuffered. Raises NotRegularError, and OSError as `open` does."""
+    check_regular(path)  # before it is opened: that alone can have effects on a device
+    handle = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0)
+    try:
+        if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+            raise NotRegularError(errno.EINVAL, "it is no regular file any more", str(path))
+    except BaseException:
+        handle.close()
+        raise
+    return cast(BinaryIO, handle)
+
+
+def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Return the content of a regular file. Raises NotRegularError, also where it has more than `most` bytes."""
+    with open_regular(path) as handle:
+        size = os.fstat(handle.fileno()).st_size
+        if size > most:
+            raise NotRegularError(errno.EFBIG, f"it is larger than {most / 1e6:.0f} MB", str(path))
+        content = b"".join(blocks_of(handle))
+        if handle.read(1):
+            raise NotRegularError(errno.EFBIG, "it goes on beyond its size, as files of /proc do", str(path))
+    return content
+
+
+def blocks_of(handle: BinaryIO) -> Iterator[bytes]:
+    """Yield the bytes that an open file had when this began: some files of /proc, of no size, never end."""
+    left = os.fstat(handle.fileno()).st_size
+    while left and (block := handle.read(min(left, BLOCK))):
+        left -= len(block)
+        yield block
+
+
+def size_and_sum(path: Path) -> tuple[int, str]:
+    """Return the size of a regular file and the SHA-256 of its content. Raises NotRegularError and OSError."""
+    hashed, size = hashlib.sha256(), 0
+    with open_regular(path) as handle:
+        for block in blocks_of(handle):
+            hashed.update(block)
+            size += len(block)
+    return size, hashed.hexdigest()
+
+
+def set_aside(path: Path) -> Path:
+    """Give what is at a path, and is not followed where it is a link, another name beside it; return that."""
+    number = 1
+    while os.path.lexists(aside := path.with_name(f"{path.name}.aside-{number}")):
+        number += 1
+    path.rename(aside)
+    return aside
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; a link to nothing or in a circle is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def why_no_folder(entry: os.DirEntry[str]) -> str:
+    """Say what an entry is that should be the folder of a cell."""
+    if is_folder(entry):
+        return "is not named as a cell is"
+    try:
+        return f"is {kind_of(entry.stat().st_mode)}, where folders of cells lie"
+    except OSError as error:
+        return f"leads nowhere: {error.strerror}"
+
+
+def open_lock(path: Path) -> int:
+    """Open, or make, a file to be locked, and return its descriptor. What is no file, or a link, raises OSError."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise NotRegularError(error.errno, "it is a link, and must be a regular file", str(path)) from error
+        raise
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        raise NotRegularError(errno.EINVAL, f"it is {kind_of(mode)}, and must be a regular file", str(path))
+    return handle

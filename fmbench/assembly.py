@@ -62,6 +62,11 @@ class Workshop:
             self._built[spec.digest], self._declared[spec.digest] = built, (spec, declared(spec, built))
         return self._built[spec.digest]
 
+    @property
+    def components(self) -> list[tuple[str, object]]:
+        """What was built: "solver heun" and the component, say."""
+        return [(f"{spec.kind} {spec}", self._built[digest]) for digest, (spec, _) in self._declared.items()]
+
     def altered(self) -> str:
         """Return the component whose parameters, or what its kind promises, somebody changed; "" where none was."""
         for digest, (spec, held) in self._declared.items():
@@ -70,11 +75,6 @@ class Workshop:
                 if name not in now or not _same(now[name], value):
                     return f"{name} of {spec.kind} {spec}"
         return ""
-
-    @property
-    def components(self) -> list[tuple[str, object]]:
-        """What was built: "solver heun" and the component, say."""
-        return [(f"{spec.kind} {spec}", self._built[digest]) for digest, (spec, _) in self._declared.items()]
 
     def load(self, spec: ComponentSpec, split: Split) -> tuple[Tensor, Tensor | None]:
         """Return a dataset's split in the machine's memory, loaded and checked once a process. Raises DataError."""

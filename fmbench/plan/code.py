@@ -16,6 +16,7 @@ TRAINING_CODE = (
     "fmbench.pairs",
     "fmbench.examples",
     "fmbench.optimizers",
+    "fmbench.calibration",
 )
 TAUGHT_CODE = (*TRAINING_CODE, "fmbench.trained", "fmbench.teaching")
 PORTRAIT_CODE = (*SHARED_CODE, "fmbench.trained", "fmbench.portraits")

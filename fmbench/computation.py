@@ -99,8 +99,7 @@ class Computation:
         tasks = len(self._untrained | self.work.keys()) + len(self.references)
         if not tasks and not any(state.todo for state in self.survey.samplers.values()):
             return dict(self.computed)
-        # from the whole plan, not from what is left of it: a resumed training must have the threads that it began with
-        config = self._config(self.session.options.jobs, len(self.session.plan.trainings))
+        config = self.config
         executor = LocalExecutor(config, self.session.options.timeout)
         try:
             if tasks:
@@ -131,6 +130,12 @@ class Computation:
         finally:
             executor.close()
             self.observer.end("timing")
+
+    @property
+    def config(self) -> WorkerConfig:
+        """The configuration of the suite's trainings."""
+        # from the whole plan, not from what is left of it: a resumed training must have the threads that it began with
+        return self._config(self.session.options.jobs, len(self.session.plan.trainings))
 
     def _evaluation_work(self) -> dict[str, list[Work]]:
         """What is to be evaluated, by training key."""

@@ -315,6 +315,36 @@ def test_on_other_hardware_times_are_left_out_and_said_so() -> None:
     assert "sample_ms_relative" not in {c.metric for c in outcome.comparisons}
 
 
+def test_how_fast_trainings_go_is_judged_once_for_all_that_share_a_fleet() -> None:
+    pace = {"train_seconds_relative": 2.0, "train_seconds_relative_iqr": 0.05}
+    facts = {name: dataclasses.replace(SECONDS, name=name, better="") for name in pace}
+
+    def at(factor: float, fleet: str = "from 8", spread: float = 1.0) -> Snapshot:
+        found = night(metrics={**FACTS, **facts})
+        values = {**pace, "train_seconds_relative": factor * 2.0, "train_seconds_relative_iqr": spread * 0.05}
+        identities = {name: {"fleet": fleet} for name in pace}
+        rows = {
+            place: dataclasses.replace(
+                row, values={**row.values, **values}, identities={**row.identities, **identities}
+            )
+            for place, row in found.trainings.items()
+        }
+        return dataclasses.replace(found, trainings=rows)
+
+    def paces(outcome: Outcome) -> list[tuple[str, str]]:
+        return [(c.what, c.verdict) for c in outcome.comparisons if c.metric == "train_seconds_relative"]
+
+    slower = check(at(1.0), at(1.6))
+    assert slower.exit_code == 1
+    assert [(c.metric, c.effect) for c in slower.culprits] == [("train_seconds_relative", pytest.approx(0.6))]
+    assert paces(slower) == [("dataset moons", "worse")]
+    assert paces(check(at(1.0), at(1.1))) != [("dataset moons", "worse")]
+    assert paces(check(at(1.0), at(1.6, spread=20))) == [("dataset moons", "cannot tell")]
+    other = check(at(1.0), at(1.6, fleet="from 4"))
+    assert other.exit_code == 0, "another size of fleets is what a probe found, and no fault"
+    assert paces(other) == [("dataset moons", "cannot tell")]
+
+
 # Failed, vanished, new
 
 

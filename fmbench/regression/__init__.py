@@ -12,7 +12,7 @@ from fmbench.regression.baseline import read_baseline, write_baseline
 from fmbench.regression.checking import check
 from fmbench.regression.junit import junit
 from fmbench.regression.outcome import Comparison, Event, Outcome
-from fmbench.regression.samplers import alarmed_samplers
+from fmbench.regression.samplers import alarmed_samplers, alarmed_trainings
 from fmbench.regression.saying import first_lines
 from fmbench.regression.snapshot import Row, Snapshot, snapshot
 
@@ -23,6 +23,7 @@ __all__ = (
     "Row",
     "Snapshot",
     "alarmed_samplers",
+    "alarmed_trainings",
     "check",
     "first_lines",
     "junit",

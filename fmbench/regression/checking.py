@@ -12,6 +12,7 @@ from fmbench.regression.comparing import Test, judge, tests_of
 from fmbench.regression.explaining import explain, improved
 from fmbench.regression.lacking import lacking_values, pairs, uncompared
 from fmbench.regression.outcome import Event, Happening, Outcome
+from fmbench.regression.pace import pace_tests
 from fmbench.regression.series import (
     all_series,
     changed_components,
@@ -103,6 +104,8 @@ def _tests(
         if changed := changed_facts(baseline.metrics[name], facts):
             series = all_series(baseline, tonight, facts)
             yield from tests_of([replace(each, reason=changed) for each in series], effect)
+        elif is_relative(facts) and facts.scope == "training":
+            yield from pace_tests(baseline, tonight, facts, slower)
         elif is_relative(facts):
             yield from timing_tests(baseline, tonight, facts, slower)
         else:

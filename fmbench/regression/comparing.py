@@ -213,4 +213,5 @@ def _compared(test: Test, p_worse: float, p_better: float, alpha: float, share: 
         test.metric.name, test.level, test.what, test.axes, verdict, reason,
         test.effect if shown else None, low if shown else None, high if shown else None, test.seeds,
         min(p_worse, p_better) if known else None, detectable, test.before, test.after, "", is_relative(test.metric),
+        test.metric.scope,
     )  # fmt: skip

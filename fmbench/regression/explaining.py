@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from fmbench.regression.comparing import Test
 from fmbench.regression.outcome import Comparison, Verdict
+from fmbench.regression.series import is_relative
 from fmbench.regression.snapshot import Group
 from fmbench.regression.statistics import mean_of
 
@@ -35,7 +36,7 @@ def _explain(
     for metric in dict.fromkeys(test.metric for test in tests):
         mine = [i for i, test in enumerate(tests) if test.metric == metric]
         for share, i, explained in _pursue([tests[j] for j in mine], [found[j] for j in mine], verdict):
-            culprits.append((metric.scope == "sampler", -share, found[mine[i]]))
+            culprits.append((is_relative(metric), -share, found[mine[i]]))
             for j in explained:
                 marked[mine[j]] = replace(found[mine[j]], explained_by=found[mine[i]].what)
     return marked, [culprit for *_, culprit in sorted(culprits, key=lambda each: each[:2])]

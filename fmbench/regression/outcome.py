@@ -29,7 +29,7 @@ class Comparison:
     difference, positive where tonight is *worse*, with `low` and `high` its 95% interval; `p` is adjusted for all
     comparisons of the night. `detectable` is the effect that would be called worse in 9 nights of 10. `before` and
     `after` are the means of a single cell. `explained_by` names the culprit of which this shows another side. `is_time`
-    tells a wall time from a score.
+    tells a wall time from a score, and `scope` is the metric's.
     """
 
     metric: str
@@ -48,6 +48,7 @@ class Comparison:
     after: float | None = None
     explained_by: str = ""
     is_time: bool = False
+    scope: str = ""
 
 
 @dataclass(frozen=True)

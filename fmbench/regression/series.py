@@ -98,7 +98,8 @@ def is_usable(value: float) -> bool:
 
 def is_relative(facts: MetricFacts) -> bool:
     """Tell whether a value is a time in units of the calibration's."""
-    return facts.scope == "sampler" and facts.name.endswith(RELATIVE)
+    timed = facts.scope == "sampler" or (facts.scope == "training" and facts.is_time)
+    return timed and facts.name.endswith(RELATIVE)
 
 
 def is_judged(facts: MetricFacts) -> bool:

@@ -113,6 +113,12 @@ def evaluation_groups(records: Records) -> list[tuple[EvaluationCell, Group]]:
     return [(r.cell, _evaluation_place(r.cell, names)[0]) for r in records.evaluations if r.status == "ok"]
 
 
+def training_groups(records: Records) -> list[tuple[TrainingCell, Group]]:
+    """Return the trainings that succeeded, with the groups that a snapshot has them in."""
+    names = _unique_labels(list(_specs(records)))
+    return [(r.cell, training_place(r.cell, names)[0]) for r in records.trainings if r.status == "ok"]
+
+
 def _evaluation_place(cell: EvaluationCell, names: Mapping[tuple[str, str], str]) -> Place:
     group, seed = training_place(cell.training, names)
     solver = names["solver", cell.solver.text]

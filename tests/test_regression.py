@@ -238,7 +238,8 @@ def test_whose_code_changed_is_known_with_what_its_scores_did() -> None:
     first, *rest = [text for text, _ in first_lines(outcome)]
     assert first.startswith("BETTER: fid of solver heun: better by 30.0%")
     assert "code has changed: solver heun, the training code (fmbench.train)" in first
-    assert rest[0].endswith("fid 30.0% better")
+    assert rest[0] == "CHANGED: the code of solver heun: fid 30.0% better"
+    assert rest[1].startswith("CHANGED: the training code (fmbench.train): fid 10.0% better")
     assert check(night(), tonight).changes is None
 
 
@@ -346,6 +347,16 @@ def test_how_fast_trainings_go_is_judged_once_for_all_that_share_a_fleet() -> No
 
 
 # Failed, vanished, new
+
+
+def test_under_another_torch_times_are_left_out_and_the_rest_is_compared() -> None:
+    slower = night(change=worse_where("network", "mlp", "sample_ms_relative", 3.0))
+    environment = {**slower.made["environment"], "torch": "2.1"}
+    outcome = check(night(), dataclasses.replace(slower, made={**slower.made, "environment": environment}))
+    assert outcome.exit_code == 0
+    assert not outcome.fault
+    assert "sample_ms_relative" in outcome.not_compared
+    assert any("another torch: 2.0 in the baseline, 2.1 tonight" in note for note in outcome.notes)
 
 
 def without(found: Snapshot, keep: Callable[[Group, int], bool]) -> Snapshot:

@@ -74,7 +74,7 @@ ALLOWED: dict[str, set[str]] = {
     "samples": {"assembly", "cells", "contracts", "draws", "fleet", "untouched"},
     "untouched": set(),
     "probing": {"assembly", "cells", "forms", "hardware", "store"},
-    "program": {"assembly", "cells", "probing"},
+    "program": {"assembly", "cells", "hardware", "probing"},
     "micro_batches": {"contracts", "samples"},
     "fleet_size": {"assembly", "cells", "fleet", "hardware", "optimizers", "probing"},
     "fleets": {"cells", "executors", "probing"},

@@ -21,7 +21,7 @@ Plugins = Annotated[
     list[str] | None, typer.Option("--plugins", metavar="PATH", help="A file, folder or module with your components.")
 ]
 Home = Annotated[Path | None, typer.Option("--home", help="The store's folder. [default: FMBENCH_HOME, else .fmbench]")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, or cuda:1 for one GPU of several.")]
 Reports = Annotated[Path, typer.Option("--reports", help="The folder of reports.")]
 TrackingUri = Annotated[
     str | None,

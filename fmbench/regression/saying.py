@@ -35,7 +35,7 @@ def first_lines(outcome: Outcome) -> Iterator[tuple[str, Style]]:
 
 
 def _where(outcome: Outcome, *, scores: bool) -> str:
-    """Return where the change lies, as far as that is known: in the scores, which tell nothing of times, and in code."""
+    """Return where the change lies, as far as it is known: in the scores, which tell nothing of times, and in code."""
     changes = outcome.changes or ()
     more = f" and {len(changes) - NAMED} more" if len(changes) > NAMED else ""
     code = f"code has changed: {', '.join(map(named, changes[:NAMED]))}{more}" if changes else ""

@@ -27,7 +27,10 @@ TOO_MUCH = 3.0
 """An effect above which it says nothing how large it is."""
 
 Baseline = Annotated[
-    Path | None, typer.Option("--baseline", metavar="FILE", help="[default: <reports>/baselines/<suite>.json]")
+    Path | None,
+    typer.Option(
+        "--baseline", metavar="FILE", callback=options.nameable, help="[default: <reports>/baselines/<suite>.json]"
+    ),
 ]
 NoRun = Annotated[bool, typer.Option("--no-run", help="Compute nothing: check what the store holds.")]
 Accept = Annotated[bool, typer.Option("--accept", help="Write today's records as the baseline, and compare nothing.")]
@@ -36,7 +39,9 @@ Slower = Annotated[
     float, typer.Option("--slower", help="The ratio from which a sampler is slower, both times relative.")
 ]
 NoHistory = Annotated[bool, typer.Option("--no-history", help="Add no night to <reports>/history.")]
-JUnit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML too, for CI.")]
+JUnit = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", callback=options.nameable, help="Write JUnit XML too, for CI.")
+]
 
 
 def add_verbs(app: typer.Typer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from typing import Protocol
 
@@ -99,8 +99,7 @@ class Computation:
         tasks = len(self._untrained | self.work.keys()) + len(self.references)
         if not tasks and not any(state.todo for state in self.survey.samplers.values()):
             return dict(self.computed)
-        # from the whole plan, not from what is left of it: a resumed training must have the threads that it began with
-        config = self._config(self.session.options.jobs, len(self.session.plan.trainings))
+        config = self.config
         executor = LocalExecutor(config, self.session.options.timeout)
         try:
             if tasks:
@@ -117,6 +116,26 @@ class Computation:
         if self._unmeasured:
             self.computed["measurement"] = self._unmeasured
         return dict(self.computed)
+
+    def time_again(self, cells: Iterable[EvaluationCell]) -> None:
+        """Measure the samplers of cells at one more moment, beside what the store holds of them."""
+        work: dict[str, Work] = {}
+        for cell in cells:
+            key = sampler_key(cell)
+            if (state := self.survey.samplers.get(key)) is not None and self._usable(cell):
+                work.setdefault(key, Work(state.folder.path.name, cell, self.survey.wanted(cell.training, "sampler")))
+        executor = LocalExecutor(self._config("1", 1), self.session.options.timeout)
+        try:
+            self._time(executor, work, again=True)
+        finally:
+            executor.close()
+            self.observer.end("timing")
+
+    @property
+    def config(self) -> WorkerConfig:
+        """The configuration of the suite's trainings."""
+        # from the whole plan, not from what is left of it: a resumed training must have the threads that it began with
+        return self._config(self.session.options.jobs, len(self.session.plan.trainings))
 
     def _evaluation_work(self) -> dict[str, list[Work]]:
         """What is to be evaluated, by training key."""
@@ -230,25 +249,32 @@ class Computation:
                 self.observer.say("MLflow is still being written to: the times that are measured now may be too long")
             self._time(executor, work)
 
-    def _time(self, executor: LocalExecutor, work: Mapping[str, Work]) -> None:
+    def _time(self, executor: LocalExecutor, work: Mapping[str, Work], *, again: bool = False) -> None:
         executor.reconfigure(self._config("1", 1))
         by_training: dict[str, list[Work]] = defaultdict(list)
         for piece in work.values():
             by_training[piece.cell.training.key].append(piece)
         for pieces in by_training.values():
-            executor.submit(MeasureTask(pieces[0].cell.training, (), tuple(pieces)))
+            executor.submit(MeasureTask(pieces[0].cell.training, (), tuple(pieces), again=again))
         self.observer.begin("timing", len(work))
         for event in executor.events():
             self._note(event)
+        if not again:
+            self._time_unsteady(executor, work)
+
+    def _time_unsteady(self, executor: LocalExecutor, work: Mapping[str, Work]) -> None:
+        """Measure those samplers once more whose times are no facts, for the machine was busy with something else."""
         folders = {key: self.session.store.folder("sampler", piece.key) for key, piece in work.items()}
-        if again := unsteady([(piece.cell, folders[key]) for key, piece in work.items()]):
-            self.observer.say(f"{len(again)} of {len(work)} times are unsteady: they are measured once more")
-            for cell in again:
-                folders[sampler_key(cell)].remove()
-                executor.submit(MeasureTask(cell.training, (), (work[sampler_key(cell)],)))
-            for event in executor.events():
-                if event.what == "failed":
-                    self._note(event)
+        busy = unsteady([(piece.cell, folders[key]) for key, piece in work.items()])
+        if not busy:
+            return
+        self.observer.say(f"{len(busy)} of {len(work)} times are unsteady: they are measured once more")
+        for cell in busy:
+            folders[sampler_key(cell)].remove()
+            executor.submit(MeasureTask(cell.training, (), (work[sampler_key(cell)],)))
+        for event in executor.events():
+            if event.what == "failed":
+                self._note(event)
 
     def _usable(self, cell: EvaluationCell) -> bool:
         """Whether the cell's training is in the store by now, so that a sampler can be measured with it."""

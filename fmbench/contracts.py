@@ -299,7 +299,9 @@ class TrainingFacts:
 
     `fleet` is how many cells were trained as one program at the end. `seconds` is then the cell's share of the time,
     the fleet's divided by its members, and `peak_memory` that of all of them. `program` is how the network was
-    computed: eager or with torch.compile, the memory format, and what was in the way of another.
+    computed: eager or with torch.compile, the memory format, and what was in the way of another. `pace` is the median
+    time of a step, for each member of a fleet, in units of a calibration's (see `fmbench.calibration.Pace`), and
+    `pace_iqr` the distance between its quartiles; 0 where that was not measured.
     """
 
     seconds: float
@@ -314,6 +316,8 @@ class TrainingFacts:
     torch: str
     fleet: int = 1
     program: str = "eager"
+    pace: float = 0.0
+    pace_iqr: float = 0.0
 
 
 @dataclass
@@ -380,6 +384,9 @@ class Metric(Component):
     @abstractmethod
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
         """Return values by name. The first is the metric's own and bears its name; others start with `<name>_`.
+
+        All are finite: a metric with a value that is not has failed, and its row says so. Raise an error that says why
+        where there is no value.
 
         Draws of randomness come from `evidence.generator(role)`: the same for all cells of a seed.
         """

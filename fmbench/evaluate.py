@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ from fmbench.untouched import marks, versions, while_untouched
 
 PREVIEW_BYTES = 2**16
 PREVIEW_LEAST = 64
+MOST_NAMED = 3
+"""Values of a metric that the reason for its failure names."""
 MOST_OF_A_TRACEBACK = 20_000
 Sampling = EvaluationCell | ReferenceCell
 """What says how samples are drawn: solver, grid, steps and number of samples."""
@@ -308,6 +311,9 @@ def check_values(spec: ComponentSpec, computed: Mapping[str, float]) -> dict[str
     strangers = [name for name in values if name != spec.name and not name.startswith(f"{spec.name}_")]
     if strangers or next(iter(values), None) != spec.name:
         raise CellFailure(f"it must return {spec.name!r} first, and others as {spec.name}_...; found {list(values)}")
+    if infinite := [f"{name} = {value}" for name, value in values.items() if not math.isfinite(value)]:
+        more = f" and {len(infinite) - MOST_NAMED} more" if len(infinite) > MOST_NAMED else ""
+        raise CellFailure(f"its value is not finite: {', '.join(infinite[:MOST_NAMED])}{more}")
     return values
 
 

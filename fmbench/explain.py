@@ -19,7 +19,7 @@ MOST_COMPARED = 10_000
 def explain(session: Session, prefix: str) -> dict[str, Any]:
     """Return section, key, status, verdict and differences (part, now, stored) of the cell whose key begins so.
 
-    "passed_over" says what of the store could not be used, and of a cell that failed, "failures" why.
+    Of a cell that failed, "failures" is what `failures` returns; "passed_over" says what of the store cannot be used.
     For an evaluation, "timed_on" maps the hardware on which its sampler was measured to the folder of the measurement.
     """
     cell = find_cell(session, prefix)

@@ -109,6 +109,7 @@ def _score(spec: ComponentSpec, cell: ReferenceCell, workshop: Workshop) -> dict
     values = means[n]
     if len(means) > 1:
         values = {spec.name: extrapolated({m: each[spec.name] for m, each in means.items()}, wanted)}
+    values = check_values(spec, values)  # the mean of finite values may still be too large for a number
     return {"values": values, "identity": identity, "n": n, "extrapolated": len(means) > 1}
 
 

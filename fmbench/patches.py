@@ -33,6 +33,9 @@ MODULES = (
 
 OWN = __name__.partition(".")[0]
 
+FOLLOWING = {"torch.Storage"}
+"""What torch itself replaces when its default dtype is set, which is compared."""
+
 _MISSING = object()
 
 
@@ -63,7 +66,9 @@ class Attributes:
         for title, owner, held in self._held:
             now = vars(owner)
             found += [
-                f"{title}.{name}" for name in _different(held, now) if not _wraps(now.get(name), held[name], title)
+                f"{title}.{name}"
+                for name in _different(held, now)
+                if f"{title}.{name}" not in FOLLOWING and not _wraps(now.get(name), held[name], title)
             ]
         return found
 

@@ -207,13 +207,15 @@ def _settings() -> list[Setting]:
 def _python_settings() -> list[Setting]:
     tiny, one, little = sys.float_info.min, 1.0, 1e-300
 
-    def arithmetic() -> str:
-        denormals = "flushed to zero" if tiny * 0.5 == 0.0 or not 5e-324 * one > 0.0 else "kept"
-        nearest = one + little == one and one - little == one
-        return f"numbers below 2e-308 {denormals}, rounding {'to the nearest' if nearest else 'in one direction'}"
+    def denormals() -> str:
+        return "flushed to zero" if tiny * 0.5 == 0.0 or not 5e-324 * one > 0.0 else "kept"
+
+    def rounding() -> str:
+        return "to the nearest" if one + little == one and one - little == one else "in one direction"
 
     return [
-        Setting("how processors round", arithmetic, _set_arithmetic),
+        Setting("the smallest numbers (denormals)", denormals, _set_denormals, "kept"),
+        Setting("rounding", rounding, None, "to the nearest"),
         Setting("the working folder", os.getcwd, os.chdir),
         Setting("the garbage collector's being on", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
         *(
@@ -223,7 +225,7 @@ def _python_settings() -> list[Setting]:
     ]
 
 
-def _set_arithmetic(before: str) -> None:
+def _set_denormals(before: str) -> None:
     if "torch" in sys.modules:
         sys.modules["torch"].set_flush_denormal("flushed" in before)
 

@@ -27,6 +27,10 @@ MEMORY = ("B", "kB", "KB", "MB", "GB", "KiB", "MiB", "GiB")
 """Units of times and of memory, alone or before a slash, as in "ms/sample"."""
 
 
+RELATIVE = "_relative"
+"""What the name of a time in units of a calibration ends with."""
+
+
 @dataclass(frozen=True)
 class MetricFacts:
     """What a report must know of a metric, under the name of one of its values.
@@ -184,7 +188,8 @@ class Records:
     `metrics` describe the columns after COLUMNS, in the suite's order. `real` is one safetensors file a dataset label
     with real test data (tensor "samples"), and `t_densities` the density of each t-distribution, by label, at the
     middles of equal parts of [0, 1], both for figures. `references` are floors and oracles.
-    `data` is what datasets say that they read, by label.
+    `data` is what datasets say that they read, by label. `code` holds fingerprints by kind and name, of what no cell
+    names: the metrics, by label, and the modules of "training code" and "evaluation code".
     `left_out` are `(cell in words, reason)`. `environment` holds
     hardware and versions, `command` the command line that makes these records, `finished` an ISO date.
     `variant` is what `--set` and `--filter` changed, in words, "" for the suite as it stands.
@@ -206,6 +211,7 @@ class Records:
     references: Sequence[ReferenceRecord] = ()
     variant: str = ""
     data: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[TrainingRecord | EvaluationRecord]:

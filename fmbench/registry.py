@@ -15,15 +15,30 @@ from fmbench.files import expanded
 from fmbench.foreign import PluginStopped, plugin_code
 from fmbench.plugin_files import describe_error
 from fmbench.plugins import PluginFailure, Plugins, Registered, load_plugins
-from fmbench.source import ClassSource, content_fingerprint
+from fmbench.source import ClassSource, Module, Unseen, content_fingerprint
+from fmbench.source.unseen import unseen
 
 if TYPE_CHECKING:
     from fmbench.parameters import Parameter, Signature
 
-__all__ = ["Entry", "PluginFailure", "Registry", "load_registry"]
+__all__ = ["Code", "Entry", "PluginFailure", "Registry", "load_registry"]
 
 _imported: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 """The fingerprint that each class had when this process first used it."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """What of a component counts in keys: modules and data files, and the parameters whose files do; and what does not.
+
+    `modules` are of its package, or (`elsewhere`) of others.
+    """
+
+    modules: tuple[Module, ...]
+    elsewhere: tuple[Module, ...]
+    files: tuple[Path, ...]
+    content: tuple[str, ...]
+    unseen: tuple[Unseen, ...]
 
 
 @dataclass(frozen=True)
@@ -88,6 +103,21 @@ class Registry:
             source.summary,
             source.attribute("reference"),
             known.signature.parameters,
+        )
+
+    def code(self, kind: str, name: str) -> Code:
+        """Return what of a component counts in keys, and what its code does that no key sees.
+
+        Raises ComponentError where there is none, PluginError where it cannot be read.
+        """
+        known = self._find(kind, name)
+        top, modules = known.source.target.partition(":")[0].partition(".")[0], known.source.code()
+        return Code(
+            tuple(module for module in modules if module.top == top),
+            tuple(module for module in modules if module.top != top),
+            tuple(known.source.files()),
+            tuple(known.attribute("content")),
+            tuple(line for module in modules for line in unseen(module)),
         )
 
     def spec(self, kind: str, name: str, parameters: Mapping[str, Any] | None = None) -> ComponentSpec:
@@ -217,9 +247,10 @@ class _Known:
         try:
             return content_fingerprint(expanded(value))
         except OSError as error:
+            place = str(error.filename).encode("utf-8", "backslashreplace").decode()  # it may be no text
             raise ComponentError(
                 f"parameter {name!r} of {self.registered.kind} {self.registered.name!r} names {value!r}, which cannot "
-                f"be read: {error.strerror} ({error.filename}). Give a file or folder that is there.",
+                f"be read: {error.strerror} ({place}). Give a file or folder that is there.",
                 parameter=name,
             ) from error
 

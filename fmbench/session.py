@@ -18,8 +18,10 @@ from fmbench.errors import DamagedFile, UserError
 from fmbench.executors.tasks import real_samples, t_density
 from fmbench.hardware import choose_device, environment, measured_on
 from fmbench.plan import Plan, make_plan
+from fmbench.plan.code import EVALUATION_CODE, TRAINING_CODE
 from fmbench.records import Records
 from fmbench.registry import Registry, load_registry
+from fmbench.source import code_fingerprint
 from fmbench.states import sampler_key, unsteady
 from fmbench.store import Store, read_sealed
 from fmbench.stored_forms import DENSITY
@@ -204,7 +206,15 @@ class Session:
             finished=max(finished, default=""),
             variant=self.variant,
             data=self.data,
+            code=self.code,
         )
+
+    @cached_property
+    def code(self) -> dict[str, dict[str, str]]:
+        """The fingerprints of the code that no cell names: see `fmbench.records.Records`."""
+        stages = {"training code": TRAINING_CODE, "evaluation code": EVALUATION_CODE}
+        core = {kind: {module: code_fingerprint(module) for module in modules} for kind, modules in stages.items()}
+        return {"metric": {str(metric): metric.fingerprint for metric in self.plan.metrics}, **core}
 
     def _t_densities(self) -> dict[str, list[float]]:
         """Return the densities that the store holds; a damaged one is no loss, for the next run writes it again."""

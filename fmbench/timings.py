@@ -12,6 +12,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from fmbench.cells import digest
+from fmbench.records import RELATIVE
 
 Result = Mapping[str, Any] | None
 """The result of a finished cell, or None."""
@@ -96,3 +97,27 @@ def leading_hardware(results: Iterable[Result], here: str, *, anywhere: bool) ->
     if here in lines or not (anywhere and lines):
         return here
     return max(sorted(lines), key=lambda line: lines[line])
+
+
+def joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics of a sampler that was measured again: of each the moment at which it took least.
+
+    So that a time is long only where it was at every moment. The values of all moments are kept, in order, as
+    "moments". Times that have a calibration are compared in its unit.
+    """
+    found = {}
+    for key, new in after.items():
+        old = before.get(key, {})
+        if not old.get("values") or not new.get("values"):
+            found[key] = new
+            continue
+        least = min((old, new), key=_time)
+        found[key] = {**least, "moments": [*old.get("moments", [old["values"]]), new["values"]]}
+    return found
+
+
+def _time(entry: Mapping[str, Any]) -> float:
+    values = entry["values"]
+    return float(
+        next((value for name, value in values.items() if name.endswith(RELATIVE)), next(iter(values.values())))
+    )

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fmbench import hardware
 from fmbench.assembly import Workshop
+from fmbench.calibration import Pace
 from fmbench.cells import TrainingCell, canonical
 from fmbench.contracts import TrainingFacts
 from fmbench.errors import Diverged
@@ -133,6 +134,7 @@ def run_steps(
     peak, steps = settings["optimizer"]["lr"], settings["steps"]
     window = max(1, steps // HISTORY_POINTS)
     parts = settings.values.get("accumulate", 1)
+    pace = Pace(workshop.device, steps)
     reported, saved = state.step, time.perf_counter()
     last_seen = saved
 
@@ -152,7 +154,7 @@ def run_steps(
             diverged = record_losses(state) if recorded else {}
             now = time.perf_counter()
             state.seconds = [seconds + (now - last_seen) / len(state.cells) for seconds in state.seconds]
-            last_seen = now
+            last_seen = now + pace.note(state.step, len(state.cells))
             if recorded:
                 progress((state.step - reported) * len(state.cells))
                 reported = state.step
@@ -164,6 +166,7 @@ def run_steps(
                 for member, cell in enumerate(state.cells):
                     save(cell, state.step, state.dump(member))
                 saved = now
+    state.pace = pace.middle()
     return state
 
 

@@ -144,7 +144,7 @@ def load_trained(cell: TrainingCell, workshop: Workshop) -> Trained:
     module = make_module(cell, parts, workshop.device).eval().requires_grad_(False)
     saved = load_safetensors(folder.read("weights.safetensors"))
     recorded = (folder.result() or {})["facts"]
-    facts = TrainingFacts(**{name: recorded[name] for name in TrainingFacts.__dataclass_fields__})
+    facts = TrainingFacts(**{name: recorded[name] for name in TrainingFacts.__dataclass_fields__ if name in recorded})
     trained = Trained(cell, parts, module, facts, workshop, saved)
     trained.velocity()
     return trained

@@ -27,7 +27,7 @@ class TrainingState:
     """All that changes while a fleet is trained, and all that checkpoints must hold for an exact resumption.
 
     `cells`, `parts`, `seconds` and `history` have an entry a member; `loss_sum` is `(members,)`.
-    `size` is the fleet's size as the facts have it: members that dropped out count.
+    `size` is the fleet's size as the facts have it: members that dropped out count. `pace` is what `Pace.middle` gave.
     """
 
     cells: list[TrainingCell]
@@ -41,6 +41,7 @@ class TrainingState:
     history: list[list[tuple[int, float]]]
     program: Program
     size: int = 1
+    pace: tuple[float, float] = (0.0, 0.0)
     losses: int = 0
     step: int = 0
 
@@ -181,6 +182,8 @@ class TrainingState:
             jobs=workshop.jobs,
             fleet=self.size,
             program=str(self.program),
+            pace=self.pace[0],
+            pace_iqr=self.pace[1],
             **hardware.measured_on(workshop.device),
         )
 

@@ -111,6 +111,43 @@ def test_a_solver_made_worse_is_computed_again_and_named_first(place: Place) -> 
     assert "solver mine" in {case.attrib["name"] for case in failed}
 
 
+def first_line(result: Result) -> str:
+    return next(line for line in result.stdout.splitlines() if line.strip())
+
+
+def test_a_score_that_got_better_by_changed_code_is_said_first_and_strict_alarms(place: Place) -> None:
+    place.write(plugin=PLUGIN.replace("FACTOR = 1.0", "FACTOR = 5.0"))
+    assert place.check("--accept").exit_code == 0
+    place.write()
+    result = place.check()
+    assert result.exit_code == 0, result.output
+    assert first_line(result).startswith("BETTER: sliced_wasserstein of solver mine")
+    said = " ".join(result.stdout.split())
+    assert "the samples of solver mine came out differently, and no others" in said
+    assert "code has changed: solver mine" in said
+    assert "CHANGED: the code of solver mine: sliced_wasserstein" in said
+    assert "but not all is as it was" in said
+    report = place.folder / "junit.xml"
+    strict = place.check("--no-run", "--strict", "--junit", str(report))
+    assert strict.exit_code == 1, strict.output
+    assert ElementTree.parse(report).findall(".//failure[@type='better']")
+
+
+def test_changed_code_whose_scores_did_not_move_is_said_and_no_alarm(place: Place) -> None:
+    place.write(plugin=PLUGIN.replace("x = x_0\n", "x = 1.0 * x_0\n"))
+    result = place.check("--strict")
+    assert result.exit_code == 0, result.output
+    said = "CHANGED: the code of solver mine: its scores are the same to the last bit"
+    assert first_line(result).startswith(said)
+    before = read_baseline(place.baseline, "tiny")
+    assert set(before.code["training code"]) >= {"fmbench.train", "fmbench.optimizers"}
+    write_baseline(dataclasses.replace(before, code={}), place.baseline)
+    older = place.check("--no-run")
+    assert older.exit_code == 0
+    assert "which code the baseline was made with is not known" in older.stdout
+    assert "CHANGED" not in older.stdout
+
+
 def test_nothing_is_computed_where_it_is_asked_for_not_to_be(place: Place) -> None:
     place.write(suite=SUITE.replace("nfe: [2, 4]", "nfe: [2, 4, 8]"), plugin=PLUGIN.replace("1.0", "0.9"))
     data = place.data("--no-run")

@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save
 
 from fmbench import evaluation_batch
 from fmbench.assembly import Workshop
-from fmbench.cells import EvaluationCell, TrainingCell
+from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell
 from fmbench.contracts import Evidence, Metric
 from fmbench.errors import DamagedFile, Diverged
-from fmbench.evaluate import draw_samples, evaluate, larger_batch
+from fmbench.evaluate import compute_metrics, draw_samples, evaluate, larger_batch
 from fmbench.registry import Registry, load_registry
 from fmbench.sampler_cost import calls_of, measure_sampler
 from fmbench.shared_calls import SharedCalls, SharingVelocity
@@ -358,3 +358,31 @@ def test_the_probe_measures_a_network_and_leaves_its_weights_alone(
     assert read_sealed(file)["seconds"].keys() >= {"256", "512"}
     kept = load_file(shop.store.folder("evaluation", evaluation.key).path / "samples.safetensors")["samples"]
     torch.testing.assert_close(kept, samples_of(evaluation, shop)[: len(kept)])
+
+
+class Lost(Metric):
+    """A metric whose values are given."""
+
+    def __init__(self, **values: float) -> None:
+        self.values = values
+
+    def compute(self, evidence: Evidence) -> dict[str, float]:
+        return self.values
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 1e999])
+def test_a_value_that_is_not_finite_is_a_failure_with_its_reason(
+    registry: Registry, shop: Workshop, cell: TrainingCell, value: float
+) -> None:
+    names = ("lost", "lost_part", "good")
+    specs = {name: ComponentSpec("metric", name) for name in names}
+    values = {"lost": {"lost": value}, "lost_part": {"lost_part": 1.0, "lost_part_2": value}, "good": {"good": 2.0}}
+    for name, spec in specs.items():
+        shop._built[spec.digest] = Lost(**values[name])
+    trained = load_trained(cell, shop)
+    found = compute_metrics(list(specs.values()), cell, trained.evidence(trained.velocity()), shop)
+    for name, said in (("lost", f"lost = {value}"), ("lost_part", f"lost_part_2 = {value}")):
+        entry = found[specs[name].digest]
+        assert (entry["values"], entry["status"]) == ({}, "error")
+        assert entry["error"] == f"metric {name}: its value is not finite: {said}"
+    assert found[specs["good"].digest]["values"] == {"good": 2.0}

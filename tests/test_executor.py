@@ -17,6 +17,7 @@ from fmbench.cells import TrainingCell
 from fmbench.errors import UserError
 from fmbench.executors.local import LocalExecutor, jobs_and_threads
 from fmbench.executors.tasks import Event, PrepareTask, TrainTask, WorkerConfig
+from fmbench.executors.worker_process import import_path, late_path
 from fmbench.hardware import cpu_count
 from fmbench.registry import Registry, load_registry
 from fmbench.store import Store
@@ -34,6 +35,12 @@ class Bad(Objective):
     def loss(self, output, sample):
         if self.how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.how == "close":
+            os.closerange(3, 1000)
+        if self.how == "held":  # a child that holds all descriptors open, as multiprocessing's do
+            if os.fork() == 0:
+                time.sleep(3600)
+            os._exit(3)
         if self.how == "sleep":
             pathlib.Path(os.environ["FMBENCH_TEST_ASLEEP"]).touch()
             time.sleep(3600)
@@ -44,9 +51,17 @@ class Bad(Objective):
     def velocity(self, output, x, t, path):
         return output
 
+class Hangs(Bad):
+    """Hangs, or ends the process, where it is built."""
+
+    def __init__(self, *, how: str) -> None:
+        self.how = how
+        self.loss(None, None)
+
+
 @hookimpl
 def fmbench_objectives():
-    return {"bad": Bad}
+    return {"bad": Bad, "hangs": Hangs}
 '''
 
 
@@ -79,9 +94,9 @@ def events_of(executor: LocalExecutor, *tasks: TrainTask | PrepareTask) -> list[
 def test_a_cell_that_fails_in_any_way_is_a_row_and_the_others_go_on(
     registry: Registry, plugin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ways = {"raise": "error", "memory": "oom", "kill": "error", "sleep": "timeout"}
+    ways = {"raise": "error", "memory": "oom", "kill": "error", "sleep": "timeout", "close": "error", "held": "error"}
     bad = {how: training_cell(registry, objective=("bad", {"how": how})) for how in ways}
-    good = [training_cell(registry, seed, settings={"steps": 5}) for seed in range(4)]
+    good = [training_cell(registry, seed, settings={"steps": 5}) for seed in range(len(ways))]
     # The driver's clock jumps when the cell has fallen asleep, so that no slow machine ends any other.
     asleep = tmp_path / "asleep"
     monkeypatch.setenv("FMBENCH_TEST_ASLEEP", str(asleep))
@@ -100,9 +115,58 @@ def test_a_cell_that_fails_in_any_way_is_a_row_and_the_others_go_on(
         assert failure["status"] == status
     assert "something is wrong with this" in ended[bad["raise"].key].text
     assert "signal 9" in ended[bad["kill"].key].text
+    assert "a component closes file descriptors that are not its own" in ended[bad["close"].key].text
+    assert "exit code 3" in ended[bad["held"].key].text
     for cell in good:
         assert ended[cell.key].what == "finished"
         assert store.folder("training", cell.key).result() is not None
+
+
+def test_preparing_a_component_that_hangs_names_it(
+    registry: Registry, plugin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asleep = tmp_path / "asleep"
+    monkeypatch.setenv("FMBENCH_TEST_ASLEEP", str(asleep))
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1e6 * asleep.exists())
+    monkeypatch.setattr("fmbench.executors.local.time", clock)
+    executor = LocalExecutor(config(registry, plugin, tmp_path), timeout=1e5)
+    grid, hangs = registry.spec("grid", "uniform"), registry.spec("objective", "hangs", {"how": "sleep"})
+    words = r"^objective hangs\(how=.?sleep.?\) cannot be used: preparing it took longer than 100000 s, the --timeout"
+    with pytest.raises(UserError, match=words):
+        events_of(executor, PrepareTask((grid, hangs)))
+
+
+SHADOWS = ("fmbench/__init__.py", "random.py", "queue.py", "torch.py")
+
+
+def test_workers_import_nothing_from_where_they_stand(
+    registry: Registry, plugin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in SHADOWS:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise SystemExit('imported from the working folder')")
+    beside = tmp_path / "mine_in_the_working_folder.py"
+    beside.write_text(PLUGIN.replace('"bad": Bad', '"beside": Bad'))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "")
+    # as Python does for `python -m` and for a notebook; what is found nowhere else is still imported
+    for entry in ("", str(tmp_path)):
+        monkeypatch.setattr(sys, "path", [*sys.path, entry])
+        beside_registry = load_registry((beside.stem,))
+        given = WorkerConfig((beside.stem,), beside_registry.fingerprints(), str(tmp_path / "store"), "cpu", 1, 1)
+        assert given.late_path == (str(tmp_path),)
+        assert not {entry, str(tmp_path)} & set(import_path())
+    events = events_of(LocalExecutor(given), TrainTask((training_cell(registry, settings={"steps": 2}),)))
+    assert [event.what for event in events if event.what in {"finished", "failed"}] == ["finished"]
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert str(tmp_path) in import_path(), "where the user asks for it, it stays"
+    assert late_path() == ()
+
+
+def test_a_worker_with_another_fmbench_refuses_to_work(registry: Registry, plugin: str, tmp_path: Path) -> None:
+    executor = LocalExecutor(config(registry, plugin, tmp_path, core="of another fmbench"))
+    with pytest.raises(UserError, match=r"the code of fmbench itself, in .*fmbench, is not that with which the run"):
+        events_of(executor, TrainTask((training_cell(registry),)))
 
 
 def test_a_worker_with_other_code_refuses_to_work(registry: Registry, plugin: str, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ CHANGES = {
     "torch.use_deterministic_algorithms(True)": "torch's deterministic algorithms",
     "torch.set_float32_matmul_precision('medium')": "torch's precision of float32 products from highest to medium",
     "torch.set_num_threads(torch.get_num_threads() + 1)": "torch's number of threads",
-    "torch.set_flush_denormal(True)": "numbers below 2e-308 flushed to zero",
+    "torch.set_flush_denormal(True)": "the smallest numbers (denormals) from kept to flushed to zero",
     "torch.set_autocast_enabled('cpu', True)": "torch's autocast on cpu",
     "torch.autograd.set_detect_anomaly(True)": "torch's anomaly detection",
     "torch.backends.cudnn.benchmark = True": "torch's flag cudnn_benchmark from False to True",

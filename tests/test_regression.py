@@ -25,10 +25,12 @@ from fmbench.regression import (
     Snapshot,
     baseline,
     check,
+    first_lines,
     junit,
     read_baseline,
     snapshot,
     statistics,
+    tracing,
     write_baseline,
 )
 from fmbench.regression.snapshot import AXES, Group
@@ -174,6 +176,106 @@ def test_metrics_without_direction_and_costs_of_a_shared_machine_are_not_judged(
     assert {e.name for e in outcome.events} == {"metric train_seconds", "metric sample_ms"}
 
 
+# Where something changed
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda axes, seed, name, value: value, ""),
+        (
+            worse_where("solver", "heun", "fid", 1.0001),
+            "only fid came out differently, of trainings and samples that repeat",
+        ),
+        (
+            lambda axes, seed, name, value: value * (1.0001 if axes.get("solver") == "heun" else 1),
+            "the samples of solver heun came out differently, and no others",
+        ),
+        (
+            lambda axes, seed, name, value: (
+                value * (1.0001 if (axes.get("solver"), axes.get("nfe")) == ("rk4", "8") else 1)
+            ),
+            "the samples of solver rk4 at NFE 8 came out differently, and no others",
+        ),
+        (
+            lambda axes, seed, name, value: value * (1.0001 if axes["t_distribution"] == "beta" else 1),
+            "the trainings of t_distribution beta came out differently, and no others",
+        ),
+        (
+            lambda axes, seed, name, value: value * 1.0001 if "solver" in axes else value,
+            "all samples came out differently, of trainings that repeat",
+        ),
+        (lambda axes, seed, name, value: value * 1.0001, "all trainings came out differently"),
+    ],
+)
+def test_what_came_out_differently_to_the_last_bit_is_traced(change: Change, said: str) -> None:
+    assert check(night(), night(change=change)).trace == said
+
+
+def test_a_count_or_a_share_of_a_few_is_no_sign_of_a_training_that_repeats() -> None:
+    def rounded(axes: Mapping[str, str], seed: int, name: str, value: float) -> float:
+        return round(value, 1) if name == "recall" else value
+
+    assert check(night(), night(100, rounded)).trace == "all trainings came out differently"
+    found = [tracing.is_telling(value) for value in (5.0, 0.803, 1e-7, 0.4321987654, -1.234567e-8, 12345678.0)]
+    assert found == [False, False, False, True, True, True]
+
+
+def test_whose_code_changed_is_known_with_what_its_scores_did() -> None:
+    code = {"solver": {"heun": "a", "rk4": "a"}, "metric": {"fid": "a"}, "training code": {"fmbench.train": "a"}}
+    now = {"solver": {"heun": "b", "rk4": "a"}, "metric": {"fid": "a"}, "training code": {"fmbench.train": "b"}}
+    before = dataclasses.replace(night(), code=code)
+    tonight = dataclasses.replace(night(change=worse_where("solver", "heun", "fid", 0.7)), code=now)
+    outcome = check(before, tonight)
+    assert outcome.exit_code == 0
+    assert check(before, tonight, strict=True).exit_code == 1
+    assert outcome.changes is not None
+    assert [(c.kind, c.labels, [m.metric for m in c.moves]) for c in outcome.changes] == [
+        ("solver", ("heun",), ["fid", "recall"]),
+        ("training code", ("fmbench.train",), ["fid", "recall", "validation_loss", "parameters"]),
+    ]
+    assert [m.effect for m in outcome.changes[0].moves] == [pytest.approx(-0.3), 0.0]
+    first, *rest = [text for text, _ in first_lines(outcome)]
+    assert first.startswith("BETTER: fid of solver heun: better by 30.0%")
+    assert "code has changed: solver heun, the training code (fmbench.train)" in first
+    assert rest[0] == "CHANGED: the code of solver heun: fid 30.0% better"
+    assert rest[1].startswith("CHANGED: the training code (fmbench.train): fid 10.0% better")
+    assert check(night(), tonight).changes is None
+
+
+def test_a_fault_in_every_training_is_named_for_the_whole_suite() -> None:
+    """As with a moving average of another decay: every score moves a little, most by as much."""
+    random = np.random.default_rng(0)
+
+    def a_little(axes: Mapping[str, str], seed: int, name: str, value: float) -> float:
+        return value * (1 + random.normal(0.08, 0.02)) if name == "fid" else value * (1 + 1e-9)
+
+    noisy = {"spread": 0.08}
+    outcome = check(night(**noisy), night(0, a_little, **noisy))
+    assert [(c.metric, c.what) for c in outcome.culprits] == [("fid", "the whole suite")]
+    assert outcome.trace == "all trainings came out differently"
+
+
+# Another processor
+
+
+def test_rounding_that_drives_trainings_apart_is_inside_the_margin() -> None:
+    """On another processor each training is another draw of the seeds' noise, whose pairs share next to nothing."""
+    outcomes = [check(night(luck), night(luck + 100, hardware="another processor")) for luck in range(10)]
+    assert sum(outcome.exit_code for outcome in outcomes) <= 1
+    assert all("another draw of the seeds' noise" in " ".join(outcome.notes) for outcome in outcomes)
+
+
+def test_what_a_machine_makes_of_auto_is_in_the_identities_and_no_other_setting() -> None:
+    def at(precision: str) -> Snapshot:
+        found = night()
+        return dataclasses.replace(found, settings={**found.settings, "training": {"precision": precision}})
+
+    assert check(at("auto"), at("float32")).exit_code == 0
+    assert verdicts(check(at("auto"), at("float32"))) == {"same"}
+    assert check(at("bf16"), at("float32")).exit_code == 2
+
+
 # Wall time
 
 
@@ -197,7 +299,12 @@ def test_a_measurement_that_scatters_says_nothing() -> None:
     def disturbed(axes: Mapping[str, str], seed: int, name: str, value: float) -> float:
         return value * {"sample_ms_relative": 1.5, "sample_ms_relative_iqr": 30.0}.get(name, 1.0)
 
-    assert check(night(), night(change=disturbed)).exit_code == 0
+    outcome = check(night(), night(change=disturbed))
+    assert outcome.exit_code == 0
+    (reason,) = {
+        c.reason for c in outcome.comparisons if c.is_time and c.level == "cell" and c.verdict == "cannot tell"
+    }
+    assert reason.startswith("its times are known to")
 
 
 def test_on_other_hardware_times_are_left_out_and_said_so() -> None:
@@ -209,7 +316,47 @@ def test_on_other_hardware_times_are_left_out_and_said_so() -> None:
     assert "sample_ms_relative" not in {c.metric for c in outcome.comparisons}
 
 
+def test_how_fast_trainings_go_is_judged_once_for_all_that_share_a_fleet() -> None:
+    pace = {"train_seconds_relative": 2.0, "train_seconds_relative_iqr": 0.05}
+    facts = {name: dataclasses.replace(SECONDS, name=name, better="") for name in pace}
+
+    def at(factor: float, fleet: str = "from 8", spread: float = 1.0) -> Snapshot:
+        found = night(metrics={**FACTS, **facts})
+        values = {**pace, "train_seconds_relative": factor * 2.0, "train_seconds_relative_iqr": spread * 0.05}
+        identities = {name: {"fleet": fleet} for name in pace}
+        rows = {
+            place: dataclasses.replace(
+                row, values={**row.values, **values}, identities={**row.identities, **identities}
+            )
+            for place, row in found.trainings.items()
+        }
+        return dataclasses.replace(found, trainings=rows)
+
+    def paces(outcome: Outcome) -> list[tuple[str, str]]:
+        return [(c.what, c.verdict) for c in outcome.comparisons if c.metric == "train_seconds_relative"]
+
+    slower = check(at(1.0), at(1.6))
+    assert slower.exit_code == 1
+    assert [(c.metric, c.effect) for c in slower.culprits] == [("train_seconds_relative", pytest.approx(0.6))]
+    assert paces(slower) == [("dataset moons", "worse")]
+    assert paces(check(at(1.0), at(1.1))) != [("dataset moons", "worse")]
+    assert paces(check(at(1.0), at(1.6, spread=20))) == [("dataset moons", "cannot tell")]
+    other = check(at(1.0), at(1.6, fleet="from 4"))
+    assert other.exit_code == 0, "another size of fleets is what a probe found, and no fault"
+    assert paces(other) == [("dataset moons", "cannot tell")]
+
+
 # Failed, vanished, new
+
+
+def test_under_another_torch_times_are_left_out_and_the_rest_is_compared() -> None:
+    slower = night(change=worse_where("network", "mlp", "sample_ms_relative", 3.0))
+    environment = {**slower.made["environment"], "torch": "2.1"}
+    outcome = check(night(), dataclasses.replace(slower, made={**slower.made, "environment": environment}))
+    assert outcome.exit_code == 0
+    assert not outcome.fault
+    assert "sample_ms_relative" in outcome.not_compared
+    assert any("another torch: 2.0 in the baseline, 2.1 tonight" in note for note in outcome.notes)
 
 
 def without(found: Snapshot, keep: Callable[[Group, int], bool]) -> Snapshot:

@@ -38,6 +38,9 @@ Effect = Annotated[float, typer.Option("--effect", help="The least relative diff
 Slower = Annotated[
     float, typer.Option("--slower", help="The ratio from which a sampler is slower, both times relative.")
 ]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="A score that got better is a regression too: changed is not same.")
+]
 NoHistory = Annotated[bool, typer.Option("--no-history", help="Add no night to <reports>/history.")]
 JUnit = Annotated[
     Path | None, typer.Option("--junit", metavar="FILE", callback=options.nameable, help="Write JUnit XML too, for CI.")
@@ -59,6 +62,7 @@ def check(
     no_run: NoRun = False,
     effect: Effect = 0.05,
     slower: Slower = 1.3,
+    strict: Strict = False,
     junit: JUnit = None,
     jobs: Jobs = "auto",
     device: options.Device = "auto",
@@ -70,8 +74,8 @@ def check(
     no_history: NoHistory = False,
     as_json: options.Json = False,
 ) -> None:
-    """Run a suite and compare it with its baseline. Exit codes: 0 nothing worse, 1 something worse, failed or vanished,
-    2 nothing, or no cell of a metric, could be compared.
+    """Run a suite and compare it with its baseline. Exit codes: 0 nothing worse, 1 something worse, failed or vanished
+    (with --strict: or better), 2 nothing, or no cell of a metric, could be compared.
     """
     from fmbench.regression import check as compare
     from fmbench.regression import read_baseline, snapshot
@@ -92,7 +96,12 @@ def check(
     if before is None:
         code = _accept(records, path, as_json)
     else:
-        outcome = compare(before, snapshot(records), effect=effect, slower=slower, partial=bool(filters))
+
+        def judge(found: Records) -> Outcome:
+            night = snapshot(found)
+            return compare(before, night, effect=effect, slower=slower, partial=bool(filters), strict=strict)
+
+        records, outcome = (records, judge(records)) if no_run else _confirmed(session, records, judge)
         code = _tell_all(outcome, path, str(suite), as_json)
         if junit is not None:
             code = _try(lambda: _write_junit(outcome, junit), code)
@@ -170,6 +179,18 @@ def _records(session: Session, no_run: bool) -> Records:
         raise typer.Exit(INTERRUPTED) from None
 
 
+def _confirmed(session: Session, records: Records, judge: Callable[[Records], Outcome]) -> tuple[Records, Outcome]:
+    """Return the outcome, after what is an alarm about time was measured again."""
+    from fmbench.again import confirm
+
+    try:
+        with Bars() as bars:
+            return confirm(session, records, judge, bars)
+    except KeyboardInterrupt:
+        complain("interrupted while times were measured again; the same command goes on from there")
+        raise typer.Exit(INTERRUPTED) from None
+
+
 def _accept(records: Records, path: Path, as_json: bool) -> int:
     """Write the baseline, say what is wrong with it, and return the exit code."""
     from fmbench.regression import snapshot, write_baseline
@@ -213,14 +234,11 @@ def _write_junit(outcome: Outcome, path: Path) -> None:
 
 def _tell(outcome: Outcome, path: Path) -> None:
     """Print the outcome for a person: what got worse first, then the rest in numbers."""
-    from fmbench.regression.junit import sentence
+    from fmbench.regression import first_lines
 
-    alarming = [event for event in outcome.events if event.alarming]
-    for culprit in outcome.culprits:
-        say(f"WORSE: {sentence(culprit)}", "bold red")
-    if outcome.shared:
-        say(f"What these have in common: {outcome.shared}", "bold red")
-    _events(alarming, "red")
+    for text, style in first_lines(outcome):
+        say(text, style)
+    _events([event for event in outcome.events if event.alarming], "red")
     _headline(outcome, path)
     _comparisons("Worse", [c for c in outcome.worse if c not in outcome.culprits])
     _comparisons("Better", [c for c in outcome.comparisons if c.verdict == "better"])
@@ -241,7 +259,8 @@ def _headline(outcome: Outcome, path: Path) -> None:
     """Print what the exit code means; what was not compared is never left out of it."""
     left_out = f"Not compared: {', '.join(outcome.not_compared)}." if outcome.not_compared else ""
     if outcome.exit_code == 0:
-        say(f"Nothing got worse than {path}. {left_out}".rstrip(), "bold")
+        but = ", but not all is as it was" if outcome.improved else ""
+        say(f"Nothing got worse than {path}{but}. {left_out}".rstrip(), "bold")
     elif outcome.exit_code == 2:
         say(f"No verdict against {path}. {left_out}".rstrip(), "bold red")
     elif left_out:

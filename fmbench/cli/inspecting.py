@@ -14,7 +14,7 @@ from fmbench.cli.output import say, show_json, show_json_rows, show_table, tell_
 
 if TYPE_CHECKING:
     from fmbench.plan import LeftOut, Plan
-    from fmbench.registry import Entry
+    from fmbench.registry import Code, Entry
     from fmbench.survey import Survey
 
 SHOWN = 30
@@ -141,12 +141,13 @@ def show_plugin(
     plugins: options.Plugins = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show one component: what it is, where it comes from, its parameters."""
+    """Show one component: what it is, where it comes from, its parameters, and what of its code keys do not see."""
     from fmbench.registry import load_registry
 
-    entry = load_registry(tuple(plugins or ())).entry(kind, name)
+    registry = load_registry(tuple(plugins or ()))
+    entry, code = registry.entry(kind, name), registry.code(kind, name)
     if as_json:
-        show_json(describe(entry))
+        show_json({**describe(entry), "code": describe_code(code)})
         return
     say(f"{entry.kind} {entry.name}", "bold")
     say(entry.summary)
@@ -158,6 +159,29 @@ def show_plugin(
         show_table(("parameter", "type", "default", "meaning"), rows)
     else:
         say("It has no parameters.")
+    _tell_code(code)
+
+
+def _tell_code(code: Code) -> None:
+    """Print what counts in keys, and what does not."""
+    counted = [module.name for module in code.modules]
+    counted += [f"{module.name} ({module.path})" for module in code.elsewhere]
+    counted += [str(file) for file in code.files]
+    counted += [f"the files that parameter {name!r} names" for name in code.content]
+    say(f"In its key count: {', '.join(counted)}.")
+    if code.unseen:
+        say("What its code does here changes no key, so that scores that are stored stay when it changes:", "yellow")
+        show_table(("line", "code", "instead"), [(f"{u.file}:{u.line}", u.code, u.remedy) for u in code.unseen])
+
+
+def describe_code(code: Code) -> dict[str, Any]:
+    """Return what of a component counts in keys, and what does not, as data."""
+    return {
+        "modules": {module.name: str(module.path) for module in (*code.modules, *code.elsewhere)},
+        "files": [str(file) for file in code.files],
+        "content": list(code.content),
+        "unseen": [vars(line) for line in code.unseen],
+    }
 
 
 def describe(entry: Entry) -> dict[str, Any]:

@@ -48,6 +48,7 @@ from fmbench.process_state import unchanged, watch_all
 from fmbench.references import ReferenceCell
 from fmbench.sampler_cost import measure_sampler
 from fmbench.store import CellFolder, write_atomically, write_sealed
+from fmbench.timings import joined
 from fmbench.together import NotTogetherError, draw_together, in_order, worth_it
 from fmbench.trained import Trained, load_trained
 
@@ -268,9 +269,6 @@ class Computer:
             return Event("failed", section, key, status=failure.status, text=str(failure))
         return Event("finished", section, key)
 
-    def _explain(self, error: BaseException) -> CellFailure:
-        return explain(error, self.workshop.components)
-
     def _check_components(self) -> None:
         """Raise ProcessChanged where somebody changed a component or weights that others are given."""
         if altered := self.workshop.altered():
@@ -282,6 +280,9 @@ class Computer:
         """Raise SpoiltProcess where a metric changed the process, so that others are left for another one."""
         if missing(folder, metrics):
             raise SpoiltProcess(self.workshop.spoilt)
+
+    def _explain(self, error: BaseException) -> CellFailure:
+        return explain(error, self.workshop.components)
 
     def _train_steps(self, task: TrainTask) -> Iterator[Step]:
         for cell in task.cells:
@@ -320,13 +321,17 @@ class Computer:
         folder = self.workshop.store.folder(task.section, work.key)
         if isinstance(task, MeasureTask) and not self._measured_here(folder):
             folder.discard()
-        metrics = missing(folder, work.metrics)
+        again = isinstance(task, MeasureTask) and task.again
+        metrics = list(work.metrics) if again else missing(folder, work.metrics)
         if folder.result() is not None and not metrics:
             return
         folder.begin(work.cell.parts())
         trained = self._load(work.cell.training)
         if isinstance(task, MeasureTask):
+            before = folder.metrics()
             measure_sampler(trained, work.cell, metrics, work.key)
+            if again:
+                folder.add_metrics(joined(before, folder.metrics()))
         else:
             evaluate.evaluate(trained, work.cell, metrics, self._drawn.pop(work.key, None))
         self._check_measured(folder, metrics)

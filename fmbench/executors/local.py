@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -22,7 +23,7 @@ from fmbench.executors.tasks import (
     Unit,
     WorkerConfig,
 )
-from fmbench.executors.worker_process import start_worker, stop_worker
+from fmbench.executors.worker_process import start_worker
 from fmbench.hardware import cpu_count
 from fmbench.store import Store
 
@@ -222,7 +223,10 @@ class LocalExecutor:
         return all(section != "probe" and self._deaths[section, key] == 1 for section, key in worker.units)
 
     def _kill(self, worker: _Worker) -> None:
-        stop_worker(worker.process, worker.connection, worker.lifeline)
+        worker.process.kill()
+        worker.process.wait()
+        worker.connection.close()
+        os.close(worker.lifeline)
 
 
 def _in_preparing(failure: CellFailure) -> str:

@@ -177,8 +177,12 @@ class EvaluateFleetTask:
 
 @dataclass(frozen=True)
 class MeasureTask(EvaluateTask):
-    """Measure what samplers cost. Run while nothing else is computed."""
+    """Measure what samplers cost. Run while nothing else is computed.
 
+    With `again`, what is measured already is measured at one more moment (see `fmbench.timings.joined`).
+    """
+
+    again: bool = False
     section = "sampler"
 
 
@@ -215,10 +219,10 @@ class Event:
 
     `what` is "started" (with `fleet`, all keys, where cells train as one), "advanced" (by `amount` optimizer steps,
     added up over a fleet), "finished", "failed" (with `status` and `text`), "damaged" (a stored file was not what was
-    written; `text` says which, and it is computed again), "slowed" (cells could not be computed together, `text` says
-    why), "warned" (a library warned: `text`), "again" (the worker was killed, or a fleet took too long; `text` says
-    how, and the unit is tried once more), "spoilt" (the process must compute nothing more, `text` says why: what the
-    task still lacks is for another) or "fatal" (nothing can go on, `text` says why).
+    written; `text` says which, and it is computed again), "slowed" (cells could not be computed together; `text` says
+    why), "warned" (a library warned; `text` is that), "again" (the worker was killed, or a fleet took too long; `text`
+    says how, and the unit is tried once more), "spoilt" (the process must compute nothing more, `text` says why: what
+    the task still lacks is for another) or "fatal" (nothing can go on, `text` says why).
     """
 
     what: str

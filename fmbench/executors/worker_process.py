@@ -11,13 +11,23 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
 
-def start_worker(threads: int) -> tuple[subprocess.Popen[bytes], Connection, int]:
+class WorkerProcess(subprocess.Popen[bytes]):
+    """A process that leads a group of its own, with which it is killed: what its components started ends with it."""
+
+    def kill(self) -> None:
+        """Kill the whole group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        super().kill()
+
+
+def start_worker(threads: int) -> tuple[WorkerProcess, Connection, int]:
     """Start a worker of so many threads; return its process, the connection to it, and this end of its lifeline."""
     here, there = Pipe()
     lifeline_end, lifeline = os.pipe()
     settings = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     settings |= {"PYTHONPATH": os.pathsep.join(import_path()), "PYTHONSAFEPATH": "1"}
-    process = subprocess.Popen(
+    process = WorkerProcess(
         [sys.executable, "-P", "-m", "fmbench.executors.worker", str(there.fileno()), str(lifeline_end)],
         pass_fds=(there.fileno(), lifeline_end),
         stdin=subprocess.DEVNULL,
@@ -28,16 +38,6 @@ def start_worker(threads: int) -> tuple[subprocess.Popen[bytes], Connection, int
     there.close()
     os.close(lifeline_end)
     return process, here, lifeline
-
-
-def stop_worker(process: subprocess.Popen[bytes], connection: Connection, lifeline: int) -> None:
-    """End a worker and the processes that its components started."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
-    process.wait()
-    connection.close()
-    os.close(lifeline)
 
 
 def import_path() -> list[str]:

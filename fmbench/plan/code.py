@@ -23,6 +23,7 @@ TRAINING_CODE = (
     "fmbench.examples",
     "fmbench.averages",
     "fmbench.optimizers",
+    "fmbench.calibration",
 )
 TAUGHT_CODE = (*TRAINING_CODE, "fmbench.trained", "fmbench.teaching")
 PORTRAIT_CODE = (*SHARED_CODE, "fmbench.trained", "fmbench.portraits")

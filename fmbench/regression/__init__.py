@@ -12,6 +12,8 @@ from fmbench.regression.baseline import read_baseline, write_baseline
 from fmbench.regression.checking import check
 from fmbench.regression.junit import junit
 from fmbench.regression.outcome import Comparison, Event, Outcome
+from fmbench.regression.samplers import alarmed_samplers, alarmed_trainings
+from fmbench.regression.saying import first_lines
 from fmbench.regression.snapshot import Row, Snapshot, snapshot
 
 __all__ = (
@@ -20,7 +22,10 @@ __all__ = (
     "Outcome",
     "Row",
     "Snapshot",
+    "alarmed_samplers",
+    "alarmed_trainings",
     "check",
+    "first_lines",
     "junit",
     "read_baseline",
     "snapshot",

@@ -3,6 +3,7 @@
 ```
 {
  "checksum": ...,                 of everything else, as canonical JSON
+ "code": {kind: {label: fingerprint}},   not in older ones, of which it is not known
  "components": {kind: {label: parameters}},
  "evaluations": [{"axes": {...}, "identities": {metric: short name}, "seeds": {seed: {...}}}],
  "format": 1,
@@ -62,7 +63,8 @@ FORM = Fields(
         "trainings": _CELLS,
         "evaluations": _CELLS,
         "identities": Each(OBJECT),
-    }
+    },
+    {"code": Each(Each(TEXT))},
 )
 """What a baseline must look like besides its format and checksum."""
 
@@ -78,6 +80,7 @@ def write_baseline(night: Snapshot, path: Path) -> None:
         "made": night.made,
         "settings": night.settings,
         "components": night.components,
+        "code": night.code,
         "metrics": {name: asdict(facts) for name, facts in night.metrics.items()},
         "trainings": _cells("training", night.trainings, identities),
         "evaluations": _cells("evaluation", night.evaluations, identities),
@@ -140,6 +143,7 @@ def _snapshot(body: Mapping[str, Any]) -> Snapshot:
         settings=body["settings"],
         components=body["components"],
         made=body["made"],
+        code=body.get("code", {}),
     )
     rows = (*found.trainings.values(), *found.evaluations.values())
     if unknown := {name for row in rows for name in row.values} - found.metrics.keys():

@@ -6,35 +6,44 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from fmbench.errors import UserError
-from fmbench.records import MetricFacts
+from fmbench.records import RELATIVE, MetricFacts
+from fmbench.regression.changes import changed_code
 from fmbench.regression.comparing import Test, judge, tests_of
-from fmbench.regression.explaining import explain
+from fmbench.regression.explaining import explain, improved
 from fmbench.regression.lacking import lacking_values, pairs, uncompared
 from fmbench.regression.outcome import Event, Happening, Outcome
+from fmbench.regression.pace import pace_tests
 from fmbench.regression.series import (
     all_series,
     changed_components,
     changed_facts,
     changed_settings,
     is_judged,
+    is_relative,
     is_usable,
     listed,
-    repeated_trainings,
 )
 from fmbench.regression.snapshot import SECTIONS, Group, Place, Row, Snapshot, named, training_of
-from fmbench.regression.timing import RELATIVE, is_relative, timing_tests
+from fmbench.regression.timing import timing_tests
+from fmbench.regression.tracing import trace
 
 EFFECT, SLOWER = 0.05, 1.3
 
 
 def check(
-    baseline: Snapshot, tonight: Snapshot, *, effect: float = EFFECT, slower: float = SLOWER, partial: bool = False
+    baseline: Snapshot,
+    tonight: Snapshot,
+    *,
+    effect: float = EFFECT,
+    slower: float = SLOWER,
+    partial: bool = False,
+    strict: bool = False,
 ) -> Outcome:
     """Compare tonight with a baseline of the same suite.
 
     `effect` is the least relative difference of a metric that matters, `slower` the ratio of relative times from which
     a sampler counts as slower. `partial` says that tonight's plan was filtered, so that cells which it lacks are no
-    regression. Raises UserError when the two have no cell in common.
+    regression, and `strict` that a score which got better is one. Raises UserError when the two have no cell in common.
     """
     if tonight.suite != baseline.suite:
         raise UserError(f"the baseline is of the suite {baseline.suite!r}, and tonight's is {tonight.suite!r}.")
@@ -46,7 +55,8 @@ def check(
     compared = _compared(baseline, tonight)
     events = [*_cells(baseline, tonight, partial), *_metrics(baseline, tonight), *_values(baseline, tonight, compared)]
     events += lacking_values(baseline, tonight, compared)
-    tests = list(_tests(baseline, tonight, compared, effect, slower))
+    where = trace(baseline, tonight)
+    tests = list(_tests(baseline, tonight, compared, effect, slower, where.repeated))
     comparisons, culprits = explain(tests, judge(tests))
     reasons = uncompared(baseline, tonight, compared, comparisons)
     left_out = [name for name in tonight.metrics if name in reasons or _on_other_hardware(name, baseline, tonight)]
@@ -59,6 +69,10 @@ def check(
         fault=_fault(reasons, nothing=not any(c.effect is not None for c in comparisons)),
         baseline=baseline.made,
         not_compared=tuple(left_out),
+        improved=tuple(improved(tests, comparisons)),
+        changes=tuple(changed_code(baseline, tonight, tests, comparisons)) if baseline.code else None,
+        trace=str(where),
+        strict=strict,
     )
 
 
@@ -78,14 +92,20 @@ def _compared(baseline: Snapshot, tonight: Snapshot) -> list[str]:
 
 
 def _tests(
-    baseline: Snapshot, tonight: Snapshot, compared: Collection[str], effect: float, slower: float
+    baseline: Snapshot,
+    tonight: Snapshot,
+    compared: Collection[str],
+    effect: float,
+    slower: float,
+    repeated: Mapping[Group, frozenset[int]],
 ) -> Iterator[Test]:
-    repeated = repeated_trainings(baseline, tonight)
     for name in compared:
         facts = tonight.metrics[name]
         if changed := changed_facts(baseline.metrics[name], facts):
             series = all_series(baseline, tonight, facts)
             yield from tests_of([replace(each, reason=changed) for each in series], effect)
+        elif is_relative(facts) and facts.scope == "training":
+            yield from pace_tests(baseline, tonight, facts, slower)
         elif is_relative(facts):
             yield from timing_tests(baseline, tonight, facts, slower)
         else:
@@ -93,7 +113,15 @@ def _tests(
 
 
 def _same_machine(baseline: Snapshot, tonight: Snapshot) -> bool:
-    return baseline.hardware == tonight.hardware
+    return not _other_machine(baseline, tonight)
+
+
+def _other_machine(baseline: Snapshot, tonight: Snapshot) -> str:
+    """Say in what the nights differ that wall times must share, "" where in nothing: a runner has what it was given."""
+    if baseline.hardware != tonight.hardware:
+        return f"other hardware: {baseline.hardware} in the baseline, {tonight.hardware} tonight"
+    then, now = (night.made.get("environment", {}).get("torch") for night in (baseline, tonight))
+    return f"another torch: {then} in the baseline, {now} tonight" if then and now and then != now else ""
 
 
 def _on_other_hardware(name: str, baseline: Snapshot, tonight: Snapshot) -> bool:
@@ -166,8 +194,7 @@ def _metrics(baseline: Snapshot, tonight: Snapshot) -> Iterator[Event]:
             continue
         if name not in baseline.metrics:
             yield Event("new", f"metric {name}", "not in the baseline")
-        elif is_relative(facts) and not _same_machine(baseline, tonight):
-            reason = f"other hardware: {baseline.hardware} in the baseline, {tonight.hardware} tonight"
+        elif is_relative(facts) and (reason := _other_machine(baseline, tonight)):
             yield Event("not compared", f"metric {name}", reason)
         elif not is_relative(facts) and facts.is_cost:
             yield Event("not compared", f"metric {name}", _why_no_cost(facts, tonight))
@@ -200,13 +227,12 @@ def _values(baseline: Snapshot, tonight: Snapshot, compared: Collection[str]) ->
 def _notes(baseline: Snapshot, tonight: Snapshot) -> Iterator[str]:
     """Yield what a reader must know in order to judge the verdicts."""
     yield from changed_components(baseline, tonight)
+    if tonight.code and not baseline.code:
+        yield "which code the baseline was made with is not known: it was written before that was kept"
     if changed := changed_settings(baseline, tonight, "evaluation"):
         yield f"settings differ, so that values cannot be compared: {changed}"
-    if not _same_machine(baseline, tonight):
-        yield (
-            f"other hardware: {baseline.hardware} in the baseline, {tonight.hardware} tonight. Wall times are not "
-            "compared; the rest is, as another draw of the seeds' noise."
-        )
+    if other := _other_machine(baseline, tonight):
+        yield f"{other}. Wall times are not compared; the rest is, as another draw of the seeds' noise."
     then, now = (night.made.get("environment", {}) for night in (baseline, tonight))
     changed_versions = [
         f"{name} {then[name]} -> {now[name]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,13 +13,15 @@ from fmbench.records import TRAINING_AXES, MetricFacts
 from fmbench.regression import statistics
 from fmbench.regression.noise import noise_of_cells, noise_of_means
 from fmbench.regression.outcome import Comparison, Verdict
-from fmbench.regression.series import Series, listed
+from fmbench.regression.series import Series, is_relative, listed
 from fmbench.regression.snapshot import AXES, Group, named, said
 from fmbench.regression.statistics import Noise, mean_of
 
 Level = Literal["cell", "component"]
-SHARES: Mapping[Level, float] = {"component": 0.7, "cell": 0.3}
-"""What each level may take of the false alarms: a fault shows in its component first, where the noise is less."""
+Tier = Literal["suite", "component", "combination", "cell"]
+SHARES: Mapping[Tier, float] = {"suite": 0.2, "component": 0.4, "combination": 0.2, "cell": 0.2}
+"""What each tier may take of the false alarms: a fault in all trainings shows in the whole suite first, and one of a
+component in all of its cells, where the noise is less; combinations are trainings and samplers."""
 FEW = 2
 """Seeds below which nothing is known of their spread."""
 
@@ -47,6 +50,14 @@ class Test:
     after: float | None = None
 
     __test__ = False  # no test of pytest's
+
+    @property
+    def tier(self) -> Tier:
+        """Which share of the false alarms it draws on."""
+        if self.level == "cell":
+            return "cell"
+        tiers: tuple[Tier, ...] = ("suite", "component", "combination")
+        return tiers[min(len(self.axes), 2)]
 
 
 def tests_of(series: Sequence[Series], least: float) -> list[Test]:
@@ -173,10 +184,10 @@ def _p(test: Test, sign: float) -> float:
 
 
 def _shares(tests: Sequence[Test]) -> list[float]:
-    """Return the weight of each test: the levels share the false alarms as SHARES says, and the tests of one evenly."""
-    sizes = {level: sum(test.level == level for test in tests) for level in SHARES}
-    total = math.fsum(SHARES[level] for level, size in sizes.items() if size)
-    return [SHARES[test.level] / total / sizes[test.level] for test in tests]
+    """Return the weight of each test: the tiers share the false alarms as SHARES says, and the tests of one evenly."""
+    sizes = Counter(test.tier for test in tests)
+    total = math.fsum(SHARES[tier] for tier in sizes)
+    return [SHARES[test.tier] / total / sizes[test.tier] for test in tests]
 
 
 def _compared(test: Test, p_worse: float, p_better: float, alpha: float, share: float) -> Comparison:
@@ -192,7 +203,7 @@ def _compared(test: Test, p_worse: float, p_better: float, alpha: float, share: 
             verdict, reason = "same", f"within {100 * test.least:.0f}%"
         else:
             verdict = "cannot tell"
-            reason = "the noise leaves room for both a change and none"
+            reason = test.reason or "the noise leaves room for both a change and none"
     detectable = None
     if test.df > 0 and math.isfinite(test.error) and known:
         first, power = (quantile(test.df, q) for q in (1 - alpha * share, statistics.POWER))
@@ -201,5 +212,6 @@ def _compared(test: Test, p_worse: float, p_better: float, alpha: float, share: 
     return Comparison(
         test.metric.name, test.level, test.what, test.axes, verdict, reason,
         test.effect if shown else None, low if shown else None, high if shown else None, test.seeds,
-        min(p_worse, p_better) if known else None, detectable, test.before, test.after,
+        min(p_worse, p_better) if known else None, detectable, test.before, test.after, "", is_relative(test.metric),
+        test.metric.scope,
     )  # fmt: skip

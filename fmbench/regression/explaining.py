@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fmbench.records import MetricFacts
 from fmbench.regression.comparing import Test
-from fmbench.regression.outcome import Comparison
+from fmbench.regression.outcome import Comparison, Verdict
+from fmbench.regression.series import is_relative
 from fmbench.regression.snapshot import Group
 from fmbench.regression.statistics import mean_of
 
@@ -18,27 +18,39 @@ def explain(tests: Sequence[Test], found: Sequence[Comparison]) -> tuple[list[Co
 
     Per metric, by pursuit: of all that is worse, the one that accounts for most of the sum of squares of the cells'
     differences (its size times its mean squared) is a culprit; its mean is taken off its cells; what is then no longer
-    worse by the least effect is explained by it; and so on with the rest.
+    worse by the least effect is explained by it; and so on with the rest. Scores come before times.
     """
+    return _explain(tests, found, "worse")
+
+
+def improved(tests: Sequence[Test], found: Sequence[Comparison]) -> list[Comparison]:
+    """Return what is better and follows from nothing else, found as `explain` finds culprits."""
+    return _explain(tests, found, "better")[1]
+
+
+def _explain(
+    tests: Sequence[Test], found: Sequence[Comparison], verdict: Verdict
+) -> tuple[list[Comparison], list[Comparison]]:
     marked = list(found)
-    culprits: list[tuple[float, Comparison]] = []
+    culprits: list[tuple[bool, float, Comparison]] = []
     for metric in dict.fromkeys(test.metric for test in tests):
         mine = [i for i, test in enumerate(tests) if test.metric == metric]
-        for share, i, explained in _pursue([tests[j] for j in mine], [found[j] for j in mine], metric):
-            culprits.append((share, found[mine[i]]))
+        for share, i, explained in _pursue([tests[j] for j in mine], [found[j] for j in mine], verdict):
+            culprits.append((is_relative(metric), -share, found[mine[i]]))
             for j in explained:
                 marked[mine[j]] = replace(found[mine[j]], explained_by=found[mine[i]].what)
-    return marked, [culprit for _, culprit in sorted(culprits, key=lambda each: -each[0])]
+    return marked, [culprit for *_, culprit in sorted(culprits, key=lambda each: each[:2])]
 
 
-def _pursue(
-    tests: Sequence[Test], found: Sequence[Comparison], metric: MetricFacts
-) -> list[tuple[float, int, list[int]]]:
+def _pursue(tests: Sequence[Test], found: Sequence[Comparison], verdict: Verdict) -> list[tuple[float, int, list[int]]]:
     """Return `(sum of squares, culprit, what it explains)`, by index."""
+    sign = 1.0 if verdict == "worse" else -1.0
     left: dict[Group, float] = {
-        next(iter(test.parts)): test.effect for test in tests if test.level == "cell" and math.isfinite(test.effect)
+        next(iter(test.parts)): sign * test.effect
+        for test in tests
+        if test.level == "cell" and math.isfinite(test.effect)
     }
-    open_ = [i for i, comparison in enumerate(found) if comparison.verdict == "worse"]
+    open_ = [i for i, comparison in enumerate(found) if comparison.verdict == verdict]
     chain = []
     while open_:
         means = {i: mean_of([left.get(part, 0.0) for part in tests[i].parts]) for i in open_}

@@ -18,7 +18,7 @@ def junit(outcome: Outcome) -> bytes:
     suites = Xml.Element("testsuites")
     suite = Xml.SubElement(suites, "testsuite", name=_clean(name))
     for comparison in outcome.comparisons:
-        _comparison(suite, comparison)
+        _comparison(suite, comparison, moved=outcome.strict and comparison in outcome.improved)
     for event in outcome.events:
         _event(suite, event)
     if outcome.fault:
@@ -34,12 +34,12 @@ def junit(outcome: Outcome) -> bytes:
     return bytes(Xml.tostring(suites, encoding="utf-8", xml_declaration=True))
 
 
-def _comparison(suite: Xml.Element, comparison: Comparison) -> None:
+def _comparison(suite: Xml.Element, comparison: Comparison, moved: bool) -> None:
     case = Xml.SubElement(
         suite, "testcase", classname=_clean(f"{comparison.metric}.{comparison.level}"), name=_clean(comparison.what)
     )
-    if comparison.verdict == "worse":
-        Xml.SubElement(case, "failure", message=_clean(sentence(comparison)), type="worse")
+    if comparison.verdict == "worse" or moved:
+        Xml.SubElement(case, "failure", message=_clean(sentence(comparison)), type=comparison.verdict)
     elif comparison.verdict == "cannot tell":
         Xml.SubElement(case, "skipped", message=_clean(f"cannot tell: {comparison.reason}"))
 

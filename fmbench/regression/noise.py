@@ -17,6 +17,11 @@ from fmbench.regression.series import Series
 from fmbench.regression.snapshot import Group
 from fmbench.regression.statistics import Noise, mean_of
 
+ENOUGH, CLEARLY_LESS = 4.0, 0.15
+"""Trainings that came out anew still follow the baseline's where their differences scatter by less than this part of
+what the seeds' spread makes expect, and have at least so many degrees of freedom: with a change in how weights are
+averaged, say."""
+
 
 def noise_of_cells(series: Sequence[Series]) -> dict[Group, Noise]:
     """Return each cell's variance of a difference, moderated among the cells of a dataset."""
@@ -60,9 +65,7 @@ def noise_of_means(sets: Iterable[Sequence[Series]], moderate: bool) -> list[Noi
     """
     members = list(sets)
     same = [all(each.same for each in one) for one in members]
-    noises = [
-        _less(_paired(one), _unpaired(one)) if pair else _unpaired(one) for one, pair in zip(members, same, strict=True)
-    ]
+    noises = [_of_differences(one, pair) for one, pair in zip(members, same, strict=True)]
     if not moderate:
         return noises
     for kind in (True, False):
@@ -73,26 +76,33 @@ def noise_of_means(sets: Iterable[Sequence[Series]], moderate: bool) -> list[Noi
     return noises
 
 
-def _unpaired(members: Sequence[Series]) -> Noise:
-    before, after = (_of_mean([(each, each.residuals[night]) for each in members]) for night in (0, 1))
-    return statistics.together(before, after, after.df)
+def _of_differences(members: Sequence[Series], same: bool) -> Noise:
+    """Return the noise of a mean difference: the seeds' spread, or that of the paired differences where it is less.
+
+    Differences of trainings that came out anew are trusted only where there are so many (ENOUGH) that their own spread
+    is well known.
+    """
+    before, after = (_parts([(each, each.residuals[night]) for each in members]) for night in (0, 1))
+    unpaired = statistics.shared_by_seed(
+        *(statistics.together(then, now, now.df) for then, now in zip(before, after, strict=True))
+    )
+    independent, clustered = _parts([(each, each.differences) for each in members])
+    paired = statistics.shared_by_seed(independent, clustered)
+    if same:
+        return _less(paired, unpaired)
+    return paired if independent.df >= ENOUGH and paired.variance < CLEARLY_LESS * unpaired.variance else unpaired
 
 
-def _paired(members: Sequence[Series]) -> Noise:
-    return _of_mean([(each, each.differences) for each in members])
-
-
-def _of_mean(members: Sequence[tuple[Series, Mapping[int, float]]]) -> Noise:
-    """Return the variance of the mean for one seed: trainings independent, or clustered by seed where that is more."""
+def _parts(members: Sequence[tuple[Series, Mapping[int, float]]]) -> tuple[Noise, Noise]:
+    """Return the variance of the mean for one seed: with trainings as independent units, and with seeds as units."""
     trainings: dict[Group, list[Mapping[int, float]]] = {}
     for series, values in members:
         trainings.setdefault(series.training, []).append(values)
     by_training = [by_seed(values) for values in trainings.values()]
     noise = statistics.of_mean(by_training, [len(values) for values in trainings.values()])
     if len(trainings) == 1:
-        return noise
-    clustered = statistics.between_seeds(by_seed(values for _, values in members))
-    return Noise(max(noise.variance, clustered.variance), noise.df) if clustered.df > 0 else noise
+        return noise, noise
+    return noise, statistics.between_seeds(by_seed(values for _, values in members))
 
 
 def _less(one: Noise, other: Noise) -> Noise:

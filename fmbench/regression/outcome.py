@@ -12,6 +12,11 @@ from fmbench.regression.snapshot import said
 Verdict = Literal["worse", "better", "same", "cannot tell"]
 Happening = Literal["failed", "vanished", "still failing", "new", "not compared"]
 ALARMS: tuple[Happening, ...] = ("failed", "vanished")
+CORE: Mapping[str, tuple[str, ...]] = {
+    "training code": ("training", "evaluation"),
+    "evaluation code": ("evaluation",),
+}
+"""The core's code, and the scopes of the metrics that follow from it."""
 NOTHING_WORSE, SOMETHING_WORSE, AT_FAULT = 0, 1, 2
 
 
@@ -23,7 +28,8 @@ class Comparison:
     "component" (the mean over all cells with what `axes` name; no axes: the whole suite). `effect` is the mean relative
     difference, positive where tonight is *worse*, with `low` and `high` its 95% interval; `p` is adjusted for all
     comparisons of the night. `detectable` is the effect that would be called worse in 9 nights of 10. `before` and
-    `after` are the means of a single cell. `explained_by` names the culprit of which this shows another side.
+    `after` are the means of a single cell. `explained_by` names the culprit of which this shows another side. `is_time`
+    tells a wall time from a score, and `scope` is the metric's.
     """
 
     metric: str
@@ -41,6 +47,8 @@ class Comparison:
     before: float | None = None
     after: float | None = None
     explained_by: str = ""
+    is_time: bool = False
+    scope: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,10 +67,30 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Change:
+    """Code that is not the baseline's: a component's or a metric's, by its label, or modules of the core's.
+
+    `moves` are the comparisons, one a metric, over the cells that the code has a part in.
+    """
+
+    kind: str
+    labels: tuple[str, ...]
+    moves: tuple[Comparison, ...] = ()
+
+    @property
+    def is_core(self) -> bool:
+        """Whether it is code of the core, which has modules and no label of a suite's."""
+        return self.kind in CORE
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Everything that a check found.
 
-    `culprits` are the comparisons that are worse and that no other one explains, the one that explains most first.
+    `culprits` are the comparisons that are worse and that no other one explains, the one that explains most first, and
+    `improved` those that are better. `changes` is whose code has changed since the baseline, None where the baseline
+    does not tell. `trace` says which cells came out differently to the last bit. With `strict`, a score that moved is a
+    regression in whichever direction.
     `not_compared` are the judged metrics of which not one cell could be compared. `fault` is why, where that must not
     pass for a night without a regression; "" where every judged metric was compared, or has a reason to be left out
     (a time on other hardware).
@@ -76,6 +104,10 @@ class Outcome:
     fault: str = ""
     baseline: Mapping[str, Any] = field(default_factory=dict)
     not_compared: tuple[str, ...] = ()
+    improved: tuple[Comparison, ...] = ()
+    changes: tuple[Change, ...] | None = None
+    trace: str = ""
+    strict: bool = False
 
     @property
     def counts(self) -> dict[str, int]:
@@ -104,10 +136,10 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0 nothing got worse, 1 something got worse, failed or vanished, 2 nothing, or no cell of a metric, could be
-        compared.
+        """0 nothing got worse, 1 something got worse, failed or vanished (or better, with `strict`), 2 nothing, or no
+        cell of a metric, could be compared.
         """
-        if self.worse or any(event.alarming for event in self.events):
+        if self.worse or any(event.alarming for event in self.events) or (self.strict and self.improved):
             return SOMETHING_WORSE
         return AT_FAULT if self.fault else NOTHING_WORSE
 
@@ -119,6 +151,9 @@ class Outcome:
             "counts": self.counts,
             "shared": self.shared,
             "culprits": [{"what": c.what, "metric": c.metric, "effect": c.effect} for c in self.culprits],
+            "improved": [{"what": c.what, "metric": c.metric, "effect": c.effect} for c in self.improved],
+            "changes": None if self.changes is None else [asdict(change) for change in self.changes],
+            "trace": self.trace,
             "events": [asdict(event) for event in self.events],
             "comparisons": [asdict(c) for c in self.comparisons],
             "notes": list(self.notes),

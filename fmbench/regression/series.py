@@ -9,13 +9,14 @@ from functools import cached_property
 from typing import Any
 
 from fmbench.cells import canonical
-from fmbench.records import MetricFacts
+from fmbench.records import RELATIVE, MetricFacts
 from fmbench.regression.snapshot import Group, Row, Section, Snapshot, training_of
 from fmbench.regression.statistics import mean_of, variance_of
 
 SHOWN = 3
 LARGEST = 1e100
 """The largest value that is compared: squares of larger ones are no floats, and no such score means anything."""
+AUTO = "auto"
 CLEAR = 1e60
 """A relative difference beyond which it does not matter how large it is."""
 
@@ -24,7 +25,7 @@ CLEAR = 1e60
 class Series:
     """One metric of one group: values by seed, and `reason` where they cannot be compared.
 
-    `repeated` are the seeds whose training is the same in both nights (see `repeated_trainings`).
+    `repeated` are the seeds whose training is the same in both nights (see `fmbench.regression.tracing`).
 
     Differences and residuals are relative: to the baseline's mean, or to its spread where the mean is smaller still
     (the excess of a loss, say, which may be nothing). Differences are positive where tonight is *worse*.
@@ -95,26 +96,15 @@ def is_usable(value: float) -> bool:
     return math.isfinite(value) and abs(value) <= LARGEST
 
 
+def is_relative(facts: MetricFacts) -> bool:
+    """Tell whether a value is a time in units of the calibration's."""
+    timed = facts.scope == "sampler" or (facts.scope == "training" and facts.is_time)
+    return timed and facts.name.endswith(RELATIVE)
+
+
 def is_judged(facts: MetricFacts) -> bool:
     """Tell whether a metric's seeds are compared: it has a direction, and is no cost of a machine that others share."""
     return bool(facts.better) and facts.scope != "sampler" and not facts.is_cost
-
-
-def repeated_trainings(before: Snapshot, after: Snapshot) -> dict[Group, frozenset[int]]:
-    """Return the trainings whose weights repeat the baseline's, and their seeds.
-
-    They do where some value that follows from the weights (no count, so no whole number) is equal to the last bit.
-    """
-    judged = {name for name, facts in after.metrics.items() if is_judged(facts)}
-    found: dict[Group, set[int]] = {}
-    sections: tuple[Section, ...] = ("training", "evaluation")
-    for section in sections:
-        now = after.rows(section)
-        for (group, seed), row in before.rows(section).items():
-            values = now[group, seed].values if (group, seed) in now else {}
-            if any(row.values.get(n) == values.get(n) and not values[n].is_integer() for n in judged & values.keys()):
-                found.setdefault(training_of(group), set()).add(seed)
-    return {group: frozenset(seeds) for group, seeds in found.items()}
 
 
 def all_series(
@@ -135,12 +125,16 @@ def all_series(
 
 
 def changed_settings(before: Snapshot, after: Snapshot, section: Section) -> str:
-    """Say which settings differ between two nights, "" where none does; an evaluation depends on both sections."""
+    """Say which settings differ between two nights, "" where none does; an evaluation depends on both sections.
+
+    What a machine made of "auto" is part of each value's identity, so that "auto" differs from nothing here.
+    """
     sections = ("training",) if section == "training" else ("training", "evaluation")
     said = [
         f"{each}.{name} is {_short(then)} in the baseline and {_short(now)} tonight"
         for each in sections
         for name, then, now in differences(before.settings.get(each, {}), after.settings.get(each, {}))
+        if AUTO not in (then, now)
     ]
     return "; ".join(said)
 

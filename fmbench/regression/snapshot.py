@@ -39,8 +39,9 @@ class Snapshot:
     """The results of one suite on one day.
 
     `metrics` are by name, in the suite's order. `settings` hold, by section, what training and evaluation were set to;
-    `components` the parameters of each component, by kind and label. `made` says how it came about: command, date,
-    environment.
+    `components` the parameters of each component, by kind and label. `code` are fingerprints, by kind and label: of the
+    components and metrics, and of the core's modules that train ("training code") and evaluate ("evaluation code");
+    empty where they are not known. `made` says how it came about: command, date, environment.
     """
 
     suite: str
@@ -50,6 +51,7 @@ class Snapshot:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     components: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     made: Mapping[str, Any] = field(default_factory=dict)
+    code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def rows(self, section: Section) -> Mapping[Place, Row]:
         """Return the cells of a section."""
@@ -81,6 +83,7 @@ def snapshot(records: Records) -> Snapshot:
         },
         components=_components(specs, names),
         made={"command": records.command, "date": records.finished, "environment": dict(records.environment)},
+        code={**_fingerprints(specs, names), **{kind: dict(found) for kind, found in records.code.items()}},
     )
 
 
@@ -102,6 +105,18 @@ def said(axes: Mapping[str, str]) -> str:
 def training_place(cell: TrainingCell, names: Mapping[tuple[str, str], str]) -> Place:
     """Return the place of a training cell."""
     return tuple(names[spec.kind, spec.text] for spec in cell.components), cell.seed
+
+
+def evaluation_groups(records: Records) -> list[tuple[EvaluationCell, Group]]:
+    """Return the evaluations that succeeded, with the groups that a snapshot has them in."""
+    names = _unique_labels(list(_specs(records)))
+    return [(r.cell, _evaluation_place(r.cell, names)[0]) for r in records.evaluations if r.status == "ok"]
+
+
+def training_groups(records: Records) -> list[tuple[TrainingCell, Group]]:
+    """Return the trainings that succeeded, with the groups that a snapshot has them in."""
+    names = _unique_labels(list(_specs(records)))
+    return [(r.cell, training_place(r.cell, names)[0]) for r in records.trainings if r.status == "ok"]
 
 
 def _evaluation_place(cell: EvaluationCell, names: Mapping[tuple[str, str], str]) -> Place:
@@ -153,6 +168,14 @@ def _components(
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for spec in specs:
         found.setdefault(spec.kind, {})[names[spec.kind, spec.text]] = dict(spec.parameters)
+    return found
+
+
+def _fingerprints(specs: Iterable[ComponentSpec], names: Mapping[tuple[str, str], str]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for spec in specs:
+        if spec.fingerprint:
+            found.setdefault(spec.kind, {})[names[spec.kind, spec.text]] = spec.fingerprint
     return found
 
 

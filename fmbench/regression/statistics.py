@@ -20,13 +20,16 @@ Hence:
   training share its weights and are no independent witnesses.
 - Beside single cells, components are tested: the mean over all cells with one solver, one path, and so on, which a
   fault in that component moves as a whole. The unit is the training, never the evaluation: the values are averaged
-  within a training first, and V is that of a mean over independent trainings, or that of the seeds' means where it is
-  larger (clusters by seed: all cells of a seed share their draws). As how many independent trainings they count
-  follows from SHARED.
+  within a training first, and V is that of a mean over independent trainings, or one shrunken towards that of the
+  seeds' means where it is larger (`shared_by_seed`: all cells of a seed share their draws). As how many independent
+  trainings they count follows from SHARED.
+- The whole suite is tested as well: a fault in every training moves each by too little to be seen in three seeds, and
+  all of them together by enough.
 
 **Many tests.** One false alarm in all the night's tests has a chance of 5% at most: Holm 1979, A simple sequentially
-rejective multiple test procedure, section 4 with weights, over all metrics, wall time included. Components have 0.7
-of the 5%, single cells the rest. Tests are one-sided, and *worse* has the 5% to itself; *better* has its own.
+rejective multiple test procedure, section 4 with weights, over all metrics, wall time included. The whole suite, its
+components, combinations of them and single cells have a part of the 5% each (`comparing.SHARES`). Tests are one-sided,
+and *worse* has the 5% to itself; *better* has its own.
 
 tests/benchmarks/simulate_nights.py measures what these promises are worth.
 """
@@ -40,6 +43,7 @@ from dataclasses import dataclass
 FALSE_ALARMS = 0.05
 POWER = 0.9
 SHARED = 0.3
+TRUST = 1.0
 NOISIER = 25.0
 
 
@@ -88,6 +92,19 @@ def of_mean(by_training: Sequence[Collection[float]], weights: Sequence[float]) 
 def independent(trainings: float) -> float:
     """Return as how many independent trainings so many count, where a part SHARED of their variance is one seed's."""
     return trainings / (1 + (trainings - 1) * SHARED)
+
+
+def shared_by_seed(independent: Noise, clustered: Noise) -> Noise:
+    """Return the variance of a mean whose trainings may share luck by seed.
+
+    `independent` takes them for independent, and `clustered` sees only the means of the seeds, of which there are few.
+    The second is shrunken towards the first, which counts for TRUST degrees of freedom; the larger one is right.
+    """
+    if clustered.df <= 0:
+        return independent
+    df = TRUST + clustered.df
+    variance = (TRUST * independent.variance + clustered.df * clustered.variance) / df
+    return independent if variance <= independent.variance else Noise(variance, min(df, independent.df))
 
 
 def together(before: Noise, after: Noise, own: float) -> Noise:

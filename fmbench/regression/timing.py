@@ -20,7 +20,6 @@ from fmbench.regression.comparing import Test, partition
 from fmbench.regression.series import Series, all_series, listed
 from fmbench.regression.snapshot import AXES, Group, Snapshot, named, said
 
-RELATIVE, SPREAD = "_relative", "_relative_iqr"
 NOT_MEASURED = ("path", "coupling", "t_distribution")
 """Axes that a sampler's time does not depend on."""
 IQR_OF_NORMAL = 1.349
@@ -30,22 +29,17 @@ LARGEST_LOG = 138.0
 """Above it a ratio is beyond 1e59, and it does not matter how far."""
 
 
-def is_relative(facts: MetricFacts) -> bool:
-    """Tell whether a value is a time in units of the calibration's."""
-    return facts.scope == "sampler" and facts.name.endswith(RELATIVE)
-
-
 def timing_tests(before: Snapshot, after: Snapshot, facts: MetricFacts, slower: float) -> list[Test]:
     """Return the tests of one relative time: each sampler's, each component's median. `slower` is the threshold."""
     facts = replace(facts, better="lower")
-    series = [_with_times(each) for each in all_series(before, after, facts)]
+    series = [with_times(each) for each in all_series(before, after, facts)]
     spreads = {each.group: each for each in all_series(before, after, replace(facts, name=f"{facts.name}_iqr"))}
     measured, reasons = _measured(series)
     if not measured:
         return [_untimed(each, slower, _varying(list(reasons))) for each in reasons.values()]
     representatives = list(measured.values())
     scatter = _scatter(representatives)
-    noises = {each.group: max(scatter, _own_noise(each, spreads.get(each.group))) for each in representatives}
+    noises = {each.group: max(scatter, own_noise(each, spreads.get(each.group))) for each in representatives}
     df = max(len(representatives) - 1.0, LEAST_DF)
     varying = _varying([*measured, *reasons])
     tests = [_untimed(each, slower, varying) for key, each in reasons.items() if key not in measured]
@@ -53,7 +47,7 @@ def timing_tests(before: Snapshot, after: Snapshot, facts: MetricFacts, slower: 
     return tests + _components(representatives, facts, noises, df, slower)
 
 
-def _with_times(series: Series) -> Series:
+def with_times(series: Series) -> Series:
     """Return the series with a reason where one of its times is none: a ratio needs times above 0."""
     for night, values in (("the baseline", series.before), ("tonight", series.after)):
         for seed, value in values.items():
@@ -88,7 +82,7 @@ def _log_ratio(series: Series) -> float:
     return float(np.median([math.log(series.after[seed]) - math.log(series.before[seed]) for seed in series.seeds]))
 
 
-def _own_noise(series: Series, spread: Series | None) -> float:
+def own_noise(series: Series, spread: Series | None) -> float:
     """Return the standard deviation of a log ratio that the repeats of both measurements show."""
     if spread is None or not spread.seeds:
         return 0.0
@@ -129,11 +123,13 @@ def _what(series: Series, varying: Sequence[str]) -> str:
 
 def _untimed(series: Series, slower: float, varying: Sequence[str]) -> Test:
     what = _what(series, varying)
-    return _test(series.metric, _axes(series), what, [series], math.nan, math.nan, 0.0, slower, series.reason)
+    return timed(series.metric, _axes(series), what, [series], math.nan, math.nan, 0.0, slower, series.reason)
 
 
 def _sampler(series: Series, noise: float, df: float, slower: float, varying: Sequence[str]) -> Test:
-    return _test(series.metric, _axes(series), _what(series, varying), [series], _log_ratio(series), noise, df, slower)
+    unstable = f"its times are known to {100 * noise:.0f}% only" if noise > math.log(slower) / 3 else ""
+    test = timed(series.metric, _axes(series), _what(series, varying), [series], _log_ratio(series), noise, df, slower)
+    return replace(test, reason=unstable)
 
 
 def _components(
@@ -153,11 +149,11 @@ def _components(
             noise = math.sqrt(sum(noises[each.group] ** 2 for each in members) / len(members))
             error = MEDIAN_OF_NORMAL * noise / math.sqrt(len(members))
             what = said(where) or "the whole suite"
-            tests.append(_test(facts, where, what, members, middle, error, df, slower))
+            tests.append(timed(facts, where, what, members, middle, error, df, slower))
     return tests
 
 
-def _test(
+def timed(
     facts: MetricFacts,
     axes: Mapping[str, str],
     what: str,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fmbench.report.boards import Board, Row, varying, words
 from fmbench.report.curves import Curves, best_trainings, training_rows
+from fmbench.report.drawable import FURTHEST
 from fmbench.report.numbers import count
 from fmbench.report.theme import COLOURS
 
@@ -26,6 +27,8 @@ ACROSS = 4
 """Panels beside each other."""
 TITLE_WIDTH = 26
 """Letters in a line of a panel's title."""
+HIGHEST = 60.0
+"""The largest log-density that is drawn, in nats."""
 KERNEL = 0.02
 """The standard deviation of a point in a smoothed density, as a part of the frame's longer side."""
 
@@ -40,13 +43,17 @@ class Field:
     vectors: Array
 
     def at(self, t: float) -> Array:
-        """Return the velocity at t, `(h, w, 2)`, between those at two times where it must be; not finite ones are 0."""
+        """Return the velocity at t, `(h, w, 2)`, between those at two times where it must be.
+
+        What cannot be drawn is 0.
+        """
         after = int(np.clip(np.searchsorted(self.times, t), 1, len(self.times) - 1))
         start, end = self.times[after - 1 : after + 1]
         share = float(np.clip((t - start) / (end - start), 0, 1))
-        between = (1 - share) * self.vectors[after - 1] + share * self.vectors[after]
-        found: Array = np.nan_to_num(between, nan=0.0, posinf=0.0, neginf=0.0)
-        return found
+        around = self.vectors[after - 1 : after + 1]
+        before, behind = np.where(np.abs(around) <= FURTHEST, around, 0.0)
+        between: Array = (1 - share) * before + share * behind
+        return between
 
 
 @dataclass(frozen=True)
@@ -80,8 +87,8 @@ class Portrait:
 
     @property
     def finite(self) -> Array:
-        """The trajectories that stay finite, `(T, n, 2)`."""
-        return self.paths[:, np.isfinite(self.paths).all(axis=(0, 2))]
+        """The trajectories that stay finite, and within what can be drawn, `(T, n, 2)`."""
+        return self.paths[:, (np.abs(self.paths) <= FURTHEST).all(axis=(0, 2))]
 
     def points(self, t: float) -> Array:
         """Return the particles at the time next to t, `(n, 2)`."""
@@ -101,7 +108,7 @@ def load_portrait(path: Path | None) -> Portrait | None:
         field = Field(found["field_times"], found["x"], found["y"], found["field"]) if "field" in found else None
         data = None
         if "log_density" in found:
-            values = np.nan_to_num(np.exp(found["log_density"]))
+            values = np.nan_to_num(np.exp(np.minimum(found["log_density"].astype(np.float64), HIGHEST)))
             data = Density(found["density_x"], found["density_y"], values, exact=True)
         return Portrait(found["times"], found["paths"], field, data)
     except (OSError, SafetensorError, KeyError):
@@ -134,10 +141,14 @@ def titles(board: Board, rows: Sequence[Row]) -> dict[Row, str]:
 
 
 def smoothed(points: Array, x: Array, y: Array, width: float) -> Array:
-    """Return the density of points `(n, 2)` on a grid, `(h, w)`: each point a Gaussian with this standard deviation."""
+    """Return the density of points `(n, 2)` on a grid, `(h, w)`: each point a Gaussian with this standard deviation.
+
+    Points that are not finite are nowhere, and count.
+    """
+    total, points = max(len(points), 1), points[np.isfinite(points).all(axis=1)].astype(np.float64)
     across = np.exp(-0.5 * ((x[:, None] - points[:, 0]) / width) ** 2)
     down = np.exp(-0.5 * ((y[:, None] - points[:, 1]) / width) ** 2)
-    density: Array = down @ across.T / (max(len(points), 1) * 2 * np.pi * width**2)
+    density: Array = down @ across.T / (total * 2 * np.pi * width**2)
     return density
 
 
@@ -173,10 +184,11 @@ def box(portrait: Portrait) -> tuple[Array, Array]:
     """Return the corners of the part of the plane that a portrait covers, source and data."""
     if (field := portrait.field) is not None:
         return np.array([field.x[0], field.y[0]]), np.array([field.x[-1], field.y[-1]])
-    pooled = portrait.finite.reshape(-1, 2)
+    pooled = portrait.finite.reshape(-1, 2).astype(np.float64)
     if not len(pooled):
         return np.full(2, -1.0), np.full(2, 1.0)
-    return np.percentile(pooled, 0.5, axis=0) - 0.5, np.percentile(pooled, 99.5, axis=0) + 0.5
+    margin = 0.5 + 1e-6 * np.abs(pooled).max(0)
+    return np.percentile(pooled, 0.5, axis=0) - margin, np.percentile(pooled, 99.5, axis=0) + margin
 
 
 def shape_of_panel(frame: tuple[Array, Array], width: float) -> float:

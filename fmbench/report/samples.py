@@ -18,6 +18,7 @@ from fmbench.records import EvaluationRecord
 from fmbench.report.baseline import is_baseline
 from fmbench.report.boards import ROW_AXES, Board, Row, varying, words
 from fmbench.report.curves import N_TRAINING, panels, training_rows
+from fmbench.report.drawable import FURTHEST
 from fmbench.report.figures import TITLE_WIDTH
 from fmbench.report.files import Folder
 from fmbench.report.theme import COLOURS, INK, MUTED, Picture, new_figure, save, themed
@@ -121,6 +122,8 @@ def load_samples(path: Path | None, n: int) -> Samples | None:
             found: Samples = stored[: min(n, stored.get_shape()[0])]
     except (OSError, SafetensorError):
         return None  # the figure says so in its place
+    if found.ndim == 2:  # points; of a picture's levels those beyond [-1, 1] are drawn as the nearest
+        found = np.where(np.abs(found) <= FURTHEST, found, np.nan)
     return found if len(found) else None
 
 
@@ -264,11 +267,13 @@ def _scatter(axes: Axes, points: Samples | None, colour: str) -> None:
 
 def frame_of(clouds: Sequence[Samples], truth: Samples | None) -> tuple[Samples, Samples]:
     """Return the corners of the frame: the real data and a margin, or the bulk of the samples where there is none."""
-    if truth is not None:
-        margin = 0.2 * (truth.max(0) - truth.min(0)) + 1e-6
+    if truth is not None and np.isfinite(truth).all(axis=1).any():
+        truth = truth[np.isfinite(truth).all(axis=1)].astype(np.float64)
+        margin = 0.2 * (truth.max(0) - truth.min(0)) + 1e-6 * np.maximum(1.0, np.abs(truth).max(0))
         return truth.min(0) - margin, truth.max(0) + margin
     pooled = np.concatenate([*clouds, np.empty((0, 2))])
-    pooled = pooled[np.isfinite(pooled).all(axis=1)]
+    pooled = pooled[np.isfinite(pooled).all(axis=1)].astype(np.float64)
     if not len(pooled):
         return np.full(2, -1.0), np.full(2, 1.0)
-    return np.percentile(pooled, 1, axis=0) - 0.5, np.percentile(pooled, 99, axis=0) + 0.5
+    margin = 0.5 + 1e-6 * np.abs(pooled).max(0)
+    return np.percentile(pooled, 1, axis=0) - margin, np.percentile(pooled, 99, axis=0) + margin

@@ -10,6 +10,7 @@ from fmbench.report.answer import answer
 from fmbench.report.attribution import CHANCE, TOGETHER, Shares, attribute, is_vague, percents_within, within
 from fmbench.report.boards import Board, make_boards
 from fmbench.report.details import details
+from fmbench.report.drawable import drawable
 from fmbench.report.leaders import Place, at_nfe, combination, enumeration, places
 from fmbench.report.numbers import count
 from fmbench.report.references import floor_of
@@ -31,7 +32,7 @@ class Short:
 
 def in_short(records: Records, boards: Sequence[Board] | None = None) -> Short:
     """Say what records answer: a line with the answer of each dataset, one on the axes, one on what is not known."""
-    boards = make_boards(records) if boards is None else boards
+    boards = make_boards(drawable(records)) if boards is None else boards
     ranking = [(board, places(board)) for board in boards]
     several = len(boards) > 1
     lines, beneath = [], []

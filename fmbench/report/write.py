@@ -14,9 +14,11 @@ from fmbench.report.baseline import against_baseline
 from fmbench.report.boards import Board, make_boards
 from fmbench.report.commands import Commands
 from fmbench.report.curves import Curves, best_trainings, make_curves, time_metric, training_rows
+from fmbench.report.drawable import LARGEST, drawable, lost_values
 from fmbench.report.files import Folder
 from fmbench.report.front_table import front_table
 from fmbench.report.fronts import Fronts, find_fronts
+from fmbench.report.numbers import count
 from fmbench.report.pareto import pareto
 from fmbench.report.points import point_figures
 from fmbench.report.sentences import in_short
@@ -39,11 +41,12 @@ def write_report(records: Records, folder: Path) -> Path:
     """
     target = Folder(Path(folder))
     former = target.former_figures()
-    boards = make_boards(records)
-    commands = Commands(records.command, boards)
     target.write("records.csv", csv(records))
     if records.references:
         target.write("references.csv", references_csv(records))
+    records = drawable(records)
+    boards = make_boards(records)
+    commands = Commands(records.command, boards)
     styles = looks(row[figures.SOLVER_AXIS] for board in boards for row, _ in board.cells)
     sections = [
         _section(records, board, commands, styles, target, suffix)
@@ -121,6 +124,10 @@ def _pictures(
     notes = []
     curves: Curves | None = None
     if (facts := board.headline) is not None:
+        if lost := lost_values([record for group in board.cells.values() for record in group], facts):
+            notes.append(
+                f"Figures leave out {count(lost, 'value')} of {facts.name}: not finite, or beyond {LARGEST:g}."
+            )
         curves, mixed = make_curves(board, facts)
         notes += [note] if curves.steady and (note := curves.steady.note()) else []
         chosen = best_trainings(board, curves, MOST_PANELS)

@@ -23,7 +23,7 @@ from fmbench import contracts
 from fmbench.errors import PluginError, ProcessChanged
 from fmbench.foreign import PluginStopped, plugin_code
 from fmbench.source.fingerprints import fingerprint
-from fmbench.source.modules import Import, Module, find_module
+from fmbench.source.modules import Import, Module, closure, find_module
 from fmbench.source.names import Unreadable, binding, literal, targets
 from fmbench.source.signatures import Argument, Method, arguments_of_function, arguments_of_source, described_arguments
 
@@ -88,7 +88,20 @@ class ClassSource:
 
     def fingerprint(self, version: str = "") -> str:
         """Return the fingerprint of the class's code, of its data files, and of its distribution's version."""
-        home, _, name = self.target.partition(":")
+        files = self.files()
+        missing = [str(file) for file in files if not file.is_file()]
+        if missing:
+            raise PluginError(f"{self.target}: its attribute 'files' names a file that is not there: {missing[0]}")
+        return fingerprint(self._modules(), self.target.partition(":")[2], files, version)
+
+    def code(self) -> list[Module]:
+        """Return the modules whose code counts in the fingerprint, by name."""
+        found = {each.name: each for module in self._modules() for each in closure(module)}
+        return [found[name] for name in sorted(found)]
+
+    def _modules(self) -> list[Module]:
+        """The modules that define the class and its bases."""
+        home, _, _ = self.target.partition(":")
         # An imported class may have been made by a function of another module than the one that names it.
         names = {self.view.__module__} if self._loaded is None else {self.view.__module__, home}
         names |= {each.__module__ for each in self.view.__mro__ if issubclass(each, contracts.Component)}
@@ -96,14 +109,10 @@ class ClassSource:
         known = [module for module in modules if module is not None]
         if len(known) < len(modules) or not known:
             raise PluginError(f"{self.target}: a component needs a source file, so that its results can be told apart")
-        files = self._files()
-        missing = [str(file) for file in files if not file.is_file()]
-        if missing:
-            raise PluginError(f"{self.target}: its attribute 'files' names a file that is not there: {missing[0]}")
-        return fingerprint(known, name, files, version)
+        return known
 
-    def _files(self) -> list[Path]:
-        """The data files, which lie relative to the module of the class that names them."""
+    def files(self) -> list[Path]:
+        """Return the data files, which lie relative to the module of the class that names them."""
         names = self.attribute("files") if hasattr(self.view, "files") else ()
         definer = next((each for each in self.view.__mro__ if "files" in vars(each)), None)
         module = find_module(definer.__module__) if definer else None

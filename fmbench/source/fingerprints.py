@@ -1,9 +1,10 @@
 """Fingerprints of code and of files.
 
-A fingerprint hashes syntax trees, so comments, docstrings and layout do not count. It covers the module, and the
-modules of the same top-level package (for a single-file plugin: the files beside it) that it imports, directly or not.
-A package's `__init__.py` counts only where a module imports names from it: the one that merely registers components
-does not.
+A fingerprint hashes syntax trees, so comments, docstrings and layout do not count. It covers the module and all modules
+that it imports, directly or not: of the same package, of the files beside a single-file plugin, and of any folder on
+the path and any editable installation, but not fmbench's, the standard library's or an installed distribution's. The
+`__init__.py` of a package of components counts only where a module imports names from it: the one that merely
+registers components does not.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def _content(file: Path) -> tuple[str, str]:
     return str(file.stat().st_size), content
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=8192)
 def _code_digest(path: str, mtime: int, size: int) -> str:
     """Hash a file's syntax tree without positions and without bare strings, of which docstrings are one kind."""
     tree = parse(path)

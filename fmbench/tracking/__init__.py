@@ -3,7 +3,7 @@
 ```
 tracker   Tracker and sync: what the rest of fmbench calls
 writer    the one thread that writes; waits, retries, gives up
-server    finds, makes and writes runs; client: MLflow's own, made quiet, and what its errors mean
+server    makes and writes runs; known_runs: finds them; client: MLflow's own, made quiet, and what its errors mean
 content   what a run shows, as plain data; summaries: the run that sums a suite up
 images    sample files -> the picture files that MLflow's image grid reads
 ledger    what has been logged, so that a suite that is done imports no mlflow

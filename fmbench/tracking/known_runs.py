@@ -59,10 +59,14 @@ class KnownRuns:
         self.client, self.experiment = client, experiment
         self.complete, self.sure = complete, sure
         self._of_cell: dict[str, KnownRun] = {}
+        self._versions: dict[str, dict[str, KnownRun]] = {}
+        """By configuration and cell."""
 
     def add(self, cell: str, run: KnownRun) -> None:
-        """Remember a run that was just made."""
+        """Remember a run."""
         self._of_cell[cell] = run
+        if run.configuration:
+            self._versions.setdefault(run.configuration, {})[cell] = run
 
     def find(self, cell: str, run_id: str | None, *, alone: bool) -> KnownRun | None:
         """Return a cell's run, or None; `run_id` is what the ledger says, `alone` whether nobody else can make one now.
@@ -73,7 +77,7 @@ class KnownRuns:
         if cell not in self._of_cell and run_id is not None:
             run = self._get(run_id)
             if run is not None:
-                self._of_cell[cell] = run
+                self.add(cell, run)
         if cell not in self._of_cell and not self.complete:
             self._list(alone=alone)
         if cell not in self._of_cell and not self.sure:
@@ -86,8 +90,8 @@ class KnownRuns:
             return ()
         if not self.complete:
             self._list(alone=alone)
-        same = [other for other in self._of_cell.values() if other.configuration == run.configuration and other.counts]
-        others = [other for other in same if other.id != run.id]
+        versions = self._versions.get(run.configuration, {}).values()
+        others = [other for other in versions if other.counts and other.id != run.id]
         for other in others:
             self._mark(other, f"by {run.id}", "superseded")
         return tuple(other.tags[CELL] for other in others)
@@ -138,7 +142,7 @@ class KnownRuns:
                     if not run.is_double:
                         self._mark(run, f"{DOUBLE}{first.id}", "double")
                 elif cell not in self._of_cell or self._of_cell[cell].id != run.id:
-                    self._of_cell[cell] = run
+                    self.add(cell, run)
             token = page.token
             if not token:
                 break

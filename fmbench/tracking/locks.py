@@ -38,4 +38,4 @@ def held(path: Path, goes_on: Callable[[], bool] = lambda: True) -> Iterator[Non
 
 def lock_of(database: Path) -> Path:
     """Return the lock file of a sqlite database: whoever logs to it holds it, whatever store it logs from."""
-    return database.with_name(f".{database.name}.lock")
+    return database.with_name(f"{database.name}.lock")

@@ -85,7 +85,7 @@ def _missing(folder: Path, archives: Sequence[Archive]) -> list[Archive]:
 def _is_whole(path: Path, md5: str) -> bool:
     if not path.is_file():
         return False
-    with path.open("rb") as stream:
+    with path.open("rb") as stream:  # key: the checksum stands in the code
         return hashlib.file_digest(stream, partial(hashlib.md5, usedforsecurity=False)).hexdigest() == md5
 
 
@@ -111,5 +111,6 @@ def _download(archive: Archive, folder: Path) -> list[str]:
 
 def _retrieve(url: str, path: Path) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "fmbench"})
+    # key: the checksum of what comes stands in the code
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response, path.open("wb") as file:
         shutil.copyfileobj(response, file)

@@ -48,7 +48,7 @@ class IdxImages(Dataset):
 
 def _numbers(path: Path) -> Tensor:
     """Return the bytes of a gzipped IDX file, uint8 of the shape that its header tells."""
-    content = bytearray(gzip.decompress(path.read_bytes()))
+    content = bytearray(gzip.decompress(path.read_bytes()))  # key: the checksum stands in the code
     start = 4 + 4 * content[3]
     shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
     return torch.frombuffer(content, dtype=torch.uint8, offset=start).reshape(shape)

@@ -85,7 +85,7 @@ def _read_picture(path: Path, *, size: int, grayscale: bool) -> np.ndarray:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as opened:
+        with Image.open(path) as opened:  # key: it lies in `folder`
             picture = _flatten(ImageOps.exif_transpose(opened)).convert("L" if grayscale else "RGB")
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         reason = shown(str(error))

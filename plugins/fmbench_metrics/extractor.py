@@ -56,6 +56,7 @@ class SmallExtractor(Extractor):
         self.name = f"lenet-{trained_on}"
         self.dimensions = FEATURES
         self._side = SIDES[trained_on]
+        # key: metrics name it in `files`
         payload = (Path(__file__).parent / "extractors" / f"{trained_on}.safetensors").read_bytes()
         self.weights_hash = hashlib.sha256(payload).hexdigest()
         self._network = _load(self._side, payload).to(device)

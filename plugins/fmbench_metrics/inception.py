@@ -100,7 +100,7 @@ def _loaded(path: Path, changed: int, size: int, device: str) -> Inception:
 def _check_weights(path: Path) -> None:
     """Raise DataError unless the file is a plain dictionary of tensors; torch-fidelity itself would run any pickle."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)  # key: it is only looked at
     except Exception as error:  # torch.load documents no exceptions: pickle's, zip's, and its own
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(f"{path} is not a file of weights that can be read ({reason}). Get {SOURCE}") from error

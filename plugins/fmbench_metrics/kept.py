@@ -38,7 +38,7 @@ def _read(path: Path) -> dict[str, Tensor] | None:
     """Return the tensors of a file; None where there is no file, or not the one that was written."""
     if not path.is_file():
         return None
-    payload = path.read_bytes()
+    payload = path.read_bytes()  # key: the name says what it was made of
     checksum, content = payload[:64], payload[64:]
     if _checksum(path, content) == checksum:
         try:

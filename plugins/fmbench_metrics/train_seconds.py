@@ -17,6 +17,10 @@ class TrainSeconds(Metric):
     Where the coupling has a teacher, neither the teacher's training nor what was learnt from it is counted. Other
     trainings may have run beside it: the identity says how many jobs and threads there were. In a fleet it is the
     cell's share of the fleet's time: the identity has the fleet's size, rounded down to a power of two.
+
+    Now and then a step is followed by a calibration, a fixed workload in the same process: `train_seconds_relative` is
+    the median time of a step over that of the calibration beside it, and `train_seconds_relative_iqr` its spread. It is
+    what two nights can be compared by. A training of very few steps has neither.
     """
 
     reference = "fmbench's design, evidence.md 8"
@@ -24,8 +28,10 @@ class TrainSeconds(Metric):
     scope = "training"
 
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
-        """Return the seconds that were observed."""
-        return {"train_seconds": evidence.training.seconds}
+        """Return the seconds that were observed, and the time of a step relative to the calibration's."""
+        facts = evidence.training
+        relative = {"train_seconds_relative": facts.pace, "train_seconds_relative_iqr": facts.pace_iqr}
+        return {"train_seconds": facts.seconds, **(relative if facts.pace else {})}
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return what a time depends on besides the training."""

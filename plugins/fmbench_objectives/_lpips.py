@@ -96,7 +96,7 @@ def _loaded(vgg: Path, weights: Path, changed: object, device: torch.device) -> 
 def _read(file: Path, wanted: dict[str, tuple[int, ...]], source: str) -> dict[str, Tensor]:
     """Return the tensors of these names and shapes, float32. Raises DataError where the file does not hold them."""
     try:
-        saved = torch.load(file, map_location="cpu", weights_only=True)
+        saved = torch.load(file, map_location="cpu", weights_only=True)  # key: `vgg` or `weights`
     except Exception as error:  # torch.load documents no exceptions: pickle's, zip's, and its own
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(f"{file} is not a file of weights that can be read ({reason}). Get {source}") from error

@@ -17,7 +17,7 @@ from fmbench.ahead import SideThreads
 from fmbench.cells import ComponentSpec, TrainingCell, seed_for
 from fmbench.dataset_checks import Split, check_split
 from fmbench.errors import UserError
-from fmbench.hardware import choose_precision
+from fmbench.hardware import choose_precision, device_type
 from fmbench.process_state import guard_class, unchanged
 from fmbench.references import ReferenceCell
 from fmbench.registry import Registry
@@ -141,7 +141,9 @@ class Parts:
 
     def autocast(self, device: str) -> Callable[[], AbstractContextManager[object]]:
         """Return what makes the context in which the network is called: bfloat16 where that is the precision."""
-        return partial(torch.autocast, device, dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext
+        if self.precision != "bf16":
+            return nullcontext
+        return partial(torch.autocast, device_type(device), dtype=torch.bfloat16)
 
 
 def assemble(cell: TrainingCell, workshop: Workshop) -> Parts:

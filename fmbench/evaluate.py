@@ -279,7 +279,8 @@ def compute_metric(spec: ComponentSpec, cell: TrainingCell, evidence: Evidence, 
     before = versions(weights)
     with intact(evidence, workshop):
         values = check_values(spec, metric.compute(evidence))
-        identity |= {"device": evidence.device, "precision": evidence.training.precision, **metric.identity(evidence)}
+        identity |= {"device": hardware.device_type(evidence.device), "precision": evidence.training.precision}
+        identity |= metric.identity(evidence)
     if versions(weights) != before:
         raise ProcessChanged("it changes in place the network's weights, which others are given: copy them first")
     if metric.scope == "sampler":

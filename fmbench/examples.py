@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from fmbench.ahead import SideThreads
 from fmbench.assembly import Workshop
 from fmbench.cells import TrainingCell, seed_for
-from fmbench.hardware import free_memory
+from fmbench.hardware import device_type, free_memory
 
 RESIDENT = 0.25
 """Data that take less than this part of a GPU's free memory are kept on it."""
@@ -37,7 +37,7 @@ class Examples(Protocol):
 def examples(cell: TrainingCell, workshop: Workshop) -> Examples:
     """Return the training data of a cell, from where there is room for it."""
     x, y = workshop.load(cell.dataset, "train")
-    if workshop.device == "cuda" and x.nbytes > RESIDENT * free_memory("cuda"):
+    if device_type(workshop.device) == "cuda" and x.nbytes > RESIDENT * free_memory(workshop.device):
         return Prefetched(x, y, DataOrder(cell, len(x), "cpu"), workshop.device, workshop.side_threads)
     x, y = workshop.data(cell.dataset, "train")
     return Resident(x, y, DataOrder(cell, len(x), workshop.device))
@@ -126,7 +126,7 @@ class _Buffer:
     """Memory for so many rows, pinned for a GPU. It is not filled again before it has been copied."""
 
     def __init__(self, x: Tensor, y: Tensor | None, rows: int, device: str) -> None:
-        pinned = device == "cuda"
+        pinned = device_type(device) == "cuda"
         self._x = torch.empty((rows, *x.shape[1:]), dtype=x.dtype, pin_memory=pinned)
         self._y = None if y is None else torch.empty(rows, dtype=y.dtype, pin_memory=pinned)
         self._event: Any = torch.cuda.Event() if pinned else None  # type: ignore[no-untyped-call]
@@ -147,7 +147,7 @@ class _Buffer:
             for value in (self._x, self._y)
         ]
         if self._event is not None:
-            self._event.record()
+            self._event.record(torch.cuda.current_stream(device))
         x, y = both
         assert x is not None
         return x, y

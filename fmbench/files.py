@@ -31,6 +31,20 @@ class NotRegularError(OSError):
     """What has a file's name is a folder, a pipe, a socket or a device, or holds more than a file of its kind can."""
 
 
+def expanded(name: str) -> Path:
+    """Return the path that a person wrote, ~ being the home folder. Raises OSError for what no path can be."""
+    try:
+        if "\0" in name:
+            raise ValueError
+        os.fsencode(name)
+        return Path(name).expanduser()
+    except ValueError:
+        raise OSError(errno.EINVAL, "it holds a character that no file's name can", name) from None
+    except RuntimeError:
+        user = Path(name).parts[0]
+        raise OSError(errno.ENOENT, f"no home folder is known for {user}: write the path out", name) from None
+
+
 def kind_of(mode: int) -> str:
     """Return in words what a mode of `os.stat` says that something is."""
     return next((words for test, words in _KINDS if test(mode)), "a file")

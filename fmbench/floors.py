@@ -17,6 +17,7 @@ from fmbench.contracts import Evidence, Metric
 from fmbench.dataset_checks import Split
 from fmbench.errors import CellFailure
 from fmbench.evaluate import check_values, intact, recorded
+from fmbench.hardware import device_type
 from fmbench.references import SPLIT_ANEW, ReferenceCell
 
 Data = tuple[Tensor, Tensor | None]
@@ -121,7 +122,8 @@ def _values(
 
 def identity_of(spec: ComponentSpec, metric: Metric, evidence: Evidence) -> dict[str, Any]:
     """Return the identity of a score that no trained network had a part in."""
-    return {"metric": str(spec), "version": metric.version, "device": evidence.device, **metric.identity(evidence)}
+    device = device_type(evidence.device)
+    return {"metric": str(spec), "version": metric.version, "device": device, **metric.identity(evidence)}
 
 
 def _parts(real: Data, n: int, parts: Sequence[int], generator: Generator) -> Iterator[Data]:

@@ -31,17 +31,17 @@ def state(device: str = "cpu") -> State:
     numpy = sys.modules.get("numpy")
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state() if device.startswith("cuda") else None,
+        "cuda": torch.cuda.get_rng_state(device) if device.startswith("cuda") else None,
         "python": random.getstate(),
         "numpy": None if numpy is None else _plain(numpy.random.get_state()),
     }
 
 
-def restore(saved: State) -> None:
-    """Put all of them into a state that `state` returned."""
+def restore(saved: State, device: str = "cuda") -> None:
+    """Put all of them into a state that `state` returned; a GPU's generator that of `device`."""
     torch.set_rng_state(saved["torch"])
     if saved["cuda"] is not None and torch.cuda.is_available():
-        torch.cuda.set_rng_state(saved["cuda"])
+        torch.cuda.set_rng_state(saved["cuda"], device if device.startswith("cuda") else "cuda")
     random.setstate(saved["python"])
     if saved["numpy"] is not None:
         name, words, *rest = saved["numpy"]
@@ -61,7 +61,7 @@ def seeded(number: int, device: str = "cpu") -> Iterator[None]:
     try:
         yield
     finally:
-        restore(before)
+        restore(before, device)
 
 
 def _plain(saved: tuple[Any, ...]) -> tuple[Any, ...]:

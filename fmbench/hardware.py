@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Any
 from fmbench.errors import UserError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+SHOWN = 16
+"""GPUs that a message names."""
+_NUMBERED = re.compile(r"cuda:([0-9]{1,4})")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of GNU's malloc.h."""
 LIBRARIES = ("torch", "torchvision", "torchdiffeq", "torch-fidelity", "mlflow", "pandas", "numpy", "pluggy")
@@ -50,12 +54,15 @@ def version(library: str) -> str:
 
 
 def choose_device(wanted: str) -> str:
-    """Return "cpu", "cuda" or "mps". Raises UserError when the wanted device is not there.
+    """Return "cpu", "cuda", "mps", or "cuda:1" where one GPU of several is asked for. Raises UserError when it is not
+    there.
 
     Imports torch only where there may be a GPU.
     """
-    if wanted not in DEVICES:
-        raise UserError(f"--device must be one of {', '.join(DEVICES)}; found {wanted!r}")
+    numbered = _NUMBERED.fullmatch(wanted)
+    if wanted not in DEVICES and not numbered:
+        rule = f"--device must be one of {', '.join(DEVICES)}, or cuda:0, cuda:1 and so on for one GPU of several"
+        raise UserError(f"{rule}; found {wanted!r}")
     if wanted == "cpu" or (wanted == "auto" and not _may_have_gpu()):
         return "cpu"
     import torch
@@ -63,10 +70,32 @@ def choose_device(wanted: str) -> str:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
         return next(device for device in ("cuda", "mps", "cpu") if there[device])
-    if not there[wanted]:
+    if not there[device_type(wanted)]:
         usable = ", ".join(device for device, usable in there.items() if usable)
         raise UserError(f"--device {wanted} was asked for, but torch sees no such device; usable here: {usable}")
-    return wanted
+    return _of_several(wanted, int(numbered[1]), torch.cuda.device_count()) if numbered else wanted
+
+
+def _of_several(wanted: str, number: int, seen: int) -> str:
+    """Return a GPU by its number. Raises UserError where there are not so many."""
+    if number >= seen:
+        names = ", ".join(f"cuda:{each}" for each in range(min(seen, SHOWN))) + (", ..." if seen > SHOWN else "")
+        found = f"{seen} GPU{'s' if seen != 1 else ''}: {names}"
+        raise UserError(f"--device {wanted} was asked for, and torch sees {found}. Choose one of these, or auto.")
+    return f"cuda:{number}"
+
+
+def device_type(device: str) -> str:
+    """Return what kind of device it is, without its number: "cuda" for "cuda:1"."""
+    return device.partition(":")[0]
+
+
+def make_current(device: str) -> None:
+    """Let this process work on one GPU of several also where code, a plugin's say, names none."""
+    if ":" in device:
+        import torch
+
+        torch.cuda.set_device(device)
 
 
 def _may_have_gpu() -> bool:
@@ -77,10 +106,10 @@ def _may_have_gpu() -> bool:
 def hardware(device: str) -> str:
     """Return one line that names the hardware; wall times are comparable only where it is the same."""
     cpu = f"{cpu_model()}, {cpu_count()} cores"
-    if device == "cuda":
+    if device_type(device) == "cuda":
         import torch
 
-        return f"{torch.cuda.get_device_name()}; {cpu}"
+        return f"{torch.cuda.get_device_name(device)}; {cpu}"
     return f"Apple GPU; {cpu}" if device == "mps" else cpu
 
 
@@ -93,8 +122,8 @@ def has_native_bf16(device: str) -> bool:
     """Tell whether the device multiplies bfloat16 natively; elsewhere autocast to it is slower than float32."""
     import torch
 
-    if device == "cuda":
-        return torch.cuda.get_device_capability() >= (8, 0)
+    if device_type(device) == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     if device == "cpu":
         flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
         return "avx512_bf16" in flags or "amx_bf16" in flags
@@ -112,18 +141,18 @@ def synchronise(device: str) -> None:
     """Wait until the device has done all that it was given."""
     import torch
 
-    if device == "cuda":
-        torch.cuda.synchronize()
+    if device_type(device) == "cuda":
+        torch.cuda.synchronize(device)
     elif device == "mps":
         torch.mps.synchronize()
 
 
 def free_memory(device: str) -> int:
     """Return the bytes that could still be had: on a GPU, or of the machine; without limit where that is not known."""
-    if device == "cuda":
+    if device_type(device) == "cuda":
         import torch
 
-        return int(torch.cuda.mem_get_info()[0])
+        return int(torch.cuda.mem_get_info(device)[0])
     info = Path("/proc/meminfo")
     if info.exists():
         for line in info.read_text().splitlines():
@@ -157,10 +186,10 @@ def _c_function(name: str) -> Any:
 
 def reset_peak_memory(device: str) -> None:
     """Begin to measure peak memory anew, without what is free."""
-    if device == "cuda":
+    if device_type(device) == "cuda":
         import torch
 
-        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.reset_peak_memory_stats(device)
     elif Path("/proc/self/clear_refs").exists():
         give_memory_back()
         try:
@@ -171,10 +200,10 @@ def reset_peak_memory(device: str) -> None:
 
 def peak_memory(device: str) -> int:
     """Return the peak since `reset_peak_memory`: bytes allocated on a GPU, or the process's resident bytes on a CPU."""
-    if device == "cuda":
+    if device_type(device) == "cuda":
         import torch
 
-        return int(torch.cuda.max_memory_allocated())
+        return int(torch.cuda.max_memory_allocated(device))
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():

@@ -6,6 +6,7 @@ Values are checked as JSON, strictly: 3 will do for a float, but "3" for no numb
 from __future__ import annotations
 
 import json
+import re
 import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
@@ -33,6 +34,10 @@ _WORDS = {
 
 _BOUNDS = {"ge": ">= {}", "gt": "> {}", "le": "<= {}", "lt": "< {}", "multiple_of": "a multiple of {}"}
 _LENGTHS = {"min_length": "at least {}", "max_length": "at most {}"}
+
+LARGEST = 2**63 - 1
+"""The largest whole number that tables, databases and other readers of JSON take."""
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -145,8 +150,10 @@ class Signature:
         from pydantic import ValidationError
 
         try:
+            if wrong := _unkeepable(value):
+                raise ValueError(wrong)
             text = json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise ComponentError(self._wrong(name, value, f" ({error})"), parameter=name) from error
         try:
             return self._adapters[name].validate_json(text, strict=True)
@@ -162,6 +169,18 @@ class Signature:
             return f"{self._owner} has no parameter {name!r}; it takes none"
         names = ", ".join(self._arguments)
         return f"{self._owner} has no parameter {name!r}.{did_you_mean(str(name), self._arguments)} It takes: {names}"
+
+
+def _unkeepable(value: Any) -> str:
+    """Say what of a value no file, table or other reader of JSON could keep; "" where all can be kept."""
+    if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
+        return f"whole numbers go to {LARGEST:,} only"
+    if isinstance(value, str) and _NO_TEXT.search(value):
+        return "text is Unicode without NUL"
+    inside = (
+        [*value, *value.values()] if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    )
+    return next(filter(None, map(_unkeepable, inside)), "")
 
 
 def in_words(annotation: Any) -> str:
@@ -219,8 +238,8 @@ def _is_number(text: str) -> bool:
 def _found(value: Any) -> str:
     try:
         text = json.dumps(value)
-    except (TypeError, ValueError):
-        text = f"{value} of type {type(value).__name__}"
+    except (TypeError, ValueError, RecursionError):
+        text = f"something of type {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

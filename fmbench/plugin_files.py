@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from fmbench.errors import PluginError, ProcessChanged
+from fmbench.files import expanded
 from fmbench.foreign import PluginStopped, plugin_code
 from fmbench.mistakes import described
 from fmbench.source import FILE_PLUGIN, find_module
@@ -27,7 +28,13 @@ def load_given(value: str) -> Iterator[ModuleType]:
 
     Files whose name starts with "_" are left to be imported by the others. Raises PluginError.
     """
-    path = Path(value).expanduser()
+    try:
+        path = expanded(value)
+        path.exists()  # asks the system, which may know better
+    except OSError as error:
+        raise PluginError(
+            f"plugin {value!r} cannot be read: {error.strerror}. Give a .py file, a folder or a module's name"
+        ) from error
     if path.is_dir():
         yield from _folder(path.resolve())
     elif path.is_file():

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import Any
 
 import pluggy
@@ -19,6 +18,7 @@ import pluggy
 from fmbench import hookspecs
 from fmbench.contracts import KINDS
 from fmbench.errors import PluginError, ProcessChanged, did_you_mean
+from fmbench.files import expanded
 from fmbench.foreign import plugin_code
 from fmbench.plugin_files import describe_error, load_given, source_of
 
@@ -110,13 +110,13 @@ def load_plugins(given: Sequence[str] = ()) -> Plugins:
     for plugin in filter(None, empty.values()):
         if plugin.explicit:
             raise PluginError(_registers_nothing(plugin))
-    absolute = dict.fromkeys(str(Path(value).expanduser().absolute()) if _exists(value) else value for value in values)
+    absolute = dict.fromkeys(str(expanded(value).absolute()) if _exists(value) else value for value in values)
     return Plugins(components, tuple(failures), tuple(absolute))
 
 
 def _exists(value: str) -> bool:
     try:
-        return Path(value).expanduser().exists()
+        return expanded(value).exists()
     except OSError:  # a list of many files is no file name
         return False
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fmbench.errors import DamagedFile
 from fmbench.forms import MOST_WHOLE
-from fmbench.hardware import measured_on, synchronise
+from fmbench.hardware import device_type, measured_on, synchronise
 from fmbench.store import read_sealed, write_sealed
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def found(file: Path, form: Mapping[str, type], measure: Callable[[], Mapping[st
 
 def machine(device: str, threads: int, jobs: int) -> tuple[str, ...]:
     """Return what two probes must share to find the same."""
-    return (device, str(threads), str(jobs), *measured_on(device).values())
+    return (device_type(device), str(threads), str(jobs), *measured_on(device).values())
 
 
 def seconds(work: Callable[[], object], device: str, threads: int) -> float:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from fmbench import probing
 from fmbench.assembly import Parts, Workshop, make_module
 from fmbench.cells import TrainingCell, canonical, digest
+from fmbench.hardware import device_type
 from fmbench.probing import examples_a_call, network_inputs
 
 log = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ class _Probe:
         # Graphs own the gradients that a second part of a batch would be added to.
         graphs = (
             [False, True]
-            if self.workshop.device == "cuda" and "accumulate" not in self.cell.settings.values
+            if device_type(self.workshop.device) == "cuda" and "accumulate" not in self.cell.settings.values
             else [False]
         )
         for with_graphs in graphs:
@@ -217,12 +218,12 @@ def _gradient(call: Call, inputs: list[Tensor], parts: Parts, device: str) -> No
 
 def _own_random(device: str) -> AbstractContextManager[None]:
     """Leave the global random state as it was."""
-    return torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else [])
+    return torch.random.fork_rng(devices=[torch.device(device)] if device_type(device) == "cuda" else [])
 
 
 def _lacks(device: str) -> str:
     """Return what torch.compile would need and this machine lacks; "" where nothing is missing."""
-    if device == "cuda" and importlib.util.find_spec("triton") is None:
+    if device_type(device) == "cuda" and importlib.util.find_spec("triton") is None:
         return "triton is not installed"
     wanted = os.environ.get("CXX")
     if not any(map(shutil.which, [wanted] if wanted else COMPILERS)):

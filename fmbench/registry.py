@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from fmbench.cells import ComponentSpec, digest
 from fmbench.contracts import CONTRACTS, KINDS, Component
 from fmbench.errors import ComponentError, PluginError, ProcessChanged, did_you_mean
+from fmbench.files import expanded
 from fmbench.foreign import PluginStopped, plugin_code
 from fmbench.plugin_files import describe_error
 from fmbench.plugins import PluginFailure, Plugins, Registered, load_plugins
@@ -245,7 +245,7 @@ class _Known:
         if value is None:
             return ""
         try:
-            return content_fingerprint(Path(value).expanduser())
+            return content_fingerprint(expanded(value))
         except OSError as error:
             place = str(error.filename).encode("utf-8", "backslashreplace").decode()  # it may be no text
             raise ComponentError(

@@ -109,7 +109,7 @@ class TrainingState:
             "optimizer": optimizer,
             "average": [part(value, member) for value in self.average.average],
             "draws": self.samples.dump(member),
-            "global_random": global_random.state(self.loss_sum.device.type),
+            "global_random": global_random.state(str(self.loss_sum.device)),
             "loss_sum": self.loss_sum[member],
             "losses": self.losses,
             "step": self.step,
@@ -145,7 +145,7 @@ class TrainingState:
         for member, content in enumerate(contents):
             self.samples.load(member, content["draws"])
             self.loss_sum[member] = content["loss_sum"]
-        global_random.restore(first["global_random"])
+        global_random.restore(first["global_random"], str(self.loss_sum.device))
         self.losses, self.step = first["losses"], first["step"]
         self.seconds = [content["seconds"] for content in contents]
         self.history = [[(step, loss) for step, loss in content["history"]] for content in contents]
@@ -176,7 +176,7 @@ class TrainingState:
             steps=self.step,
             peak_memory=hardware.peak_memory(workshop.device),
             parameters=sum(self.networks.part(p, member).numel() for p in self.networks.parameters),
-            device=workshop.device,
+            device=hardware.device_type(workshop.device),
             precision=self.parts[member].precision,
             threads=workshop.threads,
             jobs=workshop.jobs,

@@ -183,32 +183,33 @@ def test_metrics_without_direction_and_costs_of_a_shared_machine_are_not_judged(
     ("change", "said"),
     [
         (lambda axes, seed, name, value: value, ""),
+        (lambda axes, seed, name, value: value * (1 + 1e-5 * seed), ""),
         (
-            worse_where("solver", "heun", "fid", 1.0001),
+            worse_where("solver", "heun", "fid", 1.001),
             "only fid came out differently, of trainings and samples that repeat",
         ),
         (
-            lambda axes, seed, name, value: value * (1.0001 if axes.get("solver") == "heun" else 1),
+            lambda axes, seed, name, value: value * (1.001 if axes.get("solver") == "heun" else 1),
             "the samples of solver heun came out differently, and no others",
         ),
         (
             lambda axes, seed, name, value: (
-                value * (1.0001 if (axes.get("solver"), axes.get("nfe")) == ("rk4", "8") else 1)
+                value * (1.001 if (axes.get("solver"), axes.get("nfe")) == ("rk4", "8") else 1)
             ),
             "the samples of solver rk4 at NFE 8 came out differently, and no others",
         ),
         (
-            lambda axes, seed, name, value: value * (1.0001 if axes["t_distribution"] == "beta" else 1),
+            lambda axes, seed, name, value: value * (1.001 if axes["t_distribution"] == "beta" else 1),
             "the trainings of t_distribution beta came out differently, and no others",
         ),
         (
-            lambda axes, seed, name, value: value * 1.0001 if "solver" in axes else value,
+            lambda axes, seed, name, value: value * 1.001 if "solver" in axes else value,
             "all samples came out differently, of trainings that repeat",
         ),
-        (lambda axes, seed, name, value: value * 1.0001, "all trainings came out differently"),
+        (lambda axes, seed, name, value: value * 1.001, "all trainings came out differently"),
     ],
 )
-def test_what_came_out_differently_to_the_last_bit_is_traced(change: Change, said: str) -> None:
+def test_what_came_out_differently_is_traced(change: Change, said: str) -> None:
     assert check(night(), night(change=change)).trace == said
 
 
@@ -238,7 +239,8 @@ def test_whose_code_changed_is_known_with_what_its_scores_did() -> None:
     first, *rest = [text for text, _ in first_lines(outcome)]
     assert first.startswith("BETTER: fid of solver heun: better by 30.0%")
     assert "code has changed: solver heun, the training code (fmbench.train)" in first
-    assert rest[0].endswith("fid 30.0% better")
+    assert rest[0] == "CHANGED: the code of solver heun: fid 30.0% better"
+    assert rest[1].startswith("CHANGED: the training code (fmbench.train): fid 10.0% better")
     assert check(night(), tonight).changes is None
 
 
@@ -247,7 +249,7 @@ def test_a_fault_in_every_training_is_named_for_the_whole_suite() -> None:
     random = np.random.default_rng(0)
 
     def a_little(axes: Mapping[str, str], seed: int, name: str, value: float) -> float:
-        return value * (1 + random.normal(0.08, 0.02)) if name == "fid" else value * (1 + 1e-9)
+        return value * (1 + random.normal(0.08, 0.02)) if name == "fid" else value * (1 + 2e-4)
 
     noisy = {"spread": 0.08}
     outcome = check(night(**noisy), night(0, a_little, **noisy))
@@ -306,6 +308,13 @@ def test_a_measurement_that_scatters_says_nothing() -> None:
     assert reason.startswith("its times are known to")
 
 
+def test_a_time_that_got_shorter_is_no_score_that_moved() -> None:
+    outcome = check(night(), night(change=worse_where("network", "mlp", "sample_ms_relative", 0.4)), strict=True)
+    assert "better" in verdicts(outcome)
+    assert not outcome.improved
+    assert outcome.exit_code == 0
+
+
 def test_on_other_hardware_times_are_left_out_and_said_so() -> None:
     slower = worse_where("network", "mlp", "sample_ms_relative", 3.0)
     outcome = check(night(), night(change=slower, hardware="another processor"))
@@ -346,6 +355,16 @@ def test_how_fast_trainings_go_is_judged_once_for_all_that_share_a_fleet() -> No
 
 
 # Failed, vanished, new
+
+
+def test_under_another_torch_times_are_left_out_and_the_rest_is_compared() -> None:
+    slower = night(change=worse_where("network", "mlp", "sample_ms_relative", 3.0))
+    environment = {**slower.made["environment"], "torch": "2.1"}
+    outcome = check(night(), dataclasses.replace(slower, made={**slower.made, "environment": environment}))
+    assert outcome.exit_code == 0
+    assert not outcome.fault
+    assert "sample_ms_relative" in outcome.not_compared
+    assert any("another torch: 2.0 in the baseline, 2.1 tonight" in note for note in outcome.notes)
 
 
 def without(found: Snapshot, keep: Callable[[Group, int], bool]) -> Snapshot:

@@ -6,14 +6,17 @@ import errno
 import gc
 import sys
 from inspect import getdoc
+from typing import Any
 
 import typer
 
 from fmbench.cli import checking, inspecting, keeping, remembering, running
 from fmbench.cli.output import complain, lose, prepare_streams
-from fmbench.errors import DamagedFile, UserError
+from fmbench.errors import DamagedFile, UserError, brief
 
 USER_ERROR = 2
+_UsageError: Any = typer.BadParameter.__mro__[1]
+"""What click, or the copy of it that typer has, raises for options that it does not know."""
 
 app = typer.Typer(
     name="fmbench",
@@ -38,14 +41,21 @@ def main() -> None:
     # Reading sources and suites makes many objects and leaves little to collect, and Python would look often.
     gc.set_threshold(200_000, 20, 20)
     prepare_streams()
+    code: object = None
     try:
         try:
             if sys.argv[1:] == ["plugins"]:
                 inspecting.list_components()  # an answer that takes less than the library which reads options
             else:
-                app()
+                code = app(standalone_mode=False)
         finally:
             sys.stdout.flush()  # here, where what goes wrong is said
+        if isinstance(code, int) and code:
+            sys.exit(code)
+    except _UsageError as error:
+        error.message = brief(error.message)
+        error.show()
+        sys.exit(error.exit_code)
     except UserError as error:
         complain(str(error))
         sys.exit(USER_ERROR)

@@ -27,7 +27,10 @@ TOO_MUCH = 3.0
 """An effect above which it says nothing how large it is."""
 
 Baseline = Annotated[
-    Path | None, typer.Option("--baseline", metavar="FILE", help="[default: <reports>/baselines/<suite>.json]")
+    Path | None,
+    typer.Option(
+        "--baseline", metavar="FILE", callback=options.nameable, help="[default: <reports>/baselines/<suite>.json]"
+    ),
 ]
 NoRun = Annotated[bool, typer.Option("--no-run", help="Compute nothing: check what the store holds.")]
 Accept = Annotated[bool, typer.Option("--accept", help="Write today's records as the baseline, and compare nothing.")]
@@ -39,7 +42,9 @@ Strict = Annotated[
     bool, typer.Option("--strict", help="A score that got better is a regression too: changed is not same.")
 ]
 NoHistory = Annotated[bool, typer.Option("--no-history", help="Add no night to <reports>/history.")]
-JUnit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML too, for CI.")]
+JUnit = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", callback=options.nameable, help="Write JUnit XML too, for CI.")
+]
 
 
 def add_verbs(app: typer.Typer) -> None:

@@ -89,7 +89,8 @@ def sync(
 
 def clean(
     suites: Annotated[
-        list[Path] | None, typer.Argument(metavar="[SUITE]...", help="Suites whose cells are kept.")
+        list[Path] | None,
+        typer.Argument(metavar="[SUITE]...", callback=options.nameable, help="Suites whose cells are kept."),
     ] = None,
     older_than: Annotated[
         float | None, typer.Option("--older-than", metavar="DAYS", help="Remove only cells untouched for so long.")
@@ -127,10 +128,16 @@ def clean(
 
 def merge(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="HOME...", help="The .fmbench folders of other machines; only read.")
+        list[Path],
+        typer.Argument(
+            metavar="HOME...", callback=options.nameable, help="The .fmbench folders of other machines; only read."
+        ),
     ],
     into: Annotated[
-        Path | None, typer.Option("--into", metavar="HOME", help="The store to add to. [default: as for --home]")
+        Path | None,
+        typer.Option(
+            "--into", metavar="HOME", callback=options.nameable, help="The store to add to. [default: as for --home]"
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read everything, change nothing, say the same.")] = False,
     as_json: options.Json = False,

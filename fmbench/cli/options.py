@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import errno
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fmbench.errors import UserError
+
 if TYPE_CHECKING:
     from fmbench.session import Session
 
-Suite = Annotated[Path, typer.Argument(metavar="SUITE", help="A suite file, such as suites/low_nfe.yaml.")]
+
+def nameable(value: Any) -> Any:
+    """Return a path, or several, as given. Raises UserError for what no file can be called: else every look at it
+    would fail.
+    """
+    for path in value if isinstance(value, list | tuple) else [value]:
+        try:
+            if path is not None:
+                Path(path).stat()
+        except OSError as error:
+            if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+                raise UserError(f"{str(path)!r} cannot be a file or folder: {error.strerror}. Give another.") from error
+        except ValueError as error:
+            raise UserError(f"{str(path)!r} cannot be a file or folder: {error}. Give another.") from error
+    return value
+
+
+Suite = Annotated[
+    Path, typer.Argument(metavar="SUITE", help="A suite file, such as suites/low_nfe.yaml.", callback=nameable)
+]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting: training.steps=200")
 ]
@@ -20,9 +43,12 @@ Filters = Annotated[
 Plugins = Annotated[
     list[str] | None, typer.Option("--plugins", metavar="PATH", help="A file, folder or module with your components.")
 ]
-Home = Annotated[Path | None, typer.Option("--home", help="The store's folder. [default: FMBENCH_HOME, else .fmbench]")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
-Reports = Annotated[Path, typer.Option("--reports", help="The folder of reports.")]
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", help="The store's folder. [default: FMBENCH_HOME, else .fmbench]", callback=nameable),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, or cuda:1 for one GPU of several.")]
+Reports = Annotated[Path, typer.Option("--reports", help="The folder of reports.", callback=nameable)]
 TrackingUri = Annotated[
     str | None,
     typer.Option("--tracking-uri", help="MLflow's server. [default: MLFLOW_TRACKING_URI, else ./mlflow.db]"),
@@ -40,5 +66,8 @@ def open_session(
     """Open a session from what the command line says."""
     from fmbench import session
 
+    timeout = rest.get("timeout")
+    if timeout is not None and not 0 <= timeout < math.inf:
+        raise UserError(f"--timeout is a number of seconds, 600 say; found {timeout:g}. Leave it away for no limit.")
     options = session.Options(tuple(overrides or ()), tuple(filters or ()), tuple(plugins or ()), **rest)
     return session.open_session(suite, options)

@@ -27,6 +27,7 @@ from fmbench.executors.worker_process import start_worker
 from fmbench.hardware import cpu_count
 from fmbench.store import Store
 
+MOST_JOBS = 1024
 _POLL_SECONDS = 0.5
 _DYING_SECONDS = 10.0
 """A process whose connection has ended is given so long to end by itself."""
@@ -40,10 +41,10 @@ def jobs_and_threads(wanted: str, tasks: int, device: str) -> tuple[int, int]:
     cores = cpu_count()
     if wanted == "auto":
         jobs = 1 if device != "cpu" else max(1, min(cores, tasks))
-    elif wanted.isdecimal() and int(wanted) >= 1:
+    elif wanted.isdecimal() and len(wanted) <= 4 and 1 <= int(wanted) <= MOST_JOBS:
         jobs = int(wanted)
     else:
-        raise UserError(f"--jobs must be 'auto' or a number from 1; found {wanted!r}")
+        raise UserError(f"--jobs must be 'auto' or a number from 1 to {MOST_JOBS}; found {wanted!r}")
     return jobs, max(1, cores // jobs)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fmbench.errors import UserError
 from fmbench.executors.tasks import LINE_LOST, Event, Task, WorkerConfig
-from fmbench.hardware import give_memory_back, keep_freed_memory
+from fmbench.hardware import give_memory_back, keep_freed_memory, make_current
 from fmbench.source import core_fingerprint
 
 Say = Callable[[Event], None]
@@ -113,6 +113,7 @@ def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], str]:
 
     keep_freed_memory()
     torch.set_num_threads(config.threads)
+    make_current(config.device)
     sys.path += [folder for folder in config.late_path if folder not in sys.path]
     registry = load_registry(config.plugins)
     if registry.fingerprints() != config.fingerprints:

@@ -113,7 +113,15 @@ def _tests(
 
 
 def _same_machine(baseline: Snapshot, tonight: Snapshot) -> bool:
-    return baseline.hardware == tonight.hardware
+    return not _other_machine(baseline, tonight)
+
+
+def _other_machine(baseline: Snapshot, tonight: Snapshot) -> str:
+    """Say in what the nights differ that wall times must share, "" where in nothing: a runner has what it was given."""
+    if baseline.hardware != tonight.hardware:
+        return f"other hardware: {baseline.hardware} in the baseline, {tonight.hardware} tonight"
+    then, now = (night.made.get("environment", {}).get("torch") for night in (baseline, tonight))
+    return f"another torch: {then} in the baseline, {now} tonight" if then and now and then != now else ""
 
 
 def _on_other_hardware(name: str, baseline: Snapshot, tonight: Snapshot) -> bool:
@@ -186,8 +194,7 @@ def _metrics(baseline: Snapshot, tonight: Snapshot) -> Iterator[Event]:
             continue
         if name not in baseline.metrics:
             yield Event("new", f"metric {name}", "not in the baseline")
-        elif is_relative(facts) and not _same_machine(baseline, tonight):
-            reason = f"other hardware: {baseline.hardware} in the baseline, {tonight.hardware} tonight"
+        elif is_relative(facts) and (reason := _other_machine(baseline, tonight)):
             yield Event("not compared", f"metric {name}", reason)
         elif not is_relative(facts) and facts.is_cost:
             yield Event("not compared", f"metric {name}", _why_no_cost(facts, tonight))
@@ -224,11 +231,8 @@ def _notes(baseline: Snapshot, tonight: Snapshot) -> Iterator[str]:
         yield "which code the baseline was made with is not known: it was written before that was kept"
     if changed := changed_settings(baseline, tonight, "evaluation"):
         yield f"settings differ, so that values cannot be compared: {changed}"
-    if not _same_machine(baseline, tonight):
-        yield (
-            f"other hardware: {baseline.hardware} in the baseline, {tonight.hardware} tonight. Wall times are not "
-            "compared; the rest is, as another draw of the seeds' noise."
-        )
+    if other := _other_machine(baseline, tonight):
+        yield f"{other}. Wall times are not compared; the rest is, as another draw of the seeds' noise."
     then, now = (night.made.get("environment", {}) for night in (baseline, tonight))
     changed_versions = [
         f"{name} {then[name]} -> {now[name]}"

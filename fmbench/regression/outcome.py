@@ -89,7 +89,7 @@ class Outcome:
 
     `culprits` are the comparisons that are worse and that no other one explains, the one that explains most first, and
     `improved` those that are better. `changes` is whose code has changed since the baseline, None where the baseline
-    does not tell. `trace` says which cells came out differently to the last bit. With `strict`, a score that moved is a
+    does not tell. `trace` says which cells came out differently. With `strict`, a score that moved is a
     regression in whichever direction.
     `not_compared` are the judged metrics of which not one cell could be compared. `fault` is why, where that must not
     pass for a night without a regression; "" where every judged metric was compared, or has a reason to be left out

@@ -21,24 +21,25 @@ def first_lines(outcome: Outcome) -> Iterator[tuple[str, Style]]:
     moved = outcome.culprits or outcome.improved
     word = "WORSE" if outcome.culprits else "BETTER"
     style: Style = "bold red" if outcome.culprits or outcome.strict else "bold yellow"
-    where = _where(outcome)
+    where = _where(outcome, scores=bool(moved) and not moved[0].is_time)
     for number, comparison in enumerate(moved):
         yield f"{word}: {sentence(comparison)}{'' if number or not where else f' ({where})'}", style
     if outcome.culprits and outcome.shared:
         yield f"What these have in common: {outcome.shared}", style
     changes = outcome.changes or ()
     for change in changes[:LISTED]:
-        yield f"CHANGED: the code of {named(change)}: {moves(change)}", "bold yellow"
+        whose = named(change) if change.is_core else f"the code of {named(change)}"
+        yield f"CHANGED: {whose}: {moves(change)}", "bold yellow"
     if len(changes) > LISTED:
         yield f"CHANGED: the code of {len(changes) - LISTED} more (--json lists them all)", "bold yellow"
 
 
-def _where(outcome: Outcome) -> str:
-    """Return where the change lies, as far as that is known: in the scores, and in the code."""
+def _where(outcome: Outcome, *, scores: bool) -> str:
+    """Return where the change lies, as far as it is known: in the scores, which tell nothing of times, and in code."""
     changes = outcome.changes or ()
     more = f" and {len(changes) - NAMED} more" if len(changes) > NAMED else ""
     code = f"code has changed: {', '.join(map(named, changes[:NAMED]))}{more}" if changes else ""
-    return "; ".join(part for part in (outcome.trace, code) if part)
+    return "; ".join(part for part in (outcome.trace if scores else "", code) if part)
 
 
 def named(change: Change) -> str:

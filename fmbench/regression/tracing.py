@@ -1,7 +1,7 @@
-"""What came out differently, to the last bit.
+"""What came out differently, by more than rounding.
 
-On one machine an unchanged night repeats the baseline exactly, so that the cells which do not repeat show where
-something changed, whatever its size.
+On one machine an unchanged night repeats the baseline: to the last bit, or to rounding where other cells were computed
+in one call with it. So the cells which do not repeat show where something changed, however small it is.
 
 Three stages follow from each other: trainings, the samples that are drawn from them, and the scores of the samples. The
 first stage with a difference is where the change lies. If all trainings differ, nothing can be told from later stages.
@@ -9,6 +9,7 @@ first stage with a difference is where the change lies. If all trainings differ,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -17,17 +18,20 @@ from fmbench.regression.snapshot import AXES, Group, Place, Row, Section, Snapsh
 
 TELLING = 6
 """A value of more significant digits is not shared by two nights by chance; a count or a share of a few has fewer."""
+NEAR = 1e-4
+"""The relative difference that passes for rounding: it was 4e-5 at most where other cells trained together."""
 LISTED = 3
 
 
 @dataclass(frozen=True)
 class Trace:
-    """Where two nights differ to the last bit.
+    """Where two nights differ by more than rounding.
 
     `stage` is "trainings", "samples", "scores", or "" where nothing differs. `axes` are the labels, by axis, which the
     differing cells of that stage have and no other cell has: each axis alone tells them where they are `alike`, or else
     all of them together; empty where all differ (`everywhere`), or where no labels tell them apart. `metrics` are those
-    whose values differ, of stage "scores". `repeated` are the trainings that repeat, with their seeds.
+    whose values differ, of stage "scores". `repeated` are the trainings that repeat to the last bit, with their
+    seeds.
     """
 
     stage: str = ""
@@ -57,20 +61,18 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def trace(before: Snapshot, after: Snapshot) -> Trace:
-    """Return where two nights differ to the last bit."""
+    """Return where two nights differ by more than rounding."""
     judged = {name: facts.scope for name, facts in after.metrics.items() if is_judged(facts)}
-    trainings = dict(_repeating(before, after, judged))
     repeated: dict[Group, set[int]] = {}
-    for (group, seed), repeats in trainings.items():
+    for (group, seed), repeats in _repeating(before, after, judged, 0.0):
         if repeats:
             repeated.setdefault(group, set()).add(seed)
     known = {group: frozenset(seeds) for group, seeds in repeated.items()}
-    changed = {group for (group, _), repeats in trainings.items() if not repeats}
-    if changed:
+    trainings = dict(_repeating(before, after, judged, NEAR))
+    if changed := {group for (group, _), repeats in trainings.items() if not repeats}:
         return _located("trainings", changed, {group for group, _ in trainings}, known)
-    samples = {
-        place: _equal(row, after.evaluations[place], judged) for place, row in _both(before, after, "evaluation")
-    }
+    rows = _both(before, after, "evaluation")
+    samples = {place: _equal(row, after.evaluations[place], judged, NEAR) for place, row in rows}
     compared = {place: found for place, found in samples.items() if found is not None}
     if changed := {group for (group, _), repeats in compared.items() if not repeats}:
         return _located("samples", changed, {group for group, _ in compared}, known)
@@ -106,12 +108,14 @@ def _sorted(labels: Mapping[str, set[str]], axes: Collection[str]) -> dict[str, 
     return {axis: tuple(sorted(labels[axis])) for axis in axes}
 
 
-def _repeating(before: Snapshot, after: Snapshot, judged: Mapping[str, str]) -> Iterator[tuple[Place, bool]]:
+def _repeating(
+    before: Snapshot, after: Snapshot, judged: Mapping[str, str], near: float
+) -> Iterator[tuple[Place, bool]]:
     """Yield each training of which both nights tell, and whether some value that follows from its weights repeats."""
     found: dict[Place, list[bool]] = {}
     for section in ("training", "evaluation"):
         for (group, seed), row in _both(before, after, section):
-            equal = _equal(row, after.rows(section)[group, seed], judged)
+            equal = _equal(row, after.rows(section)[group, seed], judged, near)
             if equal is not None:
                 found.setdefault((training_of(group), seed), []).append(equal)
     return ((place, any(equal)) for place, equal in found.items())
@@ -122,13 +126,14 @@ def _both(before: Snapshot, after: Snapshot, section: Section) -> Iterator[tuple
     return ((place, row) for place, row in before.rows(section).items() if place in now)
 
 
-def _equal(then: Row, now: Row, judged: Mapping[str, str]) -> bool | None:
-    """Tell whether some telling value of a cell is equal to the last bit; None where neither night has such a value."""
+def _equal(then: Row, now: Row, judged: Mapping[str, str], near: float) -> bool | None:
+    """Tell whether some telling value of a cell is equal, but for `near`; None where it has no such value."""
     names = [name for name in judged if name in then.values and name in now.values]
-    telling = [name for name in names if is_telling(then.values[name]) or is_telling(now.values[name])]
+    pairs = [(then.values[name], now.values[name]) for name in names]
+    telling = [pair for pair in pairs if any(map(is_telling, pair))]
     if not telling:
         return None
-    return any(then.values[name] == now.values[name] and is_telling(then.values[name]) for name in telling)
+    return any(is_telling(a) and math.isclose(a, b, rel_tol=near) for a, b in telling)
 
 
 def is_telling(value: float) -> bool:
@@ -142,5 +147,6 @@ def _differing(before: Snapshot, after: Snapshot, judged: Mapping[str, str]) -> 
     for name, scope in judged.items():
         section = sections[scope != "training"]
         rows = ((row.values, after.rows(section)[place].values) for place, row in _both(before, after, section))
-        if any(name in then and name in now and then[name] != now[name] for then, now in rows):
+        values = ((then[name], now[name]) for then, now in rows if name in then and name in now)
+        if any(not math.isclose(a, b, rel_tol=NEAR) for a, b in values):
             yield name

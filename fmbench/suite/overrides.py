@@ -65,7 +65,7 @@ def _opened(value: Any, name: str, step: str, place: Place) -> Table | Row:
 def _index(row: Row, step: str, place: Place) -> int:
     """Return the index of the entry that `step` names. Raises SuiteError where there is not exactly one."""
     if step.isdecimal():
-        if int(step) < len(row):
+        if len(step) <= len(str(len(row))) and int(step) < len(row):  # Python reads no number of 5,000 digits
             return int(step)
         raise SuiteError(f"the list has {len(row)} entries, counted from 0; found the index {step}.", str(place))
     names = [next(iter(entry), "") if isinstance(entry, dict) else entry for entry in row]

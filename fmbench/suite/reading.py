@@ -70,10 +70,10 @@ for _name, _pattern in {
 
 def read_file(path: Path) -> str:
     """Return the text of a suite file. Raises SuiteError where there is none."""
-    if path.is_dir():
-        held = _suites_in(path)
-        raise SuiteError(f"a suite is a YAML file, and this is a folder. {held}", str(path))
     try:
+        if path.is_dir():
+            held = _suites_in(path)
+            raise SuiteError(f"a suite is a YAML file, and this is a folder. {held}", str(path))
         raw = read_regular(path, MOST_BYTES)
     except FileNotFoundError:
         choices = [p.name for p in _suite_files(path.parent)]

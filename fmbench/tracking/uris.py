@@ -24,6 +24,8 @@ LONGEST_REASON = 600
 """Characters of what an error says: MLflow's own advice is up to 400 long, and stands at the end."""
 
 LONGEST_URI = 200
+NO_HOME = "Could not determine home directory"
+"""What Python says where neither HOME nor the system names one, as in a container under a number that is no user's."""
 
 _PREFIX = "sqlite:///"
 _SYSTEM_ERROR = re.compile(r"\[Errno -?\d+\] (?:[\w -]|(?<=\w)'(?=\w))+|(Read|Connection) timed out|timed out")
@@ -108,6 +110,8 @@ def reason(error: BaseException, uri: str = "") -> str:
         text = str(error)
         if (inner := _SYSTEM_ERROR.search(text)) is not None:
             return inner[0]
+        if NO_HOME in text:
+            return "no home folder is known, which MLflow needs: set the variable HOME"
     paragraph = re.split(r"\n\s*\n|\n\[SQL:|\n\(Background on", text.strip())[0]
     return _shortened(masked(" ".join(paragraph.split()), uri)).rstrip(". ") or type(error).__name__
 

@@ -75,7 +75,7 @@ class SampleMs(Metric):
         return {
             "batch": self.batch,
             "repeats": self.repeats,
-            "device": evidence.device,
+            "device": torch.device(evidence.device).type,
             "precision": evidence.training.precision,
             "threads": torch.get_num_threads(),
         }

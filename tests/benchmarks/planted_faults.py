@@ -1,6 +1,6 @@
 """Planted faults, for real: one line of the code is made wrong at a time, and `fmbench check` must say whose.
 
-    python tests/benchmarks/planted_faults.py                    # all faults, about 50 minutes on 2 cores
+    python tests/benchmarks/planted_faults.py                    # all faults, about 40 minutes on 2 cores
     python tests/benchmarks/planted_faults.py --unchanged 20     # checks of unchanged or reformulated code, as long
     python tests/benchmarks/planted_faults.py --only heun --again
     python tests/benchmarks/planted_faults.py --table            # the table again from the results

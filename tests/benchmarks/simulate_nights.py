@@ -19,8 +19,8 @@ Faults are planted in nights of the first kind, with the size that each had when
 FAULTS). A fault counts as caught when the exit code is 1; it counts as named when the first culprit, or for cells an
 event, is about the planted component.
 
-Measured (1000 unchanged nights of each kind, 200 of each fault): alarms on 3.0% of "trainings", 3.8% of "seeds", 2.3%
-of "half", 0.4% of "solver"; every fault caught on 200 of 200 nights, and named on 97.5% to 100%. Smaller faults are
+Measured (400 unchanged nights of each kind, 60 of each fault): alarms on 1.8% of "trainings", 3.0% of "seeds", 1.2% of
+"half", 0.2% of "solver"; every fault caught on 60 of 60 nights, and named on 97% to 100%. Smaller faults are
 not: the quantile u^2 in place of sin(pi u / 2)^2, which moved FID by 4 to 7% and the validation loss by 4%, was caught
 on 17 of 60 nights. Wall times, and how they are disturbed, are assumed (TIME_NOISE and its neighbours).
 """

@@ -21,6 +21,7 @@ SLOW = (
     "test_runner",
     "test_tutorials",
     "test_failures",
+    "test_mistakes",
     "test_tracking",
     "test_executor",
     "test_cli",

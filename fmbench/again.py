@@ -22,6 +22,7 @@ from fmbench.regression import Outcome, alarmed_samplers, alarmed_trainings
 from fmbench.session import Session
 from fmbench.states import sampler_key
 from fmbench.store import Store
+from fmbench.telling import Telling
 from fmbench.timings import joined
 
 MOMENTS = 2
@@ -75,7 +76,7 @@ def train_again(computation: Computation, session: Session, cells: Sequence[Trai
             trained = (cell for cell in again if apart.folder("training", cell.key).result() is not None)
             yield [EvaluateTask(cell, timed[cell.key], ()) for cell in trained if timed[cell.key]]
 
-        _compute(replace(computation.config, store=folder, trains=True), session, tasks, computation.observer)
+        _compute(replace(computation.config, store=folder, trains=True), session, tasks, computation.telling)
         for key, cell in short.items():
             found = session.store.folder("training", cell.key)
             with found.lock():
@@ -88,7 +89,7 @@ def _compute(
     config: WorkerConfig,
     session: Session,
     rounds: Callable[[WorkerConfig], Iterator[Sequence[Task]]],
-    observer: Observer,
+    telling: Telling,
 ) -> None:
     """Compute rounds of tasks. What fails is said, and not measured again."""
     executor = LocalExecutor(config, session.options.timeout)
@@ -98,7 +99,7 @@ def _compute(
                 executor.submit(task)
             for event in executor.events():
                 if event.what == "failed":
-                    observer.say(f"{event.section} {event.key}: {event.status}: {event.text}")
+                    telling.failed(event.section, event.key, event.status, event.text)
     finally:
         executor.close()
 

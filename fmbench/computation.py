@@ -129,6 +129,7 @@ class Computation:
             self._time(executor, work, again=True)
         finally:
             executor.close()
+            self.telling.end()
             self.observer.end("timing")
 
     @property
@@ -273,8 +274,8 @@ class Computation:
             folders[sampler_key(cell)].remove()
             executor.submit(MeasureTask(cell.training, (), (work[sampler_key(cell)],)))
         for event in executor.events():
-            if event.what == "failed":
-                self._note(event)
+            if event.what == "failed":  # said, and counted before
+                self.telling.failed(event.section, event.key, event.status, event.text)
 
     def _usable(self, cell: EvaluationCell) -> bool:
         """Whether the cell's training is in the store by now, so that a sampler can be measured with it."""

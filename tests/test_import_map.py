@@ -187,6 +187,7 @@ ALLOWED: dict[str, set[str]] = {
         "session",
         "states",
         "store",
+        "telling",
         "timings",
     },
 }

@@ -13,7 +13,7 @@ from fmbench.cli import app
 from fmbench.computation import Silent
 from fmbench.records import Records
 from fmbench.regression import Comparison, Outcome
-from fmbench.store import read_sealed
+from fmbench.store import Store
 from fmbench.timings import joined
 
 SUITE = """
@@ -86,8 +86,9 @@ class Night:
 
     def entries(self, section: str, name: str) -> list[dict[str, Any]]:
         """What the store holds of a metric, cell by cell."""
-        files = sorted((self.folder / "store" / section).glob("*/metrics.json"))
-        return [entry for file in files for entry in (read_sealed(file) or {}).values() if entry["name"] == name]
+        store = Store(self.folder / "store")
+        entries = [entry for key in store.keys(section) for entry in store.folder(section, key).metrics().values()]
+        return [entry for entry in entries if entry["name"] == name]
 
     def values(self, section: str, name: str) -> list[dict[str, float]]:
         return [entry["values"] for entry in self.entries(section, name)]

@@ -20,11 +20,11 @@ from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, seed_for
 from fmbench.contracts import Evidence, Metric, Path, Solver, Velocity
 from fmbench.errors import CellFailure, Diverged, OutOfMemory, ProcessChanged, StoreError, UserError
 from fmbench.evaluation_batch import best_batch
+from fmbench.grid_times import fault_of, solver_times
 from fmbench.mistakes import described, lines_of, to_blame
 from fmbench.process_state import unchanged
 from fmbench.references import ReferenceCell
 from fmbench.solver_blocks import why_in_blocks
-from fmbench.times import fault_of, solver_times
 from fmbench.trained import NOISE_BLOCK, Trained, seed_noise
 from fmbench.untouched import marks, versions, while_untouched
 
@@ -158,6 +158,7 @@ def draw_samples(model: Model, cell: Sampling, velocity: CountedVelocity, larger
     calls: list[int] = []
     while (first := sum(sizes)) < n:
         seed_noise(velocity.generator, model.cell, first)
+        global_random.seed(seed_for(model.cell.seed, f"global_noise/{first // NOISE_BLOCK}", model.cell.dataset.text))
         before, noise, count = velocity.calls, velocity.generator.get_state(), min(size, n - first)
         drawn = integrate(model.source(first, count), model.labels(first, count))
         if not torch.equal(noise, velocity.generator.get_state()):

@@ -19,6 +19,7 @@ from fmbench.assembly import ModelVelocity
 from fmbench.cells import ComponentSpec, EvaluationCell, digest
 from fmbench.evaluate import compute_metrics, sampler
 from fmbench.process_state import unchanged
+from fmbench.timings import joined
 from fmbench.trained import Trained
 
 SAMPLES = 16
@@ -26,8 +27,13 @@ SAMPLES = 16
 
 
 @torch.no_grad()
-def measure_sampler(trained: Trained, cell: EvaluationCell, metrics: Sequence[ComponentSpec], key: str) -> None:
-    """Measure what a sampler costs. The caller sees to it that nothing else runs on the device."""
+def measure_sampler(
+    trained: Trained, cell: EvaluationCell, metrics: Sequence[ComponentSpec], key: str, *, again: bool = False
+) -> None:
+    """Measure what a sampler costs. The caller sees to it that nothing else runs on the device.
+
+    With `again`, what is measured already stays beside it (see `fmbench.timings.joined`).
+    """
     velocity = trained.velocity(cell.guidance, cell.weights)
     velocity.most = None  # a sampler is timed at the metric's own batch
     integrate = sampler(trained, cell, velocity)
@@ -44,7 +50,8 @@ def measure_sampler(trained: Trained, cell: EvaluationCell, metrics: Sequence[Co
     evidence = trained.evidence(velocity)
     evidence.draw = draw
     others = OtherPrograms()
-    folder.add_metrics(compute_metrics(metrics, trained.cell, evidence, workshop))
+    found = compute_metrics(metrics, trained.cell, evidence, workshop)
+    folder.add_metrics(joined(folder.metrics(), found) if again else found)
     facts = {"threads": workshop.threads, "precision": trained.parts.precision, **hardware.measured_on(workshop.device)}
     folder.finish({"facts": {**facts, "calls": calls, "other_programs": others.cores()}}, ())
 

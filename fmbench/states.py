@@ -75,7 +75,7 @@ def unsteady(samplers: Iterable[tuple[EvaluationCell, CellFolder]]) -> list[Eval
     found: dict[str, EvaluationCell] = {}
     rows: dict[tuple[str, ...], dict[int, tuple[EvaluationCell, Measured]]] = {}
     for cell, folder in samplers:
-        for name, time in times(folder.metrics()).items():
+        for name, time in measured_times(folder.metrics()).items():
             if time.wide:
                 found[cell.key] = cell
             elif cell.nfe is not None:
@@ -86,7 +86,7 @@ def unsteady(samplers: Iterable[tuple[EvaluationCell, CellFolder]]) -> list[Eval
     return list(found.values())
 
 
-def times(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Measured]:
+def measured_times(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Measured]:
     """Return the times among the metrics of a sampler that have a spread, by the names of their values."""
     values = {name: value for entry in metrics.values() for name, value in entry["values"].items()}
     return {name: measured(values, name) for name in values if name + SPREAD in values}

@@ -14,7 +14,7 @@ from fmbench.plan.references import References
 from fmbench.records import EvaluationRecord, MetricFacts, Records, ReferenceRecord, Timing, TrainingRecord
 from fmbench.references import ReferenceCell
 from fmbench.registry import Registry
-from fmbench.states import CellState, portrait_key, sampler_key, times
+from fmbench.states import CellState, measured_times, portrait_key, sampler_key
 from fmbench.store import Store
 from fmbench.timings import UNKNOWN_HARDWARE, hardware_of, key_of, leading_hardware, place_of
 
@@ -327,4 +327,6 @@ class Survey:
 
 def _unrest(state: CellState) -> float:
     """Return how far the repeats of a sampler's times lie apart, as a part of the time: of the worst of them."""
-    return max((time.spread / time.time for time in times(state.metrics).values() if time.time > 0), default=0.0)
+    return max(
+        (time.spread / time.time for time in measured_times(state.metrics).values() if time.time > 0), default=0.0
+    )

@@ -48,7 +48,6 @@ from fmbench.process_state import unchanged, watch_all
 from fmbench.references import ReferenceCell
 from fmbench.sampler_cost import measure_sampler
 from fmbench.store import CellFolder, write_atomically, write_sealed
-from fmbench.timings import joined
 from fmbench.together import NotTogetherError, draw_together, in_order, worth_it
 from fmbench.trained import Trained, load_trained
 
@@ -328,10 +327,7 @@ class Computer:
         folder.begin(work.cell.parts())
         trained = self._load(work.cell.training)
         if isinstance(task, MeasureTask):
-            before = folder.metrics()
-            measure_sampler(trained, work.cell, metrics, work.key)
-            if again:
-                folder.add_metrics(joined(before, folder.metrics()))
+            measure_sampler(trained, work.cell, metrics, work.key, again=again)
         else:
             evaluate.evaluate(trained, work.cell, metrics, self._drawn.pop(work.key, None))
         self._check_measured(folder, metrics)

@@ -33,7 +33,7 @@ EVALUATION_CODE = (
     "fmbench.shared_calls",
     "fmbench.solver_blocks",
     "fmbench.together",
-    "fmbench.times",
+    "fmbench.grid_times",
     "fmbench.evaluate",
 )
 FLOOR_CODE = (*SHARED_CODE, "fmbench.references", "fmbench.floors", "fmbench.evaluate")
@@ -43,6 +43,6 @@ ORACLE_CODE = (
     "fmbench.oracles",
     "fmbench.trained",
     "fmbench.solver_blocks",
-    "fmbench.times",
+    "fmbench.grid_times",
     "fmbench.evaluate",
 )

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from fmbench.cells import ComponentSpec
 from fmbench.errors import ComponentError, PluginError
+from fmbench.grid_times import fault_of, solver_times
 from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices, shown_choice
 from fmbench.plan.model import MetricRule, Scope
 from fmbench.suite import Suite
-from fmbench.times import fault_of, solver_times
 
 if TYPE_CHECKING:
     from fmbench.contracts import Grid

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from fmbench.contracts import Grid
+from fmbench.grid_times import fault_of, solver_times
 from fmbench.testing.base import ComponentConformance
-from fmbench.times import fault_of, solver_times
 
 STEPS = (*range(1, 65), 100, 128, 250, 256, 500, 512, 999, 1000)
 

@@ -47,7 +47,7 @@ FAULTS = (
     _component("a wrong weight", "fmbench_solvers/heun.py", "b=(1 / 2, 1 / 2)", "b=(1 / 2, 0.43)", "solver heun"),
     _component("a wrong weight", "fmbench_solvers/euler.py", "b=(1,)", "b=(0.97,)", "solver euler"),
     _component("a forgotten factor", "fmbench_solvers/ab2.py", "r = h / (2 * h_previous)", "r = h / h_previous", "solver ab2"),
-    _component("a forgotten factor", "fmbench_solvers/_diffusion.py", "data * (1 + growth / 2)", "data * (1 + growth)", "solver dpmpp_2m"),
+    _component("a forgotten factor", "fmbench_solvers/_diffusion.py", "torch.add(data * (1 + growth / 2), data_before, alpha=-growth / 2)", "torch.add(data * (1 + growth), data_before, alpha=-growth)", "solver dpmpp_2m"),
     _component("a squared ratio", "fmbench_solvers/_diffusion.py", "data * (following.alpha - node.alpha * ratio)", "data * (following.alpha - node.alpha * ratio**2)", "solver dpmpp_2m"),
     _component("a wrong time", "fmbench_solvers/torchdiffeq_adaptive.py", "velocity(x, t.clamp(max=1).repeat(batch))", "velocity(x, t.clamp(max=0.9).repeat(batch))", "solver dopri5"),
     _component("off by one", "fmbench_grids/cosine.py", "u = torch.arange(steps + 1, dtype=torch.float64) / steps", "u = torch.arange(steps + 1, dtype=torch.float64) / (steps + 1)", "grid cosine"),
@@ -65,7 +65,7 @@ FAULTS = (
     _component("another loss", "fmbench_objectives/velocity.py", "F.mse_loss(output", "F.l1_loss(output", "objective velocity"),
     _component("a forgotten factor", "fmbench_metrics/gaussians.py", "target.variance - 2 * root_trace(common)", "target.variance - root_trace(common)", "fid_digits"),
     _component("a wrong sign", "fmbench_metrics/x1_error.py", "(d_sigma_t * x - sigma_t * v)", "(d_sigma_t * x + sigma_t * v)", "x1_error"),
-    _core("EMA at 0.9 of its decay", "optimizers.py", "1 - self.averaging.at(step))", "1 - 0.9 * self.averaging.at(step))", "training", TRAININGS),
+    _core("EMA at 0.9 of its decay", "optimizers.py", "self.parameters, 1 - self.averaging.at(step))", "self.parameters, 1 - 0.9 * self.averaging.at(step))", "training", TRAININGS),
     _core("EMA that never warms up", "training_state.py", "self.average.update(self.step)", "self.average.update(0)", "training", TRAININGS),
     _core("half a cosine schedule", "optimizers.py", "math.cos(math.pi * done)", "math.cos(math.pi * done / 2)", "training", TRAININGS),
     _core("gradients never cleared", "training_state.py", "            parameter.grad = None\n", "            parameter.grad.mul_(0.9)\n", "training", TRAININGS),
@@ -73,7 +73,7 @@ FAULTS = (
     _core("early times never drawn", "draws.py", ".clamp_(min=2.0**-25)", ".clamp_(min=0.1)", "training", TRAININGS),
     _core("training noise too small", "pairs.py", "sources = [self._source(self._batch, noise) for", "sources = [0.9 * self._source(self._batch, noise) for", "training", TRAININGS),
     _core("one block of noise again and again", "trained.py", 'f"{role}/{number}"', 'f"{role}/0"', "evaluation", SAMPLES),
-    _core("sampling stops short", "evaluate.py", "times.to(model.workshop.device)", "(0.95 * times).to(model.workshop.device)", "evaluation", SAMPLES),
+    _core("sampling stops short", "evaluate.py", ", times.to(model.workshop.device)\n", ", (0.95 * times).to(model.workshop.device)\n", "evaluation", SAMPLES),
     _core("a wrong sign in the exact velocity", "mixture.py", "posterior.mean_x_1 + d_sigma_t[:, None]", "posterior.mean_x_1 - d_sigma_t[:, None]", "evaluation", "excess_loss"),
 )  # fmt: skip
 
@@ -86,6 +86,6 @@ REFORMULATIONS = (
     Reformulation("the loss's square", "plugins/fmbench_objectives/velocity.py", 'F.mse_loss(output, sample.dx_t, reduction="none")', "(output - sample.dx_t).square()"),
     Reformulation("u_shaped's sum", "plugins/fmbench_t_distributions/u_shaped.py", "(2 * u.double() - 1)", "(u.double() + u.double() - 1)"),
     Reformulation("the cosine grid's product", "plugins/fmbench_grids/cosine.py", "2 * torch.sin(math.pi / 4 * u).square()", "(1 - torch.cos(math.pi / 2 * u))"),
-    Reformulation("the moving average's weight", "fmbench/optimizers.py", "1 - self.averaging.at(step))", "-(self.averaging.at(step) - 1))"),
+    Reformulation("the moving average's weight", "fmbench/optimizers.py", "self.parameters, 1 - self.averaging.at(step))", "self.parameters, -(self.averaging.at(step) - 1))"),
     Reformulation("the mean loss of a part", "fmbench/training_state.py", "loss = loss * share", "loss = loss / (1 / share)"),
 )  # fmt: skip

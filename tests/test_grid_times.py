@@ -13,11 +13,11 @@ from helpers import evaluation_cell, training_cell
 
 from fmbench.errors import CellFailure, SuiteError
 from fmbench.evaluate import sampler
+from fmbench.grid_times import fault_of, solver_times
 from fmbench.plan import Plan, make_plan
 from fmbench.registry import Registry, load_registry
 from fmbench.suite import read_suite
 from fmbench.testing.parts import CountedField
-from fmbench.times import fault_of, solver_times
 
 BUILT_IN = load_registry().names("grid")
 CLOSE_TO_AN_END = [

@@ -158,6 +158,7 @@ def draw_samples(model: Model, cell: Sampling, velocity: CountedVelocity, larger
     calls: list[int] = []
     while (first := sum(sizes)) < n:
         seed_noise(velocity.generator, model.cell, first)
+        global_random.seed(seed_for(model.cell.seed, f"global_noise/{first // NOISE_BLOCK}", model.cell.dataset.text))
         before, noise, count = velocity.calls, velocity.generator.get_state(), min(size, n - first)
         drawn = integrate(model.source(first, count), model.labels(first, count))
         if not torch.equal(noise, velocity.generator.get_state()):

@@ -90,8 +90,8 @@ class Night:
     def entries(self, section: str, name: str) -> list[dict[str, Any]]:
         """What the store holds of a metric, cell by cell."""
         store = Store(self.folder / "store")
-        found = (store.folder(section, key).metrics() for key in sorted(store.keys(section)))
-        return [dict(entry) for metrics in found for entry in metrics.values() if entry["name"] == name]
+        entries = [entry for key in store.keys(section) for entry in store.folder(section, key).metrics().values()]
+        return [entry for entry in entries if entry["name"] == name]
 
     def values(self, section: str, name: str) -> list[dict[str, float]]:
         return [entry["values"] for entry in self.entries(section, name)]

@@ -271,7 +271,11 @@ def test_show_says_what_counts_and_what_does_not(write: Write, tmp_path: Path) -
             }
         ],
     }
-    shown = CliRunner().invoke(app, ["plugins", "show", "solver", "mine", "--plugins", str(file)]).output
+    shown = (
+        CliRunner(env={"COLUMNS": "1000"})
+        .invoke(app, ["plugins", "show", "solver", "mine", "--plugins", str(file)])
+        .output
+    )
     shown = shown.replace("\n", "")
     assert f"In its key count: fmbench_plugin_my_solver, far_helper ({tmp_path / 'lib' / 'far_helper.py'})" in shown
     assert "changes no key" in shown

@@ -171,7 +171,8 @@ def test_no_table_puts_two_machines_in_a_column(two: Path) -> None:
     assert sorted(table.title.partition(", on ")[2] for table in tables) == lines
     training = of_training(board, lambda row: "")
     assert training is not None
-    assert list(training.columns) == [f"train_seconds [s] (hardware {line})" for line in lines]
+    seconds = [column for column in training.columns if column.startswith("train_seconds [")]
+    assert seconds == [f"train_seconds [s] (hardware {line})" for line in lines]
     assert {"n = 1", ""} >= {entry.note for line in training.lines for entry in line.entries}
     assert all(line in found.hardware for line in lines)
     frame = found.frame()

@@ -158,9 +158,9 @@ def draw_samples(model: Model, cell: Sampling, velocity: CountedVelocity, larger
     calls: list[int] = []
     while (first := sum(sizes)) < n:
         seed_noise(velocity.generator, model.cell, first)
-        before, noise, count = velocity.calls, velocity.generator.get_state(), min(size, n - first)
+        before, noise, count = velocity.calls, _noise(model, velocity), min(size, n - first)
         drawn = integrate(model.source(first, count), model.labels(first, count))
-        if not torch.equal(noise, velocity.generator.get_state()):
+        if not global_random.alike(noise, _noise(model, velocity)):
             larger = 0
             if count > NOISE_BLOCK:  # noise for which no block before has shown a need
                 velocity.calls, size = before, NOISE_BLOCK
@@ -170,6 +170,11 @@ def draw_samples(model: Model, cell: Sampling, velocity: CountedVelocity, larger
         calls.append(velocity.calls - before)
         size = max(larger, NOISE_BLOCK)
     return Drawn(torch.cat(samples), model.labels(0, n), sizes, calls)
+
+
+def _noise(model: Model, velocity: Velocity) -> global_random.State:
+    """Return the states of all generators from which a solver may draw."""
+    return {"solver": velocity.generator.get_state(), **global_random.state(model.workshop.device)}
 
 
 def _may_be_larger(model: Model, cell: Sampling, path: Path, larger: int) -> bool:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load as load_safetensors
 from torch import Generator, Tensor, nn
 
+from fmbench import global_random
 from fmbench.assembly import ModelVelocity, Parts, Workshop, assemble, make_module
 from fmbench.cells import ComponentSpec, TrainingCell, Weights, seed_for
 from fmbench.contracts import Evidence, TrainingFacts
@@ -119,8 +120,13 @@ def source_samples(workshop: Workshop, dataset: ComponentSpec, seed: int, first:
 
 
 def seed_noise(generator: Generator, cell: TrainingCell | ReferenceCell, first: int) -> None:
-    """Make a generator that of the noise which a solver draws for the block that begins with sample number `first`."""
-    generator.manual_seed(seed_for(cell.seed, f"solver_noise/{first // NOISE_BLOCK}", cell.dataset.text))
+    """Make a generator that of the noise which a solver draws for the block that begins with sample number `first`.
+
+    The global random generators, from which a solver may draw, too, begin each block in a state of its own as well.
+    """
+    number = seed_for(cell.seed, f"solver_noise/{first // NOISE_BLOCK}", cell.dataset.text)
+    generator.manual_seed(number)
+    global_random.seed(number)
 
 
 def in_turn(counts: Tensor, n: int) -> Tensor:

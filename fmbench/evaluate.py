@@ -21,7 +21,6 @@ from fmbench.contracts import Evidence, Metric, Path, Solver, Velocity
 from fmbench.errors import CellFailure, Diverged, OutOfMemory, ProcessChanged, StoreError, UserError
 from fmbench.evaluation_batch import best_batch
 from fmbench.mistakes import described, lines_of, to_blame
-from fmbench.process_state import unchanged
 from fmbench.references import ReferenceCell
 from fmbench.solver_blocks import why_in_blocks
 from fmbench.times import fault_of, solver_times
@@ -82,7 +81,7 @@ def evaluate(
     started = time.perf_counter()
     if drawn is None:
         sharing = trained.sharing(velocity, cell.guidance, cell.weights)
-        with unchanged(f"solver {cell.solver}"):
+        with workshop.unchanged(f"solver {cell.solver}"):
             drawn = draw_samples(trained, cell, sharing, larger)
     samples, labels = drawn.samples, drawn.labels
     hardware.synchronise(workshop.device)
@@ -259,7 +258,7 @@ def recorded(
         global_random.seed(seed_for(cell.seed, f"metric/{spec.text}", cell.dataset.text))
         started = time.perf_counter()
         try:
-            with unchanged("it"):
+            with workshop.unchanged("it"):
                 found = score(spec)
         except (StoreError, KeyboardInterrupt):
             raise

@@ -99,7 +99,7 @@ ALLOWED: dict[str, set[str]] = {
     "solver_blocks": {"contracts", "global_random"},
     "evaluate": WORKING | {"evaluation_batch", "mistakes", "solver_blocks", "times", "trained", "untouched"},
     "together": WORKING | {"evaluate", "fleet", "probing", "solver_blocks", "trained"},
-    "sampler_cost": {"assembly", "cells", "evaluate", "hardware", "process_state", "trained"},
+    "sampler_cost": {"assembly", "cells", "evaluate", "hardware", "trained"},
     "floors": WORKING | {"dataset_checks", "evaluate"},
     "oracles": WORKING | {"evaluate", "floors", "mixture", "trained", "untouched"},
     "executors": WORKING

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path as FilePath
@@ -16,7 +16,7 @@ from fmbench import contracts, global_random
 from fmbench.ahead import SideThreads
 from fmbench.cells import ComponentSpec, TrainingCell, seed_for
 from fmbench.dataset_checks import Split, check_split
-from fmbench.errors import UserError
+from fmbench.errors import ProcessChanged, UserError
 from fmbench.hardware import choose_precision, device_type
 from fmbench.process_state import guard_class, unchanged
 from fmbench.references import ReferenceCell
@@ -76,6 +76,26 @@ class Workshop:
                     return f"{name} of {spec.kind} {spec}"
         return ""
 
+    @contextmanager
+    def unchanged(self, who: str) -> Iterator[None]:
+        """Raise ProcessChanged where what is called inside changes the process or a component, whether it fails or not.
+
+        What it has computed, and what is computed here after it, would then be another's.
+        """
+        try:
+            with unchanged(who):
+                yield
+        except (ProcessChanged, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            if altered := self.altered():
+                raise ProcessChanged(
+                    f"{_altered(who, altered)}; it failed, too, with {type(error).__name__}"
+                ) from error
+            raise
+        if altered := self.altered():
+            raise ProcessChanged(_altered(who, altered))
+
     def load(self, spec: ComponentSpec, split: Split) -> tuple[Tensor, Tensor | None]:
         """Return a dataset's split in the machine's memory, loaded and checked once a process. Raises DataError."""
         if (spec.digest, split) not in self._loaded:
@@ -117,6 +137,10 @@ def declared(spec: ComponentSpec, component: Any) -> dict[str, Any]:
     promised = contracts.CONTRACTS[spec.kind]
     held = getattr(component, "__dict__", {})
     return {name: value for name, value in held.items() if name in spec.parameters or hasattr(promised, name)}
+
+
+def _altered(who: str, what: str) -> str:
+    return f"{who} changed {what}, which others use: a component may change only itself"
 
 
 def _same(one: Any, other: Any) -> bool:

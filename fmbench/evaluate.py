@@ -22,7 +22,6 @@ from fmbench.errors import CellFailure, Diverged, OutOfMemory, ProcessChanged, S
 from fmbench.evaluation_batch import best_batch
 from fmbench.grid_times import fault_of, solver_times
 from fmbench.mistakes import described, lines_of, to_blame
-from fmbench.process_state import unchanged
 from fmbench.references import ReferenceCell
 from fmbench.solver_blocks import why_in_blocks
 from fmbench.trained import NOISE_BLOCK, Trained, seed_noise
@@ -82,7 +81,7 @@ def evaluate(
     started = time.perf_counter()
     if drawn is None:
         sharing = trained.sharing(velocity, cell.guidance, cell.weights)
-        with unchanged(f"solver {cell.solver}"):
+        with workshop.unchanged(f"solver {cell.solver}"):
             drawn = draw_samples(trained, cell, sharing, larger)
     samples, labels = drawn.samples, drawn.labels
     hardware.synchronise(workshop.device)
@@ -158,10 +157,9 @@ def draw_samples(model: Model, cell: Sampling, velocity: CountedVelocity, larger
     calls: list[int] = []
     while (first := sum(sizes)) < n:
         seed_noise(velocity.generator, model.cell, first)
-        global_random.seed(seed_for(model.cell.seed, f"global_noise/{first // NOISE_BLOCK}", model.cell.dataset.text))
-        before, noise, count = velocity.calls, velocity.generator.get_state(), min(size, n - first)
+        before, noise, count = velocity.calls, _noise(model, velocity), min(size, n - first)
         drawn = integrate(model.source(first, count), model.labels(first, count))
-        if not torch.equal(noise, velocity.generator.get_state()):
+        if not global_random.alike(noise, _noise(model, velocity)):
             larger = 0
             if count > NOISE_BLOCK:  # noise for which no block before has shown a need
                 velocity.calls, size = before, NOISE_BLOCK
@@ -171,6 +169,11 @@ def draw_samples(model: Model, cell: Sampling, velocity: CountedVelocity, larger
         calls.append(velocity.calls - before)
         size = max(larger, NOISE_BLOCK)
     return Drawn(torch.cat(samples), model.labels(0, n), sizes, calls)
+
+
+def _noise(model: Model, velocity: Velocity) -> global_random.State:
+    """Return the states of all generators from which a solver may draw."""
+    return {"solver": velocity.generator.get_state(), **global_random.state(model.workshop.device)}
 
 
 def _may_be_larger(model: Model, cell: Sampling, path: Path, larger: int) -> bool:
@@ -255,7 +258,7 @@ def recorded(
         global_random.seed(seed_for(cell.seed, f"metric/{spec.text}", cell.dataset.text))
         started = time.perf_counter()
         try:
-            with unchanged("it"):
+            with workshop.unchanged("it"):
                 found = score(spec)
         except (StoreError, KeyboardInterrupt):
             raise

@@ -19,7 +19,10 @@ from fmbench.session import Session
 from fmbench.store import read_sealed, write_sealed
 from fmbench.stored_forms import REPORT
 
-CODE = ("report", "averages.py", "cells.py", "intervals.py", "pictures.py", "records.py", "references.py")
+CODE = (
+    *("report", "averages.py", "cells.py", "failures.py", "files.py", "intervals.py", "pictures.py", "records.py"),
+    *("references.py", "texts.py", "timings.py"),
+)
 """The modules and the package of fmbench that make a report."""
 LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas")
 

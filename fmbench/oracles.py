@@ -15,7 +15,6 @@ from fmbench.errors import CellFailure
 from fmbench.evaluate import check_finite, check_nfe, check_values, draw_samples, intact, recorded, usual_batch
 from fmbench.floors import evidence_without_network, identity_of
 from fmbench.mixture import Mixture
-from fmbench.process_state import unchanged
 from fmbench.references import ReferenceCell
 from fmbench.trained import source_samples
 from fmbench.untouched import while_untouched
@@ -72,7 +71,7 @@ def measure_oracle(cell: ReferenceCell, metrics: Sequence[ComponentSpec], worksh
     """Draw the samples of an oracle, and leave what metrics say of them in the store."""
     folder = workshop.store.folder(cell.section, cell.key)
     oracle = Oracle(cell, workshop)
-    with unchanged(f"solver {cell.solver}"):
+    with workshop.unchanged(f"solver {cell.solver}"):
         drawn = draw_samples(oracle, cell, oracle.velocity(), usual_batch(oracle))
     samples, nfe = drawn.samples, drawn.nfe
     check_finite(samples)

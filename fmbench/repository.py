@@ -22,6 +22,7 @@ ENVIRONMENT = {
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_ALLOW_PROTOCOL": "",  # the same for a git that does not know the line above
     "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C",  # in which names of any bytes are found by a pattern
 }
 STATUS = ("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
 FILTERS = r"^filter\..*\.(clean|smudge|process|required)$"
@@ -60,7 +61,7 @@ def _ask(settings: Mapping[str, str], *arguments: str) -> str | None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            errors="replace",
+            errors="surrogateescape",  # names go back to git as they came
             timeout=SECONDS,
             check=False,
         )

@@ -18,7 +18,6 @@ from fmbench import hardware
 from fmbench.assembly import ModelVelocity
 from fmbench.cells import ComponentSpec, EvaluationCell, digest
 from fmbench.evaluate import compute_metrics, sampler
-from fmbench.process_state import unchanged
 from fmbench.timings import joined
 from fmbench.trained import Trained
 
@@ -45,7 +44,7 @@ def measure_sampler(
 
     workshop = trained.workshop
     folder = workshop.store.folder("sampler", key)
-    with unchanged(f"solver {cell.solver}"):
+    with workshop.unchanged(f"solver {cell.solver}"):
         calls = calls_of(trained, cell)
     evidence = trained.evidence(velocity)
     evidence.draw = draw

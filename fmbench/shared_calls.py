@@ -2,9 +2,9 @@
 
 Solvers of one trained cell start from the same source samples. Whatever they are, they ask for the same velocity at
 t=0; and the second that Heun's method, the midpoint method or Adams-Bashforth asks for is Euler's, after a step of that
-size. Such a call is made once. What is returned is what the network itself gave for
-exactly this state, time and label, to the last bit, and it counts as a call. A call from within autocast, say, is not
-one of these: what a solver changes of the process must not be in what others are given.
+size. Such a call is made once. What is returned is what the network itself gave for exactly this state, time and label,
+to the last bit, and it counts as a call. A call from within autocast, say, is not one of these: what a solver changes
+of the process must not be in what others are given. Nor is a call in which the network draws at random.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from fmbench import global_random
 from fmbench.process_state import Watch, watch_all
 
 if TYPE_CHECKING:
@@ -95,12 +96,14 @@ class SharingVelocity:
             self.saved += known.calls
             self.calls += known.calls
             return known.velocity.clone()
-        before = self._velocity.calls
+        before, device = self._velocity.calls, str(x.device)
+        random = global_random.state(device) if self._follows else {}
         found = self._velocity(x, t)
         calls = self._velocity.calls - before
         self.calls += calls
         if self._follows:
-            self._shared.add(Call(x, t, self.y, found, calls))
+            if global_random.alike(random, global_random.state(device)):
+                self._shared.add(Call(x, t, self.y, found, calls))
             self._follows = False
         return found
 

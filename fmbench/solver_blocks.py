@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from fmbench import contracts
+from fmbench import contracts, global_random
 
 EXAMPLES = 6
 TOLERANCE = 1e-6
@@ -39,15 +39,17 @@ def why_in_blocks(solver: contracts.Solver, times: Tensor, path: contracts.Path,
     if solver.adaptive:
         return "an adaptive solver chooses its steps for a batch as a whole"
     field = _Field(path)
-    noise = field.generator.get_state()
     x_0 = torch.randn(EXAMPLES, *shape, dtype=torch.float64, generator=Generator().manual_seed(1))
     times = times.to("cpu", torch.float64)
-    try:
-        whole = solver.integrate(field, x_0.clone(), times)
-        parts = [solver.integrate(field, part.clone(), times) for part in (x_0[:2], x_0[2:])]
-        alike = torch.allclose(whole, torch.cat(parts), rtol=TOLERANCE, atol=TOLERANCE)
-    except Exception as error:
-        return f"the solver cannot be tried: {error}"
-    if not torch.equal(noise, field.generator.get_state()):
+    with global_random.seeded(0):
+        noise = {"solver": field.generator.get_state(), **global_random.state()}
+        try:
+            whole = solver.integrate(field, x_0.clone(), times)
+            parts = [solver.integrate(field, part.clone(), times) for part in (x_0[:2], x_0[2:])]
+            alike = torch.allclose(whole, torch.cat(parts), rtol=TOLERANCE, atol=TOLERANCE)
+        except Exception as error:
+            return f"the solver cannot be tried: {error}"
+        drew = not global_random.alike(noise, {"solver": field.generator.get_state(), **global_random.state()})
+    if drew:
         return "the solver draws noise, which is each cell's own"
     return "" if alike else "what the solver makes of an example depends on the others of its batch"

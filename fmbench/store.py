@@ -201,7 +201,11 @@ class CellFolder:
 
     def add_metrics(self, computed: Mapping[str, Mapping[str, Any]]) -> None:
         """Add metrics by digest. The caller holds the cell's lock."""
-        self.seal("metrics.json", {**self.metrics(), **computed})
+        self.set_metrics({**self.metrics(), **computed})
+
+    def set_metrics(self, metrics: Mapping[str, Mapping[str, Any]]) -> None:
+        """Put these metrics in place of all that are there. The caller holds the cell's lock."""
+        self.seal("metrics.json", metrics)
 
     def failure(self) -> dict[str, Any] | None:
         """Return {"status", "error", "traceback"} when the cell failed and was not computed since."""
@@ -220,7 +224,7 @@ class CellFolder:
         metrics = self.metrics()
         if any("error" in entry for entry in metrics.values()):
             kept = {digest: entry for digest, entry in metrics.items() if "error" not in entry}
-            self.seal("metrics.json", kept)
+            self.set_metrics(kept)
 
     def save_checkpoint(self, step: int, payload: bytes) -> None:
         """Keep the state of a training after `step` steps; older ones go.

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load as load_safetensors
 from torch import Generator, Tensor, nn
 
+from fmbench import global_random
 from fmbench.assembly import ModelVelocity, Parts, Workshop, assemble, make_module
 from fmbench.cells import ComponentSpec, TrainingCell, Weights, seed_for
 from fmbench.contracts import Evidence, TrainingFacts
@@ -34,7 +35,11 @@ class Trained:
     workshop: Workshop
     saved: dict[str, Tensor] = field(repr=False)
     _holds: str = ""
+    _arranged: list[object] = field(init=False, repr=False)
     _shared: dict[tuple[float, Weights], SharedCalls] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self._arranged = _arrangement(self.module)
 
     def velocity(self, guidance: float = 1.0, weights: Weights = "ema") -> ModelVelocity:
         """Return the velocity field of the network with these weights, under guidance.
@@ -51,14 +56,14 @@ class Trained:
         return ModelVelocity(self.module, self.parts, guidance, self.workshop.device, generator, most)
 
     def is_intact(self) -> bool:
-        """Whether the network still has exactly the weights that it was given, and is not in training mode."""
+        """Whether the network still has exactly the weights that it was given, and modes, hooks and methods."""
         now, prefix = self.module.state_dict(), f"{self._holds}."
         alike = all(
             _bits(now[name]).equal(_bits(self.saved[f"{prefix}{name}"]))
             for name in now
             if f"{prefix}{name}" in self.saved
         )
-        return alike and not self.module.training
+        return alike and _arrangement(self.module) == self._arranged
 
     def sharing(self, velocity: ModelVelocity, guidance: float, weights: Weights) -> SharingVelocity:
         """Return a velocity that makes no call which another of this guidance and these weights has made."""
@@ -102,6 +107,18 @@ class Trained:
         return in_turn(torch.bincount(y, minlength=self.parts.classes), first + n)[first:]
 
 
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+"""Where torch keeps what is called with a module."""
+
+
+def _arrangement(module: nn.Module) -> list[object]:
+    """Return what decides, besides weights, what a network computes and anybody can change: modes, hooks, methods."""
+    return [
+        (type(each), each.training, *(len(getattr(each, name)) for name in HOOKS), vars(each).get("forward"))
+        for each in module.modules()
+    ]
+
+
 def _bits(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
 
@@ -119,8 +136,13 @@ def source_samples(workshop: Workshop, dataset: ComponentSpec, seed: int, first:
 
 
 def seed_noise(generator: Generator, cell: TrainingCell | ReferenceCell, first: int) -> None:
-    """Make a generator that of the noise which a solver draws for the block that begins with sample number `first`."""
-    generator.manual_seed(seed_for(cell.seed, f"solver_noise/{first // NOISE_BLOCK}", cell.dataset.text))
+    """Make a generator that of the noise which a solver draws for the block that begins with sample number `first`.
+
+    The global random generators, from which a solver may draw, too, begin each block in a state of its own as well.
+    """
+    number = seed_for(cell.seed, f"solver_noise/{first // NOISE_BLOCK}", cell.dataset.text)
+    generator.manual_seed(number)
+    global_random.seed(number)
 
 
 def in_turn(counts: Tensor, n: int) -> Tensor:

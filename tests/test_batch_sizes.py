@@ -37,8 +37,8 @@ class Noisy(Solver):
         return x
 
 
-class Careless(Solver):
-    "Euler, and noise of torch's own generator."
+class Global(Solver):
+    "Euler, and some noise from torch's own generator after each step."
 
     def integrate(self, velocity, x_0, times):
         x = x_0
@@ -65,7 +65,7 @@ class Crowd(Solver):
 
 @hookimpl
 def fmbench_solvers():
-    return {"noisy": Noisy, "careless": Careless, "crowd": Crowd, "late": Late}
+    return {"noisy": Noisy, "global": Global, "crowd": Crowd, "late": Late}
 """
 
 
@@ -102,7 +102,7 @@ def with_batch(shop: Workshop, cell: EvaluationCell, batch: int | None) -> Drawn
         return draw_samples(trained, cell, trained.velocity(), larger_batch(trained, cell))
 
 
-@pytest.mark.parametrize("solver", ["ancestral", "stochastic_euler", "dopri5", "noisy", "careless", "crowd", "heun"])
+@pytest.mark.parametrize("solver", ["ancestral", "stochastic_euler", "dopri5", "noisy", "global", "crowd", "heun"])
 def test_samples_differ_by_rounding_and_nfe_not_at_all(
     registry: Registry, shop: Workshop, cell: TrainingCell, solver: str
 ) -> None:
@@ -135,7 +135,7 @@ def test_the_first_batch_is_a_block_on_every_device(registry: Registry, shop: Wo
     assert first == [NOISE_BLOCK]
 
 
-@pytest.mark.parametrize("solver", ["ancestral", "noisy", "careless"])
+@pytest.mark.parametrize("solver", ["ancestral", "noisy", "global"])
 def test_a_blocks_noise_is_its_own(registry: Registry, shop: Workshop, cell: TrainingCell, solver: str) -> None:
     fewer, more = (with_batch(shop, evaluation(registry, cell, solver, n), None).samples for n in (512, 1024))
     assert torch.equal(more[:512], fewer)
@@ -167,6 +167,7 @@ def test_why_a_solver_keeps_to_blocks(registry: Registry) -> None:
     assert "adaptive" in why("dopri5")
     assert "draws noise" in why("ancestral")
     assert "draws noise" in why("noisy")
+    assert "draws noise" in why("global")
     assert "others of its batch" in why("crowd")
 
 

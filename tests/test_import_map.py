@@ -53,7 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "plugin_files": {"files", "foreign", "mistakes", "source"},
     "plugins": {"contracts", "files", "foreign", "hookspecs", "plugin_files", "source"},
     "registry": {"cells", "contracts", "files", "foreign", "parameters", "plugin_files", "plugins", "source"},
-    "plan": {"cells", "contracts", "references", "registry", "source", "suite", "grid_times"},
+    "plan": {"cells", "contracts", "grid_times", "references", "registry", "source", "suite", "times"},
     "records": {"cells", "references", "texts"},
     "store": {"cells", "files", "forms", "records", "stored_forms", "texts"},
     "stored_forms": {"cells", "forms"},
@@ -78,8 +78,8 @@ ALLOWED: dict[str, set[str]] = {
     "micro_batches": {"contracts", "samples"},
     "fleet_size": {"assembly", "cells", "fleet", "hardware", "optimizers", "probing"},
     "fleets": {"cells", "executors", "probing"},
-    "shared_calls": {"assembly", "contracts", "process_state"},
-    "trained": {"assembly", "cells", "contracts", "references", "shared_calls"},
+    "shared_calls": {"assembly", "contracts", "global_random", "process_state"},
+    "trained": {"assembly", "cells", "contracts", "global_random", "references", "shared_calls"},
     "teaching": {"assembly", "cells", "contracts", "global_random", "process_state", "store", "trained"},
     "portraits": {"assembly", "store", "trained"},
     "training_state": {
@@ -96,8 +96,9 @@ ALLOWED: dict[str, set[str]] = {
     },
     "train": WORKING | {"calibration", "fleet", "micro_batches", "optimizers", "samples", "training_state"},
     "evaluation_batch": {"assembly", "cells", "hardware", "probing", "trained"},
-    "solver_blocks": {"contracts"},
-    "evaluate": WORKING | {"evaluation_batch", "mistakes", "solver_blocks", "grid_times", "trained", "untouched"},
+    "solver_blocks": {"contracts", "global_random"},
+    "evaluate": WORKING
+    | {"evaluation_batch", "grid_times", "mistakes", "solver_blocks", "times", "trained", "untouched"},
     "together": WORKING | {"evaluate", "fleet", "probing", "solver_blocks", "trained"},
     "sampler_cost": {"assembly", "cells", "evaluate", "hardware", "process_state", "timings", "trained"},
     "floors": WORKING | {"dataset_checks", "evaluate"},
@@ -172,7 +173,7 @@ ALLOWED: dict[str, set[str]] = {
         "timings",
         "tracking",
     },
-    "testing": {"cells", "contracts", "dataset_checks", "mixture", "plugins", "registry", "grid_times"},
+    "testing": {"cells", "contracts", "dataset_checks", "grid_times", "mixture", "plugins", "registry", "times"},
     "mistakes": set(),
     "failures": {"cells", "records", "references"},
     "telling": {"failures"},
@@ -190,6 +191,7 @@ ALLOWED: dict[str, set[str]] = {
         "telling",
         "timings",
     },
+    "times": {"contracts"},
 }
 """The part of fmbench -> the parts that it may import. `errors` is everyone's leaf."""
 

@@ -24,7 +24,7 @@ from fmbench.cells import ComponentSpec
 from fmbench.computation import Computation, Silent
 from fmbench.errors import ProcessChanged
 from fmbench.evaluate import recorded
-from fmbench.executors.compute import lingering
+from fmbench.executors.compute import Computer, lingering
 from fmbench.patches import Attributes
 from fmbench.process_state import Watch, unchanged
 from fmbench.records import EvaluationRecord
@@ -294,6 +294,48 @@ def test_a_component_that_somebody_else_changed_is_named(shop: Workshop, trained
     assert shop.altered() == ""
 
 
+def test_a_component_is_watched_while_another_is_called_and_where_that_fails(shop: Workshop, trained: Trained) -> None:
+    dataset = shop.build(trained.cell.dataset)
+    specs = [shop.registry.spec("metric", name) for name in ("mmd", "nfe", "straightness")]
+
+    def score(spec: ComponentSpec) -> dict[str, Any]:
+        if spec.name == "nfe":
+            dataset.size += 1
+            raise ValueError(spec.name)
+        return {"values": {spec.name: 1.0}, "identity": {}}
+
+    own = replace(shop)
+    try:
+        found = recorded(specs, trained.cell, own, score)
+    finally:
+        dataset.size -= 1
+    assert [entry["name"] for entry in found.values()] == ["mmd", "nfe"]
+    error = found[specs[1].digest]["error"]
+    assert "metric nfe: it changed size of dataset moons(size=500), which others use" in error
+    assert error.endswith("it failed, too, with ValueError")
+    assert own.spoilt.startswith("metric nfe")
+
+
+def test_metrics_computed_beside_a_changed_component_are_not_kept(shop: Workshop, trained: Trained) -> None:
+    """A training is done and has a metric; the next ones are computed while somebody writes into the weights."""
+    folder = shop.store.folder("training", trained.cell.key)
+    computer = Computer(replace(shop), lambda event: None)
+    computer._trained = load_trained(trained.cell, shop)
+    entry = {"name": "mmd", "values": {"mmd": 1.0}, "identity": {}, "seconds": 0.0}
+    folder.add_metrics({"before": entry})
+
+    def compute() -> None:
+        next(computer._trained.module.parameters()).detach().numpy()[0] += 1
+        folder.add_metrics({"wrong": entry})
+
+    event = computer._attempt("training", trained.cell.key, folder, compute)
+    assert event.what == "failed"
+    assert "the weights, the mode or the hooks of the trained network" in event.text
+    assert computer.workshop.spoilt
+    assert set(folder.metrics()) == {"before"}
+    folder.forgive()
+
+
 def test_changed_weights_are_seen_however_they_were_written(trained: Trained) -> None:
     weight = next(trained.module.parameters())
     assert trained.is_intact()
@@ -304,6 +346,14 @@ def test_changed_weights_are_seen_however_they_were_written(trained: Trained) ->
     trained.module.train()
     assert not trained.is_intact()
     trained.module.eval()
+    inner = next(each for each in trained.module.modules() if each is not trained.module)
+    inner.train()
+    assert not trained.is_intact()
+    inner.eval()
+    hook = trained.module.register_forward_hook(lambda module, given, output: 2 * output)
+    assert not trained.is_intact()
+    hook.remove()
+    assert trained.is_intact()
 
 
 def test_marks_see_what_torch_does_not() -> None:

@@ -26,6 +26,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     git("config", "user.email", "nobody@example.com")
     (folder / "file.txt").write_text("content\n")
     (folder / "other.dat").write_text("content\n")
+    (folder / "bytes.raw").write_text("content\n")
     git("add", ".")
     git("commit", "--quiet", "--message", "one")
     return folder
@@ -66,12 +67,13 @@ def hostile(repository: Path, run: Path) -> None:
     (hooks / "post-index-change").symlink_to(program)
     (hooks / "fsmonitor-watchman").symlink_to(program)
     (repository / ".git" / "info").mkdir(exist_ok=True)
-    (repository / ".gitattributes").write_text("*.dat filter=other\n")
+    (repository / ".gitattributes").write_bytes(b"*.dat filter=other\n*.raw filter=no\xfftext\n")
     included = repository / ".git" / "more"
-    included.write_text(f'[filter "third"]\n\tclean = {program}\n')
+    named = f'[filter "third"]\n\tclean = {program}\n[filter "no\udcfftext"]\n\tclean = {program}\n'
+    included.write_bytes(named.encode("utf-8", "surrogateescape"))
     git("config", "include.path", str(included))
     (repository / ".git" / "info" / "attributes").write_text("*.txt filter=third\n")
-    for file in ("file.txt", "other.dat"):
+    for file in ("file.txt", "other.dat", "bytes.raw"):
         os.utime(repository / file, (1, 1))
 
 

@@ -65,6 +65,10 @@ SCALE = 1.0
 '''
 
 
+TIMED = ("_iqr", "_relative", "_relative_iqr")
+"""What follows a time's name in the names of its other values."""
+
+
 class Place:
     """A folder with a suite, a plugin, a store and reports, in which suites are run."""
 
@@ -317,7 +321,7 @@ def run_to_its_table(place: Place) -> tuple[list[dict[str, str]], RunResult]:
     result = fmbench.run(place.folder / "tiny.yaml", replace(place.options(), jobs="1"))
     with (place.folder / "reports" / "tiny" / "records.csv").open() as file:
         rows = list(csv.DictReader(file))
-    times = {"sample_ms", "sample_ms_iqr", "sample_ms_relative", "sample_ms_relative_iqr", "train_seconds"}
+    times = {f"{name}{value}" for name in ("sample_ms", "train_seconds") for value in ("", *TIMED)}
     return [{name: value for name, value in row.items() if name not in times} for row in rows], result
 
 

@@ -44,7 +44,7 @@ from fmbench.floors import measure_floor
 from fmbench.hardware import measured_on
 from fmbench.mistakes import MOST_SHOWN, lines_here, own_line, to_blame
 from fmbench.oracles import measure_oracle
-from fmbench.process_state import unchanged, watch_all
+from fmbench.process_state import watch_all
 from fmbench.references import ReferenceCell
 from fmbench.sampler_cost import measure_sampler
 from fmbench.store import CellFolder, write_atomically, write_sealed
@@ -146,7 +146,7 @@ class Computer:
             title = f"{spec.kind} {spec}"
             self.say(Event("started", "preparing", title))
             try:
-                with unchanged("it"):
+                with self.workshop.unchanged("it"):
                     self._prepare_component(spec)
             except UserError:
                 raise
@@ -176,7 +176,7 @@ class Computer:
         self.say(Event("started", section, key))
         global_random.seed(seed_for(task.cell.seed, "probe", task.cell.dataset.text))
         try:
-            with unchanged("a component of its cells"):
+            with self.workshop.unchanged("a component of its cells"):
                 found = probe(task.cell, task.members, self.workshop)
         except BaseException as error:
             text = f"{self._explain(error)}; its cells train alone"
@@ -198,6 +198,7 @@ class Computer:
                 return
             self.say(Event("started", "training", fleet[0].key, fleet=tuple(cell.key for cell in fleet)))
             ended: set[str] = set()
+            threads = set(threading.enumerate())
 
             def advanced(steps: int) -> None:
                 self.say(Event("advanced", "training", fleet[0].key, steps))
@@ -211,9 +212,8 @@ class Computer:
             try:
                 for cell in fleet:
                     self.workshop.store.folder("training", cell.key).begin(cell.parts())
-                with unchanged("a member of the fleet"):
+                with self.workshop.unchanged("a member of the fleet"):
                     train.train(fleet, self.workshop, advanced, failed, task.size)
-                self._check_components()
             except StoreError:
                 raise
             except ProcessChanged as error:
@@ -226,6 +226,8 @@ class Computer:
             except BaseException as error:
                 raise SpoiltProcess(f"a member of the fleet raised {type(error).__name__}") from error
             left = [cell for cell in fleet if cell.key not in ended and not self._is_trained(cell)]
+            if running := lingering(threads):
+                raise SpoiltProcess(f"a fleet left threads running: {', '.join(running)}")
         for cell in left:
             self(TrainTask((cell,)))
 
@@ -243,14 +245,15 @@ class Computer:
         return True
 
     def _attempt(self, section: str, key: str, folder: CellFolder, compute: Callable[[], None]) -> Event:
-        watch, done = watch_all(), False
+        watch, kept = watch_all(), None
         try:
             try:
                 folder.check()
-                done = folder.result() is not None
+                kept = folder.metrics() if folder.recorded() is not None else None
                 compute()
             except DamagedFile as error:
                 self.say(Event("damaged", section, key, text=str(error)))
+                kept = None
                 folder.discard()
                 compute()
             if not self.workshop.spoilt:  # by a metric, which has failed already
@@ -259,21 +262,29 @@ class Computer:
         except (StoreError, SpoiltProcess):
             raise
         except BaseException as error:
-            failure, changes = self._explain(error), watch.changes()
-            if changes or isinstance(error, ProcessChanged):
+            failure = self._explain(error)
+            if isinstance(error, ProcessChanged) or watch.changes() or self._changed_components():
                 self.workshop.spoilt = f"{section} {key}: {failure}"
-                if not done:  # nobody knows what of it was computed before the change
+                if kept is None:  # nobody knows what of it was computed before the change
                     folder.discard()
+                else:  # nor of its new metrics
+                    folder.set_metrics(kept)
             folder.fail(failure.status, str(failure), traceback.format_exc())
             return Event("failed", section, key, status=failure.status, text=str(failure))
         return Event("finished", section, key)
 
     def _check_components(self) -> None:
-        """Raise ProcessChanged where somebody changed a component or weights that others are given."""
+        """Raise ProcessChanged where somebody changed a component or a network that others are given."""
+        if changed := self._changed_components():
+            raise ProcessChanged(f"somebody changed {changed}")
+
+    def _changed_components(self) -> str:
+        """Say what somebody changed of the components or the trained network; "" where nobody did."""
         if altered := self.workshop.altered():
-            raise ProcessChanged(f"somebody changed {altered}, which others use: a component may change only itself")
+            return f"{altered}, which others use: a component may change only itself"
         if self._trained is not None and not self._trained.is_intact():
-            raise ProcessChanged("somebody changed the weights of the trained network, which others use: copy it first")
+            return "the weights, the mode or the hooks of the trained network, which others use: copy it first"
+        return ""
 
     def _check_measured(self, folder: CellFolder, metrics: Sequence[ComponentSpec]) -> None:
         """Raise SpoiltProcess where a metric changed the process, so that others are left for another one."""
@@ -354,9 +365,12 @@ class Computer:
                 samplers.setdefault(sampler_of(work.cell), []).append(work.cell)
         shared = [cells for cells in samplers.values() if len(cells) > 1]
         try:
-            with unchanged("a network of the fleet"):
-                trained = {own.training.key: load_trained(own.training, self.workshop) for own in task.tasks if shared}
-            if not shared or not worth_it(in_order(list(trained.values())), Path(task.file)):
+            if not shared:
+                return
+            with self.workshop.unchanged("a network of the fleet"):
+                trained = {own.training.key: load_trained(own.training, self.workshop) for own in task.tasks}
+                pays = worth_it(in_order(list(trained.values())), Path(task.file))
+            if not pays:
                 return
             left = AT_ONCE
             for cells in shared:
@@ -364,10 +378,8 @@ class Computer:
                 left -= 4 * len(cells) * int(cells[0].settings["samples"]) * prod(shape)
                 if left >= 0:
                     global_random.seed(seed_for(cells[0].training.seed, "together", cells[0].training.dataset.text))
-                    with unchanged(f"solver {cells[0].solver}"):
+                    with self.workshop.unchanged(f"solver {cells[0].solver}"):
                         self._draw_all(cells, trained)
-                    if altered := self.workshop.altered():
-                        raise ProcessChanged(f"solver {cells[0].solver} changed {altered}")
         except StoreError:
             raise
         except ProcessChanged as error:

@@ -56,7 +56,9 @@ def stdout_to_stderr() -> Iterator[None]:
 
     What is printed there stands in front of no JSON. Does what it can where there are no such streams.
     """
-    sys.stdout.flush()
+    ours = [stream for stream in dict.fromkeys((sys.stdout, sys.__stdout__)) if stream is not None]
+    for stream in ours:
+        stream.flush()
     try:
         saved = os.dup(1)
         os.dup2(2, 1)
@@ -67,6 +69,8 @@ def stdout_to_stderr() -> Iterator[None]:
             yield
     finally:
         if saved is not None:
+            for stream in ours:  # to which a plugin may have printed by its other name, `sys.__stdout__`
+                stream.flush()
             if "ctypes" in sys.modules:  # else nobody is likely to have called C
                 sys.modules["ctypes"].CDLL(None).fflush(None)
             os.dup2(saved, 1)

@@ -182,8 +182,13 @@ class CellFolder:
         recorded = (self.recorded() or {}).get("files", {}).get(name)
         if recorded is None:
             raise DamagedFile(f"{self.path / name} is not on record")
-        self._verify(name, recorded, thorough=True)
-        return _content(self.path / name, recorded[0])
+        try:
+            content = _content(self.path / name, recorded[0])
+        except FileNotFoundError as error:
+            raise DamagedFile(f"{self.path / name} is missing") from error
+        if [len(content), hashlib.sha256(content).hexdigest()] != recorded:
+            raise DamagedFile(f"{self.path / name} does not have the checksum on record")
+        return content
 
     def _verify(self, name: str, recorded: list[Any], *, thorough: bool) -> None:
         path = self.path / name
@@ -321,15 +326,34 @@ class CellFolder:
 
         Raises BlockingIOError where another works on it, and it is not to be waited for.
         """
+        handle = self._locked(wait)
+        while not self._is_lock(handle):  # whoever had it has removed the folder meanwhile
+            os.close(handle)
+            handle = self._locked(wait)
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+    def _locked(self, wait: bool) -> int:
+        """Return the descriptor of the lock's file, locked; the folder is made where it is not there."""
         with explained(self.path):
             self._make_way()
             self.path.mkdir(parents=True, exist_ok=True)
             handle = open_lock(self.path / ".lock")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            yield
-        finally:
+        except BaseException:
             os.close(handle)
+            raise
+        return handle
+
+    def _is_lock(self, handle: int) -> bool:
+        """Whether a descriptor is of the file that stands for the lock now."""
+        try:
+            return os.path.samestat(os.fstat(handle), (self.path / ".lock").lstat())
+        except FileNotFoundError:
+            return False
 
     def _make_way(self) -> None:
         """Give another name to what stands where the folder must be: a file, a link to none, a folder without entry."""

@@ -14,7 +14,7 @@ import pytest
 from helpers import training_cell
 
 from fmbench.cells import TrainingCell
-from fmbench.errors import UserError
+from fmbench.errors import UserError, WorkerDied
 from fmbench.executors.local import LocalExecutor, jobs_and_threads
 from fmbench.executors.tasks import Event, PrepareTask, TrainTask, WorkerConfig
 from fmbench.executors.worker_process import import_path, late_path
@@ -134,6 +134,20 @@ def test_preparing_a_component_that_hangs_names_it(
     words = r"^objective hangs\(how=.?sleep.?\) cannot be used: preparing it took longer than 100000 s, the --timeout"
     with pytest.raises(UserError, match=words):
         events_of(executor, PrepareTask((grid, hangs)))
+
+
+@pytest.mark.parametrize("ended", [{("preparing", "metric nfe")}, set()])
+def test_a_worker_that_dies_between_two_components_prepares_no_less_in_silence(
+    ended: set[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = LocalExecutor(WorkerConfig((), "", str(tmp_path), "cpu", 1, 1))
+    monkeypatch.setattr(executor, "_kill", lambda worker: None)
+    worker = SimpleNamespace(task=PrepareTask(()), units=set(), ended=ended, process=SimpleNamespace(returncode=-6))
+    executor._workers.append(worker)
+    with pytest.raises(
+        UserError, match="a component cannot be used: preparing it ended" if ended else "could not begin"
+    ):
+        list(executor._end(worker, WorkerDied("signal 6")))
 
 
 SHADOWS = ("fmbench/__init__.py", "random.py", "queue.py", "torch.py")

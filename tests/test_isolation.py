@@ -357,8 +357,8 @@ def test_changed_weights_are_seen_however_they_were_written(trained: Trained) ->
 
 
 def test_marks_see_what_torch_does_not() -> None:
-    for size in (10, 3 * READ):
-        x = torch.zeros(size)
+    images = torch.zeros(4, 3, 8, 8).to(memory_format=torch.channels_last)
+    for x in (torch.zeros(10), torch.zeros(3 * READ), images, torch.zeros(10, 4)[:, ::2]):
         before = marks([x, None])
         assert marks([x, None]) == before
         x.numpy()[::3] = 1

@@ -162,7 +162,10 @@ def test_ctrl_c_interrupts_while_a_plugin_is_imported(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-LOUD = "print('by print'); os.system('echo by a child'); os.write(1, b'by a descriptor\\n')"
+LOUD = (
+    "print('by print'); print('by another name', file=sys.__stdout__); os.system('echo by a child'); "
+    "os.write(1, b'by a descriptor\\n')"
+)
 
 
 def command_line(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -171,10 +174,10 @@ def command_line(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_what_a_plugin_prints_stands_in_front_of_no_json(tmp_path: Path) -> None:
-    given = plugin(tmp_path, top=LOUD, hook="print('by a hook')", imports="os")
+    given = plugin(tmp_path, top=LOUD, hook="print('by a hook')", imports="os, sys")
     done = command_line("plugins", "--json", "--plugins", given)
     assert any(component["name"] == "mine" for component in json.loads(done.stdout)["components"])
-    for word in ("print", "a child", "a descriptor", "a hook"):
+    for word in ("print", "another name", "a child", "a descriptor", "a hook"):
         assert f"by {word}\n" in done.stderr
 
 

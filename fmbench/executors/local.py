@@ -170,8 +170,8 @@ class LocalExecutor:
         """
         self._kill(worker)
         self._workers.remove(worker)
-        if isinstance(worker.task, PrepareTask) and worker.units:
-            [(_, title)] = worker.units
+        if isinstance(worker.task, PrepareTask) and (worker.units or worker.ended):
+            title = next((title for _, title in worker.units), "a component")  # none, between two of them
             raise UserError(f"{title} cannot be used: preparing it {_in_preparing(failure)}")
         if not worker.units and not worker.ended and not self._was_killed_once(worker):
             raise UserError(f"a worker could not begin: {failure}; what it printed stands above")

@@ -19,6 +19,7 @@ from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
 
+from fmbench.files import size_and_sum
 from fmbench.source.modules import Module, closure, find_module, parse, stamp
 
 
@@ -136,9 +137,8 @@ def _kind(path: Path, *, linked: bool = False) -> str:
 
 def _content(file: Path) -> tuple[str, str]:
     """Return the size and the hash of a file."""
-    with file.open("rb") as stream:
-        content = hashlib.file_digest(stream, "sha256").hexdigest()
-    return str(file.stat().st_size), content
+    size, content = size_and_sum(file)
+    return str(size), content
 
 
 @lru_cache(maxsize=8192)

@@ -292,7 +292,8 @@ class Computation:
             self._steps[event.key] += event.amount
             self.observer.advance("training", event.amount)
         elif event.what == "damaged":
-            self.observer.say(f"damaged, so computed again: {event.text}")
+            if not self.survey.is_told(event.section, event.key):
+                self.observer.say(f"damaged, so computed again: {event.text}")
         elif event.what == "again":
             self.observer.say(f"{event.section} {event.key}: {event.text}; it is tried once more")
         elif event.what == "warned":

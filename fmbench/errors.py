@@ -16,6 +16,7 @@ FmbenchError
 │   ├── WorkerDied        the process that computed the cell is gone
 │   └── ProcessChanged    a component changed what other cells are computed with
 └── DamagedFile           a stored file whose checksum does not match; it is computed again
+    └── EarlierFile       one that an earlier version of fmbench wrote
 ```
 
 A message states the rule, the value found, the choices and the next step. This module imports nothing of fmbench.
@@ -114,6 +115,10 @@ class ProcessChanged(CellFailure):
 
 class DamagedFile(FmbenchError):
     """A stored file does not have the checksum that was recorded for it."""
+
+
+class EarlierFile(DamagedFile):
+    """A stored file is whole, but an earlier version of fmbench wrote it, which did not note what it belongs to."""
 
 
 def did_you_mean(found: str, choices: Iterable[str]) -> str:

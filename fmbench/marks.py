@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from fmbench.errors import DamagedFile, StoreError
+from fmbench.errors import DamagedFile, EarlierFile, StoreError
 from fmbench.files import read_regular
 from fmbench.forms import WHOLE, Fields, fitted
 from fmbench.store import SECTIONS, Store, write_atomically
@@ -69,12 +69,14 @@ def _has_mark(root: Path) -> bool:
 
 
 def _cells(store: Store) -> Iterator[str]:
-    """Yield the keys of cells that are whole."""
+    """Yield the keys of cells that are whole, those of earlier versions of fmbench too."""
     for section in SECTIONS:
         for key in store.keys(section):
             try:
                 if store.folder(section, key).cell() is not None:
                     yield key
+            except EarlierFile:
+                yield key
             except (DamagedFile, StoreError):
                 continue
 

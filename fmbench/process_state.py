@@ -195,8 +195,18 @@ def guard_class(title: str, cls: type) -> None:
         _everybodys[-1].include(title, cls)
 
 
+_guarded: list[Setting] = []
+"""What else is compared: see `guard`."""
+
+
+def guard(setting: Setting) -> None:
+    """Have something more of the process compared from now on, that only its owner knows."""
+    _guarded.append(setting)
+
+
 def _settings() -> list[Setting]:
     return [
+        *_guarded,
         *_python_settings(),
         *(_torch_settings() if "torch" in sys.modules else ()),
         *(_numpy_settings() if "numpy" in sys.modules else ()),

@@ -14,7 +14,11 @@ from fmbench.kept_report import write_report_if_changed
 from fmbench.records import Records
 from fmbench.session import Options, Session, open_session
 from fmbench.store import check_writable
+from fmbench.texts import some
 from fmbench.tracking import Tracker, TrackingSummary, resolve_uri, shown
+
+SHOWN = 20
+"""Things damaged or passed over that are said."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,9 @@ def run(suite: str | Path, options: Options | None = None, observer: Observer | 
 def run_session(session: Session, observer: Observer) -> RunResult:
     """Run a suite that is already planned."""
     survey = session.survey()
-    for text in survey.damaged:
+    for text in some(survey.damaged, SHOWN):
         observer.say(f"damaged, so computed again: {text}")
-    for text in survey.passed_over:
+    for text in some(survey.passed_over, SHOWN):
         observer.say(f"passed over: {text}")
     check_writable(session.report_folder)
     tracker = make_tracker(session) if session.options.tracking else None

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from fmbench.cells import canonical
-from fmbench.errors import DamagedFile, StoreError
+from fmbench.errors import DamagedFile, EarlierFile, StoreError
 from fmbench.files import (
     MOST_BYTES,
     NotRegularError,
@@ -417,8 +417,8 @@ def write_sealed(path: Path, body: Mapping[str, Any], place: str = "") -> None:
 def read_sealed(path: Path, form: Form = OBJECT, place: str = "") -> dict[str, Any] | None:
     """Return what `write_sealed` wrote, None when there is no such file.
 
-    Raises DamagedFile, also for another form, for what was written for another place, and for what names none, as an
-    earlier fmbench left it.
+    Raises DamagedFile, also for another form and for what was written for another place, and EarlierFile for what names
+    none, as an earlier fmbench left it.
     """
     try:
         text = _content(path)
@@ -431,10 +431,10 @@ def read_sealed(path: Path, form: Form = OBJECT, place: str = "") -> dict[str, A
         intact = _seal(belongs, canonical(body)) == sealed["checksum"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedFile(f"{path} is not the JSON that was written") from error
-    if not belongs:
-        raise DamagedFile(f"{path} does not say what it belongs to: an earlier version of fmbench wrote it")
     if not intact:
         raise DamagedFile(f"{path} does not have the checksum on record")
+    if not belongs:
+        raise EarlierFile(f"{path} does not say what it belongs to: an earlier version of fmbench wrote it")
     if belongs != (lies := place or _place(path)):
         raise DamagedFile(f"{path} belongs to {belongs} and lies in {lies}: somebody copied or moved it")
     check(body, form, path)
@@ -446,7 +446,8 @@ def _place(path: Path) -> str:
 
 
 def _seal(place: str, text: str) -> str:
-    return hashlib.sha256(f"{place}\n{text}".encode()).hexdigest()
+    """Return the checksum of a text and its place; of the text alone where there is none, as earlier versions did."""
+    return hashlib.sha256((f"{place}\n{text}" if place else text).encode()).hexdigest()
 
 
 def _checkpoint_content(path: Path) -> bytes | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, evaluation_keys
-from fmbench.errors import DamagedFile
+from fmbench.errors import DamagedFile, EarlierFile
 from fmbench.plan import Plan
 from fmbench.plan.references import References
 from fmbench.records import EvaluationRecord, MetricFacts, Records, ReferenceRecord, Timing, TrainingRecord
@@ -41,7 +41,7 @@ class Survey:
         anywhere: bool = False,
     ) -> None:
         self.plan, self.store, self.registry = plan, store, registry
-        self.damaged: list[str] = []
+        self._damaged: dict[tuple[str, str], DamagedFile] = {}
         self.passed_over = store.passed_over()
         self._here, self._anywhere = here, anywhere or here is None
         self.trainings = {c.key: self.state("training", c.key, self.wanted(c, "training")) for c in plan.trainings}
@@ -187,9 +187,24 @@ class Survey:
         try:
             result, failure, metrics = folder.result(), folder.failure(), folder.metrics()
         except DamagedFile as error:
-            self.damaged.append(str(error))
+            self._damaged[section, key] = error
             result, failure, metrics = None, None, {}
         return CellState(folder, result, failure, metrics, tuple(wanted))
+
+    @property
+    def damaged(self) -> list[str]:
+        """What was found damaged, a text each cell; all that earlier versions of fmbench wrote is one text."""
+        earlier = [error for error in self._damaged.values() if isinstance(error, EarlierFile)]
+        found = [str(error) for error in self._damaged.values() if error not in earlier]
+        if len(earlier) == 1:
+            found.append(str(earlier[0]))
+        elif earlier:
+            found.append(f"{earlier[0]}, and {len(earlier) - 1} more cells")
+        return found
+
+    def is_told(self, section: str, key: str) -> bool:
+        """Tell whether a cell is among the damaged ones."""
+        return (section, key) in self._damaged
 
     def look_again(self, training: TrainingCell, evaluations: Iterable[EvaluationCell]) -> None:
         """Read the folders of a training cell and its evaluations anew."""

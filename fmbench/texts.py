@@ -8,6 +8,7 @@ the window; and marks that turn the direction of writing, so that one reads what
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 _HALVES = re.compile("[\ud800-\udfff]")
@@ -16,6 +17,11 @@ _UNSEEN = re.compile(
     "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # direction of writing, separators of lines
     "\ud800-\udfff]"
 )
+
+
+def some(texts: Sequence[str], most: int) -> list[str]:
+    """Return the first of many texts, and how many more there are."""
+    return [*texts[:most], *([f"{len(texts) - most} more"] if len(texts) > most else [])]
 
 
 def visible(text: str) -> str:

@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 import yaml
 from test_merge import HereExecutor
+from typer.testing import CliRunner
 
 from fmbench.cells import canonical
 from fmbench.cleaning import find_unused
+from fmbench.cli import app
 from fmbench.computation import Computation, Silent
 from fmbench.errors import UserError
 from fmbench.explain import explain
@@ -335,3 +337,28 @@ def test_json_is_as_deep_as_it_may_be() -> None:
     assert parsed(json.dumps(nested(MOST_DEPTH))) == nested(MOST_DEPTH)
     with pytest.raises(ValueError, match="nested"):
         parsed(json.dumps(nested(MOST_DEPTH + 1)))
+
+
+def test_a_store_of_an_earlier_version_is_a_store_and_said_in_one_sentence(finished: Session, tmp_path: Path) -> None:
+    """Its files name no place. There may be thousands of them."""
+    home = tmp_path / "earlier"
+    shutil.copytree(finished.store.root, home)
+    (home / "fmbench-store.json").unlink(missing_ok=True)
+    for file in home.glob("*/*/*.json"):
+        body = canonical(json.loads(file.read_bytes())["body"]) if file.name != "history.json" else ""
+        if body:
+            file.write_text(f'{{"checksum":"{hashlib.sha256(body.encode()).hexdigest()}","body":{body}}}\n')
+    opened = open_session(finished.path, Options(home=home, reports=tmp_path / "reports", device="cpu"))
+    survey = opened.survey()
+    cells = sum(len(opened.store.keys(section)) for section in ("training", "evaluation", "portrait", "floor"))
+    [told] = survey.damaged
+    assert told.endswith(f"an earlier version of fmbench wrote it, and {cells - 1} more cells")
+    assert survey.is_told("training", opened.plan.trainings[0].key)
+    assert len(find_unused(opened.store, []).cells) >= cells
+    merged = CliRunner().invoke(app, ["merge", str(home), "--into", str(tmp_path / "other")])
+    assert merged.exit_code == 1
+    assert merged.stdout.count("an earlier version of fmbench wrote it") == 1
+    assert "shows all of it" not in merged.stdout
+    assert {cell.outcome for cell in merge([opened.store], Store(tmp_path / "third"), dry_run=True).cells} == {
+        "earlier"
+    }

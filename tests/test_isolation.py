@@ -39,6 +39,8 @@ SOLVERS = {
     "denormals": "torch.set_flush_denormal(True)",
     "patch": "torch.sum = torch.mean; torch.nn.functional.silu = torch.nn.functional.relu",
     "abort": "os.abort()",
+    "closes": "os.closerange(3, 200)",
+    "forks": "os.fork()",
     "exits": "sys.exit(0)",
     "raises": "raise BaseException('nothing that Exception catches')",
     "interrupts": "raise KeyboardInterrupt",
@@ -170,8 +172,8 @@ def run(folder: Path, name: str, **parts: list[str]) -> list[EvaluationRecord]:
     return list(session.records(session.survey()).evaluations)
 
 
-def test_twenty_bad_components_change_not_one_bit_of_a_good_ones_scores(tmp_path: Path) -> None:
-    assert len(SOLVERS) + len(BAD_METRICS) + len(BAD_OBJECTIVES) == 20
+def test_many_bad_components_change_not_one_bit_of_a_good_ones_scores(tmp_path: Path) -> None:
+    assert len(SOLVERS) + len(BAD_METRICS) + len(BAD_OBJECTIVES) == 22
     scores = ["sliced_wasserstein", "last"]
     alone = run(tmp_path, "alone", solvers=["good"], metrics=scores, objectives=["velocity"])
     metrics = ["sliced_wasserstein", *BAD_METRICS, "last"]
@@ -189,6 +191,7 @@ def test_twenty_bad_components_change_not_one_bit_of_a_good_ones_scores(tmp_path
         "denormals": "solver denormals changed the smallest numbers (denormals) from kept to flushed to zero",
         "patch": "solver patch changed torch.sum, torch.nn.functional.silu",
         "abort": "its process was ended by signal 6",
+        "closes": "it closed the connection to fmbench",
         "exits": "SystemExit: 0",
         "raises": "BaseException: nothing that Exception catches",
         "interrupts": "KeyboardInterrupt",
@@ -197,6 +200,7 @@ def test_twenty_bad_components_change_not_one_bit_of_a_good_ones_scores(tmp_path
     }
     for solver, words in errors.items():
         assert words in found["velocity", solver].error, solver
+        assert not found["velocity", solver].metrics, f"{solver} failed, and no value of it counts"
     for solver in ("seeds", "generator", "deletes"):  # which changes nothing for others
         assert found["velocity", solver].metrics["sliced_wasserstein"] == expected.metrics["sliced_wasserstein"]
     assert {record.status for (objective, _), record in found.items() if objective == "doubles"} == {"error"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fmbench.errors import DamagedFile, StoreError
+from fmbench.errors import DamagedFile, EarlierFile, StoreError
 from fmbench.store import CellFolder, Store, read_sealed, write_atomically, write_sealed
 
 
@@ -82,7 +82,7 @@ def test_a_file_under_another_name_and_one_that_names_no_place_are_damage(tmp_pa
     body = '{"size":8}'
     seal = hashlib.sha256(body.encode()).hexdigest()
     (tmp_path / "cache" / "fleet-a.json").write_text(f'{{"checksum":"{seal}","body":{body}}}')
-    with pytest.raises(DamagedFile, match="an earlier version of fmbench wrote it"):
+    with pytest.raises(EarlierFile, match="an earlier version of fmbench wrote it"):
         read_sealed(tmp_path / "cache" / "fleet-a.json")
 
 

@@ -15,6 +15,7 @@ from fmbench.cli.output import Bars, complain, note, say, show_json, show_table
 from fmbench.cli.remembering import history_of, remember
 from fmbench.cli.running import CELLS_FAILED, INTERRUPTED, Jobs, NoTracking, Timeout
 from fmbench.errors import StoreError, UserError
+from fmbench.texts import some
 
 if TYPE_CHECKING:
     from fmbench.records import Records
@@ -164,7 +165,7 @@ def _records(session: Session, no_run: bool) -> Records:
     """Return today's records: computed where they are lacking, or as the store holds them."""
     if no_run:
         survey = session.survey()
-        for text in survey.damaged:
+        for text in some(survey.damaged, SHOWN):
             note(f"damaged, so it counts as not computed: {text}")
         if not any(state.result or state.failure for state in survey.trainings.values()):
             raise UserError(f"--no-run checks what the store holds, and it holds nothing of {session.path}.")

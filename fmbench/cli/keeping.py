@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbench.cli import options
-from fmbench.cli.output import Bars, complain, say, show_json, show_table, tell_damaged, tell_passed_over
+from fmbench.cli.output import SHOWN, Bars, complain, say, show_json, show_table, tell_damaged, tell_passed_over
 from fmbench.cli.running import tell_short
 from fmbench.errors import UserError
 
@@ -178,8 +178,11 @@ def _tell_merged(result: MergeResult) -> None:
     show_table(("cells", *shown), rows, title=title)
     for outcome in shown:
         say(f"{outcome}: {OUTCOMES[outcome]}.")
-    for cell in result.skipped:
+    faults = [cell for cell in result.skipped if cell.outcome != "earlier"]  # of which there are many, all alike
+    for cell in faults[:SHOWN]:
         say(f"{cell.outcome}: {cell.source}/{cell.section}/{cell.key}: {cell.why}", "red")
+    if len(faults) > SHOWN:
+        say(f"... and {len(faults) - SHOWN} more (--json lists them all)", "red")
     tell_passed_over(result.passed_over)
     if any("apart" in found for found in counts.values()):
         say(
@@ -187,7 +190,7 @@ def _tell_merged(result: MergeResult) -> None:
             "suite asks for it.",
             "yellow",
         )
-    if not result.dry_run:
+    if result.brought and not result.dry_run:
         say(f"`fmbench report SUITE --home {result.into}` shows all of it as one suite.", "bold")
 
 

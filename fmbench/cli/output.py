@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from fmbench.texts import visible, visible_json
+from fmbench.texts import some, visible, visible_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 1000
 SHOWN = 20
-"""Things passed over that are printed."""
+"""Things damaged or passed over that are printed."""
 WIDE = 200
 """Columns of what is no terminal."""
 
@@ -117,17 +117,15 @@ def say(text: str, style: str = "") -> None:
 
 def tell_damaged(survey: Survey) -> None:
     """Print what a look at the store found that is not what was written, or is no cell's."""
-    for text in survey.damaged:
+    for text in some(survey.damaged, SHOWN):
         say(f"damaged, so `fmbench run` computes it again: {text}", "red")
     tell_passed_over(survey.passed_over)
 
 
 def tell_passed_over(texts: Sequence[str]) -> None:
     """Print what a store holds that is no cell's, some of it where there is much."""
-    for text in texts[:SHOWN]:
+    for text in some(texts, SHOWN):
         say(f"passed over: {text}", "yellow")
-    if len(texts) > SHOWN:
-        say(f"passed over: {len(texts) - SHOWN} more", "yellow")
 
 
 def note(text: str) -> None:

@@ -18,18 +18,20 @@ from pathlib import Path
 from fmbench.errors import UserError
 from fmbench.executors.tasks import LINE_LOST, Event, Task, WorkerConfig
 from fmbench.hardware import give_memory_back, keep_freed_memory, make_current
+from fmbench.process_state import Setting, guard
 from fmbench.source import core_fingerprint
 
 Say = Callable[[Event], None]
 
 
 class Line:
-    """The connection to the driver, used only as long as its file descriptor is what it was."""
+    """The connection to the driver, used only in the process that was given it, while its descriptor is what it was."""
 
     def __init__(self, descriptor: int) -> None:
+        self._process = os.getpid()
         self._connection = Connection(descriptor)
         self._descriptor = descriptor
-        self._is = self._identity()
+        self._is = self.identity()
 
     def send(self, event: Event | None) -> None:
         """Tell the driver. Ends the process where that cannot be: somebody closed the descriptor, or uses it."""
@@ -47,21 +49,25 @@ class Line:
         return not self._connection.poll()
 
     def _check(self) -> None:
-        if self._identity() != self._is:
+        if self.identity() != self._is:
             os._exit(LINE_LOST)
 
-    def _identity(self) -> tuple[int, int]:
+    def identity(self) -> str:
+        """Return what the descriptor is. Ends the process where a component forked it: it would work on as a twin."""
+        if os.getpid() != self._process:
+            os._exit(LINE_LOST)
         try:
             found = os.fstat(self._descriptor)
         except OSError:
-            os._exit(LINE_LOST)
-        return found.st_dev, found.st_ino
+            return "closed"
+        return f"{found.st_dev}/{found.st_ino}"
 
 
 def main() -> None:
     """Serve the driver, which sends a WorkerConfig and then tasks, until it says goodbye with None or is gone."""
     line, lifeline = Line(int(sys.argv[1])), int(sys.argv[2])
     threading.Thread(target=_end_with_driver, args=(lifeline,), daemon=True).start()
+    guard(Setting("the connection to fmbench", line.identity))  # before a result is kept, not only when it is said
     try:
         serve: Callable[[Task], str] | None = None
         while (message := line.receive()) is not None:

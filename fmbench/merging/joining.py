@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from fmbench.errors import DamagedFile, StoreError, UserError
+from fmbench.errors import DamagedFile, EarlierFile, StoreError, UserError
 from fmbench.files import open_lock
 from fmbench.marks import check_claimable, claim, is_store
 from fmbench.merging.looking import FAILED, FINISHED, NOTHING, Found, difference, look, new_metrics, sums
@@ -160,6 +160,8 @@ class _Joining:
     def _join(self, section: str, key: str) -> tuple[str, str]:
         try:
             there = look(self.source.folder(section, key), thorough=True)
+        except EarlierFile as error:
+            return "earlier", str(error)
         except DamagedFile as error:
             return "damaged", str(error)
         except (OSError, StoreError) as error:

@@ -15,13 +15,17 @@ OUTCOMES = {
     "differing": "both have it finished with other results; the store's own was kept",
     "apart": "it was made from a training that the store does not have, or has with other weights; not taken",
     "unfinished": "it was begun, and nothing is kept of it yet",
+    "earlier": "an earlier version of fmbench wrote it, and did not note what its files belong to; not taken",
     "damaged": "a file of it is not what was written; not taken",
     "unreadable": "a file of it cannot be read; not taken",
     "busy": "another process works on it in the store; not taken",
 }
 """What can become of a cell, and what that means."""
 
-SKIPPED = ("damaged", "unreadable", "busy")
+BROUGHT = ("copied", "completed", "extended", "there", "differing")
+"""The outcomes after which the store has a cell of the source."""
+
+SKIPPED = ("earlier", "damaged", "unreadable", "busy")
 """The outcomes that are a fault, so that the merge must be repeated, or goes without."""
 
 
@@ -57,6 +61,11 @@ class MergeResult:
             section: {outcome: tally[section, outcome] for outcome in OUTCOMES if tally[section, outcome]}
             for section in sections
         }
+
+    @property
+    def brought(self) -> bool:
+        """Whether the store has, or would have, anything of what the sources hold."""
+        return any(cell.outcome in BROUGHT for cell in self.cells)
 
     @property
     def skipped(self) -> list[Merged]:

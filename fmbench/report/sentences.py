@@ -220,5 +220,5 @@ def _failed(records: Records) -> str:
     if own:
         lost.append(f"{own} of {count(len(records.evaluations), 'evaluation')}")
     said = [f"{' and '.join(lost)} have no result and count for nothing"] if lost else []
-    said += [f"of {count(len(partly), 'cell')} a metric failed, which lacks a value there"] if partly else []
+    said += [f"{count(len(partly), 'cell')} lack a value, since a metric failed there"] if partly else []
     return "; ".join(said)

@@ -52,7 +52,9 @@ def resolve_uri(uri: str | None, folder: Path) -> str:
             "a sqlite URI must name a file, with %3F for a ? in its path, as in sqlite:///mlflow.db; "
             f"found {_quoted(found)}"
         )
-    return sqlite_uri(_meant(name).resolve())
+    uri = sqlite_uri(_meant(name).resolve())
+    _scheme(uri)  # the folder in which a relative name lies has a name, too
+    return uri
 
 
 def _scheme(found: str) -> str:
@@ -60,10 +62,12 @@ def _scheme(found: str) -> str:
     try:
         if any(ord(character) < 32 for character in found):
             raise ValueError("it holds a control character")
+        if any("\ud800" <= character <= "\udfff" for character in found):
+            raise ValueError("it is not UTF-8, which MLflow asks for")
         return urlsplit(found).scheme
     except ValueError as error:
         raise TrackingError(
-            f"a tracking URI must be {CHOICES}; found {_quoted(found)}: {masked(str(error), found)}"
+            f"the tracking URI {_quoted(found)} cannot be used: {masked(str(error), found)}. {NEXT_FILE}"
         ) from None
 
 

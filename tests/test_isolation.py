@@ -191,7 +191,7 @@ def test_many_bad_components_change_not_one_bit_of_a_good_ones_scores(tmp_path: 
         "float64": "solver float64 changed torch's default dtype from torch.float32 to torch.float64",
         "denormals": "solver denormals changed the smallest numbers (denormals) from kept to flushed to zero",
         "patch": "solver patch changed torch.sum, torch.nn.functional.silu",
-        "abort": "its process was ended by signal 6 (Aborted)",
+        "abort": "its process was ended by signal 6 (Abort",
         "closes": "it closed the connection to fmbench",
         "exits": "SystemExit: 0",
         "raises": "BaseException: nothing that Exception catches",

@@ -25,6 +25,7 @@ from fmbench.computation import Computation, Silent
 from fmbench.errors import ProcessChanged
 from fmbench.evaluate import recorded
 from fmbench.executors.compute import Computer, lingering
+from fmbench.executors.tasks import Event
 from fmbench.patches import Attributes
 from fmbench.process_state import Watch, unchanged
 from fmbench.records import EvaluationRecord
@@ -190,7 +191,7 @@ def test_many_bad_components_change_not_one_bit_of_a_good_ones_scores(tmp_path: 
         "float64": "solver float64 changed torch's default dtype from torch.float32 to torch.float64",
         "denormals": "solver denormals changed the smallest numbers (denormals) from kept to flushed to zero",
         "patch": "solver patch changed torch.sum, torch.nn.functional.silu",
-        "abort": "its process was ended by signal 6",
+        "abort": "its process was ended by signal 6 (Abort",
         "closes": "it closed the connection to fmbench",
         "exits": "SystemExit: 0",
         "raises": "BaseException: nothing that Exception catches",
@@ -440,3 +441,18 @@ def test_threads_that_are_left_running_are_named() -> None:
     ended.set()
     left.join()
     assert lingering(before) == []
+
+
+def test_a_loop_of_warnings_is_said_in_three_lines(shop: Workshop) -> None:
+    said: list[Event] = []
+    computer = Computer(shop, said.append)
+    for number in range(50):
+        computer.warned(f"value {number}", UserWarning, "/a/loop.py", 7)
+    computer.warned("another line", UserWarning, "/a/loop.py", 8)
+    computer.say(Event("finished", "evaluation", "key"))
+    assert [event.text for event in said[:-1]] == [
+        "UserWarning: value 0 (loop.py, line 7)",
+        "UserWarning: value 1 (loop.py, line 7)",
+        "UserWarning: value 2 (loop.py, line 7); more of this line are not shown",
+        "UserWarning: another line (loop.py, line 8)",
+    ]

@@ -108,8 +108,9 @@ def tell_failures(session: Session, records: Records) -> None:
         say(f"... and {len(groups) - SHOWN} more kinds of failures (--json lists them all)", "red")
     total = sum(group.count for group in groups)
     cells = [group.first.cell for group in groups if group.first.section in ("training", "evaluation")]
-    look = f"`{session.again('why', cells[0].key)}` shows a traceback, and " if cells else ""
-    say(f"{total} cells failed; the report lists them, {look}`{session.again('retry')}` tries again.", "red")
+    look = f"`{session.again('why', cells[0].key)}` says more, and " if cells else ""
+    counted = f"{total} cells" if total > 1 else "1 cell"
+    say(f"{counted} failed; the report lists them, {look}`{session.again('retry')}` tries again.", "red")
 
 
 def tell_short(lines: Sequence[tuple[str, str]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, fields
@@ -58,6 +58,8 @@ Step = tuple[Unit, Cell, Callable[[], None]]
 """A unit, the cell whose seed it has, and what computes it."""
 MOST_WARNINGS = 100
 """Different ones that a worker says."""
+MOST_ALIKE = 3
+"""Different ones that a worker says of one line of code: a loop may make up any number of them."""
 T_PARTS = 200
 """The density of a t-distribution is kept at so many times."""
 AT_ONCE = 2**28
@@ -77,6 +79,7 @@ class Computer:
         self._unit: Unit = ("", "")
         self._warnings: deque[str] = deque()
         self._warned: set[str] = set()
+        self._alike: Counter[str] = Counter()
         self._trained: Trained | None = None
         self._drawn: dict[str, Drawn] = {}
 
@@ -100,12 +103,16 @@ class Computer:
         """Take a warning, in place of `warnings.showwarning`: it is said once, with the component whose code it is."""
         lines = lines_here()
         own, blamed = own_line(lines), to_blame(lines, self.workshop.components)
-        where = own if blamed and own else f"{Path(filename).name}, line {lineno}"
+        where = str(own) if blamed and own else f"{Path(filename).name}, line {lineno}"
         said = " ".join(str(message).split())[:MOST_SHOWN]
         text = f"{blamed}: {category.__name__}: {said} ({where})".removeprefix(": ")
-        if text not in self._warned and len(self._warned) < MOST_WARNINGS:
+        if text in self._warned or len(self._warned) >= MOST_WARNINGS:
+            return
+        self._alike[where] += 1
+        if self._alike[where] <= MOST_ALIKE:
             self._warned.add(text)
-            self._warnings.append(text)
+            last = "; more of this line are not shown" if self._alike[where] == MOST_ALIKE else ""
+            self._warnings.append(f"{text}{last}")
 
     def __call__(self, task: Task) -> None:
         """Compute a task. Raises StoreError when the store itself cannot be used, UserError when preparing fails.

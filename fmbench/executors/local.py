@@ -235,6 +235,12 @@ def _in_preparing(failure: CellFailure) -> str:
     return f"ended the process that did so: {failure}"
 
 
+def _signal_name(number: int) -> str:
+    """Return a signal's number and, where it has one, its name."""
+    name = signal.strsignal(number)
+    return f"signal {number} ({name})" if name else f"signal {number}"
+
+
 def _cause_of_death(process: subprocess.Popen[bytes]) -> str:
     lost = "it closed the connection to fmbench: a component closes file descriptors that are not its own"
     try:
@@ -245,4 +251,4 @@ def _cause_of_death(process: subprocess.Popen[bytes]) -> str:
         return lost
     if code == -signal.SIGKILL:
         return "its process was killed (signal 9); the usual cause is that the machine ran out of memory"
-    return f"its process was ended by signal {-code}" if code < 0 else f"its process ended with exit code {code}"
+    return f"its process was ended by {_signal_name(-code)}" if code < 0 else f"its process ended with exit code {code}"

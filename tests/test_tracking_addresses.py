@@ -70,7 +70,7 @@ def server(answer: Answer, context: ssl.SSLContext | None = None) -> Iterator[st
 
 
 def healthy(_: bytes, send: Callable[[bytes], None]) -> None:
-    send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK")
+    send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nOK")  # or the client asks again on it
 
 
 def drips_its_body(_: bytes, send: Callable[[bytes], None]) -> None:

@@ -68,6 +68,8 @@ def open_session(
 
     timeout = rest.get("timeout")
     if timeout is not None and not 0 < timeout < math.inf:
-        raise UserError(f"--timeout is a number of seconds above 0, 600 say; found {timeout:g}. Leave it away for no limit.")
+        raise UserError(
+            f"--timeout is a number of seconds above 0, 600 say; found {timeout:g}. Leave it away for no limit."
+        )
     options = session.Options(tuple(overrides or ()), tuple(filters or ()), tuple(plugins or ()), **rest)
     return session.open_session(suite, options)

@@ -146,3 +146,16 @@ def test_missing_evidence_is_said():
     for metric in (FIDDigits(), KIDDigits(), SlicedWasserstein(), SampleMs()):
         with pytest.raises(DataError, match="this evidence has none"):
             metric.compute(evidence)
+
+
+def test_trainings_and_samplers_are_timed_beside_the_same_work():
+    """Plugin packages import public names only, so that the workload stands twice: both must stay the same."""
+    import fmbench_metrics.sample_ms as samplers
+    from fmbench import calibration as trainings
+
+    assert (samplers.SIZE, samplers.ROUNDS) == (trainings.SIZE, trainings.ROUNDS)
+    matrix = samplers.calibration_matrix("cpu")
+    assert torch.equal(matrix, trainings.calibration_matrix("cpu"))
+    assert samplers.calibrate(matrix) == trainings.calibrate(matrix)
+    values = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0], dtype=torch.float64)
+    assert samplers.middle(values) == trainings.middle(values)

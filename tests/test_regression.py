@@ -141,6 +141,35 @@ def test_where_the_training_repeats_a_small_fault_of_a_solver_is_seen() -> None:
     assert not check(night(**noisy), night(100, a_little, **noisy)).worse
 
 
+def most_in_one_cell(paths: tuple[str, ...]) -> Change:
+    """Samples of these paths are a fifth worse, those of one sampler of one training far more."""
+
+    def change(axes: Mapping[str, str], seed: int, name: str, value: float) -> float:
+        if name not in ("fid", "recall") or axes["path"] not in paths:
+            return value
+        worst = (axes["t_distribution"], axes["solver"], axes["nfe"]) == ("beta", "heun", "4")
+        factor = 4 if worst else 1.2
+        return value * factor if name == "fid" else value / factor
+
+    return change
+
+
+def test_the_component_that_the_differences_lead_to_is_named_before_the_cell_that_moved_most() -> None:
+    outcome = check(night(), night(0, most_in_one_cell(("linear",))))
+    assert (outcome.culprits[0].metric, outcome.culprits[0].what) == ("fid", "path linear")
+    assert "the samples of path linear came out differently" in outcome.trace
+
+
+@pytest.mark.parametrize(("hardware", "first"), [("a processor", "the whole suite"), ("another", "heun")])
+def test_changed_code_of_every_training_is_named_before_the_cell_that_moved_most_on_one_machine(
+    hardware: str, first: str
+) -> None:
+    then = dataclasses.replace(night(), code={"training code": {"train": "a"}})
+    now = night(0, most_in_one_cell(("linear", "cosine")), hardware=hardware)
+    outcome = check(then, dataclasses.replace(now, code={"training code": {"train": "b"}}))
+    assert first in outcome.culprits[0].what
+
+
 def test_what_is_better_is_no_alarm() -> None:
     outcome = check(night(), night(change=worse_where("path", "cosine", "fid", 0.7)))
     assert outcome.exit_code == 0

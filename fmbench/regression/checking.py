@@ -57,7 +57,12 @@ def check(
     events += lacking_values(baseline, tonight, compared)
     where = trace(baseline, tonight)
     tests = list(_tests(baseline, tonight, compared, effect, slower, where.repeated))
-    comparisons, culprits = explain(tests, judge(tests))
+    judged = judge(tests)
+    changes = tuple(changed_code(baseline, tonight, tests, judged))
+    labels = [(change.kind, change.labels[0]) for change in changes if not change.is_core]
+    core = _same_machine(baseline, tonight) and any(change.is_core for change in changes)
+    suspects = where.suspects(labels, core)
+    comparisons, culprits = explain(tests, judged, suspects)
     reasons = uncompared(baseline, tonight, compared, comparisons)
     left_out = [name for name in tonight.metrics if name in reasons or _on_other_hardware(name, baseline, tonight)]
     return Outcome(
@@ -69,8 +74,8 @@ def check(
         fault=_fault(reasons, nothing=not any(c.effect is not None for c in comparisons)),
         baseline=baseline.made,
         not_compared=tuple(left_out),
-        improved=tuple(improved(tests, comparisons)),
-        changes=tuple(changed_code(baseline, tonight, tests, comparisons)) if baseline.code else None,
+        improved=tuple(improved(tests, comparisons, suspects)),
+        changes=changes if baseline.code else None,
         trace=str(where),
         strict=strict,
     )

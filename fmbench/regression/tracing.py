@@ -41,6 +41,16 @@ class Trace:
     metrics: tuple[str, ...] = ()
     repeated: Mapping[Group, frozenset[int]] = field(default_factory=dict)
 
+    def suspects(self, changed: Collection[tuple[str, str]], core: bool) -> set[frozenset[tuple[str, str]]]:
+        """Return the labels that the differing cells lead to: those of the one component that tells them from all
+        others by itself, or else of the one among their labels whose code has changed, as far as `changed` knows; none,
+        which is the whole suite, where all differ and code of the `core` has changed.
+        """
+        if self.everywhere:
+            return {frozenset()} if core else set()
+        single = {(axis, labels[0]) for axis, labels in self.axes.items() if len(labels) == 1}
+        return {frozenset({label}) for label in single if self.alike or label in changed}
+
     def __str__(self) -> str:
         if self.stage == "scores":
             return f"only {_listed(self.metrics)} came out differently, of trainings and samples that repeat"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fmbench.contracts import (
+from fmbench.components.contracts import (
     AffinePath,
     Coupling,
     Dataset,
@@ -25,13 +25,13 @@ from fmbench.contracts import (
     Velocity,
     expand,
 )
+from fmbench.components.hookspecs import hookimpl
 from fmbench.errors import DataError, FmbenchError, UserError
-from fmbench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from fmbench.mixture import Mixture
+    from fmbench.components.gaussian_mixture import Mixture
     from fmbench.plan import make_plan
-    from fmbench.runner import run
+    from fmbench.runner.run import run
     from fmbench.suite import load_suite
 
 __all__ = [
@@ -61,10 +61,10 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Mixture": "fmbench.mixture",
+    "Mixture": "fmbench.components.gaussian_mixture",
     "load_suite": "fmbench.suite",
     "make_plan": "fmbench.plan",
-    "run": "fmbench.runner",
+    "run": "fmbench.runner.run",
 }
 
 

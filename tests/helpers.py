@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fmbench.assembly import Workshop
-from fmbench.cells import EvaluationCell, Settings, TrainingCell
-from fmbench.registry import Registry, load_registry
-from fmbench.store import Store
+from fmbench.cells.cells import EvaluationCell, TrainingCell
+from fmbench.cells.component_spec import Settings
+from fmbench.model.context import Workshop
+from fmbench.plugins.registry import Registry, load_registry
+from fmbench.store.store import Store
 
 SETTINGS: dict[str, Any] = {
     "steps": 60,
@@ -54,3 +55,31 @@ def evaluation_cell(
 def workshop(folder: Path, registry: Registry | None = None, **options: Any) -> Workshop:
     """Return a workshop with a store in a folder."""
     return Workshop(registry or load_registry(), Store(folder / "store"), **options)
+
+
+SMOKE = """
+name: tiny
+datasets: [moons]
+training:
+  paths: [linear]
+  networks: [{mlp: {width: 8, depth: 1}}]
+  steps: 20
+  batch_size: 16
+  optimizer: {adam: {lr: 1e-3}}
+evaluation: {solvers: [euler, heun], nfe: [1, 2], samples: 50, metrics: [sliced_wasserstein]}
+"""
+"""A suite that is run within seconds."""
+
+TINY = """
+name: tiny
+datasets: [{moons: {size: 500}}]
+training:
+  paths: [linear]
+  networks: [{mlp: {width: 8, depth: 1}}]
+  seeds: [0, 1, 2]
+  steps: 20
+  batch_size: 16
+  optimizer: {adam: {lr: 1e-3}}
+evaluation: {solvers: [euler, mine], nfe: [2, 4], samples: 200, metrics: [sliced_wasserstein, validation_loss]}
+"""
+"""A suite of which nights are compared."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from fmbench.cli import checking, inspecting, keeping, remembering, running
+from fmbench.cli import check, history, plan, plugins, report, run
 from fmbench.cli.output import complain, lose, prepare_streams
 from fmbench.errors import DamagedFile, UserError, brief
 
@@ -27,11 +27,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # drawing boxes takes as long as all the rest of --help
 )
-running.add_verbs(app)
-checking.add_verbs(app)
-remembering.add_verbs(app)
-inspecting.add_verbs(app)
-keeping.add_verbs(app)
+run.add_verbs(app)
+check.add_verbs(app)
+history.add_verbs(app)
+plan.add_verbs(app)
+report.add_verbs(app)
 for verb in app.registered_commands:  # else the list of verbs cuts them off
     verb.short_help = " ".join((verb.help or getdoc(verb.callback) or "").partition("\n\n")[0].split())
 
@@ -45,7 +45,7 @@ def main() -> None:
     try:
         try:
             if sys.argv[1:] == ["plugins"]:
-                inspecting.list_components()  # an answer that takes less than the library which reads options
+                plugins.list_components()  # an answer that takes less than the library which reads options
             else:
                 code = app(standalone_mode=False)
         finally:

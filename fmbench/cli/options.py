@@ -12,7 +12,7 @@ import typer
 from fmbench.errors import UserError
 
 if TYPE_CHECKING:
-    from fmbench.session import Session
+    from fmbench.runner.session import Session
 
 
 def nameable(value: Any) -> Any:
@@ -64,7 +64,7 @@ def open_session(
     **rest: Any,
 ) -> Session:
     """Open a session from what the command line says."""
-    from fmbench import session
+    from fmbench.runner import session
 
     timeout = rest.get("timeout")
     if timeout is not None and not 0 < timeout < math.inf:

@@ -12,13 +12,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from fmbench.texts import some, visible, visible_json
+from fmbench.io.printable_text import some, visible, visible_json
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from fmbench.survey import Survey
+    from fmbench.results.collect import Survey
 
 ROWS_AT_ONCE = 1000
 SHOWN = 20
@@ -160,7 +160,7 @@ def show_json_rows(head: Mapping[str, Any], name: str, rows: Iterable[str]) -> N
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """Print a table as wide as it needs to be, and no wider than the screen."""
-    from fmbench.cli.tables import lines_of
+    from fmbench.cli.text_table import lines_of
 
     texts = [[visible(str(value)) for value in row] for row in rows]
     head, *below = lines_of(columns, texts, screen_width())

@@ -13,19 +13,11 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from fmbench.errors import CellFailure, TimedOut, UserError, WorkerDied
-from fmbench.executors.tasks import (
-    LINE_LOST,
-    EvaluateFleetTask,
-    Event,
-    PrepareTask,
-    Task,
-    TrainTask,
-    Unit,
-    WorkerConfig,
-)
+from fmbench.executors.messages import Event, WorkerConfig
+from fmbench.executors.tasks import LINE_LOST, EvaluateFleetTask, PrepareTask, Task, TrainTask, Unit
 from fmbench.executors.worker_process import start_worker
-from fmbench.hardware import cpu_count
-from fmbench.store import Store
+from fmbench.runtime.environment import cpu_count
+from fmbench.store.store import Store
 
 MOST_JOBS = 1024
 _POLL_SECONDS = 0.5

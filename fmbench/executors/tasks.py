@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
-from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, canonical, digest
-from fmbench.executors.worker_process import late_path
-from fmbench.probing import machine
-from fmbench.references import ReferenceCell
-from fmbench.source import core_fingerprint
+from fmbench.cells.cells import EvaluationCell, TrainingCell
+from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.reference_cell import ReferenceCell
 
 Unit = tuple[str, str]
 """What fails or succeeds as one: the store's section and the key."""
@@ -19,29 +15,6 @@ Unit = tuple[str, str]
 
 LINE_LOST = 79
 """The exit code of a worker that cannot report any more: a component closed its connection to the driver."""
-
-
-@dataclass(frozen=True)
-class WorkerConfig:
-    """What a worker needs in order to rebuild the registry and the workshop.
-
-    `fingerprints` is the driver's `Registry.fingerprints()`, and `core` is that of fmbench itself: a worker whose own
-    differ refuses to work. `late_path` are folders from which it imports what is found nowhere else. With `trains`
-    there is something to train, for which an idle worker makes itself ready.
-    """
-
-    plugins: tuple[str, ...]
-    fingerprints: str
-    store: str
-    device: str
-    threads: int
-    jobs: int
-    checkpoint_seconds: float = 15.0
-    evaluation_batch: int | None = None
-    keep_samples: int | None = None
-    trains: bool = False
-    core: str = field(default_factory=core_fingerprint)
-    late_path: tuple[str, ...] = field(default_factory=late_path)
 
 
 @dataclass(frozen=True)
@@ -179,7 +152,7 @@ class EvaluateFleetTask:
 class MeasureTask(EvaluateTask):
     """Measure what samplers cost. Run while nothing else is computed.
 
-    With `again`, what is measured already is measured at one more moment (see `fmbench.timings.joined`).
+    With `again`, what is measured already is measured at one more moment (see `fmbench.store.sampler_timings.joined`).
     """
 
     again: bool = False
@@ -211,64 +184,3 @@ class ReferenceTask:
 
 
 Task = PrepareTask | ProbeTask | TrainTask | EvaluateTask | EvaluateFleetTask | ReferenceTask
-
-
-@dataclass(frozen=True)
-class Event:
-    """What a worker says.
-
-    `what` is "started" (with `fleet`, all keys, where cells train as one), "advanced" (by `amount` optimizer steps,
-    added up over a fleet), "finished", "failed" (with `status` and `text`), "damaged" (a stored file was not what was
-    written; `text` says which, and it is computed again), "slowed" (cells could not be computed together; `text` says
-    why), "warned" (a library warned; `text` is that), "again" (the worker was killed, or a fleet took too long; `text`
-    says how, and the unit is tried once more), "spoilt" (the process must compute nothing more, `text` says why: what
-    the task still lacks is for another) or "fatal" (nothing can go on, `text` says why).
-    """
-
-    what: str
-    section: str = ""
-    key: str = ""
-    amount: int = 0
-    status: str = ""
-    text: str = ""
-    fleet: tuple[str, ...] = ()
-
-
-def fleet_size_file(store: Path, cell: TrainingCell, config: WorkerConfig) -> Path:
-    """Return the sealed file of what was found, on this machine, for fleets of cells like this one."""
-    names = ("batch_size", "accumulate", "optimizer", "precision", "class_conditional")
-    settings = {name: cell.settings.values.get(name) for name in names}
-    about = (cell.dataset.digest, cell.network.digest, canonical(settings))
-    key = digest("fleet size", *about, *machine(config.device, config.threads, config.jobs))
-    return store / "cache" / f"fleet-{key}.json"
-
-
-def together_file(store: Path, cell: TrainingCell, members: int, config: WorkerConfig) -> Path:
-    """Return the sealed file of what was found, on this machine, for evaluating so many cells like this one as one."""
-    settings = {name: cell.settings[name] for name in ("precision", "class_conditional")}
-    about = (cell.dataset.digest, cell.network.digest, canonical(settings), str(members), str(config.evaluation_batch))
-    key = digest("evaluated together", *about, *machine(config.device, config.threads, config.jobs))
-    return store / "cache" / f"together-{key}.json"
-
-
-def real_samples(store: Path, dataset: ComponentSpec) -> Path:
-    """Return the file with real test data of a dataset (tensor "samples")."""
-    return store / "cache" / f"real-{dataset.digest}.safetensors"
-
-
-def t_density(store: Path, t_distribution: ComponentSpec) -> Path:
-    """Return the sealed file with a t-distribution's density: "density" at the middles of equal parts of [0, 1]."""
-    return store / "cache" / f"t-density-{t_distribution.digest}.json"
-
-
-class Executor(Protocol):
-    """Where tasks are computed."""
-
-    def submit(self, task: Task) -> None:
-        """Queue a task. May be called while `events` is being read."""
-
-    def events(self) -> Iterator[Event]:
-        """Yield what happens until every submitted task has ended."""
-
-    def close(self) -> None:
-        """End all workers at once; checkpoints stay."""

@@ -16,10 +16,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fmbench.errors import UserError
-from fmbench.executors.tasks import LINE_LOST, Event, Task, WorkerConfig
-from fmbench.hardware import give_memory_back, keep_freed_memory, make_current
-from fmbench.process_state import Setting, guard
-from fmbench.source import core_fingerprint
+from fmbench.executors.messages import Event, WorkerConfig
+from fmbench.executors.tasks import LINE_LOST, Task
+from fmbench.isolation.process_state import Setting, guard
+from fmbench.plugins.source import core_fingerprint
+from fmbench.runtime.environment import make_current
+from fmbench.runtime.memory import give_memory_back, keep_freed_memory
 
 Say = Callable[[Event], None]
 
@@ -89,7 +91,7 @@ def main() -> None:
 
 def _make_ready() -> None:
     """Import what the first training would wait for."""
-    from fmbench.optimizers import import_ahead
+    from fmbench.training.optimizers import import_ahead
 
     import_ahead()
 
@@ -111,11 +113,11 @@ def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], str]:
         )
     import torch
 
-    from fmbench.assembly import Workshop
-    from fmbench.executors.compute import Computer, SpoiltProcess
-    from fmbench.process_state import guard_attributes
-    from fmbench.registry import load_registry
-    from fmbench.store import Store
+    from fmbench.executors.run_task import Computer, SpoiltProcess
+    from fmbench.isolation.process_state import guard_attributes
+    from fmbench.model.context import Workshop
+    from fmbench.plugins.registry import load_registry
+    from fmbench.store.store import Store
 
     keep_freed_memory()
     torch.set_num_threads(config.threads)

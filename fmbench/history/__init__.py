@@ -8,13 +8,13 @@ read() -> History -> make_lines() -> Line -> find_steps() -> Found -> draw()    
 `file` says what the file holds, `lines` what is put together into one line, and `steps` how false alarms are held down.
 """
 
-from fmbench.history.drawing import draw
-from fmbench.history.file import append, history_file, read
-from fmbench.history.finding import Found, Step, find_steps, told_first
-from fmbench.history.lines import Line, make_lines
-from fmbench.history.memory import History
+from fmbench.history.figure import draw
+from fmbench.history.history import History
 from fmbench.history.night import Night, make_night
-from fmbench.history.selecting import select, since
+from fmbench.history.parquet_file import append, history_file, read
+from fmbench.history.selection import select, since
+from fmbench.history.step_detection import Found, Step, find_steps, told_first
+from fmbench.history.trend_lines import Line, make_lines
 
 __all__ = (
     "Found",

@@ -8,10 +8,10 @@ from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from fmbench.cells import canonical, digest
-from fmbench.records import MetricFacts, Records
+from fmbench.cells.keys import canonical, digest
 from fmbench.regression import Row, Snapshot, snapshot
 from fmbench.regression.snapshot import AXES, Section
+from fmbench.results.records import MetricFacts, Records
 
 SCOPES = {"training": ("training",), "evaluation": ("evaluation", "sampler")}
 AXIS_COLUMNS = AXES["evaluation"]

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from fmbench.cells import ComponentSpec, canonical
+from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.keys import canonical
 from fmbench.errors import ComponentError
 from fmbench.suite import AXES, ComponentRef, Place, Problem, Suite, Value, raise_problems
 
 if TYPE_CHECKING:
-    from fmbench.registry import Registry
+    from fmbench.plugins.registry import Registry
 
 TRAINING_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network", "seed")
 EVALUATION_AXES = ("solver", "grid", "weights", "guidance", "nfe")

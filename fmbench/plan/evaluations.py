@@ -10,15 +10,8 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TypeVar, overload
 
-from fmbench.cells import (
-    ComponentSpec,
-    EvaluationCell,
-    Settings,
-    TrainingCell,
-    Weights,
-    evaluation_keys,
-    sampling_digest,
-)
+from fmbench.cells.cells import EvaluationCell, TrainingCell, Weights, evaluation_keys, sampling_digest
+from fmbench.cells.component_spec import ComponentSpec, Settings
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from fmbench.cells import ComponentSpec
+from fmbench.cells.component_spec import ComponentSpec
 from fmbench.errors import SuiteError, UserError, did_you_mean
 from fmbench.plan.axes import EVALUATION_AXES, TRAINING_AXES, Axes, Choice, Indices
 from fmbench.suite import AXES, ComponentRef, Problem, Selection, Value
-from fmbench.suite.reading import read_yaml
+from fmbench.suite.yaml_reader import read_yaml
 
 DIGITS = 20
 """Of the largest whole number that a suite may hold, and one more."""

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fmbench.cells import ComponentSpec, TrainingCell
+from fmbench.cells.cells import TrainingCell
+from fmbench.cells.component_spec import ComponentSpec
 from fmbench.errors import ComponentError, PluginError, SuiteError
 from fmbench.plan.axes import TRAINING_AXES
-from fmbench.plan.code import TAUGHT_CODE
-from fmbench.plan.rules import Gap
-from fmbench.source import code_fingerprint
+from fmbench.plan.compatibility import Gap
+from fmbench.plan.result_code import result_code_fingerprint
 from fmbench.suite import Suite
 
 if TYPE_CHECKING:
-    from fmbench.registry import Registry
+    from fmbench.plugins.registry import Registry
 
 CHANGEABLE = TRAINING_AXES[1:-1]
 """The kinds in which a teacher may differ from its student: all but the dataset and the seed."""
@@ -44,7 +44,7 @@ class Teachers:
             return teacher
         if (gap := self._gap(teacher, cell.coupling)) is not None:
             return gap
-        return replace(cell, teacher=teacher, code=code_fingerprint(*TAUGHT_CODE))
+        return replace(cell, teacher=teacher, code=result_code_fingerprint("taught training"))
 
     def changes(self, coupling: ComponentSpec) -> Mapping[str, ComponentSpec]:
         """Return by kind in which components the teacher differs from the student; none where there is no teacher."""

@@ -8,13 +8,13 @@ Records -> snapshot() -> Snapshot -> check(baseline, today) -> Outcome -> junit(
 `statistics` says how false alarms are held at 5% a night, and `comparing` what is compared with what.
 """
 
-from fmbench.regression.baseline import read_baseline, write_baseline
-from fmbench.regression.checking import check
+from fmbench.regression.baseline_file import read_baseline, write_baseline
+from fmbench.regression.check import check
+from fmbench.regression.headline import first_lines
 from fmbench.regression.junit import junit
 from fmbench.regression.outcome import Comparison, Event, Outcome
-from fmbench.regression.samplers import alarmed_samplers, alarmed_trainings
-from fmbench.regression.saying import first_lines
 from fmbench.regression.snapshot import Row, Snapshot, snapshot
+from fmbench.regression.time_alarms import alarmed_samplers, alarmed_trainings
 
 __all__ = (
     "Comparison",

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fmbench.cells import ComponentSpec, EvaluationCell, TrainingCell, canonical
-from fmbench.records import SAMPLER_AXES, TRAINING_AXES, EvaluationRecord, MetricFacts, Records, TrainingRecord
+from fmbench.cells.cells import EvaluationCell, TrainingCell
+from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.keys import canonical
+from fmbench.results.records import SAMPLER_AXES, TRAINING_AXES, EvaluationRecord, MetricFacts, Records, TrainingRecord
 
 AXES = {"training": TRAINING_AXES, "evaluation": (*TRAINING_AXES, *SAMPLER_AXES, "nfe")}
 """What a group is named by, in each section: labels, never keys, since keys change with the code."""
@@ -26,7 +28,7 @@ NFE = MetricFacts("nfe", "lower", "", "evaluation", "nfe")
 
 @dataclass(frozen=True)
 class Row:
-    """A cell's status (see `fmbench.records`), and its values and their identities by metric."""
+    """A cell's status (see `fmbench.results.records`), and its values and their identities by metric."""
 
     status: str
     error: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fmbench.report.sentences import in_short
-from fmbench.report.write import write_report
+from fmbench.report.build import write_report
+from fmbench.report.text.headline import in_short
 
 __all__ = ["in_short", "write_report"]

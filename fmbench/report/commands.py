@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 
-from fmbench.records import TRAINING_AXES
-from fmbench.report.boards import ROW_AXES, Board, Row, varying
+from fmbench.report.result_table import ROW_AXES, Board, Row, varying
+from fmbench.results.records import TRAINING_AXES
 
 
 class Commands:

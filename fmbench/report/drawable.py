@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fmbench.records import EvaluationRecord, MetricFacts, Records, ReferenceRecord, TrainingRecord
+from fmbench.results.records import EvaluationRecord, MetricFacts, Records, ReferenceRecord, TrainingRecord
 
 LARGEST, SMALLEST = 1e30, 1e-30
 """Between these a number's size is taken as it is: no metric comes near, and neither squares nor axes overflow."""

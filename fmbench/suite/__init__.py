@@ -10,13 +10,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from fmbench.suite.error_messages import product_problems, top_problem, validation_problems
+from fmbench.suite.field_types import ComponentRef
+from fmbench.suite.json_schema import suite_schema
 from fmbench.suite.models import AXES, Evaluation, Selection, Suite, Training, Value
 from fmbench.suite.overrides import apply_override
-from fmbench.suite.places import Place, Problem, raise_problems
-from fmbench.suite.problems import product_problems, top_problem, validation_problems
-from fmbench.suite.reading import read_file, read_yaml
-from fmbench.suite.schema import suite_schema
-from fmbench.suite.values import ComponentRef
+from fmbench.suite.positions import Place, Problem, raise_problems
+from fmbench.suite.yaml_reader import read_file, read_yaml
 
 __all__ = [
     "AXES",

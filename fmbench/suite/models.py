@@ -15,9 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from fmbench.averages import Averaging
-from fmbench.suite.places import Place, place_of
-from fmbench.suite.values import (
+from fmbench.cells.ema_decay import Averaging
+from fmbench.suite.field_types import (
     MOST,
     Axis,
     Choice,
@@ -42,6 +41,7 @@ from fmbench.suite.values import (
     Whole,
     fault,
 )
+from fmbench.suite.positions import Place, place_of
 
 DatasetRef = Annotated[ComponentRef, Component("dataset")]
 PathRef = Annotated[ComponentRef, Component("path")]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fmbench.errors import SuiteError, did_you_mean
-from fmbench.suite.places import Place, Problem, Row, Table, shown
-from fmbench.suite.reading import read_yaml
+from fmbench.suite.positions import Place, Problem, Row, Table, shown
+from fmbench.suite.yaml_reader import read_yaml
 
 
 def apply_override(root: Table, text: str) -> list[Problem]:

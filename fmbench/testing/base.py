@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from fmbench.contracts import Component
+from fmbench.components.contracts import Component
 
 
 class ComponentConformance:

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from fmbench.contracts import Coupling
+from fmbench.components.contracts import Coupling
 from fmbench.testing.base import ComponentConformance, generator, same
-from fmbench.testing.parts import CountedField
+from fmbench.testing.dummy_components import CountedField
 
 BATCH = 24
 CLASSES = 3

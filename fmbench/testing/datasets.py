@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fmbench.contracts import Dataset
-from fmbench.dataset_checks import SPLITS, Split, form_fault, source_fault, split_faults
+from fmbench.components.contracts import Dataset
+from fmbench.components.dataset_checks import SPLITS, Split, form_fault, source_fault, split_faults
 from fmbench.testing.base import ComponentConformance
 
 

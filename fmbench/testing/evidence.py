@@ -12,9 +12,9 @@ from pathlib import Path as FilePath
 import torch
 from torch import Generator, Tensor, nn
 
-from fmbench.cells import seed_for
-from fmbench.contracts import Dataset, Evidence, Objective, Path, TDistribution, TrainingFacts
-from fmbench.testing.parts import CountedField, EvenT, StraightPath, TinyNetwork, VelocityOutput
+from fmbench.cells.seeds import seed_for
+from fmbench.components.contracts import Dataset, Evidence, Objective, Path, TDistribution, TrainingFacts
+from fmbench.testing.dummy_components import CountedField, EvenT, StraightPath, TinyNetwork, VelocityOutput
 
 FACTS = TrainingFacts(
     seconds=2.5,

@@ -9,12 +9,12 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from fmbench.contracts import Path, Solver
-from fmbench.mixture import Mixture
-from fmbench.registry import load_registry
+from fmbench.components.contracts import Path, Solver
+from fmbench.components.gaussian_mixture import Mixture
+from fmbench.plugins.registry import load_registry
 from fmbench.testing.base import generator
-from fmbench.testing.parts import CountedField
-from fmbench.testing.problems import uniform_times
+from fmbench.testing.dummy_components import CountedField
+from fmbench.testing.ode_problems import uniform_times
 
 Field = Callable[[Tensor, Tensor], Tensor]
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from fmbench.contracts import Grid
-from fmbench.grid_times import fault_of, solver_times
+from fmbench.components.contracts import Grid
+from fmbench.components.solver_times import fault_of, solver_times
 from fmbench.testing.base import ComponentConformance
 
 STEPS = (*range(1, 65), 100, 128, 250, 256, 500, 512, 999, 1000)

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from fmbench.contracts import Dataset, Evidence, Metric
+from fmbench.components.contracts import Dataset, Evidence, Metric
 from fmbench.testing.base import ComponentConformance, generator
+from fmbench.testing.dummy_components import TwoBlobs
 from fmbench.testing.evidence import make_evidence
-from fmbench.testing.parts import TwoBlobs
 
 LEAST_SAMPLES = 500
 

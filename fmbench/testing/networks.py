@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fmbench.contracts import Network
+from fmbench.components.contracts import Network
 from fmbench.testing.base import ComponentConformance, generator
 
 BATCH = 6

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from fmbench.contracts import Objective, Path, PathSample
+from fmbench.components.contracts import Objective, Path, PathSample
 from fmbench.testing.base import ComponentConformance, generator
-from fmbench.testing.parts import BentPath, StraightPath
+from fmbench.testing.dummy_components import BentPath, StraightPath
 from fmbench.testing.paths import BATCH, SHAPES, draws
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fmbench.contracts import AffinePath, Path
+from fmbench.components.contracts import AffinePath, Path
 from fmbench.testing.base import ComponentConformance, generator
 
 SHAPES = [(2,), (1, 4, 4), (3, 5, 5)]

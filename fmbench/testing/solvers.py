@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from fmbench.contracts import Solver
+from fmbench.components.contracts import Solver
 from fmbench.testing.base import ComponentConformance, generator
+from fmbench.testing.dummy_components import CountedField
 from fmbench.testing.few_steps import GIVEN, STEPS, exact_flow, gaussian_paths
-from fmbench.testing.parts import CountedField
-from fmbench.testing.problems import PROBLEMS, Problem, grids, uniform_times
+from fmbench.testing.ode_problems import PROBLEMS, Problem, grids, uniform_times
 
 ROUNDING = 1e-12
 """Errors below it say nothing about a method."""

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fmbench.contracts import TDistribution
+from fmbench.components.contracts import TDistribution
 from fmbench.testing.base import ComponentConformance, generator
 
 NODES, WEIGHTS = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(32))

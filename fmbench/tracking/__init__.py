@@ -15,7 +15,7 @@ locks     one process at a time; moved: artifacts of a project that was moved or
 The store is the truth. Everything here can be made again from it, is safe to interrupt anywhere, and changes no cell.
 """
 
-from fmbench.tracking.masking import shown
+from fmbench.tracking.credentials import shown
 from fmbench.tracking.tracker import Tracker, TrackingSummary, sync
 from fmbench.tracking.ui import follow_a_move, ui_command, ui_links
 from fmbench.tracking.uris import resolve_uri

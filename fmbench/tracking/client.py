@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmbench.errors import TrackingError
-from fmbench.tracking.bounds import bound_answers
-from fmbench.tracking.drivers import DATABASES, check_driver
+from fmbench.tracking.required_packages import DATABASES, check_driver
+from fmbench.tracking.response_limits import bound_answers
 from fmbench.tracking.uris import NEXT_FILE, artifact_root, reason, sqlite_file, sqlite_uri
 
 if TYPE_CHECKING:

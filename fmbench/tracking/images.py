@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmbench.pictures import grid_of_images
-from fmbench.tracking.content import Part
+from fmbench.results.image_grid import grid_of_images
+from fmbench.tracking.run_content import Part
 
 MOST_SAMPLES, COLUMNS, SIDE = 64, 8, 256
 MOST_POINTS = 2000

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fmbench.tracking.content import CONFIGURATION, CURRENT, NAME_LENGTH, SUPERSEDED, configuration, cut
+from fmbench.tracking.run_content import CONFIGURATION, CURRENT, NAME_LENGTH, SUPERSEDED, configuration, cut
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

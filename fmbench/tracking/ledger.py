@@ -14,11 +14,11 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
-from fmbench.files import read_regular
-from fmbench.forms import parsed
-from fmbench.tracking.content import RunContent
-from fmbench.tracking.locks import held
-from fmbench.tracking.masking import shown
+from fmbench.io.file_lock import held
+from fmbench.io.json_forms import parsed
+from fmbench.io.regular_files import read_regular
+from fmbench.tracking.credentials import shown
+from fmbench.tracking.run_content import RunContent
 from fmbench.tracking.uris import sqlite_file
 
 VERSION = 1

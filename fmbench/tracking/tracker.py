@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmbench.records import EvaluationRecord, Records, TrainingRecord
-from fmbench.tracking.content import Common, RunContent, evaluation_contents, training_content, varying_axes
+from fmbench.results.records import EvaluationRecord, Records, TrainingRecord
+from fmbench.tracking.background_writer import Writer
+from fmbench.tracking.credentials import shown
+from fmbench.tracking.experiment import Server
 from fmbench.tracking.ledger import Ledger
-from fmbench.tracking.masking import shown
-from fmbench.tracking.probing import check
-from fmbench.tracking.server import Server
-from fmbench.tracking.summaries import summary_content
-from fmbench.tracking.writer import Writer
+from fmbench.tracking.run_content import Common, RunContent, evaluation_contents, training_content, varying_axes
+from fmbench.tracking.server_check import check
+from fmbench.tracking.summary_run import summary_content
 
 PATIENCE = 10.0
 """Seconds without progress after which `finish` stops waiting for a server that fails."""

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fmbench.errors import TrackingError
+from fmbench.io.file_lock import held, lock_of
 from fmbench.tracking.client import as_mlflow_reads
-from fmbench.tracking.drivers import check_driver
+from fmbench.tracking.credentials import shown
 from fmbench.tracking.ledger import TOKEN
-from fmbench.tracking.locks import held, lock_of
-from fmbench.tracking.masking import shown
-from fmbench.tracking.moved import bring_home
+from fmbench.tracking.moved_artifacts import bring_home
+from fmbench.tracking.required_packages import check_driver
+from fmbench.tracking.ui_links import CHARTS, PREFIX, SAMPLES
 from fmbench.tracking.uris import artifact_root, reason, sqlite_file
-from fmbench.tracking.views import CHARTS, PREFIX, SAMPLES
 
 SERVER_ENVIRONMENT = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",

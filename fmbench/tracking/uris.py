@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from fmbench.errors import TrackingError
-from fmbench.tracking.drivers import missing_package
-from fmbench.tracking.masking import masked, shown
+from fmbench.tracking.credentials import masked, shown
+from fmbench.tracking.required_packages import missing_package
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 CHOICES = "sqlite:///FILE, http://HOST:PORT, or another that MLflow knows (postgresql://..., databricks)"

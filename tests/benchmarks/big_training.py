@@ -26,15 +26,16 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from helpers import SETTINGS, training_cell, workshop
 
 from benchmarks.measuring import Options, Pair, Row, at_least, faster, main, threads
-from fmbench.assembly import Workshop
-from fmbench.cells import Settings, TrainingCell
-from fmbench.hardware import synchronise
-from fmbench.optimizers import make_optimizer
-from fmbench.program import Program
-from fmbench.registry import Registry, load_registry
-from fmbench.samples import Lesson, Samples
-from fmbench.train import HISTORY_POINTS, run_steps
-from fmbench.training_state import TrainingState
+from fmbench.cells.cells import TrainingCell
+from fmbench.cells.component_spec import Settings
+from fmbench.model.context import Workshop
+from fmbench.plugins.registry import Registry, load_registry
+from fmbench.runtime.device import synchronise
+from fmbench.training.compilation import Program
+from fmbench.training.loop import HISTORY_POINTS, run_steps
+from fmbench.training.optimizers import make_optimizer
+from fmbench.training.path_batches import Lesson, Samples
+from fmbench.training.state import TrainingState
 
 MOST = 10**6
 BARE = "a bare loop by hand, with the same settings"

@@ -27,7 +27,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from fmbench.hardware import environment
+from fmbench.runtime.environment import environment
 from fmbench_datasets.digits import Digits
 from fmbench_metrics.extractor import small_extractor
 from fmbench_metrics.extrapolation import Cloud, extrapolate

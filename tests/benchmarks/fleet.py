@@ -33,7 +33,7 @@ from benchmarks.training import (
     tutorial_loss,
     tutorial_mlp,
 )
-from fmbench.registry import load_registry
+from fmbench.plugins.registry import load_registry
 
 BATCH, WIDTH, DEPTH = 128, 64, 2
 LOOPS = 3

@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.measuring import Options, Pair, Row, attempt, faster, main
 from benchmarks.processes import fmbench_run, program
-from fmbench.hardware import cpu_count
+from fmbench.runtime.environment import cpu_count
 
 CELLS = 40
 SUITE = """\

@@ -22,8 +22,9 @@ from torch import nn
 
 from benchmarks.measuring import Options, Row, alternate, at_least, attempt, main, threads
 from benchmarks.training import MEMBERS, cells_of, fmbench_step
-from fmbench.hardware import cpu_count, synchronise
-from fmbench.registry import load_registry
+from fmbench.plugins.registry import load_registry
+from fmbench.runtime.device import synchronise
+from fmbench.runtime.environment import cpu_count
 
 WIDTH, DEPTH, BATCH = 128, 3, 256
 SIDES = {"cpu": 2048, "cuda": 8192}

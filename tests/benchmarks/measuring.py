@@ -27,7 +27,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fmbench.hardware import choose_device, keep_freed_memory
+from fmbench.runtime.device import choose_device
+from fmbench.runtime.memory import keep_freed_memory
 
 FASTER = "times faster"
 TIMES = "times the peer's time"

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from benchmarks.measuring import Options, Row, alternate, attempt, faster, main, threads
 from benchmarks.training import MEMBERS, Step, cells_of, fmbench_step, plain_step
-from fmbench.registry import Registry, load_registry
+from fmbench.plugins.registry import Registry, load_registry
 
 BATCH = 128
 MLP = ("mlp", {"width": 64, "depth": 2})

@@ -38,7 +38,7 @@ evaluation:
 """
 LIBRARY = """
 from fmbench import load_suite, make_plan
-from fmbench.registry import load_registry
+from fmbench.plugins.registry import load_registry
 plan = make_plan(load_suite("million.yaml"), load_registry())
 assert len(plan.evaluations) == sum(1 for _ in plan.evaluations.keys()) == 10**6
 """
@@ -68,8 +68,8 @@ def measure(options: Options) -> list[Row]:
 
 def fill(suite: Path, home: Path) -> None:
     """Write finished trainings and evaluations of a suite into a store."""
-    from fmbench.session import Options, open_session
-    from fmbench.store import CellFolder
+    from fmbench.runner.session import Options, open_session
+    from fmbench.store.cell_folder import CellFolder
 
     session = open_session(suite, Options(home=home))
     entries = {

@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.measuring import Options, Row, add_options, row_of
 from benchmarks.reporting import Result, write_report
 from fmbench.errors import UserError
-from fmbench.hardware import choose_device, environment
+from fmbench.runtime.device import choose_device
+from fmbench.runtime.environment import environment
 
 FOLDER = Path(__file__).parent
 BENCHMARKS = (

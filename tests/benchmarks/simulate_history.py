@@ -36,9 +36,9 @@ import numpy as np
 import pandas as pd
 
 from fmbench.history import Found, History, Line, find_steps, make_lines, told_first
+from fmbench.history.change_points import DF, scatter
 from fmbench.history.night import AXIS_COLUMNS, NightFacts
-from fmbench.history.steps import DF, scatter
-from fmbench.records import MetricFacts
+from fmbench.results.records import MetricFacts
 
 FID = MetricFacts("fid", "lower", "", "evaluation", "fid")
 TRAINING, CELL = 0.03, 0.02

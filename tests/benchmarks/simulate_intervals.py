@@ -9,15 +9,15 @@ of its variance is the luck of the whole seed, which pairing takes away. `--wide
 
 Five intervals, each counted over all cells of all suites: of a mean; of the paired difference from the baseline with
 the same solver and NFE, in the metric's unit and in percent; of the shares of the axes (see
-`fmbench.report.attribution`), whose truth is what the same decomposition gives for the logarithms' true means and
-covariance; and of what the report's first line says, the best of an NFE against the baseline's best, in percent. Both
-of these are chosen by the same seeds that they are compared by, so the interval need not hold; the truth is that of the
-two that were chosen. "answer" are all of them but where the best is the baseline's; "answer, told" those that are
-printed in figures, because the seeds tell the two apart. Where the baseline leads at every NFE, the first line compares
-with the next best, which is not simulated. "percent, naive" is the interval of the difference over the reference's
-measured mean as if that were known: what percents had before Fieller's method. Cells of one suite are correlated, so
-the error is the standard error of the suites' mean coverage. "worst" is the lowest coverage of a single cell, pair,
-axis or NFE, among those that are there in a fifth of the suites.
+`fmbench.report.analysis.axis_importance`), whose truth is what the same decomposition gives for the logarithms' true
+means and covariance; and of what the report's first line says, the best of an NFE against the baseline's best, in
+percent. Both of these are chosen by the same seeds that they are compared by, so the interval need not hold; the truth
+is that of the two that were chosen. "answer" are all of them but where the best is the baseline's; "answer, told" those
+that are printed in figures, because the seeds tell the two apart. Where the baseline leads at every NFE, the first line
+compares with the next best, which is not simulated. "percent, naive" is the interval of the difference over the
+reference's measured mean as if that were known: what percents had before Fieller's method. Cells of one suite are
+correlated, so the error is the standard error of the suites' mean coverage. "worst" is the lowest coverage of a single
+cell, pair, axis or NFE, among those that are there in a fifth of the suites.
 
 Measured (`--suites 1000`, shared 0.5; errors 0.1 to 0.6%; the worst single one in brackets):
 
@@ -51,8 +51,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fmbench.report.attribution import decompose
-from fmbench.report.summary import Difference, difference, interval
+from fmbench.report.analysis.axis_importance import decompose
+from fmbench.stats.paired_seeds import Difference, difference, interval
 
 RECORDS = Path(__file__).parents[2] / "reports" / "low_nfe" / "records.csv"
 AXES = ("path", "t_distribution", "solver", "nfe_budget")

@@ -37,9 +37,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fmbench.records import TRAINING_AXES, MetricFacts
 from fmbench.regression import Outcome, Row, Snapshot, check
 from fmbench.regression.snapshot import AXES, Group, Place
+from fmbench.results.records import TRAINING_AXES, MetricFacts
 
 RECORDS = Path(__file__).parents[2] / "reports" / "low_nfe" / "records.csv"
 KINDS = ("trainings", "seeds", "half", "solver")

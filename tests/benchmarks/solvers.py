@@ -23,9 +23,10 @@ from helpers import training_cell, workshop
 from torch import Tensor
 
 from benchmarks.measuring import Options, Row, alternate, at_most, attempt, main, overhead, threads
-from fmbench.assembly import ModelVelocity, assemble, make_module
-from fmbench.hardware import synchronise
-from fmbench.registry import load_registry
+from fmbench.model.build import assemble, make_module
+from fmbench.model.velocity import ModelVelocity
+from fmbench.plugins.registry import load_registry
+from fmbench.runtime.device import synchronise
 
 NFE = 8
 STAGES = {"euler": 1, "heun": 2, "midpoint": 2, "rk4": 4}

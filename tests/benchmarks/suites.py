@@ -24,9 +24,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.measuring import Options, Row, Target, at_least, at_most, attempt, main
 from benchmarks.processes import fmbench_run, script
-from fmbench.cells import EvaluationCell
-from fmbench.session import Options as SessionOptions
-from fmbench.session import open_session
+from fmbench.cells.cells import EvaluationCell
+from fmbench.runner.session import Options as SessionOptions
+from fmbench.runner.session import open_session
 
 ROOT = Path(__file__).parents[2]
 SHARE = "of the wall time"

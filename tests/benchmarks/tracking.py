@@ -23,10 +23,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.measuring import Options, Row, attempt, main
 from benchmarks.processes import fmbench_run, script
-from fmbench.records import Records
-from fmbench.session import Options as SessionOptions
-from fmbench.session import open_session
-from fmbench.tracking.content import Common, RunContent, evaluation_contents, training_content
+from fmbench.results.records import Records
+from fmbench.runner.session import Options as SessionOptions
+from fmbench.runner.session import open_session
+from fmbench.tracking.run_content import Common, RunContent, evaluation_contents, training_content
 
 SUITE = Path(__file__).with_name("plane.yaml")
 SAMPLE = 2

@@ -13,10 +13,10 @@ from helpers import SETTINGS, training_cell, workshop
 from torch import Tensor, nn
 
 from benchmarks.clock import StepClock
-from fmbench.cells import TrainingCell
-from fmbench.hardware import synchronise
-from fmbench.registry import Registry
-from fmbench.train import train
+from fmbench.cells.cells import TrainingCell
+from fmbench.plugins.registry import Registry
+from fmbench.runtime.device import synchronise
+from fmbench.training.loop import train
 
 PATHS = ("linear", "cosine", "vp", "polynomial")
 T_DISTRIBUTIONS = ("uniform", "u_shaped")

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fmbench.contracts import Component
-from fmbench.registry import load_registry
+from fmbench.components.contracts import Component
+from fmbench.plugins.registry import load_registry
 
 REGISTRY = load_registry()
 

@@ -24,8 +24,8 @@ from fmbench.testing import (
     make_evidence,
 )
 from fmbench.testing.base import generator, same
-from fmbench.testing.parts import StraightPath, TwoBlobs, VelocityOutput
-from fmbench.testing.problems import PROBLEMS
+from fmbench.testing.dummy_components import StraightPath, TwoBlobs, VelocityOutput
+from fmbench.testing.ode_problems import PROBLEMS
 
 
 class EvenGrid(Grid):

@@ -7,7 +7,7 @@ import torch
 from built_ins import REGISTRY, Case, names
 
 from fmbench.testing import MetricConformance, make_evidence
-from fmbench.testing.parts import TwoBlobs
+from fmbench.testing.dummy_components import TwoBlobs
 
 PLAIN = {"fid", "kid", "precision", "recall"}
 INCEPTION = PLAIN | {"fid_infinity"}

@@ -5,7 +5,7 @@ import inspect
 import pytest
 from built_ins import REGISTRY, Case, names
 
-from fmbench.contracts import CONTRACTS, KINDS, Component
+from fmbench.components.contracts import CONTRACTS, KINDS, Component
 
 NEEDS_PARAMETERS = {("dataset", "image_folder"), ("objective", "lpips_huber")}
 CASES = [Case(kind, name) for kind in KINDS for name in names(kind) if (kind, name) not in NEEDS_PARAMETERS]

@@ -9,9 +9,9 @@ import torch
 from torch import Generator, Tensor
 
 from fmbench import AffinePath
-from fmbench.registry import load_registry
-from fmbench.testing.parts import CountedField
-from fmbench.testing.problems import uniform_times
+from fmbench.plugins.registry import load_registry
+from fmbench.testing.dummy_components import CountedField
+from fmbench.testing.ode_problems import uniform_times
 
 REGISTRY = load_registry()
 MEAN, STD = 1.5, 0.4

@@ -7,7 +7,7 @@ from flow_matching.path.scheduler import LinearVPScheduler, PolynomialConvexSche
 from torchcfm.conditional_flow_matching import SchrodingerBridgeConditionalFlowMatcher
 from torchcfm.optimal_transport import OTPlanSampler
 
-from fmbench.testing.parts import CountedField, StraightPath
+from fmbench.testing.dummy_components import CountedField, StraightPath
 from fmbench_couplings.conditional_ot import ConditionalOT
 from fmbench_couplings.minibatch_ot import MinibatchOT
 from fmbench_paths.linear_vp import LinearVP

@@ -23,9 +23,9 @@ from diffusers import (
 from torch import Generator, Tensor
 
 from fmbench import AffinePath, Solver
-from fmbench.registry import load_registry
-from fmbench.testing.parts import CountedField
-from fmbench.testing.problems import grids
+from fmbench.plugins.registry import load_registry
+from fmbench.testing.dummy_components import CountedField
+from fmbench.testing.ode_problems import grids
 
 # diffusers makes arrays of tensors, in a way that NumPy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -7,10 +7,10 @@ import torch
 from torch import Generator, Tensor
 
 from fmbench import AffinePath, Mixture, Path
-from fmbench.registry import load_registry
+from fmbench.plugins.registry import load_registry
+from fmbench.testing.dummy_components import CountedField
 from fmbench.testing.few_steps import COVARIANCES, MEANS, WEIGHTS
-from fmbench.testing.parts import CountedField
-from fmbench.testing.problems import uniform_times
+from fmbench.testing.ode_problems import uniform_times
 
 MEAN, STD = 1.5, 0.4
 REGISTRY = load_registry()

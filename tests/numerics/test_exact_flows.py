@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from fmbench import AffinePath, Mixture
-from fmbench.registry import load_registry
-from fmbench.testing.parts import CountedField
+from fmbench.plugins.registry import load_registry
+from fmbench.testing.dummy_components import CountedField
 from fmbench_datasets.gaussian_mixture import GaussianMixture
 from fmbench_metrics.divergence import exact_divergence, hutchinson, signs
 from fmbench_metrics.nll import log_likelihood

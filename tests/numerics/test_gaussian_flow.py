@@ -9,7 +9,7 @@ import math
 import pytest
 import torch
 
-from fmbench.testing.parts import CountedField
+from fmbench.testing.dummy_components import CountedField
 from fmbench_paths.cosine import Cosine
 from fmbench_paths.linear import Linear
 from fmbench_paths.lipman import Lipman

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from fmbench import AffinePath
-from fmbench.registry import load_registry
-from fmbench.testing.parts import CountedField
-from fmbench.testing.problems import PROBLEMS, Problem, uniform_times
+from fmbench.plugins.registry import load_registry
+from fmbench.testing.dummy_components import CountedField
+from fmbench.testing.ode_problems import PROBLEMS, Problem, uniform_times
 from fmbench.testing.solvers import errors_of, measured_order
 
 REGISTRY = load_registry()

@@ -63,7 +63,7 @@ def main() -> None:
 
 def load(name: str) -> tuple[Labelled, Labelled]:
     """Return the train and the test split of a registered dataset, each as pictures and labels."""
-    from fmbench.registry import load_registry
+    from fmbench.plugins.registry import load_registry
 
     registry = load_registry()
     dataset = cast("Dataset", registry.build(registry.spec("dataset", name)))

@@ -16,9 +16,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.clock import StepClock
-from fmbench import runner
-from fmbench.computation import Silent
-from fmbench.session import Options
+from fmbench.runner import run
+from fmbench.runner.progress import Silent
+from fmbench.runner.session import Options
 from fmbench.tracking import Tracker
 
 
@@ -56,7 +56,7 @@ def main() -> None:
         setattr(Tracker, name, clocked(getattr(Tracker, name), seconds))
     watched = Clocked()
     chosen = tuple(override for override in overrides if override != "--no-tracking")
-    records = runner.run(suite, Options(device=device, overrides=chosen, tracking=tracking), watched).records
+    records = run.run(suite, Options(device=device, overrides=chosen, tracking=tracking), watched).records
     if records.failed:
         sys.exit(f"{len(records.failed)} cells failed: {records.failed[0].error}")
     counts = {"trainings": len(records.trainings), "evaluations": len(records.evaluations)}

@@ -1,0 +1,150 @@
+"""Cells: plain, hashable data that says what is trained and evaluated, with its content address and its seeds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any, Literal
+
+from fmbench.cells.component_spec import ComponentSpec, Settings, spec_as_dict
+from fmbench.cells.keys import KEY_LENGTH, _joined, digest
+
+Weights = Literal["ema", "raw"]
+"""The moving average of the weights, or the weights themselves as the last step left them."""
+
+Compile = Literal["auto"] | bool
+"""Whether torch.compile is used: where it is expected to save time, always, or never."""
+
+
+@dataclass(frozen=True)
+class TrainingCell:
+    """One training: a component of each training kind, a seed, and settings as plain JSON values.
+
+    `teacher` is the cell that must be trained first, where the coupling learns from one. `compile` says whether
+    torch.compile may be used; that changes results to rounding alone, so it is no part of the key.
+    """
+
+    dataset: ComponentSpec
+    path: ComponentSpec
+    coupling: ComponentSpec
+    t_distribution: ComponentSpec
+    objective: ComponentSpec
+    network: ComponentSpec
+    seed: int
+    settings: Settings
+    code: str = ""
+    teacher: TrainingCell | None = None
+    compile: Compile = field(default="auto", compare=False)
+
+    @property
+    def components(self) -> tuple[ComponentSpec, ...]:
+        """The six components, in the order of KINDS."""
+        return (self.dataset, self.path, self.coupling, self.t_distribution, self.objective, self.network)
+
+    @cached_property
+    def key(self) -> str:
+        """The content address of the trained weights. `code` is the fingerprint of the training loop itself."""
+        components = (c.digest for c in self.components)
+        taught = () if self.teacher is None else (self.teacher.key,)
+        return digest("training", *components, str(self.seed), self.settings.text, self.code, *taught)
+
+    @cached_property
+    def fleet_key(self) -> str:
+        """What cells share that can train as one fleet: dataset, network, settings, and the number of teachers."""
+        rounds = str(sum(1 for _ in self.teachers))
+        return digest("fleet", self.dataset.digest, self.network.digest, self.settings.text, self.code, rounds)
+
+    @property
+    def teachers(self) -> Iterator[TrainingCell]:
+        """The teacher, its own teacher, and so on."""
+        teacher = self.teacher
+        while teacher is not None:
+            yield teacher
+            teacher = teacher.teacher
+
+    @property
+    def study_key(self) -> str:
+        """The key of what the coupling learns: of the teacher and the coupling, so that all students share it."""
+        assert self.teacher is not None
+        return digest("study", self.teacher.key, self.coupling.digest, self.code)
+
+    def parts(self) -> dict[str, Any]:
+        """Return what the key is made of, by name, for `fmbench why` and for the store's cell.json."""
+        parts: dict[str, Any] = {c.kind: spec_as_dict(c) for c in self.components}
+        taught = {} if self.teacher is None else {"teacher": self.teacher.key}
+        return {**parts, "seed": self.seed, "settings": dict(self.settings.values), "code": self.code, **taught}
+
+    def __str__(self) -> str:
+        return " ".join([*map(str, self.components), f"seed={self.seed}"])
+
+
+@dataclass(frozen=True)
+class EvaluationCell:
+    """One evaluation of a training cell: solver, grid, NFE, guidance and weights, and settings.
+
+    `nfe` is the budget of the suite and `steps` follows from it; an adaptive solver has neither, nor a grid. `weights`
+    are "ema", the moving average, or "raw". Metrics are no part of the cell: they are computed for it, and kept under
+    their own identity.
+    """
+
+    training: TrainingCell
+    solver: ComponentSpec
+    grid: ComponentSpec | None
+    nfe: int | None
+    steps: int | None
+    guidance: float
+    weights: Weights
+    settings: Settings
+    code: str = ""
+
+    @cached_property
+    def key(self) -> str:
+        """The content address of the samples; it contains the training cell's key."""
+        grid = self.grid.digest if self.grid else ""
+        sampling = sampling_digest(
+            self.solver.digest, grid, self.nfe, self.steps, self.guidance, self.weights, self.settings.text, self.code
+        )
+        return digest("evaluation", self.training.key, sampling)
+
+    def parts(self) -> dict[str, Any]:
+        """Return what the key is made of, by name."""
+        return {
+            "training": self.training.key,
+            "solver": spec_as_dict(self.solver),
+            "grid": spec_as_dict(self.grid) if self.grid else None,
+            "nfe": self.nfe,
+            "steps": self.steps,
+            "guidance": self.guidance,
+            "weights": self.weights,
+            "settings": dict(self.settings.values),
+            "code": self.code,
+        }
+
+    def __str__(self) -> str:
+        budget = "adaptive" if self.nfe is None else f"{self.grid} nfe={self.nfe}"
+        guided = "" if self.guidance == 1.0 else f" guidance={self.guidance:g}"
+        weights = "" if self.weights == "ema" else f" weights={self.weights}"
+        return f"{self.training} {self.solver} {budget}{guided}{weights}"
+
+
+@lru_cache(maxsize=10_000)
+def sampling_digest(
+    solver: str, grid: str, nfe: int | None, steps: int | None, guidance: float, weights: str, settings: str, code: str
+) -> str:
+    """Return the content address of an evaluation without its training cell: many training cells share it."""
+    return digest(solver, grid, f"{nfe} {steps} {float(guidance)!r} {weights}", settings, code)
+
+
+def evaluation_keys(training: str, samplings: Iterable[str]) -> Iterator[str]:
+    """Yield the keys of a training cell's evaluations, given its key and their `sampling_digest`s.
+
+    They are those of `EvaluationCell.key`; what all of them begin with is hashed once.
+    """
+    shared = _joined(("evaluation", training, "0" * KEY_LENGTH))[:-KEY_LENGTH]
+    begun = hashlib.sha256(shared.encode())
+    for sampling in samplings:
+        hashed = begun.copy()
+        hashed.update(sampling.encode())
+        yield hashed.hexdigest()[:KEY_LENGTH]

@@ -1,0 +1,66 @@
+"""Components and settings as plain data: what a cell is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from fmbench.cells.keys import canonical, digest
+
+
+@dataclass(frozen=True)
+class ComponentSpec:
+    """A component as a cell names it: kind, name, canonical parameters (defaults filled in) and code fingerprint.
+
+    `label` is how tables show it: the name, with the parameters that differ from their defaults. It does not count in
+    the key; nor does `owner`, the distribution or file that registered the component.
+    """
+
+    kind: str
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    fingerprint: str = ""
+    label: str = field(default="", compare=False)
+    owner: str = field(default="", compare=False)
+
+    @cached_property
+    def text(self) -> str:
+        """The name and parameters as canonical text, without the fingerprint."""
+        return canonical([self.kind, self.name, dict(self.parameters)])
+
+    @cached_property
+    def digest(self) -> str:
+        """The content address of the component: what it is called, how it is set and how it is coded."""
+        return digest(self.text, self.fingerprint)
+
+    def __str__(self) -> str:
+        return self.label or self.name
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings that many cells share, as plain JSON values; their canonical text is made once."""
+
+    values: Mapping[str, Any] = field(hash=False)
+
+    @cached_property
+    def text(self) -> str:
+        """The values as canonical text."""
+        return canonical(dict(self.values))
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+
+def spec_as_dict(spec: ComponentSpec) -> dict[str, Any]:
+    """Return a spec as plain JSON values, its label and owner included."""
+    return {
+        "kind": spec.kind,
+        "name": spec.name,
+        "parameters": dict(spec.parameters),
+        "fingerprint": spec.fingerprint,
+        "label": spec.label,
+        "owner": spec.owner,
+    }

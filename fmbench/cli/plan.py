@@ -1,0 +1,112 @@
+"""The verbs that look and change nothing: plan, plugins, schema, env and why."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from fmbench.cli import options
+from fmbench.cli.output import say, show_json_rows, show_table, tell_damaged
+from fmbench.cli.plugins import PLUGINS, plugins_app
+from fmbench.cli.schema_and_env import env, schema
+from fmbench.cli.why import why
+
+if TYPE_CHECKING:
+    from fmbench.plan import LeftOut, Plan
+    from fmbench.results.collect import Survey
+
+SHOWN = 30
+"""Reasons for leaving cells out that `plan` prints; of a suite with many NFE there are hundreds."""
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Add the verbs of this module."""
+    app.command("plan")(plan)
+    app.add_typer(plugins_app, name="plugins", short_help=PLUGINS)
+    app.command("schema")(schema)
+    app.command("env")(env)
+    app.command("why")(why)
+
+
+def plan(
+    suite: options.Suite,
+    overrides: options.Overrides = None,
+    filters: options.Filters = None,
+    plugins: options.Plugins = None,
+    home: options.Home = None,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
+) -> None:
+    """Show the cells of a suite, what is done, what is left out and why, and the time to expect; run nothing."""
+    from fmbench.results.eta import expected_seconds
+
+    session = options.open_session(suite, overrides, filters, plugins, home=home, device=device)
+    survey = session.survey(anywhere=True)
+    counts, expected = survey.counts(), expected_seconds(survey)
+    if as_json:
+        left_out = [vars(left) for left in session.plan.left_out]
+        data = [{"dataset": label, "reads": text} for label, text in session.data.items()]
+        head = {"counts": counts, "expected_seconds": expected, "data": data, "left_out": left_out}
+        show_json_rows(head, "cells", evaluation_rows(session.plan, survey))
+        return
+    rows = [(name, n["total"], n["done"], n["failed"], n["todo"]) for name, n in counts.items()]
+    show_table(("", "cells", "done", "failed", "to compute"), rows, title=f"{session.suite.name}: {session.path}")
+    for label, text in session.data.items():
+        say(f"{label}: {text}")
+    if only := sum(not session.plan.is_evaluated(cell) for cell in session.plan.trainings):
+        say(f"{only} of the trainings are teachers that couplings learn from: trained first, and not evaluated.")
+    if references := _references(survey):
+        say(f"Beside them: {references}.")
+    training = session.suite.training
+    say(f"Average of the weights: {training.ema.averaging.said(training.steps)}.")
+    tell_damaged(survey)
+    _tell_left_out(session.plan.left_out)
+    if expected is None:
+        say("Expected time: not known, since nothing like these cells was computed here before.")
+    else:
+        say(f"Expected time: about {expected:.0f} s of computing, shared by the jobs; from what like cells took.")
+
+
+def evaluation_rows(plan: Plan, survey: Survey) -> Iterator[str]:
+    """Yield each evaluation as a row of JSON: key, training, cell and status.
+
+    Rows are put together from what they share, for a plan may have a million.
+    """
+    words: dict[int, list[str]] = {}
+    for training, samplings in plan.evaluations.groups:
+        name = str(training)
+        if id(samplings) not in words:
+            texts = (str(sampling.of(training)).removeprefix(name) for sampling in samplings)
+            words[id(samplings)] = [json.dumps(text, ensure_ascii=False)[1:] for text in texts]
+        middle = f'", "training": "{training.key}", "cell": {json.dumps(name, ensure_ascii=False)[:-1]}'
+        missing = ', "status": "missing"}'
+        for key, text in zip(plan.evaluations.of(training).keys(), words[id(samplings)], strict=True):
+            known = survey.evaluations.get(key)
+            status = missing if known is None else f', "status": {json.dumps(known.status)}}}'
+            yield f'{{"key": "{key}{middle}{text}{status}'
+
+
+def _tell_left_out(left_out: Sequence[LeftOut]) -> None:
+    """Print what is left out and why."""
+    for left in left_out[:SHOWN]:
+        noun = "metric" if left.unit == "metric" else f"{left.unit} cell"
+        counted = f"{left.count} {noun}" + ("s" if left.count != 1 else "")
+        say(f"left out: {left.cell} ({counted}): {left.reason}", "yellow")
+    if rest := left_out[SHOWN:]:
+        counts = Counter[str]()
+        for left in rest:
+            counts[left.unit] += left.count
+        said = " and ".join(f"{count} {unit} cells" for unit, count in counts.items())
+        say(f"left out: {said} more, for {len(rest)} reasons like these (--json lists them all)", "yellow")
+
+
+def _references(survey: Survey) -> str:
+    """Say what scores will be read against."""
+    floors, oracles = len(survey.references.floors), len(survey.references.oracles)
+    said = [f"{floors} floor{'s' * (floors != 1)} (real data in place of samples)"] if floors else []
+    said += [f"{oracles} oracle{'s' * (oracles != 1)} (the exact velocity in place of a network)"] if oracles else []
+    return " and ".join(said)

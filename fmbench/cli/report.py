@@ -1,0 +1,53 @@
+"""The verbs that keep what was computed: report, sync, clean, merge and ui."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from fmbench.cli import options
+from fmbench.cli.mlflow import sync, ui
+from fmbench.cli.output import say, tell_damaged
+from fmbench.cli.run import tell_short
+from fmbench.cli.store import clean, merge
+
+if TYPE_CHECKING:
+    pass
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Add the verbs of this module."""
+    app.command()(report)
+    app.command()(sync)
+    app.command()(clean)
+    app.command()(merge)
+    app.command()(ui)
+
+
+def report(
+    suite: options.Suite,
+    overrides: options.Overrides = None,
+    filters: options.Filters = None,
+    plugins: options.Plugins = None,
+    home: options.Home = None,
+    reports: options.Reports = Path("reports"),
+    device: options.Device = "auto",
+) -> None:
+    """Write the tables, figures and page again from what the store holds; compute nothing."""
+    from fmbench.report import in_short, write_report
+
+    session = options.open_session(suite, overrides, filters, plugins, home=home, reports=reports, device=device)
+    survey = session.survey(anywhere=True)
+    tell_damaged(survey)
+    records = session.records(survey)
+    missing = sum(record.status == "missing" for record in records.evaluations)
+    if missing:
+        say(
+            f"{missing} of {len(records.evaluations)} evaluations are not computed yet; `{session.again('run')}` does.",
+            "yellow",
+        )
+    page = write_report(records, session.report_folder)
+    tell_short(in_short(records).lines)
+    say(f"Report: {page}", "bold")

@@ -1,0 +1,141 @@
+"""The verbs that compute: run and retry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fmbench.cli import options
+from fmbench.cli.exit_codes import CELLS_FAILED, INTERRUPTED
+from fmbench.cli.output import Bars, complain, note, say, show_json
+from fmbench.results.failures import failures_of, grouped
+
+if TYPE_CHECKING:
+    from fmbench.results.records import Records
+    from fmbench.runner.run import RunResult
+    from fmbench.runner.session import Session
+
+SHOWN = 10
+"""Kinds of failures that are printed."""
+
+Jobs = Annotated[str, typer.Option("--jobs", help="Processes: a number, or auto to keep every core busy.")]
+Timeout = Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds that one cell may take.")]
+NoTracking = Annotated[bool, typer.Option("--no-tracking", help="Log nothing to MLflow; `fmbench sync` does it later.")]
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Add the verbs of this module."""
+    app.command("run", help="Plan, train, evaluate, log and report; what is done is skipped, so a run goes on.")(
+        _verb(False)
+    )
+    app.command("retry", help="Run a suite again with its failed cells, which `run` leaves as they are.")(_verb(True))
+
+
+def _verb(again: bool) -> Callable[..., None]:
+    """Return the verb that runs a suite; `again` has it forget failures first."""
+
+    def verb(
+        suite: options.Suite,
+        overrides: options.Overrides = None,
+        filters: options.Filters = None,
+        plugins: options.Plugins = None,
+        jobs: Jobs = "auto",
+        device: options.Device = "auto",
+        timeout: Timeout = None,
+        home: options.Home = None,
+        reports: options.Reports = Path("reports"),
+        tracking_uri: options.TrackingUri = None,
+        no_tracking: NoTracking = False,
+        as_json: options.Json = False,
+    ) -> None:
+        places = {"home": home, "reports": reports, "tracking": not no_tracking, "tracking_uri": tracking_uri}
+        session = options.open_session(
+            suite, overrides, filters, plugins, jobs=jobs, device=device, timeout=timeout, **places
+        )
+        if again:
+            note(f"{session.forgive()} failed cells are tried again.")
+        _run(session, as_json)
+
+    return verb
+
+
+def _run(session: Session, as_json: bool) -> None:
+    from fmbench.runner.run import run_session
+
+    try:
+        with Bars() as bars:
+            result = run_session(session, bars)
+    except KeyboardInterrupt:
+        complain("interrupted; what finished is kept, and the same command goes on from there")
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        show_json(summary(session, result))
+    else:
+        _tell(session, result)
+    if result.records.failed or result.records.lost_references:
+        raise typer.Exit(CELLS_FAILED)
+
+
+def summary(session: Session, result: RunResult) -> dict[str, object]:
+    """Return what a run did, as data."""
+    return {
+        "suite": session.suite.name,
+        "cells": result.cells,
+        "computed": result.computed,
+        "in_short": [f"{about}: {text}" for about, text in result.in_short],
+        "failed": [
+            {"key": r.cell.key, "status": r.status, "error": r.error}
+            for r in [*result.records.failed, *result.records.lost_references]
+        ],
+        "report": str(result.report),
+        "tracking_uri": result.tracking.uri if result.tracking else None,
+        "runs_not_logged": result.tracking.pending if result.tracking else None,
+    }
+
+
+def tell_failures(session: Session, records: Records) -> None:
+    """Print what failed, each mistake once, and how to see more of it and to try again."""
+    groups = grouped(failures_of(records))
+    for group in groups[:SHOWN]:
+        failed = group.first
+        counted = f"{group.count} {failed.section}s" if group.count > 1 else f"1 {failed.section}"
+        example = f"; {failed.cell.key}, for example" if group.count > 1 else f": {failed.cell.key}"
+        say(f"{counted} failed ({failed.status}): {failed.error}{example}", "red")
+    if len(groups) > SHOWN:
+        say(f"... and {len(groups) - SHOWN} more kinds of failures (--json lists them all)", "red")
+    total = sum(group.count for group in groups)
+    cells = [group.first.cell for group in groups if group.first.section in ("training", "evaluation")]
+    look = f"`{session.again('why', cells[0].key)}` says more, and " if cells else ""
+    counted = f"{total} cells" if total > 1 else "1 cell"
+    say(f"{counted} failed; the report lists them, {look}`{session.again('retry')}` tries again.", "red")
+
+
+def tell_short(lines: Sequence[tuple[str, str]]) -> None:
+    """Print the first lines of a report."""
+    for about, text in lines:
+        say(f"{about}: {text}")
+
+
+def _tell(session: Session, result: RunResult) -> None:
+    done = result.computed
+    if done:
+        units = ("training", "measurement", "evaluation", "floor", "oracle", "sampler")
+        parts = [f"{done[name]} {name}s" for name in units if done.get(name)]
+        say(f"Computed {', '.join(parts)}.")
+    else:
+        say("Everything was computed before; nothing to do.")
+    if result.records.failed or result.records.lost_references:
+        tell_failures(session, result.records)
+    if result.tracking is not None and result.tracking.pending:
+        say(
+            f"{result.tracking.pending} runs are not in MLflow yet ({result.tracking.problem}); "
+            f"`{session.again('sync')}` logs them.",
+            "yellow",
+        )
+    tell_short(result.in_short)
+    say(f"Report: {result.report}" + ("" if result.fresh_report else " (unchanged)"), "bold")
+    if result.tracking is not None:
+        say(f"MLflow: {result.tracking.uri} (look at it with `fmbench ui`)")

@@ -1,0 +1,1 @@
+"""Evaluation: trained cells in, samples, measured NFE and metrics in the store out."""

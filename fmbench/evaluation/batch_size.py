@@ -1,0 +1,95 @@
+"""How many samples to draw at once: a short measured probe. What it finds changes how long that takes, and no key.
+
+Source samples do not depend on how they are batched, and a network treats each example by itself; so samples agree
+between batch sizes, but for rounding. Solvers of which that is not so keep to blocks (see `solver_blocks`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from fmbench.cells.keys import canonical, digest
+from fmbench.model.trained_model import Trained
+from fmbench.model.velocity import ModelVelocity
+from fmbench.runtime import autotune, memory
+
+ROUNDS = 5
+"""Rounds in which a larger batch and the best so far take turns, after a call to warm up. Medians count."""
+GAIN = 0.95
+"""A larger batch is taken when a sample clearly takes less than this part of what it takes in the best so far."""
+FORM = {"size": int}
+"""What must be on record."""
+MEMORY = 0.25
+"""A call may take this part of the free memory, shared by all processes."""
+
+
+@dataclass(frozen=True)
+class EvaluationBatch:
+    """How many samples to draw at once, and why no more; `seconds` a sample and call were measured for each size."""
+
+    size: int
+    why: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def best_batch(trained: Trained, usual: int, most: int) -> int:
+    """Return the batch size for cells like this one, at most `most`: what is on record, else what a probe finds."""
+    return int(autotune.found(batch_file(trained, most), FORM, lambda: asdict(probe(trained, usual, most)))["size"])
+
+
+def batch_file(trained: Trained, most: int) -> Path:
+    """Return the sealed file of what was found, on this machine, for networks like that of a cell."""
+    cell, workshop = trained.cell, trained.workshop
+    machine = autotune.machine(workshop.device, workshop.threads, workshop.jobs)
+    network = (cell.dataset.digest, cell.network.digest, trained.parts.precision, str(trained.parts.classes))
+    return workshop.cache / f"batch-{digest('evaluation batch', canonical([*network, *machine, most]))}.json"
+
+
+@torch.no_grad()
+def probe(trained: Trained, usual: int, most: int) -> EvaluationBatch:
+    """Measure batches of `usual`, twice, four times, ... as many samples, up to `most`, as long as that is faster."""
+    workshop = trained.workshop
+    seconds: dict[str, float] = {}
+    size = larger = usual
+    while larger <= max(usual, most):
+        memory.reset_peak_memory(workshop.device)
+        before, free = memory.peak_memory(workshop.device), memory.free_memory(workshop.device)
+        try:
+            taken = _seconds(trained, list(dict.fromkeys((size, larger))))
+        except (torch.OutOfMemoryError, MemoryError):
+            if larger == usual:
+                raise
+            return EvaluationBatch(size, "a larger batch does not fit into the memory", seconds)
+        seconds |= {str(batch): median(times) for batch, times in taken.items()}
+        if larger > usual and not autotune.is_faster(taken[larger], taken[size], GAIN):
+            return EvaluationBatch(size, "a larger batch is not clearly faster", seconds)
+        size, larger = larger, 2 * larger
+        if 2 * (memory.peak_memory(workshop.device) - before) * workshop.jobs > MEMORY * free:
+            return EvaluationBatch(size, "a larger batch would take too much memory", seconds)
+    return EvaluationBatch(size, "there are no more samples", seconds)
+
+
+def _seconds(trained: Trained, sizes: Sequence[int]) -> dict[int, list[float]]:
+    """Return the seconds a sample that calls of the network take with batches of some sizes, round by round."""
+    workshop, velocity = trained.workshop, trained.velocity()
+    ways = {str(size): _call(trained, velocity, size) for size in sizes}
+    for call in ways.values():
+        call()
+    taken = autotune.interleaved(ways, workshop.device, workshop.threads, rounds=ROUNDS)
+    return {size: [seconds / size for seconds in taken[str(size)]] for size in sizes}
+
+
+def _call(trained: Trained, velocity: ModelVelocity, size: int) -> Callable[[], object]:
+    x, y = trained.source(0, size), trained.labels(0, size)
+    t = x.new_full((size,), 0.5)
+
+    def call() -> object:
+        velocity.y = y
+        return velocity(x, t)
+
+    return call

@@ -1,0 +1,147 @@
+"""Fleets evaluate as one: samples of several trained cells of one network shape, drawn by one batched program.
+
+Whether that is faster than one cell after the other is measured, and kept beside the other probes; it changes no key.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from statistics import median
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from fmbench.cells.cells import EvaluationCell
+from fmbench.components import contracts
+from fmbench.evaluation.sample_batches import why_in_blocks
+from fmbench.evaluation.sampling import Drawn, sampler, solver_and_times, usual_batch
+from fmbench.isolation import global_random
+from fmbench.model.batched.compatibility import why_alone
+from fmbench.model.batched.networks import Networks
+from fmbench.model.trained_model import Trained
+from fmbench.model.velocity import ModelVelocity
+from fmbench.runtime import autotune
+from fmbench.runtime.device import synchronise
+
+GAIN = 0.9
+"""Cells are evaluated as one where a call takes less than this part of what the calls one by one take."""
+ROUNDS = 5
+"""Rounds in which both ways take turns, after a call of each to warm up. Medians count."""
+
+
+class NotTogetherError(Exception):
+    """A solver wants what the members of a fleet do not share."""
+
+
+class _OwnPath:
+    """Stands for the path where members have different ones."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotTogetherError(f"the solver looks at {name} of the path, and the members have different paths")
+
+
+@dataclass(frozen=True)
+class _Conversion:
+    """Converts the joint output of members, those that are alike in one call. Members stand as in the output."""
+
+    members: Sequence[Trained]
+
+    def velocity(self, output: Tensor, x: Tensor, t: Tensor, path: contracts.Path) -> Tensor:
+        """Return the velocities `(members * batch, *shape)`."""
+        rows, found, first = len(x) // len(self.members), [], 0
+        for _, group in groupby(self.members, key=lambda m: (m.cell.objective.digest, m.cell.path.digest)):
+            alike = list(group)
+            own = slice(first, first := first + rows * len(alike))
+            parts = alike[0].parts
+            found.append(parts.objective.velocity(output[own], x[own], t[own], parts.path))
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+
+def joint_velocity(members: Sequence[Trained], guidance: float, weights: Any) -> ModelVelocity:
+    """Return the velocity of members, whose states and labels stand one member after the other."""
+    for member in members:
+        member.velocity(guidance, weights)  # so that its module has these weights
+    networks = Networks([member.module for member in members])
+    own = members[0].parts
+    path = own.path if len({m.cell.path.digest for m in members}) == 1 else cast("contracts.Path", _OwnPath())
+    parts = replace(own, objective=cast("contracts.Objective", _Conversion(members)), path=path)
+    workshop = members[0].workshop
+    generator = workshop.generator(members[0].cell, "solver_noise")
+    module, most = cast("torch.nn.Module", networks), workshop.evaluation_batch
+    return ModelVelocity(module, parts, guidance, workshop.device, generator, most, len(members))
+
+
+@torch.no_grad()
+def draw_together(members: Sequence[Trained], cell: EvaluationCell) -> list[Drawn]:
+    """Return what `draw_samples` does for each member; they share the sampler of `cell`, an evaluation of the first.
+
+    Raises NotTogetherError where the solver is adaptive, draws noise, or looks at its batch or at paths that differ.
+    """
+    began = time.perf_counter()
+    velocity = joint_velocity(members, cell.guidance, cell.weights)
+    if why := why_in_blocks(*solver_and_times(members[0], cell), velocity.path, members[0].parts.dataset.shape):
+        raise NotTogetherError(why)
+    noise, random = velocity.generator.get_state(), global_random.state(members[0].workshop.device)
+    integrate = sampler(members[0], cell, velocity)
+    n, usual = int(cell.settings["samples"]), usual_batch(members[0])
+    sizes = [min(usual, n - first) for first in range(0, n, usual)]
+    calls: list[int] = []
+    samples: list[list[Tensor]] = [[] for _ in members]
+    for first, size in zip(range(0, n, usual), sizes, strict=True):
+        before = velocity.calls
+        labels = [member.labels(first, size) for member in members]
+        y = None if labels[0] is None else torch.cat([own for own in labels if own is not None])
+        drawn = integrate(torch.cat([member.source(first, size) for member in members]), y)
+        for own, piece in zip(samples, drawn.chunk(len(members)), strict=True):
+            own.append(piece)
+        calls.append((velocity.calls - before) // len(members))
+    drew = not global_random.alike(random, global_random.state(members[0].workshop.device))
+    if drew or not torch.equal(noise, velocity.generator.get_state()):
+        raise NotTogetherError("the solver draws noise, which is each member's own")
+    synchronise(members[0].workshop.device)
+    seconds = (time.perf_counter() - began) / len(members)
+    pieces = zip(members, samples, strict=True)
+    return [Drawn(torch.cat(own), member.labels(0, n), sizes, calls, seconds) for member, own in pieces]
+
+
+def in_order(members: Sequence[Trained]) -> list[Trained]:
+    """Return members so that those whose output is converted in one call are neighbours."""
+    return sorted(members, key=lambda m: (m.cell.objective.digest, m.cell.path.digest, m.cell.seed, m.cell.key))
+
+
+def worth_it(members: Sequence[Trained], file: Path) -> bool:
+    """Whether members are faster together than one by one: what is on record, else what a short probe finds."""
+    return bool(autotune.found(file, autotune.TOGETHER, lambda: _measured(members))["together"])
+
+
+@torch.no_grad()
+def _measured(members: Sequence[Trained]) -> dict[str, Any]:
+    """Return whether members are faster together, why not, and the seconds of a call for all of them in both ways."""
+    if why := why_alone([member.cell for member in members], members[0].workshop):
+        return {"together": False, "why": why}
+    size, shop = usual_batch(members[0]), members[0].workshop
+    x = torch.cat([member.source(0, size) for member in members])
+    labels = [member.labels(0, size) for member in members]
+    y = None if labels[0] is None else torch.cat([own for own in labels if own is not None])
+    t = x.new_full((len(x),), 0.5)
+    joint, alone = joint_velocity(members, 1.0, "ema"), [member.velocity() for member in members]
+    joint.y = y
+    for velocity, own in zip(alone, labels, strict=True):
+        velocity.y = own
+
+    def one_by_one() -> None:
+        for velocity, piece in zip(alone, x.chunk(len(members)), strict=True):
+            velocity(piece, t[:size])
+
+    ways: dict[str, Callable[[], object]] = {"together": lambda: joint(x, t), "alone": one_by_one}
+    for call in ways.values():
+        call()
+    taken = autotune.interleaved(ways, shop.device, shop.threads, rounds=ROUNDS)
+    faster = autotune.is_faster(taken["together"], taken["alone"], GAIN)
+    seconds = {name: median(times) for name, times in taken.items()}
+    return {"together": faster, "why": "" if faster else "it is not clearly faster", "seconds": seconds}

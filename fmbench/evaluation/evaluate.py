@@ -1,0 +1,71 @@
+"""Evaluation: trained cells in, samples, measured NFE and metrics in the store out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor
+
+from fmbench.cells.cells import EvaluationCell
+from fmbench.cells.component_spec import ComponentSpec
+from fmbench.evaluation.metrics import compute_metrics
+from fmbench.evaluation.sampling import Drawn, check_finite, check_nfe, draw_samples, larger_batch
+from fmbench.model.context import Workshop
+from fmbench.model.trained_model import Trained
+from fmbench.runtime.device import synchronise
+
+PREVIEW_BYTES = 2**16
+PREVIEW_LEAST = 64
+
+
+@torch.no_grad()
+def measure_training(trained: Trained, metrics: Sequence[ComponentSpec]) -> None:
+    """Compute training-scope metrics of a trained cell and leave them in the store."""
+    folder = trained.workshop.store.folder("training", trained.cell.key)
+    evidence = trained.evidence(trained.velocity())
+    folder.add_metrics(compute_metrics(metrics, trained.cell, evidence, trained.workshop))
+
+
+@torch.no_grad()
+def evaluate(
+    trained: Trained, cell: EvaluationCell, metrics: Sequence[ComponentSpec], drawn: Drawn | None = None
+) -> None:
+    """Draw the samples of a cell, unless they are there, compute the metrics, and leave both in the store.
+
+    Raises Diverged when a sample is not finite.
+    """
+    workshop = trained.workshop
+    folder = workshop.store.folder("evaluation", cell.key)
+    larger = larger_batch(trained, cell) if drawn is None else 0
+    velocity = trained.velocity(cell.guidance, cell.weights)
+    started = time.perf_counter()
+    if drawn is None:
+        sharing = trained.sharing(velocity, cell.guidance, cell.weights)
+        with workshop.unchanged(f"solver {cell.solver}"):
+            drawn = draw_samples(trained, cell, sharing, larger)
+    samples, labels = drawn.samples, drawn.labels
+    synchronise(workshop.device)
+    seconds = drawn.seconds or time.perf_counter() - started
+    check_finite(samples)
+    check_nfe(cell, drawn.nfe)
+
+    evidence = trained.evidence(velocity)
+    evidence.samples, evidence.labels, evidence.nfe = samples, labels, drawn.nfe
+    kept = kept_samples(workshop, samples)
+    preview = {"samples": samples[:kept].cpu().contiguous()}
+    if labels is not None:
+        preview["labels"] = labels[:kept].cpu()
+    payload = safetensors_bytes(preview)
+    folder.add_metrics(compute_metrics(metrics, trained.cell, evidence, workshop))
+    folder.write("samples.safetensors", payload)
+    per_batch = drawn.nfe_of_batches
+    facts = {"nfe": evidence.nfe, "nfe_min": min(per_batch), "nfe_max": max(per_batch), "seconds": seconds}
+    folder.finish({"facts": {**facts, "precision": trained.parts.precision}}, ("samples.safetensors",))
+
+
+def kept_samples(workshop: Workshop, samples: Tensor) -> int:
+    """Return how many samples are kept for figures: what the suite says, else 64 KiB of them, and at least 64."""
+    return workshop.keep_samples or max(PREVIEW_LEAST, PREVIEW_BYTES // (4 * samples[0].numel()))

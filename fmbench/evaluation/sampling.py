@@ -1,0 +1,167 @@
+"""Drawing samples of a trained cell by a solver on a grid, and counting its network calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from fmbench.cells.cells import EvaluationCell, TrainingCell
+from fmbench.cells.reference_cell import ReferenceCell
+from fmbench.components.contracts import Path, Solver, Velocity
+from fmbench.components.solver_times import fault_of, solver_times
+from fmbench.errors import CellFailure, Diverged
+from fmbench.evaluation.batch_size import best_batch
+from fmbench.evaluation.sample_batches import why_in_blocks
+from fmbench.isolation import global_random
+from fmbench.model.context import Workshop
+from fmbench.model.trained_model import NOISE_BLOCK, Trained, seed_noise
+
+Sampling = EvaluationCell | ReferenceCell
+"""What says how samples are drawn: solver, grid, steps and number of samples."""
+
+
+class Model(Protocol):
+    """What samples are drawn from: a trained cell, or the exact velocity."""
+
+    workshop: Workshop
+
+    @property
+    def cell(self) -> TrainingCell | ReferenceCell:
+        """The cell, whose seed and dataset say which source samples and which noise are drawn."""
+
+    def source(self, first: int, n: int) -> Tensor:
+        """Return source samples number `first`, ..., `first + n - 1`."""
+
+    def labels(self, first: int, n: int) -> Tensor | None:
+        """Return the labels that they are to become, None where there are none."""
+
+
+class CountedVelocity(Velocity, Protocol):
+    """A velocity that counts its calls times their batch."""
+
+    calls: int
+
+
+def check_finite(samples: Tensor) -> None:
+    """Raise Diverged when a sample is not finite."""
+    if not bool(torch.isfinite(samples).all()):
+        bad = int((~torch.isfinite(samples.flatten(1)).all(1)).sum())
+        raise Diverged(f"{bad} of {len(samples)} samples are not finite")
+
+
+def check_nfe(cell: Sampling, measured: float) -> None:
+    """Raise CellFailure when a solver called the network more or less often than it declares."""
+    if cell.nfe is not None and measured != cell.nfe:
+        raise CellFailure(
+            f"solver {cell.solver} called the network {measured:g} times a sample; "
+            f"by its nfe_per_step and nfe_offset it should be {cell.nfe}"
+        )
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Samples `(n, *shape)`, their labels, and what each batch took: its size and the network calls times that.
+
+    `seconds` is the cell's share of the time, where it was drawn together with others.
+    """
+
+    samples: Tensor
+    labels: Tensor | None
+    sizes: list[int]
+    calls: list[int]
+    seconds: float = 0.0
+
+    @property
+    def nfe(self) -> float:
+        """Network calls a sample."""
+        return sum(self.calls) / len(self.samples)
+
+    @property
+    def nfe_of_batches(self) -> list[float]:
+        """Network calls a sample, of each batch."""
+        return [count / size for count, size in zip(self.calls, self.sizes, strict=True)]
+
+
+def draw_samples(model: Model, cell: Sampling, velocity: CountedVelocity, larger: int = 0) -> Drawn:
+    """Draw the samples of a cell: a block, and the others in batches of up to `larger`, if that changes only rounding.
+
+    An adaptive solver controls the error of a batch as a whole, and one that draws noise draws other noise in another
+    batch: these integrate blocks of NOISE_BLOCK, whatever else, each with noise of its own.
+    """
+    integrate = sampler(model, cell, velocity)
+    n, size = int(cell.settings["samples"]), NOISE_BLOCK
+    larger = larger // NOISE_BLOCK * NOISE_BLOCK if _may_be_larger(model, cell, velocity.path, larger) else 0
+    samples: list[Tensor] = []
+    sizes: list[int] = []
+    calls: list[int] = []
+    while (first := sum(sizes)) < n:
+        seed_noise(velocity.generator, model.cell, first)
+        before, noise, count = velocity.calls, _noise(model, velocity), min(size, n - first)
+        drawn = integrate(model.source(first, count), model.labels(first, count))
+        if not global_random.alike(noise, _noise(model, velocity)):
+            larger = 0
+            if count > NOISE_BLOCK:  # noise for which no block before has shown a need
+                velocity.calls, size = before, NOISE_BLOCK
+                continue
+        samples.append(drawn)
+        sizes.append(count)
+        calls.append(velocity.calls - before)
+        size = max(larger, NOISE_BLOCK)
+    return Drawn(torch.cat(samples), model.labels(0, n), sizes, calls)
+
+
+def usual_batch(model: Model) -> int:
+    """Return the batch in which solvers are run that may be run in any."""
+    usual = NOISE_BLOCK if model.workshop.device == "cpu" else 4 * NOISE_BLOCK
+    return max(NOISE_BLOCK, model.workshop.evaluation_batch or usual)
+
+
+def larger_batch(trained: Trained, cell: EvaluationCell) -> int:
+    """Return the batch that the suite says, else the one that was found to be the quickest; 0 for what is not used."""
+    rest = int(cell.settings["samples"]) - NOISE_BLOCK
+    if trained.workshop.evaluation_batch or rest < 2 * NOISE_BLOCK:
+        return trained.workshop.evaluation_batch or 0
+    return best_batch(trained, NOISE_BLOCK, rest)
+
+
+def sampler(model: Model, cell: Sampling, velocity: CountedVelocity) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """Return the function from source samples and labels to data: the cell's solver on its grid."""
+    solver, times = solver_and_times(model, cell)
+
+    def integrate(x_0: Tensor, y: Tensor | None) -> Tensor:
+        velocity.y = y
+        x_1 = solver.integrate(velocity, x_0, times)
+        if not isinstance(x_1, Tensor) or x_1.shape != x_0.shape or x_1.dtype != x_0.dtype:
+            found = f"{x_1.dtype} {tuple(x_1.shape)}" if isinstance(x_1, Tensor) else type(x_1).__name__
+            raise CellFailure(f"solver {cell.solver} must return {x_0.dtype} {tuple(x_0.shape)}; it returned {found}")
+        return x_1
+
+    return integrate
+
+
+def _noise(model: Model, velocity: Velocity) -> global_random.State:
+    """Return the states of all generators from which a solver may draw."""
+    return {"solver": velocity.generator.get_state(), **global_random.state(model.workshop.device)}
+
+
+def _may_be_larger(model: Model, cell: Sampling, path: Path, larger: int) -> bool:
+    """Whether batches of `larger` are more than a block, there is more than a block to draw, and the solver may."""
+    if larger < 2 * NOISE_BLOCK or int(cell.settings["samples"]) <= 2 * NOISE_BLOCK:
+        return False
+    shape = model.workshop.build(model.cell.dataset).shape
+    return not why_in_blocks(*solver_and_times(model, cell), path, shape)
+
+
+def solver_and_times(model: Model, cell: Sampling) -> tuple[Solver, Tensor]:
+    """Return a cell's solver, and the times of its grid: 0 and 1 where it has none."""
+    assert cell.solver is not None  # a floor is not sampled from
+    times = torch.tensor([0.0, 1.0])
+    if cell.grid is not None and cell.steps is not None:
+        times = solver_times(model.workshop.build(cell.grid), cell.steps)
+        if fault := fault_of(times):
+            raise CellFailure(f"grid {cell.grid}: {fault}. Take fewer steps.")
+    return model.workshop.build(cell.solver), times.to(model.workshop.device)

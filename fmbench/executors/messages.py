@@ -1,0 +1,52 @@
+"""What a worker is told, and what it says back: plain data both ways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fmbench.executors.worker_process import late_path
+from fmbench.plugins.source import core_fingerprint
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    """What a worker needs in order to rebuild the registry and the workshop.
+
+    `fingerprints` is the driver's `Registry.fingerprints()`, and `core` is that of fmbench itself: a worker whose own
+    differ refuses to work. `late_path` are folders from which it imports what is found nowhere else. With `trains`
+    there is something to train, for which an idle worker makes itself ready.
+    """
+
+    plugins: tuple[str, ...]
+    fingerprints: str
+    store: str
+    device: str
+    threads: int
+    jobs: int
+    checkpoint_seconds: float = 15.0
+    evaluation_batch: int | None = None
+    keep_samples: int | None = None
+    trains: bool = False
+    core: str = field(default_factory=core_fingerprint)
+    late_path: tuple[str, ...] = field(default_factory=late_path)
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a worker says.
+
+    `what` is "started" (with `fleet`, all keys, where cells train as one), "advanced" (by `amount` optimizer steps,
+    added up over a fleet), "finished", "failed" (with `status` and `text`), "damaged" (a stored file was not what was
+    written; `text` says which, and it is computed again), "slowed" (cells could not be computed together; `text` says
+    why), "warned" (a library warned; `text` is that), "again" (the worker was killed, or a fleet took too long; `text`
+    says how, and the unit is tried once more), "spoilt" (the process must compute nothing more, `text` says why: what
+    the task still lacks is for another) or "fatal" (nothing can go on, `text` says why).
+    """
+
+    what: str
+    section: str = ""
+    key: str = ""
+    amount: int = 0
+    status: str = ""
+    text: str = ""
+    fleet: tuple[str, ...] = ()

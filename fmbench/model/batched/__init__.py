@@ -1,0 +1,1 @@
+"""Fleets: networks of one shape trained as one batched program."""

@@ -1,0 +1,75 @@
+"""From a cell, which is plain data, to the objects that compute it: components, data, network, generators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from fmbench.cells.cells import TrainingCell
+from fmbench.cells.seeds import seed_for
+from fmbench.components import contracts
+from fmbench.errors import UserError
+from fmbench.isolation import global_random
+from fmbench.isolation.process_state import unchanged
+from fmbench.model.context import Workshop
+from fmbench.runtime.device import device_type
+from fmbench.runtime.precision import choose_precision
+
+
+@dataclass
+class Parts:
+    """The components of a training cell, and what follows from them."""
+
+    dataset: contracts.Dataset
+    path: contracts.Path
+    coupling: contracts.Coupling
+    t_distribution: contracts.TDistribution
+    objective: contracts.Objective
+    network: contracts.Network
+    classes: int
+    precision: str
+
+    def autocast(self, device: str) -> Callable[[], AbstractContextManager[object]]:
+        """Return what makes the context in which the network is called: bfloat16 where that is the precision."""
+        if self.precision != "bf16":
+            return nullcontext
+        return partial(torch.autocast, device_type(device), dtype=torch.bfloat16)
+
+
+def assemble(cell: TrainingCell, workshop: Workshop) -> Parts:
+    """Build the components of a cell. Raises ComponentError or DataError."""
+    dataset, path, coupling, t_distribution, objective, network = map(workshop.build, cell.components)
+    classes = dataset.classes if cell.settings["class_conditional"] else 0
+    precision = choose_precision(cell.settings["precision"], network.bf16, workshop.device)
+    return Parts(dataset, path, coupling, t_distribution, objective, network, classes, precision)
+
+
+def make_module(cell: TrainingCell, parts: Parts, device: str) -> nn.Module:
+    """Build the network with the initial weights of the cell's seed; the global random state is left as it was."""
+    seed = seed_for(cell.seed, "initial_weights", cell.dataset.text)
+    with unchanged(f"network {cell.network}"), global_random.seeded(seed, device):
+        try:
+            module = parts.network.build(parts.dataset.shape, parts.classes)
+        except ValueError as error:
+            raise UserError(f"network {cell.network} cannot be built for {cell.dataset}: {error}") from error
+    module = module.to(device)
+    if parts.network.channels_last:
+        module = module.to(memory_format=torch.channels_last)
+    return module
+
+
+def in_pieces(call: Callable[..., Tensor], inputs: Sequence[Tensor], most: int | None, members: int = 1) -> Tensor:
+    """Return `call(*inputs)`, made with at most `most` examples of each member at once.
+
+    Inputs and output are `(members * batch, ...)`, one member after the other.
+    """
+    if most is None or len(inputs[0]) <= most * members:
+        return call(*inputs)
+    by_member = (torch.split(value.reshape(members, -1, *value.shape[1:]), most, 1) for value in inputs)
+    outputs = [call(*(value.flatten(0, 1) for value in piece)) for piece in zip(*by_member, strict=True)]
+    return torch.cat([value.reshape(members, -1, *value.shape[1:]) for value in outputs], 1).flatten(0, 1)

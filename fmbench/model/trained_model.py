@@ -1,0 +1,176 @@
+"""A trained cell: its weights from the store, its velocity field, and the source samples that it is asked to move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from safetensors.torch import load as load_safetensors
+from torch import Generator, Tensor, nn
+
+from fmbench.cells.cells import TrainingCell, Weights
+from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.reference_cell import ReferenceCell
+from fmbench.cells.seeds import seed_for
+from fmbench.components.contracts import Evidence, TrainingFacts
+from fmbench.isolation import global_random
+from fmbench.model.build import Parts, assemble, make_module
+from fmbench.model.context import Workshop
+from fmbench.model.velocity import ModelVelocity
+from fmbench.model.velocity_cache import SharedCalls, SharingVelocity
+
+NOISE_BLOCK = 256
+"""Source samples are drawn in blocks of this many, each with a seed of its own, so that no batch size changes them.
+
+Solvers that draw noise or look at their batch integrate these blocks, on every machine; their noise has a seed a block.
+"""
+
+
+@dataclass
+class Trained:
+    """A trained cell, ready to be evaluated. `module` has the averaged weights until others are asked for."""
+
+    cell: TrainingCell
+    parts: Parts
+    module: nn.Module
+    facts: TrainingFacts
+    workshop: Workshop
+    saved: dict[str, Tensor] = field(repr=False)
+    _holds: str = ""
+    _arranged: list[object] = field(init=False, repr=False)
+    _shared: dict[tuple[float, Weights], SharedCalls] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self._arranged = _arrangement(self.module)
+
+    def velocity(self, guidance: float = 1.0, weights: Weights = "ema") -> ModelVelocity:
+        """Return the velocity field of the network with these weights, under guidance.
+
+        There is one network: a velocity with other weights ends the use of those before it.
+        """
+        if self._holds != weights:
+            prefix = f"{weights}."
+            chosen = {n.removeprefix(prefix): value for n, value in self.saved.items() if n.startswith(prefix)}
+            self.module.load_state_dict(chosen)
+            self._holds = weights
+        generator = self.workshop.generator(self.cell, "solver_noise")
+        most = self.workshop.evaluation_batch
+        return ModelVelocity(self.module, self.parts, guidance, self.workshop.device, generator, most)
+
+    def is_intact(self) -> bool:
+        """Whether the network still has exactly the weights that it was given, and modes, hooks and methods."""
+        now, prefix = self.module.state_dict(), f"{self._holds}."
+        alike = all(
+            _bits(now[name]).equal(_bits(self.saved[f"{prefix}{name}"]))
+            for name in now
+            if f"{prefix}{name}" in self.saved
+        )
+        return alike and _arrangement(self.module) == self._arranged
+
+    def sharing(self, velocity: ModelVelocity, guidance: float, weights: Weights) -> SharingVelocity:
+        """Return a velocity that makes no call which another of this guidance and these weights has made."""
+        return SharingVelocity(velocity, self._shared.setdefault((guidance, weights), SharedCalls()))
+
+    def forget(self) -> None:
+        """Free the memory of the calls that velocities share."""
+        self._shared.clear()
+
+    def evidence(self, velocity: ModelVelocity) -> Evidence:
+        """Return the evidence that every scope shares."""
+        return Evidence(
+            dataset=self.parts.dataset,
+            path=self.parts.path,
+            objective=self.parts.objective,
+            t_distribution=self.parts.t_distribution,
+            module=self.module,
+            velocity=velocity,
+            training=self.facts,
+            seed=self.cell.seed,
+            device=self.workshop.device,
+            classes=self.parts.classes,
+            cache=self.workshop.cache,
+            real=partial(self.workshop.data, self.cell.dataset),
+            generator=partial(self.workshop.generator, self.cell),
+        )
+
+    def source(self, first: int, n: int, role: str = "evaluation_noise") -> Tensor:
+        """Return source samples number `first`, ..., `first + n - 1` of the cell's seed: the same for all its cells."""
+        return source_samples(self.workshop, self.cell.dataset, self.cell.seed, first, n, role)
+
+    def labels(self, first: int, n: int) -> Tensor | None:
+        """Return the labels that samples are drawn for: the classes in turn, each as often as in the training data.
+
+        None where the network takes none.
+        """
+        if not self.parts.classes:
+            return None
+        _, y = self.workshop.data(self.cell.dataset, "train")
+        assert y is not None
+        return in_turn(torch.bincount(y, minlength=self.parts.classes), first + n)[first:]
+
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+"""Where torch keeps what is called with a module."""
+
+
+def _arrangement(module: nn.Module) -> list[object]:
+    """Return what decides, besides weights, what a network computes and anybody can change: modes, hooks, methods."""
+    return [
+        (type(each), each.training, *(len(getattr(each, name)) for name in HOOKS), vars(each).get("forward"))
+        for each in module.modules()
+    ]
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+
+
+def source_samples(workshop: Workshop, dataset: ComponentSpec, seed: int, first: int, n: int, role: str) -> Tensor:
+    """Return source samples number `first`, ..., `first + n - 1` of a seed and a role, `(n, *shape)`."""
+
+    def blocks() -> Iterator[Tensor]:
+        for number in range(first // NOISE_BLOCK, -(-(first + n) // NOISE_BLOCK)):
+            block = seed_for(seed, f"{role}/{number}", dataset.text)
+            yield workshop.build(dataset).source(NOISE_BLOCK, Generator(workshop.device).manual_seed(block))
+
+    offset = first % NOISE_BLOCK
+    return torch.cat(list(blocks()))[offset : offset + n].contiguous()
+
+
+def seed_noise(generator: Generator, cell: TrainingCell | ReferenceCell, first: int) -> None:
+    """Make a generator that of the noise which a solver draws for the block that begins with sample number `first`.
+
+    The global random generators, from which a solver may draw, too, begin each block in a state of its own as well.
+    """
+    number = seed_for(cell.seed, f"solver_noise/{first // NOISE_BLOCK}", cell.dataset.text)
+    generator.manual_seed(number)
+    global_random.seed(number)
+
+
+def in_turn(counts: Tensor, n: int) -> Tensor:
+    """Return `n` labels, int64 `(n,)`: the classes take turns, and each comes as often as its share of `counts`.
+
+    The first labels are the same whatever n is.
+    """
+    shares = counts.double() / counts.sum()
+    # When the first, second, ... example of a class is due, counted in examples of all classes.
+    due = [(torch.arange(int(n * share) + 2, device=counts.device) + 0.5) / share for share in shares]
+    labels = torch.repeat_interleave(
+        torch.arange(len(due), device=counts.device), counts.new_tensor(list(map(len, due)))
+    )
+    return labels[torch.argsort(torch.cat(due), stable=True)[:n]]
+
+
+def load_trained(cell: TrainingCell, workshop: Workshop) -> Trained:
+    """Load a trained cell with its averaged weights. Raises DamagedFile when they are not what was written."""
+    folder = workshop.store.folder("training", cell.key)
+    parts = assemble(cell, workshop)
+    module = make_module(cell, parts, workshop.device).eval().requires_grad_(False)
+    saved = load_safetensors(folder.read("weights.safetensors"))
+    recorded = (folder.result() or {})["facts"]
+    facts = TrainingFacts(**{name: recorded[name] for name in TrainingFacts.__dataclass_fields__ if name in recorded})
+    trained = Trained(cell, parts, module, facts, workshop, saved)
+    trained.velocity()
+    return trained

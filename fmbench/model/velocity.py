@@ -1,0 +1,56 @@
+"""The velocity that a network stands for: its output, through the objective."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor, nn
+
+from fmbench.model.build import Parts, in_pieces
+
+
+class ModelVelocity:
+    """The velocity field of a trained network, with guidance, counting how often the network is called.
+
+    `calls` counts calls of the network times their batch: divided by the number of samples it is the NFE a sample. Set
+    `y` to the labels `(batch,)` before integrating a batch, or None where the network takes none. Guidance w gives
+    v_none + w (v_y - v_none) (Ho & Salimans 2022, eq. 6 with w shifted by one) and costs two calls unless w is 0 or 1.
+    The network is called with at most `most` examples at once, and `calls` does not say in how many pieces; None is no
+    limit. Where it stands for several `members`, that is for each of them.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        parts: Parts,
+        guidance: float,
+        device: str,
+        generator: Generator,
+        most: int | None = None,
+        members: int = 1,
+    ) -> None:
+        self.path = parts.path
+        self.generator = generator
+        self.y: Tensor | None = None
+        self.calls = 0
+        self.most = most
+        self._members = members
+        self._module = module
+        self._parts = parts
+        self._guidance = guidance
+        self._autocast = parts.autocast(device)
+
+    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        if self.y is None:
+            return self._velocity(x, t, None)
+        if self._guidance == 1.0:
+            return self._velocity(x, t, self.y)
+        without = self._velocity(x, t, torch.full_like(self.y, self._parts.classes))
+        if self._guidance == 0.0:
+            return without
+        return torch.lerp(without, self._velocity(x, t, self.y), self._guidance)
+
+    def _velocity(self, x: Tensor, t: Tensor, y: Tensor | None) -> Tensor:
+        self.calls += x.shape[0]
+        with self._autocast():
+            output = in_pieces(self._module, (x, t) if y is None else (x, t, y), self.most, self._members)
+        return self._parts.objective.velocity(output.to(x.dtype), x, t, self._parts.path)

@@ -1,0 +1,282 @@
+"""The plan is made here: products, then exclusions, then rules, then filters, then cells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from fmbench.cells.cells import TrainingCell, Weights
+from fmbench.cells.component_spec import Settings
+from fmbench.errors import SuiteError, UserError
+from fmbench.plan.axes import NOT_ASKED, TRAINING_AXES, Axes, Indices
+from fmbench.plan.compatibility import COMPONENT_AXES, Gap, Missing, Rules
+from fmbench.plan.evaluations import Evaluations, Sampling, Samplings
+from fmbench.plan.plan import LeftOut, MetricRule, Plan
+from fmbench.plan.result_code import result_code_fingerprint
+from fmbench.plan.selection import Match, match_filter, match_selection
+from fmbench.plan.teachers import Teachers
+from fmbench.suite import Problem, Suite, Training, raise_problems
+
+if TYPE_CHECKING:
+    from fmbench.cells.component_spec import ComponentSpec
+    from fmbench.plugins.registry import Registry
+
+Unit = Literal["training", "evaluation", "metric"]
+
+
+def make_plan(suite: Suite, registry: Registry, filters: Sequence[str] = ()) -> Plan:
+    """Return all cells of a suite, each once, with those left out and why.
+
+    `exclude` applies to the suite's product and to the products of `include`. `filters` are `axis=value,value`: a cell
+    must match all of them; the cells that they drop are not listed as left out.
+
+    Raises SuiteError where a component is refused, an exclusion or the baseline matches nothing, or no cell is left;
+    UserError where a filter matches nothing.
+    """
+    axes = Axes(suite, registry)
+    matches = [match_filter(text, axes) for text in filters]
+    rules = Rules(suite, axes, registry)
+    return _Making(suite, axes, rules, matches, Teachers(suite, registry, rules.granted)).plan(filters)
+
+
+def training_settings(training: Training) -> dict[str, Any]:
+    """Return what a training cell must know besides its components, as plain JSON values.
+
+    Without labels their dropout is 0, so that it counts in no key; nor do parts of a batch where there is one. An `ema`
+    that is warmed up is its decay alone.
+    """
+    settings: dict[str, Any] = {"steps": training.steps, "batch_size": training.batch_size}
+    settings["optimizer"] = training.optimizer.model_dump(mode="json")
+    settings["schedule"] = training.schedule.model_dump(mode="json")
+    settings["ema"] = training.ema.written()
+    for name in ("gradient_clip", "precision", "class_conditional"):
+        settings[name] = getattr(training, name)
+    settings["label_dropout"] = training.label_dropout if training.class_conditional else 0.0
+    if training.accumulate > 1:
+        settings["accumulate"] = training.accumulate
+    return settings
+
+
+@dataclass
+class _Sorted:
+    """What becomes of a list of evaluations: those that are kept, and how many are not, by the reason."""
+
+    kept: Samplings = ()
+    excluded: dict[int, int] = field(default_factory=dict)
+    gaps: dict[Gap | Missing, int] = field(default_factory=dict)
+    filtered: int = 0
+
+
+class _Making:
+    """The plan while it is made."""
+
+    def __init__(self, suite: Suite, axes: Axes, rules: Rules, filters: Sequence[Match], teachers: Teachers) -> None:
+        self.suite, self.axes, self.rules, self.filters, self.teachers = suite, axes, rules, filters, teachers
+        problems: list[Problem] = []
+        self.excludes = [
+            match_selection(entry, axes, ("exclude", number), problems) for number, entry in enumerate(suite.exclude)
+        ]
+        self.baseline = match_selection(suite.baseline, axes, ("baseline",), problems) if suite.baseline else Match()
+        raise_problems(problems)
+        self.tally: dict[tuple[Unit, str, str], int] = {}
+        self.used = [False] * len(self.excludes)
+        self.has_baseline = False
+        self.sampling = Settings({"samples": suite.evaluation.samples})
+        self.code = result_code_fingerprint("training"), result_code_fingerprint("evaluation")
+        self.sorted: dict[tuple[int, tuple[int, ...], frozenset[str]], _Sorted] = {}
+        self.judged: dict[Indices, tuple[Gap | None, frozenset[str]]] = {}
+
+    def plan(self, filters: Sequence[str]) -> Plan:
+        """Walk all training cells of all products."""
+        settings = Settings(training_settings(self.suite.training))
+        trainings: dict[str, TrainingCell] = {}
+        groups: list[tuple[TrainingCell, Samplings]] = []
+        indices: list[Indices] = []
+        for training, candidates in self._candidates():
+            kept = self._judge(training, candidates)
+            if kept:
+                chosen = {a: self.axes.values[a][i] for a, i in zip(TRAINING_AXES, training, strict=True)}
+                compiling = self.suite.training.compile
+                cell = TrainingCell(
+                    **cast("dict[str, Any]", chosen), settings=settings, code=self.code[0], compile=compiling
+                )
+                taught = self.teachers.taught(cell)
+                if isinstance(taught, Gap):
+                    self._count("training", taught, 1)
+                    continue
+                indices += [training]
+                trainings |= {each.key: each for each in (*reversed(list(taught.teachers)), taught)}
+                groups.append((taught, kept))
+        if not groups:
+            self._nothing_left(filters)
+        self._check_used()
+        metrics = self._metrics(indices)
+        left_out = tuple(LeftOut(cell, reason, n, unit) for (unit, cell, reason), n in self.tally.items())
+        applied = tuple(rule.spec for rule in metrics)
+        cells = tuple(trainings.values())
+        provided = self.rules.provided | self.teachers.provides(cells)
+        rules = tuple(metrics)
+        return Plan(self.suite, cells, Evaluations(groups), left_out, applied, rules, provided, self.rules.granted)
+
+    def _candidates(self) -> list[tuple[Indices, tuple[Indices, ...]]]:
+        """Return every training cell once, with the evaluations that any of the products asks of it.
+
+        Training cells with the same evaluations share one tuple of them.
+        """
+        found: dict[Indices, tuple[Indices, ...]] = {}
+        merged: dict[tuple[tuple[Indices, ...], tuple[Indices, ...]], tuple[Indices, ...]] = {}
+        for block in self.axes.blocks:
+            for training, evaluations in block.cells():
+                before = found.get(training)
+                if before is None:
+                    found[training] = evaluations
+                    continue
+                pair = (before, evaluations)
+                if pair not in merged:
+                    merged[pair] = tuple(dict.fromkeys(before + evaluations))
+                found[training] = merged[pair]
+        return list(found.items())
+
+    def _judge(self, training: Indices, candidates: tuple[Indices, ...]) -> Samplings:
+        """Return the evaluations of a training cell that are kept, and note what is left out and why."""
+        meant = [number for number, match in enumerate(self.excludes) if match.has_training(training)]
+        whole = [number for number in meant if not self.excludes[number].evaluation]
+        partly = tuple(number for number in meant if self.excludes[number].evaluation)
+        for number in meant:
+            # Looked for among all evaluations, also those that a rule leaves out: excluding them too is no mistake.
+            self.used[number] = self.used[number] or any(map(self.excludes[number].has_evaluation, candidates))
+        gap, capabilities = self._training_verdict(training[: len(COMPONENT_AXES)])
+        if not whole and gap is None:
+            self.has_baseline = self.has_baseline or self.baseline.has_training(training)
+        if not all(match.has_training(training) for match in self.filters):
+            return ()
+        if whole:
+            self._exclude(whole[0], 1, "training")
+        elif gap is not None:
+            self._count("training", gap, 1)
+        else:
+            return self._evaluations(training, candidates, partly, capabilities)
+        return ()
+
+    def _training_verdict(self, components: Indices) -> tuple[Gap | None, frozenset[str]]:
+        if components not in self.judged:
+            self.judged[components] = self.rules.training_gap(components), self.rules.capabilities(components)
+        return self.judged[components]
+
+    def _evaluations(
+        self,
+        training: Indices,
+        candidates: tuple[Indices, ...],
+        excludes: tuple[int, ...],
+        capabilities: frozenset[str],
+    ) -> Samplings:
+        # The tuple of candidates is shared and outlives this walk, so that its identity stands for it.
+        shared = (id(candidates), excludes, capabilities)
+        if shared not in self.sorted:
+            self.sorted[shared] = self._sort(candidates, excludes, capabilities)
+        found = self.sorted[shared]
+        for number, count in found.excluded.items():
+            self._exclude(number, count, "evaluation")
+        for gap, count in found.gaps.items():
+            if isinstance(gap, Missing):
+                words = self.axes.words(gap.axis, gap.number)
+                gap = self.rules.gap(gap.axis, words, gap.capability, training)
+            self._count("evaluation", gap, count)
+        if not found.kept and not found.filtered:
+            pairs = zip(COMPONENT_AXES, training, strict=False)
+            cell = " ".join(self.axes.words(axis, index) for axis, index in pairs)
+            self._count("training", Gap(cell, "no evaluation of it is left"), 1)
+        return found.kept
+
+    def _sort(
+        self, candidates: tuple[Indices, ...], excludes: tuple[int, ...], capabilities: frozenset[str]
+    ) -> _Sorted:
+        """Decide on evaluations, for all training cells with these capabilities that these exclusions may concern."""
+        found, kept = _Sorted(), []
+        for cell in candidates:
+            excluding = next((number for number in excludes if self.excludes[number].has_evaluation(cell)), None)
+            gap = self.rules.evaluation_gap(cell, capabilities)
+            if not all(match.has_evaluation(cell) for match in self.filters):
+                found.filtered += 1
+            elif excluding is not None:
+                found.excluded[excluding] = found.excluded.get(excluding, 0) + 1
+            elif gap is not None:
+                found.gaps[gap] = found.gaps.get(gap, 0) + 1
+            else:
+                kept.append(self._sampling(cell))
+        found.kept = tuple(kept)
+        return found
+
+    def _sampling(self, cell: Indices) -> Sampling:
+        values = self.axes.values
+        solver, grid, weights, guidance, nfe = cell
+        return Sampling(
+            cast("ComponentSpec", values["solver"][solver]),
+            None if grid == NOT_ASKED else cast("ComponentSpec", values["grid"][grid]),
+            None if nfe == NOT_ASKED else cast("int", values["nfe"][nfe]),
+            self.rules.steps(cell),
+            cast("float", values["guidance"][guidance]),
+            cast("Weights", values["weights"][weights]),
+            self.sampling,
+            self.code[1],
+        )
+
+    def _count(self, unit: Unit, gap: Gap, count: int) -> None:
+        entry = (unit, gap.cell, gap.reason)
+        self.tally[entry] = self.tally.get(entry, 0) + count
+
+    def _exclude(self, number: int, count: int, unit: Unit) -> None:
+        place = self.suite.place("exclude", number)
+        where = f"{place.source}:{place.line}" if place.line else place.source
+        reason = f"excluded by the suite ({where})" if where else "excluded by the suite"
+        self._count(unit, Gap(str(self.suite.exclude[number]), reason), count)
+
+    def _check_used(self) -> None:
+        """Raise SuiteError for exclusions and a baseline whose values exist, but in no cell together."""
+        problems = [
+            Problem(self.suite.place("exclude", number), f"exclude: no cell has {entry} together. Remove the entry.")
+            for number, entry in enumerate(self.suite.exclude)
+            if not self.used[number]
+        ]
+        if self.suite.baseline and not self.has_baseline:
+            text = f"baseline: no training cell that is left has {self.suite.baseline} together. Choose one that is."
+            problems.append(Problem(self.suite.place("baseline"), text))
+        raise_problems(problems)
+
+    def _nothing_left(self, filters: Sequence[str]) -> None:
+        """Raise the error that says why the plan is empty."""
+        reasons = [f"{cell}: {reason}" for (_, cell, reason) in self.tally]
+        more = f"; and {len(reasons) - 3} more reasons" if len(reasons) > 3 else ""
+        why = f" Left out: {'; '.join(reasons[:3])}{more}." if reasons else ""
+        if filters:
+            raise UserError(f"no cell of the suite matches --filter {' --filter '.join(filters)}.{why}")
+        raise SuiteError(f"no cell is left to run.{why} Change the axes or the exclusions.", self.suite.path)
+
+    def _metrics(self, trainings: Sequence[Indices]) -> list[MetricRule]:
+        """Return the metrics that apply to some cell, and note where the others do not.
+
+        Raises SuiteError where none does.
+        """
+        rules, refused = self.rules.metric_rules()
+        for spec, reason in refused:
+            self._count("metric", Gap(f"metric={spec}", reason), len(trainings))
+        applied = []
+        distinct = Counter(training[: len(COMPONENT_AXES)] for training in trainings)
+        for rule in rules:
+            met = False
+            for components, count in distinct.items():
+                lacking = rule.requires - self._training_verdict(components)[1]
+                met = met or not lacking
+                if lacking:
+                    gap = self.rules.gap("metric", f"metric={rule.spec}", min(lacking), components)
+                    self._count("metric", gap, count)
+            applied += [rule] if met else []
+        if not applied:
+            reasons = "; ".join(f"{cell}: {reason}" for (unit, cell, reason) in self.tally if unit == "metric")
+            raise SuiteError(
+                f"no metric of the suite applies to any of its cells: {reasons}. Choose others, or raise samples.",
+                str(self.suite.place("evaluation", "metrics")),
+            )
+        return applied

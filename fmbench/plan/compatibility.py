@@ -1,0 +1,214 @@
+"""Why a cell of the product is left out: what its components need and do not get, and what a solver cannot spend."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from fmbench.cells.component_spec import ComponentSpec
+from fmbench.components.solver_times import fault_of, solver_times
+from fmbench.errors import ComponentError, PluginError
+from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices, shown_choice
+from fmbench.plan.plan import MetricRule, Scope
+from fmbench.suite import Suite
+
+if TYPE_CHECKING:
+    from fmbench.components.contracts import Grid
+    from fmbench.plugins.registry import Registry
+
+CLASSES = "classes"
+"""What a dataset provides when its examples are labelled; see `fmbench.Dataset`."""
+GRANTED = {"labels": "training.class_conditional: true", "no_label": "training.label_dropout above 0"}
+"""Capabilities that settings grant: the network is told the class; it can be asked without a label."""
+COMPONENT_AXES = TRAINING_AXES[:-1]
+"""The training axes that hold components: all but the seed."""
+
+
+class Gap(NamedTuple):
+    """What left-out cells have in common, and why they are left out."""
+
+    cell: str
+    reason: str
+
+
+class Missing(NamedTuple):
+    """A component of an evaluation needs what nobody in its cell provides; who could have, the training cell tells."""
+
+    axis: str
+    number: int
+    capability: str
+
+
+class Rules:
+    """Judges cells, given as indices into the axes."""
+
+    def __init__(self, suite: Suite, axes: Axes, registry: Registry) -> None:
+        self.suite, self.axes, self.registry = suite, axes, registry
+        kinds = [axis for axis in (*TRAINING_AXES, *EVALUATION_AXES) if axes.specs(axis)]
+        self.provides = {kind: [self._capabilities(spec, "provides") for spec in axes.specs(kind)] for kind in kinds}
+        self._times_faults: dict[tuple[int, int], str] = {}
+        self.requires = {kind: [self._capabilities(spec, "requires") for spec in axes.specs(kind)] for kind in kinds}
+
+    def _capabilities(self, spec: ComponentSpec, attribute: str) -> frozenset[str]:
+        return frozenset(self.registry.attribute(spec, attribute))
+
+    @cached_property
+    def provided(self) -> dict[str, frozenset[str]]:
+        """What each component provides, by its digest."""
+        specs = {kind: self.axes.specs(kind) for kind in self.provides}
+        return {spec.digest: self.provides[kind][i] for kind in specs for i, spec in enumerate(specs[kind])}
+
+    def capabilities(self, training: Indices) -> frozenset[str]:
+        """Return what the components of a training cell provide together."""
+        pairs = zip(COMPONENT_AXES, training, strict=False)
+        return self.granted.union(*(self.provides[axis][index] for axis, index in pairs))
+
+    @cached_property
+    def granted(self) -> frozenset[str]:
+        """What the suite's settings grant, of GRANTED."""
+        training = self.suite.training
+        if not training.class_conditional:
+            return frozenset({"no_label"})
+        return frozenset({"labels", "no_label"} if training.label_dropout else {"labels"})
+
+    def training_gap(self, training: Indices) -> Gap | None:
+        """Return why a training cell is left out, or None."""
+        cell = dict(zip(COMPONENT_AXES, training, strict=False))
+        for axis, index in cell.items():
+            others = self.granted.union(*(self.provides[a][i] for a, i in cell.items() if a != axis))
+            for capability in sorted(self.requires[axis][index] - others):
+                return self.gap(axis, self.axes.words(axis, index), capability, training)
+        if self.suite.training.class_conditional and CLASSES not in self.provides["dataset"][cell["dataset"]]:
+            dataset = self.axes.specs("dataset")[cell["dataset"]]
+            return Gap(f"dataset={dataset}", f"training.class_conditional needs {CLASSES!r}, which {dataset} has not")
+        return None
+
+    def evaluation_gap(self, evaluation: Indices, capabilities: frozenset[str]) -> Gap | Missing | None:
+        """Return why an evaluation is left out of training cells with these capabilities, or None."""
+        solver, grid, weights, guidance, _ = evaluation
+        weight = self.axes.values["guidance"][guidance]
+        if weight != 1 and not self.suite.training.class_conditional:
+            return Gap(self.axes.words("guidance", guidance), "guidance other than 1 needs class_conditional: true")
+        if weight != 1 and "no_label" not in self.granted:
+            return Gap(self.axes.words("guidance", guidance), f"guidance other than 1 needs {GRANTED['no_label']}")
+        held = self.axes.values["weights"]
+        if not self.suite.training.ema.decay and held[weights] == "raw" and "ema" in held:
+            return Gap("weights=raw", "training.ema is 0, so the averaged weights are the raw ones")
+        if self.steps(evaluation) == 0:
+            return self._budget_gap(evaluation)
+        present = {"solver": solver} if grid == NOT_ASKED else {"solver": solver, "grid": grid}
+        for axis, index in present.items():
+            others = capabilities.union(*(self.provides[a][i] for a, i in present.items() if a != axis))
+            for capability in sorted(self.requires[axis][index] - others):
+                return Missing(axis, index, capability)
+        return self._times_gap(evaluation)
+
+    def _times_gap(self, evaluation: Indices) -> Gap | None:
+        """Return why a grid cannot be cut into as many steps as the NFE pays for, or None."""
+        grid, steps = evaluation[EVALUATION_AXES.index("grid")], self.steps(evaluation)
+        if grid == NOT_ASKED or steps is None:
+            return None
+        if (grid, steps) not in self._times_faults:
+            self._times_faults[grid, steps] = self._times_fault(self.axes.specs("grid")[grid], steps)
+        if not (fault := self._times_faults[grid, steps]):
+            return None
+        return Gap(f"{self.axes.words('grid', grid)} {self.axes.words('nfe', evaluation[-1])}", fault)
+
+    def _times_fault(self, spec: ComponentSpec, steps: int) -> str:
+        """Return what is wrong with a grid's times, or nothing; asked of the grid itself where it is not known.
+
+        A grid that cannot be built or that fails stays in the plan: its cells fail, each with the grid's own error.
+        """
+        if steps <= self.registry.attribute(spec, "distinct_steps") and self._has_defaults(spec):
+            return ""
+        try:
+            return fault_of(solver_times(cast("Grid", self.registry.build(spec)), steps))
+        except Exception:
+            return ""
+
+    def _has_defaults(self, spec: ComponentSpec) -> bool:
+        try:
+            return self.registry.spec(spec.kind, spec.name).digest == spec.digest
+        except ComponentError:  # a parameter has no default
+            return False
+
+    def steps(self, evaluation: Indices) -> int | None:
+        """Return the steps that spend the NFE exactly; 0 where there are none, None for an adaptive solver."""
+        if evaluation[-1] == NOT_ASKED:
+            return None
+        per_step, offset = self._cost(evaluation)
+        nfe = evaluation[-1]
+        budget = self.axes.values["nfe"][nfe]
+        assert isinstance(budget, int)
+        steps, rest = divmod(budget - offset, per_step)
+        return steps if steps > 0 and not rest else 0
+
+    def _cost(self, evaluation: Indices) -> tuple[int, int]:
+        """Return the network's calls a step and besides; guidance mixes two velocities unless it is 0 or 1."""
+        solver, _, _, guidance, _ = evaluation
+        calls = 1 if self.axes.values["guidance"][guidance] in {0, 1} else 2
+        per_step, offset = self._costs[solver]
+        return calls * per_step, calls * offset
+
+    @cached_property
+    def _costs(self) -> list[tuple[int, int]]:
+        """Calls a step and calls besides, of each solver."""
+        costs = []
+        for spec in self.axes.specs("solver"):
+            per_step, offset = (self.registry.attribute(spec, name) for name in ("nfe_per_step", "nfe_offset"))
+            if not isinstance(per_step, int) or per_step < 1 or not isinstance(offset, int):
+                raise PluginError(
+                    f"solver {spec.name!r} of {spec.owner}: nfe_per_step must be a whole number, 1 or more, and "
+                    f"nfe_offset a whole number; found {per_step!r} and {offset!r}"
+                )
+            costs.append((per_step, offset))
+        return costs
+
+    def _budget_gap(self, evaluation: Indices) -> Gap:
+        solver, _, _, guidance, nfe = evaluation
+        name, budget = self.axes.specs("solver")[solver].name, shown_choice(self.axes.values["nfe"][nfe])
+        per_step, offset = self._cost(evaluation)
+        if (per_step, offset) != self._costs[solver]:
+            name = f"{name} under guidance {shown_choice(self.axes.values['guidance'][guidance])}"
+        if offset:
+            calls = f"{per_step if per_step > 1 else ''}N {'+' if offset > 0 else '-'} {abs(offset)}"
+            reason = f"{name} calls the network {calls} times in N steps; {budget} is no such number"
+        else:
+            reason = f"{name} calls the network {per_step} times a step; {budget} is not a multiple of it"
+        return Gap(f"{self.axes.words('solver', solver)} {self.axes.words('nfe', nfe)}", reason)
+
+    def gap(self, kind: str, words: str, capability: str, training: Indices) -> Gap:
+        """Say that a component (`words`) needs what the training cell lacks, and who could have provided it.
+
+        Who could: the components of those kinds of which the suite holds one that does.
+        """
+        name = words.partition("=")[2]
+        if capability in GRANTED:
+            return Gap(words, f"{name} needs {capability!r}: set {GRANTED[capability]}")
+        able = [a for a in COMPONENT_AXES if a != kind and any(capability in p for p in self.provides[a])]
+        if not able:
+            return Gap(words, f"{name} needs {capability!r}, which no component of the suite provides")
+        culprits = {axis: training[TRAINING_AXES.index(axis)] for axis in able}
+        names = [str(self.axes.values[axis][index]) for axis, index in culprits.items()]
+        lacking = f"{names[0]} does not provide" if len(names) == 1 else f"none of {', '.join(names)} provides"
+        cell = [self.axes.words(axis, index) for axis, index in culprits.items()]
+        cell.append(words)
+        return Gap(" ".join(sorted(cell, key=_order)), f"{name} needs {capability!r}, which {lacking}")
+
+    def metric_rules(self) -> tuple[list[MetricRule], list[tuple[ComponentSpec, str]]]:
+        """Return the metrics that the number of samples is enough for, and the others with the reason."""
+        rules, refused = [], []
+        samples = self.suite.evaluation.samples
+        for spec in self.axes.metrics:
+            least = self.registry.attribute(spec, "minimum_samples")
+            scope: Scope = self.registry.attribute(spec, "scope")
+            if least > samples:
+                refused.append((spec, f"{spec.name} needs {least} samples or more; evaluation.samples is {samples}"))
+            else:
+                rules.append(MetricRule(spec, scope, self._capabilities(spec, "requires")))
+        return rules, refused
+
+
+def _order(words: str) -> int:
+    axis = words.partition("=")[0]
+    return TRAINING_AXES.index(axis) if axis in TRAINING_AXES else len(TRAINING_AXES)

@@ -1,0 +1,68 @@
+"""Which code of the core counts in keys: all that training and evaluation import, but for what can change no result.
+
+The closure is computed from the imports, so that a new module counts without being listed. What is left out stands in
+`NO_RESULT` with its reason, and is not followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Literal
+
+from fmbench.plugins.source import code_fingerprint
+from fmbench.plugins.source.core_modules import core_modules
+
+Stage = Literal["training", "taught training", "flow snapshot", "evaluation", "noise floor", "oracle"]
+
+ROOTS: Mapping[Stage, tuple[str, ...]] = {
+    "training": ("fmbench.training.loop", "fmbench.components.gaussian_mixture"),
+    "taught training": ("fmbench.training.loop", "fmbench.training.teacher", "fmbench.components.gaussian_mixture"),
+    "flow snapshot": ("fmbench.evaluation.flow_snapshots", "fmbench.components.gaussian_mixture"),
+    "evaluation": (
+        "fmbench.evaluation.evaluate",
+        "fmbench.evaluation.batched_sampling",
+        "fmbench.components.gaussian_mixture",
+    ),
+    "noise floor": ("fmbench.evaluation.noise_floor", "fmbench.components.gaussian_mixture"),
+    "oracle": ("fmbench.evaluation.oracle", "fmbench.components.gaussian_mixture"),
+}
+"""Where the code of each kind of cell begins. Datasets take the mixture by its public name, which no import shows."""
+
+NO_RESULT: Mapping[str, str] = {
+    "fmbench.errors": "says what went wrong",
+    "fmbench.io": "reads and writes bytes, which checksums hold to what they were",
+    "fmbench.store": "keeps bytes, which checksums hold to what they were",
+    "fmbench.plugins": "finds and builds components, whose own code and parameters count",
+    "fmbench.components.hookspecs": "names the hooks",
+    "fmbench.components.dataset_checks": "refuses data, and changes none",
+    "fmbench.isolation.inplace_guard": "fails a cell, and changes none",
+    "fmbench.isolation.monkeypatches": "finds what was replaced, for process_state",
+    "fmbench.isolation.plugin_code": "puts back what importing a plugin changed",
+    "fmbench.isolation.plugin_traceback": "says whose line an error comes from",
+    "fmbench.isolation.process_state": "fails a cell that changed the process, and changes none",
+    "fmbench.runtime.autotune": "measures which of several ways is faster; each way's own code counts",
+    "fmbench.runtime.background_threads": "computes the same, earlier",
+    "fmbench.runtime.calibration": "times a fixed workload beside a training",
+    "fmbench.runtime.device": "names the device, which is recorded",
+    "fmbench.runtime.environment": "says what computed",
+    "fmbench.runtime.failures": "says what went wrong",
+    "fmbench.runtime.git_commit": "says which commit computed",
+    "fmbench.runtime.memory": "measures memory, and gives it back",
+    "fmbench.model.dummy_inputs": "is what networks are called with when they are timed or tried",
+    "fmbench.training.compilation": "chooses memory format and torch.compile, which change roundings only",
+    "fmbench.evaluation.batch_size": "chooses how many samples are drawn at once, which changes roundings only",
+}
+"""Modules, and packages with all that is in them, that training and evaluation import and that change no score."""
+
+
+@lru_cache(maxsize=len(ROOTS))
+def result_code(stage: Stage) -> tuple[str, ...]:
+    """Return the modules whose code counts in the keys of a kind of cell, sorted."""
+    without = [*NO_RESULT, "fmbench.training.teacher"] if stage == "training" else [*NO_RESULT]
+    return core_modules(*ROOTS[stage], without=without)
+
+
+def result_code_fingerprint(stage: Stage) -> str:
+    """Return the fingerprint of the core's code that counts in the keys of a kind of cell."""
+    return code_fingerprint(*result_code(stage))

@@ -1,0 +1,284 @@
+"""From (kind, name) to a component: listed and checked without importing it, imported when it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.keys import digest
+from fmbench.components.contracts import CONTRACTS, KINDS, Component
+from fmbench.errors import ComponentError, PluginError, ProcessChanged, did_you_mean
+from fmbench.io.regular_files import expanded
+from fmbench.isolation.plugin_code import PluginStopped, plugin_code
+from fmbench.plugins.discovery import PluginFailure, Plugins, Registered, load_plugins
+from fmbench.plugins.local_files import describe_error
+from fmbench.plugins.source import ClassSource, Module, Unseen, content_fingerprint
+from fmbench.plugins.source.untracked_inputs import unseen
+
+if TYPE_CHECKING:
+    from fmbench.plugins.parameters import Parameter, Signature
+
+__all__ = ["Code", "Entry", "PluginFailure", "Registry", "load_registry"]
+
+_imported: WeakKeyDictionary[type, str] = WeakKeyDictionary()
+"""The fingerprint that each class had when this process first used it."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """What of a component counts in keys: modules and data files, and the parameters whose files do; and what does not.
+
+    `modules` are of its package, or (`elsewhere`) of others.
+    """
+
+    modules: tuple[Module, ...]
+    elsewhere: tuple[Module, ...]
+    files: tuple[Path, ...]
+    content: tuple[str, ...]
+    unseen: tuple[Unseen, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A component as it is listed. `target` is `module:Class`; `error` says why it cannot be used, if it cannot."""
+
+    kind: str
+    name: str
+    owner: str
+    target: str
+    summary: str
+    reference: str
+    parameters: tuple[Parameter, ...]
+    error: str = ""
+
+
+class Registry:
+    """The components that plugins registered.
+
+    Attributes:
+        failures: the plugins that could not be loaded, and why.
+        plugins: the plugins that were given by path or name, for a worker to load the same ones.
+    """
+
+    def __init__(self, plugins: Plugins) -> None:
+        self.failures: tuple[PluginFailure, ...] = plugins.failures
+        self.plugins: tuple[str, ...] = plugins.given
+        self._components = plugins.components
+        self._known: dict[tuple[str, str], _Known] = {}
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names of a kind, sorted."""
+        if kind not in CONTRACTS:
+            raise ComponentError(f"there is no kind {kind!r}.{did_you_mean(kind, KINDS)} Kinds: {', '.join(KINDS)}")
+        return sorted(name for each, name in self._components if each == kind)
+
+    def entries(self, kind: str | None = None) -> list[Entry]:
+        """Return all components, or those of a kind; one that cannot be read is listed with its error."""
+        kinds = KINDS if kind is None else (kind,)
+        return [self._entry(each, name) for each in kinds for name in self.names(each)]
+
+    def summaries(self) -> list[tuple[str, str, str, str]]:
+        """Return kind, name, owner and first line of all components; of one that cannot be read, why."""
+        return [(kind, *self._summary(kind, name)) for kind in KINDS for name in self.names(kind)]
+
+    def _summary(self, kind: str, name: str) -> tuple[str, str, str]:
+        owner = self._components[kind, name].owner
+        try:
+            return name, owner, self._find(kind, name).source.summary
+        except PluginError as error:
+            return name, owner, f"cannot be used: {error}"
+
+    def entry(self, kind: str, name: str) -> Entry:
+        """Return one component. Raises ComponentError where there is none, PluginError where it cannot be read."""
+        known = self._find(kind, name)
+        registered, source = known.registered, known.source
+        return Entry(
+            kind,
+            name,
+            registered.owner,
+            registered.target_text,
+            source.summary,
+            source.attribute("reference"),
+            known.signature.parameters,
+        )
+
+    def code(self, kind: str, name: str) -> Code:
+        """Return what of a component counts in keys, and what its code does that no key sees.
+
+        Raises ComponentError where there is none, PluginError where it cannot be read.
+        """
+        known = self._find(kind, name)
+        top, modules = known.source.target.partition(":")[0].partition(".")[0], known.source.code()
+        return Code(
+            tuple(module for module in modules if module.top == top),
+            tuple(module for module in modules if module.top != top),
+            tuple(known.source.files()),
+            tuple(known.attribute("content")),
+            tuple(line for module in modules for line in unseen(module)),
+        )
+
+    def spec(self, kind: str, name: str, parameters: Mapping[str, Any] | None = None) -> ComponentSpec:
+        """Return a component with checked parameters, defaults filled in, as a cell names it.
+
+        Raises ComponentError for an unknown component, a wrong parameter, or a file or folder that is not there.
+        """
+        known = self._find(kind, name)
+        values = known.signature.check(parameters or {})
+        fingerprint = known.fingerprint
+        contents = [known.content(each, values) for each in known.attribute("content")]
+        if contents:
+            fingerprint = digest(fingerprint, *contents)
+        label = known.signature.label(name, values)
+        return ComponentSpec(kind, name, values, fingerprint, label, known.registered.owner)
+
+    def attribute(self, spec: ComponentSpec, name: str) -> Any:
+        """Return a class attribute of a component, or its contract's default. Raises AttributeError without either."""
+        return self._find(spec.kind, spec.name).attribute(name)
+
+    def overrides(self, spec: ComponentSpec, method: str) -> bool:
+        """Tell whether a component has a method of its own in place of its contract's; nothing is imported for it."""
+        view = self._find(spec.kind, spec.name).source.view
+        return getattr(view, method) is not getattr(CONTRACTS[spec.kind], method)
+
+    def build(self, spec: ComponentSpec) -> Component:
+        """Import a component and make it with its parameters.
+
+        Raises ComponentError where its constructor refuses them, PluginError where it cannot be imported or is not what
+        its kind promises.
+        """
+        known = self._find(spec.kind, spec.name)
+        cls = known.source.load()
+        _check_contract(known.title, cls, spec.kind)
+        known.check_unchanged(cls)
+        try:
+            with plugin_code(known.title):
+                built = cls(**known.signature.values(spec.parameters))
+        except (ProcessChanged, PluginStopped) as error:
+            raise PluginError(f"{known.title} cannot be built: {describe_error(error)}") from error
+        except (ValueError, TypeError) as error:
+            raise ComponentError(f"{spec.kind} {spec}: {error}") from error
+        except ImportError as error:
+            raise PluginError(f"{known.title} cannot be built: {error}") from error
+        assert isinstance(built, Component)
+        return built
+
+    def schema(self, kind: str, name: str) -> dict[str, Any]:
+        """Return the JSON Schema of a component's parameters."""
+        known = self._find(kind, name)
+        return {**known.signature.schema(), "title": name, "description": known.source.summary}
+
+    def fingerprints(self) -> str:
+        """Return one digest of all registered components, by which a worker sees whether it has the same code."""
+        return digest(*(f"{kind} {name} {self._fingerprint(kind, name)}" for kind, name in sorted(self._components)))
+
+    def _fingerprint(self, kind: str, name: str) -> str:
+        try:
+            return self._find(kind, name).fingerprint
+        except PluginError:
+            return "unreadable"
+
+    def _entry(self, kind: str, name: str) -> Entry:
+        try:
+            return self.entry(kind, name)
+        except PluginError as error:
+            registered = self._components[kind, name]
+            return Entry(kind, name, registered.owner, registered.target_text, "", "", (), str(error))
+
+    def _find(self, kind: str, name: str) -> _Known:
+        if (kind, name) not in self._known:
+            names = self.names(kind)
+            registered = self._components.get((kind, name))
+            if registered is None:
+                raise ComponentError(self._unknown(kind, name, names))
+            self._known[kind, name] = _Known(registered)
+        return self._known[kind, name]
+
+    def _unknown(self, kind: str, name: str, names: Sequence[str]) -> str:
+        message = f"there is no {kind} {name!r}.{did_you_mean(name, names)} Registered: {', '.join(names) or 'none'}."
+        if self.failures:
+            message += f" It may be missing because {'; '.join(map(str, self.failures))}."
+        return message
+
+
+class _Known:
+    """A registered component with what was read of it."""
+
+    def __init__(self, registered: Registered) -> None:
+        self.registered = registered
+        self.title = f"{registered.kind} {registered.name!r} of {registered.owner}"
+        self.source = ClassSource(registered.target)
+        _check_contract(self.title, self.source.view, registered.kind)
+        self._fingerprint = ""
+
+    @cached_property
+    def signature(self) -> Signature:
+        """The parameters; reading them is most of the work, and lists do not show them."""
+        from fmbench.plugins.parameters import Signature
+
+        return Signature(self.source.arguments, f"{self.registered.kind} {self.registered.name!r}")
+
+    @property
+    def fingerprint(self) -> str:
+        if not self._fingerprint:
+            self._fingerprint = self.source.fingerprint(self.registered.version)
+        return self._fingerprint
+
+    def attribute(self, name: str) -> Any:
+        """Return a class attribute; its type must be that of the contract's default."""
+        value = self.source.attribute(name)
+        expected = getattr(CONTRACTS[self.registered.kind], name, None)
+        if isinstance(expected, tuple) and isinstance(value, list):
+            return tuple(value)
+        if isinstance(expected, tuple | str | int) and not isinstance(value, type(expected)):
+            rule = f"must be of type {type(expected).__name__}, such as {expected!r}"
+            raise PluginError(f"{self.title}: the class attribute {name!r} {rule}; found {value!r}")
+        return value
+
+    def content(self, name: str, values: Mapping[str, Any]) -> str:
+        """Return a hash over the file or folder that a parameter names; empty for a parameter left at null."""
+        if name not in values:
+            raise PluginError(f"{self.title}: its attribute 'content' names {name!r}, which is no parameter of it")
+        value = values[name]
+        if value is None:
+            return ""
+        try:
+            return content_fingerprint(expanded(value))
+        except OSError as error:
+            place = str(error.filename).encode("utf-8", "backslashreplace").decode()  # it may be no text
+            raise ComponentError(
+                f"parameter {name!r} of {self.registered.kind} {self.registered.name!r} names {value!r}, which cannot "
+                f"be read: {error.strerror} ({place}). Give a file or folder that is there.",
+                parameter=name,
+            ) from error
+
+    def check_unchanged(self, cls: type) -> None:
+        """Refuse a class whose source was edited between planning and importing it, or after it was imported."""
+        imported = _imported.setdefault(cls, self.source.fingerprint(self.registered.version))
+        if imported != self.fingerprint:
+            raise PluginError(
+                f"{self.title}: its source has changed while this process was running, so results could not be told "
+                "apart. Start again."
+            )
+
+
+def _check_contract(title: str, cls: type, kind: str) -> None:
+    contract = CONTRACTS[kind]
+    if not issubclass(cls, contract):
+        bases = ", ".join(base.__name__ for base in cls.__bases__)
+        raise PluginError(f"{title}: a {kind} must be a subclass of fmbench.{contract.__name__}; its bases are {bases}")
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing:
+        raise PluginError(f"{title} lacks what fmbench.{contract.__name__} asks for: {', '.join(missing)}")
+
+
+def load_registry(plugins: Sequence[str] = ()) -> Registry:
+    """Load the installed plugins, those given by path or module name, and those of FMBENCH_PLUGINS.
+
+    Raises PluginError where a given plugin is wrong or a component's name is taken twice.
+    """
+    return Registry(load_plugins(plugins))

@@ -1,0 +1,48 @@
+"""Which modules of fmbench some code consists of: what it imports, directly or not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import lru_cache
+
+from fmbench.plugins.source.module_imports import Import, Module, find_module, imports
+
+CORE = "fmbench"
+
+
+def core_modules(*roots: str, without: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the dotted names of the roots and of all modules of fmbench that they import, sorted.
+
+    Imports inside functions count, those under TYPE_CHECKING do not. `without` are modules, or packages with all that
+    is in them, which are left out and not followed. Raises ValueError where a root has no source file.
+    """
+    left_out = tuple(without)
+    found: set[str] = set()
+    pending = list(roots)
+    while pending:
+        name = pending.pop()
+        if name not in found and not is_within(name, left_out):
+            found.add(name)
+            pending += _imported(name)
+    return tuple(sorted(found))
+
+
+def is_within(name: str, packages: Collection[str]) -> bool:
+    """Tell whether a module is one of these modules, or lies in one of these packages."""
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+@lru_cache(maxsize=1024)
+def _imported(name: str) -> tuple[str, ...]:
+    """Return the modules of fmbench that a module imports. A package's face counts where a name of its own is taken."""
+    module = find_module(name)
+    if module is None:
+        raise ValueError(f"no source file for module {name!r}")
+    targets = {_target(imported) for imported in imports(module) if imported.module.partition(".")[0] == CORE}
+    return tuple(sorted(targets))
+
+
+def _target(imported: Import) -> str:
+    """Return the module that an import reads: the submodule, where what is imported is one."""
+    inner: Module | None = find_module(f"{imported.module}.{imported.name}") if imported.name else None
+    return inner.name if inner is not None else imported.module

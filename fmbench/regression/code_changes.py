@@ -1,0 +1,56 @@
+"""Whose code is not the baseline's, and how far the scores that it has a part in have moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from fmbench.regression.hypothesis_tests import Test
+from fmbench.regression.outcome import CORE, Change, Comparison
+from fmbench.regression.snapshot import AXES, Group, Snapshot
+
+METRIC = "metric"
+
+
+def changed_code(
+    baseline: Snapshot, tonight: Snapshot, tests: Sequence[Test], found: Sequence[Comparison]
+) -> Iterator[Change]:
+    """Yield what has other code than in the baseline: components and metrics by label, the core's code by its modules.
+
+    `found` are the comparisons that were made of the tests.
+    """
+    for kind, labels in tonight.code.items():
+        then = baseline.code.get(kind, {})
+        changed = [label for label, code in labels.items() if label in then and then[label] != code]
+        if kind in CORE and changed:
+            yield Change(kind, tuple(changed), tuple(_moves(tests, found, kind, "")))
+        elif kind not in CORE:
+            yield from (Change(kind, (label,), tuple(_moves(tests, found, kind, label))) for label in changed)
+
+
+def _moves(tests: Sequence[Test], found: Sequence[Comparison], kind: str, label: str) -> Iterator[Comparison]:
+    """Yield, of each metric, the comparison over exactly the cells in which some code has a part."""
+    parts: dict[str, set[Group]] = {}
+    for test in tests:
+        if test.level == "cell" and _has_part(test, kind, label):
+            parts.setdefault(test.metric.name, set()).update(test.parts)
+    for name, groups in parts.items():
+        pairs = zip(tests, found, strict=True)
+        same = (c for test, c in pairs if test.metric.name == name and test.parts == groups)
+        if (comparison := next(same, None)) is not None:
+            yield comparison
+
+
+def _has_part(test: Test, kind: str, label: str) -> bool:
+    if test.metric.is_cost or test.metric.scope == "sampler":
+        return False
+    if kind in CORE:
+        return test.metric.scope in CORE[kind]
+    if kind == METRIC:
+        return test.metric.label == label
+    return _labels(test).get(kind) == label
+
+
+def _labels(test: Test) -> Mapping[str, str]:
+    (group,) = test.parts
+    axes = AXES["training" if test.metric.scope == "training" else "evaluation"]
+    return dict(zip(axes, group, strict=True))

@@ -1,0 +1,1 @@
+"""What the records say: rankings, effects, fronts, decompositions. Data in, data out."""

@@ -1,0 +1,62 @@
+"""Differences from the suite's baseline, seed by seed at equal solver and equal NFE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fmbench.cells.component_spec import ComponentSpec
+from fmbench.report.analysis.comparability import mixture
+from fmbench.report.result_table import ROW_AXES, Board, Row, Values
+from fmbench.stats.paired_seeds import Difference, difference
+
+
+def references(board: Board, wanted: Mapping[str, Any]) -> dict[Row, Row]:
+    """Map each fixed-step row to the row that it is compared with: the same one, with the baseline's components.
+
+    Rows of the baseline itself, and rows whose counterpart the suite does not have, are not in the result.
+    """
+    rows = board.rows()
+    base = [row for row in rows if is_baseline(board, row, wanted)]
+    others = [i for i, axis in enumerate(ROW_AXES) if axis not in wanted]
+    by_rest: dict[Row, Row] = {}
+    for row in base:
+        by_rest.setdefault(tuple(row[i] for i in others), row)
+    found = {row: by_rest.get(tuple(row[i] for i in others)) for row in rows if row not in base}
+    return {row: reference for row, reference in found.items() if reference is not None}
+
+
+def is_baseline(board: Board, row: Row, wanted: Mapping[str, Any]) -> bool:
+    """Tell whether a row is of the baseline: of a training row, only the training axes are asked."""
+    return all(_is(board, row, axis, wanted[axis]) for axis in ROW_AXES[: len(row)] if axis in wanted)
+
+
+def _is(board: Board, row: Row, axis: str, wanted: Any) -> bool:
+    """Tell whether a row's component is what a baseline names: a name, a label, `{name: {parameters}}`, or a list."""
+    label = row[ROW_AXES.index(axis)]
+    if isinstance(wanted, Sequence) and not isinstance(wanted, str):
+        return any(_is(board, row, axis, one) for one in wanted)
+    if axis == "guidance":
+        return label == f"{float(wanted):g}"
+    if axis == "weights":
+        return bool(label == wanted)
+    spec = board.spec(axis, label)
+    if spec is None:
+        return False
+    if isinstance(wanted, Mapping):
+        return any(name == spec.name and _has(spec, parameters or {}) for name, parameters in wanted.items())
+    return wanted in (spec.name, label, str(spec))
+
+
+def _has(spec: ComponentSpec, parameters: Mapping[str, Any]) -> bool:
+    return all(name in spec.parameters and spec.parameters[name] == value for name, value in parameters.items())
+
+
+def gap(values: Values | None, reference: Values | None, better: str) -> Difference | None:
+    """Return the difference of two entries, or None where one has no value or they are not comparable."""
+    if not values or not reference or not values.by_seed or not reference.by_seed:
+        return None
+    if mixture((*values.identities, *reference.identities)):
+        return None
+    found = difference(values.by_seed, reference.by_seed, better)
+    return found if found.absolute.n else None

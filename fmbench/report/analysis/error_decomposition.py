@@ -1,0 +1,60 @@
+"""How much of a distance comes from the network and how much from the solver, where the exact velocity is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fmbench.report.analysis.floor_and_oracle import Floor, comparable, floor_of, oracle_of
+from fmbench.report.result_table import Board, Row
+from fmbench.stats.paired_seeds import Interval, interval
+
+if TYPE_CHECKING:
+    pass
+
+PARTS = ("real data", "solver", "network")
+
+
+@dataclass(frozen=True)
+class Split:
+    """The distance of one entry, seed by seed: total = floor + solver + network, where
+
+    solver = oracle - floor is what the exact velocity leaves with this solver beyond what real data score, and network
+    = total - oracle is what the trained network changes. A part may be negative: errors can cancel.
+    """
+
+    total: Interval
+    floor: Interval
+    solver: Interval
+    network: Interval
+    oracle: Interval
+
+
+def splits(board: Board) -> tuple[dict[tuple[Row, int | None], Split], Floor | None]:
+    """Return the split of the headline metric by row and NFE, as far as floor and oracle are there."""
+    facts = board.headline
+    if facts is None:
+        return {}, None
+    floor, _ = floor_of(board, facts)
+    found: dict[tuple[Row, int | None], Split] = {}
+    for row, nfe in board.cells if floor is not None else ():
+        total, oracle = board.values(row, nfe, facts), oracle_of(board, row, nfe, facts)
+        if floor is not None and total is not None and oracle is not None and comparable(total, oracle):
+            split = _split(total.by_seed, floor.values.by_seed, oracle.by_seed)
+            if split is not None:
+                found[row, nfe] = split
+    return found, floor
+
+
+def _split(total: Mapping[int, float], floor: Mapping[int, float], oracle: Mapping[int, float]) -> Split | None:
+    seeds = [seed for seed in total if seed in floor and seed in oracle]
+    if not seeds:
+        return None
+    return Split(
+        total=interval([total[s] for s in seeds]),
+        floor=interval([floor[s] for s in seeds]),
+        solver=interval([oracle[s] - floor[s] for s in seeds]),
+        network=interval([total[s] - oracle[s] for s in seeds]),
+        oracle=interval([oracle[s] for s in seeds]),
+    )

@@ -1,0 +1,108 @@
+"""Who leads at each NFE, and what cannot be told from the leader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fmbench.report.analysis.comparability import split_by_identity
+from fmbench.report.result_table import ROW_AXES, SAID, Board, Row, Values, varying
+from fmbench.results.records import TRAINING_AXES, MetricFacts
+from fmbench.stats.paired_seeds import difference, interval, ranked
+
+
+@dataclass(frozen=True)
+class Place:
+    """The rows at one NFE.
+
+    `order` holds the rows that finished every seed, from best to worst mean; `first` the best and those with the very
+    same values; `near` those that the seeds cannot tell from it, though their values differ. All are empty where there
+    is no best, and `why` says why not.
+    """
+
+    nfe: int
+    values: Mapping[Row, Values]
+    order: Sequence[Row] = ()
+    first: Sequence[Row] = ()
+    near: Sequence[Row] = ()
+    why: str = ""
+
+    @property
+    def seeds(self) -> int:
+        """The number of seeds of the best."""
+        return len(self.values[self.first[0]].by_seed) if self.first else 0
+
+    @property
+    def rivals(self) -> list[Row]:
+        """The rows near the best, of each other training combination the first; of one training combination, all."""
+        if len({trained(row) for row in self.order}) < 2:
+            return list(self.near)
+        others = {trained(row): row for row in reversed(self.near)}
+        return [row for row in self.near if others[trained(row)] == row and trained(row) != trained(self.first[0])]
+
+    @property
+    def undecided(self) -> bool:
+        """Whether each other training combination (each other row, of one training) is as good as the best."""
+        equals = [*self.rivals, *self.first]
+        everybody = {trained(row) for row in self.order}
+        if len(everybody) < 2:
+            return len(equals) == len(self.order)
+        return everybody == {trained(row) for row in equals}
+
+
+def places(board: Board) -> list[Place]:
+    """Return the rows of each NFE budget by the headline metric; none where it has no direction."""
+    if board.headline is None or not board.headline.better:
+        return []
+    return [_place(board, nfe, board.headline) for nfe in board.budgets]
+
+
+def _place(board: Board, nfe: int, facts: MetricFacts) -> Place:
+    values = {row: v for row in board.rows() if (v := board.values(row, nfe, facts)) is not None}
+    parts, note = split_by_identity(values)
+    if len(parts) != 1:
+        return Place(
+            nfe, values, why=note.removeprefix("left out, because ").split(" (–")[0] or "no combination has a value"
+        )
+    means = {row: interval(list(v.by_seed.values())).mean for row, v in values.items() if v.complete}
+    if not means:
+        return Place(nfe, values, why="no combination finished every seed")
+    order = ranked(means, facts.better)
+    best = values[order[0]].by_seed
+    first = [row for row in order if values[row].by_seed == best]
+    others = [row for row in order if row not in first]
+    near = [row for row in others if difference(values[row].by_seed, best, facts.better).verdict != "worse"]
+    return Place(nfe, values, order, first, near)
+
+
+def combination(board: Board, row: Row) -> str:
+    """Say a row by the axes that vary, as in "linear + uniform with heun"; where none does, by its dataset."""
+    trained, sampled = trained_as(board, row), sampled_as(board, row)
+    return f"{trained} with {sampled}" if trained and sampled else trained or sampled or row[0]
+
+
+def trained_as(board: Board, row: Row) -> str:
+    """Say a row's training combination, as in "linear + uniform"; "" where no training axis varies."""
+    axes = [i for i in varying(board.rows()) if i < len(TRAINING_AXES)]
+    return " + ".join(row[i] for i in axes if row[i])
+
+
+def sampled_as(board: Board, row: Row) -> str:
+    """Say how a row draws its samples, as in "heun" or "heun, guidance 2"; "" where no such axis varies."""
+    axes = [i for i in varying(board.rows()) if i >= len(TRAINING_AXES)]
+    return ", ".join(SAID.get(ROW_AXES[i], "{}").format(row[i]) for i in axes if row[i])
+
+
+def trained(row: Row) -> Row:
+    """Return a row's training combination."""
+    return row[: len(TRAINING_AXES)]
+
+
+def enumeration(parts: Sequence[str], last: str = "and") -> str:
+    """Return "a", "a and b", "a, b and c"."""
+    return f"{', '.join(parts[:-1])} {last} {parts[-1]}" if len(parts) > 1 else "".join(parts)
+
+
+def at_nfe(budgets: Sequence[int]) -> str:
+    """Return "NFE 1, 2 and 4"."""
+    return f"NFE {enumeration([str(nfe) for nfe in budgets])}"

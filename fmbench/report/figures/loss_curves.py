@@ -1,0 +1,88 @@
+"""The loss curves of training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fmbench.report.analysis.curves import T_AXIS
+from fmbench.report.figures.score_curves import (
+    Styles,
+    name_above,
+)
+from fmbench.report.figures.theme import Picture, log_axis, looks, new_figure, save, themed
+from fmbench.report.output_folder import Folder
+from fmbench.report.result_table import ROW_AXES, Board, Row, varying, words
+from fmbench.results.records import TrainingRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def losses(board: Board, folder: Folder, name: str) -> Picture | None:
+    """Draw training losses: a panel a t-distribution (their losses are not comparable), a line a combination."""
+    histories = {
+        row: found for row, records in board.trainings.items() if (found := _mean_history(records)) is not None
+    }
+    if not histories:
+        return None
+    across = list(dict.fromkeys(row[T_AXIS] for row in histories))
+    axes_said = [i for i in varying(histories) if i != T_AXIS]
+    styles = looks(words(row, axes_said) for row in histories)
+    from matplotlib.lines import Line2D
+
+    width = min(len(across), 3)
+    with themed():
+        figure = new_figure(max(5.4, 3.1 * width + 0.6), 2.5 * -(-len(across) // width) + 0.8)
+        created = figure.subplots(-(-len(across) // width), width, squeeze=False).flatten()
+        for axes in created[len(across) :]:
+            axes.set_axis_off()
+        for axes, label in zip(created, across, strict=False):
+            axes.set_title(f"{ROW_AXES[T_AXIS]} {label}")
+            axes.grid(True, axis="y")
+            _loss_lines(axes, {r: h for r, h in histories.items() if r[T_AXIS] == label}, axes_said, styles)
+        if axes_said:
+            handles = [Line2D([], [], color=k.colour, linestyle=k.dashes, label=label) for label, k in styles.items()]
+            name_above(figure, handles)
+        figure.supxlabel("training step", fontsize=9)
+        figure.supylabel("training loss", fontsize=9)
+        caption = (
+            "Training loss, mean over seeds; the band runs from the lowest to the highest seed. Training losses "
+            "under different t-distributions weigh the times differently and are not comparable with each other, "
+            "which is why each has a panel and a scale of its own; nor do losses of different paths say which "
+            "samples are better."
+        )
+        return save(figure, folder, name, f"{board.dataset}: training loss", caption)
+
+
+def _mean_history(records: Sequence[TrainingRecord]) -> np.ndarray | None:
+    """Return `(4, entries)`: step, and mean, lowest and highest loss over the seeds, at the steps that all have."""
+    finished = [dict(r.history) for r in records if r.status == "ok" and len(r.history)]
+    finished = finished or [dict(r.history) for r in records if len(r.history)]
+    if not finished:
+        return None
+    steps = sorted(set(finished[0]).intersection(*finished[1:]))
+    values = np.array([[history[step] for step in steps] for history in finished], dtype=float)
+    keep = np.isfinite(values).all(axis=0)
+    if not keep.any():
+        return None
+    values = values[:, keep]
+    return np.stack([np.array(steps, dtype=float)[keep], values.mean(0), values.min(0), values.max(0)])
+
+
+def _loss_lines(axes: Axes, histories: Mapping[Row, np.ndarray], said: Sequence[int], styles: Styles) -> None:
+    """Draw one panel. The first tenth of training, where losses fall from far above, does not set the scale."""
+    tails, lows = [], []
+    for row, (step, mean, low, high) in histories.items():
+        look = styles[words(row, said)]
+        axes.fill_between(step, low, high, color=look.colour, alpha=0.15, linewidth=0)
+        axes.plot(step, mean, color=look.colour, linestyle=look.dashes, linewidth=1.4)
+        tails.append(float(mean[min(len(mean) - 1, math.ceil(0.1 * len(mean)))]))
+        lows.append(float(low.min()))
+    if lows and min(lows) > 0:
+        top = 1.25 * max(*tails, min(lows))
+        log_axis(axes, "y", min(lows), top)
+        axes.set_ylim(min(lows) / 1.05, top)

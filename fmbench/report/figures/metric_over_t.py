@@ -1,0 +1,126 @@
+"""Metrics with a value for each part of [0, 1], such as the loss by t: one curve a training combination."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fmbench.report.analysis.comparability import split_by_identity
+from fmbench.report.analysis.curves import Curves
+from fmbench.report.figures.plane.snapshots import chosen
+from fmbench.report.figures.score_curves import name_above
+from fmbench.report.figures.theme import Look, Picture, log_axis, looks, new_figure, save, themed, wants_log
+from fmbench.report.number_format import count
+from fmbench.report.output_folder import Folder
+from fmbench.report.result_table import Board, Row, Values, gather, varying, words
+from fmbench.results.records import MetricFacts
+from fmbench.stats.paired_seeds import Interval, interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_LINES = 8
+"""Training combinations in one figure: as many as there are colours."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """A metric over something: the facts of its first value, and of the parts in order."""
+
+    facts: MetricFacts
+    parts: Sequence[MetricFacts]
+
+    @property
+    def middles(self) -> list[float]:
+        """Where the parts stand in [0, 1]."""
+        return [(number + 0.5) / len(self.parts) for number in range(len(self.parts))]
+
+
+def all_series(metrics: Sequence[MetricFacts]) -> list[Series]:
+    """Return the training-scope metrics that have a value for each part of something."""
+    found = []
+    for facts in metrics:
+        parts = [each for each in metrics if each.over and each.label == facts.label]
+        if not facts.over and facts.scope == "training" and parts:
+            found.append(Series(facts, parts))
+    return found
+
+
+def curves_over(
+    board: Board, scores: Curves | None, series: Series, folder: Folder, name: str
+) -> tuple[Picture | None, str]:
+    """Draw a series: a panel for each group of comparable values, a line a training combination.
+
+    Returns the picture, None where there are no values, and a note where values cannot be drawn together.
+    """
+    values = {
+        row: [gather(records, facts, board.failed) for facts in series.parts]
+        for row, records in board.trainings.items()
+    }
+    values = {row: found for row, found in values.items() if any(v.by_seed for v in found)}
+    rows, left = chosen(board, scores, list(values), MOST_LINES)
+    parts, note = split_by_identity({row: _joined(values[row]) for row in rows})
+    if not rows or not parts:
+        return None, f"No figure of {series.facts.name}: {note}." if rows else ""
+    said = varying(rows)
+    styles = looks(words(row, said) for row in rows)
+    over, width = series.parts[0].over, min(len(parts), 3)
+    from matplotlib.lines import Line2D
+
+    with themed():
+        down = -(-len(parts) // width)
+        figure = new_figure(max(5.4, 3.3 * width + 0.6), 2.6 * down + 0.8)
+        created = figure.subplots(down, width, sharex=True, squeeze=False).flatten()
+        for axes in created[len(parts) :]:
+            axes.set_axis_off()
+        for axes, (suffix, part) in zip(created, parts, strict=False):
+            axes.set_title(suffix.strip(" ()"))
+            _lines(axes, series, {row: values[row] for row in rows if part[row] is not None}, said, styles)
+        if len(rows) > 1:
+            name_above(figure, [Line2D([], [], color=k.colour, linestyle=k.dashes, label=n) for n, k in styles.items()])
+        figure.supxlabel(f"{over} (0 is noise, 1 is data)" if over == "t" else over, fontsize=9)
+        direction = f" ({series.facts.better} is better)" if series.facts.better else ""
+        figure.supylabel(f"{series.facts.name}{direction}", fontsize=9)
+        caption = _caption(series, values, len(parts)) + left
+        return save(figure, folder, name, f"{board.dataset}: {series.facts.name}", caption), ""
+
+
+def _joined(parts: Sequence[Values]) -> Values:
+    """Return the identities of all values of a row as those of one entry."""
+    return Values(identities=tuple(identity for values in parts for identity in values.identities))
+
+
+def _lines(
+    axes: Axes, series: Series, values: Mapping[Row, Sequence[Values]], said: Sequence[int], styles: Mapping[str, Look]
+) -> None:
+    """Draw the mean over seeds of each part, and its interval as a band."""
+    drawn: list[Interval] = []
+    for row, parts in values.items():
+        look = styles[words(row, said)]
+        scores = [interval(list(v.by_seed.values())) for v in parts]
+        at = [x for x, score in zip(series.middles, scores, strict=True) if score.n]
+        scores = [score for score in scores if score.n]
+        drawn += scores
+        means = np.array([score.mean for score in scores])
+        half = np.array([score.half if score.known else 0.0 for score in scores])
+        axes.fill_between(at, means - half, means + half, color=look.colour, alpha=0.15, linewidth=0)
+        axes.plot(at, means, **{**look.line, "markersize": 3.5})
+    axes.grid(True, axis="y")
+    axes.set_xlim(0, 1)
+    if wants_log([score.mean for score in drawn]):
+        log_axis(axes, "y", min(score.mean for score in drawn), max(score.mean for score in drawn))
+
+
+def _caption(series: Series, values: Mapping[Row, Sequence[Values]], panels: int) -> str:
+    known = any(len(v.by_seed) > 1 for parts in values.values() for v in parts)
+    spread = "mean over seeds, the band its 95% interval (Student's t)" if known else "one seed, so no interval"
+    over = series.parts[0].over
+    text = (
+        f"{series.facts.name} in {count(len(series.parts), 'equal part')} of {over}, a dot at the middle of each; "
+        f"{spread}. It shows at which {over} a training combination is good and at which it is not."
+    )
+    axes = " Values of different panels are not comparable with each other, which is why each has a scale of its own."
+    return text + (axes if panels > 1 else "")

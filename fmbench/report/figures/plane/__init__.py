@@ -1,0 +1,1 @@
+"""Figures of data that are points in the plane."""

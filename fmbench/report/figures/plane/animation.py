@@ -1,0 +1,138 @@
+"""The flow in motion: an animated GIF of particles that the trained fields carry from noise to samples."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmbench.report.figures.plane.snapshots import Portrait, box, panel_rows, quiet, shape_of_panel, titles, union
+from fmbench.report.figures.plane.trajectories import arrows, blend, directions, usual_speed
+from fmbench.report.figures.theme import INK, Picture, new_figure, themed
+from fmbench.report.output_folder import Folder
+from fmbench.report.result_table import Board, Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+PARTICLES = 250
+FRAME_MS, REST_MS = 90, 1800
+"""How long a frame stays, and how long the first and the last stay, so that the eye can rest on noise and samples."""
+ARROW, FRAME = "#a3a9b3", "#e1e4e8"
+HUES = 5
+"""Colours of a particle on its way; the animation has few in all, because that is what keeps it small."""
+MOST_BYTES = 400_000
+"""A larger animation goes on with every other frame."""
+
+Pixels = NDArray[np.uint8]
+
+
+def with_motion(picture: Picture, board: Board, shown: Mapping[Row, Portrait], folder: Folder, name: str) -> Picture:
+    """Write `<name>.gif`, and return the picture with it."""
+    data = animate(board, shown)
+    folder.write(f"{name}.gif", data)
+    caption = f"{picture.caption} Below, the same in motion: {PARTICLES} particles on their way from noise to samples."
+    return replace(picture, caption=caption, gif=f"{name}.gif", motion=data)
+
+
+def animate(board: Board, shown: Mapping[Row, Portrait]) -> bytes:
+    """Return a GIF of the particles and the field, a panel a training combination, all at the same time t."""
+    frames = _frames(board, shown)
+    while True:
+        data = _gif(frames)
+        if len(data) <= MOST_BYTES or len(frames) < 4:
+            return data
+        frames = [*frames[:-1:2], frames[-1]]
+
+
+def _frames(board: Board, shown: Mapping[Row, Portrait]) -> list[Pixels]:
+    """Return the pictures `(height, width, 3)`, one a stored time: what does not move is drawn once."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    times = next(iter(shown.values())).times
+    with themed():
+        figure, moving = _stage(board, shown)
+        agg: Any = FigureCanvasAgg(figure)
+        agg.draw()
+        still = agg.copy_from_bbox(figure.bbox)
+        frames = []
+        for t in times:
+            agg.restore_region(still)
+            _move(moving, float(t))
+            for artist in [moving.clock, *moving.fields, *moving.dots]:
+                artist.draw(agg.get_renderer())
+            frames.append(np.asarray(agg.buffer_rgba())[..., :3].copy())
+    return frames
+
+
+class _Moving:
+    """The artists that change from frame to frame."""
+
+    def __init__(self, clock: Any, portraits: Sequence[Portrait], unit: float) -> None:
+        self.clock, self.portraits, self.unit = clock, portraits, unit
+        self.fields: list[Any] = []
+        self.dots: list[Any] = []
+
+
+def _stage(board: Board, shown: Mapping[Row, Portrait]) -> tuple[Figure, _Moving]:
+    across, down = panel_rows(shown)
+    frame, said = union([box(portrait) for portrait in shown.values()]), titles(board, list(shown))
+    figure = new_figure(1.65 * across + 0.15, (shape_of_panel(frame, 1.6) + 0.3) * down + 0.3)
+    clock = figure.suptitle("t = 0.00", x=0.01, ha="left", fontsize=9, animated=True)
+    moving = _Moving(clock, list(shown.values()), usual_speed(shown))
+    created = figure.subplots(down, across, squeeze=False).flatten()
+    for axes in created[len(shown) :]:
+        axes.set_axis_off()
+    for axes, (row, portrait) in zip(created, shown.items(), strict=False):
+        axes.set_title(said[row], color=INK)
+        field = arrows(axes, portrait, 0.0, moving.unit)
+        dots = axes.scatter([], [], s=5, linewidth=0, zorder=4, animated=True)
+        if field is not None:
+            field.set_animated(True)
+        moving.fields += [field] if field is not None else []
+        moving.dots.append(dots)
+        quiet(axes, *frame)
+    return figure, moving
+
+
+def _move(moving: _Moving, t: float) -> None:
+    moving.clock.set_text(f"t = {t:.2f}")
+    fields = iter(moving.fields)
+    for dots, portrait in zip(moving.dots, moving.portraits, strict=True):
+        dots.set_offsets(portrait.points(t)[:PARTICLES])
+        dots.set_facecolor(blend(t))
+        if portrait.field is not None:
+            vectors, colours = directions(portrait, portrait.field, t, moving.unit)
+            field = next(fields)
+            field.set_UVC(*vectors)
+            field.set_facecolor([ARROW if colour == INK else "none" for colour in colours])
+
+
+def _palette() -> Image:
+    """Return a picture with the colours of the animation: those that are drawn, and each halfway to white."""
+    from matplotlib.colors import to_rgb
+    from PIL import Image
+
+    drawn = [to_rgb(INK), to_rgb(ARROW), *(blend(step / (HUES - 1)) for step in range(HUES))]
+    tints = [(1 + np.array(colour)) / 2 for colour in drawn]
+    levels = np.round(255 * np.array([(1.0, 1.0, 1.0), to_rgb(FRAME), *drawn, *tints])).astype(int)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(levels.ravel().tolist())
+    return palette
+
+
+def _gif(frames: Sequence[Pixels]) -> bytes:
+    """Return frames as a GIF that repeats."""
+    from PIL import Image
+
+    palette = _palette()
+    first, *others = (Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
+    file = io.BytesIO()
+    durations = [REST_MS // 2, *[FRAME_MS] * (len(frames) - 2), REST_MS]
+    first.save(file, format="GIF", save_all=True, append_images=others, duration=durations, loop=0, optimize=False)
+    return file.getvalue()

@@ -1,0 +1,196 @@
+"""Line figures: the headline metric against NFE and against time, a panel a training combination."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+from fmbench.report.analysis.curves import N_TRAINING, Curves, Point, panels, training_rows
+from fmbench.report.figures.theme import (
+    DASHES,
+    FAINT,
+    INK,
+    MUTED,
+    Look,
+    Picture,
+    log_axis,
+    new_figure,
+    nfe_axis,
+    save,
+    themed,
+    wants_log,
+)
+from fmbench.report.output_folder import Folder
+from fmbench.report.result_table import ROW_AXES, Board, Row, varying, words
+from fmbench.stats.paired_seeds import Interval, interval
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SOLVER_AXIS = ROW_AXES.index("solver")
+TITLE_WIDTH = 40
+"""Letters in a line of a panel's title."""
+HOLLOW: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white", "zorder": 4}
+FLOOR_LINE: dict[str, Any] = {"color": MUTED, "linestyle": ":", "linewidth": 1.2}
+Styles = Mapping[str, Look]
+
+
+def by_nfe(board: Board, curves: Curves, styles: Styles, folder: Folder, name: str) -> Picture | None:
+    """Draw the metric against NFE: one panel a training combination, one line a solver."""
+    if not curves.points:
+        return None
+    best = curves.best_by_nfe() if len(training_rows(board)) > 1 else []
+    with themed():
+        figure, plots = _small_multiples(board, curves, styles)
+        for row, axes in plots.items():
+            if len(best) > 1:
+                axes.plot(*zip(*best, strict=True), color=FAINT, linewidth=5, solid_capstyle="round", zorder=1)
+            _lines(axes, curves, row, styles, lambda point: point.nfe)
+        nfe_axis(next(iter(plots.values())), sorted({point.nfe for point in curves.points}))
+        figure.supxlabel("NFE (network calls per sample)", fontsize=9)
+        caption = f"One panel a training combination, one line a solver. {spread_note(curves.points)}"
+        if len(best) > 1:
+            caption += (
+                " The wide grey line is the best mean of all combinations at each NFE, the same in every panel: "
+                "where a line lies on it, nothing in this suite does better."
+            )
+        if curves.adaptive:
+            caption += " An adaptive solver is a single point at the NFE that was measured."
+        return save(figure, folder, name, f"{board.dataset}: {curves.facts.name} by NFE", caption)
+
+
+def by_time(board: Board, curves: Curves, styles: Styles, folder: Folder, name: str) -> Picture | None:
+    """Draw the metric against the time of a sample: one panel a training combination, one line a solver."""
+    times = [point.time for point in curves.points if point.time]
+    if not times or curves.clock is None:
+        return None
+    with themed():
+        figure, plots = _small_multiples(board, curves, styles)
+        for row, axes in plots.items():
+            _lines(axes, curves, row, styles, lambda point: point.time)
+        log_axis(next(iter(plots.values())), "x", min(times), max(times))
+        figure.supxlabel(f"{curves.clock.name} [{curves.clock.unit}]", fontsize=9)
+        machines = list(board.by_hardware())
+        of_several = f" Times of {machines[0]}; those of other hardware stand in the tables." if machines[1:] else ""
+        corner = {"lower": " Lower left is better and faster.", "higher": " Upper left is better and faster."}
+        caption = (
+            "The same scores against measured time: one line a solver, its points the NFE budgets in order. Times "
+            "carry the unrest of the machine they were measured on, so small distances sideways mean nothing. "
+            f"{spread_note(curves.points)}{corner.get(curves.facts.better, '')}{of_several}"
+        )
+        return save(figure, folder, name, f"{board.dataset}: {curves.facts.name} by time", caption)
+
+
+def _small_multiples(board: Board, curves: Curves, styles: Styles) -> tuple[Figure, dict[Row, Axes]]:
+    """Return a figure with one titled panel a training combination, a shared scale and a legend of solvers."""
+    rows = training_rows(board)
+    grid, axes_said = panels(rows), varying(rows)
+    figure = new_figure(max(5.4, 2.6 * len(grid[0]) + 0.6), 1.95 * len(grid) + 1.0)
+    plots: dict[Row, Axes] = {}
+    created = figure.subplots(len(grid), len(grid[0]), sharex=True, sharey=True, squeeze=False)
+    drawn = {row[:N_TRAINING] for row in curves.rows}
+    for line, line_axes in zip(grid, created, strict=True):
+        for row, axes in zip(line, line_axes, strict=True):
+            if row is None:
+                axes.set_axis_off()
+                continue
+            axes.set_title(fill(words(row, axes_said), TITLE_WIDTH))
+            axes.grid(True, axis="y")
+            if row not in drawn:
+                axes.text(0.5, 0.5, "no value", transform=axes.transAxes, ha="center", color=MUTED)
+            plots[row] = axes
+    scores = [*(point.score for point in curves.points), *([floor] if (floor := floor_score(curves)) else [])]
+    means = [score.mean for score in scores]
+    if wants_log(means):
+        log_axis(next(iter(plots.values())), "y", min(means), max(means))
+        next(iter(plots.values())).set_ylim(*reach(scores))
+    for axes in plots.values():
+        draw_floor(axes, curves)
+    direction = f" ({curves.facts.better} is better)" if curves.facts.better else ""
+    figure.supylabel(f"{curves.facts.name}{direction}", fontsize=9)
+    legend(figure, curves, styles)
+    return figure, plots
+
+
+def floor_score(curves: Curves) -> Interval | None:
+    """Return what real data score, where a figure can show it."""
+    return interval(list(curves.floor.values.by_seed.values())) if curves.floor else None
+
+
+def draw_floor(axes: Axes, curves: Curves) -> None:
+    """Draw what real data score as a dotted line, its interval as a band."""
+    if (score := floor_score(curves)) is None:
+        return
+    if score.known:
+        axes.axhspan(score.low, score.high, color=FAINT, alpha=0.5, linewidth=0, zorder=0)
+    axes.axhline(score.mean, **FLOOR_LINE, zorder=1)
+
+
+def legend(figure: Figure, curves: Curves, styles: Styles) -> None:
+    """Name the solvers above a figure, and the dashes of grids and guidance where these vary."""
+    from matplotlib.lines import Line2D
+
+    rows = curves.rows
+    solvers = dict.fromkeys(row[SOLVER_AXIS] for row in rows)
+    handles: list[Artist] = [Line2D([], [], label=solver, **styles[solver].line) for solver in solvers]
+    variants = _variants(rows)
+    if len(variants) > 1:
+        handles += [Line2D([], [], color=INK, linestyle=dash, label=label) for label, dash in variants.items()]
+    if curves.floor is not None:
+        handles.append(Line2D([], [], label=curves.floor.label, **FLOOR_LINE))
+    name_above(figure, handles)
+
+
+def name_above(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Put a legend above all panels, in as many columns as its words leave room for."""
+    longest = max((len(str(handle.get_label())) for handle in handles), default=1)
+    columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.6 + 0.085 * longest))))
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=2.2, columnspacing=1.4)
+
+
+def _variants(rows: Mapping[Row, Sequence[Point]]) -> dict[str, Any]:
+    """Return dashes for what varies besides training and solver: grid and guidance."""
+    axes = [i for i in varying(rows) if i > SOLVER_AXIS]
+    said = list(dict.fromkeys(words(row, axes) for row in rows if any(row[i] for i in axes)))
+    return {label: DASHES[i % len(DASHES)] for i, label in enumerate(said)} if axes else {}
+
+
+def _lines(axes: Axes, curves: Curves, training: Row, styles: Styles, where: Callable[[Point], float | None]) -> None:
+    """Draw the solvers of one training combination; an interval is a vertical bar."""
+    variants = _variants(curves.rows)
+    beyond = [i for i in varying(curves.rows) if i > SOLVER_AXIS]
+    mine = {row: points for row, points in curves.rows.items() if row[:N_TRAINING] == training}
+    for row, points in mine.items():
+        shown = [(at, p) for p in points if (at := where(p))]
+        if not shown:
+            continue
+        style = dict(styles[row[SOLVER_AXIS]].line)
+        if len(variants) > 1 and words(row, beyond) in variants:
+            style["linestyle"] = variants[words(row, beyond)]
+        x, y = [at for at, _ in shown], [p.score.mean for _, p in shown]
+        half = [p.score.half if p.score.known else 0.0 for _, p in shown]
+        axes.errorbar(x, y, yerr=half, elinewidth=1.0, capsize=0, zorder=3, **style)
+        hollow = [(at, p.score.mean) for at, p in shown if not p.complete]
+        if hollow:
+            axes.plot(*zip(*hollow, strict=True), **{**style, **HOLLOW})
+
+
+def reach(scores: Sequence[Interval]) -> tuple[float, float]:
+    """Return limits of a logarithmic axis that show all means, and their intervals where these are not very wide."""
+    low, high = min(s.mean for s in scores), max(s.mean for s in scores)
+    known = [s for s in scores if s.known]
+    lowest = min((s.low for s in known if s.low > 0), default=low)
+    highest = max((s.high for s in known), default=high)
+    return min(low / 1.35, max(lowest / 1.1, low / 2.5)), max(high * 1.35, min(highest * 1.1, high * 2.5))
+
+
+def spread_note(points: Sequence[Point]) -> str:
+    """Say what the points and bars of a figure are."""
+    said = "Points are single values: with one seed there is no interval."
+    if any(point.score.known for point in points):
+        said = "Points are means over seeds, vertical bars 95% intervals (Student's t)."
+    lost = any(not point.complete for point in points)
+    return said + (" Hollow points lost a seed, and show the mean of the others." if lost else "")

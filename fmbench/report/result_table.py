@@ -1,0 +1,254 @@
+"""Boards: the records of one dataset, arranged by row (a combination of axes) and NFE, for tables and figures."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from fmbench.cells.cells import EvaluationCell, TrainingCell
+from fmbench.cells.component_spec import ComponentSpec
+from fmbench.results.records import (
+    SAMPLER_AXES,
+    TRAINING_AXES,
+    EvaluationRecord,
+    MetricFacts,
+    Records,
+    ReferenceRecord,
+    Timing,
+    TrainingRecord,
+)
+
+ROW_AXES = (*TRAINING_AXES, *SAMPLER_AXES)
+SAID = {"weights": "{} weights", "guidance": "guidance {}"}
+"""How a value is said on the axes whose values do not speak for themselves."""
+
+Row = tuple[str, ...]
+"""Labels in the order of TRAINING_AXES (a training row) or of ROW_AXES (an evaluation row)."""
+Record = TrainingRecord | EvaluationRecord
+
+
+class Names:
+    """Labels of components, made unique: two components that would look alike show their parameters."""
+
+    def __init__(self, records: Records) -> None:
+        cells: list[TrainingCell] = [r.cell for r in records.trainings]
+        cells += [r.cell.training for r in records.evaluations]
+        specs = {(s.kind, s.text): s for cell in cells for s in cell.components}
+        for record in records.evaluations:
+            for spec in (record.cell.solver, record.cell.grid):
+                if spec is not None:
+                    specs.setdefault((spec.kind, spec.text), spec)
+        taken = Counter((spec.kind, str(spec)) for spec in specs.values())
+        self._labels = {key: _label(spec, taken[spec.kind, str(spec)] > 1) for key, spec in specs.items()}
+        self.specs = {(spec.kind, self._labels[key]): spec for key, spec in specs.items()}
+
+    def label(self, spec: ComponentSpec) -> str:
+        """Return the label of a component."""
+        return self._labels[spec.kind, spec.text]
+
+    def training_row(self, cell: TrainingCell) -> Row:
+        """Return the row of a training cell: all but its seed."""
+        return tuple(self.label(spec) for spec in cell.components)
+
+    def row(self, cell: EvaluationCell) -> Row:
+        """Return the row of an evaluation cell: all but its seed and NFE. An adaptive solver has no grid."""
+        grid = self.label(cell.grid) if cell.grid else ""
+        return (*self.training_row(cell.training), self.label(cell.solver), grid, cell.weights, f"{cell.guidance:g}")
+
+
+def _label(spec: ComponentSpec, ambiguous: bool) -> str:
+    return f"{spec} {json.dumps(dict(spec.parameters), sort_keys=True)}" if ambiguous else str(spec)
+
+
+@dataclass(frozen=True)
+class Values:
+    """What the seeds of one entry gave for one metric: finite values by seed, and why the others have none."""
+
+    by_seed: Mapping[int, float] = field(default_factory=dict)
+    lost: Mapping[str, int] = field(default_factory=dict)
+    identities: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def total(self) -> int:
+        """The number of seeds, lost ones included."""
+        return len(self.by_seed) + sum(self.lost.values())
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is a value and no seed is lost: others never count as the best."""
+        return bool(self.by_seed) and not self.lost
+
+
+def gather(records: Iterable[Record], facts: MetricFacts, failed: Mapping[str, str]) -> Values:
+    """Collect one metric over records that differ in their seed. `failed` maps training keys to their status."""
+    by_seed: dict[int, float] = {}
+    lost: Counter[str] = Counter()
+    identities = []
+    for record in records:
+        training = record.cell if isinstance(record, TrainingRecord) else record.cell.training
+        status = failed.get(training.key, record.status) if record.status == "missing" else record.status
+        value = record.metrics.get(facts.name)
+        if value is None:  # a cell of which another metric failed keeps this one
+            lost[status if status != "ok" else "not measured"] += 1
+        elif not math.isfinite(value):
+            lost["not a finite number"] += 1
+        else:
+            by_seed[training.seed] = float(value)
+            identities.append(identity(record, facts))
+    return Values(by_seed, dict(lost), tuple(identities))
+
+
+def identity(record: Record, facts: MetricFacts) -> Mapping[str, Any]:
+    """Return what a metric's value must share with another to be comparable; empty where the record does not say."""
+    for name in (facts.name, facts.label):
+        if name in record.identities:
+            return record.identities[name]
+    owners = [name for name in record.identities if facts.name.startswith(f"{name}_")]
+    return record.identities[max(owners, key=len)] if owners else {}
+
+
+@dataclass(frozen=True)
+class Board:
+    """The records of one dataset.
+
+    `cells` maps an evaluation row and an NFE budget (None for adaptive solvers) to its records, one a seed;
+    `trainings` maps a training row to its records. `failed` are statuses by training key, `specs` components by kind
+    and label. `headline` is the metric that leads the report. `references` are its floors and oracles.
+    """
+
+    dataset: str
+    trainings: Mapping[Row, Sequence[TrainingRecord]]
+    cells: Mapping[tuple[Row, int | None], Sequence[EvaluationRecord]]
+    metrics: Sequence[MetricFacts]
+    failed: Mapping[str, str]
+    specs: Mapping[tuple[str, str], ComponentSpec]
+    headline: MetricFacts | None
+    references: Sequence[ReferenceRecord] = ()
+
+    @cached_property
+    def oracles(self) -> dict[str, ReferenceRecord]:
+        """The oracles, by their key."""
+        return {r.cell.key: r for r in self.references if r.cell.section == "oracle"}
+
+    @property
+    def budgets(self) -> list[int]:
+        """The NFE budgets, ascending."""
+        return sorted({nfe for _, nfe in self.cells if nfe is not None})
+
+    def spec(self, kind: str, label: str) -> ComponentSpec | None:
+        """Return the component that a label stands for."""
+        return self.specs.get((kind, label))
+
+    def rows(self, adaptive: bool = False) -> list[Row]:
+        """Return the evaluation rows of fixed-step or of adaptive solvers, in the plan's order."""
+        return list(dict.fromkeys(row for row, nfe in self.cells if (nfe is None) == adaptive))
+
+    def values(self, row: Row, nfe: int | None, facts: MetricFacts) -> Values | None:
+        """Return a metric's values at a row and a budget, or None where the suite has no such cell."""
+        records = self.cells.get((row, nfe))
+        return None if records is None else gather(records, facts, self.failed)
+
+    def only(self, trainings: Collection[Row]) -> Board:
+        """Return the board of some training rows."""
+        cells = {key: records for key, records in self.cells.items() if key[0][: len(TRAINING_AXES)] in trainings}
+        return replace(self, trainings={r: t for r, t in self.trainings.items() if r in trainings}, cells=cells)
+
+    def by_hardware(self) -> dict[str, Board]:
+        """Return the board by the hardware on which samplers were measured, as often as there is such hardware.
+
+        The records of each hold no costs but those of one hardware, the leading one first; "" where it is not known.
+        """
+        records = [record for group in self.cells.values() for record in group]
+        others = sorted({timing.hardware for record in records for timing in record.elsewhere})
+        leading = next((record.hardware for record in records if record.hardware), "")
+        if not others:
+            return {leading: self}
+        lines = [*([leading] if leading else []), *others]
+        boards = {}
+        for line in lines:
+            cells = {key: [_timed_on(line, record) for record in group] for key, group in self.cells.items()}
+            boards[line] = replace(self, cells=cells)
+        return boards
+
+    def scope(self, scope: str) -> list[MetricFacts]:
+        """Return the metrics of a scope that have a value in this dataset, in the suite's order.
+
+        Of a metric that has a value for each part of something only the first is there: figures show the parts.
+        """
+        records: list[Record] = [r for group in self.cells.values() for r in group]
+        if scope == "training":
+            records = [r for group in self.trainings.values() for r in group]
+        seen = {name for record in records for name in record.metrics}
+        if scope == "sampler":
+            seen |= {name for group in self.cells.values() for r in group for t in r.elsewhere for name in t.metrics}
+        return [facts for facts in self.metrics if facts.scope == scope and facts.name in seen and not facts.over]
+
+
+def _timed_on(hardware: str, record: EvaluationRecord) -> EvaluationRecord:
+    """Return the record with what its sampler costs on one hardware, and on no other."""
+    if record.hardware == hardware:
+        return replace(record, elsewhere=())
+    found = next((timing for timing in record.elsewhere if timing.hardware == hardware), Timing(hardware, {}, {}))
+    return replace(record, metrics=found.metrics, identities=found.identities, hardware=hardware, elsewhere=())
+
+
+def make_boards(records: Records) -> list[Board]:
+    """Arrange records into one board a dataset, in the plan's order.
+
+    Trainings that are only teachers, without an evaluation of their own, are left to the table of machines.
+    """
+    names = Names(records)
+    evaluated = {r.cell.training.key for r in records.evaluations}
+    only_teach = {t.key for r in records.trainings for t in r.cell.teachers} - evaluated
+    failed = {r.cell.key: r.status for r in records.trainings if r.status != "ok"}
+    trainings: dict[str, dict[Row, list[TrainingRecord]]] = {}
+    cells: dict[str, dict[tuple[Row, int | None], list[EvaluationRecord]]] = {}
+    for training in (r for r in records.trainings if r.cell.key not in only_teach):
+        row = names.training_row(training.cell)
+        trainings.setdefault(row[0], {}).setdefault(row, []).append(training)
+    for record in records.evaluations:
+        row = names.row(record.cell)
+        cells.setdefault(row[0], {}).setdefault((row, record.cell.nfe), []).append(record)
+    boards = []
+    for dataset in dict.fromkeys([*trainings, *cells]):
+        mine = cells.get(dataset, {})
+        headline = _headline(records.metrics, mine)
+        own = [r for r in records.references if names.label(r.cell.dataset) == dataset]
+        board = Board(dataset, trainings.get(dataset, {}), mine, records.metrics, failed, names.specs, headline, own)
+        boards.append(board)
+    return boards
+
+
+def _headline(
+    metrics: Sequence[MetricFacts], cells: Mapping[tuple[Row, int | None], Sequence[EvaluationRecord]]
+) -> MetricFacts | None:
+    """Return the first evaluation-scope metric with a value in these cells; without any value, the first one."""
+    candidates = [facts for facts in metrics if facts.scope == "evaluation"]
+    seen = {name for group in cells.values() for record in group for name in record.metrics}
+    return next((facts for facts in candidates if facts.name in seen), candidates[0] if candidates else None)
+
+
+def varying(rows: Iterable[Row]) -> list[int]:
+    """Return the positions of ROW_AXES at which rows differ; blanks (an adaptive solver's grid) do not count."""
+    rows = list(rows)
+    width = min(map(len, rows), default=0)
+    return [i for i in range(width) if len({row[i] for row in rows if row[i]}) > 1]
+
+
+def fixed(rows: Iterable[Row]) -> dict[str, str]:
+    """Return the axes on which all rows agree, with their label."""
+    rows = list(rows)
+    width = min(map(len, rows), default=0)
+    found = {ROW_AXES[i]: {row[i] for row in rows if row[i]} for i in range(width)}
+    return {axis: labels.pop() for axis, labels in found.items() if len(labels) == 1}
+
+
+def words(row: Row, positions: Sequence[int]) -> str:
+    """Say a row by the axes that vary, as in "linear, uniform, heun"; where none does, by its dataset."""
+    said = [SAID.get(ROW_AXES[i], "{}").format(row[i]) for i in positions if i < len(row) and row[i]]
+    return ", ".join(said) or row[0]

@@ -1,0 +1,112 @@
+"""The table of differences from the suite's baseline."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fmbench.report.analysis.baseline import gap, references
+from fmbench.report.number_format import MINUS, count, percent_style, style_for
+from fmbench.report.result_table import ROW_AXES, Board, Row, varying
+from fmbench.report.tables.standard_tables import Command
+from fmbench.report.tables.table import Entry, Line, Table
+from fmbench.results.records import MetricFacts
+from fmbench.stats.paired_seeds import Difference
+
+
+def against_baseline(board: Board, wanted: Mapping[str, Any], command: Command) -> Table | None:
+    """Return the table of differences of the headline metric from the baseline, or None without a headline."""
+    facts, rows = board.headline, board.rows()
+    if facts is None or not rows:
+        return None
+    title = f"{board.dataset}: {facts.name} against the baseline"
+    said = ", ".join(f"{axis} {_written(value)}" for axis, value in wanted.items() if axis in ROW_AXES)
+    pairs = references(board, wanted)
+    if not pairs:
+        return Table(title, ("row",), (), (), (f"The baseline ({said}) has no counterpart among these cells.",))
+    axes = varying(rows)
+    gaps = {
+        (row, nfe): _gap(board, row, reference, nfe, facts) for row, reference in pairs.items() for nfe in board.budgets
+    }
+    known = [found for found in gaps.values() if found is not None and found.absolute.known]
+    usual = statistics.multimode(sorted(found.absolute.n for found in known))[-1] if known else 0
+    lines = tuple(
+        Line(
+            tuple(row[i] for i in axes),
+            tuple(difference_entry(gaps[row, nfe], usual) for nfe in board.budgets),
+            command(row),
+        )
+        for row in pairs
+    )
+    heads = tuple(ROW_AXES[i] for i in axes)
+    notes = _notes(said, facts, known, usual)
+    unused = [axis for axis in wanted if axis not in ROW_AXES]
+    if unused:
+        notes.append(
+            f"The baseline's {' and '.join(unused)} are not used: rows are compared seed by seed at equal NFE."
+        )
+    return Table(title, heads, tuple(f"NFE {nfe}" for nfe in board.budgets), lines, tuple(notes))
+
+
+def _gap(board: Board, row: Row, reference: Row, nfe: int, facts: MetricFacts) -> Difference | None:
+    return gap(board.values(row, nfe, facts), board.values(reference, nfe, facts), facts.better)
+
+
+def _notes(said: str, facts: MetricFacts, known: Sequence[Difference], usual: int) -> list[str]:
+    """Say how the differences are to be read; `known` are those with an interval, most of them over `usual` seeds."""
+    notes = [
+        f"Baseline: {said}, with the same solver and whatever else a row names. Difference from it in percent of its "
+        f"mean, paired by seed; {facts.better} is better."
+    ]
+    if not known:
+        return [*notes, "cannot tell: without two seeds in common, nothing can be said about spread."]
+    notes.append(
+        f"In brackets the 95% interval over n = {usual} seeds, unless an entry says otherwise: Student's t of the "
+        "differences by seed, in percent by Fieller's method, because the baseline's mean is uncertain too."
+    )
+    if not all(math.isfinite(found.percent.mean) for found in known):
+        notes.append(
+            "Entries without % are in the metric's own unit: the baseline's mean cannot be told from zero there."
+        )
+    notes.append(
+        "better, worse: the interval excludes zero. n.d. (not distinguishable): it includes zero. cannot tell: fewer "
+        "than two seeds in common."
+    )
+    chance = count(max(1, round(len(known) / 20)), "entry", "entries")
+    notes.append(
+        f"{count(len(known), 'comparison')}, each with its own 95%: were there no difference at all, about {chance} "
+        "would still be called better or worse."
+    )
+    return notes
+
+
+def difference_entry(found: Difference | None, usual: int = 0) -> Entry:
+    """Return the entry of a difference: in percent, or in the metric's unit where percents mean nothing.
+
+    `usual` is the number of seeds that is said once for the whole table; 0 where each entry says its own.
+    """
+    if found is None:
+        return Entry("–")
+    said = {"not distinguishable": "n.d."}.get(found.verdict, found.verdict)
+    if found.absolute.n not in (1, usual):
+        said += f", n = {found.absolute.n}"
+    relative = math.isfinite(found.percent.mean)
+    shown = found.percent if relative else found.absolute
+    numbers = percent_style(found.percent) if relative else style_for([found.absolute])
+    unit = " %" if relative else ""
+    value = numbers(shown.mean)
+    value = value if value.startswith(MINUS) else f"+{value}"
+    if not shown.known:
+        return Entry(value + unit, "", said, tone=found.verdict)
+    return Entry(value, f"[{numbers(shown.low)}, {numbers(shown.high)}]{unit}", said, tone=found.verdict)
+
+
+def _written(value: Any) -> str:
+    """Return a baseline's value as a person writes it."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name} {dict(parameters)}" if parameters else name for name, parameters in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return " / ".join(map(_written, value))
+    return str(value)

@@ -1,0 +1,143 @@
+"""Tables as Markdown and LaTeX, through pandas."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from fmbench.report.number_format import moment
+from fmbench.report.tables.table import Entry, Table
+from fmbench.results.records import Records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "†": r"$^\dagger$",
+    "−": r"$-$",
+    "–": "--",
+    "“": "``",
+    "”": "''",
+    "\n": " ",
+}
+
+
+def escape_markdown(text: str) -> str:
+    """Escape what Markdown and HTML would read as markup; the result stays on one line."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]|~#$])", r"\\\1", " ".join(text.split()))
+
+
+def escape_tex(text: str) -> str:
+    """Escape what LaTeX would read as markup."""
+    return "".join(_TEX.get(letter, letter) for letter in text)
+
+
+def frame(table: Table, entry: Callable[[Entry], str], escape: Callable[[str], str]) -> pd.DataFrame:
+    """Return a table as a frame of text."""
+    import pandas as pd
+
+    rows = [[*map(escape, line.labels), *map(entry, line.entries)] for line in table.lines]
+    return pd.DataFrame(rows, columns=[escape(head) for head in (*table.heads, *table.columns)], dtype=object)
+
+
+def markdown_entry(entry: Entry) -> str:
+    """Return an entry in Markdown."""
+    number = escape_markdown(" ".join(part for part in (entry.value, entry.spread) if part))
+    number = (f"**{number}**" if entry.best else number) + (" †" if entry.tied else "")
+    return " ".join(part for part in (number, _note(entry, escape_markdown)) if part)
+
+
+def tex_entry(entry: Entry) -> str:
+    """Return an entry in LaTeX."""
+    number = escape_tex(" ".join(part for part in (entry.value, entry.spread) if part))
+    number = (rf"\textbf{{{number}}}" if entry.best else number) + (r"$^\dagger$" if entry.tied else "")
+    return " ".join(part for part in (number, _note(entry, escape_tex)) if part)
+
+
+def _note(entry: Entry, escape: Callable[[str], str]) -> str:
+    if not entry.note:
+        return ""
+    return escape(f"({entry.note})" if entry.value else entry.note)
+
+
+def markdown(records: Records, tables: Iterable[Table], command: str, short: Sequence[tuple[str, str]] = ()) -> str:
+    """Return table.md: what is said in short, the tables, the commands, and what was left out."""
+    blocks = [f"# {escape_markdown(records.suite)}", escape_markdown(records.description)]
+    blocks.append("\n".join(f"- **{escape_markdown(about)}.** {escape_markdown(said)}" for about, said in short))
+    blocks += ["The command that computes these tables again (finished cells are not computed twice):", _fence(command)]
+    for table in tables:
+        blocks += [f"## {escape_markdown(table.title)}", *_markdown_table(table)]
+    if records.left_out:
+        rows = [f"- {escape_markdown(cell)}: {escape_markdown(reason)}" for cell, reason in records.left_out]
+        blocks.append(_details(f"Left out ({len(rows)})", "\n".join(rows)))
+    if records.finished:
+        on = f" on {escape_markdown(records.hardware)}" if records.hardware else ""
+        blocks.append(f"Finished {escape_markdown(moment(records.finished))}{on}.")
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _markdown_table(table: Table) -> list[str]:
+    blocks = [_pipes(frame(table, markdown_entry, escape_markdown), len(table.heads))] if table.lines else []
+    blocks += ["\n".join(f"- {escape_markdown(note)}" for note in table.notes)] if table.notes else []
+    commands = [f"# {' '.join(', '.join(line.labels).split())}\n{line.command}" for line in table.lines if line.command]
+    if commands:
+        blocks.append(_details("Commands, one a row", _fence("\n".join(commands))))
+    return blocks
+
+
+def _pipes(content: pd.DataFrame, labels: int) -> str:
+    """Write a frame of text as a pipe table (pandas' own writer needs a package that nothing else here needs)."""
+    rule = ["---"] * labels + ["---:"] * (len(content.columns) - labels)
+    rows = [list(content.columns), rule, *content.to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
+
+
+def _details(summary: str, content: str) -> str:
+    return f"<details><summary>{escape_markdown(summary)}</summary>\n\n{content}\n\n</details>"
+
+
+def _fence(content: str) -> str:
+    """Fence a block of code with more backticks than it holds."""
+    ticks = "`" * max([3, *(len(run) + 1 for run in re.findall(r"`+", content))])
+    return f"{ticks}bash\n{content}\n{ticks}"
+
+
+def tex(records: Records, tables: Iterable[Table], command: str, short: Sequence[tuple[str, str]] = ()) -> str:
+    """Return table.tex: what is said in short as comments, then one table environment a table.
+
+    It needs the packages booktabs and graphicx.
+    """
+    comments = [*(f"{about}: {said}" for about, said in short), f"{records.suite}: {command}"]
+    blocks = [
+        "\n".join(f"% {' '.join(comment.split())}" for comment in comments),
+        r"% needs \usepackage{booktabs,graphicx}",
+    ]
+    for table in tables:
+        if not table.lines:
+            continue
+        content = frame(table, tex_entry, escape_tex)
+        alignment = "l" * len(table.heads) + "r" * len(table.columns)
+        body = content.to_latex(index=False, escape=False, column_format=alignment).strip()
+        caption = escape_tex(f"{table.title}. {' '.join(table.notes)}")
+        blocks.append(
+            "\\begin{table}\n\\centering\n"
+            f"\\caption{{{caption}}}\n\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n"
+            f"{body}}}\n\\end{{table}}"
+        )
+    return "\n\n".join(blocks) + "\n"

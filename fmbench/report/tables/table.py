@@ -1,0 +1,179 @@
+"""The tables of a report, as data that text.py and the page print; contents.py says which there are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from fmbench.report.analysis.floor_and_oracle import Floor
+from fmbench.report.number_format import Style, style_for
+from fmbench.report.result_table import ROW_AXES, Row, Values, fixed, varying
+from fmbench.results.records import MetricFacts
+from fmbench.stats.paired_seeds import difference, interval, ranked
+
+BEST_NOTE = (
+    "Bold: the best mean of the column, and whatever has the same values. †: not distinguishable from it, because the "
+    "95% interval of the seed-by-seed difference from the best includes zero (or they share fewer than two seeds). Not "
+    "corrected for the number of rows."
+)
+LOST_NOTE = "An entry that lost a seed shows the mean of the others and says so; it is neither the best nor marked."
+ONE_SEED_NOTE = (
+    "One seed: nothing can be said about spread. Bold is the best number of the column, which another seed might "
+    "reverse."
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a table: a number, its spread and what else must be said; `tone` is a verdict or ""."""
+
+    value: str = ""
+    spread: str = ""
+    note: str = ""
+    best: bool = False
+    tied: bool = False
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table: its labels, its entries, and the command that reproduces it ("" where there is none)."""
+
+    labels: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: `heads` name the label columns, `columns` the others. `minor` tables are folded away on the page."""
+
+    title: str
+    heads: tuple[str, ...]
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...] = ()
+    minor: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column before it is printed: a title, and the values of each row (None: the suite has no such cell).
+
+    `marks` says whether the best entry is marked. `floor` is what real data score, where there is such a thing.
+    """
+
+    title: str
+    values: Mapping[Row, Values | None]
+    facts: MetricFacts
+    marks: bool = True
+    floor: Floor | None = None
+
+
+def metric_title(facts: MetricFacts) -> str:
+    """Return a metric's name with its unit and direction."""
+    unit = f" [{facts.unit}]" if facts.unit else ""
+    return f"{facts.name}{unit}, {facts.better} is better" if facts.better else f"{facts.name}{unit}"
+
+
+def entries(column: Column, rows: Sequence[Row], usual: int) -> list[Entry]:
+    """Return a column's entries, with the best in bold and what cannot be told from it marked.
+
+    `usual` is the number of seeds that is said once for the whole table.
+    """
+    values = {i: column.values.get(row) for i, row in enumerate(rows)}
+    shown = {i: interval(list(v.by_seed.values())) for i, v in values.items() if v and v.by_seed}
+    numbers = _style(column, rows)
+    whole = {i: shown[i].mean for i, v in values.items() if v and v.complete}
+    order = ranked(whole, column.facts.better) if column.marks and column.facts.better and len(whole) > 1 else []
+    constant = len(set(whole.values())) <= 1
+    found = []
+    for i in range(len(rows)):
+        entry = Entry("–") if values[i] is None else _entry(values[i] or Values(), numbers, usual)
+        if order and not constant and i in shown:
+            best = values[order[0]] or Values()
+            mine = values[i] or Values()
+            same = mine.complete and mine.by_seed == best.by_seed
+            gap = difference(mine.by_seed, best.by_seed, column.facts.better)
+            near = mine.complete and gap.verdict in ("not distinguishable", "cannot tell") and usual > 1
+            entry = replace(entry, best=same, tied=near and not same)
+        found.append(entry)
+    return found
+
+
+def _style(column: Column, rows: Sequence[Row]) -> Style:
+    """Choose the decimals of a column."""
+    values = [v for row in rows if (v := column.values.get(row)) and v.by_seed]
+    return style_for(interval(list(v.by_seed.values())) for v in values)
+
+
+def _floor_line(columns: Sequence[Column], rows: Sequence[Row], usual: int, labels: int) -> list[Line]:
+    """Return the line of real data, where a column has such a floor."""
+    floors = {column.floor.label: column.floor for column in columns if column.floor}
+    return [
+        Line(
+            (label, *("" for _ in range(labels - 1))),
+            tuple(
+                _entry(c.floor.values, _style(c, rows), usual) if c.floor and c.floor.label == label else Entry("–")
+                for c in columns
+            ),
+        )
+        for label in floors
+    ]
+
+
+def _entry(values: Values, numbers: Style, usual: int) -> Entry:
+    """Return the entry of one row: mean, half-width, and what became of the seeds that gave nothing."""
+    said = interval(list(values.by_seed.values()))
+    lost = [f"{n} of {values.total} {status}" for status, n in values.lost.items()]
+    if not said.n:
+        return Entry(note="; ".join(lost) or "–")
+    if said.n != usual and not lost:
+        lost = [f"n = {said.n}"]
+    spread = f"± {numbers(said.half)}" if said.known and said.half > 0 else ""
+    return Entry(numbers(said.mean), spread, "; ".join(lost))
+
+
+def assemble(
+    title: str,
+    rows: Sequence[Row],
+    columns: Sequence[Column],
+    command: Callable[[Row], str],
+    notes: Sequence[str] = (),
+    minor: bool = False,
+) -> Table:
+    """Print columns over rows: the axes that vary become label columns, the others are said once in the notes."""
+    axes = varying(rows)
+    constant = ", ".join(f"{axis} {label}" for axis, label in fixed(rows).items() if axis != "dataset")
+    sizes = Counter(len(v.by_seed) for c in columns for v in c.values.values() if v and v.by_seed)
+    usual = max(sizes, key=lambda n: (sizes[n], n), default=0)
+    printed = [entries(column, rows, usual) for column in columns]
+    heads = tuple(ROW_AXES[i] for i in axes) or ("dataset",)
+    lines = _floor_line(columns, rows, usual, len(heads))
+    lines += [
+        Line(tuple(row[i] or "–" for i in axes) or (row[0],), tuple(c[j] for c in printed), command(row))
+        for j, row in enumerate(rows)
+    ]
+    said = [f"Everywhere: {constant}."] if constant else []
+    said += _reading(columns, printed, usual)
+    return Table(title, heads, tuple(c.title for c in columns), tuple(lines), (*said, *notes), minor)
+
+
+def _reading(columns: Sequence[Column], printed: Sequence[Sequence[Entry]], usual: int) -> list[str]:
+    """Say how the entries of a table are to be read: interval, marks, lost seeds."""
+    notes = []
+    if usual > 1:
+        notes.append(
+            f"Mean ± half-width of the 95% interval (Student's t) over n = {usual} seeds, unless an entry says "
+            "otherwise; none where all seeds gave the same value."
+        )
+    elif usual == 1:
+        notes.append(ONE_SEED_NOTE)
+    notes += dict.fromkeys(f"{column.floor.note}" for column in columns if column.floor)
+    marked = [entry for column in printed for entry in column]
+    if usual > 1 and any(entry.best for entry in marked):
+        notes.append(BEST_NOTE)
+    if any(v and v.lost for c in columns for v in c.values.values()):
+        notes.append(LOST_NOTE)
+    return notes

@@ -1,0 +1,232 @@
+"""What a report says first: the answer, what matters most, and what is not known; each a line, from records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fmbench.report.analysis.axis_importance import (
+    CHANCE,
+    TOGETHER,
+    Shares,
+    attribute,
+    is_vague,
+    percents_within,
+    within,
+)
+from fmbench.report.analysis.floor_and_oracle import floor_of
+from fmbench.report.analysis.ranking import Place, at_nfe, combination, enumeration, places
+from fmbench.report.drawable import drawable
+from fmbench.report.number_format import count
+from fmbench.report.result_table import Board, make_boards
+from fmbench.report.text.answer import answer
+from fmbench.report.text.details import details
+from fmbench.results.records import Records, TrainingRecord
+from fmbench.stats.paired_seeds import Difference, Interval, difference
+
+Said = list[tuple[str, str]]
+FEW_SEEDS = 5
+WIDE = 0.5
+"""An axis whose share differs by this much between two NFE has both named beside its mean."""
+
+
+@dataclass(frozen=True)
+class Short:
+    """What a report says in short, as `(what it is about, sentences)`: `lines` first of all, `details` beneath them."""
+
+    lines: Said
+    details: Said
+
+
+def in_short(records: Records, boards: Sequence[Board] | None = None) -> Short:
+    """Say what records answer: a line with the answer of each dataset, one on the axes, one on what is not known."""
+    boards = make_boards(drawable(records)) if boards is None else boards
+    ranking = [(board, places(board)) for board in boards]
+    several = len(boards) > 1
+    lines, beneath = [], []
+    for board, found in ranking:
+        if text := answer(board, found, records.baseline):
+            lines.append((f"Answer, {board.dataset}" if several else "Answer", text))
+        prefix = f"{board.dataset}, " if several else ""
+        beneath += [(prefix + about, said) for about, said in details(board, found, records.baseline)]
+    if not lines and boards:
+        lines.append(("Answer", f"No answer: {_no_score(boards)}."))
+    if text := _matters(boards):
+        lines.append(("What matters", text))
+    if text := _unknown(records, ranking):
+        lines.append(("Not known", text))
+    return Short(lines, beneath)
+
+
+def _no_score(boards: Sequence[Board]) -> str:
+    """Say why nothing is ranked."""
+    if not any(board.cells for board in boards):
+        return "nothing was evaluated"
+    if not any(board.headline for board in boards):
+        return "this suite has no metric that looks at samples"
+    if not any(board.budgets for board in boards):
+        return "all solvers are adaptive, so there is no NFE at which to compare them; their table stands below"
+    return "the metric has no direction in which it is better"
+
+
+def _matters(boards: Sequence[Board]) -> str:
+    """Say which axis explains how much: at length for one dataset, in figures alone for several."""
+    found = [(board, shares) for board in boards if (shares := attribute(board)) is not None]
+    if len(found) == 1 and len(boards) == 1:
+        return _of_one(found[0][1])
+    said = [
+        f"{board.dataset}: {', '.join(f'{name} {_interval(share)}' for name, share in shares.ranked)}"
+        for board, shares in found
+    ]
+    metrics = enumeration(list(dict.fromkeys(shares.metric for _, shares in found)))
+    return f"Shares of the spread of {metrics} at equal NFE. {'; '.join(said)}." if said else ""
+
+
+def _of_one(shares: Shares) -> str:
+    """Say one dataset's shares, the largest first, after what can be told of their order."""
+    ranked = shares.ranked
+    first, rest = ranked[0][0], [name for name, _ in ranked[1:]]
+    less = [name for name in rest if shares.more(first, name)]
+    near = [first, *(name for name in rest if name not in less)]
+    told = [name for name, share in ranked if share.low > 0]
+    if not told:
+        lead = "No axis explains more than chance might"
+    elif not rest:
+        lead = f"Only the {first} varies"
+    elif less == rest and first in told:
+        lead = f"The {first} matters more than {_axes(rest, 'or')}"
+    else:
+        more = f"{_axes(told)} {'explains' if len(told) == 1 else 'explain'} more than chance might"
+        lead = f"{more[0].upper()}{more[1:]}; whether {_axes(near, 'or')} matters most cannot be told"
+    return f"{lead}: {_in_figures(shares)}"
+
+
+def _in_figures(shares: Shares) -> str:
+    """Say how much each axis explains, and of which that is not known."""
+    ranked = shares.ranked
+    vague = [name for name, share in ranked if is_vague(share)]
+    seeds = count(len(shares.overall), "seed")
+    if len(vague) == len(ranked):
+        return f"how much of the spread of {shares.metric} {_axes(vague, 'or')} explains is not known from {seeds}."
+    named = [f"the {name} {_interval(i)}{_range(shares, name)}" for name, i in ranked if name not in vague]
+    left = shares.overall.mean(axis=0)
+    named += [f"{TOGETHER} {_percent(left[-2])}"] if len(ranked) > 1 else []
+    text = (
+        f"at equal NFE, the spread of {shares.metric} is explained by {', '.join(named)}, {CHANCE} {_percent(left[-1])}"
+    )
+    return f"{text}; how much {_axes(vague, 'or')} explains is not known from {seeds}." if vague else f"{text}."
+
+
+def _axes(names: Sequence[str], last: str = "and") -> str:
+    return enumeration([f"the {name}" for name in names], last)
+
+
+def _interval(share: Interval) -> str:
+    if is_vague(share):
+        return f"not known from {count(share.n, 'seed')}"
+    low, high = percents_within(share)
+    return f"{_percent(share.mean)} [{low}, {high}]"
+
+
+def _percent(share: float) -> str:
+    return f"{within(share)}%"
+
+
+def _range(shares: Shares, name: str) -> str:
+    """Name the NFE at which an axis explains least and most, where they are far apart."""
+    i = shares.names.index(name)
+    means = {nfe: float(table[:, i].mean()) for nfe, table in shares.by_nfe.items()}
+    ends = min(means, key=lambda nfe: means[nfe]), max(means, key=lambda nfe: means[nfe])
+    if means[ends[1]] - means[ends[0]] < WIDE:
+        return ""
+    return f" ({', '.join(f'{_percent(means[nfe])} at NFE {nfe}' for nfe in sorted(ends))})"
+
+
+def _unknown(records: Records, ranking: Sequence[tuple[Board, list[Place]]]) -> str:
+    """Say what these records cannot tell."""
+    seeds = {r.cell.seed for r in records.trainings} or {r.cell.training.seed for r in records.evaluations}
+    leads = [place for _, found in ranking for place in found if place.first]
+    said = []
+    if len(seeds) == 1:
+        said.append("One seed: nothing can be said about spread, and another seed might reverse every difference")
+    elif near := [text for board, found in ranking if (text := _near(board, found, alone=len(ranking) == 1))]:
+        said.append(f"Cannot be told from the best: {'; '.join(near)}")
+    said += _as_real(ranking)
+    if 1 < len(seeds) < FEW_SEEDS and leads:
+        said.append(f"{len(seeds)} seeds are few: small differences are missed")
+    if any(len(place.order) > len(place.first) for place in leads):
+        said.append("The best of several looks a little better than it is")
+    if records.failed:
+        said.append(_failed(records))
+    if scope := _scope(records):
+        said.append(scope)
+    return ". ".join(said) + "." if said else ""
+
+
+def _near(board: Board, found: Sequence[Place], alone: bool) -> str:
+    """Say what cannot be told from the best at each NFE: one name each, or of several datasets the NFE alone."""
+    near = [place for place in found if place.rivals]
+    if all(place.undecided for place in found if place.first):
+        return ""
+    if not alone:
+        return f"some on {board.dataset} at {at_nfe([place.nfe for place in near])}" if near else ""
+    said = []
+    for place in near:
+        more = f" and {count(len(place.rivals) - 1, 'other')}" if len(place.rivals) > 1 else ""
+        said.append(f"{combination(board, place.rivals[0])}{more} at NFE {place.nfe}")
+    return ", ".join(said)
+
+
+def _as_real(ranking: Sequence[tuple[Board, list[Place]]]) -> list[str]:
+    """Say at which NFE the best cannot be told from real data, and where it even scores better than they do."""
+    near: list[str] = []
+    beyond: list[str] = []
+    seeds: set[int] = set()
+    for board, found in ranking:
+        gaps = _from_real(board, found)
+        seeds |= {gap.absolute.n for _, gap in gaps if gap.verdict == "not distinguishable"}
+        for said, verdict in ((near, "not distinguishable"), (beyond, "better")):
+            if budgets := [nfe for nfe, gap in gaps if gap.verdict == verdict]:
+                said.append(f"the best on {board.dataset} at {at_nfe(budgets)}")
+    many = f"{enumeration([str(n) for n in sorted(seeds)], 'or')} seeds"
+    said = [f"Cannot be told from real data by these {many}: {'; '.join(near)}"] if near else []
+    said += [f"Scores better than real data, where a better score means nothing: {'; '.join(beyond)}"] if beyond else []
+    return said
+
+
+def _from_real(board: Board, found: Sequence[Place]) -> list[tuple[int, Difference]]:
+    """Return by NFE the difference of the best from real data; nothing where the metric has no floor."""
+    floor = floor_of(board, board.headline)[0] if board.headline else None
+    if floor is None or board.headline is None:
+        return []
+    leads = [(place.nfe, place.values[place.first[0]].by_seed) for place in found if place.first]
+    return [(nfe, difference(score, floor.values.by_seed, board.headline.better)) for nfe, score in leads]
+
+
+def _scope(records: Records) -> str:
+    """Say what was tried, because nothing is known of anything else."""
+    cells = [r.cell for r in records.trainings]
+    if not cells:
+        return ""
+    datasets = enumeration(list(dict.fromkeys(str(cell.dataset) for cell in cells)))
+    networks = enumeration(list(dict.fromkeys(str(cell.network) for cell in cells)))
+    steps = sorted({int(c.settings.values["steps"]) for c in cells if "steps" in c.settings.values})
+    trained = f" trained for {enumeration([f'{n:,}' for n in steps], 'or')} steps" if steps else ""
+    return f"Only {datasets} with {networks}{trained} was tried; anything else may change the order"
+
+
+def _failed(records: Records) -> str:
+    """Say how many trainings and evaluations have no result, and how many lack a metric that failed."""
+    partly = [r for r in records.failed if r.facts]
+    trainings = {r.cell.key for r in records.failed if isinstance(r, TrainingRecord) and not r.facts}
+    own = len(records.failed) - len(trainings) - len(partly)
+    with_them = sum(r.cell.training.key in trainings for r in records.evaluations)
+    lost = []
+    if trainings:
+        also = f" (with {count(with_them, 'evaluation')})" if with_them else ""
+        lost.append(f"{len(trainings)} of {count(len(records.trainings), 'training')}{also}")
+    if own:
+        lost.append(f"{own} of {count(len(records.evaluations), 'evaluation')}")
+    said = [f"{' and '.join(lost)} have no result and count for nothing"] if lost else []
+    said += [f"{count(len(partly), 'cell')} lack a value, since a metric failed there"] if partly else []
+    return "; ".join(said)

@@ -1,0 +1,349 @@
+"""What the store already holds of a plan, and the records that follow from it. Reads files, computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from fmbench.cells.cells import EvaluationCell, TrainingCell, evaluation_keys
+from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.reference_cell import ReferenceCell
+from fmbench.errors import DamagedFile, EarlierFile
+from fmbench.plan import Plan
+from fmbench.plan.reference_cells import References
+from fmbench.plugins.registry import Registry
+from fmbench.results.cell_keys import portrait_key, sampler_key
+from fmbench.results.cell_state import CellState, measured_times
+from fmbench.results.records import EvaluationRecord, MetricFacts, Records, ReferenceRecord, Timing, TrainingRecord
+from fmbench.store.sampler_timings import UNKNOWN_HARDWARE, hardware_of, key_of, leading_hardware, place_of
+from fmbench.store.store import Store
+
+
+class Survey:
+    """The state of every cell of a plan. `damaged` collects files that are not what was written; their cells count as
+    not done, and whoever computes them discards them. `passed_over` says what the store holds that is no cell's.
+
+    `evaluations` and `reference_states` hold the states of those that the store has a folder for, by key: a plan may
+    have a million others. `evaluation` and `reference` return the state of any.
+
+    `here` says what a sampler's cost must have been measured on to count; it is asked only when costs are looked at.
+    With `anywhere`, costs of other hardware count where there are none from here. Costs of one hardware lead: those of
+    the others stand beside them, in `EvaluationRecord.elsewhere`.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        registry: Registry,
+        here: Callable[[], Mapping[str, Any]] | None = None,
+        *,
+        anywhere: bool = False,
+    ) -> None:
+        self.plan, self.store, self.registry = plan, store, registry
+        self._damaged: dict[tuple[str, str], DamagedFile] = {}
+        self.passed_over = store.passed_over()
+        self._here, self._anywhere = here, anywhere or here is None
+        self.trainings = {c.key: self.state("training", c.key, self.wanted(c, "training")) for c in plan.trainings}
+        self._found = {cell.key: cell for cell in self._computed()}
+        self.evaluations = {key: self._read(cell) for key, cell in self._found.items()}
+        self.portraits = {key: self.state("portrait", portrait_key(key), ()) for key in self._portrayed()}
+        self.references = References(plan, registry)
+        self.reference_states = {
+            c.key: self.state(c.section, c.key, self.references.metrics(c)) for c in self._referred()
+        }
+
+    def _computed(self) -> Iterator[EvaluationCell]:
+        """Yield the evaluations for which the store has a folder."""
+        if not (there := set(self.store.keys("evaluation"))):
+            return
+        for training, samplings in self.plan.evaluations.groups:
+            keys = list(evaluation_keys(training.key, [sampling.digest for sampling in samplings]))
+            if not there.isdisjoint(keys):
+                pairs = zip(keys, samplings, strict=True)
+                yield from (sampling.of(training) for key, sampling in pairs if key in there)
+
+    def _referred(self) -> Iterator[ReferenceCell]:
+        """Yield the floors and oracles for which the store has a folder."""
+        for section, cells in (("floor", self.references.floors), ("oracle", self.references.oracles)):
+            if there := set(self.store.keys(section)):
+                yield from (cell for cell in cells if cell.key in there)
+
+    def evaluation(self, cell: EvaluationCell) -> CellState:
+        """Return the state of an evaluation."""
+        known = self.evaluations.get(cell.key)
+        return known or self._absent("evaluation", cell.key, self.wanted(cell.training, "evaluation"))
+
+    def reference(self, cell: ReferenceCell) -> CellState:
+        """Return the state of a floor or an oracle."""
+        known = self.reference_states.get(cell.key)
+        return known or self._absent(cell.section, cell.key, self.references.metrics(cell))
+
+    def _absent(self, section: str, key: str, wanted: tuple[ComponentSpec, ...]) -> CellState:
+        return CellState(self.store.folder(section, key), wanted=wanted)
+
+    def _read(self, cell: EvaluationCell) -> CellState:
+        return self.state("evaluation", cell.key, self.wanted(cell.training, "evaluation"))
+
+    @cached_property
+    def samplers(self) -> dict[str, CellState]:
+        """The costs of the samplers on the leading hardware, by `sampler_key`."""
+        return {key: self._leading_state(key, wanted) for key, wanted in self._timed.items()}
+
+    @cached_property
+    def _shared_samplers(self) -> dict[str, CellState]:
+        """The costs of the samplers, by `sampler_key`; those that make the same calls share the steadiest times."""
+        by_calls: dict[str, list[CellState]] = {}
+        for state in self.samplers.values():
+            if state.result is not None and not state.failures and not state.lacking:
+                by_calls.setdefault(state.result["facts"].get("calls", ""), []).append(state)
+        steadiest = {calls: min(states, key=_unrest) for calls, states in by_calls.items() if calls}
+        shared = {id(state): steadiest[calls] for calls in steadiest for state in by_calls[calls]}
+        return {key: shared.get(id(state), state) for key, state in self.samplers.items()}
+
+    @cached_property
+    def _timed(self) -> dict[str, tuple[ComponentSpec, ...]]:
+        """The metrics that are wanted of each sampler, by `sampler_key`."""
+        found: dict[str, tuple[ComponentSpec, ...]] = {}
+        for cell in self._measured():
+            found.setdefault(sampler_key(cell), self.wanted(cell.training, "sampler"))
+        return found
+
+    def _measured(self) -> Iterator[EvaluationCell]:
+        """Yield evaluations among which every sampler is: trainings that differ in what samplers do not see share them.
+
+        An adaptive solver's cost depends on the training.
+        """
+        walked: set[tuple[Any, ...]] = set()
+        for training, samplings in self.plan.evaluations.groups:
+            if not self.wanted(training, "sampler"):
+                continue
+            seen = (training.dataset, training.objective, training.network)
+            place = (*(spec.digest for spec in seen), training.settings.text, id(samplings))
+            for sampling in samplings:
+                if place not in walked or sampling.nfe is None:
+                    yield sampling.of(training)
+            walked.add(place)
+
+    @cached_property
+    def _timings(self) -> dict[str, dict[str, CellState]]:
+        """What the store holds of each sampler's cost, on any hardware: by `sampler_key`, by folder."""
+        found: dict[str, dict[str, CellState]] = {key: {} for key in self._timed}
+        for place in self.store.keys("sampler"):
+            if (key := key_of(place)) in found:
+                found[key][place] = self.state("sampler", place, self._timed[key])
+        return found
+
+    @cached_property
+    def _counting(self) -> Mapping[str, Any]:
+        return self._here() if self._here is not None else {}
+
+    @cached_property
+    def _leading(self) -> str:
+        """The hardware whose costs have the metrics' plain names."""
+        results = (state.result for found in self._timings.values() for state in found.values())
+        return leading_hardware(results, str(self._counting.get("hardware", "")), anywhere=self._anywhere)
+
+    def _leading_state(self, key: str, wanted: tuple[ComponentSpec, ...]) -> CellState:
+        """Return the state of a sampler's cost on the leading hardware; what does not count is as if not measured."""
+        found = self._timings[key]
+        place = place_of(key, self._leading, {name: state.result for name, state in found.items()})
+        state = found.get(place, CellState(self.store.folder("sampler", place), wanted=wanted))
+        if self._anywhere:
+            failed = (s for s in found.values() if s.result is None and s.failure is not None)
+            return state if place in found else next(failed, state)
+        facts = (state.result or {}).get("facts", {})
+        counts = all(facts.get(name) == value for name, value in self._counting.items())
+        return state if state.result is None or counts else CellState(state.folder, wanted=wanted)
+
+    def _elsewhere(self, key: str) -> tuple[Timing, ...]:
+        """Return what a sampler costs on other hardware than the leading one."""
+        found = {hardware_of(s.result): s for s in self._timings.get(key, {}).values() if s.result is not None}
+        others = sorted(line for line in found if line != self._leading)
+        return tuple(Timing(line or UNKNOWN_HARDWARE, *self._metrics(found[line])) for line in others)
+
+    def timed_on(self, cell: EvaluationCell) -> dict[str, str]:
+        """Return the hardware on which a cell's sampler was measured, each with the folder of the measurement."""
+        found = self._timings.get(sampler_key(cell), {})
+        return {hardware_of(s.result) or UNKNOWN_HARDWARE: place for place, s in found.items() if s.result is not None}
+
+    def _portrayed(self) -> list[str]:
+        """Return the keys of the cells that figures show: on points, the first seed of each combination."""
+        chosen: dict[tuple[str, ...], TrainingCell] = {}
+        for cell in self.plan.trainings:
+            if self.plan.is_evaluated(cell) and "points" in self.registry.attribute(cell.dataset, "provides"):
+                chosen.setdefault((*(spec.digest for spec in cell.components), cell.settings.text), cell)
+        return [cell.key for cell in chosen.values()]
+
+    def wanted(
+        self, cell: TrainingCell, scope: Literal["training", "evaluation", "sampler"]
+    ) -> tuple[ComponentSpec, ...]:
+        """Return the metrics that the suite wants of a cell in a scope: none of one that only teaches."""
+        return self.plan.metrics_for(cell, scope) if self.plan.is_evaluated(cell) else ()
+
+    def state(self, section: str, key: str, wanted: Sequence[ComponentSpec]) -> CellState:
+        """Read a cell's folder."""
+        folder = self.store.folder(section, key)
+        try:
+            result, failure, metrics = folder.result(), folder.failure(), folder.metrics()
+        except DamagedFile as error:
+            self._damaged[section, key] = error
+            result, failure, metrics = None, None, {}
+        return CellState(folder, result, failure, metrics, tuple(wanted))
+
+    @property
+    def damaged(self) -> list[str]:
+        """What was found damaged, a text each cell; all that earlier versions of fmbench wrote is one text."""
+        earlier = [error for error in self._damaged.values() if isinstance(error, EarlierFile)]
+        found = [str(error) for error in self._damaged.values() if error not in earlier]
+        if len(earlier) == 1:
+            found.append(str(earlier[0]))
+        elif earlier:
+            found.append(f"{earlier[0]}, and {len(earlier) - 1} more cells")
+        return found
+
+    def is_told(self, section: str, key: str) -> bool:
+        """Tell whether a cell is among the damaged ones."""
+        return (section, key) in self._damaged
+
+    def look_again(self, training: TrainingCell, evaluations: Iterable[EvaluationCell]) -> None:
+        """Read the folders of a training cell and its evaluations anew."""
+        self.trainings[training.key] = self.state("training", training.key, self.wanted(training, "training"))
+        for cell in evaluations:
+            self._found[cell.key], self.evaluations[cell.key] = cell, self._read(cell)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return, for trainings and evaluations, how many are done, failed and to be computed.
+
+        What a failed training would be needed for counts as failed.
+        """
+        lost = sum(len(samplings) for training, samplings in self.plan.evaluations.groups if self.failed(training))
+        usable = [state for cell, state in self.found() if not self.failed(cell.training)]
+        tally = {}
+        for name, total, lost_too, states in (
+            ("trainings", len(self.trainings), 0, list(self.trainings.values())),
+            ("evaluations", len(self.plan.evaluations), lost, usable),
+        ):
+            failed = sum(bool(s.failures) and not s.todo for s in states)
+            done = sum(not s.todo for s in states) - failed
+            failed += lost_too
+            tally[name] = {"total": total, "done": done, "failed": failed, "todo": total - done - failed}
+        return tally
+
+    def found(self) -> Iterator[tuple[EvaluationCell, CellState]]:
+        """Yield the evaluations for which the store has a folder, and their states."""
+        return ((cell, self.evaluations[key]) for key, cell in self._found.items())
+
+    def failed(self, training: TrainingCell) -> bool:
+        """Tell whether a training cell failed, so that nothing of it can be evaluated."""
+        state = self.trainings[training.key]
+        return state.result is None and state.failure is not None
+
+    def training_record(self, cell: TrainingCell) -> TrainingRecord:
+        """Return what is known of a training cell now."""
+        state = self.trainings[cell.key]
+        history = state.folder.history() if state.result is not None else []
+        values, identities = self._metrics(state)
+        facts = (state.result or {}).get("facts", {})
+        portrait = self._portrait(cell)
+        return TrainingRecord(cell, state.status, state.error, values, identities, history, facts, portrait)
+
+    def _portrait(self, cell: TrainingCell) -> Path | None:
+        """Return the file with a cell's portrait; None where figures do not show the cell, or it has none."""
+        state = self.portraits.get(cell.key)
+        files = list((state.result or {}).get("files", ())) if state is not None else []
+        return state.folder.path / files[0] if state is not None and files else None
+
+    def evaluation_record(self, cell: EvaluationCell) -> EvaluationRecord:
+        """Return what is known of an evaluation cell now; where its training failed, it failed with it."""
+        training, state = self.trainings[cell.training.key], self.evaluation(cell)
+        if training.result is None and training.failure is not None:
+            return EvaluationRecord(cell, training.status, f"training: {training.error}")
+        sampler = self._shared_samplers.get(sampler_key(cell)) if state.status == "ok" else None
+        values: dict[str, float] = {}
+        identities: dict[str, Mapping[str, Any]] = {}
+        for found in (training, state, sampler):
+            if found is not None:
+                some, named = self._metrics(found)
+                values, identities = values | some, identities | named
+        facts = (state.result or {}).get("facts", {})
+        samples = state.folder.path / "samples.safetensors"
+        timing = sampler is not None and bool(sampler.failures)
+        return EvaluationRecord(
+            cell,
+            sampler.status if sampler is not None and timing else state.status,
+            sampler.error if sampler is not None and timing else state.error,
+            facts.get("nfe"),
+            values,
+            identities,
+            samples if state.result is not None and samples.exists() else None,
+            facts,
+            self.references.oracle_key(cell),
+            hardware_of(sampler.result) if sampler is not None else "",
+            self._elsewhere(sampler_key(cell)) if state.status == "ok" else (),
+        )
+
+    def _reference_records(self) -> Iterator[ReferenceRecord]:
+        for cell in self.references.cells:
+            state = self.reference(cell)
+            values, identities = self._metrics(state)
+            entries = [e for spec in state.wanted if (e := state.metrics.get(spec.digest)) is not None]
+            counted = {name: (e["n"], e["extrapolated"]) for e in entries if "n" in e for name in e["values"]}
+            entries_of = {str(spec): state.metrics.get(spec.digest, {}) for spec in state.wanted}
+            reasons = {label: e.get("left_out") or e.get("error") for label, e in entries_of.items()}
+            left_out = {label: why for label, why in reasons.items() if why}
+            nfe = (state.result or {}).get("facts", {}).get("nfe")
+            yield ReferenceRecord(cell, state.status, state.error, nfe, values, identities, counted, left_out)
+
+    def _metrics(self, state: CellState) -> tuple[dict[str, float], dict[str, Mapping[str, Any]]]:
+        """Return the values and identities of the metrics that are wanted and there."""
+        values: dict[str, float] = {}
+        identities: dict[str, Mapping[str, Any]] = {}
+        for spec in state.wanted:
+            if (entry := state.metrics.get(spec.digest)) is not None:
+                values |= entry["values"]
+                identities |= dict.fromkeys(entry["values"], entry["identity"])
+        return values, identities
+
+    def metric_facts(self) -> list[MetricFacts]:
+        """Return what reports must know of each metric value, in the suite's order."""
+        names: dict[str, list[str]] = {}
+        timed = [state for found in self._timings.values() for state in found.values()]
+        for state in [*self.trainings.values(), *self.evaluations.values(), *timed]:
+            for metric_digest, entry in state.metrics.items():
+                if entry["values"]:
+                    names.setdefault(metric_digest, list(entry["values"]))
+        return [
+            self._facts(spec, name, main=number == 0)
+            for spec in self.plan.metrics
+            for number, name in enumerate(names.get(spec.digest, [spec.name]))
+        ]
+
+    def _facts(self, spec: ComponentSpec, name: str, *, main: bool) -> MetricFacts:
+        better, unit, scope, version, over = (
+            self.registry.attribute(spec, attribute) for attribute in ("better", "unit", "scope", "version", "over")
+        )
+        return MetricFacts(name, better if main else "", unit, scope, str(spec), version, "" if main else over)
+
+    def records(self, **about: Any) -> Records:
+        """Return the records of the whole suite; `about` fills in the fields that the store does not know."""
+        suite = self.plan.suite
+        return Records(
+            suite=suite.name,
+            description=suite.description,
+            trainings=[self.training_record(cell) for cell in self.plan.trainings],
+            evaluations=[self.evaluation_record(cell) for cell in self.plan.evaluations],
+            metrics=self.metric_facts(),
+            left_out=[(left.cell, left.reason) for left in self.plan.left_out],
+            references=list(self._reference_records()),
+            **about,
+        )
+
+
+def _unrest(state: CellState) -> float:
+    """Return how far the repeats of a sampler's times lie apart, as a part of the time: of the worst of them."""
+    return max(
+        (time.spread / time.time for time in measured_times(state.metrics).values() if time.time > 0), default=0.0
+    )

@@ -1,0 +1,78 @@
+"""How long the rest of a plan will take, judged by what like cells took. Reads what a survey found."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from statistics import fmean
+
+from fmbench.cells.cells import EvaluationCell, TrainingCell
+from fmbench.plan.evaluations import Sampling
+from fmbench.results.cell_state import CellState
+from fmbench.results.collect import Survey
+
+Likeness = tuple[str, str, int]
+"""Digests of dataset and network, and the batch size."""
+Kind = tuple[str, Likeness]
+"""Cells that are alike: trainings, or evaluations, with the same `likeness`."""
+
+
+def expected_seconds(survey: Survey) -> float | None:
+    """Return the seconds of computing that lie ahead, judged by what like cells took; None where there is none.
+
+    A training is like another with the same dataset, network and batch size, and is scaled by its steps; an evaluation
+    with the same, scaled by its samples and NFE.
+    """
+    rates, ahead = _rates(survey), _sizes_ahead(survey)
+    if not ahead.keys() <= rates.keys():
+        return None
+    return sum((size * rates[like] for like, size in ahead.items()), start=0.0)
+
+
+def _rates(survey: Survey) -> dict[Kind, float]:
+    """Return the seconds that a unit of size took, the mean over cells that are alike."""
+    found: dict[Kind, list[float]] = defaultdict(list)
+    for training in survey.plan.trainings:
+        state = survey.trainings[training.key]
+        if state.result is not None:
+            found["training", likeness(training)].append(seconds_taken(state) / size_of(training))
+    for cell, state in survey.found():
+        if state.result is not None:
+            found["evaluation", likeness(cell)].append(seconds_taken(state) / size_of(cell))
+    return {like: fmean(rates) for like, rates in found.items()}
+
+
+def _sizes_ahead(survey: Survey) -> dict[Kind, int]:
+    """Return the sizes of what is to be computed, added up over cells that are alike."""
+    ahead: dict[Kind, int] = defaultdict(int)
+    for training in survey.plan.trainings:
+        if survey.trainings[training.key].todo:
+            ahead["training", likeness(training)] += size_of(training)
+    whole: dict[int, int] = {}
+    for training, samplings in survey.plan.evaluations.groups:
+        if id(samplings) not in whole:  # training cells share the tuples, so that a million evaluations are few
+            whole[id(samplings)] = sum(map(size_of, samplings))
+        if not survey.failed(training):
+            ahead["evaluation", likeness(training)] += whole[id(samplings)]
+    for cell, state in survey.found():
+        if not state.todo and not survey.failed(cell.training):
+            ahead["evaluation", likeness(cell)] -= size_of(cell)
+    return {like: size for like, size in ahead.items() if size}
+
+
+def likeness(cell: TrainingCell | EvaluationCell) -> Likeness:
+    """Return what cells share that take about as long, for their size."""
+    training = cell if isinstance(cell, TrainingCell) else cell.training
+    return (training.dataset.digest, training.network.digest, training.settings["batch_size"])
+
+
+def size_of(cell: TrainingCell | EvaluationCell | Sampling) -> int:
+    """Return what a cell's time grows with: its steps, or its samples times its NFE (20 for an adaptive solver)."""
+    if isinstance(cell, TrainingCell):
+        return int(cell.settings["steps"])
+    return int(cell.settings["samples"]) * (cell.nfe or 20)
+
+
+def seconds_taken(state: CellState) -> float:
+    """Return the seconds that a finished cell took, its metrics included."""
+    own = float((state.result or {})["facts"]["seconds"])
+    return own + sum(float(entry["seconds"]) for entry in state.metrics.values())

@@ -1,0 +1,1 @@
+"""Runs a suite: plan, train, evaluate, measure, log, report."""

@@ -1,0 +1,102 @@
+"""The report that is on disk, and whether it is the one that would be written now: then it stays.
+
+It is, where it was made from the same records, by the same code and the same libraries that draw, for the same folder,
+and every file of it still is what was written. Time stamps do not count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from pathlib import Path
+from typing import Any
+
+from fmbench.cells.keys import canonical
+from fmbench.errors import DamagedFile
+from fmbench.plugins.source import code_fingerprint
+from fmbench.plugins.source.core_modules import core_modules
+from fmbench.results.records import EvaluationRecord, Records, ReferenceRecord, TrainingRecord
+from fmbench.runner.session import Session
+from fmbench.store.atomic_files import read_sealed, write_sealed
+from fmbench.store.file_forms import REPORT
+
+TEMPLATES = Path(__file__).parents[1] / "report" / "html"
+LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas")
+
+Lines = list[tuple[str, str]]
+"""The first lines of a report: what each is about, and its sentences."""
+
+
+def write_report_if_changed(session: Session, records: Records) -> tuple[Path, bool, Lines]:
+    """Write the suite's report unless it is there already. Return its page, whether it was written, and its first
+    lines.
+    """
+    folder = session.report_folder
+    noted = session.store.root / "reports" / f"{folder.name}.json"
+    digest = fingerprint(records, folder)
+    try:
+        found = read_sealed(noted, REPORT) or {}
+    except DamagedFile:
+        found = {}
+    if found.get("digest") == digest and is_whole(folder, found["files"]):
+        return folder / "index.html", False, [(about, text) for about, text in found["in_short"]]
+    from fmbench.report import in_short, write_report
+    from fmbench.report.output_folder import Folder
+
+    page = write_report(records, folder)
+    lines = in_short(records).lines
+    files = {name: _sum(folder / name) for name in Folder(folder).files()}
+    write_sealed(noted, {"digest": digest, "in_short": lines, "files": files})
+    return page, True, lines
+
+
+def is_whole(folder: Path, files: dict[str, str]) -> bool:
+    """Tell whether every file of a report is there as it was written."""
+    return all((folder / name).is_file() and _sum(folder / name) == content for name, content in files.items())
+
+
+def fingerprint(records: Records, folder: Path) -> str:
+    """Return the digest of all that a report is made of."""
+    content = {
+        "trainings": [_training(record) for record in records.trainings],
+        "evaluations": [_evaluation(record) for record in records.evaluations],
+        "references": [_reference(record) for record in records.references],
+        "metrics": [vars(facts) for facts in records.metrics],
+        "real": sorted(records.real),
+        "t_densities": {label: list(density) for label, density in records.t_densities.items()},
+        "about": [records.suite, records.description, records.command, records.finished],
+        "rest": [records.left_out, records.environment, records.settings, records.baseline, records.data],
+        "folder": str(folder.resolve()),
+        "code": code(),
+    }
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
+
+
+def code() -> str:
+    """Return the digest of the code that makes reports, templates too, and of the libraries that draw."""
+    parts = [f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES]
+    parts.append(code_fingerprint(*core_modules("fmbench.report")))
+    parts += [f"{file.name} {_sum(file)}" for file in sorted(TEMPLATES.iterdir()) if file.suffix in (".html", ".css")]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _sum(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _training(record: TrainingRecord) -> list[Any]:
+    known = [record.cell.key, record.status, record.error, dict(record.metrics), record.identities, record.facts]
+    return [*known, record.history, record.portrait and record.portrait.parent.name]
+
+
+def _evaluation(record: EvaluationRecord) -> list[Any]:
+    """A computation's facts hold when it ended, so that samples which were made anew count as others."""
+    known = [record.cell.key, record.status, record.error, record.nfe, dict(record.metrics), record.identities]
+    elsewhere = [[timing.hardware, timing.metrics, timing.identities] for timing in record.elsewhere]
+    return [*known, record.facts, record.samples is not None, record.oracle, record.hardware, elsewhere]
+
+
+def _reference(record: ReferenceRecord) -> list[Any]:
+    known = [record.cell.key, record.status, record.error, record.nfe, dict(record.metrics), record.identities]
+    return [*known, record.scored, record.left_out]

@@ -1,0 +1,103 @@
+"""Runs a suite: plan, train, evaluate, measure, log, report. What is done is skipped; what fails becomes a row."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fmbench.io.printable_text import some
+from fmbench.results.records import Records
+from fmbench.runner.progress import Observer, Silent
+from fmbench.runner.report_cache import write_report_if_changed
+from fmbench.runner.scheduler import Computation
+from fmbench.runner.session import Options, Session, open_session
+from fmbench.store.atomic_files import check_writable
+from fmbench.tracking import Tracker, TrackingSummary, resolve_uri, shown
+
+SHOWN = 20
+"""Things damaged or passed over that are said."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run leaves behind. `computed` counts the units that were computed: training, evaluation, sampler.
+
+    `in_short` holds the first lines of the report, `(what it is about, sentences)`; `cells` counts trainings and
+    evaluations: total, done, failed and todo.
+    """
+
+    records: Records
+    report: Path
+    computed: dict[str, int]
+    tracking: TrackingSummary | None
+    fresh_report: bool
+    in_short: Sequence[tuple[str, str]] = ()
+    cells: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+def run(suite: str | Path, options: Options | None = None, observer: Observer | None = None) -> RunResult:
+    """Run a suite to its report. Raises UserError for input at fault; failed cells are rows of the records.
+
+    Example:
+        >>> result = fmbench.run("suites/smoke.yaml")  # doctest: +SKIP
+        >>> result.records.frame()  # doctest: +SKIP
+    """
+    return run_session(open_session(suite, options), observer or Silent())
+
+
+def run_session(session: Session, observer: Observer) -> RunResult:
+    """Run a suite that is already planned."""
+    survey = session.survey()
+    for text in some(survey.damaged, SHOWN):
+        observer.say(f"damaged, so computed again: {text}")
+    for text in some(survey.passed_over, SHOWN):
+        observer.say(f"passed over: {text}")
+    check_writable(session.report_folder)
+    tracker = make_tracker(session) if session.options.tracking else None
+    if tracker is not None:
+        tracker.check()
+        tracker.start()
+    computation = Computation(session, survey, observer, tracker)
+    if computation.work:
+        for label, text in session.data.items():
+            observer.say(f"{label}: {text}")
+        if tracker is not None:
+            tracker.open_ahead()
+        threading.Thread(target=_import_ahead, daemon=True).start()
+    computed = computation.run()
+    if computation.worked:
+        survey = session.survey()
+    records = session.records(survey)
+    if tracker is not None and computation.worked:
+        tracker.log_all(records)  # while the report is drawn
+    report, fresh, short = write_report_if_changed(session, records)
+    summary = None
+    if tracker is not None:
+        summary = tracker.finish(records, report.parent, lambda done, total: observer.begin("logging", total, done))
+        observer.end("logging")
+    return RunResult(records, report, computed, summary, fresh, short, survey.counts())
+
+
+def _import_ahead() -> None:
+    """Import what the report will draw with while the workers compute."""
+    for module in ("pandas", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"):
+        importlib.import_module(module)
+
+
+def make_tracker(session: Session) -> Tracker:
+    """Return the tracker of a session; it touches nothing yet."""
+    uri = resolve_uri(session.options.tracking_uri, Path())
+    name = hashlib.sha256(shown(uri).encode(errors="surrogateescape")).hexdigest()[:12]
+    ledger = session.store.root / "tracking" / f"{session.suite.name}-{name}.json"
+    return Tracker(
+        uri,
+        session.suite.name,
+        ledger,
+        session.suite.description,
+        session.suite.settings(),
+        environment=session.environment,
+    )

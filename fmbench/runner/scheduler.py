@@ -1,0 +1,321 @@
+"""Computes what a survey found lacking: tasks to the executor, events to the observer and to MLflow."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+
+from fmbench.cells.cells import EvaluationCell, TrainingCell
+from fmbench.cells.component_spec import ComponentSpec
+from fmbench.executors.local import LocalExecutor, jobs_and_threads
+from fmbench.executors.messages import Event, WorkerConfig
+from fmbench.executors.tasks import (
+    EvaluateFleetTask,
+    EvaluateTask,
+    MeasureTask,
+    PrepareTask,
+    ReferenceTask,
+    ReferenceWork,
+    TrainTask,
+    Work,
+)
+from fmbench.results.cell_keys import portrait_key, sampler_key
+from fmbench.results.cell_state import unsteady
+from fmbench.results.collect import Survey
+from fmbench.runner.failure_messages import Telling
+from fmbench.runner.fleets import Fleets, together_file
+from fmbench.runner.progress import STAGES, Observer
+from fmbench.runner.session import Session
+from fmbench.runtime.autotune import TOGETHER, on_record
+from fmbench.store.store_mark import claim
+from fmbench.tracking import Tracker
+
+STAGE_OF = {"evaluation": "evaluation", "floor": "evaluation", "oracle": "evaluation", "sampler": "timing"}
+REFERENCES_A_TASK = 16
+"""Floors and oracles are quick, so that a worker takes many at once."""
+
+
+class Computation:
+    """Computes what a survey found lacking, on the local executor.
+
+    `computed` counts the units that were computed, by section, and as "measurement" the trained cells that lacked a
+    metric; `worked` says whether the store changed at all.
+    """
+
+    def __init__(self, session: Session, survey: Survey, observer: Observer, tracker: Tracker | None) -> None:
+        self.session, self.survey, self.observer, self.tracker = session, survey, observer, tracker
+        self.work = self._evaluation_work()
+        self.references = self._reference_work()
+        self.telling = Telling(observer.say)
+        self.computed: dict[str, int] = defaultdict(int)
+        self.worked = False
+        self._steps: dict[str, int] = defaultdict(int)
+        self._leads: dict[str, str] = {}
+        self._untrained = {
+            key for key, state in survey.trainings.items() if state.result is None and state.failure is None
+        }
+        self._unmeasured = sum(state.result is not None and state.todo for state in survey.trainings.values())
+        self._training_of = {piece.key: piece.cell.training for pieces in self.work.values() for piece in pieces}
+        self._mates: dict[str, tuple[set[str], list[EvaluateTask]]] = {}
+        self._open = {key: {piece.key for piece in pieces} for key, pieces in self.work.items()}
+
+    def run(self) -> dict[str, int]:
+        """Compute everything that can be computed; return how many units of each section were."""
+        jobs_and_threads(self.session.options.jobs, 1, self.session.device)  # a wrong --jobs is said in any case
+        tasks = len(self._untrained | self.work.keys()) + len(self.references)
+        if not tasks and not any(state.todo for state in self.survey.samplers.values()):
+            return dict(self.computed)
+        config = self.config
+        executor = LocalExecutor(config, self.session.options.timeout)
+        try:
+            if tasks:
+                claim(self.session.store)
+                executor.warm_up(tasks)
+                self._prepare(executor)
+                self._train_and_evaluate(executor, config)
+            self._measure(executor)
+        finally:
+            executor.close()
+            self.telling.end()
+            for stage in STAGES[:-1]:
+                self.observer.end(stage)
+        if self._unmeasured:
+            self.computed["measurement"] = self._unmeasured
+        return dict(self.computed)
+
+    def time_again(self, cells: Iterable[EvaluationCell]) -> None:
+        """Measure the samplers of cells at one more moment, beside what the store holds of them."""
+        work: dict[str, Work] = {}
+        for cell in cells:
+            key = sampler_key(cell)
+            if (state := self.survey.samplers.get(key)) is not None and self._usable(cell):
+                work.setdefault(key, Work(state.folder.path.name, cell, self.survey.wanted(cell.training, "sampler")))
+        executor = LocalExecutor(self._config("1", 1), self.session.options.timeout)
+        try:
+            self._time(executor, work, again=True)
+        finally:
+            executor.close()
+            self.telling.end()
+            self.observer.end("timing")
+
+    @property
+    def config(self) -> WorkerConfig:
+        """The configuration of the suite's trainings."""
+        # from the whole plan, not from what is left of it: a resumed training must have the threads that it began with
+        return self._config(self.session.options.jobs, len(self.session.plan.trainings))
+
+    def _evaluation_work(self) -> dict[str, list[Work]]:
+        """What is to be evaluated, by training key."""
+        work: dict[str, list[Work]] = {}
+        for cell in self.session.plan.evaluations:
+            training = self.survey.trainings[cell.training.key]
+            lost = training.result is None and training.failure is not None
+            if not lost and self.survey.evaluation(cell).todo:
+                wanted = self.survey.wanted(cell.training, "evaluation")
+                work.setdefault(cell.training.key, []).append(Work(cell.key, cell, wanted))
+        for training_cell in self.session.plan.trainings:
+            training = self.survey.trainings[training_cell.key]
+            if training.todo or (training.result is not None and self._lacks_portrait(training_cell)):
+                work.setdefault(training_cell.key, [])
+        return work
+
+    def _reference_work(self) -> list[ReferenceWork]:
+        """What is to be measured of floors and oracles."""
+        states = ((cell, self.survey.reference(cell)) for cell in self.survey.references.cells)
+        return [ReferenceWork(cell, state.wanted) for cell, state in states if state.todo]
+
+    def _lacks_portrait(self, cell: TrainingCell) -> bool:
+        """Whether figures show the cell, and its portrait was neither made nor tried."""
+        return cell.key in self.survey.portraits and self.survey.portraits[cell.key].todo
+
+    def _train_and_evaluate(self, executor: LocalExecutor, config: WorkerConfig) -> None:
+        cells = {cell.key: cell for cell in self.session.plan.trainings}
+        to_train = [cell for key, cell in cells.items() if key in self._untrained]
+        if to_train:
+            self.observer.begin("training", sum(cell.settings["steps"] for cell in to_train))
+        if evaluations := sum(len(work) for work in self.work.values()) + len(self.references):
+            self.observer.begin("evaluation", evaluations)
+        fleets = Fleets(self.session.store.root, config, to_train)
+        for task in fleets.probes():
+            executor.submit(task)
+        if to_train:
+            for event in executor.events():
+                self._note(event)
+        for fleet in fleets.ready():
+            executor.submit(self._noted(fleet))
+        for key in [key for key in cells if key in self.work.keys() - self._untrained]:
+            executor.submit(self._evaluate_task(cells[key]))
+        for first in range(0, len(self.references), REFERENCES_A_TASK):
+            executor.submit(ReferenceTask(tuple(self.references[first : first + REFERENCES_A_TASK])))
+        for event in executor.events():
+            if event.what in {"finished", "failed"} and event.section == "training" and event.key in self._untrained:
+                self._untrained.discard(event.key)
+                self.computed["training"] += 1
+                if event.what == "failed":
+                    self._lost(cells[event.key])
+                for ready in self._evaluate_tasks(cells[event.key], config, trained=event.what == "finished"):
+                    executor.submit(ready)
+                fleets.ended(event.key)
+                for fleet in fleets.ready():
+                    executor.submit(self._noted(fleet))
+            self._note(event)
+
+    def _prepare(self, executor: LocalExecutor) -> None:
+        """Have one worker build and check everything, so that a user's mistake is known before the first step."""
+        self.observer.begin("preparing", 1)
+        executor.submit(PrepareTask(self._components()))
+        for event in executor.events():
+            self._note(event)
+        self.observer.advance("preparing")
+        self.observer.end("preparing")
+
+    def _lost(self, training: TrainingCell) -> None:
+        """Count the evaluations of a failed training as over, and have the failure logged."""
+        if lost := len(self.work.pop(training.key, [])):
+            self.observer.advance("evaluation", lost)
+        self._log(training)
+
+    def _evaluate_task(self, cell: TrainingCell) -> EvaluateTask:
+        work = tuple(self.work.get(cell.key, ()))
+        portrait = portrait_key(cell.key) if self._lacks_portrait(cell) else ""
+        return EvaluateTask(cell, self.survey.wanted(cell, "training"), work, portrait)
+
+    def _noted(self, fleet: TrainTask) -> TrainTask:
+        """Return a fleet; its members are to be evaluated together."""
+        mates = [cell.key for cell in fleet.cells]
+        self._mates |= dict.fromkeys(mates, (set(mates), []))
+        return fleet
+
+    def _evaluate_tasks(
+        self, cell: TrainingCell, config: WorkerConfig, *, trained: bool
+    ) -> list[EvaluateTask | EvaluateFleetTask]:
+        """Return what can be evaluated after a training has ended: nothing, until its whole fleet has."""
+        training, ended = self._mates.pop(cell.key)
+        training.discard(cell.key)
+        ended.extend([self._evaluate_task(cell)] if trained else [])
+        if training or not ended:
+            return []
+        file = together_file(self.session.store.root, cell, len(ended), config)
+        if len(ended) == 1 or not (on_record(file, TOGETHER) or {"together": True})["together"]:
+            return list(ended)
+        return [EvaluateFleetTask(tuple(ended), str(file))]
+
+    def _measure(self, executor: LocalExecutor) -> None:
+        """Measure what samplers cost, one at a time, with every core and nothing else of the suite at work."""
+        work: dict[str, Work] = {}
+        for cell in self.session.plan.evaluations:
+            key = sampler_key(cell)
+            state = self.survey.samplers.get(key)
+            if state is not None and state.todo and key not in work and self._usable(cell):
+                work[key] = Work(state.folder.path.name, cell, self.survey.wanted(cell.training, "sampler"))
+        if not work:
+            return
+        # the writer would disturb the times
+        with self.tracker.at_rest() if self.tracker is not None else nullcontext(True) as rested:
+            if not rested:
+                self.observer.say("MLflow is still being written to: the times that are measured now may be too long")
+            self._time(executor, work)
+
+    def _time(self, executor: LocalExecutor, work: Mapping[str, Work], *, again: bool = False) -> None:
+        executor.reconfigure(self._config("1", 1))
+        by_training: dict[str, list[Work]] = defaultdict(list)
+        for piece in work.values():
+            by_training[piece.cell.training.key].append(piece)
+        for pieces in by_training.values():
+            executor.submit(MeasureTask(pieces[0].cell.training, (), tuple(pieces), again=again))
+        self.observer.begin("timing", len(work))
+        for event in executor.events():
+            self._note(event)
+        if not again:
+            self._time_unsteady(executor, work)
+
+    def _time_unsteady(self, executor: LocalExecutor, work: Mapping[str, Work]) -> None:
+        """Measure those samplers once more whose times are no facts, for the machine was busy with something else."""
+        folders = {key: self.session.store.folder("sampler", piece.key) for key, piece in work.items()}
+        busy = unsteady([(piece.cell, folders[key]) for key, piece in work.items()])
+        if not busy:
+            return
+        self.observer.say(f"{len(busy)} of {len(work)} times are unsteady: they are measured once more")
+        for cell in busy:
+            folders[sampler_key(cell)].remove()
+            executor.submit(MeasureTask(cell.training, (), (work[sampler_key(cell)],)))
+        for event in executor.events():
+            if event.what == "failed":  # said, and counted before
+                self.telling.failed(event.section, event.key, event.status, event.text)
+
+    def _usable(self, cell: EvaluationCell) -> bool:
+        """Whether the cell's training is in the store by now, so that a sampler can be measured with it."""
+        return self.session.store.folder("training", cell.training.key).result() is not None
+
+    def _note(self, event: Event) -> None:
+        """Count, show and log one event."""
+        self.worked = True
+        if event.what == "started" and event.key in self._untrained:
+            if lost := self._steps.pop(self._leads.get(event.key, event.key), 0):  # it begins again, alone perhaps
+                self.observer.advance("training", -lost)
+            self._leads |= dict.fromkeys(event.fleet or (event.key,), event.key)
+        elif event.what == "advanced":
+            self._steps[event.key] += event.amount
+            self.observer.advance("training", event.amount)
+        elif event.what == "damaged":
+            if not self.survey.is_told(event.section, event.key):
+                self.observer.say(f"damaged, so computed again: {event.text}")
+        elif event.what == "again":
+            self.observer.say(f"{event.section} {event.key}: {event.text}; it is tried once more")
+        elif event.what == "warned":
+            self.telling.warned(event.section, event.key, event.text)
+        elif event.what == "slowed" or (event.what, event.section) == ("failed", "probe"):
+            self.telling.slowed(event.text)
+        elif event.what == "failed":
+            self.telling.failed(event.section, event.key, event.status, event.text)
+        if event.what in {"finished", "failed"} and event.section in STAGE_OF:
+            self.computed[event.section] += 1
+            self.observer.advance(STAGE_OF[event.section])
+            if event.section == "evaluation":
+                self._evaluated(event.key)
+
+    def _evaluated(self, key: str) -> None:
+        """Hand a training cell to the tracker when the last of its evaluations has ended."""
+        training = self._training_of[key]
+        self._open[training.key].discard(key)
+        if not self._open[training.key]:
+            self._log(training)
+
+    def _log(self, training: TrainingCell) -> None:
+        if self.tracker is None:
+            return
+        evaluations = self.session.plan.evaluations_of(training)
+        self.survey.look_again(training, evaluations)
+        self.tracker.log(
+            self.survey.training_record(training), [self.survey.evaluation_record(cell) for cell in evaluations]
+        )
+
+    def _components(self) -> tuple[ComponentSpec, ...]:
+        """Return every component that the plan uses, once."""
+        specs: dict[str, ComponentSpec] = {}
+        for cell in self.session.plan.trainings:
+            specs |= {spec.digest: spec for spec in cell.components}
+        for evaluation in self.session.plan.evaluations:
+            specs[evaluation.solver.digest] = evaluation.solver
+            if evaluation.grid is not None:
+                specs[evaluation.grid.digest] = evaluation.grid
+        for metric in self.session.plan.metrics:
+            specs[metric.digest] = metric
+        return tuple(specs.values())
+
+    def _config(self, jobs: str, tasks: int) -> WorkerConfig:
+        options, evaluation = self.session.options, self.session.suite.evaluation
+        processes, threads = jobs_and_threads(jobs, tasks, self.session.device)
+        return WorkerConfig(
+            plugins=self.session.registry.plugins,
+            fingerprints=self.session.registry.fingerprints(),
+            store=str(self.session.store.root.resolve()),
+            device=self.session.device,
+            threads=threads,
+            jobs=processes,
+            checkpoint_seconds=options.checkpoint_seconds,
+            evaluation_batch=evaluation.batch_size,
+            keep_samples=evaluation.keep_samples,
+            trains=bool(self._untrained),
+        )

@@ -1,0 +1,244 @@
+"""What every verb begins with: registry, suite, plan and store, opened from one set of options."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fmbench.components.contracts import Dataset
+from fmbench.errors import DamagedFile, UserError
+from fmbench.plan import Plan, make_plan
+from fmbench.plan.result_code import result_code
+from fmbench.plugins.registry import Registry, load_registry
+from fmbench.plugins.source import code_fingerprint
+from fmbench.results.cell_keys import sampler_key
+from fmbench.results.cell_state import unsteady
+from fmbench.results.collect import Survey
+from fmbench.results.records import Records
+from fmbench.runtime.device import choose_device
+from fmbench.runtime.environment import environment, measured_on
+from fmbench.store.atomic_files import read_sealed
+from fmbench.store.cache_files import real_samples, t_density
+from fmbench.store.file_forms import DENSITY
+from fmbench.store.store import Store
+from fmbench.suite import Suite, load_suite
+
+MOST_SHOWN = 200
+"""Characters of a plugin's error that are shown."""
+
+LONGEST_NAME = 100
+"""Letters of a report folder's name that say what was changed of a suite."""
+COMPUTING = ("run", "retry", "check")
+REPORTING = (*COMPUTING, "report", "sync")
+LOGGING = (*COMPUTING, "sync")
+"""The verbs that take --device, --reports and --tracking-uri."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a command line may say besides the suite.
+
+    `home` is the store's folder (default FMBENCH_HOME, else `.fmbench`), `reports` the folder of reports,
+    `tracking_uri` MLflow's server (None: MLFLOW_TRACKING_URI, else a sqlite file), `timeout` seconds a cell, `jobs`
+    "auto" or a number.
+    """
+
+    overrides: tuple[str, ...] = ()
+    filters: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+    home: Path | None = None
+    reports: Path = Path("reports")
+    device: str = "auto"
+    jobs: str = "auto"
+    timeout: float | None = None
+    tracking: bool = True
+    tracking_uri: str | None = None
+    checkpoint_seconds: float = 15.0
+
+
+@dataclass
+class Session:
+    """A suite, planned, and the store in which its cells lie."""
+
+    path: Path
+    options: Options
+    registry: Registry
+    suite: Suite
+    plan: Plan
+    store: Store
+
+    @cached_property
+    def device(self) -> str:
+        """The device that computes."""
+        return choose_device(self.options.device)
+
+    @cached_property
+    def measured_on(self) -> dict[str, Any]:
+        """What a sampler's cost must have been measured on in order to count here."""
+        return measured_on(self.device)
+
+    @cached_property
+    def data(self) -> dict[str, str]:
+        """What the plan's datasets say that they read, by label; only those that say something.
+
+        Raises UserError where one cannot say it.
+        """
+        found: dict[str, str] = {}
+        for spec in dict.fromkeys(cell.dataset for cell in self.plan.trainings):
+            if self.registry.overrides(spec, "describe"):
+                try:
+                    dataset = self.registry.build(spec)
+                    assert isinstance(dataset, Dataset)
+                    found[str(spec)] = dataset.describe()
+                except UserError:
+                    raise
+                except Exception as error:
+                    why = f"{type(error).__name__}: {error}"[:MOST_SHOWN]
+                    raise UserError(f"dataset {spec} cannot say what it reads ({why}). Mend its describe().") from error
+        return {label: text for label, text in found.items() if text}
+
+    def survey(self, *, anywhere: bool = False) -> Survey:
+        """Look at what the store holds; `anywhere` accepts sampler costs of other hardware."""
+        return Survey(self.plan, self.store, self.registry, lambda: self.measured_on, anywhere=anywhere)
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """Hardware, versions and git commit."""
+        return environment(self.device)
+
+    @property
+    def report_folder(self) -> Path:
+        """The folder of this suite's report; a run with overrides or filters has one of its own."""
+        parts = [re.sub(r"[^A-Za-z0-9_.=-]+", "-", text).strip("-") for text in self._changes]
+        name = "+".join(parts)[:LONGEST_NAME]
+        # Another list of changes may be written so, too: in letters that stand for others, or on a disk that does not
+        # tell capitals apart.
+        if name != "+".join(self._changes).lower():
+            exact = json.dumps([self.options.overrides, self.options.filters])
+            name += "-" + hashlib.sha256(exact.encode()).hexdigest()[:8]
+        return self.options.reports / "+".join([self.suite.name, *([name] if self._changes else [])])
+
+    @property
+    def _changes(self) -> tuple[str, ...]:
+        return (*self.options.overrides, *self.options.filters)
+
+    @property
+    def variant(self) -> str:
+        """What was changed of the suite as it stands, in words that are the same in any order; "" for nothing."""
+        settings = {text.partition("=")[0].strip(): text for text in self.options.overrides}  # the last one counts
+        changes = [f"--set {text}" for _, text in sorted(settings.items())]
+        return " ".join([*changes, *(f"--filter {text}" for text in sorted(set(self.options.filters)))])
+
+    @property
+    def command(self) -> str:
+        """The command line that makes this suite's records."""
+        return shlex.join(["fmbench", "run", str(self.path), *self._flags])
+
+    def again(self, verb: str, *more: str) -> str:
+        """Return the command line of a verb on these cells, in this store: the suite follows `more`.
+
+        What does not change them, such as --jobs, is not in it.
+        """
+        words = ["fmbench", verb, *more, str(self.path), *self._flags]
+        from fmbench.tracking import shown
+
+        options, places = self.options, Options()
+        if options.home is not None:
+            words += ["--home", str(options.home)]
+        if verb in REPORTING and options.reports != places.reports:
+            words += ["--reports", str(options.reports)]
+        if verb in COMPUTING and options.device != places.device:
+            words += ["--device", options.device]
+        if verb in LOGGING and not options.tracking:
+            words += ["--no-tracking"] if verb in COMPUTING else []
+        elif verb in LOGGING and options.tracking_uri is not None:
+            words += ["--tracking-uri", shown(options.tracking_uri)]
+        return shlex.join(words)
+
+    @property
+    def _flags(self) -> list[str]:
+        """The options that say which cells there are."""
+        words: list[str] = []
+        for flag, values in (
+            ("--set", self.options.overrides),
+            ("--filter", self.options.filters),
+            ("--plugins", self.options.plugins),
+        ):
+            for value in values:
+                words += [flag, value]
+        return words
+
+    def forgive(self) -> int:
+        """Forget the failures of the plan's cells, so that they are computed again; return how many there were.
+
+        Unsteady times are forgotten too, and not counted.
+        """
+        survey = self.survey(anywhere=True)
+        references = survey.reference_states
+        computed = (survey.trainings, survey.portraits, survey.evaluations, survey.samplers, references)
+        states = [state for section in computed for state in section.values()]
+        failed = [state for state in states if state.failures]
+        for state in failed:
+            state.folder.forgive()
+        timed = {sampler_key(cell): cell for cell in self.plan.evaluations if survey.samplers}
+        measured = [(cell, survey.samplers[key].folder) for key, cell in timed.items() if key in survey.samplers]
+        for cell in unsteady(measured):
+            survey.samplers[sampler_key(cell)].folder.remove()
+        return len(failed)
+
+    def records(self, survey: Survey) -> Records:
+        """Return the records of the suite as the store holds them."""
+        states = (*survey.trainings.values(), *survey.evaluations.values())
+        finished = [s.result["facts"]["finished"] for s in states if s.result and "finished" in s.result["facts"]]
+        real = {str(c.dataset): real_samples(self.store.root, c.dataset) for c in self.plan.trainings}
+        return survey.records(
+            real={label: path for label, path in real.items() if path.is_file()},
+            t_densities=self._t_densities(),
+            environment=self.environment,
+            settings=self.suite.settings(),
+            baseline=self.suite.baseline_labels(),
+            command=self.command,
+            finished=max(finished, default=""),
+            variant=self.variant,
+            data=self.data,
+            code=self.code,
+        )
+
+    @cached_property
+    def code(self) -> dict[str, dict[str, str]]:
+        """The fingerprints of the code that no cell names: see `fmbench.results.records.Records`."""
+        stages = {"training code": result_code("training"), "evaluation code": result_code("evaluation")}
+        core = {kind: {module: code_fingerprint(module) for module in modules} for kind, modules in stages.items()}
+        return {"metric": {str(metric): metric.fingerprint for metric in self.plan.metrics}, **core}
+
+    def _t_densities(self) -> dict[str, list[float]]:
+        """Return the densities that the store holds; a damaged one is no loss, for the next run writes it again."""
+        found = {}
+        for spec in dict.fromkeys(cell.t_distribution for cell in self.plan.trainings):
+            with contextlib.suppress(DamagedFile):
+                if kept := read_sealed(t_density(self.store.root, spec), DENSITY):
+                    found[str(spec)] = kept["density"]
+        return found
+
+
+def open_session(suite: str | Path, options: Options | None = None) -> Session:
+    """Load plugins, read the suite, plan it. Raises UserError; writes nothing."""
+    options = options or Options()
+    registry = load_registry(options.plugins)
+    loaded = load_suite(suite, options.overrides)
+    return Session(
+        Path(suite), options, registry, loaded, make_plan(loaded, registry, options.filters), open_store(options.home)
+    )
+
+
+def open_store(home: Path | None = None) -> Store:
+    """Return the store at `home`, else at FMBENCH_HOME, else at `.fmbench`. Nothing is written."""
+    return Store(Path(home or os.environ.get("FMBENCH_HOME") or ".fmbench"))

@@ -1,0 +1,1 @@
+"""What computes: device, precision, memory, threads, and what was measured of them."""

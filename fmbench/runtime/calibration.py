@@ -1,0 +1,79 @@
+"""A fixed workload beside what is timed: the ratio of both is what two nights can be compared by.
+
+Where a machine is slower for a while, both are. It is the work that the metric `sample_ms` does beside each draw.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from fmbench.runtime.device import synchronise
+
+SIZE, ROUNDS = 192, 8
+"""The calibration: so many products of matrices of so many rows, and as much between them."""
+TIMES = 16
+"""How often a training is timed beside a calibration."""
+
+
+def calibration_matrix(device: str) -> Tensor:
+    """Return what every calibration starts from, the same everywhere."""
+    ramp = torch.arange(SIZE * SIZE, dtype=torch.float32, device=device)
+    return torch.sin(ramp / SIZE**2).reshape(SIZE, SIZE).mul(SIZE**-0.5)
+
+
+@torch.no_grad()
+def calibrate(matrix: Tensor) -> float:
+    """Do the calibration's work: products for arithmetic, short operations for what a call costs; wait for the end."""
+    x = matrix
+    for _ in range(ROUNDS):
+        x = torch.tanh(x @ matrix + matrix)
+    row = x[0]
+    for _ in range(32 * ROUNDS):
+        row = torch.sin(row)
+    return float(row.sum())
+
+
+def middle(values: Tensor) -> tuple[float, float]:
+    """Return the median of values and the distance between their quartiles."""
+    quartiles = torch.quantile(values, torch.tensor([0.25, 0.5, 0.75], dtype=values.dtype))
+    low, median, high = quartiles.tolist()
+    return median, high - low
+
+
+@dataclass
+class Pace:
+    """Times the steps of a training, so many times in its course, each beside a calibration.
+
+    `ratios` are the times of a step of a member over the calibrations'; the steps before the first calibration, which
+    warm up, are left out.
+    """
+
+    device: str
+    steps: int
+    ratios: list[float] = field(default_factory=list)
+    _matrix: Tensor | None = None
+    _since: tuple[int, float] | None = None
+
+    def note(self, step: int, members: int) -> float:
+        """Take note that `step` steps are done; return the seconds that a calibration took, 0 where there was none."""
+        if step % max(1, self.steps // TIMES):
+            return 0.0
+        if self._matrix is None:
+            self._matrix = calibration_matrix(self.device)
+            calibrate(self._matrix)
+        synchronise(self.device)
+        began = time.perf_counter()
+        calibrate(self._matrix)
+        own = time.perf_counter() - began
+        if self._since is not None and step > self._since[0] and members:
+            self.ratios.append((began - self._since[1]) / (step - self._since[0]) / members / own)
+        self._since = step, began + own
+        return own
+
+    def middle(self) -> tuple[float, float]:
+        """Return median and interquartile range of the ratios; `(0, 0)` where nothing was timed."""
+        return middle(torch.tensor(self.ratios, dtype=torch.float64)) if self.ratios else (0.0, 0.0)

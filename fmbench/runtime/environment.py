@@ -1,0 +1,81 @@
+"""What computes: the device, its precision, threads and memory, and the facts that stand beside every wall time."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fmbench.runtime.device import device_type
+
+LIBRARIES = ("torch", "torchvision", "torchdiffeq", "torch-fidelity", "mlflow", "pandas", "numpy", "pluggy")
+
+
+def cpu_count() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def cpu_model() -> str:
+    """Return the processor's name."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, fmbench and the libraries that matter, without importing them."""
+    found = {"python": platform.python_version(), "fmbench": importlib.metadata.version("fmbench")}
+    return found | {library: version(library) for library in LIBRARIES}
+
+
+@cache
+def version(library: str) -> str:
+    """Return the version of a library, without importing it. Each is looked up once: that takes milliseconds."""
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def make_current(device: str) -> None:
+    """Let this process work on one GPU of several also where code, a plugin's say, names none."""
+    if ":" in device:
+        import torch
+
+        torch.cuda.set_device(device)
+
+
+def hardware(device: str) -> str:
+    """Return one line that names the hardware; wall times are comparable only where it is the same."""
+    cpu = f"{cpu_model()}, {cpu_count()} cores"
+    if device_type(device) == "cuda":
+        import torch
+
+        return f"{torch.cuda.get_device_name(device)}; {cpu}"
+    return f"Apple GPU; {cpu}" if device == "mps" else cpu
+
+
+def measured_on(device: str) -> dict[str, str]:
+    """Return what two wall times must share to be comparable."""
+    return {"hardware": hardware(device), "torch": version("torch")}
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Return hardware, versions and the git commit, for reports, MLflow and `fmbench env`."""
+    from fmbench.runtime.git_commit import git_commit
+
+    return {
+        "hardware": hardware(device),
+        "device": device,
+        "platform": platform.platform(),
+        "git_commit": git_commit(),
+        **versions(),
+    }

@@ -1,0 +1,83 @@
+"""Memory: what is free, its peak, and giving back what was freed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from fmbench.runtime.device import device_type
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of GNU's malloc.h."""
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of GNU's malloc.h."""
+
+
+def free_memory(device: str) -> int:
+    """Return the bytes that could still be had: on a GPU, or of the machine; without limit where that is not known."""
+    if device_type(device) == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    info = Path("/proc/meminfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("MemAvailable"):
+                return int(line.split()[1]) * 1024
+    return sys.maxsize
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory that tensors of up to 32 MiB free, until `give_memory_back`.
+
+    Else they are given back and had anew, zeroed page by page, at each step of a training. What is larger leaves holes
+    that nothing else fits into. Does nothing where the C library is not GNU's.
+    """
+    if mallopt := _c_function("mallopt"):
+        mallopt(M_MMAP_THRESHOLD, 2**25)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def give_memory_back() -> None:
+    """Give the machine back what was freed, where the C library is GNU's."""
+    if malloc_trim := _c_function("malloc_trim"):
+        malloc_trim(0)
+
+
+def _c_function(name: str) -> Any:
+    import ctypes
+
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
+
+
+def reset_peak_memory(device: str) -> None:
+    """Begin to measure peak memory anew, without what is free."""
+    if device_type(device) == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+    elif Path("/proc/self/clear_refs").exists():
+        give_memory_back()
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            return  # not permitted in some containers: the peak is then that of the process since its start
+
+
+def peak_memory(device: str) -> int:
+    """Return the peak since `reset_peak_memory`: bytes allocated on a GPU, or the process's resident bytes on a CPU."""
+    if device_type(device) == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(device))
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

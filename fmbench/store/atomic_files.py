@@ -1,0 +1,152 @@
+"""Files that are whole or absent: written under a temporary name and renamed, and sealed with a checksum."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fmbench.cells.keys import canonical
+from fmbench.errors import DamagedFile, EarlierFile, StoreError
+from fmbench.io.json_forms import OBJECT, Form, check, parsed
+from fmbench.io.printable_text import encodable
+from fmbench.io.regular_files import (
+    MOST_BYTES,
+    NotRegularError,
+    blocks_of,
+    open_regular,
+    read_regular,
+)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise StoreError when no file can be made in a folder, which is made where it is not there."""
+    probe = folder / f".probe-{os.getpid()}"
+    write_atomically(probe, b"")
+    probe.unlink()
+
+
+def write_atomically(path: Path, payload: bytes) -> None:
+    """Write a file so that it is either wholly there or not at all, also after a power cut. Raises StoreError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as handle:
+                handle.write(payload)
+                handle.flush()
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def copy_atomically(source: Path, target: Path) -> None:
+    """Copy a file as `write_atomically` writes one. Raises StoreError, and the OSError of a source not readable."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    with open_regular(source) as reading:
+        try:
+            with explained(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                writing = temporary.open("wb")
+            with writing:
+                for block in blocks_of(reading):
+                    with explained(target):
+                        writing.write(block)
+                with explained(target):
+                    writing.flush()
+                    os.fsync(writing.fileno())
+            with explained(target):
+                temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_sealed(path: Path, body: Mapping[str, Any], place: str = "") -> None:
+    """Write JSON with a checksum of its own, made over content and place. Non-finite floats are kept.
+
+    `place` says where in the store the file belongs: "training/abc/result.json"; else its folder and name.
+    """
+    text, place = canonical(dict(body)), place or _place(path)
+    seal = json.dumps({"checksum": _seal(place, text), "place": place})
+    write_atomically(path, f'{seal[:-1]},"body":{text}}}\n'.encode())
+
+
+def read_sealed(path: Path, form: Form = OBJECT, place: str = "") -> dict[str, Any] | None:
+    """Return what `write_sealed` wrote, None when there is no such file.
+
+    Raises DamagedFile, also for another form and for what was written for another place, and EarlierFile for what names
+    none, as an earlier fmbench left it.
+    """
+    try:
+        text = _content(path)
+    except FileNotFoundError:
+        return None
+    try:
+        sealed = parsed(text)
+        body: dict[str, Any] = sealed["body"]
+        belongs = str(sealed.get("place", ""))
+        intact = _seal(belongs, canonical(body)) == sealed["checksum"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedFile(f"{path} is not the JSON that was written") from error
+    if not intact:
+        raise DamagedFile(f"{path} does not have the checksum on record")
+    if not belongs:
+        raise EarlierFile(f"{path} does not say what it belongs to: an earlier version of fmbench wrote it")
+    if belongs != (lies := place or _place(path)):
+        raise DamagedFile(f"{path} belongs to {belongs} and lies in {lies}: somebody copied or moved it")
+    check(body, form, path)
+    return encodable(body) if b"\\ud" in text else body
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn an OSError of writing into a StoreError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        advice = {
+            errno.ENOSPC: "free some space (`fmbench clean` removes old cells)",
+            errno.EDQUOT: "free some of your quota (`fmbench clean` removes old cells)",
+        }.get(error.errno or 0, "make it writable, or choose another folder with --home (the store) or --reports")
+        raise StoreError(f"{path} cannot be written: {error.strerror}; {advice}, then run again") from error
+
+
+def _place(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def _seal(place: str, text: str) -> str:
+    """Return the checksum of a text and its place; of the text alone where there is none, as earlier versions did."""
+    return hashlib.sha256((f"{place}\n{text}" if place else text).encode()).hexdigest()
+
+
+def _content(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Return what is in a file of so many bytes at most. Raises FileNotFoundError, and else as `_readable`."""
+    with _readable(path):
+        return read_regular(path, most)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn an OSError of reading a cell's file into DamagedFile where the cell is at fault, else into StoreError."""
+    try:
+        yield
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise DamagedFile(f"{path} is a link to nothing") from None
+        raise
+    except OSError as error:
+        cell, root = path.parent, path.parent.parent.parent
+        closed = error.errno == errno.EACCES and not os.access(cell, os.R_OK | os.X_OK)
+        of_cell = os.access(root, os.X_OK) and (closed or error.errno in (errno.ELOOP, errno.ENOTDIR))
+        if of_cell or isinstance(error, NotRegularError):
+            raise DamagedFile(f"{path} cannot be used: {error.strerror}") from error
+        raise StoreError(
+            f"{path} cannot be read: {error.strerror}; choose another store with --home or FMBENCH_HOME"
+        ) from error

@@ -1,0 +1,298 @@
+"""The folder of one cell: its key's parts, files, result, failure and lock."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fmbench.errors import DamagedFile, StoreError
+from fmbench.io.json_forms import OBJECT, Form, fitted
+from fmbench.io.regular_files import (
+    kind_of,
+    open_lock,
+    set_aside,
+    size_and_sum,
+)
+from fmbench.store.atomic_files import (
+    _content,
+    _readable,
+    explained,
+    read_sealed,
+    write_atomically,
+    write_sealed,
+)
+from fmbench.store.checkpoints import _CHECKPOINT, _checkpoint_content
+from fmbench.store.file_forms import CELL, FAILURE, HISTORY, METRICS, RESULT, RESULTS
+
+_HASH_LIMIT = (
+    64 * 2**20
+)  # a larger file is only checked for its size when the store is scanned, and hashed when it is read
+
+
+SEALED = ("cell.json", "metrics.json", "result.json", "failure.json")
+"""The files of a cell that carry their own checksum and name their place."""
+_CELL_FILE = re.compile(
+    rf"(cell|result|failure|metrics|history)\.json|(weights|study|portrait|samples)\.safetensors|{_CHECKPOINT.pattern}"
+    r"|\.lock|\.\S+\.\d+\.tmp"
+)
+"""What fmbench itself writes into a cell's folder: nothing else is ever removed."""
+log = logging.getLogger(__name__)
+
+
+class CellFolder:
+    """One cell on disk. `place` is its section and key, "training/abc": what its files say that they belong to."""
+
+    def __init__(self, path: Path, place: str = "") -> None:
+        self.path = path
+        self.place = place or f"{path.parent.name}/{path.name}"
+
+    @property
+    def section(self) -> str:
+        """The section of the store that the cell belongs to."""
+        return self.place.partition("/")[0]
+
+    def sealed(self, name: str, form: Form = OBJECT) -> dict[str, Any] | None:
+        """Return the content of one of SEALED, None where it is not there. Raises DamagedFile."""
+        return read_sealed(self.path / name, form, f"{self.place}/{name}")
+
+    def seal(self, name: str, body: Mapping[str, Any]) -> None:
+        """Write one of SEALED."""
+        write_sealed(self.path / name, body, f"{self.place}/{name}")
+
+    def begin(self, parts: Mapping[str, Any]) -> None:
+        """Write down what the cell is (see `TrainingCell.parts`), once."""
+        if not (self.path / "cell.json").exists():
+            self.seal("cell.json", parts)
+
+    def cell(self) -> dict[str, Any] | None:
+        """Return what `begin` wrote, or None."""
+        return self.sealed("cell.json", CELL)
+
+    def write(self, name: str, payload: bytes) -> None:
+        """Write a file that `finish` will vouch for."""
+        write_atomically(self.path / name, payload)
+
+    def finish(self, result: Mapping[str, Any], files: tuple[str, ...]) -> None:
+        """Declare the cell done: checksums of `files` and the result, in one file; checkpoints and failures go."""
+        sums = {name: list(size_and_sum(self.path / name)) for name in files}
+        self.seal("result.json", {**result, "files": sums})
+        cut_off = self.path.glob(".checkpoint-*.tmp")  # of a process that was killed while it wrote
+        for leftover in [*self.path.glob("checkpoint-*.pt"), *cut_off, self.path / "failure.json"]:
+            leftover.unlink(missing_ok=True)
+
+    def result(self, *, thorough: bool = False) -> dict[str, Any] | None:
+        """Return the result when the cell is done and whole, None when it is not done.
+
+        Raises DamagedFile when a file is missing or does not have the checksum on record; with `thorough`, large files
+        are read for that, too.
+        """
+        result = self.recorded()
+        for name, recorded in (result or {}).get("files", {}).items():
+            self._verify(name, recorded, thorough=thorough or recorded[0] <= _HASH_LIMIT)
+        if result is not None and "history.json" in result["files"]:
+            self.history()
+        return result
+
+    def recorded(self) -> dict[str, Any] | None:
+        """Return the result of a cell that is done, without a look at the files that it vouches for."""
+        return self.sealed("result.json", RESULTS.get(self.section, RESULT))
+
+    def history(self) -> list[tuple[int, float]]:
+        """Return the steps and losses of a finished training."""
+        file = self.path / "history.json"
+        return [(step, loss) for step, loss in fitted(_content(file), HISTORY, file)]
+
+    def check(self) -> None:
+        """Raise DamagedFile when anything in the folder is not what was written."""
+        self.cell(), self.result(), self.failure(), self.metrics()
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file of a finished cell, after checking it against the record."""
+        recorded = (self.recorded() or {}).get("files", {}).get(name)
+        if recorded is None:
+            raise DamagedFile(f"{self.path / name} is not on record")
+        try:
+            content = _content(self.path / name, recorded[0])
+        except FileNotFoundError as error:
+            raise DamagedFile(f"{self.path / name} is missing") from error
+        if [len(content), hashlib.sha256(content).hexdigest()] != recorded:
+            raise DamagedFile(f"{self.path / name} does not have the checksum on record")
+        return content
+
+    def _verify(self, name: str, recorded: list[Any], *, thorough: bool) -> None:
+        path = self.path / name
+        try:
+            with _readable(path):
+                same = path.stat().st_size == recorded[0] and (not thorough or list(size_and_sum(path)) == recorded)
+        except FileNotFoundError as error:
+            raise DamagedFile(f"{path} is missing") from error
+        if not same:
+            raise DamagedFile(f"{path} does not have the checksum on record")
+
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """Return the metrics computed so far: digest of the metric -> {"name", "values", "identity", "seconds"}."""
+        return self.sealed("metrics.json", METRICS) or {}
+
+    def add_metrics(self, computed: Mapping[str, Mapping[str, Any]]) -> None:
+        """Add metrics by digest. The caller holds the cell's lock."""
+        self.set_metrics({**self.metrics(), **computed})
+
+    def set_metrics(self, metrics: Mapping[str, Mapping[str, Any]]) -> None:
+        """Put these metrics in place of all that are there. The caller holds the cell's lock."""
+        self.seal("metrics.json", metrics)
+
+    def failure(self) -> dict[str, Any] | None:
+        """Return {"status", "error", "traceback"} when the cell failed and was not computed since."""
+        return self.sealed("failure.json", FAILURE)
+
+    def fail(self, status: str, error: str, traceback: str = "") -> None:
+        """Record that the cell failed; a checkpoint of it, if there is one, stays for a retry."""
+        self.seal("failure.json", {"status": status, "error": error, "traceback": traceback})
+
+    def forgive(self) -> None:
+        """Forget a failure and failed metrics, so that they are computed again; a diverged training starts anew."""
+        failure = self.failure()
+        if failure and failure["status"] == "diverged":
+            self.drop_checkpoints()
+        (self.path / "failure.json").unlink(missing_ok=True)
+        metrics = self.metrics()
+        if any("error" in entry for entry in metrics.values()):
+            kept = {digest: entry for digest, entry in metrics.items() if "error" not in entry}
+            self.set_metrics(kept)
+
+    def save_checkpoint(self, step: int, payload: bytes) -> None:
+        """Keep the state of a training after `step` steps; older ones go.
+
+        The checksum in the name is made over the place and the step, too: another cell's checkpoint is damaged here.
+        """
+        name = f"checkpoint-{step}-{self._checksum(step, payload)}.pt"
+        write_atomically(self.path / name, payload)
+        for old in self.path.glob("checkpoint-*.pt"):
+            if old.name != name:
+                old.unlink(missing_ok=True)
+
+    def checkpoint(self) -> bytes | None:
+        """Return the newest whole checkpoint, or None; damaged ones are said and removed."""
+        for step, checksum, path in self._checkpoints():
+            payload = _checkpoint_content(path)
+            if payload is not None and self._checksum(step, payload) == checksum:
+                return payload
+            log.warning("%s is not what was written for this cell, so the training does not go on from it", path)
+            set_aside(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+        return None
+
+    def newest_checkpoint(self) -> tuple[int, Path | None]:
+        """Return step and file of the newest whole checkpoint, 0 and None without one; nothing is removed."""
+        for step, checksum, path in self._checkpoints():
+            payload = _checkpoint_content(path)
+            if payload is not None and self._checksum(step, payload) == checksum:
+                return step, path
+        return 0, None
+
+    def _checkpoints(self) -> list[tuple[int, str, Path]]:
+        """Return step, checksum by name, and file of every checkpoint, newest first; none of them is read."""
+        found = [
+            (int(m[1]), m[2], p) for p in self.path.glob("checkpoint-*.pt") if (m := _CHECKPOINT.fullmatch(p.name))
+        ]
+        return sorted(found, reverse=True)
+
+    def _checksum(self, step: int, payload: bytes) -> str:
+        """Return the checksum of a checkpoint, its place and its step."""
+        checksum = hashlib.sha256(f"{self.place}/checkpoint-{step}\n".encode())
+        checksum.update(payload)
+        return checksum.hexdigest()
+
+    def drop_checkpoints(self) -> None:
+        """Remove all checkpoints."""
+        for path in self.path.glob("checkpoint-*.pt"):
+            path.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Remove all that is known of the cell but its lock, for it is damaged. What fmbench did not write stays."""
+        with explained(self.path):
+            for entry in self._entries():
+                if entry.is_dir(follow_symlinks=False):
+                    if _CELL_FILE.fullmatch(entry.name):  # it stands where a file must be written
+                        set_aside(Path(entry.path))
+                elif entry.name != ".lock" and _CELL_FILE.fullmatch(entry.name):
+                    Path(entry.path).unlink()
+
+    def strange(self) -> str:
+        """Say why the folder is not one that `remove` removes, "" where it is: a folder with files of a cell alone."""
+        try:
+            mode = self.path.lstat().st_mode
+            if not stat.S_ISDIR(mode):
+                return "is a link" if stat.S_ISLNK(mode) else f"is {kind_of(mode)}"
+            others = [e.name for e in self._entries() if not _CELL_FILE.fullmatch(e.name) or e.is_dir()]
+        except OSError as error:
+            return f"cannot be looked into: {error.strerror}"
+        return f"holds {others[0]!r}, which is not of fmbench" if others else ""
+
+    def remove(self) -> None:
+        """Remove the folder. Raises StoreError where it is `strange`, and BlockingIOError where it is worked on."""
+        if why := self.strange():
+            raise StoreError(f"{self.path} {why}, so it is not removed")
+        with self.lock(wait=False), explained(self.path):
+            for entry in self._entries():
+                Path(entry.path).unlink(missing_ok=True)
+            self.path.rmdir()
+
+    def size(self) -> int:
+        """Return the bytes that the folder takes; links are not followed."""
+        return sum(entry.stat(follow_symlinks=False).st_size for entry in self._entries())
+
+    def _entries(self) -> list[os.DirEntry[str]]:
+        """Return what lies in the folder; nothing where there is none."""
+        try:
+            with os.scandir(self.path) as entries:
+                return list(entries)
+        except FileNotFoundError:
+            return []
+
+    @contextlib.contextmanager
+    def lock(self, *, wait: bool = True) -> Iterator[None]:
+        """Wait until no other process works on the cell. The system drops the lock of a process that dies.
+
+        Raises BlockingIOError where another works on it, and it is not to be waited for.
+        """
+        handle = self._locked(wait)
+        while not self._is_lock(handle):  # whoever had it has removed the folder meanwhile
+            os.close(handle)
+            handle = self._locked(wait)
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+    def _locked(self, wait: bool) -> int:
+        """Return the descriptor of the lock's file, locked; the folder is made where it is not there."""
+        with explained(self.path):
+            self._make_way()
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = open_lock(self.path / ".lock")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BaseException:
+            os.close(handle)
+            raise
+        return handle
+
+    def _is_lock(self, handle: int) -> bool:
+        """Whether a descriptor is of the file that stands for the lock now."""
+        try:
+            return os.path.samestat(os.fstat(handle), (self.path / ".lock").lstat())
+        except FileNotFoundError:
+            return False
+
+    def _make_way(self) -> None:
+        """Give another name to what stands where the folder must be: a file, a link to none, a folder without entry."""
+        if os.path.lexists(self.path) and not (self.path.is_dir() and os.access(self.path, os.R_OK | os.X_OK)):
+            log.warning("%s is no folder that can be used; it is now called %s", self.path, set_aside(self.path).name)

@@ -1,0 +1,76 @@
+"""The store: finished and half-finished cells on disk, by key. It is the truth; MLflow and reports are made from it.
+
+```
+<root>/training/<key>/    cell.json  weights.safetensors  history.json  metrics.json  result.json
+<root>/study/<key>/       cell.json  study.safetensors  result.json
+<root>/portrait/<key>/    cell.json  portrait.safetensors  result.json
+<root>/evaluation/<key>/  cell.json  samples.safetensors  metrics.json  result.json
+<root>/sampler/<key>/     cell.json  metrics.json  result.json
+```
+
+`result.json` is written last and holds the checksum of every file beside it; JSON files carry their own, which is made
+over their place in the store, too: a file or a folder that was copied or moved to another cell's place is damaged, and
+so is what an earlier fmbench wrote, which named no place. Each file is written to a temporary name, flushed and
+renamed. A failed cell has `failure.json` in place of `result.json`, and a training under way has
+`checkpoint-<step>-<checksum>.pt`. One process at a time works on a cell: the one that holds its lock.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fmbench.io.regular_files import (
+    is_folder,
+    why_no_folder,
+)
+from fmbench.store.atomic_files import check_writable, explained
+from fmbench.store.cell_folder import CellFolder
+from fmbench.store.file_forms import is_key
+
+SECTIONS = ("training", "study", "portrait", "evaluation", "sampler", "floor", "oracle")
+
+
+class Store:
+    """The folder of all cells. `root` is made when it is first written to."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, section: str, key: str) -> CellFolder:
+        """Return the folder of the cell `key`; section is one of SECTIONS."""
+        return CellFolder(self.root / section / key)
+
+    def keys(self, section: str) -> list[str]:
+        """Return the keys that have a folder in a section; `passed_over` tells what else lies there."""
+        try:
+            with os.scandir(self.root / section) as entries:
+                return sorted(entry.name for entry in entries if is_key(section, entry.name) and is_folder(entry))
+        except OSError:
+            return []
+
+    def passed_over(self) -> list[str]:
+        """Say what in the sections is no cell's folder, and so is neither read nor removed; see `keys`."""
+        found = []
+        for section in SECTIONS:
+            place = self.root / section
+            try:
+                with os.scandir(place) as entries:
+                    strange = sorted((e.name, e) for e in entries if not (is_key(section, e.name) and is_folder(e)))
+                    found += [f"{place / name} {why_no_folder(entry)}" for name, entry in strange]
+            except FileNotFoundError:
+                if place.is_symlink():
+                    found.append(f"{place} is a link to nothing")
+            except OSError as error:
+                found.append(f"{place} cannot be listed: {error.strerror}")
+        return found
+
+    def cache(self) -> Path:
+        """Return the folder for reference statistics and other files that can be made again."""
+        with explained(self.root):
+            (self.root / "cache").mkdir(parents=True, exist_ok=True)
+        return self.root / "cache"
+
+    def check_writable(self) -> None:
+        """Raise StoreError when nothing can be written under the root."""
+        check_writable(self.root / "cache")

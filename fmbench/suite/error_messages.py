@@ -1,0 +1,167 @@
+"""What is wrong with a suite, in words and with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, cast
+
+from pydantic import BaseModel, ValidationError
+
+from fmbench.errors import did_you_mean, nearest
+from fmbench.suite import models
+from fmbench.suite.field_types import FAULT, RULE, ComponentRef, location_of
+from fmbench.suite.models import AXES, Suite
+from fmbench.suite.positions import Location, Place, Problem, Row, Table, Text, place_of, shown
+
+_MODELS: dict[str, type[BaseModel]] = {
+    "adamw": models.AdamW,
+    "adam": models.Adam,
+    "adamax": models.Adamax,
+    "sgd": models.SGD,
+    "constant": models.Constant,
+    "cosine": models.Cosine,
+    "ema": models.Ema,
+}
+_SECTIONS: dict[str, type[BaseModel]] = {"training": models.Training, "evaluation": models.Evaluation}
+_SELECTIONS = {"exclude", "include", "baseline"}
+MOST_COMPARED = 100
+"""Unknown keys that are compared with those that are missing: more of them are no misspellings."""
+
+
+def validation_problems(error: ValidationError, root: Any) -> list[Problem]:
+    """Return what pydantic found, in our words and at its place."""
+    found = error.errors(include_url=False)
+    # A misspelt key is one mistake: that the right one is then missing goes without saying.
+    holders = {e["loc"][:-1] for e in found if e["type"] == "missing"}
+    unknown = [e["loc"] for e in found if e["type"] == "extra_forbidden" and e["loc"][:-1] in holders]
+    misspelt = {(*location[:-1], _nearest(location)) for location in unknown[:MOST_COMPARED]}
+    return [_problem(e, root) for e in found if e["type"] != "missing" or e["loc"] not in misspelt]
+
+
+def _nearest(location: Location) -> str:
+    """Return the key that an unknown key was probably meant to be, or nothing."""
+    return nearest(str(location[-1]), _keys(location[:-1]))
+
+
+def _problem(details: Mapping[str, Any], root: Any) -> Problem:
+    location, kind = location_of(details), details["type"]
+    place = place_of(root, location, key=kind == "extra_forbidden")
+    if kind == FAULT:
+        return Problem(place, f"{_prefix(location)}{details['ctx']['text']}")
+    if kind == RULE:
+        return Problem(place, f"{_dotted(location)} must be {details['ctx']['rule']}; found {shown(details['input'])}.")
+    if kind == "missing":
+        return Problem(place, _missing(location))
+    if kind == "extra_forbidden":
+        return Problem(place, _unknown_key(location))
+    keys = ", ".join(_keys(location))
+    form = f"a mapping with the keys {keys}" if keys else "something else"
+    return Problem(place, f"{_dotted(location)} must be {form}; found {shown(details['input'])}.")
+
+
+def _dotted(location: Location) -> str:
+    return ".".join(step for step in location if isinstance(step, str)) or "a suite"
+
+
+def _prefix(location: Location) -> str:
+    return f"{_dotted(location)}: " if location else ""
+
+
+def _model_at(location: Location) -> type[BaseModel]:
+    if not location:
+        return Suite
+    if location[0] in _SELECTIONS:
+        return models.Selection
+    return _MODELS.get(str(location[-1])) or _SECTIONS.get(str(location[0]), Suite)
+
+
+def _keys(location: Location) -> list[str]:
+    return [key for key in _model_at(location).model_fields if key != "name" or not location]
+
+
+def _missing(location: Location) -> str:
+    key, parent = str(location[-1]), location[:-1]
+    description = _model_at(parent).model_fields[key].description if key in _model_at(parent).model_fields else ""
+    what = f" ({description.rstrip('.')})" if description else ""
+    return f"the key {key!r} is missing in {_dotted(parent)}{what}. Add it."
+
+
+def _unknown_key(location: Location) -> str:
+    key, parent = str(location[-1]), location[:-1]
+    keys = _keys(parent)
+    text = f"unknown key {shown(key)} in {_dotted(parent)}."
+    near = did_you_mean(key, keys)
+    homes = [_dotted((name,)) for name, model in _SECTIONS.items() if key in model.model_fields and parent != (name,)]
+    if not near and key in Suite.model_fields:
+        homes.append("the top level")
+    if homes and not near and parent[:1] not in {(name,) for name in _SELECTIONS}:
+        near = f" It belongs to {' or '.join(homes)}."
+    return f"{text}{near} Allowed: {', '.join(keys)}."
+
+
+def product_problems(suite: Suite) -> list[Problem]:
+    """Return what is wrong between the values of a suite: duplicates, and axes that cannot run in step."""
+    problems: list[Problem] = []
+    in_step: set[str] = set()
+    for number, group in enumerate(suite.zip):
+        place = suite.place("zip", number)
+        problems += [Problem(place, text) for text in _zip_faults(suite, group, in_step)]
+        in_step |= set(group)
+        rows = list(zip(*(suite.axes[axis] for axis in suite.zipped[number]), strict=False))
+        for index in _repeated(rows):
+            where = suite.place(*AXES[suite.zipped[number][0]], index)
+            words = ", ".join(map(str, rows[index]))
+            problems.append(Problem(where, f"{words} stands twice in the zipped {', '.join(group)}. Remove one."))
+    for axis, values in (*suite.axes.items(), ("metric", suite.evaluation.metrics)):
+        keys = AXES.get(axis, ("evaluation", "metrics"))
+        if keys[-1] in in_step:
+            continue
+        for index in _repeated(values):
+            place = suite.place(*keys, index)
+            problems.append(Problem(place, f"{values[index]} stands twice in {'.'.join(keys)}. Remove one of them."))
+    return problems
+
+
+def _repeated(values: Sequence[Any]) -> list[int]:
+    """Return the indices of the values that stand further ahead, too."""
+    seen: set[Hashable] = set()
+    found = []
+    for index, value in enumerate(map(_hashable, values)):
+        if value in seen:
+            found.append(index)
+        seen.add(value)
+    return found
+
+
+def _hashable(value: Any) -> Hashable:
+    """Return what is equal for equal values of a suite, and can be looked up."""
+    if isinstance(value, ComponentRef):
+        return (value.name, _hashable(value.parameters))
+    if isinstance(value, Mapping):
+        return frozenset((key, _hashable(each)) for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, value))
+    return cast("Hashable", value)
+
+
+def _zip_faults(suite: Suite, group: tuple[str, ...], earlier: set[str]) -> list[str]:
+    if len(group) < 2 or len(set(group)) < len(group):
+        return [f"a group of zip names two or more axes, [[paths, t_distributions]] say; found {shown(group)}."]
+    if earlier & set(group):
+        return [f"an axis can run in step with one group only; {', '.join(sorted(earlier & set(group)))} is in two."]
+    by_name = {keys[-1]: len(suite.axes[axis]) for axis, keys in AXES.items()}
+    if len({by_name[name] for name in group}) > 1:
+        lengths = ", ".join(f"{name} has {by_name[name]}" for name in group)
+        return [f"axes that run in step need as many values each; {lengths}."]
+    return []
+
+
+def top_problem(root: Any, path: str) -> Problem | None:
+    """Return what is wrong when a file's value cannot be a suite at all."""
+    keys = ", ".join(Suite.model_fields)
+    if root is None:
+        return Problem(Place(path), f"the file is empty. A suite is a mapping with the keys {keys}.")
+    if not isinstance(root, Table):
+        place = place_of(root, ()) if isinstance(root, Row | Text) else Place(path, 1, 1)
+        return Problem(place, f"a suite is a mapping with the keys {keys}; found {shown(root)}.")
+    return None

@@ -1,0 +1,1 @@
+"""Training: cells in, weights and loss history in the store out."""

@@ -1,0 +1,76 @@
+"""The batches of a training: data in the order of the seed, source, pairing, t and the path's sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fmbench.cells.cells import TrainingCell
+from fmbench.model.build import Parts
+from fmbench.model.context import Workshop
+from fmbench.training.pairing import Pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a step draws before a t-distribution and a path have a say: `u` are the uniforms that become t, `(batch,)`.
+
+    `y` is what the network is given: None unless it is class-conditional, and the label `classes` ("no label") where
+    label dropout took the label away.
+    """
+
+    x_0: Tensor
+    x_1: Tensor
+    u: Tensor
+    y: Tensor | None
+
+
+class Draws:
+    """Draws the batches of a cell, one after the other, each kind of randomness from its role's generator.
+
+    Cells that share seed and dataset see the same data, source and uniforms, whatever their coupling pools; those that
+    share the coupling, too, see the same batches, so that a fleet draws them once.
+    """
+
+    def __init__(self, cell: TrainingCell, parts: Parts, workshop: Workshop) -> None:
+        self._parts = parts
+        self._label_dropout: float = cell.settings["label_dropout"]
+        self._generators = {role: workshop.generator(cell, role) for role in ("t", "label_dropout")}
+        self._pairs = Pairs(cell, parts, workshop)
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step, each step once and in order."""
+        x_0, x_1, labels = self._pairs.take(step)
+        n, device = len(x_1), x_1.device
+        u = torch.rand(n, generator=self._generators["t"], device=device).clamp_(min=2.0**-25)
+        y = None
+        if self._parts.classes and labels is not None:
+            dropped = torch.rand(n, generator=self._generators["label_dropout"], device=device)
+            y = torch.where(dropped < self._label_dropout, self._parts.classes, labels)
+        return Batch(x_0, x_1, u, y)
+
+    def dump(self) -> dict[str, Any]:
+        """Return what a checkpoint must hold, for `torch.save`: from it the next step's batch is drawn again."""
+        content = self._pairs.dump()
+        own = {role: generator.get_state() for role, generator in self._generators.items()}
+        return {**content, "generators": {**content["generators"], **own}}
+
+    def load(self, content: dict[str, Any]) -> None:
+        """Take the state from what `dump` returned for the same cell."""
+        for role, generator in self._generators.items():
+            generator.set_state(content["generators"][role])
+        self._pairs.load(content)
+
+
+def shared_draws(cells: Sequence[TrainingCell], parts: Sequence[Parts], workshop: Workshop) -> list[Draws]:
+    """Return the draws of each cell; cells of one seed, coupling and teacher have the same object."""
+    keys = [(c.seed, c.coupling.digest, "" if c.teacher is None else c.teacher.key) for c in cells]
+    found: dict[tuple[int, str, str], Draws] = {}
+    for key, cell, own in zip(keys, cells, parts, strict=True):
+        if key not in found:
+            found[key] = Draws(cell, own, workshop)
+    return [found[key] for key in keys]

@@ -1,0 +1,187 @@
+"""Training: cells in, weights and loss history in the store out. The loop is read from top to bottom."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor
+
+from fmbench.cells.cells import TrainingCell
+from fmbench.cells.keys import canonical
+from fmbench.components.contracts import TrainingFacts
+from fmbench.errors import Diverged
+from fmbench.isolation.process_state import Watch, watch_all
+from fmbench.model.batched.compatibility import why_alone
+from fmbench.model.context import Workshop
+from fmbench.runtime import memory
+from fmbench.runtime.calibration import Pace
+from fmbench.store.cell_folder import CellFolder
+from fmbench.training.gradient_accumulation import divided
+from fmbench.training.losses import losses
+from fmbench.training.lr_schedule import learning_rate
+from fmbench.training.path_batches import inputs
+from fmbench.training.state import TrainingState
+
+HISTORY_POINTS = 200
+EXPLODED = 1000.0  # times the first recorded loss
+
+Progress = Callable[[int], None]
+"""Called with the number of steps done since the last call, added up over the members of a fleet."""
+
+Save = Callable[[TrainingCell, int, bytes], None]
+"""Called with a cell, the number of steps done and its state, for a checkpoint."""
+
+Failed = Callable[[TrainingCell, Diverged], None]
+"""Called with a cell that dropped out of its fleet."""
+
+
+def raise_failure(cell: TrainingCell, failure: Diverged) -> None:
+    """Raise the failure: what is done with a cell that diverges, unless something else is asked for."""
+    raise failure
+
+
+def train(
+    cells: Sequence[TrainingCell],
+    workshop: Workshop,
+    progress: Progress = lambda steps: None,
+    failed: Failed = raise_failure,
+    size: int = 1,
+) -> None:
+    """Train cells and leave their weights, history and facts in the store; a checkpoint that is there is gone on from.
+
+    Cells that share their `fleet_key` and are at one step are a fleet, unless something is against it (`why_alone`):
+    then they are trained one by one. A cell whose loss or weights are not finite, or whose loss explodes, is handed
+    to `failed`, and drops out. `size` is what the facts say of a fleet's size, where that is more than its members.
+    Raises ProcessChanged where a component changed the process: nothing is kept then. Raises OutOfMemory and others as
+    they come.
+    """
+    workshop.drop_spoilt()
+    watch = watch_all()
+    folders = {cell.key: workshop.store.folder("training", cell.key) for cell in cells}
+    saved = {key: content for key, folder in folders.items() if (content := _checkpoint(folder)) is not None}
+    alike: dict[tuple[str, int], list[TrainingCell]] = {}
+    for cell in cells:
+        alike.setdefault((cell.fleet_key, saved[cell.key]["step"] if cell.key in saved else 0), []).append(cell)
+    for together in alike.values():
+        alone = len(together) > 1 and why_alone(together, workshop)
+        for fleet in [[cell] for cell in together] if alone else [together]:
+            state = TrainingState.begin(fleet, workshop)
+            state.size = max(size, len(fleet)) if len(fleet) > 1 else 1
+            if state.cells[0].key in saved:
+                state.load([saved[cell.key] for cell in state.cells])
+                progress(state.step * len(fleet))
+            _train_fleet(state, workshop, progress, failed, watch)
+
+
+def _checkpoint(folder: CellFolder) -> dict[str, Any] | None:
+    """Return the newest state that was saved of a cell."""
+    payload = folder.checkpoint()
+    return None if payload is None else torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+
+
+def _train_fleet(state: TrainingState, workshop: Workshop, progress: Progress, failed: Failed, watch: Watch) -> None:
+    """Go on from a state to the end, and leave in the store what came of each member."""
+
+    cell = state.cells[0]
+    who = f"a component of this training ({', '.join(spec.name for spec in cell.components)})"
+
+    def save(cell: TrainingCell, step: int, payload: bytes) -> None:
+        watch.check(who)
+        workshop.store.folder("training", cell.key).save_checkpoint(step, payload)
+
+    memory.reset_peak_memory(workshop.device)
+    state = run_steps(state, workshop, save, progress, failed)
+    watch.check(who)
+    for member, cell in enumerate(state.cells):
+        try:
+            weights = state.weights(member)
+        except Diverged as failure:
+            failed(cell, failure)
+        else:
+            keep(cell, weights, state.history[member], state.facts(member, workshop), workshop)
+
+
+def keep(
+    cell: TrainingCell,
+    weights: Mapping[str, Tensor],
+    history: Sequence[tuple[int, float]],
+    facts: TrainingFacts,
+    workshop: Workshop,
+) -> None:
+    """Leave what a training gave in the store."""
+    folder = workshop.store.folder("training", cell.key)
+    folder.write("weights.safetensors", safetensors_bytes(dict(weights)))
+    folder.write("history.json", canonical(history).encode())
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    folder.finish({"facts": {**asdict(facts), "finished": finished}}, ("weights.safetensors", "history.json"))
+
+
+def run_steps(
+    state: TrainingState, workshop: Workshop, save: Save, progress: Progress, failed: Failed = raise_failure
+) -> TrainingState:
+    """Run the optimizer from `state.step` to the last step, recording losses and saving checkpoints now and then.
+
+    Return the state after the last step, of the members that are left, if any are.
+    """
+    settings = state.cells[0].settings
+    autocast = state.parts[0].autocast(workshop.device)
+    peak, steps = settings["optimizer"]["lr"], settings["steps"]
+    window = max(1, steps // HISTORY_POINTS)
+    parts = settings.values.get("accumulate", 1)
+    pace = Pace(workshop.device, steps)
+    reported, saved = state.step, time.perf_counter()
+    last_seen = saved
+
+    with workshop.side_threads:
+        while state.step < steps and state.cells:
+            for group in state.optimizer.param_groups:
+                group["lr"] = learning_rate(state.step, steps, peak, settings["schedule"])
+            lessons = state.samples.draw(state.step)
+            for part in divided(lessons, parts):
+                with autocast():
+                    output = state.networks(*inputs(part))
+                state.add_gradient(losses(part, output.to(part[0].sample.x_t.dtype)), 1 / parts)
+            state.learn(settings["gradient_clip"])
+
+            last = state.step == steps
+            recorded = state.step % window == 0 or last
+            diverged = record_losses(state) if recorded else {}
+            now = time.perf_counter()
+            state.seconds = [seconds + (now - last_seen) / len(state.cells) for seconds in state.seconds]
+            last_seen = now + pace.note(state.step, len(state.cells))
+            if recorded:
+                progress((state.step - reported) * len(state.cells))
+                reported = state.step
+            if diverged:
+                for member, failure in diverged.items():
+                    failed(state.cells[member], failure)
+                state = state.without(list(diverged), workshop)
+            if now - saved > workshop.checkpoint_seconds and not last:
+                for member, cell in enumerate(state.cells):
+                    save(cell, state.step, state.dump(member))
+                saved = now
+    state.pace = pace.middle()
+    return state
+
+
+def record_losses(state: TrainingState) -> dict[int, Diverged]:
+    """Append the members' mean losses since the last entry; return those that are not finite or have exploded."""
+    means = [loss_sum / state.losses for loss_sum in state.loss_sum.tolist()]
+    state.loss_sum.zero_()
+    state.losses = 0
+    diverged = {}
+    for member, (mean, history) in enumerate(zip(means, state.history, strict=True)):
+        history.append((state.step, mean))
+        if not math.isfinite(mean):
+            diverged[member] = Diverged(f"the loss is {mean} at step {state.step}")
+        elif mean > EXPLODED * max(history[0][1], 1.0):
+            diverged[member] = Diverged(f"the loss rose from {history[0][1]:.3g} to {mean:.3g} at step {state.step}")
+    return diverged

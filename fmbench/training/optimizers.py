@@ -1,0 +1,87 @@
+"""Optimizers by name, learning-rate schedules and the exponential moving average of the weights."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "adamax": torch.optim.Adamax,
+    "sgd": torch.optim.SGD,
+}
+
+_KERNELS: dict[type[torch.optim.Optimizer], Callable[..., None]] = {
+    torch.optim.Adam: torch._fused_adam_,
+    torch.optim.AdamW: torch._fused_adamw_,
+}
+
+
+def import_ahead() -> None:
+    """Import what torch imports when the first optimizer is made: seconds, which an idle process has."""
+    importlib.import_module("torch._dynamo")
+
+
+def make_optimizer(settings: Mapping[str, Any], parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    """Build the optimizer of a cell's settings, `{"name": ..., "lr": ..., ...}`, fused where the device has it."""
+    options = {name: value for name, value in settings.items() if name != "name"}
+    if "betas" in options:
+        options["betas"] = tuple(options["betas"])
+    optimizer = OPTIMIZERS[settings["name"]]
+    if "fused" in inspect.signature(optimizer).parameters:
+        options["fused"] = parameters[0].device.type in {"cpu", "cuda"}
+    return optimizer(parameters, **options)
+
+
+def take_step(optimizer: torch.optim.Optimizer) -> None:
+    """Take the optimizer's step, to the same bits with less around it: a fused Adam's kernel is called as it is.
+
+    Around the kernel, `Optimizer.step` sorts tensors by device and looks for hooks, which a small network's step shows.
+    Its first step is its own: that makes the state.
+    """
+    if not _is_plain_fused_adam(optimizer):
+        optimizer.step()
+        return
+    (group,) = optimizer.param_groups
+    parameters = [p for p in group["params"] if p.grad is not None]
+    states = [optimizer.state[p] for p in parameters]
+    steps = [state["step"] for state in states]
+    with torch.no_grad():
+        torch._foreach_add_(steps, 1)
+        _KERNELS[type(optimizer)](
+            parameters,
+            [p.grad for p in parameters],
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            steps,
+            lr=group["lr"],
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+def _is_plain_fused_adam(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether it is one of `_KERNELS`, fused, has its state, and all tensors are alike in device and dtype."""
+    if type(optimizer) not in _KERNELS or len(optimizer.param_groups) != 1:
+        return False
+    group = optimizer.param_groups[0]
+    first = group["params"][0]
+    return (
+        bool(group["fused"])
+        and not (group["amsgrad"] or group["maximize"])
+        and all(
+            p.device == first.device and p.dtype == first.dtype and (p.grad is None or p in optimizer.state)
+            for p in group["params"]
+        )
+    )

@@ -1,0 +1,207 @@
+"""All that changes while a fleet is trained: what a step changes, and what checkpoints and weights are made of."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fmbench.cells.cells import TrainingCell
+from fmbench.cells.seeds import seed_for
+from fmbench.components.contracts import TrainingFacts
+from fmbench.errors import Diverged
+from fmbench.isolation import global_random
+from fmbench.model.batched.networks import Networks
+from fmbench.model.build import Parts, assemble, make_module
+from fmbench.model.context import Workshop
+from fmbench.runtime import environment, memory
+from fmbench.runtime.device import device_type
+from fmbench.training.compilation import Program, choose, started, usual
+from fmbench.training.ema import MovingAverage
+from fmbench.training.optimizers import make_optimizer, take_step
+from fmbench.training.path_batches import Samples, in_order
+from fmbench.training.teacher import taught
+
+
+@dataclass
+class TrainingState:
+    """All that changes while a fleet is trained, and all that checkpoints must hold for an exact resumption.
+
+    `cells`, `parts`, `seconds` and `history` have an entry a member; `loss_sum` is `(members,)`.
+    `size` is the fleet's size as the facts have it: members that dropped out count. `pace` is what `Pace.middle` gave.
+    """
+
+    cells: list[TrainingCell]
+    parts: list[Parts]
+    networks: Networks
+    optimizer: torch.optim.Optimizer
+    average: MovingAverage
+    samples: Samples
+    loss_sum: Tensor
+    seconds: list[float]
+    history: list[list[tuple[int, float]]]
+    program: Program
+    size: int = 1
+    pace: tuple[float, float] = (0.0, 0.0)
+    losses: int = 0
+    step: int = 0
+
+    @classmethod
+    def begin(cls, cells: Sequence[TrainingCell], workshop: Workshop, program: Program | None = None) -> TrainingState:
+        """Return the state before the first step. Members are put into the order of `in_order`.
+
+        A cell alone is computed by the program that is given, or else by what a probe chooses.
+        """
+        cells = in_order(cells)
+        parts = [assemble(cell, workshop) for cell in cells]
+        for own, cell in zip(parts, cells, strict=True):
+            own.coupling = taught(own.coupling, cell, workshop)
+        modules = [make_module(cell, own, workshop.device).train() for cell, own in zip(cells, parts, strict=True)]
+        alone = len(cells) == 1 and program is None
+        way = program or (choose(cells[0], parts[0], workshop) if alone else usual(parts[0]))
+        modules = [way.formatted(module) for module in modules]
+        global_random.seed(seed_for(cells[0].seed, "network_noise", cells[0].dataset.text))
+        networks = Networks(modules)
+        if way.compiled:
+            networks.call = started(way, cells[0], parts[0], workshop, modules[0])
+        return cls(
+            cells=cells,
+            parts=parts,
+            networks=networks,
+            program=way,
+            optimizer=make_optimizer(cells[0].settings["optimizer"], networks.parameters),
+            average=MovingAverage(networks.parameters, cells[0].settings["ema"]),
+            samples=Samples(cells, parts, workshop),
+            loss_sum=torch.zeros(len(cells), device=workshop.device),
+            seconds=[0.0] * len(cells),
+            history=[[] for _ in cells],
+        )
+
+    def add_gradient(self, loss: Tensor, share: float) -> None:
+        """Add the gradient of each member's mean `loss` `(members,)` over a part of the batch, a share of the whole."""
+        if share != 1:
+            loss = loss * share
+        total = loss if len(loss) == 1 else loss.sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        self.loss_sum += loss.detach()
+
+    def learn(self, gradient_clip: float | None) -> None:
+        """Take one optimizer step down the gradient of each member, and fold in the weights."""
+        if gradient_clip is not None:
+            self.networks.clip_gradients(gradient_clip)
+        take_step(self.optimizer)
+        for parameter in self.networks.parameters:
+            parameter.grad = None
+        self.average.update(self.step)
+        self.losses += 1
+        self.step += 1
+
+    def content(self, member: int) -> dict[str, Any]:
+        """Return a member's state: what its checkpoint holds, whether it is trained alone or in a fleet."""
+        part = self.networks.part
+        optimizer = self.optimizer.state_dict()
+        sizes = [parameter.shape for parameter in self.networks.parameters]
+        optimizer["state"] = {
+            number: {n: part(v, member) if _is_like(n, v, sizes[number]) else v for n, v in values.items()}
+            for number, values in optimizer["state"].items()
+        }
+        return {
+            "module": self.networks.state(member),
+            "optimizer": optimizer,
+            "average": [part(value, member) for value in self.average.average],
+            "draws": self.samples.dump(member),
+            "global_random": global_random.state(str(self.loss_sum.device)),
+            "loss_sum": self.loss_sum[member],
+            "losses": self.losses,
+            "step": self.step,
+            "seconds": self.seconds[member],
+            "history": self.history[member],
+        }
+
+    def dump(self, member: int) -> bytes:
+        """Return a member's state as bytes. Tensors are copied: a slice would be saved with all that it is cut from."""
+        buffer = io.BytesIO()
+        torch.save(_copied(self.content(member)), buffer)
+        return buffer.getvalue()
+
+    def load(self, contents: Sequence[dict[str, Any]]) -> None:
+        """Take the members' states, all of one step, from what `content` returned for the same cells."""
+        first = contents[0]
+        stack = self.networks.stack
+        self.networks.load([content["module"] for content in contents])
+        optimizer = dict(first["optimizer"])
+        sizes = [self.networks.part(parameter, 0).shape for parameter in self.networks.parameters]
+        optimizer["state"] = {
+            number: {
+                name: stack([content["optimizer"]["state"][number][name] for content in contents])
+                if _is_like(name, value, sizes[number])
+                else value
+                for name, value in values.items()
+            }
+            for number, values in first["optimizer"]["state"].items()
+        }
+        self.optimizer.load_state_dict(optimizer)
+        for mine, *saved in zip(self.average.average, *(content["average"] for content in contents), strict=True):
+            mine.copy_(stack(saved))
+        for member, content in enumerate(contents):
+            self.samples.load(member, content["draws"])
+            self.loss_sum[member] = content["loss_sum"]
+        global_random.restore(first["global_random"], str(self.loss_sum.device))
+        self.losses, self.step = first["losses"], first["step"]
+        self.seconds = [content["seconds"] for content in contents]
+        self.history = [[(step, loss) for step, loss in content["history"]] for content in contents]
+
+    def without(self, members: Sequence[int], workshop: Workshop) -> TrainingState:
+        """Return the state of a fleet without some of its members."""
+        kept = [member for member in range(len(self.cells)) if member not in members]
+        if not kept:
+            return replace(self, cells=[])
+        smaller = TrainingState.begin([self.cells[member] for member in kept], workshop, self.program)
+        smaller.size = self.size
+        smaller.load([self.content(member) for member in kept])
+        return smaller
+
+    def weights(self, member: int) -> dict[str, Tensor]:
+        """Return the weights as `raw.<name>` and, averaged, as `ema.<name>`. Raises Diverged when one is not finite."""
+        averaged = self.networks.averaged(member, self.average.average)
+        if not all(bool(torch.isfinite(value).all()) for value in averaged.values()):
+            raise Diverged(f"a weight is not finite after {self.step} steps")
+        state = {f"raw.{name}": value for name, value in self.networks.state(member).items()}
+        state |= {f"ema.{name}": value for name, value in averaged.items()}
+        return {name: value.detach().cpu().contiguous() for name, value in _copied(state).items()}
+
+    def facts(self, member: int, workshop: Workshop) -> TrainingFacts:
+        """Return what was observed of a member's training."""
+        return TrainingFacts(
+            seconds=self.seconds[member],
+            steps=self.step,
+            peak_memory=memory.peak_memory(workshop.device),
+            parameters=sum(self.networks.part(p, member).numel() for p in self.networks.parameters),
+            device=device_type(workshop.device),
+            precision=self.parts[member].precision,
+            threads=workshop.threads,
+            jobs=workshop.jobs,
+            fleet=self.size,
+            program=str(self.program),
+            pace=self.pace[0],
+            pace_iqr=self.pace[1],
+            **environment.measured_on(workshop.device),
+        )
+
+
+def _is_like(name: str, value: Any, shape: torch.Size) -> bool:
+    """Whether a value in an optimizer's state belongs to the elements of a parameter of this shape."""
+    return name != "step" and isinstance(value, Tensor) and value.shape == shape
+
+
+def _copied(value: Any) -> Any:
+    """Return nested dicts and lists with their tensors copied: a slice is saved with all that it was cut from."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {name: _copied(each) for name, each in value.items()}
+    return [_copied(each) for each in value] if isinstance(value, list) else value

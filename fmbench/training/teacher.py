@@ -1,0 +1,88 @@
+"""What a coupling learns from its teacher, a trained cell: studied once, kept in the store, shared by all students."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor
+
+from fmbench.cells.cells import TrainingCell
+from fmbench.cells.seeds import seed_for
+from fmbench.components.contracts import Coupling
+from fmbench.errors import CellFailure, DamagedFile
+from fmbench.isolation import global_random
+from fmbench.isolation.process_state import unchanged
+from fmbench.model.context import Workshop
+from fmbench.model.trained_model import Trained, load_trained
+from fmbench.store.cell_folder import CellFolder
+
+log = logging.getLogger(__name__)
+
+STUDY = "study.safetensors"
+
+
+def taught(coupling: Coupling, cell: TrainingCell, workshop: Workshop) -> Coupling:
+    """Return a cell's coupling with what it learnt from the cell's teacher; the coupling itself without one.
+
+    Raises CellFailure where the teacher is not in the store.
+    """
+    if cell.teacher is None:
+        return coupling
+    folder = workshop.store.folder("study", cell.study_key)
+    with folder.lock():
+        payload = _whole(folder)
+        if payload is None:
+            folder.begin({"teacher": cell.teacher.key, "coupling": cell.coupling.text})
+            payload = safetensors_bytes(study(coupling, cell.teacher, workshop))
+            folder.write(STUDY, payload)
+            folder.finish({}, (STUDY,))
+    studied = {name: value.to(workshop.device) for name, value in load_safetensors(payload).items()}
+    ready = coupling.remember(studied)
+    if not isinstance(ready, Coupling):
+        raise CellFailure(f"remember of coupling {cell.coupling} must return a coupling; found {type(ready).__name__}")
+    return ready
+
+
+def _whole(folder: CellFolder) -> bytes | None:
+    """Return what was studied before; None where there is nothing, or not what was written, which is then removed."""
+    try:
+        return folder.read(STUDY) if folder.result() is not None else None
+    except DamagedFile as error:
+        log.warning("%s, so it is studied again", error)
+        folder.discard()
+        return None
+
+
+@torch.no_grad()
+def study(coupling: Coupling, teacher: TrainingCell, workshop: Workshop) -> dict[str, Tensor]:
+    """Have a coupling study a trained cell; return what it must remember."""
+    folder = workshop.store.folder("training", teacher.key)
+    try:
+        if folder.result() is None:
+            why = (folder.failure() or {}).get("error", "it was never trained")
+            raise CellFailure(f"its teacher {teacher.key} is not there: {why}")
+        trained = load_trained(teacher, workshop)
+    except DamagedFile as error:
+        folder.discard()
+        raise CellFailure(f"its teacher is damaged: {error}; `fmbench retry` trains it again") from error
+    seed = seed_for(teacher.seed, "study", teacher.dataset.text)
+    with unchanged(f"coupling {type(coupling).__name__}"), global_random.seeded(seed, workshop.device):
+        studied = coupling.study(trained.velocity(), _Source(trained))
+    if not all(isinstance(value, Tensor) for value in studied.values()):
+        raise CellFailure(f"study of coupling {type(coupling).__name__} must return tensors by name")
+    return {name: value.detach().cpu().contiguous() for name, value in studied.items()}
+
+
+class _Source:
+    """Hands out source samples and labels, each only once."""
+
+    def __init__(self, trained: Trained) -> None:
+        self._trained = trained
+        self._first = 0
+
+    def __call__(self, n: int) -> tuple[Tensor, Tensor | None]:
+        first, self._first = self._first, self._first + n
+        return self._trained.source(first, n, "study_noise"), self._trained.labels(first, n)

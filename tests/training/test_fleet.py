@@ -1,0 +1,418 @@
+"""Fleets: a cell trained in one is the cell trained alone, whatever its neighbours are and do."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from multiprocessing.connection import Pipe
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import evaluation_cell, training_cell, workshop
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from fmbench.cells.cells import TrainingCell
+from fmbench.components.contracts import Coupling, Network
+from fmbench.errors import CellFailure, Diverged, TimedOut, WorkerDied
+from fmbench.executors.local import LocalExecutor, _Worker
+from fmbench.executors.messages import Event, WorkerConfig
+from fmbench.executors.run_task import Computer
+from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, ProbeTask, TrainTask, Work
+from fmbench.model.batched.compatibility import why_alone
+from fmbench.model.context import Workshop
+from fmbench.plugins.registry import Registry, load_registry
+from fmbench.runner.fleets import WORTH_A_PROBE, Fleets, fleet_size_file, split
+from fmbench.store.atomic_files import read_sealed, write_sealed
+from fmbench.store.store import Store
+from fmbench.training.loop import run_steps, train
+from fmbench.training.state import TrainingState
+
+OPTIMIZERS: list[dict[str, Any]] = [
+    {"name": "adamw", "lr": 2e-3, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.01},
+    {"name": "adam", "lr": 2e-3, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0},
+    {"name": "adamax", "lr": 2e-3, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0},
+    {"name": "sgd", "lr": 0.02, "momentum": 0.9, "nesterov": True, "weight_decay": 0.0},
+]
+DIVERGING = {"name": "sgd", "lr": 0.1, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return load_registry()
+
+
+def varied(registry: Registry, settings: dict[str, Any] | None = None, **names: Any) -> list[TrainingCell]:
+    """Return cells that differ in everything that members of a fleet may differ in."""
+    variants: list[dict[str, Any]] = [
+        {},
+        {"path": "cosine"},
+        {"path": "cosine", "t_distribution": "u_shaped"},
+        {"path": "icfm", "objective": "pseudo_huber"},
+        {"path": "icfm"},
+        {"coupling": ("minibatch_ot", {"pool": 2})},
+        {"objective": "x1_prediction"},
+    ]
+    return [training_cell(registry, seed, settings, **{**names, **v}) for v in variants for seed in (0, 1)]
+
+
+def histories(cells: list[TrainingCell], shop: Workshop) -> list[list[list[float]]]:
+    return [json.loads(shop.store.folder("training", cell.key).read("history.json")) for cell in cells]
+
+
+def weights(cell: TrainingCell, shop: Workshop) -> dict[str, Tensor]:
+    return load_file(shop.store.folder("training", cell.key).path / "weights.safetensors")
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda settings: settings["name"])
+def test_cells_agree_step_by_step_alone_and_in_a_fleet(
+    tmp_path: Path, registry: Registry, optimizer: dict[str, Any]
+) -> None:
+    schedule = {"name": "cosine", "warmup": 5, "final": 0.1}
+    settings = {"steps": 30, "gradient_clip": 0.5, "optimizer": optimizer, "schedule": schedule, "batch_size": 50}
+    cells = varied(registry, settings)
+    together, alone = (workshop(tmp_path / name, registry) for name in ("together", "alone"))
+    keys = [cell.key for cell in cells]
+    train(cells, together)
+    for cell in cells:
+        train([cell], alone)
+        facts = [(shop.store.folder("training", cell.key).result() or {})["facts"] for shop in (together, alone)]
+        assert [each["fleet"] for each in facts] == [len(cells), 1]
+        assert facts[0]["parameters"] == facts[1]["parameters"]
+        torch.testing.assert_close(weights(cell, together), weights(cell, alone), rtol=1e-5, atol=1e-9)
+    assert keys == [cell.key for cell in cells]
+    for mine, theirs in zip(histories(cells, together), histories(cells, alone), strict=True):
+        assert [step for step, _ in mine] == list(range(1, 31))
+        torch.testing.assert_close(torch.tensor(mine), torch.tensor(theirs), rtol=1e-5, atol=0)
+
+
+@pytest.mark.usefixtures("double")
+def test_labels_and_their_dropout_agree_too(tmp_path: Path, registry: Registry) -> None:
+    settings = {"steps": 12, "class_conditional": True, "label_dropout": 0.3}
+    cells = [
+        training_cell(registry, seed, settings, dataset="digits", path=path)
+        for seed in (0, 1)
+        for path in ("linear", "cosine")
+    ]
+    together, alone = (workshop(tmp_path / name, registry) for name in ("together", "alone"))
+    train(cells, together)
+    for cell in cells:
+        train([cell], alone)
+    torch.testing.assert_close(histories(cells, together), histories(cells, alone), rtol=1e-5, atol=0)
+
+
+def test_in_single_precision_short_trainings_end_alike(tmp_path: Path, registry: Registry) -> None:
+    cells = [training_cell(registry, seed, {"steps": 150}, path="cosine") for seed in range(6)]
+    together, alone = (workshop(tmp_path / name, registry) for name in ("together", "alone"))
+    train(cells, together)
+    for cell in cells:
+        train([cell], alone)
+    last = [torch.tensor([h[-1][1] for h in histories(cells, shop)]) for shop in (together, alone)]
+    torch.testing.assert_close(*last, rtol=1e-2, atol=0)
+    torch.testing.assert_close(last[0].mean(), last[1].mean(), rtol=3e-3, atol=0)
+
+
+def test_what_members_see_is_what_they_would_see_alone(tmp_path: Path, registry: Registry) -> None:
+    cells = varied(registry)
+    shop = workshop(tmp_path, registry)
+    state = TrainingState.begin(cells, shop)
+    alone = [TrainingState.begin([cell], shop).samples for cell in state.cells]
+    for step in range(5):
+        lessons = state.samples.draw(step)
+        samples = [samples.draw(step)[0].sample for samples in alone]
+        for field in ("x_0", "x_1", "t"):
+            joint = torch.cat([getattr(lesson.sample, field) for lesson in lessons])
+            assert torch.equal(joint, torch.cat([getattr(sample, field) for sample in samples]))
+        joint = torch.cat([lesson.sample.x_t for lesson in lessons])
+        torch.testing.assert_close(joint, torch.cat([sample.x_t for sample in samples]))
+
+
+def test_a_member_that_diverges_drops_out_and_the_rest_stay_as_they_are(tmp_path: Path, registry: Registry) -> None:
+    settings = {"optimizer": DIVERGING, "steps": 40}
+    good = [training_cell(registry, seed, settings) for seed in (0, 1)]
+    bad = training_cell(registry, 0, settings, objective=("displacement_over_t", {"clip": 1e-5}))
+    together, alone = (workshop(tmp_path / name, registry) for name in ("together", "alone"))
+    lost: dict[str, Diverged] = {}
+    train([*good, bad], together, failed=lambda cell, failure: lost.update({cell.key: failure}))
+    assert list(lost) == [bad.key]
+    with pytest.raises(Diverged, match="step") as failure:
+        train([bad], alone)
+    assert str(failure.value).rpartition(" ")[2] == str(lost[bad.key]).rpartition(" ")[2]  # at the same step
+    assert together.store.folder("training", bad.key).result() is None
+    for cell in good:
+        train([cell], alone)
+        torch.testing.assert_close(weights(cell, together), weights(cell, alone))
+
+
+class Killed(Exception):
+    """Stands in for kill -9: nothing after it runs."""
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS[::3], ids=lambda settings: settings["name"])
+def test_a_killed_fleet_goes_on_as_a_fleet_and_alone(
+    tmp_path: Path, registry: Registry, optimizer: dict[str, Any]
+) -> None:
+    cells = varied(registry, {"steps": 12, "optimizer": optimizer})
+    whole = workshop(tmp_path / "whole", registry)
+    train(cells, whole)
+    shop = workshop(tmp_path / "killed", registry, checkpoint_seconds=0.0)
+    state = TrainingState.begin(cells, shop)
+
+    def save_then_die(cell: TrainingCell, step: int, payload: bytes) -> None:
+        shop.store.folder("training", cell.key).save_checkpoint(step, payload)
+        if step == 7 and cell == state.cells[-1]:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_steps(state, shop, save_then_die, lambda steps: None)
+    alone = cells[3:5]
+    others = [cell for cell in cells if cell not in alone]
+    seen: list[int] = []
+    train(others, workshop(tmp_path / "killed", registry), seen.append)
+    assert seen[0] == 7 * len(others)
+    assert sum(seen) == 12 * len(others)
+    for cell in alone:
+        train([cell], workshop(tmp_path / "killed", registry))
+    for cell in cells:
+        torch.testing.assert_close(weights(cell, shop), weights(cell, whole), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(histories(cells, shop), histories(cells, whole), rtol=1e-4, atol=0)
+
+
+class Odd(Network):
+    """Builds a small network that does something which a fleet cannot do."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def build(self, shape: tuple[int, ...], classes: int) -> nn.Module:
+        return OddModule(shape[0], self.how)
+
+
+class OddModule(nn.Module):
+    def __init__(self, size: int, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self.linear = nn.Linear(size, size)
+        self.tied = self.linear if how == "ties" else None
+        self.norm = nn.BatchNorm1d(size) if how == "norm" else None
+        self.frequencies = torch.randn(size) if how == "frequencies" else torch.ones(size)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        if self.how == "counts":
+            self.calls = self.calls + 1
+        if self.how == "noise":
+            x = x + torch.randn(2)
+        if self.how == "dropout":
+            x = nn.functional.dropout(x, 0.5)
+        x = x * self.frequencies if self.norm is None else self.norm(x)
+        result: Tensor = self.linear(x) + float(x.sum() > 0) if self.how == "branches" else self.linear(x)
+        return result
+
+
+@pytest.mark.parametrize("how", ["", "counts", "noise", "dropout", "norm", "branches", "ties", "frequencies"])
+def test_networks_that_cannot_join_a_fleet_are_found_out(tmp_path: Path, registry: Registry, how: str) -> None:
+    shop = workshop(tmp_path, registry)
+    alike, other = [training_cell(registry, 0, path=path) for path in ("linear", "cosine")], training_cell(registry, 1)
+    shop._built[other.network.digest] = Odd(how)
+    for cells in ([*alike, other], alike, [other]):
+        assert bool(why_alone(cells, shop)) == bool(how)
+
+
+class Shuffling(Coupling):
+    """Pairs at random, by torch's global generator instead of its own."""
+
+    def pair(
+        self, x_0: Tensor, x_1: Tensor, y: Tensor | None, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        return x_0[torch.randperm(len(x_0))], x_1, y
+
+
+def test_a_coupling_that_draws_from_the_global_generator_cannot_join_a_fleet(
+    tmp_path: Path, registry: Registry
+) -> None:
+    shop = workshop(tmp_path, registry)
+    cells = [training_cell(registry, seed) for seed in (0, 1)]
+    assert not why_alone(cells, shop)
+    shop._built[cells[1].coupling.digest] = Shuffling()
+    assert "global generator" in why_alone(cells, shop)
+
+
+@pytest.mark.parametrize("name", load_registry().names("coupling"))
+def test_cells_of_every_coupling_may_join_a_fleet(tmp_path: Path, registry: Registry, name: str) -> None:
+    cells = [training_cell(registry, seed, coupling=name, dataset="digits") for seed in (0, 1)]
+    assert not why_alone(cells, workshop(tmp_path, registry))
+
+
+def test_cells_that_cannot_join_train_one_by_one(tmp_path: Path, registry: Registry) -> None:
+    shop = workshop(tmp_path, registry)
+    cells = [training_cell(registry, seed, {"steps": 3}) for seed in (0, 1)]
+    shop._built[cells[0].network.digest] = Odd("dropout")
+    train(cells, shop)
+    for cell in cells:
+        assert (shop.store.folder("training", cell.key).result() or {})["facts"]["fleet"] == 1
+
+
+def test_a_fleet_with_a_member_that_raises_fails_that_member_alone(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = workshop(tmp_path, registry)
+    cells = [training_cell(registry, seed, {"steps": 5}) for seed in (0, 1)]
+    bad = training_cell(registry, 0, {"steps": 5}, objective="pseudo_huber")
+    monkeypatch.setattr(type(shop.build(bad.objective)), "loss", lambda *_: 1 / 0)
+    said: list[Event] = []
+    Computer(shop, said.append)(TrainTask((*cells, bad)))
+    ended = {event.key: event.what for event in said if event.what in {"finished", "failed"}}
+    assert ended == {cells[0].key: "finished", cells[1].key: "finished", bad.key: "failed"}
+    assert (shop.store.folder("training", bad.key).failure() or {})["status"] == "error"
+
+
+def test_the_probe_leaves_a_size_that_the_plan_of_fleets_takes(tmp_path: Path, registry: Registry) -> None:
+    shop = workshop(tmp_path, registry)
+    cells = [training_cell(registry, seed, {"steps": WORTH_A_PROBE}) for seed in range(10)]
+    config = WorkerConfig((), "", str(shop.store.root), "cpu", 1, 2)
+    fleets = Fleets(shop.store.root, config, cells)
+    (task,) = fleets.probes()
+    said: list[Event] = []
+    Computer(shop, said.append)(task)
+    assert [event.what for event in said] == ["started", "finished"]
+    found = read_sealed(Path(task.file))
+    assert found is not None
+    assert 1 <= found["size"] <= 16
+    write_sealed(Path(task.file), {**found, "size": 4, "final": True})
+    assert not list(fleets.probes())
+    assert [len(task.cells) for task in fleets.ready()] == [2, 3, 2, 3]
+    assert not list(fleets.ready())
+
+
+@pytest.mark.parametrize(
+    "left",
+    [{"size": 4}, {"size": 0, "final": True, "asked": 3}, {"size": "4", "final": True, "asked": 3}, {"seconds": {}}],
+)
+def test_what_another_version_left_of_a_probe_is_measured_again(
+    tmp_path: Path, registry: Registry, left: dict[str, Any]
+) -> None:
+    cells = [training_cell(registry, seed, {"steps": WORTH_A_PROBE}) for seed in range(3)]
+    config = WorkerConfig((), "", str(tmp_path), "cpu", 1, 1)
+    write_sealed(fleet_size_file(tmp_path, cells[0], config), left)
+    fleets = Fleets(tmp_path, config, cells)
+    assert len(list(fleets.probes())) == 1
+    assert [len(task.cells) for task in fleets.ready()] == [1, 1, 1]
+
+
+def test_little_work_is_not_probed(tmp_path: Path, registry: Registry) -> None:
+    cells = [training_cell(registry, seed, {"steps": 3}) for seed in range(3)]
+    fleets = Fleets(tmp_path, WorkerConfig((), "", "", "cpu", 1, 2), cells)
+    assert not list(fleets.probes())
+    assert [len(task.cells) for task in fleets.ready()] == [1, 1, 1]
+
+
+def test_every_cell_is_in_one_fleet_and_no_process_is_idle(registry: Registry) -> None:
+    cells = varied(registry)
+    for size in (1, 2, 5, 100):
+        for jobs in (1, 2, 3):
+            fleets = split(cells, size, jobs)
+            assert sorted(cell.key for fleet in fleets for cell in fleet) == sorted(cell.key for cell in cells)
+            assert len(fleets) >= jobs
+            assert max(map(len, fleets)) <= size
+            assert max(map(len, fleets)) - min(map(len, fleets)) <= 1
+
+
+def test_students_wait_for_the_teachers_of_all(tmp_path: Path, registry: Registry) -> None:
+    teachers = [training_cell(registry, seed) for seed in (0, 1)]
+    settings = dict(teachers[0].settings.values)
+    students = []
+    for teacher in teachers:
+        student = training_cell(registry, teacher.seed, settings, coupling="reflow")
+        students.append(type(student)(**{**vars_of(student), "teacher": teacher}))
+    config = WorkerConfig((), "", str(tmp_path), "cpu", 1, 1)
+    for cell in (teachers[0], students[0]):
+        write_sealed(fleet_size_file(tmp_path, cell, config), {"size": 8, "final": True, "asked": 2})
+    fleets = Fleets(tmp_path, config, [*teachers, *students])
+    assert [set(task.cells) for task in fleets.ready()] == [set(teachers)]
+    fleets.ended(teachers[0].key)
+    assert not list(fleets.ready())
+    fleets.ended(teachers[1].key)
+    assert [set(task.cells) for task in fleets.ready()] == [set(students)]
+
+
+def vars_of(cell: TrainingCell) -> dict[str, Any]:
+    """Return a cell's fields."""
+    return {name: getattr(cell, name) for name in cell.__dataclass_fields__}
+
+
+def test_a_probe_that_fails_leaves_no_row(tmp_path: Path, registry: Registry) -> None:
+    shop = workshop(tmp_path, registry)
+    cell = training_cell(registry)
+    shop._built[cell.network.digest] = object()
+    said: list[Event] = []
+    Computer(shop, said.append)(ProbeTask(cell, 4, str(tmp_path / "file.json")))
+    assert [event.what for event in said] == ["started", "failed"]
+    assert not Store(shop.store.root).keys("training")
+
+
+class Ended:
+    """Stands in for a worker's process that was killed."""
+
+    returncode = -9
+    pid = 2**30  # above what any system gives
+
+    def kill(self) -> None:
+        """Do nothing."""
+
+    def wait(self) -> int:
+        """Return at once."""
+        return self.returncode
+
+
+def dead_worker(task: TrainTask | EvaluateFleetTask, done: int = 0) -> _Worker:
+    """Return a worker that was killed while it was at the fleet of a task, of which some cells had ended."""
+    worker = _Worker(Ended(), Pipe()[0], os.pipe()[1], task)  # type: ignore[arg-type]
+    worker.units, worker.allowed = set(task.units[done:]), len(task.units)
+    worker.ended = set(task.units[:done])
+    return worker
+
+
+def test_a_fleet_that_is_killed_twice_is_tried_cell_by_cell(tmp_path: Path, registry: Registry) -> None:
+    cells = tuple(training_cell(registry, seed) for seed in range(4))
+    executor = LocalExecutor(WorkerConfig((), "", str(tmp_path), "cpu", 1, 1))
+    task = TrainTask(cells)
+
+    def end(worker: _Worker, failure: CellFailure) -> list[str]:
+        executor._workers.append(worker)
+        return [event.what for event in executor._end(worker, failure)]
+
+    assert end(dead_worker(task), WorkerDied("signal 9")) == ["again"] * 4
+    assert list(executor._queue) == [task]
+    executor._queue.clear()
+    assert end(dead_worker(task, done=1), WorkerDied("signal 9")) == ["again"] * 3
+    assert list(executor._queue) == [TrainTask((cell,)) for cell in cells[1:]]
+    executor._queue.clear()
+    assert end(dead_worker(TrainTask(cells[1:])), TimedOut("too long")) == ["again"] * 3
+    assert list(executor._queue) == [TrainTask((cell,)) for cell in cells[1:]]
+    alone = TrainTask(cells[1:2])
+    assert [end(dead_worker(alone), WorkerDied("signal 9")) for _ in range(2)] == [["again"], ["failed"]]
+    assert Store(tmp_path).keys("training") == [cells[1].key]
+
+
+def test_cells_whose_joint_evaluation_is_killed_twice_are_evaluated_one_by_one(
+    tmp_path: Path, registry: Registry
+) -> None:
+    cells = [evaluation_cell(registry, training_cell(registry, seed)) for seed in range(3)]
+    tasks = tuple(EvaluateTask(cell.training, (), (Work(cell.key, cell, ()),)) for cell in cells)
+    fleet = EvaluateFleetTask(tasks, str(tmp_path / "together"))
+    executor = LocalExecutor(WorkerConfig((), "", str(tmp_path), "cpu", 1, 1))
+    for queued in ([fleet], list(tasks)):
+        executor._queue.clear()
+        executor._workers.append(worker := dead_worker(fleet))
+        assert [event.what for event in executor._end(worker, WorkerDied("signal 9"))] == ["again"] * 3
+        assert list(executor._queue) == queued
+    said: list[Event] = []
+    with suppress(CellFailure):
+        Computer(workshop(tmp_path, registry), said.append)(fleet)
+    assert said[0].what == "started"
+    assert set(said[0].fleet) == {cell.key for cell in cells}

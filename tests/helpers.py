@@ -7,7 +7,7 @@ from typing import Any
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import Settings
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.store.store import Store
 
@@ -52,9 +52,9 @@ def evaluation_cell(
     return EvaluationCell(training, spec, grid, nfe, steps, 1.0, "ema", Settings({"samples": samples}))
 
 
-def workshop(folder: Path, registry: Registry | None = None, **options: Any) -> Workshop:
-    """Return a workshop with a store in a folder."""
-    return Workshop(registry or load_registry(), Store(folder / "store"), **options)
+def context(folder: Path, registry: Registry | None = None, **options: Any) -> WorkerContext:
+    """Return a worker context with a store in a folder."""
+    return WorkerContext(registry or load_registry(), Store(folder / "store"), **options)
 
 
 SMOKE = """

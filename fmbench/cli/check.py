@@ -12,7 +12,7 @@ import typer
 
 from fmbench.cli import options
 from fmbench.cli.exit_codes import CELLS_FAILED, INTERRUPTED
-from fmbench.cli.history import history_of, remember
+from fmbench.cli.history import add_night, history_of
 from fmbench.cli.output import Bars, complain, note, say, show_json, show_table
 from fmbench.cli.run import Jobs, NoTracking, Timeout
 from fmbench.errors import StoreError, UserError
@@ -108,7 +108,7 @@ def check(
         if junit is not None:
             code = _try(lambda: _write_junit(outcome, junit), code)
     # a verdict is told before anything is written: a full disk must not take it away
-    code = _try(lambda: remember(records, past), code)
+    code = _try(lambda: add_night(records, past), code)
     if code:
         raise typer.Exit(code)
 
@@ -165,12 +165,12 @@ def _tell_all(outcome: Outcome, path: Path, suite: str, as_json: bool) -> int:
 def _records(session: Session, no_run: bool) -> Records:
     """Return today's records: computed where they are lacking, or as the store holds them."""
     if no_run:
-        survey = session.survey()
-        for text in some(survey.damaged, SHOWN):
+        results_index = session.results_index()
+        for text in some(results_index.damaged, SHOWN):
             note(f"damaged, so it counts as not computed: {text}")
-        if not any(state.result or state.failure for state in survey.trainings.values()):
+        if not any(state.result or state.failure for state in results_index.trainings.values()):
             raise UserError(f"--no-run checks what the store holds, and it holds nothing of {session.path}.")
-        return session.records(survey)
+        return session.records(results_index)
     from fmbench.runner.run import run_session
 
     try:

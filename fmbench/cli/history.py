@@ -98,7 +98,7 @@ def history_of(session: Session, forget: bool) -> Path | None:
     return path
 
 
-def remember(records: Records, path: Path | None) -> None:
+def add_night(records: Records, path: Path | None) -> None:
     """Add a night to the history, and say so on standard error; a suite that is not wholly computed is no night.
 
     Raises UserError where the file is damaged or cannot be written.

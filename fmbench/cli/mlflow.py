@@ -34,7 +34,7 @@ def sync(
     tracker = make_tracker(session)
     tracker.check()
     folder = session.report_folder if session.report_folder.exists() else None
-    records = session.records(session.survey(anywhere=True))
+    records = session.records(session.results_index(anywhere=True))
     with Bars() as bars:
         summary = sync_records(
             records, tracker.uri, tracker.ledger, folder, lambda done, total: bars.begin("logging", total, done)

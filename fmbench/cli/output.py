@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from fmbench.results.collect import Survey
+    from fmbench.results.collect import ResultsIndex
 
 ROWS_AT_ONCE = 1000
 SHOWN = 20
@@ -115,11 +115,11 @@ def say(text: str, style: str = "") -> None:
     console().print(Text(visible(text), style=style))
 
 
-def tell_damaged(survey: Survey) -> None:
+def tell_damaged(results_index: ResultsIndex) -> None:
     """Print what a look at the store found that is not what was written, or is no cell's."""
-    for text in some(survey.damaged, SHOWN):
+    for text in some(results_index.damaged, SHOWN):
         say(f"damaged, so `fmbench run` computes it again: {text}", "red")
-    tell_passed_over(survey.passed_over)
+    tell_passed_over(results_index.passed_over)
 
 
 def tell_passed_over(texts: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from fmbench.cli.why import why
 
 if TYPE_CHECKING:
     from fmbench.plan import LeftOut, Plan
-    from fmbench.results.collect import Survey
+    from fmbench.results.collect import ResultsIndex
 
 SHOWN = 30
 """Reasons for leaving cells out that `plan` prints; of a suite with many NFE there are hundreds."""
@@ -45,13 +45,13 @@ def plan(
     from fmbench.results.eta import expected_seconds
 
     session = options.open_session(suite, overrides, filters, plugins, home=home, device=device)
-    survey = session.survey(anywhere=True)
-    counts, expected = survey.counts(), expected_seconds(survey)
+    results_index = session.results_index(anywhere=True)
+    counts, expected = results_index.counts(), expected_seconds(results_index)
     if as_json:
         left_out = [vars(left) for left in session.plan.left_out]
         data = [{"dataset": label, "reads": text} for label, text in session.data.items()]
         head = {"counts": counts, "expected_seconds": expected, "data": data, "left_out": left_out}
-        show_json_rows(head, "cells", evaluation_rows(session.plan, survey))
+        show_json_rows(head, "cells", evaluation_rows(session.plan, results_index))
         return
     rows = [(name, n["total"], n["done"], n["failed"], n["todo"]) for name, n in counts.items()]
     show_table(("", "cells", "done", "failed", "to compute"), rows, title=f"{session.suite.name}: {session.path}")
@@ -59,11 +59,11 @@ def plan(
         say(f"{label}: {text}")
     if only := sum(not session.plan.is_evaluated(cell) for cell in session.plan.trainings):
         say(f"{only} of the trainings are teachers that couplings learn from: trained first, and not evaluated.")
-    if references := _references(survey):
+    if references := _references(results_index):
         say(f"Beside them: {references}.")
     training = session.suite.training
     say(f"Average of the weights: {training.ema.averaging.said(training.steps)}.")
-    tell_damaged(survey)
+    tell_damaged(results_index)
     _tell_left_out(session.plan.left_out)
     if expected is None:
         say("Expected time: not known, since nothing like these cells was computed here before.")
@@ -71,7 +71,7 @@ def plan(
         say(f"Expected time: about {expected:.0f} s of computing, shared by the jobs; from what like cells took.")
 
 
-def evaluation_rows(plan: Plan, survey: Survey) -> Iterator[str]:
+def evaluation_rows(plan: Plan, results_index: ResultsIndex) -> Iterator[str]:
     """Yield each evaluation as a row of JSON: key, training, cell and status.
 
     Rows are put together from what they share, for a plan may have a million.
@@ -85,7 +85,7 @@ def evaluation_rows(plan: Plan, survey: Survey) -> Iterator[str]:
         middle = f'", "training": "{training.key}", "cell": {json.dumps(name, ensure_ascii=False)[:-1]}'
         missing = ', "status": "missing"}'
         for key, text in zip(plan.evaluations.of(training).keys(), words[id(samplings)], strict=True):
-            known = survey.evaluations.get(key)
+            known = results_index.evaluations.get(key)
             status = missing if known is None else f', "status": {json.dumps(known.status)}}}'
             yield f'{{"key": "{key}{middle}{text}{status}'
 
@@ -104,9 +104,9 @@ def _tell_left_out(left_out: Sequence[LeftOut]) -> None:
         say(f"left out: {said} more, for {len(rest)} reasons like these (--json lists them all)", "yellow")
 
 
-def _references(survey: Survey) -> str:
+def _references(results_index: ResultsIndex) -> str:
     """Say what scores will be read against."""
-    floors, oracles = len(survey.references.floors), len(survey.references.oracles)
+    floors, oracles = len(results_index.references.floors), len(results_index.references.oracles)
     said = [f"{floors} floor{'s' * (floors != 1)} (real data in place of samples)"] if floors else []
     said += [f"{oracles} oracle{'s' * (oracles != 1)} (the exact velocity in place of a network)"] if oracles else []
     return " and ".join(said)

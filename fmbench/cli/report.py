@@ -39,9 +39,9 @@ def report(
     from fmbench.report import in_short, write_report
 
     session = options.open_session(suite, overrides, filters, plugins, home=home, reports=reports, device=device)
-    survey = session.survey(anywhere=True)
-    tell_damaged(survey)
-    records = session.records(survey)
+    results_index = session.results_index(anywhere=True)
+    tell_damaged(results_index)
+    records = session.records(results_index)
     missing = sum(record.status == "missing" for record in records.evaluations)
     if missing:
         say(

@@ -56,7 +56,7 @@ def _verb(again: bool) -> Callable[..., None]:
             suite, overrides, filters, plugins, jobs=jobs, device=device, timeout=timeout, **places
         )
         if again:
-            note(f"{session.forgive()} failed cells are tried again.")
+            note(f"{session.clear_failures()} failed cells are tried again.")
         _run(session, as_json)
 
     return verb

@@ -23,10 +23,10 @@ def why(
     as_json: options.Json = False,
 ) -> None:
     """Explain why a cell was computed before or not: its key's parts, and how the nearest stored cell differs."""
-    from fmbench.runner.why import explain
+    from fmbench.runner.why import explain_cell
 
     session = options.open_session(suite, overrides, filters, plugins, home=home)
-    explanation = explain(session, cell)
+    explanation = explain_cell(session, cell)
     if as_json:
         show_json(explanation)
         return

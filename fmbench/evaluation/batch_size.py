@@ -39,26 +39,30 @@ class EvaluationBatch:
 
 def best_batch(trained: Trained, usual: int, most: int) -> int:
     """Return the batch size for cells like this one, at most `most`: what is on record, else what a probe finds."""
-    return int(autotune.found(batch_file(trained, most), FORM, lambda: asdict(probe(trained, usual, most)))["size"])
+    return int(
+        autotune.cached_or_measured(
+            batch_file(trained, most), FORM, lambda: asdict(tune_batch_size(trained, usual, most))
+        )["size"]
+    )
 
 
 def batch_file(trained: Trained, most: int) -> Path:
     """Return the sealed file of what was found, on this machine, for networks like that of a cell."""
-    cell, workshop = trained.cell, trained.workshop
-    machine = autotune.machine(workshop.device, workshop.threads, workshop.jobs)
+    cell, context = trained.cell, trained.context
+    machine = autotune.machine(context.device, context.threads, context.jobs)
     network = (cell.dataset.digest, cell.network.digest, trained.parts.precision, str(trained.parts.classes))
-    return workshop.cache / f"batch-{digest('evaluation batch', canonical([*network, *machine, most]))}.json"
+    return context.cache / f"batch-{digest('evaluation batch', canonical([*network, *machine, most]))}.json"
 
 
 @torch.no_grad()
-def probe(trained: Trained, usual: int, most: int) -> EvaluationBatch:
+def tune_batch_size(trained: Trained, usual: int, most: int) -> EvaluationBatch:
     """Measure batches of `usual`, twice, four times, ... as many samples, up to `most`, as long as that is faster."""
-    workshop = trained.workshop
+    context = trained.context
     seconds: dict[str, float] = {}
     size = larger = usual
     while larger <= max(usual, most):
-        memory.reset_peak_memory(workshop.device)
-        before, free = memory.peak_memory(workshop.device), memory.free_memory(workshop.device)
+        memory.reset_peak_memory(context.device)
+        before, free = memory.peak_memory(context.device), memory.free_memory(context.device)
         try:
             taken = _seconds(trained, list(dict.fromkeys((size, larger))))
         except (torch.OutOfMemoryError, MemoryError):
@@ -69,18 +73,18 @@ def probe(trained: Trained, usual: int, most: int) -> EvaluationBatch:
         if larger > usual and not autotune.is_faster(taken[larger], taken[size], GAIN):
             return EvaluationBatch(size, "a larger batch is not clearly faster", seconds)
         size, larger = larger, 2 * larger
-        if 2 * (memory.peak_memory(workshop.device) - before) * workshop.jobs > MEMORY * free:
+        if 2 * (memory.peak_memory(context.device) - before) * context.jobs > MEMORY * free:
             return EvaluationBatch(size, "a larger batch would take too much memory", seconds)
     return EvaluationBatch(size, "there are no more samples", seconds)
 
 
 def _seconds(trained: Trained, sizes: Sequence[int]) -> dict[int, list[float]]:
     """Return the seconds a sample that calls of the network take with batches of some sizes, round by round."""
-    workshop, velocity = trained.workshop, trained.velocity()
+    context, velocity = trained.context, trained.velocity()
     ways = {str(size): _call(trained, velocity, size) for size in sizes}
     for call in ways.values():
         call()
-    taken = autotune.interleaved(ways, workshop.device, workshop.threads, rounds=ROUNDS)
+    taken = autotune.interleaved(ways, context.device, context.threads, rounds=ROUNDS)
     return {size: [seconds / size for seconds in taken[str(size)]] for size in sizes}
 
 

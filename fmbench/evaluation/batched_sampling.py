@@ -21,7 +21,7 @@ from fmbench.components import contracts
 from fmbench.evaluation.sample_batches import why_in_blocks
 from fmbench.evaluation.sampling import Drawn, sampler, solver_and_times, usual_batch
 from fmbench.isolation import global_random
-from fmbench.model.batched.compatibility import why_alone
+from fmbench.model.batched.compatibility import batching_obstacle
 from fmbench.model.batched.networks import Networks
 from fmbench.model.trained_model import Trained
 from fmbench.model.velocity import ModelVelocity
@@ -34,7 +34,7 @@ ROUNDS = 5
 """Rounds in which both ways take turns, after a call of each to warm up. Medians count."""
 
 
-class NotTogetherError(Exception):
+class NotBatchedError(Exception):
     """A solver wants what the members of a fleet do not share."""
 
 
@@ -42,7 +42,7 @@ class _OwnPath:
     """Stands for the path where members have different ones."""
 
     def __getattr__(self, name: str) -> Any:
-        raise NotTogetherError(f"the solver looks at {name} of the path, and the members have different paths")
+        raise NotBatchedError(f"the solver looks at {name} of the path, and the members have different paths")
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,14 @@ def joint_velocity(members: Sequence[Trained], guidance: float, weights: Any) ->
     own = members[0].parts
     path = own.path if len({m.cell.path.digest for m in members}) == 1 else cast("contracts.Path", _OwnPath())
     parts = replace(own, objective=cast("contracts.Objective", _Conversion(members)), path=path)
-    workshop = members[0].workshop
-    generator = workshop.generator(members[0].cell, "solver_noise")
-    module, most = cast("torch.nn.Module", networks), workshop.evaluation_batch
-    return ModelVelocity(module, parts, guidance, workshop.device, generator, most, len(members))
+    context = members[0].context
+    generator = context.generator(members[0].cell, "solver_noise")
+    module, most = cast("torch.nn.Module", networks), context.evaluation_batch
+    return ModelVelocity(module, parts, guidance, context.device, generator, most, len(members))
 
 
 @torch.no_grad()
-def draw_together(members: Sequence[Trained], cell: EvaluationCell) -> list[Drawn]:
+def draw_batched(members: Sequence[Trained], cell: EvaluationCell) -> list[Drawn]:
     """Return what `draw_samples` does for each member; they share the sampler of `cell`, an evaluation of the first.
 
     Raises NotTogetherError where the solver is adaptive, draws noise, or looks at its batch or at paths that differ.
@@ -85,8 +85,8 @@ def draw_together(members: Sequence[Trained], cell: EvaluationCell) -> list[Draw
     began = time.perf_counter()
     velocity = joint_velocity(members, cell.guidance, cell.weights)
     if why := why_in_blocks(*solver_and_times(members[0], cell), velocity.path, members[0].parts.dataset.shape):
-        raise NotTogetherError(why)
-    noise, random = velocity.generator.get_state(), global_random.state(members[0].workshop.device)
+        raise NotBatchedError(why)
+    noise, random = velocity.generator.get_state(), global_random.state(members[0].context.device)
     integrate = sampler(members[0], cell, velocity)
     n, usual = int(cell.settings["samples"]), usual_batch(members[0])
     sizes = [min(usual, n - first) for first in range(0, n, usual)]
@@ -100,10 +100,10 @@ def draw_together(members: Sequence[Trained], cell: EvaluationCell) -> list[Draw
         for own, piece in zip(samples, drawn.chunk(len(members)), strict=True):
             own.append(piece)
         calls.append((velocity.calls - before) // len(members))
-    drew = not global_random.alike(random, global_random.state(members[0].workshop.device))
+    drew = not global_random.alike(random, global_random.state(members[0].context.device))
     if drew or not torch.equal(noise, velocity.generator.get_state()):
-        raise NotTogetherError("the solver draws noise, which is each member's own")
-    synchronise(members[0].workshop.device)
+        raise NotBatchedError("the solver draws noise, which is each member's own")
+    synchronise(members[0].context.device)
     seconds = (time.perf_counter() - began) / len(members)
     pieces = zip(members, samples, strict=True)
     return [Drawn(torch.cat(own), member.labels(0, n), sizes, calls, seconds) for member, own in pieces]
@@ -116,15 +116,15 @@ def in_order(members: Sequence[Trained]) -> list[Trained]:
 
 def worth_it(members: Sequence[Trained], file: Path) -> bool:
     """Whether members are faster together than one by one: what is on record, else what a short probe finds."""
-    return bool(autotune.found(file, autotune.TOGETHER, lambda: _measured(members))["together"])
+    return bool(autotune.cached_or_measured(file, autotune.BATCHED_SAMPLING, lambda: _measured(members))["together"])
 
 
 @torch.no_grad()
 def _measured(members: Sequence[Trained]) -> dict[str, Any]:
     """Return whether members are faster together, why not, and the seconds of a call for all of them in both ways."""
-    if why := why_alone([member.cell for member in members], members[0].workshop):
+    if why := batching_obstacle([member.cell for member in members], members[0].context):
         return {"together": False, "why": why}
-    size, shop = usual_batch(members[0]), members[0].workshop
+    size, shop = usual_batch(members[0]), members[0].context
     x = torch.cat([member.source(0, size) for member in members])
     labels = [member.labels(0, size) for member in members]
     y = None if labels[0] is None else torch.cat([own for own in labels if own is not None])

@@ -13,7 +13,7 @@ from fmbench.cells.cells import EvaluationCell
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.evaluation.metrics import compute_metrics
 from fmbench.evaluation.sampling import Drawn, check_finite, check_nfe, draw_samples, larger_batch
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained
 from fmbench.runtime.device import synchronise
 
@@ -24,9 +24,9 @@ PREVIEW_LEAST = 64
 @torch.no_grad()
 def measure_training(trained: Trained, metrics: Sequence[ComponentSpec]) -> None:
     """Compute training-scope metrics of a trained cell and leave them in the store."""
-    folder = trained.workshop.store.folder("training", trained.cell.key)
+    folder = trained.context.store.folder("training", trained.cell.key)
     evidence = trained.evidence(trained.velocity())
-    folder.add_metrics(compute_metrics(metrics, trained.cell, evidence, trained.workshop))
+    folder.add_metrics(compute_metrics(metrics, trained.cell, evidence, trained.context))
 
 
 @torch.no_grad()
@@ -37,35 +37,35 @@ def evaluate(
 
     Raises Diverged when a sample is not finite.
     """
-    workshop = trained.workshop
-    folder = workshop.store.folder("evaluation", cell.key)
+    context = trained.context
+    folder = context.store.folder("evaluation", cell.key)
     larger = larger_batch(trained, cell) if drawn is None else 0
     velocity = trained.velocity(cell.guidance, cell.weights)
     started = time.perf_counter()
     if drawn is None:
         sharing = trained.sharing(velocity, cell.guidance, cell.weights)
-        with workshop.unchanged(f"solver {cell.solver}"):
+        with context.unchanged(f"solver {cell.solver}"):
             drawn = draw_samples(trained, cell, sharing, larger)
     samples, labels = drawn.samples, drawn.labels
-    synchronise(workshop.device)
+    synchronise(context.device)
     seconds = drawn.seconds or time.perf_counter() - started
     check_finite(samples)
     check_nfe(cell, drawn.nfe)
 
     evidence = trained.evidence(velocity)
     evidence.samples, evidence.labels, evidence.nfe = samples, labels, drawn.nfe
-    kept = kept_samples(workshop, samples)
+    kept = kept_samples(context, samples)
     preview = {"samples": samples[:kept].cpu().contiguous()}
     if labels is not None:
         preview["labels"] = labels[:kept].cpu()
     payload = safetensors_bytes(preview)
-    folder.add_metrics(compute_metrics(metrics, trained.cell, evidence, workshop))
+    folder.add_metrics(compute_metrics(metrics, trained.cell, evidence, context))
     folder.write("samples.safetensors", payload)
     per_batch = drawn.nfe_of_batches
     facts = {"nfe": evidence.nfe, "nfe_min": min(per_batch), "nfe_max": max(per_batch), "seconds": seconds}
     folder.finish({"facts": {**facts, "precision": trained.parts.precision}}, ("samples.safetensors",))
 
 
-def kept_samples(workshop: Workshop, samples: Tensor) -> int:
+def kept_samples(context: WorkerContext, samples: Tensor) -> int:
     """Return how many samples are kept for figures: what the suite says, else 64 KiB of them, and at least 64."""
-    return workshop.keep_samples or max(PREVIEW_LEAST, PREVIEW_BYTES // (4 * samples[0].numel()))
+    return context.keep_samples or max(PREVIEW_LEAST, PREVIEW_BYTES // (4 * samples[0].numel()))

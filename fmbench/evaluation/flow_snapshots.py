@@ -24,8 +24,9 @@ FILE = "portrait.safetensors"
 
 
 @torch.no_grad()
-def portray(trained: Trained, folder: CellFolder) -> None:
-    """Leave the portrait of a trained cell in a folder; for a dataset that is not 2-D, the word that there is none.
+def take_flow_snapshot(trained: Trained, folder: CellFolder) -> None:
+    """Leave the flow snapshot of a trained cell in a folder; for a dataset that is not 2-D, the word that there is
+    none.
 
     The file holds, float32: `times (T,)` and `paths (T, n, 2)`, the trajectories of the first evaluation noise, finely
     integrated; `field_times (F,)`, `x (w,)`, `y (h,)` and `field (F, h, w, 2)`, the velocity on a grid that covers
@@ -33,12 +34,12 @@ def portray(trained: Trained, folder: CellFolder) -> None:
     (h', w')`. Labels, where the network takes them, go in turn; the field is that of the label "no label", and absent
     where no training step has seen it.
     """
-    workshop, cell = trained.workshop, trained.cell
+    context, cell = trained.context, trained.cell
     if tuple(trained.parts.dataset.shape) != (2,):
         folder.finish({}, ())
         return
     x_0, velocity = trained.source(0, PARTICLES), trained.velocity()
-    data, _ = workshop.data(cell.dataset, "test")
+    data, _ = context.data(cell.dataset, "test")
     velocity.y = trained.labels(0, PARTICLES)
     tensors = dict(zip(("times", "paths"), trajectories(velocity, x_0), strict=True))
     if not trained.parts.classes or cell.settings["label_dropout"] > 0:

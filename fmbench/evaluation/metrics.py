@@ -19,11 +19,11 @@ from fmbench.cells.seeds import seed_for
 from fmbench.components.contracts import Evidence, Metric
 from fmbench.errors import CellFailure, ProcessChanged, StoreError
 from fmbench.isolation import global_random
-from fmbench.isolation.inplace_guard import marks, versions, while_untouched
-from fmbench.model.context import Workshop
+from fmbench.isolation.inplace_guard import guarding_inplace, marks, versions
+from fmbench.model.context import WorkerContext
 from fmbench.runtime import environment
 from fmbench.runtime.device import device_type
-from fmbench.runtime.failures import explain
+from fmbench.runtime.failures import describe_failure
 
 MOST_NAMED = 3
 """Values of a metric that the reason for its failure names."""
@@ -31,27 +31,27 @@ MOST_OF_A_TRACEBACK = 20_000
 
 
 def compute_metrics(
-    specs: Sequence[ComponentSpec], cell: TrainingCell, evidence: Evidence, workshop: Workshop
+    specs: Sequence[ComponentSpec], cell: TrainingCell, evidence: Evidence, context: WorkerContext
 ) -> dict[str, dict[str, Any]]:
     """Return what `recorded` does of metrics that look at evidence."""
     samples = (evidence.samples, evidence.labels)
 
     def score(spec: ComponentSpec) -> dict[str, Any]:
-        return compute_metric(spec, cell, replace(evidence), workshop)
+        return compute_metric(spec, cell, replace(evidence), context)
 
-    return recorded(specs, cell, workshop, while_untouched(samples, score))
+    return recorded(specs, cell, context, guarding_inplace(samples, score))
 
 
 def recorded(
     specs: Sequence[ComponentSpec],
     cell: TrainingCell | ReferenceCell,
-    workshop: Workshop,
+    context: WorkerContext,
     score: Callable[[ComponentSpec], dict[str, Any]],
 ) -> dict[str, dict[str, Any]]:
     """Return, by the metric's digest, its values, its identity and the seconds that it took.
 
     A metric that fails has no values but a status and an error, and takes nothing away from the others. After one that
-    changed what others are computed with, which `workshop.spoilt` says, the rest are missing: they are for another
+    changed what others are computed with, which `context.spoilt` says, the rest are missing: they are for another
     process.
     """
     computed: dict[str, dict[str, Any]] = {}
@@ -59,53 +59,55 @@ def recorded(
         global_random.seed(seed_for(cell.seed, f"metric/{spec.text}", cell.dataset.text))
         started = time.perf_counter()
         try:
-            with workshop.unchanged("it"):
+            with context.unchanged("it"):
                 found = score(spec)
         except (StoreError, KeyboardInterrupt):
             raise
         except BaseException as error:
-            failure = explain(error)
+            failure = describe_failure(error)
             if isinstance(error, ProcessChanged):
-                workshop.spoilt = f"metric {spec}: {failure}"
+                context.spoilt = f"metric {spec}: {failure}"
             found = {"values": {}, "identity": {}, "status": failure.status, "error": f"metric {spec}: {failure}"}
             found["traceback"] = traceback.format_exc()[-MOST_OF_A_TRACEBACK:]
         computed[spec.digest] = {"name": spec.name, **found, "seconds": time.perf_counter() - started}
-        if workshop.spoilt:
+        if context.spoilt:
             break
     return computed
 
 
-def compute_metric(spec: ComponentSpec, cell: TrainingCell, evidence: Evidence, workshop: Workshop) -> dict[str, Any]:
+def compute_metric(
+    spec: ComponentSpec, cell: TrainingCell, evidence: Evidence, context: WorkerContext
+) -> dict[str, Any]:
     """Return the values and the identity of one metric. Raises CellFailure for values that break the contract."""
-    metric: Metric = workshop.build(spec)
+    metric: Metric = context.build(spec)
     identity: dict[str, Any] = {"metric": str(spec), "version": metric.version}
     identity |= {kind: getattr(cell, kind).text for kind in metric.within}
     weights = list(evidence.module.state_dict().values())
     before = versions(weights)
-    with intact(evidence, workshop):
+    with intact(evidence, context):
         values = check_values(spec, metric.compute(evidence))
         identity |= {"device": device_type(evidence.device), "precision": evidence.training.precision}
         identity |= metric.identity(evidence)
     if versions(weights) != before:
         raise ProcessChanged("it changes in place the network's weights, which others are given: copy them first")
     if metric.scope == "sampler":
-        identity |= environment.measured_on(workshop.device)
+        identity |= environment.measured_on(context.device)
     return {"values": values, "identity": identity}
 
 
 @contextmanager
-def intact(evidence: Evidence, workshop: Workshop, *others: Tensor | None) -> Iterator[None]:
+def intact(evidence: Evidence, context: WorkerContext, *others: Tensor | None) -> Iterator[None]:
     """Raise CellFailure where the metric that is computed inside changes samples, real data or others in place.
 
     Real data that were changed are loaded anew.
     """
-    workshop.drop_spoilt()  # by somebody else
+    context.reload_modified()  # by somebody else
     given = (evidence.samples, evidence.labels, *others)
     before = marks(given)
     try:
         yield
     finally:
-        spoilt = workshop.drop_spoilt() or marks(given) != before
+        spoilt = context.reload_modified() or marks(given) != before
     if spoilt:
         raise CellFailure("it changes in place the samples or the real data, which others are given: copy them first")
 

@@ -17,7 +17,7 @@ from fmbench.components.contracts import Evidence, Metric
 from fmbench.components.dataset_checks import Split
 from fmbench.errors import CellFailure
 from fmbench.evaluation.metrics import check_values, intact, recorded
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.runtime.device import device_type
 
 Data = tuple[Tensor, Tensor | None]
@@ -42,7 +42,7 @@ class Absent:
 
 
 @torch.no_grad()
-def measure_floor(cell: ReferenceCell, metrics: Sequence[ComponentSpec], workshop: Workshop) -> None:
+def measure_floor(cell: ReferenceCell, metrics: Sequence[ComponentSpec], context: WorkerContext) -> None:
     """Score real data in place of samples, and leave what metrics say in the store: the mean over several draws.
 
     The real data come from the split that the metric does not compare with (its identity names that one, as
@@ -51,16 +51,16 @@ def measure_floor(cell: ReferenceCell, metrics: Sequence[ComponentSpec], worksho
     does, and a split that is taken whole is always the same. Where there are fewer real data than samples, all are
     taken, and a metric of which it is known how its value falls with n is extrapolated.
     """
-    folder = workshop.store.folder(cell.section, cell.key)
-    folder.add_metrics(recorded(metrics, cell, workshop, lambda spec: _score(spec, cell, workshop)))
+    folder = context.store.folder(cell.section, cell.key)
+    folder.add_metrics(recorded(metrics, cell, context, lambda spec: _score(spec, cell, context)))
     folder.finish({"facts": {}}, ())
 
 
-def evidence_without_network(cell: ReferenceCell, workshop: Workshop) -> Evidence:
+def evidence_without_network(cell: ReferenceCell, context: WorkerContext) -> Evidence:
     """Return evidence of a dataset and a seed alone."""
     absent = cast("Any", Absent())
     return Evidence(
-        dataset=workshop.build(cell.dataset),
+        dataset=context.build(cell.dataset),
         path=absent,
         objective=absent,
         t_distribution=absent,
@@ -68,19 +68,19 @@ def evidence_without_network(cell: ReferenceCell, workshop: Workshop) -> Evidenc
         velocity=absent,
         training=absent,
         seed=cell.seed,
-        device=workshop.device,
-        cache=workshop.cache,
-        real=partial(workshop.data, cell.dataset),
-        generator=partial(workshop.generator, cell),
+        device=context.device,
+        cache=context.cache,
+        real=partial(context.data, cell.dataset),
+        generator=partial(context.generator, cell),
     )
 
 
-def _score(spec: ComponentSpec, cell: ReferenceCell, workshop: Workshop) -> dict[str, Any]:
+def _score(spec: ComponentSpec, cell: ReferenceCell, context: WorkerContext) -> dict[str, Any]:
     """Return values, identity and `n`, the number of real data that were scored, of one metric; `left_out` says why
     there are none.
     """
-    metric: Metric = workshop.build(spec)
-    evidence = evidence_without_network(cell, workshop)
+    metric: Metric = context.build(spec)
+    evidence = evidence_without_network(cell, context)
     compared, other = _splits(spec, metric, evidence)
     size, wanted = len(evidence.real(other)[0]), int(cell.settings["samples"])
     n = min(wanted, size)
@@ -94,17 +94,17 @@ def _score(spec: ComponentSpec, cell: ReferenceCell, workshop: Workshop) -> dict
     parts = [m for m in PARTS if n // m >= max(metric.minimum_samples, 2)]
     parts = parts if n < wanted and OVER_N in metric.provides else [1]
     numbers = evidence.samples[0].numel() * (size + len(evidence.real(compared)[0]))
-    generator = workshop.generator(cell, "floor")
+    generator = context.generator(cell, "floor")
     found: dict[int, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as cache:
         for _ in range(draws_of(numbers) * (EXTRAPOLATED if len(parts) > 1 else 1)):
-            drawn = evidence_without_network(cell, workshop)
+            drawn = evidence_without_network(cell, context)
             if anew:
                 split_again(drawn, compared, generator)
                 drawn.cache = Path(cache)
             for real in _parts(drawn.real(other), n, parts, generator):
                 drawn.samples, drawn.labels = real
-                found.setdefault(len(real[0]), []).append(_values(spec, metric, drawn, workshop, drawn.real(compared)))
+                found.setdefault(len(real[0]), []).append(_values(spec, metric, drawn, context, drawn.real(compared)))
     means = {m: {name: _mean([v[name] for v in each]) for name in each[0]} for m, each in found.items()}
     values = means[n]
     if len(means) > 1:
@@ -114,9 +114,9 @@ def _score(spec: ComponentSpec, cell: ReferenceCell, workshop: Workshop) -> dict
 
 
 def _values(
-    spec: ComponentSpec, metric: Metric, drawn: Evidence, workshop: Workshop, reference: Data
+    spec: ComponentSpec, metric: Metric, drawn: Evidence, context: WorkerContext, reference: Data
 ) -> dict[str, float]:
-    with intact(drawn, workshop, *reference):
+    with intact(drawn, context, *reference):
         return check_values(spec, metric.compute(drawn))
 
 

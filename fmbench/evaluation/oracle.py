@@ -16,9 +16,9 @@ from fmbench.errors import CellFailure
 from fmbench.evaluation.metrics import check_values, intact, recorded
 from fmbench.evaluation.noise_floor import evidence_without_network, identity_of
 from fmbench.evaluation.sampling import check_finite, check_nfe, draw_samples, usual_batch
-from fmbench.isolation.inplace_guard import while_untouched
+from fmbench.isolation.inplace_guard import guarding_inplace
 from fmbench.model.build import in_pieces
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import source_samples
 
 
@@ -45,23 +45,23 @@ class ExactVelocity:
 class Oracle:
     """A reference cell, ready to be sampled from; it draws the source samples that trained cells of its seed draw."""
 
-    def __init__(self, cell: ReferenceCell, workshop: Workshop) -> None:
-        self.cell, self.workshop = cell, workshop
+    def __init__(self, cell: ReferenceCell, context: WorkerContext) -> None:
+        self.cell, self.context = cell, context
         assert cell.path is not None
-        self.path: contracts.Path = workshop.build(cell.path)
-        mixture = workshop.build(cell.dataset).mixture()
+        self.path: contracts.Path = context.build(cell.path)
+        mixture = context.build(cell.dataset).mixture()
         if mixture is None:
             raise CellFailure(f'{cell.dataset} provides "mixture", and its mixture() returns none')
         self.mixture: Mixture = mixture
 
     def velocity(self) -> ExactVelocity:
         """Return the exact velocity."""
-        generator = self.workshop.generator(self.cell, "solver_noise")
-        return ExactVelocity(self.mixture, self.path, generator, self.workshop.evaluation_batch)
+        generator = self.context.generator(self.cell, "solver_noise")
+        return ExactVelocity(self.mixture, self.path, generator, self.context.evaluation_batch)
 
     def source(self, first: int, n: int) -> Tensor:
         """Return source samples number `first`, ..., `first + n - 1`."""
-        return source_samples(self.workshop, self.cell.dataset, self.cell.seed, first, n, "evaluation_noise")
+        return source_samples(self.context, self.cell.dataset, self.cell.seed, first, n, "evaluation_noise")
 
     def labels(self, first: int, n: int) -> Tensor | None:
         """Return None: the exact velocity knows no labels."""
@@ -69,25 +69,25 @@ class Oracle:
 
 
 @torch.no_grad()
-def measure_oracle(cell: ReferenceCell, metrics: Sequence[ComponentSpec], workshop: Workshop) -> None:
+def measure_oracle(cell: ReferenceCell, metrics: Sequence[ComponentSpec], context: WorkerContext) -> None:
     """Draw the samples of an oracle, and leave what metrics say of them in the store."""
-    folder = workshop.store.folder(cell.section, cell.key)
-    oracle = Oracle(cell, workshop)
-    with workshop.unchanged(f"solver {cell.solver}"):
+    folder = context.store.folder(cell.section, cell.key)
+    oracle = Oracle(cell, context)
+    with context.unchanged(f"solver {cell.solver}"):
         drawn = draw_samples(oracle, cell, oracle.velocity(), usual_batch(oracle))
     samples, nfe = drawn.samples, drawn.nfe
     check_finite(samples)
     check_nfe(cell, nfe)
 
     def score(spec: ComponentSpec) -> dict[str, Any]:
-        metric: contracts.Metric = workshop.build(spec)
-        evidence = evidence_without_network(cell, workshop)
+        metric: contracts.Metric = context.build(spec)
+        evidence = evidence_without_network(cell, context)
         evidence.path, evidence.velocity = oracle.path, cast("contracts.Velocity", oracle.velocity())
         evidence.samples, evidence.nfe = samples, nfe
-        with intact(evidence, workshop):
+        with intact(evidence, context):
             values = check_values(spec, metric.compute(evidence))
             identity = identity_of(spec, metric, evidence)
         return {"values": values, "identity": identity}
 
-    folder.add_metrics(recorded(metrics, cell, workshop, while_untouched((samples,), score)))
+    folder.add_metrics(recorded(metrics, cell, context, guarding_inplace((samples,), score)))
     folder.finish({"facts": {"nfe": nfe}}, ())

@@ -43,22 +43,22 @@ def measure_sampler(
 
     def draw(n: int) -> Tensor:
         batch = integrate(trained.source(0, n), trained.labels(0, n))
-        synchronise(trained.workshop.device)
+        synchronise(trained.context.device)
         return batch
 
-    workshop = trained.workshop
-    folder = workshop.store.folder("sampler", key)
-    with workshop.unchanged(f"solver {cell.solver}"):
+    context = trained.context
+    folder = context.store.folder("sampler", key)
+    with context.unchanged(f"solver {cell.solver}"):
         calls = calls_of(trained, cell)
     evidence = trained.evidence(velocity)
     evidence.draw = draw
     others = OtherPrograms()
-    found = compute_metrics(metrics, trained.cell, evidence, workshop)
+    found = compute_metrics(metrics, trained.cell, evidence, context)
     folder.add_metrics(joined(folder.metrics(), found) if again else found)
     facts = {
-        "threads": workshop.threads,
+        "threads": context.threads,
         "precision": trained.parts.precision,
-        **environment.measured_on(workshop.device),
+        **environment.measured_on(context.device),
     }
     folder.finish({"facts": {**facts, "calls": calls, "other_programs": others.cores()}}, ())
 

@@ -17,7 +17,7 @@ from fmbench.errors import CellFailure, Diverged
 from fmbench.evaluation.batch_size import best_batch
 from fmbench.evaluation.sample_batches import why_in_blocks
 from fmbench.isolation import global_random
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import NOISE_BLOCK, Trained, seed_noise
 
 Sampling = EvaluationCell | ReferenceCell
@@ -27,7 +27,7 @@ Sampling = EvaluationCell | ReferenceCell
 class Model(Protocol):
     """What samples are drawn from: a trained cell, or the exact velocity."""
 
-    workshop: Workshop
+    context: WorkerContext
 
     @property
     def cell(self) -> TrainingCell | ReferenceCell:
@@ -116,15 +116,15 @@ def draw_samples(model: Model, cell: Sampling, velocity: CountedVelocity, larger
 
 def usual_batch(model: Model) -> int:
     """Return the batch in which solvers are run that may be run in any."""
-    usual = NOISE_BLOCK if model.workshop.device == "cpu" else 4 * NOISE_BLOCK
-    return max(NOISE_BLOCK, model.workshop.evaluation_batch or usual)
+    usual = NOISE_BLOCK if model.context.device == "cpu" else 4 * NOISE_BLOCK
+    return max(NOISE_BLOCK, model.context.evaluation_batch or usual)
 
 
 def larger_batch(trained: Trained, cell: EvaluationCell) -> int:
     """Return the batch that the suite says, else the one that was found to be the quickest; 0 for what is not used."""
     rest = int(cell.settings["samples"]) - NOISE_BLOCK
-    if trained.workshop.evaluation_batch or rest < 2 * NOISE_BLOCK:
-        return trained.workshop.evaluation_batch or 0
+    if trained.context.evaluation_batch or rest < 2 * NOISE_BLOCK:
+        return trained.context.evaluation_batch or 0
     return best_batch(trained, NOISE_BLOCK, rest)
 
 
@@ -145,14 +145,14 @@ def sampler(model: Model, cell: Sampling, velocity: CountedVelocity) -> Callable
 
 def _noise(model: Model, velocity: Velocity) -> global_random.State:
     """Return the states of all generators from which a solver may draw."""
-    return {"solver": velocity.generator.get_state(), **global_random.state(model.workshop.device)}
+    return {"solver": velocity.generator.get_state(), **global_random.state(model.context.device)}
 
 
 def _may_be_larger(model: Model, cell: Sampling, path: Path, larger: int) -> bool:
     """Whether batches of `larger` are more than a block, there is more than a block to draw, and the solver may."""
     if larger < 2 * NOISE_BLOCK or int(cell.settings["samples"]) <= 2 * NOISE_BLOCK:
         return False
-    shape = model.workshop.build(model.cell.dataset).shape
+    shape = model.context.build(model.cell.dataset).shape
     return not why_in_blocks(*solver_and_times(model, cell), path, shape)
 
 
@@ -161,7 +161,7 @@ def solver_and_times(model: Model, cell: Sampling) -> tuple[Solver, Tensor]:
     assert cell.solver is not None  # a floor is not sampled from
     times = torch.tensor([0.0, 1.0])
     if cell.grid is not None and cell.steps is not None:
-        times = solver_times(model.workshop.build(cell.grid), cell.steps)
+        times = solver_times(model.context.build(cell.grid), cell.steps)
         if fault := fault_of(times):
             raise CellFailure(f"grid {cell.grid}: {fault}. Take fewer steps.")
-    return model.workshop.build(cell.solver), times.to(model.workshop.device)
+    return model.context.build(cell.solver), times.to(model.context.device)

@@ -10,7 +10,7 @@ from fmbench.plugins.source import core_fingerprint
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """What a worker needs in order to rebuild the registry and the workshop.
+    """What a worker needs in order to rebuild the registry and the worker context.
 
     `fingerprints` is the driver's `Registry.fingerprints()`, and `core` is that of fmbench itself: a worker whose own
     differ refuses to work. `late_path` are folders from which it imports what is found nowhere else. With `trains`

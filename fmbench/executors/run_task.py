@@ -25,7 +25,7 @@ from fmbench.components.contracts import Dataset, Metric, TDistribution, Trainin
 from fmbench.components.dataset_checks import SPLITS, check_together
 from fmbench.errors import CellFailure, DamagedFile, ProcessChanged, StoreError, UserError
 from fmbench.evaluation import evaluate, flow_snapshots
-from fmbench.evaluation.batched_sampling import NotTogetherError, draw_together, in_order, worth_it
+from fmbench.evaluation.batched_sampling import NotBatchedError, draw_batched, in_order, worth_it
 from fmbench.evaluation.evaluate import kept_samples
 from fmbench.evaluation.noise_floor import measure_floor
 from fmbench.evaluation.oracle import measure_oracle
@@ -48,15 +48,15 @@ from fmbench.executors.tasks import (
 from fmbench.isolation import global_random
 from fmbench.isolation.plugin_traceback import MOST_SHOWN, lines_here, own_line, to_blame
 from fmbench.isolation.process_state import watch_all
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, load_trained
 from fmbench.runtime.environment import measured_on
-from fmbench.runtime.failures import explain
+from fmbench.runtime.failures import describe_failure
 from fmbench.store.atomic_files import write_atomically, write_sealed
 from fmbench.store.cache_files import real_samples, t_density
 from fmbench.store.cell_folder import CellFolder
 from fmbench.training import loop
-from fmbench.training.fleet_size import probe
+from fmbench.training.fleet_size import tune_fleet_size
 
 log = logging.getLogger(__name__)
 
@@ -78,10 +78,10 @@ class SpoiltProcess(Exception):
 
 
 class Computer:
-    """Computes tasks into the workshop's store, and says what happens through `say`."""
+    """Computes tasks into the worker context's store, and says what happens through `say`."""
 
-    def __init__(self, workshop: Workshop, say: Callable[[Event], None]) -> None:
-        self.workshop = workshop
+    def __init__(self, context: WorkerContext, say: Callable[[Event], None]) -> None:
+        self.context = context
         self._send = say
         self._unit: Unit = ("", "")
         self._warnings: deque[str] = deque()
@@ -109,7 +109,7 @@ class Computer:
     ) -> None:
         """Take a warning, in place of `warnings.showwarning`: it is said once, with the component whose code it is."""
         lines = lines_here()
-        own, blamed = own_line(lines), to_blame(lines, self.workshop.components)
+        own, blamed = own_line(lines), to_blame(lines, self.context.components)
         where = str(own) if blamed and own else f"{Path(filename).name}, line {lineno}"
         said = " ".join(str(message).split())[:MOST_SHOWN]
         text = f"{blamed}: {category.__name__}: {said} ({where})".removeprefix(": ")
@@ -139,14 +139,14 @@ class Computer:
             self._evaluate_fleet(task)
             return
         for (section, key), cell, compute in self._steps(task):
-            folder = self.workshop.store.folder(section, key)
+            folder = self.context.store.folder(section, key)
             threads = set(threading.enumerate())
             with folder.lock():
                 self.say(Event("started", section, key))
                 global_random.seed(seed_for(cell.seed, f"unit/{section}", cell.dataset.text))
                 self.say(self._attempt(section, key, folder, compute))
-            if self.workshop.spoilt:
-                raise SpoiltProcess(self.workshop.spoilt)
+            if self.context.spoilt:
+                raise SpoiltProcess(self.context.spoilt)
             if left := lingering(threads):
                 raise SpoiltProcess(f"{section} {key} left threads running: {', '.join(left)}")
 
@@ -160,29 +160,29 @@ class Computer:
             title = f"{spec.kind} {spec}"
             self.say(Event("started", "preparing", title))
             try:
-                with self.workshop.unchanged("it"):
+                with self.context.unchanged("it"):
                     self._prepare_component(spec)
             except UserError:
                 raise
             except BaseException as error:
-                raise UserError(f"{title} cannot be used: {explain(error)}") from error
+                raise UserError(f"{title} cannot be used: {describe_failure(error)}") from error
             self.say(Event("finished", "preparing", title))
 
     def _prepare_component(self, spec: ComponentSpec) -> None:
-        component = self.workshop.build(spec)
+        component = self.context.build(spec)
         if isinstance(component, Metric):
             component.prepare()
         if isinstance(component, Dataset):
-            train, test = (self.workshop.load(spec, split) for split in SPLITS)
-            check_together(str(spec), component, train, test, self.workshop.device)
+            train, test = (self.context.load(spec, split) for split in SPLITS)
+            check_together(str(spec), component, train, test, self.context.device)
             x, _ = test
-            kept = min(len(x), kept_samples(self.workshop, x))
+            kept = min(len(x), kept_samples(self.context, x))
             payload = safetensors_bytes({"samples": x[:kept].cpu().contiguous()})
-            write_atomically(real_samples(self.workshop.store.root, spec), payload)
+            write_atomically(real_samples(self.context.store.root, spec), payload)
         if isinstance(component, TDistribution):
             middles = (torch.arange(T_PARTS, dtype=torch.float64) + 0.5) / T_PARTS
             found = {"density": component.density(middles).tolist()}
-            write_sealed(t_density(self.workshop.store.root, spec), found)
+            write_sealed(t_density(self.context.store.root, spec), found)
 
     def _probe(self, task: ProbeTask) -> None:
         """Measure how many cells a fleet should have. Whatever goes wrong: they train alone, which says more of it."""
@@ -190,8 +190,8 @@ class Computer:
         self.say(Event("started", section, key))
         global_random.seed(seed_for(task.cell.seed, "probe", task.cell.dataset.text))
         try:
-            with self.workshop.unchanged("a component of its cells"):
-                found = probe(task.cell, task.members, self.workshop)
+            with self.context.unchanged("a component of its cells"):
+                found = tune_fleet_size(task.cell, task.members, self.context)
         except BaseException as error:
             text = f"{self._explain(error)}; its cells train alone"
             self.say(Event("failed", section, key, status="error", text=text))
@@ -206,7 +206,7 @@ class Computer:
         with ExitStack() as locks:
             keys = sorted(cell.key for cell in task.cells)  # one order everywhere: two runs cannot block each other
             for key in keys:
-                locks.enter_context(self.workshop.store.folder("training", key).lock())
+                locks.enter_context(self.context.store.folder("training", key).lock())
             fleet = [cell for cell in task.cells if not self._is_trained(cell)]
             if not fleet:
                 return
@@ -218,21 +218,21 @@ class Computer:
                 self.say(Event("advanced", "training", fleet[0].key, steps))
 
             def failed(cell: TrainingCell, failure: CellFailure) -> None:
-                folder = self.workshop.store.folder("training", cell.key)
+                folder = self.context.store.folder("training", cell.key)
                 folder.fail(failure.status, str(failure))
                 ended.add(cell.key)
                 self.say(Event("failed", "training", cell.key, status=failure.status, text=str(failure)))
 
             try:
                 for cell in fleet:
-                    self.workshop.store.folder("training", cell.key).begin(cell.parts())
-                with self.workshop.unchanged("a member of the fleet"):
-                    loop.train(fleet, self.workshop, advanced, failed, task.size)
+                    self.context.store.folder("training", cell.key).begin(cell.parts())
+                with self.context.unchanged("a member of the fleet"):
+                    loop.train(fleet, self.context, advanced, failed, task.size)
             except StoreError:
                 raise
             except ProcessChanged as error:
                 for key in {cell.key for cell in fleet} - ended:  # nobody knows what of them was computed before that
-                    self.workshop.store.folder("training", key).discard()
+                    self.context.store.folder("training", key).discard()
                 raise SpoiltProcess(str(error)) from error
             except Exception as error:
                 why = f"a fleet of {len(fleet)} failed ({self._explain(error)}), so its cells train one by one"
@@ -247,7 +247,7 @@ class Computer:
 
     def _is_trained(self, cell: TrainingCell) -> bool:
         """Whether a cell is done; if so, that is said. What is damaged is said, too, and removed."""
-        folder = self.workshop.store.folder("training", cell.key)
+        folder = self.context.store.folder("training", cell.key)
         try:
             folder.check()
         except DamagedFile as error:
@@ -270,7 +270,7 @@ class Computer:
                 kept = None
                 folder.discard()
                 compute()
-            if not self.workshop.spoilt:  # by a metric, which has failed already
+            if not self.context.spoilt:  # by a metric, which has failed already
                 watch.check("a component of this cell")
                 self._check_components()
         except (StoreError, SpoiltProcess):
@@ -278,7 +278,7 @@ class Computer:
         except BaseException as error:
             failure = self._explain(error)
             if isinstance(error, ProcessChanged) or watch.changes() or self._changed_components():
-                self.workshop.spoilt = f"{section} {key}: {failure}"
+                self.context.spoilt = f"{section} {key}: {failure}"
                 if kept is None:  # nobody knows what of it was computed before the change
                     folder.discard()
                 else:  # nor of its new metrics
@@ -294,7 +294,7 @@ class Computer:
 
     def _changed_components(self) -> str:
         """Say what somebody changed of the components or the trained network; "" where nobody did."""
-        if altered := self.workshop.altered():
+        if altered := self.context.altered():
             return f"{altered}, which others use: a component may change only itself"
         if self._trained is not None and not self._trained.is_intact():
             return "the weights, the mode or the hooks of the trained network, which others use: copy it first"
@@ -303,46 +303,46 @@ class Computer:
     def _check_measured(self, folder: CellFolder, metrics: Sequence[ComponentSpec]) -> None:
         """Raise SpoiltProcess where a metric changed the process, so that others are left for another one."""
         if missing(folder, metrics):
-            raise SpoiltProcess(self.workshop.spoilt)
+            raise SpoiltProcess(self.context.spoilt)
 
     def _explain(self, error: BaseException) -> CellFailure:
-        return explain(error, self.workshop.components)
+        return describe_failure(error, self.context.components)
 
     def _train_steps(self, task: TrainTask) -> Iterator[Step]:
         for cell in task.cells:
             yield ("training", cell.key), cell, partial(self._train, cell)
 
     def _train(self, cell: TrainingCell) -> None:
-        folder = self.workshop.store.folder("training", cell.key)
+        folder = self.context.store.folder("training", cell.key)
         if folder.result() is not None:
             return  # another process finished it while this one waited for the lock
         folder.begin(cell.parts())
-        loop.train([cell], self.workshop, lambda steps: self.say(Event("advanced", "training", cell.key, steps)))
+        loop.train([cell], self.context, lambda steps: self.say(Event("advanced", "training", cell.key, steps)))
 
     def _evaluate_steps(self, task: EvaluateTask) -> Iterator[Step]:
         if task.training_metrics:
             yield ("training", task.training.key), task.training, partial(self._training_metrics, task)
-        if task.portrait:
-            yield ("portrait", task.portrait), task.training, partial(self._portray, task)
+        if task.flow_snapshot:
+            yield ("portrait", task.flow_snapshot), task.training, partial(self._portray, task)
         for work in task.work:
             yield (task.section, work.key), task.training, partial(self._evaluate, task, work)
         if self._trained is not None:
             self._trained.forget()  # or the next training would be said to take this memory
 
     def _training_metrics(self, task: EvaluateTask) -> None:
-        folder = self.workshop.store.folder("training", task.training.key)
+        folder = self.context.store.folder("training", task.training.key)
         if metrics := missing(folder, task.training_metrics):
             evaluate.measure_training(self._load(task.training), metrics)
             self._check_measured(folder, metrics)
 
     def _portray(self, task: EvaluateTask) -> None:
-        folder = self.workshop.store.folder("portrait", task.portrait)
+        folder = self.context.store.folder("portrait", task.flow_snapshot)
         if folder.result() is None:
             folder.begin({"training": task.training.key})
-            flow_snapshots.portray(self._load(task.training), folder)
+            flow_snapshots.take_flow_snapshot(self._load(task.training), folder)
 
     def _evaluate(self, task: EvaluateTask, work: Work) -> None:
-        folder = self.workshop.store.folder(task.section, work.key)
+        folder = self.context.store.folder(task.section, work.key)
         if isinstance(task, MeasureTask) and not self._measured_here(folder):
             folder.discard()
         again = isinstance(task, MeasureTask) and task.again
@@ -375,24 +375,24 @@ class Computer:
         """
         samplers: dict[str, list[EvaluationCell]] = {}
         for work in (work for own in task.tasks for work in own.work):
-            if self.workshop.store.folder("evaluation", work.key).result() is None:
+            if self.context.store.folder("evaluation", work.key).result() is None:
                 samplers.setdefault(sampler_of(work.cell), []).append(work.cell)
         shared = [cells for cells in samplers.values() if len(cells) > 1]
         try:
             if not shared:
                 return
-            with self.workshop.unchanged("a network of the fleet"):
-                trained = {own.training.key: load_trained(own.training, self.workshop) for own in task.tasks}
+            with self.context.unchanged("a network of the fleet"):
+                trained = {own.training.key: load_trained(own.training, self.context) for own in task.tasks}
                 pays = worth_it(in_order(list(trained.values())), Path(task.file))
             if not pays:
                 return
             left = AT_ONCE
             for cells in shared:
-                shape = self.workshop.build(cells[0].training.dataset).shape
+                shape = self.context.build(cells[0].training.dataset).shape
                 left -= 4 * len(cells) * int(cells[0].settings["samples"]) * prod(shape)
                 if left >= 0:
                     global_random.seed(seed_for(cells[0].training.seed, "together", cells[0].training.dataset.text))
-                    with self.workshop.unchanged(f"solver {cells[0].solver}"):
+                    with self.context.unchanged(f"solver {cells[0].solver}"):
                         self._draw_all(cells, trained)
         except StoreError:
             raise
@@ -410,8 +410,8 @@ class Computer:
         members = in_order([trained[key] for key in keys])
         first = next(cell for cell in cells if cell.training.key == members[0].cell.key)
         try:
-            found = draw_together(members, first)
-        except NotTogetherError as error:
+            found = draw_batched(members, first)
+        except NotBatchedError as error:
             log.info("%s: %s", first.solver, error)
             return
         self._drawn |= {keys[member.cell.key]: drawn for member, drawn in zip(members, found, strict=True)}
@@ -421,21 +421,21 @@ class Computer:
             yield (work.cell.section, work.cell.key), work.cell, partial(self._reference, work)
 
     def _reference(self, work: ReferenceWork) -> None:
-        folder = self.workshop.store.folder(work.cell.section, work.cell.key)
+        folder = self.context.store.folder(work.cell.section, work.cell.key)
         if metrics := missing(folder, work.metrics):
             folder.begin(work.cell.parts())
             measure = measure_floor if work.cell.section == "floor" else measure_oracle
-            measure(work.cell, metrics, self.workshop)
+            measure(work.cell, metrics, self.context)
             self._check_measured(folder, metrics)
 
     def _measured_here(self, folder: CellFolder) -> bool:
         """Whether the times in a folder were taken on this hardware, with this torch."""
         facts = (folder.result() or {}).get("facts", {})
-        return all(facts.get(name) == value for name, value in measured_on(self.workshop.device).items())
+        return all(facts.get(name) == value for name, value in measured_on(self.context.device).items())
 
     def _check_facts(self, cell: TrainingCell) -> None:
         """Raise DamagedFile where a training's result lacks facts: an older fmbench's would have another key."""
-        folder = self.workshop.store.folder("training", cell.key)
+        folder = self.context.store.folder("training", cell.key)
         facts = (folder.recorded() or {}).get("facts", {})
         if lacking := [each.name for each in fields(TrainingFacts) if each.name not in facts]:
             raise DamagedFile(f"{folder.path / 'result.json'} lacks the facts {', '.join(lacking)}")
@@ -444,9 +444,9 @@ class Computer:
         if self._trained is None or self._trained.cell.key != cell.key:
             try:
                 self._check_facts(cell)
-                self._trained = load_trained(cell, self.workshop)
+                self._trained = load_trained(cell, self.context)
             except DamagedFile as error:
-                self.workshop.store.folder("training", cell.key).discard()
+                self.context.store.folder("training", cell.key).discard()
                 raise CellFailure(f"{error}; `fmbench retry` trains the cell again") from error
         return self._trained
 

@@ -99,35 +99,37 @@ class TrainTask:
 class EvaluateTask:
     """Compute training-scope metrics and evaluations of one trained cell, whose weights are loaded once.
 
-    `portrait` is the key of the cell's portrait, where that is not there yet and is to be made, else empty.
+    `flow_snapshot` is the key of the cell's flow snapshot, where that is not there yet and is to be made, else empty.
     """
 
     training: TrainingCell
     training_metrics: tuple[ComponentSpec, ...]
     work: tuple[Work, ...]
-    portrait: str = ""
+    flow_snapshot: str = ""
     section = "evaluation"
 
     @property
     def units(self) -> list[Unit]:
-        """What the task will report on; the training-scope metrics and the portrait go first, under the cell's key."""
+        """What the task will report on; the training-scope metrics and the flow snapshot go first, under the cell's
+        key.
+        """
         own = [("training", self.training.key)] if self.training_metrics else []
-        own += [("portrait", self.portrait)] if self.portrait else []
+        own += [("portrait", self.flow_snapshot)] if self.flow_snapshot else []
         return own + [(self.section, work.key) for work in self.work]
 
     def without(self, ended: Collection[Unit]) -> EvaluateTask:
         """Return the task without some units."""
         metrics = () if ("training", self.training.key) in ended else self.training_metrics
-        portrait = "" if ("portrait", self.portrait) in ended else self.portrait
+        flow_snapshot = "" if ("portrait", self.flow_snapshot) in ended else self.flow_snapshot
         work = tuple(w for w in self.work if (self.section, w.key) not in ended)
-        return replace(self, training_metrics=metrics, portrait=portrait, work=work)
+        return replace(self, training_metrics=metrics, flow_snapshot=flow_snapshot, work=work)
 
 
 @dataclass(frozen=True)
 class EvaluateFleetTask:
     """Evaluate trained cells of one `fleet_key`; what samplers they share is drawn for all at once where that pays.
 
-    Whether it does is measured, and left in `file` (see `together_file`).
+    Whether it does is measured, and left in `file` (see `batched_sampling_file`).
     """
 
     tasks: tuple[EvaluateTask, ...]

@@ -26,7 +26,7 @@ from fmbench.runtime.memory import give_memory_back, keep_freed_memory
 Say = Callable[[Event], None]
 
 
-class Line:
+class DriverConnection:
     """The connection to the driver, used only in the process that was given it, while its descriptor is what it was."""
 
     def __init__(self, descriptor: int) -> None:
@@ -67,7 +67,7 @@ class Line:
 
 def main() -> None:
     """Serve the driver, which sends a WorkerConfig and then tasks, until it says goodbye with None or is gone."""
-    line, lifeline = Line(int(sys.argv[1])), int(sys.argv[2])
+    line, lifeline = DriverConnection(int(sys.argv[1])), int(sys.argv[2])
     threading.Thread(target=_end_with_driver, args=(lifeline,), daemon=True).start()
     guard(Setting("the connection to fmbench", line.identity))  # before a result is kept, not only when it is said
     try:
@@ -115,7 +115,7 @@ def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], str]:
 
     from fmbench.executors.run_task import Computer, SpoiltProcess
     from fmbench.isolation.process_state import guard_attributes
-    from fmbench.model.context import Workshop
+    from fmbench.model.context import WorkerContext
     from fmbench.plugins.registry import load_registry
     from fmbench.store.store import Store
 
@@ -129,7 +129,7 @@ def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], str]:
             "; ".join(map(str, registry.failures)) or "the code of a plugin changed after the run had begun; run again"
         )
         raise UserError(why)
-    workshop = Workshop(
+    context = WorkerContext(
         registry=registry,
         store=Store(Path(config.store)),
         device=config.device,
@@ -140,7 +140,7 @@ def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], str]:
         keep_samples=config.keep_samples,
     )
     guard_attributes()
-    compute = Computer(workshop, say)
+    compute = Computer(context, say)
     warnings.showwarning = compute.warned
 
     def serve(task: Task) -> str:

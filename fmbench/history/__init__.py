@@ -1,9 +1,7 @@
 """The history of a suite: what each night of `fmbench check` measured, and the steps in it.
 
-```
-Records -> make_night() -> Night -> append() -> <reports>/history/<suite>.parquet       fmbench check SUITE
-read() -> History -> make_lines() -> Line -> find_steps() -> Found -> draw()            fmbench history SUITE METRIC
-```
+``` Records -> make_night() -> Night -> append() -> <reports>/history/<suite>.parquet       fmbench check SUITE read()
+-> History -> make_lines() -> TrendLine -> find_steps() -> Found -> draw()            fmbench history SUITE METRIC ```
 
 `file` says what the file holds, `lines` what is put together into one line, and `steps` how false alarms are held down.
 """
@@ -14,14 +12,14 @@ from fmbench.history.night import Night, make_night
 from fmbench.history.parquet_file import append, history_file, read
 from fmbench.history.selection import select, since
 from fmbench.history.step_detection import Found, Step, find_steps, told_first
-from fmbench.history.trend_lines import Line, make_lines
+from fmbench.history.trend_lines import TrendLine, make_lines
 
 __all__ = (
     "Found",
     "History",
-    "Line",
     "Night",
     "Step",
+    "TrendLine",
     "append",
     "draw",
     "find_steps",

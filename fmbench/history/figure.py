@@ -13,7 +13,7 @@ import numpy as np
 
 from fmbench.history.history import History
 from fmbench.history.step_detection import Found, Step, told_first
-from fmbench.history.trend_lines import WHOLE, Floats, Line, half_widths
+from fmbench.history.trend_lines import WHOLE, Floats, TrendLine, half_widths
 from fmbench.report.figures.theme import INK, MUTED, Look, Picture, looks, new_figure, save, themed
 from fmbench.report.output_folder import Folder
 from fmbench.results.records import MetricFacts
@@ -172,7 +172,7 @@ def _mark(axes: Axes, step: Step, when: Any, height: float, colour: str, with_si
     )
 
 
-def _shown(line: Line, absolute: bool) -> tuple[Floats, Floats, Floats]:
+def _shown(line: TrendLine, absolute: bool) -> tuple[Floats, Floats, Floats]:
     """Return the mean and both ends of its interval as they are drawn: values, or percent since the first night."""
     if absolute and line.values is not None and line.spread is not None:
         half = np.nan_to_num(line.spread)

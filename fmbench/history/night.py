@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fmbench.cells.keys import canonical, digest
-from fmbench.regression import Row, Snapshot, snapshot
+from fmbench.regression import CellValues, Snapshot, snapshot
 from fmbench.regression.snapshot import AXES, Section
 from fmbench.results.records import MetricFacts, Records
 
@@ -45,7 +45,7 @@ class NightFacts:
 
 
 @dataclass(frozen=True)
-class Value:
+class NightValue:
     """A row of the file without the facts of its night; `value` is NaN where a cell has none."""
 
     section: Section
@@ -63,7 +63,7 @@ class Night:
 
     suite: str
     facts: NightFacts
-    values: tuple[Value, ...]
+    values: tuple[NightValue, ...]
     metrics: Mapping[str, MetricFacts]
     components: Mapping[str, Mapping[str, Mapping[str, Any]]]
     texts: Mapping[str, Mapping[str, Any]]
@@ -115,7 +115,7 @@ def unfinished(records: Records) -> int:
     return len(lacking) + sum(record.status == "missing" for record in records.evaluations)
 
 
-def _values(night: Snapshot, texts: dict[str, Mapping[str, Any]]) -> Iterator[Value]:
+def _values(night: Snapshot, texts: dict[str, Mapping[str, Any]]) -> Iterator[NightValue]:
     """Yield the values; a cell that failed has a row for each metric, without a value. Fills `texts`."""
     sections: tuple[Section, ...] = ("training", "evaluation")
     for section in sections:
@@ -127,11 +127,11 @@ def _values(night: Snapshot, texts: dict[str, Mapping[str, Any]]) -> Iterator[Va
                     identity = {**row.identities.get(name, {}), **{f"{s} settings": v for s, v in settings.items()}}
                     short = digest(canonical(identity))
                     texts[short] = identity
-                    yield Value(section, group, seed, name, float(row.values[name]), row.status, short)
+                    yield NightValue(section, group, seed, name, float(row.values[name]), row.status, short)
                 elif _lacks(row):
-                    yield Value(section, group, seed, name, math.nan, row.status, "")
+                    yield NightValue(section, group, seed, name, math.nan, row.status, "")
 
 
-def _lacks(row: Row) -> bool:
+def _lacks(row: CellValues) -> bool:
     """Tell whether a value that a row has not got should be there: no metric is left out of a failed cell."""
     return row.status != "ok"

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fmbench.history.change_points import ENOUGH, LASTING, Change, Piece, Turn, by_nights, by_seeds, scatter, turns
-from fmbench.history.trend_lines import Line
+from fmbench.history.trend_lines import TrendLine
 from fmbench.regression.hypothesis_tests import SHARES
 from fmbench.results.records import TRAINING_AXES, MetricFacts
 from fmbench.stats.multiple_testing import FALSE_ALARMS
@@ -53,7 +53,7 @@ class Step:
 class Found:
     """A line and its steps. `outliers` are nights set aside. `how` says what was taken as noise, or why nothing is."""
 
-    line: Line
+    line: TrendLine
     steps: Sequence[Step]
     outliers: Sequence[int]
     how: str
@@ -63,7 +63,7 @@ class Found:
 class _Part:
     """A piece of a line as it is searched: `places` of its nights that count, and either its noise or its turns."""
 
-    line: Line
+    line: TrendLine
     places: np.ndarray[Any, np.dtype[np.intp]]
     end: int
     noise: Noise | None = None
@@ -72,7 +72,7 @@ class _Part:
 
 
 def find_steps(
-    lines: Sequence[Line], facts: MetricFacts, effect: float = EFFECT, alarms: float = FALSE_ALARMS
+    lines: Sequence[TrendLine], facts: MetricFacts, effect: float = EFFECT, alarms: float = FALSE_ALARMS
 ) -> list[Found]:
     """Return the steps of each line that are at least `effect`, a fraction. `alarms` is the chance of any false one."""
     parts = [_part(line, piece) for line in lines for piece in line.pieces()]
@@ -120,7 +120,7 @@ def _explained(one: Found, step: Step, by: Found, cause: Step) -> bool:
     return bool(abs(step.change - expected) <= margin)
 
 
-def _part(line: Line, piece: slice) -> _Part:
+def _part(line: TrendLine, piece: slice) -> _Part:
     """Return a piece as it is searched: by nights where enough of them differ, else by seeds."""
     everything = np.arange(piece.start, piece.stop)
     repeated = line.repeated[piece]
@@ -153,7 +153,7 @@ def _noises(parts: Sequence[_Part]) -> list[list[Noise]]:
     return raw
 
 
-def _shares(lines: Sequence[Line], alarms: float) -> Mapping[str, float]:
+def _shares(lines: Sequence[TrendLine], alarms: float) -> Mapping[str, float]:
     """Return the chance of a false step that a line of each kind has."""
     counts = {kind: sum(line.kind == kind for line in lines) for kind in SHARES}
     total = sum(SHARES[kind] for kind, count in counts.items() if count)

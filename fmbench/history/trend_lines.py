@@ -35,7 +35,7 @@ NO_COMMON = "other cells or seeds than before"
 
 
 @dataclass(frozen=True)
-class Line:
+class TrendLine:
     """One line: `nights` are positions in the history, in which it has a value; the arrays follow them.
 
     `level` is the mean `(nights,)` on the scale of changes, 0 at the beginning of each piece; `seeds` the same for each
@@ -91,7 +91,7 @@ class _Cells:
     log: bool
 
 
-def make_lines(history: History, facts: MetricFacts, over: Sequence[str] = ()) -> list[Line]:
+def make_lines(history: History, facts: MetricFacts, over: Sequence[str] = ()) -> list[TrendLine]:
     """Return the lines of one metric: the whole, each label of every axis that varies, each cell.
 
     `over` names the axes that lines are made for, in place of every one that varies. Empty where no cell has a value.
@@ -117,7 +117,7 @@ def make_lines(history: History, facts: MetricFacts, over: Sequence[str] = ()) -
     return lines
 
 
-def _lines(cells: _Cells, axes: Sequence[str], costs: bool, machine: str, over: Sequence[str]) -> Iterator[Line]:
+def _lines(cells: _Cells, axes: Sequence[str], costs: bool, machine: str, over: Sequence[str]) -> Iterator[TrendLine]:
     varying = [i for i, _ in enumerate(axes) if len({group[i] for group in cells.groups}) > 1]
     chosen = [[axes.index(axis) for axis in over]] if over else [[], *([i] for i in varying)]
     seen: set[frozenset[tuple[str, ...]]] = set()
@@ -136,7 +136,9 @@ def _lines(cells: _Cells, axes: Sequence[str], costs: bool, machine: str, over: 
         yield _line(cells, [number], named, "cell", costs, machine)
 
 
-def _line(cells: _Cells, members: Sequence[int], named: dict[str, str], kind: Level, costs: bool, machine: str) -> Line:
+def _line(
+    cells: _Cells, members: Sequence[int], named: dict[str, str], kind: Level, costs: bool, machine: str
+) -> TrendLine:
     units = np.flatnonzero(np.isin(cells.of_unit, members))
     values, changes = cells.values[:, units], cells.changes[:, units]
     present = np.isfinite(values).any(axis=1)
@@ -152,7 +154,7 @@ def _line(cells: _Cells, members: Sequence[int], named: dict[str, str], kind: Le
     for start in starts:
         level[start:] -= level[start]
         by_seed[start:] -= by_seed[start]
-    return Line(
+    return TrendLine(
         name=(ONE if len(cells.groups) == 1 else said(named) or WHOLE) + (f", on {machine}" if machine else ""),
         kind=kind,
         axes=named,

@@ -103,7 +103,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Row:
+class FixedList:
     """A list of as many entries as forms."""
 
     forms: tuple[Form, ...]

@@ -46,7 +46,7 @@ def _checksum(tensor: Tensor | None) -> int:
     return zlib.crc32(some.contiguous().view(torch.uint8).numpy().data)
 
 
-def untouched(who: object, given: Iterable[Tensor | None], compute: Callable[[], T]) -> T:
+def guard_inplace(who: object, given: Iterable[Tensor | None], compute: Callable[[], T]) -> T:
     """Return what a component computes. Raises CellFailure where it changed in place what it was given."""
     tensors = list(given)
     before = versions(tensors)
@@ -56,7 +56,7 @@ def untouched(who: object, given: Iterable[Tensor | None], compute: Callable[[],
     return found
 
 
-def while_untouched(given: Sequence[Tensor | None], compute: Callable[[S], T]) -> Callable[[S], T]:
+def guarding_inplace(given: Sequence[Tensor | None], compute: Callable[[S], T]) -> Callable[[S], T]:
     """Return a function that raises CellFailure once a call of it changed in place what all calls share."""
     before, called = marks(given), ["what came before"]
 

@@ -20,7 +20,7 @@ _INSTALLED = ("site-packages", "dist-packages")
 
 
 @dataclass(frozen=True)
-class Line:
+class SourceLine:
     """A line of code that was at work. `owner` is the object whose method it is in, if it is in one."""
 
     file: str
@@ -42,12 +42,12 @@ def described(error: BaseException) -> str:
         message = "(it cannot be printed)"
     line = own_line(lines_of(error))
     if isinstance(error, SyntaxError) and error.filename:
-        line = Line(error.filename, error.lineno or 0)
+        line = SourceLine(error.filename, error.lineno or 0)
     where = f" ({line})" if line else ""
     return f"{type(error).__name__}{': ' if message else ''}{message}{where}"
 
 
-def lines_of(error: BaseException) -> list[Line]:
+def lines_of(error: BaseException) -> list[SourceLine]:
     """Return the lines that led to an exception, the outermost first."""
     found = []
     trace: TracebackType | None = error.__traceback__
@@ -57,7 +57,7 @@ def lines_of(error: BaseException) -> list[Line]:
     return found
 
 
-def lines_here() -> list[Line]:
+def lines_here() -> list[SourceLine]:
     """Return the lines that are at work now, the outermost first, without the caller's."""
     found = []
     frame = sys._getframe(1).f_back
@@ -67,11 +67,11 @@ def lines_here() -> list[Line]:
     return found[::-1]
 
 
-def _line(frame: FrameType, number: int) -> Line:
-    return Line(frame.f_code.co_filename, number, frame.f_locals.get("self"))
+def _line(frame: FrameType, number: int) -> SourceLine:
+    return SourceLine(frame.f_code.co_filename, number, frame.f_locals.get("self"))
 
 
-def own_line(lines: Sequence[Line]) -> Line | None:
+def own_line(lines: Sequence[SourceLine]) -> SourceLine | None:
     """Return the last line that is neither fmbench's nor a library's; else the last one of an installed package, such
     as a plugin may be, but torch; else the last.
     """
@@ -81,21 +81,21 @@ def own_line(lines: Sequence[Line]) -> Line | None:
     return None
 
 
-def _is_own(line: Line) -> bool:
+def _is_own(line: SourceLine) -> bool:
     inside = Path(line.file).parts
     return _has_file(line) and not any(each in inside for each in _INSTALLED) and not line.file.startswith(_LIBRARY)
 
 
-def _may_be_a_plugin(line: Line) -> bool:
+def _may_be_a_plugin(line: SourceLine) -> bool:
     inside = Path(line.file).parts
     return _has_file(line) and any(each in inside for each in _INSTALLED) and "torch" not in inside
 
 
-def _has_file(line: Line) -> bool:
+def _has_file(line: SourceLine) -> bool:
     return not line.file.startswith((_CORE, "<"))
 
 
-def to_blame(lines: Sequence[Line], components: Iterable[tuple[str, object]]) -> str:
+def to_blame(lines: Sequence[SourceLine], components: Iterable[tuple[str, object]]) -> str:
     """Return the name of the component whose code the user's own line is in, "" where that is not sure.
 
     `components` are names, "solver heun" say, and the objects.

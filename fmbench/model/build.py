@@ -16,13 +16,13 @@ from fmbench.components import contracts
 from fmbench.errors import UserError
 from fmbench.isolation import global_random
 from fmbench.isolation.process_state import unchanged
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.runtime.device import device_type
 from fmbench.runtime.precision import choose_precision
 
 
 @dataclass
-class Parts:
+class Components:
     """The components of a training cell, and what follows from them."""
 
     dataset: contracts.Dataset
@@ -41,15 +41,15 @@ class Parts:
         return partial(torch.autocast, device_type(device), dtype=torch.bfloat16)
 
 
-def assemble(cell: TrainingCell, workshop: Workshop) -> Parts:
+def assemble(cell: TrainingCell, context: WorkerContext) -> Components:
     """Build the components of a cell. Raises ComponentError or DataError."""
-    dataset, path, coupling, t_distribution, objective, network = map(workshop.build, cell.components)
+    dataset, path, coupling, t_distribution, objective, network = map(context.build, cell.components)
     classes = dataset.classes if cell.settings["class_conditional"] else 0
-    precision = choose_precision(cell.settings["precision"], network.bf16, workshop.device)
-    return Parts(dataset, path, coupling, t_distribution, objective, network, classes, precision)
+    precision = choose_precision(cell.settings["precision"], network.bf16, context.device)
+    return Components(dataset, path, coupling, t_distribution, objective, network, classes, precision)
 
 
-def make_module(cell: TrainingCell, parts: Parts, device: str) -> nn.Module:
+def make_module(cell: TrainingCell, parts: Components, device: str) -> nn.Module:
     """Build the network with the initial weights of the cell's seed; the global random state is left as it was."""
     seed = seed_for(cell.seed, "initial_weights", cell.dataset.text)
     with unchanged(f"network {cell.network}"), global_random.seeded(seed, device):

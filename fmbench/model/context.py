@@ -21,12 +21,12 @@ from fmbench.isolation import global_random
 from fmbench.isolation.inplace_guard import Mark, marks
 from fmbench.isolation.process_state import guard_class, unchanged
 from fmbench.plugins.registry import Registry
-from fmbench.runtime.background_threads import SideThreads
+from fmbench.runtime.background_threads import PrefetchPool
 from fmbench.store.store import Store
 
 
 @dataclass
-class Workshop:
+class WorkerContext:
     """What a process that computes cells keeps between them.
 
     `threads` and `jobs` are recorded with every training: how many threads computed it, and how many processes shared
@@ -43,7 +43,7 @@ class Workshop:
     evaluation_batch: int | None = None
     keep_samples: int | None = None
     spoilt: str = ""
-    side_threads: SideThreads = field(init=False, repr=False)
+    prefetch_pool: PrefetchPool = field(init=False, repr=False)
     _built: dict[str, Any] = field(default_factory=dict, repr=False)
     _loaded: dict[tuple[str, Split], tuple[Tensor, Tensor | None]] = field(default_factory=dict, repr=False)
     _data: dict[tuple[str, Split], tuple[Tensor, Tensor | None]] = field(default_factory=dict, repr=False)
@@ -51,7 +51,7 @@ class Workshop:
     _declared: dict[str, tuple[ComponentSpec, dict[str, Any]]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        self.side_threads = SideThreads(self.device, self.threads, self.jobs)
+        self.prefetch_pool = PrefetchPool(self.device, self.threads, self.jobs)
 
     def build(self, spec: ComponentSpec) -> Any:
         """Return the component of a spec, built once a process."""
@@ -114,7 +114,7 @@ class Workshop:
             self._data[spec.digest, split], self._versions[spec.digest, split] = found, marks(found)
         return self._data[spec.digest, split]
 
-    def drop_spoilt(self) -> bool:
+    def reload_modified(self) -> bool:
         """Forget data that somebody changed in place, so that they are loaded anew; return whether there were any."""
         spoilt = [key for key, then in self._versions.items() if marks(self._data[key]) != then]
         for key in spoilt:

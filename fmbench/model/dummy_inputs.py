@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fmbench.cells.cells import TrainingCell
-    from fmbench.model.build import Parts
+    from fmbench.model.build import Components
 
 
 def examples_a_call(cell: TrainingCell) -> int:
@@ -16,7 +16,7 @@ def examples_a_call(cell: TrainingCell) -> int:
     return int(cell.settings["batch_size"] // cell.settings.values.get("accumulate", 1))
 
 
-def network_inputs(parts: Parts, n: int, device: str) -> list[Tensor]:
+def network_inputs(parts: Components, n: int, device: str) -> list[Tensor]:
     """Return n random examples of what a network is called with: states, times and, where it takes them, labels."""
     import torch
 

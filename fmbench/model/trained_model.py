@@ -16,8 +16,8 @@ from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.cells.seeds import seed_for
 from fmbench.components.contracts import Evidence, TrainingFacts
 from fmbench.isolation import global_random
-from fmbench.model.build import Parts, assemble, make_module
-from fmbench.model.context import Workshop
+from fmbench.model.build import Components, assemble, make_module
+from fmbench.model.context import WorkerContext
 from fmbench.model.velocity import ModelVelocity
 from fmbench.model.velocity_cache import SharedCalls, SharingVelocity
 
@@ -33,10 +33,10 @@ class Trained:
     """A trained cell, ready to be evaluated. `module` has the averaged weights until others are asked for."""
 
     cell: TrainingCell
-    parts: Parts
+    parts: Components
     module: nn.Module
     facts: TrainingFacts
-    workshop: Workshop
+    context: WorkerContext
     saved: dict[str, Tensor] = field(repr=False)
     _holds: str = ""
     _arranged: list[object] = field(init=False, repr=False)
@@ -55,9 +55,9 @@ class Trained:
             chosen = {n.removeprefix(prefix): value for n, value in self.saved.items() if n.startswith(prefix)}
             self.module.load_state_dict(chosen)
             self._holds = weights
-        generator = self.workshop.generator(self.cell, "solver_noise")
-        most = self.workshop.evaluation_batch
-        return ModelVelocity(self.module, self.parts, guidance, self.workshop.device, generator, most)
+        generator = self.context.generator(self.cell, "solver_noise")
+        most = self.context.evaluation_batch
+        return ModelVelocity(self.module, self.parts, guidance, self.context.device, generator, most)
 
     def is_intact(self) -> bool:
         """Whether the network still has exactly the weights that it was given, and modes, hooks and methods."""
@@ -88,16 +88,16 @@ class Trained:
             velocity=velocity,
             training=self.facts,
             seed=self.cell.seed,
-            device=self.workshop.device,
+            device=self.context.device,
             classes=self.parts.classes,
-            cache=self.workshop.cache,
-            real=partial(self.workshop.data, self.cell.dataset),
-            generator=partial(self.workshop.generator, self.cell),
+            cache=self.context.cache,
+            real=partial(self.context.data, self.cell.dataset),
+            generator=partial(self.context.generator, self.cell),
         )
 
     def source(self, first: int, n: int, role: str = "evaluation_noise") -> Tensor:
         """Return source samples number `first`, ..., `first + n - 1` of the cell's seed: the same for all its cells."""
-        return source_samples(self.workshop, self.cell.dataset, self.cell.seed, first, n, role)
+        return source_samples(self.context, self.cell.dataset, self.cell.seed, first, n, role)
 
     def labels(self, first: int, n: int) -> Tensor | None:
         """Return the labels that samples are drawn for: the classes in turn, each as often as in the training data.
@@ -106,7 +106,7 @@ class Trained:
         """
         if not self.parts.classes:
             return None
-        _, y = self.workshop.data(self.cell.dataset, "train")
+        _, y = self.context.data(self.cell.dataset, "train")
         assert y is not None
         return in_turn(torch.bincount(y, minlength=self.parts.classes), first + n)[first:]
 
@@ -127,13 +127,13 @@ def _bits(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
 
 
-def source_samples(workshop: Workshop, dataset: ComponentSpec, seed: int, first: int, n: int, role: str) -> Tensor:
+def source_samples(context: WorkerContext, dataset: ComponentSpec, seed: int, first: int, n: int, role: str) -> Tensor:
     """Return source samples number `first`, ..., `first + n - 1` of a seed and a role, `(n, *shape)`."""
 
     def blocks() -> Iterator[Tensor]:
         for number in range(first // NOISE_BLOCK, -(-(first + n) // NOISE_BLOCK)):
             block = seed_for(seed, f"{role}/{number}", dataset.text)
-            yield workshop.build(dataset).source(NOISE_BLOCK, Generator(workshop.device).manual_seed(block))
+            yield context.build(dataset).source(NOISE_BLOCK, Generator(context.device).manual_seed(block))
 
     offset = first % NOISE_BLOCK
     return torch.cat(list(blocks()))[offset : offset + n].contiguous()
@@ -163,14 +163,14 @@ def in_turn(counts: Tensor, n: int) -> Tensor:
     return labels[torch.argsort(torch.cat(due), stable=True)[:n]]
 
 
-def load_trained(cell: TrainingCell, workshop: Workshop) -> Trained:
+def load_trained(cell: TrainingCell, context: WorkerContext) -> Trained:
     """Load a trained cell with its averaged weights. Raises DamagedFile when they are not what was written."""
-    folder = workshop.store.folder("training", cell.key)
-    parts = assemble(cell, workshop)
-    module = make_module(cell, parts, workshop.device).eval().requires_grad_(False)
+    folder = context.store.folder("training", cell.key)
+    parts = assemble(cell, context)
+    module = make_module(cell, parts, context.device).eval().requires_grad_(False)
     saved = load_safetensors(folder.read("weights.safetensors"))
     recorded = (folder.result() or {})["facts"]
     facts = TrainingFacts(**{name: recorded[name] for name in TrainingFacts.__dataclass_fields__ if name in recorded})
-    trained = Trained(cell, parts, module, facts, workshop, saved)
+    trained = Trained(cell, parts, module, facts, context, saved)
     trained.velocity()
     return trained

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
-from fmbench.model.build import Parts, in_pieces
+from fmbench.model.build import Components, in_pieces
 
 
 class ModelVelocity:
@@ -21,7 +21,7 @@ class ModelVelocity:
     def __init__(
         self,
         module: nn.Module,
-        parts: Parts,
+        parts: Components,
         guidance: float,
         device: str,
         generator: Generator,

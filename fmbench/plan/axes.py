@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.keys import canonical
 from fmbench.errors import ComponentError
-from fmbench.suite import AXES, ComponentRef, Place, Problem, Suite, Value, raise_problems
+from fmbench.suite import AXES, AxisValue, ComponentRef, Position, Problem, Suite, raise_problems
 
 if TYPE_CHECKING:
     from fmbench.plugins.registry import Registry
@@ -27,7 +27,7 @@ Indices = tuple[int, ...]
 
 
 @dataclass
-class Block:
+class Product:
     """One product: the values of each axis as indices, and the groups of axes that run in step."""
 
     values: dict[str, Indices]
@@ -88,11 +88,11 @@ class Axes:
         self.adaptive = frozenset(
             index for index, spec in enumerate(self.specs("solver")) if registry.attribute(spec, "adaptive")
         )
-        self.blocks = [Block(own, suite.zipped, self.adaptive)]
+        self.blocks = [Product(own, suite.zipped, self.adaptive)]
         for replaced in others:
             # An axis that is replaced no longer runs in step with the others.
             rest = [tuple(axis for axis in group if axis not in replaced) for group in suite.zipped]
-            self.blocks.append(Block(own | replaced, [group for group in rest if group], self.adaptive))
+            self.blocks.append(Product(own | replaced, [group for group in rest if group], self.adaptive))
 
     def specs(self, axis: str) -> list[ComponentSpec]:
         """Return the components of an axis."""
@@ -106,7 +106,7 @@ class Axes:
         """Return all values of an axis in words."""
         return ", ".join(map(shown_choice, self.values[axis]))
 
-    def _indices(self, axis: str, values: Sequence[Value]) -> Indices:
+    def _indices(self, axis: str, values: Sequence[AxisValue]) -> Indices:
         found = []
         for value in values:
             choice = self._spec(axis, value) if isinstance(value, ComponentRef) else value
@@ -127,7 +127,7 @@ class Axes:
             except ComponentError as error:
                 self._specs[written] = None
                 place = ref.place(error.parameter)
-                self._problems.append(Problem(place if place.source else Place(self.suite.path), str(error)))
+                self._problems.append(Problem(place if place.source else Position(self.suite.path), str(error)))
         return self._specs[written]
 
 

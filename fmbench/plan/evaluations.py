@@ -47,7 +47,7 @@ Samplings = tuple[Sampling, ...]
 Item = TypeVar("Item", covariant=True)
 
 
-class Pairs(Sequence[Item]):
+class CellSamplings(Sequence[Item]):
     """Something for each sampling of each training cell, in order, made while it is walked.
 
     A million of them take no more room than what they are made of. `groups` are training cells, each with samplings.
@@ -81,7 +81,7 @@ class Pairs(Sequence[Item]):
         return self.made(training, samplings[place - self._ends[number]])
 
 
-class Evaluations(Pairs[EvaluationCell]):
+class Evaluations(CellSamplings[EvaluationCell]):
     """The evaluation cells of a plan, training by training."""
 
     def made(self, training: TrainingCell, sampling: Sampling) -> EvaluationCell:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.reference_cell import ReferenceCell
-from fmbench.plan.evaluations import Pairs, Sampling, Samplings
+from fmbench.plan.evaluations import CellSamplings, Sampling, Samplings
 from fmbench.plan.plan import Plan
 from fmbench.plan.result_code import result_code_fingerprint
 
@@ -21,13 +21,13 @@ OF_SAMPLES = "samples_only"
 KNOWN_FLOW = frozenset({"mixture", "gaussian", "normal_source", "independent"})
 """What a training cell must provide for its marginal velocity to be known."""
 
-Place = tuple[str, str, int]
+OracleOf = tuple[str, str, int]
 """What training cells share whose oracles are the same: dataset, path and seed."""
 Walk = tuple[str, str, int | None, int | None]
 """What samplings share whose oracles are the same: solver, grid, NFE and steps."""
 
 
-class Oracles(Pairs[ReferenceCell]):
+class Oracles(CellSamplings[ReferenceCell]):
     """The oracles of a plan: one stands for all training cells of its place, and for all samplings that walk alike."""
 
     def __init__(self, groups: Iterable[tuple[TrainingCell, Samplings]], code: str) -> None:
@@ -84,7 +84,7 @@ class References:
 
     def _walks(self) -> list[tuple[TrainingCell, Samplings]]:
         """Return training cells with the samplings whose oracles no earlier one of them has; all oracles, each once."""
-        covered: dict[Place, tuple[int, ...]] = {}
+        covered: dict[OracleOf, tuple[int, ...]] = {}
         fresh: dict[tuple[int, ...], Samplings] = {}
         walks = []
         for training, samplings in self._plan.evaluations.groups:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.errors import SuiteError, UserError, did_you_mean
 from fmbench.plan.axes import EVALUATION_AXES, TRAINING_AXES, Axes, Choice, Indices
-from fmbench.suite import AXES, ComponentRef, Problem, Selection, Value
+from fmbench.suite import AXES, AxisValue, ComponentRef, Problem, Selection
 from fmbench.suite.yaml_reader import read_yaml
 
 DIGITS = 20
@@ -38,7 +38,7 @@ def _match(chosen: dict[str, frozenset[int]]) -> Match:
     return Match(training, evaluation)
 
 
-def means(wanted: Value, choice: Choice) -> bool:
+def means(wanted: AxisValue, choice: Choice) -> bool:
     """Tell whether a value that somebody wrote means a value of an axis; parameters not written may be any."""
     if isinstance(wanted, ComponentRef) and isinstance(choice, ComponentSpec):
         given = choice.parameters
@@ -61,7 +61,7 @@ def match_selection(selection: Selection, axes: Axes, location: Sequence[str | i
     return _match(chosen)
 
 
-def _no_such(axis: str, value: Value | str, axes: Axes) -> str:
+def _no_such(axis: str, value: AxisValue | str, axes: Axes) -> str:
     """Say that a value is not on an axis, and what is."""
     held = axes.values[axis]
     name = value.name if isinstance(value, ComponentRef) else str(value)

@@ -36,7 +36,7 @@ from fmbench.cells.keys import canonical, digest
 from fmbench.errors import StoreError, UserError
 from fmbench.io.json_forms import NUMBER, OBJECT, TEXT, WHOLE, Each, Either, Fields, Plain, Rows, one_of, parsed
 from fmbench.io.regular_files import read_regular
-from fmbench.regression.snapshot import AXES, Place, Row, Section, Snapshot, named
+from fmbench.regression.snapshot import AXES, CellValues, Section, SeededGroup, Snapshot, named
 from fmbench.results.records import MetricFacts
 from fmbench.store.atomic_files import write_atomically
 
@@ -151,7 +151,9 @@ def _snapshot(body: Mapping[str, Any]) -> Snapshot:
     return found
 
 
-def _cells(section: Section, rows: Mapping[Place, Row], identities: dict[str, Mapping[str, Any]]) -> list[Any]:
+def _cells(
+    section: Section, rows: Mapping[SeededGroup, CellValues], identities: dict[str, Mapping[str, Any]]
+) -> list[Any]:
     """Return the cells of a section, a group each; `identities` gathers what their metrics' short names stand for."""
     groups: dict[tuple[tuple[str, ...], str], dict[str, Any]] = {}
     for (group, seed), row in sorted(rows.items()):
@@ -166,14 +168,14 @@ def _cells(section: Section, rows: Mapping[Place, Row], identities: dict[str, Ma
     return list(groups.values())
 
 
-def _rows(section: Section, cells: list[Any], identities: Mapping[str, Any]) -> dict[Place, Row]:
+def _rows(section: Section, cells: list[Any], identities: Mapping[str, Any]) -> dict[SeededGroup, CellValues]:
     rows = {}
     for cell in cells:
         group = tuple(str(cell["axes"].get(axis, "")) for axis in AXES[section])
         known = {name: identities[short] for name, short in cell["identities"].items()}
         for seed, row in cell["seeds"].items():
             values = {name: float(NOT_FINITE.get(value, value)) for name, value in row["values"].items()}
-            rows[group, int(seed)] = Row(row["status"], row.get("error", ""), values, known)
+            rows[group, int(seed)] = CellValues(row["status"], row.get("error", ""), values, known)
     return rows
 
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from fmbench.regression.paired_values import is_judged
-from fmbench.regression.snapshot import AXES, Group, Place, Row, Section, Snapshot, training_of
+from fmbench.regression.snapshot import AXES, CellValues, Group, Section, SeededGroup, Snapshot, training_of
 
 TELLING = 6
 """A value of more significant digits is not shared by two nights by chance; a count or a share of a few has fewer."""
@@ -120,9 +120,9 @@ def _sorted(labels: Mapping[str, set[str]], axes: Collection[str]) -> dict[str, 
 
 def _repeating(
     before: Snapshot, after: Snapshot, judged: Mapping[str, str], near: float
-) -> Iterator[tuple[Place, bool]]:
+) -> Iterator[tuple[SeededGroup, bool]]:
     """Yield each training of which both nights tell, and whether some value that follows from its weights repeats."""
-    found: dict[Place, list[bool]] = {}
+    found: dict[SeededGroup, list[bool]] = {}
     for section in ("training", "evaluation"):
         for (group, seed), row in _both(before, after, section):
             equal = _equal(row, after.rows(section)[group, seed], judged, near)
@@ -131,12 +131,12 @@ def _repeating(
     return ((place, any(equal)) for place, equal in found.items())
 
 
-def _both(before: Snapshot, after: Snapshot, section: Section) -> Iterator[tuple[Place, Row]]:
+def _both(before: Snapshot, after: Snapshot, section: Section) -> Iterator[tuple[SeededGroup, CellValues]]:
     now = after.rows(section)
     return ((place, row) for place, row in before.rows(section).items() if place in now)
 
 
-def _equal(then: Row, now: Row, judged: Mapping[str, str], near: float) -> bool | None:
+def _equal(then: CellValues, now: CellValues, judged: Mapping[str, str], near: float) -> bool | None:
     """Tell whether some telling value of a cell is equal, but for `near`; None where it has no such value."""
     names = [name for name in judged if name in then.values and name in now.values]
     pairs = [(then.values[name], now.values[name]) for name in names]

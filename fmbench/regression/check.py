@@ -21,8 +21,8 @@ from fmbench.regression.paired_values import (
     is_usable,
     listed,
 )
-from fmbench.regression.root_cause import explain, improved
-from fmbench.regression.snapshot import SECTIONS, Group, Place, Row, Snapshot, named, training_of
+from fmbench.regression.root_cause import find_culprits, improved
+from fmbench.regression.snapshot import SECTIONS, CellValues, Group, SeededGroup, Snapshot, named, training_of
 from fmbench.regression.training_speed import pace_tests
 from fmbench.regression.wall_time import timing_tests
 from fmbench.results.records import MetricFacts
@@ -63,7 +63,7 @@ def check(
     labels = [(change.kind, change.labels[0]) for change in changes if not change.is_core]
     core = _same_machine(baseline, tonight) and any(change.is_core for change in changes)
     suspects = where.suspects(labels, core)
-    comparisons, culprits = explain(tests, judged, suspects)
+    comparisons, culprits = find_culprits(tests, judged, suspects)
     reasons = uncompared(baseline, tonight, compared, comparisons)
     left_out = [name for name in tonight.metrics if name in reasons or _on_other_hardware(name, baseline, tonight)]
     return Outcome(
@@ -149,7 +149,7 @@ def _fault(reasons: Mapping[str, str], nothing: bool) -> str:
 
 def _cells(baseline: Snapshot, tonight: Snapshot, partial: bool) -> Iterator[Event]:
     """Yield what became of cells; evaluations of a training that is an event itself are not told one by one."""
-    told: set[Place] = set()
+    told: set[SeededGroup] = set()
     for section in SECTIONS:
         then, now = baseline.rows(section), tonight.rows(section)
         found: dict[tuple[Group, Happening, str], list[int]] = {}
@@ -169,7 +169,7 @@ def _cells(baseline: Snapshot, tonight: Snapshot, partial: bool) -> Iterator[Eve
             yield Event(what, name, reason, {**axes, "seed": ", ".join(map(str, seeds))})
 
 
-def _happened(then: Row | None, now: Row | None, partial: bool) -> tuple[Happening, str] | None:
+def _happened(then: CellValues | None, now: CellValues | None, partial: bool) -> tuple[Happening, str] | None:
     """Return what became of one cell, and why; None where it is as it was."""
     if now is None:
         if partial:

@@ -7,12 +7,14 @@ from collections.abc import Collection, Iterator, Sequence
 
 from fmbench.regression.outcome import Comparison, Event
 from fmbench.regression.paired_values import LARGEST, is_usable, listed
-from fmbench.regression.snapshot import SECTIONS, Group, Place, Row, Section, Snapshot, named
+from fmbench.regression.snapshot import SECTIONS, CellValues, Group, Section, SeededGroup, Snapshot, named
 
 SHOWN = 3
 
 
-def pairs(baseline: Snapshot, tonight: Snapshot, section: Section) -> Iterator[tuple[Place, Row, Row]]:
+def pairs(
+    baseline: Snapshot, tonight: Snapshot, section: Section
+) -> Iterator[tuple[SeededGroup, CellValues, CellValues]]:
     """Yield the cells that both nights finished."""
     now = tonight.rows(section)
     for place, row in baseline.rows(section).items():
@@ -88,9 +90,9 @@ def _why_no_cell(baseline: Snapshot, tonight: Snapshot, name: str) -> str:
     return ""
 
 
-def _in_either(name: str, then: Row, now: Row) -> bool:
+def _in_either(name: str, then: CellValues, now: CellValues) -> bool:
     return name in then.values or name in now.values
 
 
-def _finished(night: Snapshot, section: Section) -> list[Row]:
+def _finished(night: Snapshot, section: Section) -> list[CellValues]:
     return [row for row in night.rows(section).values() if row.status == "ok"]

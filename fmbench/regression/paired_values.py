@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from fmbench.cells.keys import canonical
-from fmbench.regression.snapshot import Group, Row, Section, Snapshot, training_of
+from fmbench.regression.snapshot import CellValues, Group, Section, Snapshot, training_of
 from fmbench.results.records import MetricFacts
 from fmbench.stats.variance import mean_of, variance_of
 from fmbench.store.sampler_timings import RELATIVE
@@ -166,16 +166,16 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[s
     return [(name, a, b) for name, a, b in pairs if canonical(a) != canonical(b)]
 
 
-def _by_group(rows: Mapping[tuple[Group, int], Row], metric: str) -> dict[Group, dict[int, Row]]:
+def _by_group(rows: Mapping[tuple[Group, int], CellValues], metric: str) -> dict[Group, dict[int, CellValues]]:
     """Return the rows that have a value which can be compared, by group and seed."""
-    found: dict[Group, dict[int, Row]] = {}
+    found: dict[Group, dict[int, CellValues]] = {}
     for (group, seed), row in rows.items():
         if is_usable(row.values.get(metric, math.nan)):
             found.setdefault(group, {})[seed] = row
     return found
 
 
-def _incomparable(then: Mapping[int, Row], now: Mapping[int, Row], metric: str) -> str:
+def _incomparable(then: Mapping[int, CellValues], now: Mapping[int, CellValues], metric: str) -> str:
     """Say why two groups' values are not comparable, "" where they are."""
     common = [seed for seed in then if seed in now]
     if not common:

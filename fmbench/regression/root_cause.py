@@ -16,7 +16,7 @@ Labels = frozenset[tuple[str, str]]
 """Axes with labels on them, of which all cells with these labels are meant; none: the whole suite."""
 
 
-def explain(
+def find_culprits(
     tests: Sequence[Test], found: Sequence[Comparison], suspects: Collection[Labels] = ()
 ) -> tuple[list[Comparison], list[Comparison]]:
     """Return the comparisons, those explained by another one marked, and the culprits, the largest first.
@@ -31,7 +31,7 @@ def explain(
 
 
 def improved(tests: Sequence[Test], found: Sequence[Comparison], suspects: Collection[Labels] = ()) -> list[Comparison]:
-    """Return the scores that are better and follow from nothing else, found as `explain` finds culprits.
+    """Return the scores that are better and follow from nothing else, found as `find_culprits` finds culprits.
 
     Times are none: they get shorter when a neighbour falls silent, and are not measured again for that.
     """

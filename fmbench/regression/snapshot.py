@@ -19,7 +19,7 @@ Section = Literal["training", "evaluation"]
 SECTIONS: tuple[Section, ...] = ("training", "evaluation")
 Group = tuple[str, ...]
 """A cell without its seed: labels in the order of AXES."""
-Place = tuple[Group, int]
+SeededGroup = tuple[Group, int]
 """A cell: its group and its seed."""
 
 NFE = MetricFacts("nfe", "lower", "", "evaluation", "nfe")
@@ -27,7 +27,7 @@ NFE = MetricFacts("nfe", "lower", "", "evaluation", "nfe")
 
 
 @dataclass(frozen=True)
-class Row:
+class CellValues:
     """A cell's status (see `fmbench.results.records`), and its values and their identities by metric."""
 
     status: str
@@ -48,14 +48,14 @@ class Snapshot:
 
     suite: str
     metrics: Mapping[str, MetricFacts]
-    trainings: Mapping[Place, Row]
-    evaluations: Mapping[Place, Row]
+    trainings: Mapping[SeededGroup, CellValues]
+    evaluations: Mapping[SeededGroup, CellValues]
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     components: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     made: Mapping[str, Any] = field(default_factory=dict)
     code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
-    def rows(self, section: Section) -> Mapping[Place, Row]:
+    def rows(self, section: Section) -> Mapping[SeededGroup, CellValues]:
         """Return the cells of a section."""
         return self.trainings if section == "training" else self.evaluations
 
@@ -104,7 +104,7 @@ def said(axes: Mapping[str, str]) -> str:
     return ", ".join(f"{'NFE' if axis == 'nfe' else axis} {label}" for axis, label in axes.items())
 
 
-def training_place(cell: TrainingCell, names: Mapping[tuple[str, str], str]) -> Place:
+def training_place(cell: TrainingCell, names: Mapping[tuple[str, str], str]) -> SeededGroup:
     """Return the place of a training cell."""
     return tuple(names[spec.kind, spec.text] for spec in cell.components), cell.seed
 
@@ -121,7 +121,7 @@ def training_groups(records: Records) -> list[tuple[TrainingCell, Group]]:
     return [(r.cell, training_place(r.cell, names)[0]) for r in records.trainings if r.status == "ok"]
 
 
-def _evaluation_place(cell: EvaluationCell, names: Mapping[tuple[str, str], str]) -> Place:
+def _evaluation_place(cell: EvaluationCell, names: Mapping[tuple[str, str], str]) -> SeededGroup:
     group, seed = training_place(cell.training, names)
     solver = names["solver", cell.solver.text]
     grid = names["grid", cell.grid.text] if cell.grid else ""
@@ -129,17 +129,17 @@ def _evaluation_place(cell: EvaluationCell, names: Mapping[tuple[str, str], str]
     return (*group, solver, grid, cell.weights, f"{cell.guidance:g}", budget), seed
 
 
-def _row(record: TrainingRecord | EvaluationRecord, scopes: Mapping[str, str], wanted: set[str]) -> Row:
+def _row(record: TrainingRecord | EvaluationRecord, scopes: Mapping[str, str], wanted: set[str]) -> CellValues:
     values = {name: float(value) for name, value in record.metrics.items() if scopes.get(name) in wanted}
     identities = {name: dict(record.identities.get(name, {})) for name in values}
-    return Row(record.status, record.error, values, identities)
+    return CellValues(record.status, record.error, values, identities)
 
 
-def _evaluation_row(record: EvaluationRecord, scopes: Mapping[str, str]) -> Row:
+def _evaluation_row(record: EvaluationRecord, scopes: Mapping[str, str]) -> CellValues:
     row = _row(record, scopes, {"evaluation", "sampler"})
     if record.cell.nfe is not None or record.nfe is None:
         return row
-    return Row(
+    return CellValues(
         row.status, row.error, {NFE.name: record.nfe, **row.values}, {NFE.name: {"metric": "nfe"}, **row.identities}
     )
 

@@ -12,7 +12,7 @@ from fmbench.report.analysis.pareto_front import Fronts, find_fronts
 from fmbench.report.commands import Commands
 from fmbench.report.drawable import LARGEST, drawable, lost_values
 from fmbench.report.figures import at_a_glance, loss_curves, sample_grids, score_curves
-from fmbench.report.figures.error_decomposition import split_figure
+from fmbench.report.figures.error_decomposition import error_decomposition_figure
 from fmbench.report.figures.metric_over_t import all_series, curves_over
 from fmbench.report.figures.pareto_front import pareto
 from fmbench.report.figures.plane.all_plane_figures import point_figures
@@ -21,11 +21,11 @@ from fmbench.report.figures.theme import Look, Picture, looks
 from fmbench.report.html import page
 from fmbench.report.number_format import count
 from fmbench.report.output_folder import Folder
-from fmbench.report.result_table import Board, make_boards
+from fmbench.report.result_table import ResultTable, make_result_tables
 from fmbench.report.tables import markdown_and_latex, standard_tables
 from fmbench.report.tables.axis_importance import of_attribution
 from fmbench.report.tables.baseline import against_baseline
-from fmbench.report.tables.error_decomposition import split_table
+from fmbench.report.tables.error_decomposition import error_decomposition_table
 from fmbench.report.tables.pareto_front import front_table
 from fmbench.report.tables.table import Table
 from fmbench.report.text.headline import in_short
@@ -48,16 +48,16 @@ def write_report(records: Records, folder: Path) -> Path:
     if records.references:
         target.write("references.csv", references_csv(records))
     records = drawable(records)
-    boards = make_boards(records)
-    commands = Commands(records.command, boards)
-    styles = looks(row[score_curves.SOLVER_AXIS] for board in boards for row, _ in board.cells)
+    result_tables = make_result_tables(records)
+    commands = Commands(records.command, result_tables)
+    styles = looks(row[score_curves.SOLVER_AXIS] for result_table in result_tables for row, _ in result_table.cells)
     sections = [
-        _section(records, board, commands, styles, target, suffix)
-        for board, suffix in zip(boards, suffixes(boards), strict=True)
+        _section(records, result_table, commands, styles, target, suffix)
+        for result_table, suffix in zip(result_tables, suffixes(result_tables), strict=True)
     ]
-    speed, failures = _speed(records, boards), standard_tables.of_failures(records)
+    speed, failures = _speed(records, result_tables), standard_tables.of_failures(records)
     tables = [table for section in sections for table in section.tables] + speed + ([failures] if failures else [])
-    short = in_short(records, boards)
+    short = in_short(records, result_tables)
     target.write("table.md", markdown_and_latex.markdown(records, tables, commands.command, short.lines))
     target.write("table.tex", markdown_and_latex.tex(records, tables, commands.command, short.lines))
     shared = t_densities(records.t_densities, target, "t_densities")
@@ -86,11 +86,11 @@ def references_csv(records: Records) -> str:
     return content
 
 
-def suffixes(boards: Sequence[Board]) -> list[str]:
+def suffixes(result_tables: Sequence[ResultTable]) -> list[str]:
     """Return what is appended to the names of each dataset's files: nothing where there is one dataset."""
-    if len(boards) < 2:
-        return ["" for _ in boards]
-    slugs = [_slug(board.dataset) or "dataset" for board in boards]
+    if len(result_tables) < 2:
+        return ["" for _ in result_tables]
+    slugs = [_slug(result_table.dataset) or "dataset" for result_table in result_tables]
     twice = Counter(slugs)
     return [f"_{slug}" if twice[slug] == 1 else f"_{slug}_{number}" for number, slug in enumerate(slugs, start=1)]
 
@@ -100,51 +100,61 @@ def _slug(text: str) -> str:
 
 
 def _section(
-    records: Records, board: Board, commands: Commands, styles: dict[str, Look], target: Folder, suffix: str
+    records: Records,
+    result_table: ResultTable,
+    commands: Commands,
+    styles: dict[str, Look],
+    target: Folder,
+    suffix: str,
 ) -> page.Section:
     """Make the tables and pictures of one dataset."""
     tables: list[Table | None] = []
-    fronts = find_fronts(board)
-    if board.headline is not None:
-        tables.append(standard_tables.by_nfe(board, board.headline, commands.row))
-    tables.append(front_table(fronts, board.dataset, commands.row))
+    fronts = find_fronts(result_table)
+    if result_table.headline is not None:
+        tables.append(standard_tables.by_nfe(result_table, result_table.headline, commands.row))
+    tables.append(front_table(fronts, result_table.dataset, commands.row))
     if records.baseline:
-        tables.append(against_baseline(board, records.baseline, commands.row))
+        tables.append(against_baseline(result_table, records.baseline, commands.row))
     tables += [
-        standard_tables.of_adaptive(board, commands.row),
-        split_table(board),
-        standard_tables.of_training(board, commands.row),
+        standard_tables.of_adaptive(result_table, commands.row),
+        error_decomposition_table(result_table),
+        standard_tables.of_training(result_table, commands.row),
     ]
-    tables.append(of_attribution(board))
-    for facts in board.scope("evaluation"):
-        if facts != board.headline:
-            tables.append(standard_tables.by_nfe(board, facts, commands.row, minor=True))
-    pictures, notes = _pictures(records, board, fronts, styles, target, suffix)
-    return page.Section(board, [table for table in tables if table is not None], pictures, notes)
+    tables.append(of_attribution(result_table))
+    for facts in result_table.scope("evaluation"):
+        if facts != result_table.headline:
+            tables.append(standard_tables.by_nfe(result_table, facts, commands.row, minor=True))
+    pictures, notes = _pictures(records, result_table, fronts, styles, target, suffix)
+    return page.Section(result_table, [table for table in tables if table is not None], pictures, notes)
 
 
 def _pictures(
-    records: Records, board: Board, fronts: Fronts | None, styles: dict[str, Look], target: Folder, suffix: str
+    records: Records,
+    result_table: ResultTable,
+    fronts: Fronts | None,
+    styles: dict[str, Look],
+    target: Folder,
+    suffix: str,
 ) -> tuple[list[Picture], list[str]]:
     """Draw the figures of one dataset; the notes say what could not be drawn."""
     drawn: list[Picture | None] = []
     notes = []
     curves: Curves | None = None
-    if (facts := board.headline) is not None:
-        if lost := lost_values([record for group in board.cells.values() for record in group], facts):
+    if (facts := result_table.headline) is not None:
+        if lost := lost_values([record for group in result_table.cells.values() for record in group], facts):
             notes.append(
                 f"Figures leave out {count(lost, 'value')} of {facts.name}: not finite, or beyond {LARGEST:g}."
             )
-        curves, mixed = make_curves(board, facts)
+        curves, mixed = make_curves(result_table, facts)
         notes += [note] if curves.steady and (note := curves.steady.note()) else []
-        chosen = best_trainings(board, curves, MOST_PANELS)
-        every = training_rows(board)
+        chosen = best_trainings(result_table, curves, MOST_PANELS)
+        every = training_rows(result_table)
         if len(chosen) < len(every):
             notes.append(
                 f"Figures show {len(chosen)} of {len(every)} training combinations, the best; tables hold all."
             )
-            board = board.only(chosen)
-            curves, _ = make_curves(board, facts)
+            result_table = result_table.only(chosen)
+            curves, _ = make_curves(result_table, facts)
         if mixed:
             notes.append(f"No figures of {facts.name}: its values are not comparable with each other, {mixed}.")
             curves = None
@@ -155,26 +165,28 @@ def _pictures(
                 (score_curves.by_nfe, "by_nfe"),
                 (score_curves.by_time, "by_time"),
             ]
-            drawn += [make(board, curves, styles, target, f"score_{name}{suffix}") for make, name in draw]
-    drawn.append(split_figure(board, target, f"network_or_solver{suffix}"))
-    drawn.append(pareto(fronts, styles, target, f"pareto{suffix}", board.dataset))
-    shown, note = sample_grids.sample_figures(board, records.real.get(board.dataset), records.baseline, target, suffix)
+            drawn += [make(result_table, curves, styles, target, f"score_{name}{suffix}") for make, name in draw]
+    drawn.append(error_decomposition_figure(result_table, target, f"network_or_solver{suffix}"))
+    drawn.append(pareto(fronts, styles, target, f"pareto{suffix}", result_table.dataset))
+    shown, note = sample_grids.sample_figures(
+        result_table, records.real.get(result_table.dataset), records.baseline, target, suffix
+    )
     notes += [note] if note else []
-    flows, note = point_figures(board, curves, records.real.get(board.dataset), target, suffix)
+    flows, note = point_figures(result_table, curves, records.real.get(result_table.dataset), target, suffix)
     notes += [note] if note else []
-    drawn += [*shown, *flows, loss_curves.losses(board, target, f"losses{suffix}")]
+    drawn += [*shown, *flows, loss_curves.losses(result_table, target, f"losses{suffix}")]
     for each in all_series(records.metrics):
-        picture, note = curves_over(board, curves, each, target, f"{_slug(each.facts.name)}{suffix}")
+        picture, note = curves_over(result_table, curves, each, target, f"{_slug(each.facts.name)}{suffix}")
         drawn.append(picture)
         notes += [note] if note else []
     return [picture for picture in drawn if picture is not None], notes
 
 
-def _speed(records: Records, boards: Sequence[Board]) -> list[Table]:
+def _speed(records: Records, result_tables: Sequence[ResultTable]) -> list[Table]:
     """Return the tables of what sampling and training cost."""
     tables: list[Table | None] = []
-    for board in boards:
-        for facts in board.scope("sampler"):
-            tables += standard_tables.of_sampling(board, facts, minor=facts != time_metric(board))
+    for result_table in result_tables:
+        for facts in result_table.scope("sampler"):
+            tables += standard_tables.of_sampling(result_table, facts, minor=facts != time_metric(result_table))
     tables.append(standard_tables.of_machines(records))
     return [table for table in tables if table is not None]

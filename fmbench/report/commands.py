@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import shlex
 
-from fmbench.report.result_table import ROW_AXES, Board, Row, varying
+from fmbench.report.result_table import ROW_AXES, ResultTable, Row, varying
 from fmbench.results.records import TRAINING_AXES
 
 
 class Commands:
     """Makes the command of a row out of the command of the whole suite, and filters on the axes that vary in it."""
 
-    def __init__(self, command: str, boards: list[Board]) -> None:
+    def __init__(self, command: str, result_tables: list[ResultTable]) -> None:
         self.command = command or "fmbench run SUITE"
-        self._boards = boards
-        rows = [row for board in boards for row, _ in board.cells]
-        trainings = [row for board in boards for row in board.trainings]
+        self._boards = result_tables
+        rows = [row for result_table in result_tables for row, _ in result_table.cells]
+        trainings = [row for result_table in result_tables for row in result_table.trainings]
         self._axes = varying(rows) if rows else varying(trainings)
         self._training_axes = varying(trainings)
 
@@ -29,10 +29,12 @@ class Commands:
     def _filter(self, position: int, label: str) -> str:
         """Write one filter: the component's name where that names it alone, else its name and parameters."""
         axis = ROW_AXES[position]
-        spec = next((s for s in (board.spec(axis, label) for board in self._boards) if s is not None), None)
+        spec = next(
+            (s for s in (result_table.spec(axis, label) for result_table in self._boards) if s is not None), None
+        )
         if spec is None:
             return f"{axis}={label}"
-        known = [s for board in self._boards for s in board.specs.values()]
+        known = [s for result_table in self._boards for s in result_table.specs.values()]
         alike = {s.text for s in known if (s.kind, s.name) == (axis, spec.name)}
         if len(alike) == 1:
             return f"{axis}={spec.name}"

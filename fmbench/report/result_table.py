@@ -113,7 +113,7 @@ def identity(record: Record, facts: MetricFacts) -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True)
-class Board:
+class ResultTable:
     """The records of one dataset.
 
     `cells` maps an evaluation row and an NFE budget (None for adaptive solvers) to its records, one a seed;
@@ -153,13 +153,13 @@ class Board:
         records = self.cells.get((row, nfe))
         return None if records is None else gather(records, facts, self.failed)
 
-    def only(self, trainings: Collection[Row]) -> Board:
-        """Return the board of some training rows."""
+    def only(self, trainings: Collection[Row]) -> ResultTable:
+        """Return the result table of some training rows."""
         cells = {key: records for key, records in self.cells.items() if key[0][: len(TRAINING_AXES)] in trainings}
         return replace(self, trainings={r: t for r, t in self.trainings.items() if r in trainings}, cells=cells)
 
-    def by_hardware(self) -> dict[str, Board]:
-        """Return the board by the hardware on which samplers were measured, as often as there is such hardware.
+    def by_hardware(self) -> dict[str, ResultTable]:
+        """Return the result table by the hardware on which samplers were measured, as often as there is such hardware.
 
         The records of each hold no costs but those of one hardware, the leading one first; "" where it is not known.
         """
@@ -169,11 +169,11 @@ class Board:
         if not others:
             return {leading: self}
         lines = [*([leading] if leading else []), *others]
-        boards = {}
+        result_tables = {}
         for line in lines:
             cells = {key: [_timed_on(line, record) for record in group] for key, group in self.cells.items()}
-            boards[line] = replace(self, cells=cells)
-        return boards
+            result_tables[line] = replace(self, cells=cells)
+        return result_tables
 
     def scope(self, scope: str) -> list[MetricFacts]:
         """Return the metrics of a scope that have a value in this dataset, in the suite's order.
@@ -197,8 +197,8 @@ def _timed_on(hardware: str, record: EvaluationRecord) -> EvaluationRecord:
     return replace(record, metrics=found.metrics, identities=found.identities, hardware=hardware, elsewhere=())
 
 
-def make_boards(records: Records) -> list[Board]:
-    """Arrange records into one board a dataset, in the plan's order.
+def make_result_tables(records: Records) -> list[ResultTable]:
+    """Arrange records into one result table a dataset, in the plan's order.
 
     Trainings that are only teachers, without an evaluation of their own, are left to the table of machines.
     """
@@ -214,14 +214,16 @@ def make_boards(records: Records) -> list[Board]:
     for record in records.evaluations:
         row = names.row(record.cell)
         cells.setdefault(row[0], {}).setdefault((row, record.cell.nfe), []).append(record)
-    boards = []
+    result_tables = []
     for dataset in dict.fromkeys([*trainings, *cells]):
         mine = cells.get(dataset, {})
         headline = _headline(records.metrics, mine)
         own = [r for r in records.references if names.label(r.cell.dataset) == dataset]
-        board = Board(dataset, trainings.get(dataset, {}), mine, records.metrics, failed, names.specs, headline, own)
-        boards.append(board)
-    return boards
+        result_table = ResultTable(
+            dataset, trainings.get(dataset, {}), mine, records.metrics, failed, names.specs, headline, own
+        )
+        result_tables.append(result_table)
+    return result_tables
 
 
 def _headline(

@@ -21,6 +21,6 @@ def sampler_key(cell: EvaluationCell) -> str:
     return digest("sampler", *(part.digest for part in parts), grid, axes, kept, cell.code)
 
 
-def portrait_key(training: str) -> str:
-    """Return the key under which the portrait of a training cell is kept, given the cell's key."""
+def flow_snapshot_key(training: str) -> str:
+    """Return the key under which the flow snapshot of a training cell is kept, given the cell's key."""
     return digest("portrait", training, result_code_fingerprint("flow snapshot"))

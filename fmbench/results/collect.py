@@ -14,14 +14,14 @@ from fmbench.errors import DamagedFile, EarlierFile
 from fmbench.plan import Plan
 from fmbench.plan.reference_cells import References
 from fmbench.plugins.registry import Registry
-from fmbench.results.cell_keys import portrait_key, sampler_key
+from fmbench.results.cell_keys import flow_snapshot_key, sampler_key
 from fmbench.results.cell_state import CellState, measured_times
 from fmbench.results.records import EvaluationRecord, MetricFacts, Records, ReferenceRecord, Timing, TrainingRecord
 from fmbench.store.sampler_timings import UNKNOWN_HARDWARE, hardware_of, key_of, leading_hardware, place_of
 from fmbench.store.store import Store
 
 
-class Survey:
+class ResultsIndex:
     """The state of every cell of a plan. `damaged` collects files that are not what was written; their cells count as
     not done, and whoever computes them discards them. `passed_over` says what the store holds that is no cell's.
 
@@ -49,7 +49,7 @@ class Survey:
         self.trainings = {c.key: self.state("training", c.key, self.wanted(c, "training")) for c in plan.trainings}
         self._found = {cell.key: cell for cell in self._computed()}
         self.evaluations = {key: self._read(cell) for key, cell in self._found.items()}
-        self.portraits = {key: self.state("portrait", portrait_key(key), ()) for key in self._portrayed()}
+        self.flow_snapshots = {key: self.state("portrait", flow_snapshot_key(key), ()) for key in self._portrayed()}
         self.references = References(plan, registry)
         self.reference_states = {
             c.key: self.state(c.section, c.key, self.references.metrics(c)) for c in self._referred()
@@ -247,12 +247,12 @@ class Survey:
         history = state.folder.history() if state.result is not None else []
         values, identities = self._metrics(state)
         facts = (state.result or {}).get("facts", {})
-        portrait = self._portrait(cell)
-        return TrainingRecord(cell, state.status, state.error, values, identities, history, facts, portrait)
+        flow_snapshot = self._flow_snapshot(cell)
+        return TrainingRecord(cell, state.status, state.error, values, identities, history, facts, flow_snapshot)
 
-    def _portrait(self, cell: TrainingCell) -> Path | None:
-        """Return the file with a cell's portrait; None where figures do not show the cell, or it has none."""
-        state = self.portraits.get(cell.key)
+    def _flow_snapshot(self, cell: TrainingCell) -> Path | None:
+        """Return the file with a cell's flow snapshot; None where figures do not show the cell, or it has none."""
+        state = self.flow_snapshots.get(cell.key)
         files = list((state.result or {}).get("files", ())) if state is not None else []
         return state.folder.path / files[0] if state is not None and files else None
 

@@ -1,4 +1,4 @@
-"""How long the rest of a plan will take, judged by what like cells took. Reads what a survey found."""
+"""How long the rest of a plan will take, judged by what like cells took. Reads what a results index found."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from statistics import fmean
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.plan.evaluations import Sampling
 from fmbench.results.cell_state import CellState
-from fmbench.results.collect import Survey
+from fmbench.results.collect import ResultsIndex
 
 Likeness = tuple[str, str, int]
 """Digests of dataset and network, and the batch size."""
@@ -16,45 +16,45 @@ Kind = tuple[str, Likeness]
 """Cells that are alike: trainings, or evaluations, with the same `likeness`."""
 
 
-def expected_seconds(survey: Survey) -> float | None:
+def expected_seconds(results_index: ResultsIndex) -> float | None:
     """Return the seconds of computing that lie ahead, judged by what like cells took; None where there is none.
 
     A training is like another with the same dataset, network and batch size, and is scaled by its steps; an evaluation
     with the same, scaled by its samples and NFE.
     """
-    rates, ahead = _rates(survey), _sizes_ahead(survey)
+    rates, ahead = _rates(results_index), _sizes_ahead(results_index)
     if not ahead.keys() <= rates.keys():
         return None
     return sum((size * rates[like] for like, size in ahead.items()), start=0.0)
 
 
-def _rates(survey: Survey) -> dict[Kind, float]:
+def _rates(results_index: ResultsIndex) -> dict[Kind, float]:
     """Return the seconds that a unit of size took, the mean over cells that are alike."""
     found: dict[Kind, list[float]] = defaultdict(list)
-    for training in survey.plan.trainings:
-        state = survey.trainings[training.key]
+    for training in results_index.plan.trainings:
+        state = results_index.trainings[training.key]
         if state.result is not None:
             found["training", likeness(training)].append(seconds_taken(state) / size_of(training))
-    for cell, state in survey.found():
+    for cell, state in results_index.found():
         if state.result is not None:
             found["evaluation", likeness(cell)].append(seconds_taken(state) / size_of(cell))
     return {like: fmean(rates) for like, rates in found.items()}
 
 
-def _sizes_ahead(survey: Survey) -> dict[Kind, int]:
+def _sizes_ahead(results_index: ResultsIndex) -> dict[Kind, int]:
     """Return the sizes of what is to be computed, added up over cells that are alike."""
     ahead: dict[Kind, int] = defaultdict(int)
-    for training in survey.plan.trainings:
-        if survey.trainings[training.key].todo:
+    for training in results_index.plan.trainings:
+        if results_index.trainings[training.key].todo:
             ahead["training", likeness(training)] += size_of(training)
     whole: dict[int, int] = {}
-    for training, samplings in survey.plan.evaluations.groups:
+    for training, samplings in results_index.plan.evaluations.groups:
         if id(samplings) not in whole:  # training cells share the tuples, so that a million evaluations are few
             whole[id(samplings)] = sum(map(size_of, samplings))
-        if not survey.failed(training):
+        if not results_index.failed(training):
             ahead["evaluation", likeness(training)] += whole[id(samplings)]
-    for cell, state in survey.found():
-        if not state.todo and not survey.failed(cell.training):
+    for cell, state in results_index.found():
+        if not state.todo and not results_index.failed(cell.training):
             ahead["evaluation", likeness(cell)] -= size_of(cell)
     return {like: size for like, size in ahead.items() if size}
 

@@ -65,8 +65,8 @@ class TrainingRecord:
     `status` is ok, error, diverged, oom, timeout or missing. `history` is `(step, loss)`, each loss the mean since the
     previous entry. `facts` are those of `TrainingFacts`, with `hardware`, `torch` and `finished` (ISO time). `metrics`
     hold the training-scope metrics. `identities` say, by metric, what two values must share to be comparable.
-    `portrait` is the safetensors file with the cell's trajectories and velocity field, where its data are points in the
-    plane and figures show it (see `fmbench.evaluation.flow_snapshots.portray`).
+    `flow_snapshot` is the safetensors file with the cell's trajectories and velocity field, where its data are points
+    in the plane and figures show it (see `fmbench.evaluation.flow_snapshots.take_flow_snapshot`).
     """
 
     cell: TrainingCell
@@ -76,7 +76,7 @@ class TrainingRecord:
     identities: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     history: Sequence[tuple[int, float]] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
-    portrait: Path | None = None
+    flow_snapshot: Path | None = None
 
 
 @dataclass(frozen=True)

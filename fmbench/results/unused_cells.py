@@ -11,7 +11,7 @@ from fmbench.errors import StoreError, UserError
 from fmbench.plan import Plan
 from fmbench.plan.reference_cells import References
 from fmbench.plugins.registry import Registry
-from fmbench.results.cell_keys import portrait_key, sampler_key
+from fmbench.results.cell_keys import flow_snapshot_key, sampler_key
 from fmbench.store.cell_folder import CellFolder
 from fmbench.store.sampler_timings import key_of
 from fmbench.store.store import SECTIONS, Store
@@ -63,7 +63,7 @@ def find_unused(
     for plan, registry in plans:
         used |= {key for cell in plan.evaluations for key in (cell.key, sampler_key(cell))}
         for cell in plan.trainings:
-            used |= {cell.key, portrait_key(cell.key), *([cell.study_key] if cell.teacher else [])}
+            used |= {cell.key, flow_snapshot_key(cell.key), *([cell.study_key] if cell.teacher else [])}
         used |= {cell.key for cell in References(plan, registry).cells}
     newest = time.time() - older_than * 86_400 if older_than is not None else math.inf
     found = Unneeded(passed_over=store.passed_over())

@@ -11,7 +11,7 @@ from fmbench.cells.cells import TrainingCell
 from fmbench.cells.keys import canonical, digest
 from fmbench.executors.messages import WorkerConfig
 from fmbench.executors.tasks import ProbeTask, TrainTask
-from fmbench.runtime.autotune import FLEET_SIZE, machine, on_record
+from fmbench.runtime.autotune import FLEET_SIZE, machine, read_cached
 
 WORTH_A_PROBE = 500
 """With fewer steps, added up over the cells, nothing is probed: they train alone."""
@@ -59,7 +59,7 @@ class Fleets:
 
     def _found(self, cell: TrainingCell) -> dict[str, Any]:
         """Return what a probe found for cells like this one; nothing where none was made."""
-        return on_record(self._file(cell), FLEET_SIZE) or {}
+        return read_cached(self._file(cell), FLEET_SIZE) or {}
 
     def _file(self, cell: TrainingCell) -> Path:
         return fleet_size_file(self._store, cell, self._config)
@@ -92,7 +92,7 @@ def fleet_size_file(store: Path, cell: TrainingCell, config: WorkerConfig) -> Pa
     return store / "cache" / f"fleet-{key}.json"
 
 
-def together_file(store: Path, cell: TrainingCell, members: int, config: WorkerConfig) -> Path:
+def batched_sampling_file(store: Path, cell: TrainingCell, members: int, config: WorkerConfig) -> Path:
     """Return the sealed file of what was found, on this machine, for evaluating so many cells like this one as one."""
     settings = {name: cell.settings[name] for name in ("precision", "class_conditional")}
     about = (cell.dataset.digest, cell.network.digest, canonical(settings), str(members), str(config.evaluation_batch))

@@ -23,7 +23,7 @@ from fmbench.results.records import Records
 from fmbench.runner.failure_messages import Telling
 from fmbench.runner.fleets import Fleets
 from fmbench.runner.progress import Observer
-from fmbench.runner.scheduler import Computation
+from fmbench.runner.scheduler import Scheduler
 from fmbench.runner.session import Session
 from fmbench.store.sampler_timings import RELATIVE, joined
 from fmbench.store.store import Store
@@ -52,19 +52,19 @@ def confirm(
         counts = {"trainings": len(trainings), "samplers": len({sampler_key(cell) for cell in samplers})}
         said = [f"{count} {what}" for what, count in counts.items() if count]
         observer.say(f"{' and '.join(said)} seem slower than in the baseline: measured again ({moment})")
-        computation = Computation(session, session.survey(), observer, None)
+        scheduler = Scheduler(session, session.results_index(), observer, None)
         if trainings:
-            train_again(computation, session, trainings)
+            train_again(scheduler, session, trainings)
         if samplers:
-            computation.time_again(samplers)
-        records = session.records(session.survey())
+            scheduler.time_again(samplers)
+        records = session.records(session.results_index())
         outcome = judge(records)
     if not again:
         return records, outcome
     return records, replace(outcome, notes=(*outcome.notes, _said(first, outcome)))
 
 
-def train_again(computation: Computation, session: Session, cells: Sequence[TrainingCell]) -> None:
+def train_again(scheduler: Scheduler, session: Session, cells: Sequence[TrainingCell]) -> None:
     """Time the first steps of trainings once more, in fleets as in a run, beside what the store holds of them.
 
     What is trained is thrown away. Students are left out: their teachers would have to be trained as well.
@@ -76,11 +76,11 @@ def train_again(computation: Computation, session: Session, cells: Sequence[Trai
         def tasks(config: WorkerConfig) -> Iterator[Sequence[Task]]:
             again = [_shortened(cell) for cell in short.values()]
             yield list(Fleets(session.store.root, config, again).ready())
-            timed = {key: _timed(computation, session, cell) for key, cell in short.items()}
+            timed = {key: _timed(scheduler, session, cell) for key, cell in short.items()}
             trained = (cell for cell in again if apart.folder("training", cell.key).result() is not None)
             yield [EvaluateTask(cell, timed[cell.key], ()) for cell in trained if timed[cell.key]]
 
-        _compute(replace(computation.config, store=folder, trains=True), session, tasks, computation.telling)
+        _compute(replace(scheduler.config, store=folder, trains=True), session, tasks, scheduler.telling)
         for key, cell in short.items():
             found = session.store.folder("training", cell.key)
             with found.lock():
@@ -108,10 +108,10 @@ def _compute(
         executor.close()
 
 
-def _timed(computation: Computation, session: Session, cell: TrainingCell) -> tuple[ComponentSpec, ...]:
+def _timed(scheduler: Scheduler, session: Session, cell: TrainingCell) -> tuple[ComponentSpec, ...]:
     """Return the metrics of a training that hold a time in units of a calibration's."""
     known = session.store.folder("training", cell.key).metrics()
-    wanted = computation.survey.wanted(cell, "training")
+    wanted = scheduler.results_index.wanted(cell, "training")
     return tuple(
         spec for spec in wanted if any(RELATIVE in name for name in known.get(spec.digest, {"values": ()})["values"])
     )

@@ -87,7 +87,7 @@ def _sum(file: Path) -> str:
 
 def _training(record: TrainingRecord) -> list[Any]:
     known = [record.cell.key, record.status, record.error, dict(record.metrics), record.identities, record.facts]
-    return [*known, record.history, record.portrait and record.portrait.parent.name]
+    return [*known, record.history, record.flow_snapshot and record.flow_snapshot.parent.name]
 
 
 def _evaluation(record: EvaluationRecord) -> list[Any]:

@@ -13,7 +13,7 @@ from fmbench.io.printable_text import some
 from fmbench.results.records import Records
 from fmbench.runner.progress import Observer, Silent
 from fmbench.runner.report_cache import write_report_if_changed
-from fmbench.runner.scheduler import Computation
+from fmbench.runner.scheduler import Scheduler
 from fmbench.runner.session import Options, Session, open_session
 from fmbench.store.atomic_files import check_writable
 from fmbench.tracking import Tracker, TrackingSummary, resolve_uri, shown
@@ -51,35 +51,35 @@ def run(suite: str | Path, options: Options | None = None, observer: Observer | 
 
 def run_session(session: Session, observer: Observer) -> RunResult:
     """Run a suite that is already planned."""
-    survey = session.survey()
-    for text in some(survey.damaged, SHOWN):
+    results_index = session.results_index()
+    for text in some(results_index.damaged, SHOWN):
         observer.say(f"damaged, so computed again: {text}")
-    for text in some(survey.passed_over, SHOWN):
+    for text in some(results_index.passed_over, SHOWN):
         observer.say(f"passed over: {text}")
     check_writable(session.report_folder)
     tracker = make_tracker(session) if session.options.tracking else None
     if tracker is not None:
         tracker.check()
         tracker.start()
-    computation = Computation(session, survey, observer, tracker)
-    if computation.work:
+    scheduler = Scheduler(session, results_index, observer, tracker)
+    if scheduler.work:
         for label, text in session.data.items():
             observer.say(f"{label}: {text}")
         if tracker is not None:
             tracker.open_ahead()
         threading.Thread(target=_import_ahead, daemon=True).start()
-    computed = computation.run()
-    if computation.worked:
-        survey = session.survey()
-    records = session.records(survey)
-    if tracker is not None and computation.worked:
+    computed = scheduler.run()
+    if scheduler.worked:
+        results_index = session.results_index()
+    records = session.records(results_index)
+    if tracker is not None and scheduler.worked:
         tracker.log_all(records)  # while the report is drawn
     report, fresh, short = write_report_if_changed(session, records)
     summary = None
     if tracker is not None:
         summary = tracker.finish(records, report.parent, lambda done, total: observer.begin("logging", total, done))
         observer.end("logging")
-    return RunResult(records, report, computed, summary, fresh, short, survey.counts())
+    return RunResult(records, report, computed, summary, fresh, short, results_index.counts())
 
 
 def _import_ahead() -> None:

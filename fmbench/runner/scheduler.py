@@ -1,4 +1,4 @@
-"""Computes what a survey found lacking: tasks to the executor, events to the observer and to MLflow."""
+"""Computes what a results index found lacking: tasks to the executor, events to the observer and to MLflow."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from fmbench.executors.tasks import (
     TrainTask,
     Work,
 )
-from fmbench.results.cell_keys import portrait_key, sampler_key
+from fmbench.results.cell_keys import flow_snapshot_key, sampler_key
 from fmbench.results.cell_state import unsteady
-from fmbench.results.collect import Survey
+from fmbench.results.collect import ResultsIndex
 from fmbench.runner.failure_messages import Telling
-from fmbench.runner.fleets import Fleets, together_file
+from fmbench.runner.fleets import Fleets, batched_sampling_file
 from fmbench.runner.progress import STAGES, Observer
 from fmbench.runner.session import Session
-from fmbench.runtime.autotune import TOGETHER, on_record
+from fmbench.runtime.autotune import BATCHED_SAMPLING, read_cached
 from fmbench.store.store_mark import claim
 from fmbench.tracking import Tracker
 
@@ -36,15 +36,17 @@ REFERENCES_A_TASK = 16
 """Floors and oracles are quick, so that a worker takes many at once."""
 
 
-class Computation:
-    """Computes what a survey found lacking, on the local executor.
+class Scheduler:
+    """Computes what a results index found lacking, on the local executor.
 
     `computed` counts the units that were computed, by section, and as "measurement" the trained cells that lacked a
     metric; `worked` says whether the store changed at all.
     """
 
-    def __init__(self, session: Session, survey: Survey, observer: Observer, tracker: Tracker | None) -> None:
-        self.session, self.survey, self.observer, self.tracker = session, survey, observer, tracker
+    def __init__(
+        self, session: Session, results_index: ResultsIndex, observer: Observer, tracker: Tracker | None
+    ) -> None:
+        self.session, self.results_index, self.observer, self.tracker = session, results_index, observer, tracker
         self.work = self._evaluation_work()
         self.references = self._reference_work()
         self.telling = Telling(observer.say)
@@ -53,9 +55,9 @@ class Computation:
         self._steps: dict[str, int] = defaultdict(int)
         self._leads: dict[str, str] = {}
         self._untrained = {
-            key for key, state in survey.trainings.items() if state.result is None and state.failure is None
+            key for key, state in results_index.trainings.items() if state.result is None and state.failure is None
         }
-        self._unmeasured = sum(state.result is not None and state.todo for state in survey.trainings.values())
+        self._unmeasured = sum(state.result is not None and state.todo for state in results_index.trainings.values())
         self._training_of = {piece.key: piece.cell.training for pieces in self.work.values() for piece in pieces}
         self._mates: dict[str, tuple[set[str], list[EvaluateTask]]] = {}
         self._open = {key: {piece.key for piece in pieces} for key, pieces in self.work.items()}
@@ -64,7 +66,7 @@ class Computation:
         """Compute everything that can be computed; return how many units of each section were."""
         jobs_and_threads(self.session.options.jobs, 1, self.session.device)  # a wrong --jobs is said in any case
         tasks = len(self._untrained | self.work.keys()) + len(self.references)
-        if not tasks and not any(state.todo for state in self.survey.samplers.values()):
+        if not tasks and not any(state.todo for state in self.results_index.samplers.values()):
             return dict(self.computed)
         config = self.config
         executor = LocalExecutor(config, self.session.options.timeout)
@@ -89,8 +91,10 @@ class Computation:
         work: dict[str, Work] = {}
         for cell in cells:
             key = sampler_key(cell)
-            if (state := self.survey.samplers.get(key)) is not None and self._usable(cell):
-                work.setdefault(key, Work(state.folder.path.name, cell, self.survey.wanted(cell.training, "sampler")))
+            if (state := self.results_index.samplers.get(key)) is not None and self._usable(cell):
+                work.setdefault(
+                    key, Work(state.folder.path.name, cell, self.results_index.wanted(cell.training, "sampler"))
+                )
         executor = LocalExecutor(self._config("1", 1), self.session.options.timeout)
         try:
             self._time(executor, work, again=True)
@@ -109,25 +113,25 @@ class Computation:
         """What is to be evaluated, by training key."""
         work: dict[str, list[Work]] = {}
         for cell in self.session.plan.evaluations:
-            training = self.survey.trainings[cell.training.key]
+            training = self.results_index.trainings[cell.training.key]
             lost = training.result is None and training.failure is not None
-            if not lost and self.survey.evaluation(cell).todo:
-                wanted = self.survey.wanted(cell.training, "evaluation")
+            if not lost and self.results_index.evaluation(cell).todo:
+                wanted = self.results_index.wanted(cell.training, "evaluation")
                 work.setdefault(cell.training.key, []).append(Work(cell.key, cell, wanted))
         for training_cell in self.session.plan.trainings:
-            training = self.survey.trainings[training_cell.key]
-            if training.todo or (training.result is not None and self._lacks_portrait(training_cell)):
+            training = self.results_index.trainings[training_cell.key]
+            if training.todo or (training.result is not None and self._lacks_flow_snapshot(training_cell)):
                 work.setdefault(training_cell.key, [])
         return work
 
     def _reference_work(self) -> list[ReferenceWork]:
         """What is to be measured of floors and oracles."""
-        states = ((cell, self.survey.reference(cell)) for cell in self.survey.references.cells)
+        states = ((cell, self.results_index.reference(cell)) for cell in self.results_index.references.cells)
         return [ReferenceWork(cell, state.wanted) for cell, state in states if state.todo]
 
-    def _lacks_portrait(self, cell: TrainingCell) -> bool:
-        """Whether figures show the cell, and its portrait was neither made nor tried."""
-        return cell.key in self.survey.portraits and self.survey.portraits[cell.key].todo
+    def _lacks_flow_snapshot(self, cell: TrainingCell) -> bool:
+        """Whether figures show the cell, and its flow snapshot was neither made nor tried."""
+        return cell.key in self.results_index.flow_snapshots and self.results_index.flow_snapshots[cell.key].todo
 
     def _train_and_evaluate(self, executor: LocalExecutor, config: WorkerConfig) -> None:
         cells = {cell.key: cell for cell in self.session.plan.trainings}
@@ -178,8 +182,8 @@ class Computation:
 
     def _evaluate_task(self, cell: TrainingCell) -> EvaluateTask:
         work = tuple(self.work.get(cell.key, ()))
-        portrait = portrait_key(cell.key) if self._lacks_portrait(cell) else ""
-        return EvaluateTask(cell, self.survey.wanted(cell, "training"), work, portrait)
+        flow_snapshot = flow_snapshot_key(cell.key) if self._lacks_flow_snapshot(cell) else ""
+        return EvaluateTask(cell, self.results_index.wanted(cell, "training"), work, flow_snapshot)
 
     def _noted(self, fleet: TrainTask) -> TrainTask:
         """Return a fleet; its members are to be evaluated together."""
@@ -196,8 +200,8 @@ class Computation:
         ended.extend([self._evaluate_task(cell)] if trained else [])
         if training or not ended:
             return []
-        file = together_file(self.session.store.root, cell, len(ended), config)
-        if len(ended) == 1 or not (on_record(file, TOGETHER) or {"together": True})["together"]:
+        file = batched_sampling_file(self.session.store.root, cell, len(ended), config)
+        if len(ended) == 1 or not (read_cached(file, BATCHED_SAMPLING) or {"together": True})["together"]:
             return list(ended)
         return [EvaluateFleetTask(tuple(ended), str(file))]
 
@@ -206,9 +210,9 @@ class Computation:
         work: dict[str, Work] = {}
         for cell in self.session.plan.evaluations:
             key = sampler_key(cell)
-            state = self.survey.samplers.get(key)
+            state = self.results_index.samplers.get(key)
             if state is not None and state.todo and key not in work and self._usable(cell):
-                work[key] = Work(state.folder.path.name, cell, self.survey.wanted(cell.training, "sampler"))
+                work[key] = Work(state.folder.path.name, cell, self.results_index.wanted(cell.training, "sampler"))
         if not work:
             return
         # the writer would disturb the times
@@ -259,7 +263,7 @@ class Computation:
             self._steps[event.key] += event.amount
             self.observer.advance("training", event.amount)
         elif event.what == "damaged":
-            if not self.survey.is_told(event.section, event.key):
+            if not self.results_index.is_told(event.section, event.key):
                 self.observer.say(f"damaged, so computed again: {event.text}")
         elif event.what == "again":
             self.observer.say(f"{event.section} {event.key}: {event.text}; it is tried once more")
@@ -286,9 +290,10 @@ class Computation:
         if self.tracker is None:
             return
         evaluations = self.session.plan.evaluations_of(training)
-        self.survey.look_again(training, evaluations)
+        self.results_index.look_again(training, evaluations)
         self.tracker.log(
-            self.survey.training_record(training), [self.survey.evaluation_record(cell) for cell in evaluations]
+            self.results_index.training_record(training),
+            [self.results_index.evaluation_record(cell) for cell in evaluations],
         )
 
     def _components(self) -> tuple[ComponentSpec, ...]:

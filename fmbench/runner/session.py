@@ -21,7 +21,7 @@ from fmbench.plugins.registry import Registry, load_registry
 from fmbench.plugins.source import code_fingerprint
 from fmbench.results.cell_keys import sampler_key
 from fmbench.results.cell_state import unsteady
-from fmbench.results.collect import Survey
+from fmbench.results.collect import ResultsIndex
 from fmbench.results.records import Records
 from fmbench.runtime.device import choose_device
 from fmbench.runtime.environment import environment, measured_on
@@ -105,9 +105,9 @@ class Session:
                     raise UserError(f"dataset {spec} cannot say what it reads ({why}). Mend its describe().") from error
         return {label: text for label, text in found.items() if text}
 
-    def survey(self, *, anywhere: bool = False) -> Survey:
+    def results_index(self, *, anywhere: bool = False) -> ResultsIndex:
         """Look at what the store holds; `anywhere` accepts sampler costs of other hardware."""
-        return Survey(self.plan, self.store, self.registry, lambda: self.measured_on, anywhere=anywhere)
+        return ResultsIndex(self.plan, self.store, self.registry, lambda: self.measured_on, anywhere=anywhere)
 
     @cached_property
     def environment(self) -> dict[str, Any]:
@@ -176,30 +176,38 @@ class Session:
                 words += [flag, value]
         return words
 
-    def forgive(self) -> int:
+    def clear_failures(self) -> int:
         """Forget the failures of the plan's cells, so that they are computed again; return how many there were.
 
         Unsteady times are forgotten too, and not counted.
         """
-        survey = self.survey(anywhere=True)
-        references = survey.reference_states
-        computed = (survey.trainings, survey.portraits, survey.evaluations, survey.samplers, references)
+        results_index = self.results_index(anywhere=True)
+        references = results_index.reference_states
+        computed = (
+            results_index.trainings,
+            results_index.flow_snapshots,
+            results_index.evaluations,
+            results_index.samplers,
+            references,
+        )
         states = [state for section in computed for state in section.values()]
         failed = [state for state in states if state.failures]
         for state in failed:
-            state.folder.forgive()
-        timed = {sampler_key(cell): cell for cell in self.plan.evaluations if survey.samplers}
-        measured = [(cell, survey.samplers[key].folder) for key, cell in timed.items() if key in survey.samplers]
+            state.folder.clear_failures()
+        timed = {sampler_key(cell): cell for cell in self.plan.evaluations if results_index.samplers}
+        measured = [
+            (cell, results_index.samplers[key].folder) for key, cell in timed.items() if key in results_index.samplers
+        ]
         for cell in unsteady(measured):
-            survey.samplers[sampler_key(cell)].folder.remove()
+            results_index.samplers[sampler_key(cell)].folder.remove()
         return len(failed)
 
-    def records(self, survey: Survey) -> Records:
+    def records(self, results_index: ResultsIndex) -> Records:
         """Return the records of the suite as the store holds them."""
-        states = (*survey.trainings.values(), *survey.evaluations.values())
+        states = (*results_index.trainings.values(), *results_index.evaluations.values())
         finished = [s.result["facts"]["finished"] for s in states if s.result and "finished" in s.result["facts"]]
         real = {str(c.dataset): real_samples(self.store.root, c.dataset) for c in self.plan.trainings}
-        return survey.records(
+        return results_index.records(
             real={label: path for label, path in real.items() if path.is_file()},
             t_densities=self._t_densities(),
             environment=self.environment,

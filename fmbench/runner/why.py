@@ -10,7 +10,7 @@ from fmbench.cells.keys import canonical
 from fmbench.errors import DamagedFile, StoreError, UserError, did_you_mean
 from fmbench.results.cell_keys import sampler_key
 from fmbench.results.cell_state import CellState
-from fmbench.results.collect import Survey
+from fmbench.results.collect import ResultsIndex
 from fmbench.runner.session import Session
 from fmbench.store.store import Store
 
@@ -18,7 +18,7 @@ MOST_COMPARED = 10_000
 """Keys among which the nearest one to a wrong one is looked for."""
 
 
-def explain(session: Session, prefix: str) -> dict[str, Any]:
+def explain_cell(session: Session, prefix: str) -> dict[str, Any]:
     """Return section, key, status, verdict and differences (part, now, stored) of the cell whose key begins so.
 
     Of a cell that failed, "failures" is what `failures` returns; "passed_over" says what of the store cannot be used.
@@ -26,13 +26,13 @@ def explain(session: Session, prefix: str) -> dict[str, Any]:
     """
     cell = find_cell(session, prefix)
     section = "training" if isinstance(cell, TrainingCell) else "evaluation"
-    survey = session.survey(anywhere=True)
-    state = survey.trainings[cell.key] if isinstance(cell, TrainingCell) else survey.evaluation(cell)
+    results_index = session.results_index(anywhere=True)
+    state = results_index.trainings[cell.key] if isinstance(cell, TrainingCell) else results_index.evaluation(cell)
     answer: dict[str, Any] = {"section": section, "key": cell.key, "cell": str(cell), "status": state.status}
-    answer["passed_over"] = [*survey.damaged, *survey.passed_over]
+    answer["passed_over"] = [*results_index.damaged, *results_index.passed_over]
     if isinstance(cell, EvaluationCell):
-        answer["timed_on"] = survey.timed_on(cell)
-    if found := failures(survey, cell):
+        answer["timed_on"] = results_index.timed_on(cell)
+    if found := failures(results_index, cell):
         verdict = f"a failure is on record; `{session.again('retry')}` tries again"
         return {**answer, "status": found[0]["status"], "failures": found, "verdict": verdict, "differences": []}
     if not state.todo:
@@ -46,17 +46,20 @@ def explain(session: Session, prefix: str) -> dict[str, Any]:
     return {**answer, "verdict": f"not computed; the nearest stored cell is {nearest}", "differences": differences}
 
 
-def failures(survey: Survey, cell: TrainingCell | EvaluationCell) -> list[dict[str, str]]:
+def failures(results_index: ResultsIndex, cell: TrainingCell | EvaluationCell) -> list[dict[str, str]]:
     """Return what failed of a cell, of the training that it needs, and of the cost of its sampler.
 
     Each has section, status, error and traceback, the last "" where none was kept: of a worker that died, say.
     """
     training = cell if isinstance(cell, TrainingCell) else cell.training
     states: dict[str, CellState | None] = {}
-    if isinstance(cell, TrainingCell) or survey.failed(training):
-        states["training"] = survey.trainings[training.key]
+    if isinstance(cell, TrainingCell) or results_index.failed(training):
+        states["training"] = results_index.trainings[training.key]
     elif isinstance(cell, EvaluationCell):
-        states = {"evaluation": survey.evaluation(cell), "sampler": survey.samplers.get(sampler_key(cell))}
+        states = {
+            "evaluation": results_index.evaluation(cell),
+            "sampler": results_index.samplers.get(sampler_key(cell)),
+        }
     return [
         {"section": section, **{name: str(failure.get(name, "")) for name in ("status", "error", "traceback")}}
         for section, state in states.items()

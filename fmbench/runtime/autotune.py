@@ -26,11 +26,11 @@ log = logging.getLogger(__name__)
 
 FLEET_SIZE = {"size": int, "final": bool, "asked": int}
 """What must be on record of the size of a fleet."""
-TOGETHER = {"together": bool}
+BATCHED_SAMPLING = {"together": bool}
 """What must be on record of whether cells are evaluated together."""
 
 
-def on_record(file: Path, form: Mapping[str, type]) -> dict[str, Any] | None:
+def read_cached(file: Path, form: Mapping[str, type]) -> dict[str, Any] | None:
     """Return what a probe left in a file, of the names and types in `form`.
 
     None where it left nothing, where that is damaged, or where another version left something else: then it is measured
@@ -48,9 +48,11 @@ def on_record(file: Path, form: Mapping[str, type]) -> dict[str, Any] | None:
     return {name: known[name] for name in form}
 
 
-def found(file: Path, form: Mapping[str, type], measure: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+def cached_or_measured(
+    file: Path, form: Mapping[str, type], measure: Callable[[], Mapping[str, Any]]
+) -> Mapping[str, Any]:
     """Return what is on record in a file, or else measure it and leave it there."""
-    known: Mapping[str, Any] | None = on_record(file, form)
+    known: Mapping[str, Any] | None = read_cached(file, form)
     if known is None:
         known = measure()
         write_sealed(file, known)

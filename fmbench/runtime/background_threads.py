@@ -31,7 +31,7 @@ class _Watch:
     pairing: float = 0.0
 
 
-class SideThreads:
+class PrefetchPool:
     """Threads that a training, of one cell or a fleet, shares. They are there only within the context, and end with it.
 
     Whether couplings use them is decided by the first steps: `note` is told how long pairing took. They never do where

@@ -10,7 +10,7 @@ from fmbench.errors import CellFailure, OutOfMemory, UserError
 from fmbench.isolation.plugin_traceback import described, lines_of, to_blame
 
 
-def explain(error: BaseException, components: Iterable[tuple[str, object]] = ()) -> CellFailure:
+def describe_failure(error: BaseException, components: Iterable[tuple[str, object]] = ()) -> CellFailure:
     """Return the failure that a row shows for any exception of a cell or a metric.
 
     It names the line of the user's own code, and the one of `components` that this line is of (`mistakes.to_blame`).

@@ -157,7 +157,7 @@ class CellFolder:
         """Record that the cell failed; a checkpoint of it, if there is one, stays for a retry."""
         self.seal("failure.json", {"status": status, "error": error, "traceback": traceback})
 
-    def forgive(self) -> None:
+    def clear_failures(self) -> None:
         """Forget a failure and failed metrics, so that they are computed again; a diverged training starts anew."""
         failure = self.failure()
         if failure and failure["status"] == "diverged":

@@ -19,9 +19,9 @@ from fmbench.io.json_forms import (
     Each,
     Either,
     Fields,
+    FixedList,
     Form,
     Plain,
-    Row,
     Rows,
 )
 
@@ -46,7 +46,7 @@ FACTS: Mapping[str, Form] = {
     "nfe": Either(FINITE, NULL),
     "finished": TIME,
 }
-_SUM = Row((WHOLE, TEXT))
+_SUM = FixedList((WHOLE, TEXT))
 """Size and checksum."""
 
 
@@ -107,5 +107,5 @@ HISTORY: Form = Plain("a list of steps and losses", _is_history)
 DENSITY: Form = Fields({"density": Rows(NUMBER)})
 """A t-distribution's density."""
 
-REPORT: Form = Fields({"digest": TEXT, "in_short": Rows(Row((TEXT, TEXT))), "files": Each(TEXT, FILE_NAME)})
+REPORT: Form = Fields({"digest": TEXT, "in_short": Rows(FixedList((TEXT, TEXT))), "files": Each(TEXT, FILE_NAME)})
 """What is noted of a report that was written."""

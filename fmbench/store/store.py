@@ -3,7 +3,7 @@
 ```
 <root>/training/<key>/    cell.json  weights.safetensors  history.json  metrics.json  result.json
 <root>/study/<key>/       cell.json  study.safetensors  result.json
-<root>/portrait/<key>/    cell.json  portrait.safetensors  result.json
+<root>/flow_snapshot/<key>/    cell.json  flow_snapshot.safetensors  result.json
 <root>/evaluation/<key>/  cell.json  samples.safetensors  metrics.json  result.json
 <root>/sampler/<key>/     cell.json  metrics.json  result.json
 ```

@@ -13,21 +13,21 @@ from pydantic import ValidationError
 from fmbench.suite.error_messages import product_problems, top_problem, validation_problems
 from fmbench.suite.field_types import ComponentRef
 from fmbench.suite.json_schema import suite_schema
-from fmbench.suite.models import AXES, Evaluation, Selection, Suite, Training, Value
+from fmbench.suite.models import AXES, AxisValue, Evaluation, Selection, Suite, Training
 from fmbench.suite.overrides import apply_override
-from fmbench.suite.positions import Place, Problem, raise_problems
+from fmbench.suite.positions import Position, Problem, raise_problems
 from fmbench.suite.yaml_reader import read_file, read_yaml
 
 __all__ = [
     "AXES",
+    "AxisValue",
     "ComponentRef",
     "Evaluation",
-    "Place",
+    "Position",
     "Problem",
     "Selection",
     "Suite",
     "Training",
-    "Value",
     "load_suite",
     "raise_problems",
     "read_suite",

@@ -11,7 +11,7 @@ from fmbench.errors import did_you_mean, nearest
 from fmbench.suite import models
 from fmbench.suite.field_types import FAULT, RULE, ComponentRef, location_of
 from fmbench.suite.models import AXES, Suite
-from fmbench.suite.positions import Location, Place, Problem, Row, Table, Text, place_of, shown
+from fmbench.suite.positions import Location, Position, PositionedList, Problem, Table, Text, place_of, shown
 
 _MODELS: dict[str, type[BaseModel]] = {
     "adamw": models.AdamW,
@@ -160,8 +160,8 @@ def top_problem(root: Any, path: str) -> Problem | None:
     """Return what is wrong when a file's value cannot be a suite at all."""
     keys = ", ".join(Suite.model_fields)
     if root is None:
-        return Problem(Place(path), f"the file is empty. A suite is a mapping with the keys {keys}.")
+        return Problem(Position(path), f"the file is empty. A suite is a mapping with the keys {keys}.")
     if not isinstance(root, Table):
-        place = place_of(root, ()) if isinstance(root, Row | Text) else Place(path, 1, 1)
+        place = place_of(root, ()) if isinstance(root, PositionedList | Text) else Position(path, 1, 1)
         return Problem(place, f"a suite is a mapping with the keys {keys}; found {shown(root)}.")
     return None

@@ -14,7 +14,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fmbench.errors import did_you_mean, missing_space
-from fmbench.suite.positions import Location, Place, Table, Text, plain, short, shown
+from fmbench.suite.positions import Location, Position, Table, Text, plain, short, shown
 
 KIND_MARK = "x-fmbench-kind"
 """Stands in a JSON Schema for the components of a kind, until `suite_schema` puts them in."""
@@ -34,10 +34,10 @@ class ComponentRef:
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    where: Place = field(default=Place(), compare=False, repr=False)
-    parameter_places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
+    where: Position = field(default=Position(), compare=False, repr=False)
+    parameter_places: Mapping[str, Position] = field(default_factory=dict, compare=False, repr=False)
 
-    def place(self, parameter: str | None = None) -> Place:
+    def place(self, parameter: str | None = None) -> Position:
         """Return where the component is written, or one of its parameters."""
         return self.parameter_places.get(parameter, self.where) if parameter else self.where
 
@@ -162,7 +162,7 @@ class Component:
         if isinstance(value, ComponentRef):
             return value
         name, parameters = name_and_settings(value, f"a {self.kind}")
-        where = value.place if isinstance(value, Text | Table) else Place()
+        where = value.place if isinstance(value, Text | Table) else Position()
         places = parameters.key_places if isinstance(parameters, Table) else {}
         return ComponentRef(name, plain(parameters), where, dict(places))
 
@@ -264,7 +264,7 @@ NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), Ru
 Fraction = Annotated[float, Field(strict=True, ge=0, lt=1), Rule("a number from 0 to below 1")]
 Share = Annotated[float, Field(strict=True, ge=0, le=1), Rule("a number from 0 to 1")]
 Flag = Annotated[bool, Field(strict=True), Rule("true or false")]
-Line = Annotated[str, Field(strict=True), Rule("text")]
+TextLine = Annotated[str, Field(strict=True), Rule("text")]
 Name = Annotated[
     str,
     Field(strict=True, pattern=r"^[A-Za-z0-9_-]+$", max_length=100),

@@ -26,7 +26,6 @@ from fmbench.suite.field_types import (
     Entries,
     Flag,
     Fraction,
-    Line,
     Listed,
     Name,
     NotNegative,
@@ -38,10 +37,11 @@ from fmbench.suite.field_types import (
     Share,
     Short,
     Shortened,
+    TextLine,
     Whole,
     fault,
 )
-from fmbench.suite.positions import Place, place_of
+from fmbench.suite.positions import Position, place_of
 
 DatasetRef = Annotated[ComponentRef, Component("dataset")]
 PathRef = Annotated[ComponentRef, Component("path")]
@@ -69,7 +69,7 @@ AXES: dict[str, tuple[str, ...]] = {
 }
 """The axes of the product by the singular that `exclude` uses, in order, and where the file lists them."""
 
-Value = ComponentRef | str | int | float
+AxisValue = ComponentRef | str | int | float
 """A value of an axis."""
 
 
@@ -273,7 +273,7 @@ class Selection(_Model):
     nfe: Axis[Whole] = ()
 
     @property
-    def axes(self) -> dict[str, tuple[Value, ...]]:
+    def axes(self) -> dict[str, tuple[AxisValue, ...]]:
         """The values by axis, for the axes that are named."""
         return {name: getattr(self, name) for name in AXES if getattr(self, name)}
 
@@ -299,7 +299,7 @@ class Suite(_Model):
     """A suite file, checked as far as that goes without knowing the components."""
 
     name: Name = Field(description="Names the report's folder and the MLflow experiment.")
-    description: Line = Field("", description="The question that the suite answers.")
+    description: TextLine = Field("", description="The question that the suite answers.")
     datasets: Axis[DatasetRef] = Field(description="Datasets.")
     training: Training
     evaluation: Evaluation
@@ -320,7 +320,7 @@ class Suite(_Model):
         return self._path
 
     @property
-    def axes(self) -> dict[str, tuple[Value, ...]]:
+    def axes(self) -> dict[str, tuple[AxisValue, ...]]:
         """The values of each axis, by the axis's name in the singular, in the order of AXES."""
         sections: dict[str, Any] = {"training": self.training, "evaluation": self.evaluation}
         return {axis: getattr(sections.get(keys[0], self), keys[-1]) for axis, keys in AXES.items()}
@@ -331,9 +331,9 @@ class Suite(_Model):
         singular = {keys[-1]: axis for axis, keys in AXES.items()}
         return [tuple(singular[name] for name in group) for group in self.zip]
 
-    def place(self, *location: str | int) -> Place:
+    def place(self, *location: str | int) -> Position:
         """Return where a value of the suite is written, or what is nearest around it."""
-        return place_of(self._root, location) if self._root is not None else Place(self._path)
+        return place_of(self._root, location) if self._root is not None else Position(self._path)
 
     def settings(self) -> dict[str, Any]:
         """Return the suite as plain values, defaults filled in; written as YAML they are the same suite."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fmbench.errors import SuiteError, did_you_mean
-from fmbench.suite.positions import Place, Problem, Row, Table, shown
+from fmbench.suite.positions import Position, PositionedList, Problem, Table, shown
 from fmbench.suite.yaml_reader import read_yaml
 
 
@@ -17,7 +17,7 @@ def apply_override(root: Table, text: str) -> list[Problem]:
     `training.networks.mlp.width=8`. Raises SuiteError where the path leads through a value that holds no others; keys
     that a suite does not know are found when it is checked.
     """
-    place = Place(f"--set {text}")
+    place = Position(f"--set {text}")
     path, equals, value_text = text.partition("=")
     steps = path.strip().split(".")
     if not equals or not all(steps):
@@ -27,10 +27,10 @@ def apply_override(root: Table, text: str) -> list[Problem]:
     return problems
 
 
-def _set(holder: Table | Row, steps: Sequence[str], value: Any, place: Place) -> None:
+def _set(holder: Table | PositionedList, steps: Sequence[str], value: Any, place: Position) -> None:
     """Set the value that `steps` lead to from `holder`."""
     step, rest = steps[0], steps[1:]
-    if isinstance(holder, Row):
+    if isinstance(holder, PositionedList):
         index = _index(holder, step, place)
         if not step.isdecimal():
             holder[index] = _opened(holder[index], step, step, place)
@@ -49,9 +49,9 @@ def _set(holder: Table | Row, steps: Sequence[str], value: Any, place: Place) ->
         _set(inner, rest, value, place)
 
 
-def _opened(value: Any, name: str, step: str, place: Place) -> Table | Row:
+def _opened(value: Any, name: str, step: str, place: Position) -> Table | PositionedList:
     """Return `value`, which is called `name`, as something that may hold `step`."""
-    if isinstance(value, Table | Row):
+    if isinstance(value, Table | PositionedList):
         return value
     table = Table(place)
     if isinstance(value, str) and value == step:
@@ -62,7 +62,7 @@ def _opened(value: Any, name: str, step: str, place: Place) -> Table | Row:
     return table
 
 
-def _index(row: Row, step: str, place: Place) -> int:
+def _index(row: PositionedList, step: str, place: Position) -> int:
     """Return the index of the entry that `step` names. Raises SuiteError where there is not exactly one."""
     if step.isdecimal():
         if len(step) <= len(str(len(row))) and int(step) < len(row):  # Python reads no number of 5,000 digits

@@ -11,7 +11,7 @@ Location = tuple[str | int, ...]
 """The way to a value: keys and indices from the top of the file."""
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where something was written: `file:line:column`, or `--set KEY=VALUE` without a line."""
 
     source: str = ""
@@ -25,16 +25,16 @@ class Place(NamedTuple):
 class Problem(NamedTuple):
     """One thing that is wrong, and where."""
 
-    place: Place
+    place: Position
     text: str
 
 
 class Text(str):
     """A string with its place."""
 
-    place: Place
+    place: Position
 
-    def __new__(cls, value: str, place: Place) -> Text:
+    def __new__(cls, value: str, place: Position) -> Text:
         text = super().__new__(cls, value)
         text.place = place
         return text
@@ -43,13 +43,13 @@ class Text(str):
 class Table(dict[str, Any]):
     """A mapping with its place, and the places of its keys and values."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Position) -> None:
         super().__init__()
         self.place = place
-        self.key_places: dict[str, Place] = {}
-        self.value_places: dict[str, Place] = {}
+        self.key_places: dict[str, Position] = {}
+        self.value_places: dict[str, Position] = {}
 
-    def put(self, key: str, value: Any, key_place: Place, value_place: Place) -> None:
+    def put(self, key: str, value: Any, key_place: Position, value_place: Position) -> None:
         """Set an entry and where it is written."""
         self[key] = value
         self.key_places[key] = key_place
@@ -61,23 +61,23 @@ class Table(dict[str, Any]):
             self.put(key, value, other.key_places[key], other.value_places[key])
 
 
-class Row(list[Any]):
+class PositionedList(list[Any]):
     """A list with its place, and the places of its items."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Position) -> None:
         super().__init__()
         self.place = place
-        self.places: list[Place] = []
+        self.places: list[Position] = []
 
 
-def place_of(root: Any, location: Sequence[str | int], key: bool = False) -> Place:
+def place_of(root: Any, location: Sequence[str | int], key: bool = False) -> Position:
     """Return the place of the value at `location`, or of its key; where it is not there, of the nearest around it."""
-    place, value = getattr(root, "place", Place()), root
+    place, value = getattr(root, "place", Position()), root
     for step in location:
         if isinstance(value, Table) and isinstance(step, str) and step in value:
             place = value.key_places[step] if key and step == location[-1] else value.value_places[step]
             value = value[step]
-        elif isinstance(value, Row) and isinstance(step, int) and step < len(value):
+        elif isinstance(value, PositionedList) and isinstance(step, int) and step < len(value):
             place, value = value.places[step], value[step]
         elif not (step == 0 or step == value):
             # A scalar may stand for a list of one, and `adamw` for `{adamw: {}}`: those steps lead to where one is.

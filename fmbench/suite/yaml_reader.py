@@ -20,7 +20,7 @@ from yaml.scanner import Scanner
 
 from fmbench.errors import SuiteError, did_you_mean, missing_space
 from fmbench.io.regular_files import read_regular
-from fmbench.suite.positions import Place, Problem, Row, Table, Text, short, shown
+from fmbench.suite.positions import Position, PositionedList, Problem, Table, Text, short, shown
 
 MOST_BYTES = 2**20
 """Of a suite file: reading more takes longer than a mistake should."""
@@ -116,18 +116,18 @@ def _suites_in(folder: Path) -> str:
     return f"The folder {str(folder)!r} holds {', '.join(names[:12])}{more}."
 
 
-def _place_after(text: str, source: str) -> Place:
-    return Place(source, text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1)
+def _place_after(text: str, source: str) -> Position:
+    return Position(source, text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1)
 
 
-def read_yaml(text: str, source: str, fixed: Place | None = None) -> tuple[Any, list[Problem]]:
+def read_yaml(text: str, source: str, fixed: Position | None = None) -> tuple[Any, list[Problem]]:
     """Return the one value that YAML text holds, with places, and what is wrong inside it.
 
     `fixed` is the place of everything, for text that is no file. Raises SuiteError where the text is not YAML at all.
     """
     reading = _Reading(source, fixed)
     if len(text) > MOST_BYTES:
-        raise SuiteError(_too_large(len(text)), str(fixed or Place(source)))
+        raise SuiteError(_too_large(len(text)), str(fixed or Position(source)))
     try:
         node = _Loader(text).get_single_node()
         value = reading.convert(node) if node is not None else None
@@ -138,7 +138,7 @@ def read_yaml(text: str, source: str, fixed: Place | None = None) -> tuple[Any, 
         ) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = reading.place_at(mark) if mark else fixed or Place(source)
+        place = reading.place_at(mark) if mark else fixed or Position(source)
         words = ", ".join(part for part in (error.problem, error.context) if part)
         hint = _missing_space(text, mark.line) if mark else ""
         raise SuiteError(f"this is not YAML: {words}.{hint}", str(place)) from None
@@ -148,7 +148,7 @@ def read_yaml(text: str, source: str, fixed: Place | None = None) -> tuple[Any, 
             f"this is not YAML: the character {text[error.position]!r} is not allowed.", str(place)
         ) from None
     except RecursionError:
-        raise SuiteError("the values are nested too deeply to be a suite.", str(fixed or Place(source))) from None
+        raise SuiteError("the values are nested too deeply to be a suite.", str(fixed or Position(source))) from None
     return value, reading.problems
 
 
@@ -161,17 +161,17 @@ def _missing_space(text: str, line: int) -> str:
 class _Reading:
     """Converts a node tree, and collects what is wrong with it."""
 
-    def __init__(self, source: str, fixed: Place | None) -> None:
+    def __init__(self, source: str, fixed: Position | None) -> None:
         self.source = source
         self.fixed = fixed
         self.problems: list[Problem] = []
         self.count = 0
         self.open: set[int] = set()
 
-    def place_at(self, mark: yaml.Mark) -> Place:
-        return self.fixed or Place(self.source, mark.line + 1, mark.column + 1)
+    def place_at(self, mark: yaml.Mark) -> Position:
+        return self.fixed or Position(self.source, mark.line + 1, mark.column + 1)
 
-    def place(self, node: yaml.Node) -> Place:
+    def place(self, node: yaml.Node) -> Position:
         return self.place_at(node.start_mark)
 
     def fail(self, node: yaml.Node, text: str) -> None:
@@ -233,8 +233,8 @@ class _Reading:
                 )
         return found
 
-    def row(self, node: yaml.Node) -> Row:
-        row = Row(self.place(node))
+    def row(self, node: yaml.Node) -> PositionedList:
+        row = PositionedList(self.place(node))
         for item in node.value:
             row.append(self.convert(item))
             row.places.append(self.place(item))

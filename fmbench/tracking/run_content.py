@@ -34,7 +34,7 @@ TRAINING_CODE, EVALUATION_CODE = "training.code", "evaluation.code"
 _FORBIDDEN = re.compile(r"[^\w.\- /]")
 
 
-class Value(NamedTuple):
+class MetricPoint(NamedTuple):
     """One number of a run: `name` at `step`, and once more as `table`, a name that tables and searches can reach.
 
     MLflow's search sees only the last step of a metric. `table` is "" where the value is one of many of a curve.
@@ -56,7 +56,7 @@ class Part:
     key: str
     status: str
     error: str = ""
-    values: tuple[Value, ...] = ()
+    values: tuple[MetricPoint, ...] = ()
     step: int = 0
     samples: Path | None = None
     pace: float = 0.0
@@ -139,7 +139,7 @@ def training_content(record: TrainingRecord, common: Common) -> RunContent:
     cell, facts = record.cell, record.facts
     seconds = float(facts.get("seconds", 0.0))
     last = record.history[-1][0] if record.history else 0
-    curve = [Value("loss", float(loss), step, "") for step, loss in thinned(record.history, HISTORY_POINTS)]
+    curve = [MetricPoint("loss", float(loss), step, "") for step, loss in thinned(record.history, HISTORY_POINTS)]
     metrics = [_once(name, value, last) for name, value in record.metrics.items()]
     part = Part(
         cell.key, record.status, record.error, (*curve, *metrics), last, pace=1000 * seconds / last if last else 0.0
@@ -231,9 +231,9 @@ def _evaluation_part(record: EvaluationRecord, inherited: Mapping[str, float]) -
     step = budget if budget is not None else round(measured or 0)
     suffix = "" if budget is None else f"_nfe{budget}"
     own = [(metric_name(name), value) for name, value in record.metrics.items() if name not in inherited]
-    values = [Value(name, float(value), step, name + suffix) for name, value in own]
+    values = [MetricPoint(name, float(value), step, name + suffix) for name, value in own]
     if measured is not None and "nfe" not in record.metrics:
-        values.append(Value("nfe", float(measured), step, "nfe" if budget is None else ""))
+        values.append(MetricPoint("nfe", float(measured), step, "nfe" if budget is None else ""))
     return Part(record.cell.key, record.status, record.error, tuple(values), step, record.samples)
 
 
@@ -326,9 +326,9 @@ def thinned(history: Sequence[tuple[int, float]], most: int) -> list[tuple[int, 
     return [history[round((i + 1) * len(history) / most) - 1] for i in range(most)]
 
 
-def _once(name: str, value: float, step: int) -> Value:
+def _once(name: str, value: float, step: int) -> MetricPoint:
     plain = metric_name(name)
-    return Value(plain, float(value), step, plain)
+    return MetricPoint(plain, float(value), step, plain)
 
 
 def _about(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -15,9 +15,9 @@ from fmbench.tracking.run_content import (
     TAG_LENGTH,
     VARIANT,
     Common,
+    MetricPoint,
     Part,
     RunContent,
-    Value,
     cut,
     mark_of,
     metric_name,
@@ -66,14 +66,14 @@ def digest_of(folder: Path) -> str:
     return digest(*(visible(f"{file.relative_to(folder)} {size_and_sum(file)[1]}") for file in files))
 
 
-def headline(records: Records) -> tuple[list[Value], dict[str, str]]:
+def headline(records: Records) -> tuple[list[MetricPoint], dict[str, str]]:
     """Return the summary's metrics, and tags that name who is best: the lowest or highest mean over seeds at an NFE."""
     counts = {
         "training_runs": len(records.trainings),
         "evaluation_cells": len(records.evaluations),
         "failed_cells": len(records.failed),
     }
-    values = [Value(name, float(count), 0, name) for name, count in counts.items()]
+    values = [MetricPoint(name, float(count), 0, name) for name, count in counts.items()]
     winners: dict[str, str] = {}
     several = len({str(r.cell.training.dataset) for r in records.evaluations}) > 1
     for facts in records.metrics:
@@ -81,7 +81,7 @@ def headline(records: Records) -> tuple[list[Value], dict[str, str]]:
             continue
         for (dataset, nfe), (value, words) in best(records.evaluations, facts).items():
             name = metric_name(f"best_{facts.name}" + (f"/{dataset}" if several else ""))
-            values.append(Value(name, value, nfe, f"{name}_nfe{nfe}"))
+            values.append(MetricPoint(name, value, nfe, f"{name}_nfe{nfe}"))
             winners[f"fmbench.{name}_nfe{nfe}"] = cut(words, TAG_LENGTH)
     return values, dict(list(winners.items())[:60])
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from fmbench.cells.cells import TrainingCell
-from fmbench.model.build import Parts
-from fmbench.model.context import Workshop
-from fmbench.training.pairing import Pairs
+from fmbench.model.build import Components
+from fmbench.model.context import WorkerContext
+from fmbench.training.pairing import PairedBatches
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +29,22 @@ class Batch:
     y: Tensor | None
 
 
-class Draws:
+class BatchSampler:
     """Draws the batches of a cell, one after the other, each kind of randomness from its role's generator.
 
     Cells that share seed and dataset see the same data, source and uniforms, whatever their coupling pools; those that
     share the coupling, too, see the same batches, so that a fleet draws them once.
     """
 
-    def __init__(self, cell: TrainingCell, parts: Parts, workshop: Workshop) -> None:
+    def __init__(self, cell: TrainingCell, parts: Components, context: WorkerContext) -> None:
         self._parts = parts
         self._label_dropout: float = cell.settings["label_dropout"]
-        self._generators = {role: workshop.generator(cell, role) for role in ("t", "label_dropout")}
-        self._pairs = Pairs(cell, parts, workshop)
+        self._generators = {role: context.generator(cell, role) for role in ("t", "label_dropout")}
+        self._paired_batches = PairedBatches(cell, parts, context)
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a step, each step once and in order."""
-        x_0, x_1, labels = self._pairs.take(step)
+        x_0, x_1, labels = self._paired_batches.take(step)
         n, device = len(x_1), x_1.device
         u = torch.rand(n, generator=self._generators["t"], device=device).clamp_(min=2.0**-25)
         y = None
@@ -55,7 +55,7 @@ class Draws:
 
     def dump(self) -> dict[str, Any]:
         """Return what a checkpoint must hold, for `torch.save`: from it the next step's batch is drawn again."""
-        content = self._pairs.dump()
+        content = self._paired_batches.dump()
         own = {role: generator.get_state() for role, generator in self._generators.items()}
         return {**content, "generators": {**content["generators"], **own}}
 
@@ -63,14 +63,16 @@ class Draws:
         """Take the state from what `dump` returned for the same cell."""
         for role, generator in self._generators.items():
             generator.set_state(content["generators"][role])
-        self._pairs.load(content)
+        self._paired_batches.load(content)
 
 
-def shared_draws(cells: Sequence[TrainingCell], parts: Sequence[Parts], workshop: Workshop) -> list[Draws]:
+def shared_samplers(
+    cells: Sequence[TrainingCell], parts: Sequence[Components], context: WorkerContext
+) -> list[BatchSampler]:
     """Return the draws of each cell; cells of one seed, coupling and teacher have the same object."""
     keys = [(c.seed, c.coupling.digest, "" if c.teacher is None else c.teacher.key) for c in cells]
-    found: dict[tuple[int, str, str], Draws] = {}
+    found: dict[tuple[int, str, str], BatchSampler] = {}
     for key, cell, own in zip(keys, cells, parts, strict=True):
         if key not in found:
-            found[key] = Draws(cell, own, workshop)
+            found[key] = BatchSampler(cell, own, context)
     return [found[key] for key in keys]

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.cells.keys import canonical, digest
-from fmbench.model.build import Parts, make_module
-from fmbench.model.context import Workshop
+from fmbench.model.build import Components, make_module
+from fmbench.model.context import WorkerContext
 from fmbench.model.dummy_inputs import examples_a_call, network_inputs
 from fmbench.runtime import autotune
 from fmbench.runtime.device import device_type
@@ -48,7 +48,7 @@ FORM = {"channels_last": bool, "compiled": bool, "graphs": bool, "why": str, "se
 
 
 @dataclass(frozen=True)
-class Program:
+class Compilation:
     """How a network is computed: `graphs` are CUDA graphs, within torch.compile.
 
     `why` says what was in the way of another program, if anything was; `seconds` a step were measured for each.
@@ -79,24 +79,30 @@ class Program:
         return compiled
 
 
-def usual(parts: Parts) -> Program:
+def usual(parts: Components) -> Compilation:
     """Return what is done without a probe: the network says which memory format it takes."""
-    return Program(parts.network.channels_last)
+    return Compilation(parts.network.channels_last)
 
 
-def choose(cell: TrainingCell, parts: Parts, workshop: Workshop) -> Program:
+def choose(cell: TrainingCell, parts: Components, context: WorkerContext) -> Compilation:
     """Return the program for a cell that is trained alone. What was found for its like is kept in the store's cache."""
     if not is_worth_a_probe(cell):
         return usual(parts)
-    return Program(**autotune.found(program_file(cell, workshop), FORM, lambda: asdict(probe(cell, parts, workshop))))
+    return Compilation(
+        **autotune.cached_or_measured(
+            compilation_file(cell, context), FORM, lambda: asdict(tune_compilation(cell, parts, context))
+        )
+    )
 
 
-def started(program: Program, cell: TrainingCell, parts: Parts, workshop: Workshop, module: nn.Module) -> Call:
+def started(
+    program: Compilation, cell: TrainingCell, parts: Components, context: WorkerContext, module: nn.Module
+) -> Call:
     """Return what calls the module, compiled before the training's time is taken; the module is left as it was."""
     call = program.call(module)
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    with _own_random(workshop.device):
-        _gradient(call, network_inputs(parts, examples_a_call(cell), workshop.device), parts, workshop.device)
+    with _own_random(context.device):
+        _gradient(call, network_inputs(parts, examples_a_call(cell), context.device), parts, context.device)
     module.zero_grad(set_to_none=True)
     module.load_state_dict(before)
     return call
@@ -107,47 +113,47 @@ def is_worth_a_probe(cell: TrainingCell) -> bool:
     return cell.compile is True or SHARE * cell.settings["steps"] >= 2 * (WARM_UP + ROUNDS)
 
 
-def program_file(cell: TrainingCell, workshop: Workshop) -> Path:
+def compilation_file(cell: TrainingCell, context: WorkerContext) -> Path:
     """Return the sealed file of what was found, on this machine, for cells like this one."""
     names = ("steps", "batch_size", "precision", "class_conditional", "accumulate")
     settings = {name: cell.settings.values.get(name) for name in names}
-    machine = autotune.machine(workshop.device, workshop.threads, workshop.jobs)
+    machine = autotune.machine(context.device, context.threads, context.jobs)
     texts = (cell.dataset.digest, cell.network.digest, canonical(settings), str(cell.compile), *machine)
-    return workshop.cache / f"program-{digest('program', *texts)}.json"
+    return context.cache / f"program-{digest('program', *texts)}.json"
 
 
-def probe(cell: TrainingCell, parts: Parts, workshop: Workshop) -> Program:
+def tune_compilation(cell: TrainingCell, parts: Components, context: WorkerContext) -> Compilation:
     """Measure the other memory format of a network that convolves beside the usual one, then torch.compile beside the
     better of them.
     """
-    with _own_random(workshop.device):
-        return _Probe(cell, parts, workshop).run()
+    with _own_random(context.device):
+        return _Probe(cell, parts, context).run()
 
 
 class _Probe:
-    def __init__(self, cell: TrainingCell, parts: Parts, workshop: Workshop) -> None:
-        self.cell, self.parts, self.workshop = cell, parts, workshop
+    def __init__(self, cell: TrainingCell, parts: Components, context: WorkerContext) -> None:
+        self.cell, self.parts, self.context = cell, parts, context
         self.seconds: dict[str, float] = {}
 
-    def run(self) -> Program:
+    def run(self) -> Compilation:
         best = usual(self.parts)
         if any(isinstance(module, nn.Conv2d) for module in self._spare().modules()):
-            other = Program(not best.channels_last)
+            other = Compilation(not best.channels_last)
             best = other if self._gains(other, best) else best
         return replace(self._compiled(best), seconds=self.seconds)
 
-    def _compiled(self, eager: Program) -> Program:
+    def _compiled(self, eager: Compilation) -> Compilation:
         """Return the best of an eager program and its compiled ones, where those are wanted and worth trying."""
         wanted, steps = self.cell.compile, self.cell.settings["steps"]
         if wanted is False or (wanted == "auto" and SHARE * steps * self._seconds_of(eager) < COMPILING):
             return eager
-        if lacking := _lacks(self.workshop.device):
+        if lacking := _lacks(self.context.device):
             return self._refused(eager, lacking)
         best = eager
         # Graphs own the gradients that a second part of a batch would be added to.
         graphs = (
             [False, True]
-            if device_type(self.workshop.device) == "cuda" and "accumulate" not in self.cell.settings.values
+            if device_type(self.context.device) == "cuda" and "accumulate" not in self.cell.settings.values
             else [False]
         )
         for with_graphs in graphs:
@@ -163,53 +169,53 @@ class _Probe:
                 best = program
         return best
 
-    def _refused(self, program: Program, why: str) -> Program:
+    def _refused(self, program: Compilation, why: str) -> Compilation:
         """Return the program as it is, with the reason; that is a warning to somebody who asked for torch.compile."""
         log.log(logging.WARNING if self.cell.compile is True else logging.INFO, "%s: not compiled: %s", self.cell, why)
         return replace(program, why=why)
 
-    def _seconds_of(self, program: Program) -> float:
+    def _seconds_of(self, program: Compilation) -> float:
         """Return the seconds of a step, measured now where they are not known."""
         if str(program) not in self.seconds:
             self._measure([program])
         return self.seconds[str(program)]
 
-    def _gains(self, program: Program, best: Program) -> bool:
+    def _gains(self, program: Compilation, best: Compilation) -> bool:
         """Whether a program is clearly faster than the best so far; measured side by side."""
         taken = self._measure([best, program])
         return autotune.is_faster(taken[str(program)], taken[str(best)], GAIN)
 
-    def _measure(self, programs: Sequence[Program]) -> dict[str, list[float]]:
+    def _measure(self, programs: Sequence[Compilation]) -> dict[str, list[float]]:
         """Return the seconds that programs take to compute a gradient, round by round, each on a copy of its own.
 
         Raises what torch.compile raises.
         """
-        device = self.workshop.device
+        device = self.context.device
         inputs = network_inputs(self.parts, examples_a_call(self.cell), device)
         ways = {str(program): self._step(program, inputs) for program in programs}
         for step in ways.values():
             for _ in range(WARM_UP):
                 step()
-        taken = autotune.interleaved(ways, device, self.workshop.threads, rounds=ROUNDS)
+        taken = autotune.interleaved(ways, device, self.context.threads, rounds=ROUNDS)
         parts_of_a_batch = self.cell.settings.values.get("accumulate", 1)
         self.seconds |= {name: median(times) * parts_of_a_batch for name, times in taken.items()}
         return taken
 
-    def _step(self, program: Program, inputs: list[Tensor]) -> Callable[[], None]:
+    def _step(self, program: Compilation, inputs: list[Tensor]) -> Callable[[], None]:
         module = program.formatted(self._spare()).train()
         call = program.call(module)
 
         def step() -> None:
-            _gradient(call, inputs, self.parts, self.workshop.device)
+            _gradient(call, inputs, self.parts, self.context.device)
             module.zero_grad(set_to_none=True)
 
         return step
 
     def _spare(self) -> nn.Module:
-        return make_module(self.cell, self.parts, self.workshop.device)
+        return make_module(self.cell, self.parts, self.context.device)
 
 
-def _gradient(call: Call, inputs: list[Tensor], parts: Parts, device: str) -> None:
+def _gradient(call: Call, inputs: list[Tensor], parts: Components, device: str) -> None:
     """Compute a gradient. What torch.compile has to say of its own inner workings is no user's business."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -13,8 +13,8 @@ from torch import Generator, Tensor
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.cells.seeds import seed_for
-from fmbench.model.context import Workshop
-from fmbench.runtime.background_threads import SideThreads
+from fmbench.model.context import WorkerContext
+from fmbench.runtime.background_threads import PrefetchPool
 from fmbench.runtime.device import device_type
 from fmbench.runtime.memory import free_memory
 
@@ -29,20 +29,20 @@ Rows = tuple[Tensor, Tensor | None]
 """Data `x_1` and labels, or None without classes."""
 
 
-class Examples(Protocol):
+class DataLoader(Protocol):
     """Hands out training data on the device."""
 
     def take(self, steps: range) -> Rows:
         """Return the batches of some steps as one: `(len(steps) * batch_size, *shape)` and labels."""
 
 
-def examples(cell: TrainingCell, workshop: Workshop) -> Examples:
+def data_loader(cell: TrainingCell, context: WorkerContext) -> DataLoader:
     """Return the training data of a cell, from where there is room for it."""
-    x, y = workshop.load(cell.dataset, "train")
-    if device_type(workshop.device) == "cuda" and x.nbytes > RESIDENT * free_memory(workshop.device):
-        return Prefetched(x, y, DataOrder(cell, len(x), "cpu"), workshop.device, workshop.side_threads)
-    x, y = workshop.data(cell.dataset, "train")
-    return Resident(x, y, DataOrder(cell, len(x), workshop.device))
+    x, y = context.load(cell.dataset, "train")
+    if device_type(context.device) == "cuda" and x.nbytes > RESIDENT * free_memory(context.device):
+        return Prefetched(x, y, DataOrder(cell, len(x), "cpu"), context.device, context.prefetch_pool)
+    x, y = context.data(cell.dataset, "train")
+    return Resident(x, y, DataOrder(cell, len(x), context.device))
 
 
 class Resident:
@@ -76,7 +76,7 @@ class Prefetched:
     is gathered at once, so resuming needs no state.
     """
 
-    def __init__(self, x: Tensor, y: Tensor | None, order: DataOrder, device: str, threads: SideThreads) -> None:
+    def __init__(self, x: Tensor, y: Tensor | None, order: DataOrder, device: str, threads: PrefetchPool) -> None:
         self._x, self._y, self._order, self._device, self._threads = x, y, order, device, threads
         self._ahead: dict[range, Future[_Buffer]] = {}
         self._free: list[_Buffer] = []

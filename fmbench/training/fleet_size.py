@@ -9,10 +9,10 @@ from itertools import count
 from statistics import median
 
 from fmbench.cells.cells import TrainingCell
-from fmbench.model.batched.compatibility import why_alone
+from fmbench.model.batched.compatibility import batching_obstacle
 from fmbench.model.batched.networks import Networks
-from fmbench.model.build import Parts, assemble, make_module
-from fmbench.model.context import Workshop
+from fmbench.model.build import Components, assemble, make_module
+from fmbench.model.context import WorkerContext
 from fmbench.model.dummy_inputs import examples_a_call, network_inputs
 from fmbench.runtime import autotune, memory
 from fmbench.training.ema import MovingAverage
@@ -46,26 +46,26 @@ class FleetSize:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def probe(cell: TrainingCell, members: int, workshop: Workshop) -> FleetSize:
+def tune_fleet_size(cell: TrainingCell, members: int, context: WorkerContext) -> FleetSize:
     """Measure fleets of 1, 4, 16, ... cells like this one, up to `members`, as long as the time of a member falls."""
-    if alone := why_alone([cell], workshop):
+    if alone := batching_obstacle([cell], context):
         return FleetSize(1, alone, True, members)
-    parts = assemble(cell, workshop)
-    size, best = 1, _step(cell, parts, 1, workshop)
-    seconds = _medians(_measure({1: best}, cell, workshop))
+    parts = assemble(cell, context)
+    size, best = 1, _step(cell, parts, 1, context)
+    seconds = _medians(_measure({1: best}, cell, context))
     began = time.perf_counter()  # the first steps import what torch imports when it is used: any training pays that
     budget = SHARE * seconds["1"] * cell.settings["steps"] * members
     while size < min(members, LARGEST):
-        memory.reset_peak_memory(workshop.device)
-        before, free = memory.peak_memory(workshop.device), memory.free_memory(workshop.device)
+        memory.reset_peak_memory(context.device)
+        before, free = memory.peak_memory(context.device), memory.free_memory(context.device)
         larger = FACTOR * size
-        step = _step(cell, parts, larger, workshop)
-        taken = _measure({size: best, larger: step}, cell, workshop)
+        step = _step(cell, parts, larger, context)
+        taken = _measure({size: best, larger: step}, cell, context)
         seconds |= _medians(taken)
         if not autotune.is_faster(taken[larger], taken[size], GAIN):
             return FleetSize(size, "a larger fleet is not clearly faster", True, members, seconds)
         size, best = larger, step
-        if FACTOR * (memory.peak_memory(workshop.device) - before) * workshop.jobs > MEMORY * free:
+        if FACTOR * (memory.peak_memory(context.device) - before) * context.jobs > MEMORY * free:
             return FleetSize(size, "a larger fleet would take too much memory", True, members, seconds)
         if time.perf_counter() - began > budget:
             return FleetSize(size, "probing on would take too long", False, members, seconds)
@@ -77,24 +77,26 @@ def _medians(taken: Mapping[int, Sequence[float]]) -> dict[str, float]:
     return {str(size): median(seconds) for size, seconds in taken.items()}
 
 
-def _measure(steps: Mapping[int, Callable[[], None]], cell: TrainingCell, workshop: Workshop) -> dict[int, list[float]]:
+def _measure(
+    steps: Mapping[int, Callable[[], None]], cell: TrainingCell, context: WorkerContext
+) -> dict[int, list[float]]:
     """Return the seconds a step and member of fleets, by their sizes, round by round."""
     ways = {str(size): step for size, step in steps.items()}
-    taken = autotune.interleaved(ways, workshop.device, workshop.threads, rounds=FEWEST, most=MOST, long=LONG)
+    taken = autotune.interleaved(ways, context.device, context.threads, rounds=FEWEST, most=MOST, long=LONG)
     parts_of_a_batch = int(cell.settings.values.get("accumulate", 1))
     return {size: [seconds * parts_of_a_batch / size for seconds in taken[str(size)]] for size in steps}
 
 
-def _step(cell: TrainingCell, parts: Parts, members: int, workshop: Workshop) -> Callable[[], None]:
+def _step(cell: TrainingCell, parts: Components, members: int, context: WorkerContext) -> Callable[[], None]:
     """Return what makes a step of training of a fleet, warmed up."""
-    networks = Networks([make_module(cell, parts, workshop.device).train() for _ in range(members)])
+    networks = Networks([make_module(cell, parts, context.device).train() for _ in range(members)])
     optimizer = make_optimizer(cell.settings["optimizer"], networks.parameters)
     average = MovingAverage(networks.parameters, cell.settings["ema"])
-    inputs = network_inputs(parts, members * examples_a_call(cell), workshop.device)
+    inputs = network_inputs(parts, members * examples_a_call(cell), context.device)
     made = count()
 
     def step() -> None:
-        with parts.autocast(workshop.device)():
+        with parts.autocast(context.device)():
             output = networks(*inputs)
         optimizer.zero_grad(set_to_none=True)
         output.to(inputs[0].dtype).square().mean().backward()  # type: ignore[no-untyped-call]

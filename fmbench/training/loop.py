@@ -19,8 +19,8 @@ from fmbench.cells.keys import canonical
 from fmbench.components.contracts import TrainingFacts
 from fmbench.errors import Diverged
 from fmbench.isolation.process_state import Watch, watch_all
-from fmbench.model.batched.compatibility import why_alone
-from fmbench.model.context import Workshop
+from fmbench.model.batched.compatibility import batching_obstacle
+from fmbench.model.context import WorkerContext
 from fmbench.runtime import memory
 from fmbench.runtime.calibration import Pace
 from fmbench.store.cell_folder import CellFolder
@@ -50,35 +50,35 @@ def raise_failure(cell: TrainingCell, failure: Diverged) -> None:
 
 def train(
     cells: Sequence[TrainingCell],
-    workshop: Workshop,
+    context: WorkerContext,
     progress: Progress = lambda steps: None,
     failed: Failed = raise_failure,
     size: int = 1,
 ) -> None:
     """Train cells and leave their weights, history and facts in the store; a checkpoint that is there is gone on from.
 
-    Cells that share their `fleet_key` and are at one step are a fleet, unless something is against it (`why_alone`):
-    then they are trained one by one. A cell whose loss or weights are not finite, or whose loss explodes, is handed
-    to `failed`, and drops out. `size` is what the facts say of a fleet's size, where that is more than its members.
-    Raises ProcessChanged where a component changed the process: nothing is kept then. Raises OutOfMemory and others as
-    they come.
+    Cells that share their `fleet_key` and are at one step are a fleet, unless something is against it
+    (`batching_obstacle`): then they are trained one by one. A cell whose loss or weights are not finite, or whose loss
+    explodes, is handed to `failed`, and drops out. `size` is what the facts say of a fleet's size, where that is more
+    than its members. Raises ProcessChanged where a component changed the process: nothing is kept then. Raises
+    OutOfMemory and others as they come.
     """
-    workshop.drop_spoilt()
+    context.reload_modified()
     watch = watch_all()
-    folders = {cell.key: workshop.store.folder("training", cell.key) for cell in cells}
+    folders = {cell.key: context.store.folder("training", cell.key) for cell in cells}
     saved = {key: content for key, folder in folders.items() if (content := _checkpoint(folder)) is not None}
     alike: dict[tuple[str, int], list[TrainingCell]] = {}
     for cell in cells:
         alike.setdefault((cell.fleet_key, saved[cell.key]["step"] if cell.key in saved else 0), []).append(cell)
     for together in alike.values():
-        alone = len(together) > 1 and why_alone(together, workshop)
+        alone = len(together) > 1 and batching_obstacle(together, context)
         for fleet in [[cell] for cell in together] if alone else [together]:
-            state = TrainingState.begin(fleet, workshop)
+            state = TrainingState.begin(fleet, context)
             state.size = max(size, len(fleet)) if len(fleet) > 1 else 1
             if state.cells[0].key in saved:
                 state.load([saved[cell.key] for cell in state.cells])
                 progress(state.step * len(fleet))
-            _train_fleet(state, workshop, progress, failed, watch)
+            _train_fleet(state, context, progress, failed, watch)
 
 
 def _checkpoint(folder: CellFolder) -> dict[str, Any] | None:
@@ -87,7 +87,9 @@ def _checkpoint(folder: CellFolder) -> dict[str, Any] | None:
     return None if payload is None else torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
 
 
-def _train_fleet(state: TrainingState, workshop: Workshop, progress: Progress, failed: Failed, watch: Watch) -> None:
+def _train_fleet(
+    state: TrainingState, context: WorkerContext, progress: Progress, failed: Failed, watch: Watch
+) -> None:
     """Go on from a state to the end, and leave in the store what came of each member."""
 
     cell = state.cells[0]
@@ -95,10 +97,10 @@ def _train_fleet(state: TrainingState, workshop: Workshop, progress: Progress, f
 
     def save(cell: TrainingCell, step: int, payload: bytes) -> None:
         watch.check(who)
-        workshop.store.folder("training", cell.key).save_checkpoint(step, payload)
+        context.store.folder("training", cell.key).save_checkpoint(step, payload)
 
-    memory.reset_peak_memory(workshop.device)
-    state = run_steps(state, workshop, save, progress, failed)
+    memory.reset_peak_memory(context.device)
+    state = run_steps(state, context, save, progress, failed)
     watch.check(who)
     for member, cell in enumerate(state.cells):
         try:
@@ -106,7 +108,7 @@ def _train_fleet(state: TrainingState, workshop: Workshop, progress: Progress, f
         except Diverged as failure:
             failed(cell, failure)
         else:
-            keep(cell, weights, state.history[member], state.facts(member, workshop), workshop)
+            keep(cell, weights, state.history[member], state.facts(member, context), context)
 
 
 def keep(
@@ -114,10 +116,10 @@ def keep(
     weights: Mapping[str, Tensor],
     history: Sequence[tuple[int, float]],
     facts: TrainingFacts,
-    workshop: Workshop,
+    context: WorkerContext,
 ) -> None:
     """Leave what a training gave in the store."""
-    folder = workshop.store.folder("training", cell.key)
+    folder = context.store.folder("training", cell.key)
     folder.write("weights.safetensors", safetensors_bytes(dict(weights)))
     folder.write("history.json", canonical(history).encode())
     finished = datetime.now(UTC).isoformat(timespec="seconds")
@@ -125,31 +127,31 @@ def keep(
 
 
 def run_steps(
-    state: TrainingState, workshop: Workshop, save: Save, progress: Progress, failed: Failed = raise_failure
+    state: TrainingState, context: WorkerContext, save: Save, progress: Progress, failed: Failed = raise_failure
 ) -> TrainingState:
     """Run the optimizer from `state.step` to the last step, recording losses and saving checkpoints now and then.
 
     Return the state after the last step, of the members that are left, if any are.
     """
     settings = state.cells[0].settings
-    autocast = state.parts[0].autocast(workshop.device)
+    autocast = state.parts[0].autocast(context.device)
     peak, steps = settings["optimizer"]["lr"], settings["steps"]
     window = max(1, steps // HISTORY_POINTS)
     parts = settings.values.get("accumulate", 1)
-    pace = Pace(workshop.device, steps)
+    pace = Pace(context.device, steps)
     reported, saved = state.step, time.perf_counter()
     last_seen = saved
 
-    with workshop.side_threads:
+    with context.prefetch_pool:
         while state.step < steps and state.cells:
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(state.step, steps, peak, settings["schedule"])
-            lessons = state.samples.draw(state.step)
-            for part in divided(lessons, parts):
+            joint_batches = state.samples.draw(state.step)
+            for part in divided(joint_batches, parts):
                 with autocast():
                     output = state.networks(*inputs(part))
                 state.add_gradient(losses(part, output.to(part[0].sample.x_t.dtype)), 1 / parts)
-            state.learn(settings["gradient_clip"])
+            state.optimizer_step(settings["gradient_clip"])
 
             last = state.step == steps
             recorded = state.step % window == 0 or last
@@ -163,8 +165,8 @@ def run_steps(
             if diverged:
                 for member, failure in diverged.items():
                     failed(state.cells[member], failure)
-                state = state.without(list(diverged), workshop)
-            if now - saved > workshop.checkpoint_seconds and not last:
+                state = state.without(list(diverged), context)
+            if now - saved > context.checkpoint_seconds and not last:
                 for member, cell in enumerate(state.cells):
                     save(cell, state.step, state.dump(member))
                 saved = now

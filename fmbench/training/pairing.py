@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from fmbench.cells.cells import TrainingCell
-from fmbench.model.build import Parts
-from fmbench.model.context import Workshop
-from fmbench.training.data_loader import examples
+from fmbench.model.build import Components
+from fmbench.model.context import WorkerContext
+from fmbench.training.data_loader import data_loader
 
 ROLES = ("training_noise", "coupling")
 
@@ -33,22 +33,22 @@ class _Ahead:
     before: dict[str, Tensor]
 
 
-class Pairs:
+class PairedBatches:
     """The paired batches of a cell, each once and in order.
 
-    Where pairing takes a relevant part of a step, threads of the workshop work some steps ahead. All that is drawn
-    before pairing is drawn in this thread and in order. A coupling that draws, too, has its generator to itself: its
-    next pairing begins when the one before has ended. So nothing is another number than without threads.
+    Where pairing takes a relevant part of a step, threads of the worker context work some steps ahead. All that is
+    drawn before pairing is drawn in this thread and in order. A coupling that draws, too, has its generator to itself:
+    its next pairing begins when the one before has ended. So nothing is another number than without threads.
     """
 
-    def __init__(self, cell: TrainingCell, parts: Parts, workshop: Workshop) -> None:
+    def __init__(self, cell: TrainingCell, parts: Components, context: WorkerContext) -> None:
         self._coupling, self._source = parts.coupling, parts.dataset.source
-        self._examples = examples(cell, workshop)
-        self._device = workshop.device
+        self._data_loader = data_loader(cell, context)
+        self._device = context.device
         self._batch: int = cell.settings["batch_size"]
         self._steps: int = cell.settings["steps"]
-        self._generators = {role: workshop.generator(cell, role) for role in ROLES}
-        self._threads = workshop.side_threads
+        self._generators = {role: context.generator(cell, role) for role in ROLES}
+        self._threads = context.prefetch_pool
         self._depth = 1 if parts.coupling.draws else self._threads.size + 1
         self._left: list[Paired] = []
         self._ahead: deque[_Ahead] = deque()
@@ -98,7 +98,7 @@ class Pairs:
         noise = self._generators["training_noise"]
         sources = [self._source(self._batch, noise) for _ in steps]
         x_0 = sources[0] if len(sources) == 1 else torch.cat(sources)
-        return partial(self._pair, x_0, *self._examples.take(steps))
+        return partial(self._pair, x_0, *self._data_loader.take(steps))
 
     def _pair(self, x_0: Tensor, x_1: Tensor, labels: Tensor | None) -> list[Paired]:
         """Return the batches of some steps, paired together."""

@@ -13,10 +13,10 @@ from torch import Generator, Tensor
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.components.contracts import PathSample, TDistribution
-from fmbench.isolation.inplace_guard import untouched
-from fmbench.model.build import Parts
-from fmbench.model.context import Workshop
-from fmbench.training.batch_sampler import Batch, shared_draws
+from fmbench.isolation.inplace_guard import guard_inplace
+from fmbench.model.build import Components
+from fmbench.model.context import WorkerContext
+from fmbench.training.batch_sampler import Batch, shared_samplers
 from fmbench.training.joint_tensors import FIELDS, _join, _joined, _same, _split, joined
 
 AHEAD, SMALL = 8, 2**12
@@ -33,43 +33,44 @@ class Times:
 
 
 @dataclass
-class Block:
+class MemberBlock:
     """Neighbours in a fleet, from member `first` to before `last`, that share objective and path.
 
-    `sampled` and `lost` say whether one call for all of them gives what calls one by one give; None is: not yet known.
+    `sampled` and `joint_loss_ok` say whether one call for all of them gives what calls one by one give; None is: not
+    yet known.
     """
 
     first: int
     last: int
     times: list[Times]
-    parts: Parts
+    parts: Components
     objective: str
     sampled: bool | None = None
-    lost: bool | None = None
+    joint_loss_ok: bool | None = None
 
 
 @dataclass
-class Lesson:
+class JointBatch:
     """A joint sample of neighbours that share an objective. `block` is the first of them."""
 
-    block: Block
+    block: MemberBlock
     members: int
     sample: PathSample
 
 
-class Samples:
+class PathBatchSampler:
     """Draws the samples of a fleet's cells, one step after the other, and computes the members' losses.
 
-    Members stand in the order of `in_order`. What their draws share is drawn once (see `shared_draws`); noise of a path
-    is drawn for each member from its own generator. Small examples are sampled several steps ahead, in one call.
+    Members stand in the order of `in_order`. What their draws share is drawn once (see `shared_samplers`); noise of a
+    path is drawn for each member from its own generator. Small examples are sampled several steps ahead, in one call.
     """
 
-    def __init__(self, cells: Sequence[TrainingCell], parts: Sequence[Parts], workshop: Workshop) -> None:
-        self._draws = shared_draws(cells, parts, workshop)
-        self._noise = [workshop.generator(cell, "path_noise") for cell in cells]
+    def __init__(self, cells: Sequence[TrainingCell], parts: Sequence[Components], context: WorkerContext) -> None:
+        self._samplers = shared_samplers(cells, parts, context)
+        self._noise = [context.generator(cell, "path_noise") for cell in cells]
         self._ahead = steps_ahead(cells[0], parts[0])
         self._last: int = cells[0].settings["steps"]
-        self._waiting: list[list[Lesson]] = []
+        self._waiting: list[list[JointBatch]] = []
         self._taken = 0
         self._before: list[dict[str, Any]] = []
         self._drawn: dict[int, list[Batch]] = {}
@@ -79,45 +80,49 @@ class Samples:
             runs = _runs(members, lambda member: cells[member].t_distribution.digest)
             times = [Times(cells[r.start].t_distribution.digest, parts[r.start].t_distribution, r) for r in runs]
             first = members.start
-            self._blocks.append(Block(first, members.stop, times, parts[first], cells[first].objective.digest))
+            self._blocks.append(MemberBlock(first, members.stop, times, parts[first], cells[first].objective.digest))
 
-    def draw(self, step: int) -> list[Lesson]:
+    def draw(self, step: int) -> list[JointBatch]:
         """Return the samples of a step, each step once and in order, from the first member to the last."""
         if not self._waiting:
             first = step - self._taken
-            self._before = self._states(range(len(self._draws))) if self._ahead > 1 else []
+            self._before = self._states(range(len(self._samplers))) if self._ahead > 1 else []
             self._waiting = self._sample_steps(range(first, min(first + self._ahead, max(self._last, step + 1))))
             del self._waiting[: self._taken]
-        lessons = self._waiting.pop(0)
+        joint_batches = self._waiting.pop(0)
         self._taken = self._taken + 1 if self._waiting else 0
-        return lessons
+        return joint_batches
 
-    def _sample_steps(self, steps: range) -> list[list[Lesson]]:
+    def _sample_steps(self, steps: range) -> list[list[JointBatch]]:
         """Return the samples of some steps."""
-        if len(self._draws) == len(steps) == 1:
+        if len(self._samplers) == len(steps) == 1:
             return [self._sample_alone(steps[0])]
-        self._drawn = {id(draws): [draws.batch(step) for step in steps] for draws in dict.fromkeys(self._draws)}
+        self._drawn = {
+            id(sampler): [sampler.batch(step) for step in steps] for sampler in dict.fromkeys(self._samplers)
+        }
         self._joined.clear()
         sampled = [(block, self._sample(block, len(steps))) for block in self._blocks]
         self._drawn = {}
-        lessons: list[list[Lesson]] = [[] for _ in steps]
+        joint_batches: list[list[JointBatch]] = [[] for _ in steps]
         for _, group in groupby(sampled, key=lambda pair: (pair[0].objective, pair[1].epsilon is None)):
             blocks, samples = zip(*group, strict=True)
             members = blocks[-1].last - blocks[0].first
-            for lesson, sample in zip(lessons, _of_steps(_joined(samples, len(steps)), len(steps)), strict=True):
-                lesson.append(Lesson(blocks[0], members, sample))
-        return lessons
+            for joint_batch, sample in zip(
+                joint_batches, _of_steps(_joined(samples, len(steps)), len(steps)), strict=True
+            ):
+                joint_batch.append(JointBatch(blocks[0], members, sample))
+        return joint_batches
 
-    def _sample_alone(self, step: int) -> list[Lesson]:
+    def _sample_alone(self, step: int) -> list[JointBatch]:
         """Return the sample of a member alone: nothing is to be joined, so none of that is paid for."""
-        block, batch = self._blocks[0], self._draws[0].batch(step)
+        block, batch = self._blocks[0], self._samplers[0].batch(step)
         t = _quantile(block.times[0].t_distribution, batch.u)
         sample = _sampled(block.parts, batch.x_0, batch.x_1, t, self._noise[0])
         if batch.y is not None:
             sample.y = batch.y
-        return [Lesson(block, 1, sample)]
+        return [JointBatch(block, 1, sample)]
 
-    def _sample(self, block: Block, steps: int) -> PathSample:
+    def _sample(self, block: MemberBlock, steps: int) -> PathSample:
         """Return the sample of a block's members: all members of the first step, of the second, ..."""
         x_0, x_1 = (self._of_members(name, range(block.first, block.last)) for name in ("x_0", "x_1"))
         t = _join([self._times(times) for times in block.times], steps)
@@ -134,7 +139,7 @@ class Samples:
 
     def _of_members(self, name: str, members: range) -> Tensor:
         """Return a field of the members' batches as one, step by step; blocks of the same draws have the same one."""
-        drawn = [id(self._draws[member]) for member in members]
+        drawn = [id(self._samplers[member]) for member in members]
         key = (name, *drawn)
         if key not in self._joined:
             steps = range(len(self._drawn[drawn[0]]))
@@ -143,12 +148,12 @@ class Samples:
 
     def _times(self, times: Times) -> Tensor:
         """Return t of neighbours that share a t-distribution; those of the same draws have the same tensor."""
-        key = (times.digest, *(id(self._draws[member]) for member in times.members))
+        key = (times.digest, *(id(self._samplers[member]) for member in times.members))
         if key not in self._joined:
             self._joined[key] = _quantile(times.t_distribution, self._of_members("u", times.members))
         return self._joined[key]
 
-    def _alike_together(self, block: Block, x_0: Tensor, x_1: Tensor, t: Tensor, steps: int) -> bool:
+    def _alike_together(self, block: MemberBlock, x_0: Tensor, x_1: Tensor, t: Tensor, steps: int) -> bool:
         """Whether a path gives the same for all at once; not so where it draws noise, which is each member's own."""
         noise = self._noise[block.first : block.last]
         spares = [Generator(x_0.device) for _ in noise]
@@ -163,9 +168,9 @@ class Samples:
 
     def _states(self, members: Iterable[int]) -> list[dict[str, Any]]:
         """Return the members' states from which the next sample is drawn; those that share draws share theirs."""
-        pairs = [(self._draws[member], self._noise[member]) for member in members]
-        drawn = {id(draws): draws.dump() for draws in dict.fromkeys(draws for draws, _ in pairs)}
-        return [{"draws": drawn[id(draws)], "path_noise": noise.get_state()} for draws, noise in pairs]
+        pairs = [(self._samplers[member], self._noise[member]) for member in members]
+        drawn = {id(sampler): sampler.dump() for sampler in dict.fromkeys(sampler for sampler, _ in pairs)}
+        return [{"draws": drawn[id(sampler)], "path_noise": noise.get_state()} for sampler, noise in pairs]
 
     def dump(self, member: int) -> dict[str, Any]:
         """Return what a member's checkpoint must hold, for `torch.save`."""
@@ -175,12 +180,12 @@ class Samples:
 
     def load(self, member: int, content: dict[str, Any]) -> None:
         """Take a member's state from what `dump` returned for the same cell at the same step as the other members."""
-        self._draws[member].load(content["draws"])
+        self._samplers[member].load(content["draws"])
         self._noise[member].set_state(content["path_noise"])
         self._waiting, self._taken = [], content["taken"]
 
 
-def steps_ahead(cell: TrainingCell, parts: Parts) -> int:
+def steps_ahead(cell: TrainingCell, parts: Components) -> int:
     """Return how many steps of a cell are sampled at once: several where calls cost more than what they compute."""
     elements = cell.settings["batch_size"] * math.prod(parts.dataset.shape)
     return AHEAD if elements <= SMALL else 1
@@ -191,9 +196,9 @@ def in_order(cells: Sequence[TrainingCell]) -> list[TrainingCell]:
     return sorted(cells, key=lambda cell: (*_alike(cell), cell.seed, cell.key))
 
 
-def inputs(lessons: Sequence[Lesson]) -> list[Tensor]:
+def inputs(joint_batches: Sequence[JointBatch]) -> list[Tensor]:
     """Return what the members' networks are called with: `x_t`, `t` and, where they take them, labels."""
-    samples = [lesson.sample for lesson in lessons]
+    samples = [joint_batch.sample for joint_batch in joint_batches]
     found = [joined(sample.x_t for sample in samples), joined(sample.t for sample in samples)]
     labels = [sample.y for sample in samples if sample.y is not None]
     return [*found, joined(labels)] if labels else found
@@ -210,21 +215,21 @@ def _alike(cell: TrainingCell) -> tuple[str, str, str]:
     return cell.objective.digest, cell.path.digest, cell.t_distribution.digest
 
 
-def _sample_apart(parts: Parts, x_0: Tensor, x_1: Tensor, t: Tensor, noise: Sequence[Generator]) -> PathSample:
+def _sample_apart(parts: Components, x_0: Tensor, x_1: Tensor, t: Tensor, noise: Sequence[Generator]) -> PathSample:
     """Return the joint sample of members, each sampled by itself with its own generator."""
     n = len(noise)
     pieces = zip(x_0.chunk(n), x_1.chunk(n), t.chunk(n), noise, strict=True)
     return _joined([_sampled(parts, *piece) for piece in pieces], 1)
 
 
-def _sampled(parts: Parts, x_0: Tensor, x_1: Tensor, t: Tensor, noise: Generator) -> PathSample:
+def _sampled(parts: Components, x_0: Tensor, x_1: Tensor, t: Tensor, noise: Generator) -> PathSample:
     """Return the joint sample; several members and steps are given the same tensors."""
-    return untouched(parts.path, (x_0, x_1, t), lambda: parts.path.sample(x_0, x_1, t, noise))
+    return guard_inplace(parts.path, (x_0, x_1, t), lambda: parts.path.sample(x_0, x_1, t, noise))
 
 
 def _quantile(t_distribution: TDistribution, u: Tensor) -> Tensor:
     """Return the times of uniforms, which other t-distributions are given, too."""
-    return untouched(t_distribution, (u,), lambda: t_distribution.quantile(u))
+    return guard_inplace(t_distribution, (u,), lambda: t_distribution.quantile(u))
 
 
 def _of_steps(sample: PathSample, steps: int) -> Iterator[PathSample]:

@@ -16,15 +16,15 @@ from fmbench.components.contracts import TrainingFacts
 from fmbench.errors import Diverged
 from fmbench.isolation import global_random
 from fmbench.model.batched.networks import Networks
-from fmbench.model.build import Parts, assemble, make_module
-from fmbench.model.context import Workshop
+from fmbench.model.build import Components, assemble, make_module
+from fmbench.model.context import WorkerContext
 from fmbench.runtime import environment, memory
 from fmbench.runtime.device import device_type
-from fmbench.training.compilation import Program, choose, started, usual
+from fmbench.training.compilation import Compilation, choose, started, usual
 from fmbench.training.ema import MovingAverage
 from fmbench.training.optimizers import make_optimizer, take_step
-from fmbench.training.path_batches import Samples, in_order
-from fmbench.training.teacher import taught
+from fmbench.training.path_batches import PathBatchSampler, in_order
+from fmbench.training.teacher import with_teacher
 
 
 @dataclass
@@ -36,38 +36,40 @@ class TrainingState:
     """
 
     cells: list[TrainingCell]
-    parts: list[Parts]
+    parts: list[Components]
     networks: Networks
     optimizer: torch.optim.Optimizer
     average: MovingAverage
-    samples: Samples
+    samples: PathBatchSampler
     loss_sum: Tensor
     seconds: list[float]
     history: list[list[tuple[int, float]]]
-    program: Program
+    program: Compilation
     size: int = 1
     pace: tuple[float, float] = (0.0, 0.0)
     losses: int = 0
     step: int = 0
 
     @classmethod
-    def begin(cls, cells: Sequence[TrainingCell], workshop: Workshop, program: Program | None = None) -> TrainingState:
+    def begin(
+        cls, cells: Sequence[TrainingCell], context: WorkerContext, program: Compilation | None = None
+    ) -> TrainingState:
         """Return the state before the first step. Members are put into the order of `in_order`.
 
         A cell alone is computed by the program that is given, or else by what a probe chooses.
         """
         cells = in_order(cells)
-        parts = [assemble(cell, workshop) for cell in cells]
+        parts = [assemble(cell, context) for cell in cells]
         for own, cell in zip(parts, cells, strict=True):
-            own.coupling = taught(own.coupling, cell, workshop)
-        modules = [make_module(cell, own, workshop.device).train() for cell, own in zip(cells, parts, strict=True)]
+            own.coupling = with_teacher(own.coupling, cell, context)
+        modules = [make_module(cell, own, context.device).train() for cell, own in zip(cells, parts, strict=True)]
         alone = len(cells) == 1 and program is None
-        way = program or (choose(cells[0], parts[0], workshop) if alone else usual(parts[0]))
+        way = program or (choose(cells[0], parts[0], context) if alone else usual(parts[0]))
         modules = [way.formatted(module) for module in modules]
         global_random.seed(seed_for(cells[0].seed, "network_noise", cells[0].dataset.text))
         networks = Networks(modules)
         if way.compiled:
-            networks.call = started(way, cells[0], parts[0], workshop, modules[0])
+            networks.call = started(way, cells[0], parts[0], context, modules[0])
         return cls(
             cells=cells,
             parts=parts,
@@ -75,8 +77,8 @@ class TrainingState:
             program=way,
             optimizer=make_optimizer(cells[0].settings["optimizer"], networks.parameters),
             average=MovingAverage(networks.parameters, cells[0].settings["ema"]),
-            samples=Samples(cells, parts, workshop),
-            loss_sum=torch.zeros(len(cells), device=workshop.device),
+            samples=PathBatchSampler(cells, parts, context),
+            loss_sum=torch.zeros(len(cells), device=context.device),
             seconds=[0.0] * len(cells),
             history=[[] for _ in cells],
         )
@@ -89,7 +91,7 @@ class TrainingState:
         total.backward()  # type: ignore[no-untyped-call]
         self.loss_sum += loss.detach()
 
-    def learn(self, gradient_clip: float | None) -> None:
+    def optimizer_step(self, gradient_clip: float | None) -> None:
         """Take one optimizer step down the gradient of each member, and fold in the weights."""
         if gradient_clip is not None:
             self.networks.clip_gradients(gradient_clip)
@@ -155,12 +157,12 @@ class TrainingState:
         self.seconds = [content["seconds"] for content in contents]
         self.history = [[(step, loss) for step, loss in content["history"]] for content in contents]
 
-    def without(self, members: Sequence[int], workshop: Workshop) -> TrainingState:
+    def without(self, members: Sequence[int], context: WorkerContext) -> TrainingState:
         """Return the state of a fleet without some of its members."""
         kept = [member for member in range(len(self.cells)) if member not in members]
         if not kept:
             return replace(self, cells=[])
-        smaller = TrainingState.begin([self.cells[member] for member in kept], workshop, self.program)
+        smaller = TrainingState.begin([self.cells[member] for member in kept], context, self.program)
         smaller.size = self.size
         smaller.load([self.content(member) for member in kept])
         return smaller
@@ -174,22 +176,22 @@ class TrainingState:
         state |= {f"ema.{name}": value for name, value in averaged.items()}
         return {name: value.detach().cpu().contiguous() for name, value in _copied(state).items()}
 
-    def facts(self, member: int, workshop: Workshop) -> TrainingFacts:
+    def facts(self, member: int, context: WorkerContext) -> TrainingFacts:
         """Return what was observed of a member's training."""
         return TrainingFacts(
             seconds=self.seconds[member],
             steps=self.step,
-            peak_memory=memory.peak_memory(workshop.device),
+            peak_memory=memory.peak_memory(context.device),
             parameters=sum(self.networks.part(p, member).numel() for p in self.networks.parameters),
-            device=device_type(workshop.device),
+            device=device_type(context.device),
             precision=self.parts[member].precision,
-            threads=workshop.threads,
-            jobs=workshop.jobs,
+            threads=context.threads,
+            jobs=context.jobs,
             fleet=self.size,
             program=str(self.program),
             pace=self.pace[0],
             pace_iqr=self.pace[1],
-            **environment.measured_on(workshop.device),
+            **environment.measured_on(context.device),
         )
 
 

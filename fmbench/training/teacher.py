@@ -15,7 +15,7 @@ from fmbench.components.contracts import Coupling
 from fmbench.errors import CellFailure, DamagedFile
 from fmbench.isolation import global_random
 from fmbench.isolation.process_state import unchanged
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, load_trained
 from fmbench.store.cell_folder import CellFolder
 
@@ -24,22 +24,22 @@ log = logging.getLogger(__name__)
 STUDY = "study.safetensors"
 
 
-def taught(coupling: Coupling, cell: TrainingCell, workshop: Workshop) -> Coupling:
+def with_teacher(coupling: Coupling, cell: TrainingCell, context: WorkerContext) -> Coupling:
     """Return a cell's coupling with what it learnt from the cell's teacher; the coupling itself without one.
 
     Raises CellFailure where the teacher is not in the store.
     """
     if cell.teacher is None:
         return coupling
-    folder = workshop.store.folder("study", cell.study_key)
+    folder = context.store.folder("study", cell.study_key)
     with folder.lock():
         payload = _whole(folder)
         if payload is None:
             folder.begin({"teacher": cell.teacher.key, "coupling": cell.coupling.text})
-            payload = safetensors_bytes(study(coupling, cell.teacher, workshop))
+            payload = safetensors_bytes(fit_to_teacher(coupling, cell.teacher, context))
             folder.write(STUDY, payload)
             folder.finish({}, (STUDY,))
-    studied = {name: value.to(workshop.device) for name, value in load_safetensors(payload).items()}
+    studied = {name: value.to(context.device) for name, value in load_safetensors(payload).items()}
     ready = coupling.remember(studied)
     if not isinstance(ready, Coupling):
         raise CellFailure(f"remember of coupling {cell.coupling} must return a coupling; found {type(ready).__name__}")
@@ -57,19 +57,19 @@ def _whole(folder: CellFolder) -> bytes | None:
 
 
 @torch.no_grad()
-def study(coupling: Coupling, teacher: TrainingCell, workshop: Workshop) -> dict[str, Tensor]:
+def fit_to_teacher(coupling: Coupling, teacher: TrainingCell, context: WorkerContext) -> dict[str, Tensor]:
     """Have a coupling study a trained cell; return what it must remember."""
-    folder = workshop.store.folder("training", teacher.key)
+    folder = context.store.folder("training", teacher.key)
     try:
         if folder.result() is None:
             why = (folder.failure() or {}).get("error", "it was never trained")
             raise CellFailure(f"its teacher {teacher.key} is not there: {why}")
-        trained = load_trained(teacher, workshop)
+        trained = load_trained(teacher, context)
     except DamagedFile as error:
         folder.discard()
         raise CellFailure(f"its teacher is damaged: {error}; `fmbench retry` trains it again") from error
     seed = seed_for(teacher.seed, "study", teacher.dataset.text)
-    with unchanged(f"coupling {type(coupling).__name__}"), global_random.seeded(seed, workshop.device):
+    with unchanged(f"coupling {type(coupling).__name__}"), global_random.seeded(seed, context.device):
         studied = coupling.study(trained.velocity(), _Source(trained))
     if not all(isinstance(value, Tensor) for value in studied.values()):
         raise CellFailure(f"study of coupling {type(coupling).__name__} must return tensors by name")

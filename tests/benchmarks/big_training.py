@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from helpers import SETTINGS, training_cell, workshop
+from helpers import SETTINGS, context, training_cell
 
 from benchmarks.measuring import Options, Pair, Row, at_least, faster, main, threads
 from fmbench.cells.cells import TrainingCell
 from fmbench.cells.component_spec import Settings
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.runtime.device import synchronise
 from fmbench.training.compilation import Program
@@ -49,7 +49,7 @@ class Case:
 
     name: str
     cell: TrainingCell
-    peer: Callable[[TrainingCell, Workshop, Program], Callable[[], None]]
+    peer: Callable[[TrainingCell, WorkerContext, Program], Callable[[], None]]
     block: int
     opponent: str
     target: float
@@ -126,7 +126,7 @@ class Alternating(Samples):
 def compare(case: Case, registry: Registry, seconds: float, device: str) -> Row:
     """Run fmbench's loop and its peer in turn."""
     with tempfile.TemporaryDirectory() as folder:
-        shop = workshop(Path(folder), registry, device=device, threads=torch.get_num_threads())
+        shop = context(Path(folder), registry, device=device, threads=torch.get_num_threads())
         state = TrainingState.begin([case.cell], shop)
         both = Alternating(state.samples, case.peer(case.cell, shop, state.program), case.block, device, seconds)
         state.samples = both
@@ -149,7 +149,7 @@ def compare(case: Case, registry: Registry, seconds: float, device: str) -> Row:
     )
 
 
-def bare_loop(cell: TrainingCell, shop: Workshop, program: Program) -> Callable[[], None]:
+def bare_loop(cell: TrainingCell, shop: WorkerContext, program: Program) -> Callable[[], None]:
     """Return a step of a training as somebody writes it by hand who wants this one training to be fast."""
     settings, device = cell.settings, shop.device
     data, _ = shop.data(cell.dataset, "train")
@@ -191,7 +191,7 @@ def bare_loop(cell: TrainingCell, shop: Workshop, program: Program) -> Callable[
     return step
 
 
-def tutorial_loop(cell: TrainingCell, shop: Workshop, program: Program) -> Callable[[], None]:
+def tutorial_loop(cell: TrainingCell, shop: WorkerContext, program: Program) -> Callable[[], None]:
     """Return a step as tutorials print it."""
     data, _ = shop.data(cell.dataset, "train")
     model: nn.Module = shop.build(cell.network).build(tuple(data.shape[1:]), 0).to(shop.device)

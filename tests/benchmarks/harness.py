@@ -4,8 +4,8 @@ Cells that compute next to nothing: one step of training of an MLP 2-16-2 at bat
 its parameters. benchopt gets the same as an objective, a dataset and a solver whose seed varies (scripts/benchopt),
 each run once, with as many processes as there are cores, no plots and a new folder, so that nothing is in its cache.
 fmbench runs a suite from nothing, and does more: it also draws 64 samples of each network, evaluates them as a cell of
-their own, keeps weights, loss curves and samples with checksums, makes portraits and writes a report with tables and
-figures; with and without MLflow. What counts is the time of the whole program over the number of cells: imports and
+their own, keeps weights, loss curves and samples with checksums, makes flow snapshots and writes a report with tables
+and figures; with and without MLflow. What counts is the time of the whole program over the number of cells: imports and
 what is done once are part of it, for they are part of what one waits for.
 """
 

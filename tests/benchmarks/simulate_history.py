@@ -35,7 +35,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from fmbench.history import Found, History, Line, find_steps, make_lines, told_first
+from fmbench.history import Found, History, TrendLine, find_steps, make_lines, told_first
 from fmbench.history.change_points import DF, scatter
 from fmbench.history.night import AXIS_COLUMNS, NightFacts
 from fmbench.results.records import MetricFacts
@@ -79,11 +79,11 @@ def suite(rng: np.random.Generator, nights: int, kind: str, factor: float = 1.0,
     return history(values)
 
 
-def line(level: np.ndarray) -> Line:
+def line(level: np.ndarray) -> TrendLine:
     """Return a single line of one seed."""
     nights = np.arange(len(level))
     none = np.full(len(level), np.nan)
-    return Line("line", "cell", {}, frozenset({("x",)}), nights, level, level[:, None], level, none, False, False)
+    return TrendLine("line", "cell", {}, frozenset({("x",)}), nights, level, level[:, None], level, none, False, False)
 
 
 def single(rng: np.random.Generator, nights: int, size: float = 0.0, start: int = 0, outlier: float = 0.0) -> Found:

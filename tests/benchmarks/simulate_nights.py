@@ -37,7 +37,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fmbench.regression import Outcome, Row, Snapshot, check
+from fmbench.regression import CellValues, Outcome, Snapshot, check
 from fmbench.regression.snapshot import AXES, Group, Place
 from fmbench.results.records import TRAINING_AXES, MetricFacts
 
@@ -109,7 +109,7 @@ class Nights:
                     value = math.exp(self.design.means[metric][i] + moved)
                     rows[QUALITY[metric]].setdefault((group, seed), {})[metric] = value
         self._times(rows["evaluation"], slower)
-        made = {section: {p: Row("ok", values=v) for p, v in found.items()} for section, found in rows.items()}
+        made = {section: {p: CellValues("ok", values=v) for p, v in found.items()} for section, found in rows.items()}
         return Snapshot("simulated", FACTS, made["training"], made["evaluation"], made=MADE)
 
     def _luck(self) -> np.ndarray:
@@ -154,7 +154,7 @@ class Nights:
 def changed(night: Snapshot, factor: Callable[[Mapping[str, str], str], float]) -> Snapshot:
     """Return a night whose values are multiplied by a factor of their axes and their metric."""
 
-    def rows(section: str, found: Mapping[Place, Row]) -> dict[Place, Row]:
+    def rows(section: str, found: Mapping[Place, CellValues]) -> dict[Place, CellValues]:
         return {
             (group, seed): dataclasses.replace(
                 row,
@@ -174,7 +174,7 @@ def changed(night: Snapshot, factor: Callable[[Mapping[str, str], str], float]) 
 def half(baseline: Snapshot, night: Snapshot, path: str) -> Snapshot:
     """Return the baseline with the trainings of one path from another night."""
 
-    def rows(then: Mapping[Place, Row], now: Mapping[Place, Row]) -> dict[Place, Row]:
+    def rows(then: Mapping[Place, CellValues], now: Mapping[Place, CellValues]) -> dict[Place, CellValues]:
         return {place: now[place] if place[0][1] == path else row for place, row in then.items()}
 
     return dataclasses.replace(
@@ -205,7 +205,7 @@ def factors(axis: str, label: str, by_nfe: Mapping[str, Mapping[str, float]]) ->
     return lambda night, random: changed(night, factor)
 
 
-def one_cell(change: Callable[[Row], Row | None]) -> Callable[[Snapshot, np.random.Generator], Snapshot]:
+def one_cell(change: Callable[[CellValues], CellValues | None]) -> Callable[[Snapshot, np.random.Generator], Snapshot]:
     """Return what changes one evaluation of one seed; None takes it away."""
 
     def plant(night: Snapshot, random: np.random.Generator) -> Snapshot:
@@ -249,7 +249,7 @@ EMA = {
 """Raw weights over their moving average, at a constant learning rate (where it falls to 0 they hardly differ)."""
 
 SOLVER = "heun"
-DIVERGED = Row("diverged", "1 of 2000 samples are not finite")
+DIVERGED = CellValues("diverged", "1 of 2000 samples are not finite")
 FAULTS = (
     Fault(
         "solver with a wrong coefficient",

@@ -19,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
-from helpers import training_cell, workshop
+from helpers import context, training_cell
 from torch import Tensor
 
 from benchmarks.measuring import Options, Row, alternate, at_most, attempt, main, overhead, threads
@@ -44,7 +44,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         registry = load_registry()
-        shop = workshop(Path(tempfile.gettempdir()), registry, device=self.device)
+        shop = context(Path(tempfile.gettempdir()), registry, device=self.device)
         settings = {"precision": "auto"}
         network = ("small_unet", {"channels": 64})
         cell = training_cell(registry, settings=settings, dataset="mnist_5k", network=network)

@@ -48,7 +48,7 @@ def compare(options: Options) -> list[Row]:
         folder = Path(name)
         ours = fmbench_run(SUITE, folder / "run", options.device, *overrides)
         session = open_session(SUITE, SessionOptions(overrides=overrides, home=folder / "run" / ".fmbench"))
-        records = session.records(session.survey())
+        records = session.records(session.results_index())
         naive = {}
         for kind, every_step in (("the same values", 0), ("the loss of every step", steps)):
             file = folder / "runs.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from helpers import SETTINGS, training_cell, workshop
+from helpers import SETTINGS, context, training_cell
 from torch import Tensor, nn
 
 from benchmarks.clock import StepClock
@@ -45,7 +45,7 @@ def fmbench_step(cells: Sequence[TrainingCell], registry: Registry, device: str)
     """Return the seconds a step and member of training cells together, into an empty store."""
     clock = StepClock()
     with tempfile.TemporaryDirectory() as folder:
-        train(cells, workshop(Path(folder), registry, device=device), clock)
+        train(cells, context(Path(folder), registry, device=device), clock)
     return clock.seconds_a_step
 
 

@@ -181,18 +181,18 @@ def test_a_square_of_the_board_is_filled_uniformly_and_is_a_class():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_density_of_the_board_is_uniform_on_the_squares_and_their_borders(dtype):
-    board = Checkerboard()
+    result_table = Checkerboard()
     axis = SIDE * (torch.arange(-30, 30, dtype=dtype) + 0.5) / 10
-    density = board.log_density(torch.cartesian_prod(axis, axis)).exp()
+    density = result_table.log_density(torch.cartesian_prod(axis, axis)).exp()
     assert density.sum().item() * (SIDE / 10) ** 2 == pytest.approx(1, abs=1e-5)
-    level = board.log_density(board.load("train")[0].to(dtype))
+    level = result_table.log_density(result_table.load("train")[0].to(dtype))
     assert level.dtype == dtype
     assert (level == level[0]).all()
     assert level[0].item() == pytest.approx(-math.log(8 * SIDE**2))
     edges = SIDE * torch.tensor([[-2, -2], [-1, -1.5], [0, 0], [2, 1.5], [0, 0.5], [2, 2]], dtype=dtype)
-    assert torch.isfinite(board.log_density(edges)).all()
+    assert torch.isfinite(result_table.log_density(edges)).all()
     off = SIDE * torch.tensor([[0.5, 1.5], [2.01, 1.5], [-2.5, -1.5], [9, 9], [2.5, 2.5]], dtype=dtype)
-    assert torch.isneginf(board.log_density(off)).all()
+    assert torch.isneginf(result_table.log_density(off)).all()
 
 
 # One distribution as the source of another

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import workshop
+from helpers import context
 
 import fmbench
 from fmbench import DataError, Dataset, UserError
@@ -79,7 +79,7 @@ def test_a_run_ends_before_training(tmp_path: Path) -> None:
 def test_preparing_looks_at_both_splits(tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text(WRONG)
     registry = load_registry([str(tmp_path / "wrong.py")])
-    computer = Computer(workshop(tmp_path, registry), lambda event: None)
+    computer = Computer(context(tmp_path, registry), lambda event: None)
     with pytest.raises(DataError, match="1 of 200 test examples of gap is not finite; the first is number 7"):
         computer(PrepareTask((registry.spec("dataset", "gap"),)))
 
@@ -192,7 +192,7 @@ def test_sources(source: Any, said: str) -> None:
 
 
 def test_every_process_that_loads_data_asks(tmp_path: Path) -> None:
-    shop = workshop(tmp_path)
+    shop = context(tmp_path)
     spec = ComponentSpec("dataset", "points", label="points")
     shop._built[spec.digest] = Points(lambda x, y: (x, y + 1))
     with pytest.raises(DataError, match=r"labels of points are 0 to 1; found 1 to 2 in the train split; .*Subtract 1"):

@@ -6,18 +6,18 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import evaluation_cell, training_cell, workshop
+from helpers import context, evaluation_cell, training_cell
 from torch import Tensor
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.reference_cell import ReferenceCell
-from fmbench.evaluation.batched_sampling import NotTogetherError, draw_together, in_order, joint_velocity
+from fmbench.evaluation.batched_sampling import NotBatchedError, draw_batched, in_order, joint_velocity
 from fmbench.evaluation.oracle import Oracle
 from fmbench.evaluation.sample_batches import why_in_blocks
 from fmbench.evaluation.sampler_cost import SAMPLES, measure_sampler
 from fmbench.evaluation.sampling import Drawn, draw_samples, larger_batch, usual_batch
 from fmbench.model.build import in_pieces
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import NOISE_BLOCK, load_trained
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.training.loop import train
@@ -78,12 +78,12 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
 
 
 @pytest.fixture(scope="module")
-def shop(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return workshop(tmp_path_factory.mktemp("batches"), registry)
+def shop(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
+    return context(tmp_path_factory.mktemp("batches"), registry)
 
 
 @pytest.fixture(scope="module")
-def cell(registry: Registry, shop: Workshop) -> TrainingCell:
+def cell(registry: Registry, shop: WorkerContext) -> TrainingCell:
     cell = training_cell(registry)
     train([cell], shop)
     return cell
@@ -96,7 +96,7 @@ def evaluation(registry: Registry, cell: TrainingCell, solver: str, samples: int
     return made
 
 
-def with_batch(shop: Workshop, cell: EvaluationCell, batch: int | None) -> Drawn:
+def with_batch(shop: WorkerContext, cell: EvaluationCell, batch: int | None) -> Drawn:
     """Draw what `evaluate` draws."""
     trained = load_trained(cell.training, replace(shop, evaluation_batch=batch))
     with torch.no_grad():
@@ -105,7 +105,7 @@ def with_batch(shop: Workshop, cell: EvaluationCell, batch: int | None) -> Drawn
 
 @pytest.mark.parametrize("solver", ["ancestral", "stochastic_euler", "dopri5", "noisy", "global", "crowd", "heun"])
 def test_samples_differ_by_rounding_and_nfe_not_at_all(
-    registry: Registry, shop: Workshop, cell: TrainingCell, solver: str
+    registry: Registry, shop: WorkerContext, cell: TrainingCell, solver: str
 ) -> None:
     own = evaluation(registry, cell, solver, 1100)
     usual = with_batch(shop, own, None)
@@ -119,12 +119,14 @@ def test_samples_differ_by_rounding_and_nfe_not_at_all(
     assert solver != "heun" or with_batch(shop, own, 1000).sizes == [256, 768, 76]
 
 
-def test_the_first_batch_is_a_block_on_every_device(registry: Registry, shop: Workshop, cell: TrainingCell) -> None:
+def test_the_first_batch_is_a_block_on_every_device(
+    registry: Registry, shop: WorkerContext, cell: TrainingCell
+) -> None:
     trained = load_trained(cell, shop)
     first: list[int] = []
 
     class Elsewhere:
-        workshop, cell, labels = replace(shop, device="meta"), trained.cell, trained.labels
+        context, cell, labels = replace(shop, device="meta"), trained.cell, trained.labels
 
         def source(self, start: int, n: int) -> Tensor:
             first.append(n)
@@ -137,7 +139,7 @@ def test_the_first_batch_is_a_block_on_every_device(registry: Registry, shop: Wo
 
 
 @pytest.mark.parametrize("solver", ["ancestral", "noisy", "global"])
-def test_a_blocks_noise_is_its_own(registry: Registry, shop: Workshop, cell: TrainingCell, solver: str) -> None:
+def test_a_blocks_noise_is_its_own(registry: Registry, shop: WorkerContext, cell: TrainingCell, solver: str) -> None:
     fewer, more = (with_batch(shop, evaluation(registry, cell, solver, n), None).samples for n in (512, 1024))
     assert torch.equal(more[:512], fewer)
     trained = load_trained(cell, shop)
@@ -149,7 +151,7 @@ def test_a_blocks_noise_is_its_own(registry: Registry, shop: Workshop, cell: Tra
 
 
 def test_noise_that_only_later_batches_draw_is_drawn_in_blocks(
-    registry: Registry, shop: Workshop, cell: TrainingCell
+    registry: Registry, shop: WorkerContext, cell: TrainingCell
 ) -> None:
     own = replace(evaluation(registry, cell, "late", 2600), nfe=None)
     farthest = [float(load_trained(cell, shop).source(start, 256)[:, 0].max()) for start in range(0, 2560, 256)]
@@ -173,18 +175,18 @@ def test_why_a_solver_keeps_to_blocks(registry: Registry) -> None:
 
 
 def test_a_solver_that_looks_at_its_batch_is_not_run_for_several_members_at_once(
-    registry: Registry, shop: Workshop, cell: TrainingCell
+    registry: Registry, shop: WorkerContext, cell: TrainingCell
 ) -> None:
     other = training_cell(registry, 1)
     train([other], shop)
     members = in_order([load_trained(each, shop) for each in (cell, other)])
-    with pytest.raises(NotTogetherError, match="others of its batch"):
-        draw_together(members, evaluation(registry, members[0].cell, "crowd", 300))
+    with pytest.raises(NotBatchedError, match="others of its batch"):
+        draw_batched(members, evaluation(registry, members[0].cell, "crowd", 300))
 
 
 @pytest.mark.parametrize("batch", [3, 64])
 def test_networks_are_called_with_no_more_than_the_batch(
-    registry: Registry, shop: Workshop, cell: TrainingCell, batch: int
+    registry: Registry, shop: WorkerContext, cell: TrainingCell, batch: int
 ) -> None:
     limited = replace(shop, evaluation_batch=batch)
     trained = load_trained(cell, limited)
@@ -203,7 +205,9 @@ def test_networks_are_called_with_no_more_than_the_batch(
     torch.testing.assert_close(found, joint(x, x.new_full((200,), 0.5)))
 
 
-def test_a_sampler_is_timed_at_its_metrics_own_batch(registry: Registry, shop: Workshop, cell: TrainingCell) -> None:
+def test_a_sampler_is_timed_at_its_metrics_own_batch(
+    registry: Registry, shop: WorkerContext, cell: TrainingCell
+) -> None:
     trained = load_trained(cell, replace(shop, evaluation_batch=4))
     sizes: set[int] = set()
     trained.module.register_forward_pre_hook(lambda module, given: sizes.add(len(given[0])))
@@ -212,7 +216,7 @@ def test_a_sampler_is_timed_at_its_metrics_own_batch(registry: Registry, shop: W
     assert sizes == {SAMPLES, 32}, "the first tell which calls the sampler makes"
 
 
-def test_an_oracle_keeps_to_blocks_and_to_the_batch(registry: Registry, shop: Workshop) -> None:
+def test_an_oracle_keeps_to_blocks_and_to_the_batch(registry: Registry, shop: WorkerContext) -> None:
     training = training_cell(registry, dataset=("gaussian_mixture", {"size": 2000}))
     own = evaluation(registry, training, "ancestral", 600)
     cell = ReferenceCell("oracle", training.dataset, 0, own.settings, "", training.path, own.solver, own.grid, 8, 8)

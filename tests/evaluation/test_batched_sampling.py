@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import evaluation_cell, training_cell, workshop
+from helpers import context, evaluation_cell, training_cell
 
 from fmbench.cells.cells import EvaluationCell
-from fmbench.evaluation.batched_sampling import NotTogetherError, draw_together, in_order, worth_it
+from fmbench.evaluation.batched_sampling import NotBatchedError, draw_batched, in_order, worth_it
 from fmbench.evaluation.sampling import draw_samples
 from fmbench.executors import run_task
 from fmbench.executors.messages import Event
 from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, Work
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, load_trained
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.store.atomic_files import read_sealed
@@ -35,8 +35,8 @@ def registry() -> Registry:
 
 
 @pytest.fixture(scope="module")
-def shop(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    shop = workshop(tmp_path_factory.mktemp("together"), registry)
+def shop(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
+    shop = context(tmp_path_factory.mktemp("together"), registry)
     train([training_cell(registry, seed, {"steps": 10}, **names) for seed, names in KINDS[:1]], shop)
     for seed, names in KINDS[1:]:
         train([training_cell(registry, seed, {"steps": 10}, **names)], shop)
@@ -44,7 +44,7 @@ def shop(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Worksh
 
 
 @pytest.fixture
-def members(registry: Registry, shop: Workshop) -> list[Trained]:
+def members(registry: Registry, shop: WorkerContext) -> list[Trained]:
     cells = [training_cell(registry, seed, {"steps": 10}, **names) for seed, names in KINDS]
     return in_order([load_trained(cell, shop) for cell in cells])
 
@@ -67,7 +67,7 @@ def test_samples_are_those_of_each_member_alone(
     for member in members:
         member.module.double()
     cells = evaluations(registry, members, solver)
-    together = draw_together(members, cells[0])
+    together = draw_batched(members, cells[0])
     with torch.no_grad():
         alone = [draw_samples(m, cell, m.velocity()) for m, cell in zip(members, cells, strict=True)]
     for one, other in zip(together, alone, strict=True):
@@ -78,7 +78,7 @@ def test_samples_are_those_of_each_member_alone(
 
 
 def test_labels_and_guidance_are_each_members_own(registry: Registry, tmp_path: Path) -> None:
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     settings = {"class_conditional": True, "steps": 10}
     cells = [training_cell(registry, seed, settings) for seed in (0, 1)]
     for cell in cells:
@@ -87,7 +87,7 @@ def test_labels_and_guidance_are_each_members_own(registry: Registry, tmp_path: 
     guided = [replace(cell, guidance=2.0) for cell in evaluations(registry, members, "euler")]
     with torch.no_grad():
         alone = [draw_samples(m, cell, m.velocity(2.0)) for m, cell in zip(members, guided, strict=True)]
-    for one, other in zip(draw_together(members, guided[0]), alone, strict=True):
+    for one, other in zip(draw_batched(members, guided[0]), alone, strict=True):
         torch.testing.assert_close(one.samples, other.samples, rtol=1e-4, atol=1e-5)
         assert one.labels is not None
         assert other.labels is not None
@@ -99,11 +99,11 @@ def test_labels_and_guidance_are_each_members_own(registry: Registry, tmp_path: 
 def test_solvers_that_want_what_members_do_not_share_are_refused(
     registry: Registry, members: list[Trained], solver: str
 ) -> None:
-    with pytest.raises(NotTogetherError):
-        draw_together(members, evaluations(registry, members, solver)[0])
+    with pytest.raises(NotBatchedError):
+        draw_batched(members, evaluations(registry, members, solver)[0])
 
 
-def test_what_a_probe_finds_is_on_record(registry: Registry, members: list[Trained], shop: Workshop) -> None:
+def test_what_a_probe_finds_is_on_record(registry: Registry, members: list[Trained], shop: WorkerContext) -> None:
     file = shop.cache / "together.json"
     found = worth_it(members, file)
     body = read_sealed(file)
@@ -115,11 +115,11 @@ def test_what_a_probe_finds_is_on_record(registry: Registry, members: list[Train
 
 @pytest.mark.parametrize("together", [True, False])
 def test_a_fleet_is_evaluated_and_the_member_that_diverges_fails_alone(
-    registry: Registry, members: list[Trained], shop: Workshop, monkeypatch: pytest.MonkeyPatch, together: bool
+    registry: Registry, members: list[Trained], shop: WorkerContext, monkeypatch: pytest.MonkeyPatch, together: bool
 ) -> None:
     drawn: list[str] = []
     monkeypatch.setattr(run_task, "worth_it", lambda of, file: together)
-    monkeypatch.setattr(run_task, "draw_together", lambda of, cell: drawn.append(cell.key) or draw_together(of, cell))
+    monkeypatch.setattr(run_task, "draw_together", lambda of, cell: drawn.append(cell.key) or draw_batched(of, cell))
     broken = members[1].cell.key
 
     def load(cell, of):  # type: ignore[no-untyped-def]
@@ -149,7 +149,7 @@ def test_a_fleet_is_evaluated_and_the_member_that_diverges_fails_alone(
     assert finished.result()["facts"]["nfe"] == 4  # type: ignore[index]
 
 
-def test_a_task_without_what_has_ended(registry: Registry, members: list[Trained], shop: Workshop) -> None:
+def test_a_task_without_what_has_ended(registry: Registry, members: list[Trained], shop: WorkerContext) -> None:
     cells = evaluations(registry, members, "euler")
     tasks = [EvaluateTask(m.cell, (), (Work(c.key, c, ()),)) for m, c in zip(members, cells, strict=True)]
     task = EvaluateFleetTask(tuple(tasks), str(shop.cache / "file"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import evaluation_cell, training_cell, workshop
+from helpers import context, evaluation_cell, training_cell
 from safetensors.torch import load_file, save
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
@@ -20,7 +20,7 @@ from fmbench.evaluation.evaluate import evaluate
 from fmbench.evaluation.metrics import compute_metrics
 from fmbench.evaluation.sampler_cost import calls_of, measure_sampler
 from fmbench.evaluation.sampling import draw_samples, larger_batch
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, in_turn, load_trained
 from fmbench.model.velocity_cache import SharedCalls, SharingVelocity
 from fmbench.plugins.registry import Registry, load_registry
@@ -34,18 +34,18 @@ def registry() -> Registry:
 
 
 @pytest.fixture(scope="module")
-def shop(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return workshop(tmp_path_factory.mktemp("evaluate"), registry)
+def shop(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
+    return context(tmp_path_factory.mktemp("evaluate"), registry)
 
 
 @pytest.fixture(scope="module")
-def cell(registry: Registry, shop: Workshop) -> TrainingCell:
+def cell(registry: Registry, shop: WorkerContext) -> TrainingCell:
     cell = training_cell(registry)
     train([cell], shop)
     return cell
 
 
-def samples_of(cell: EvaluationCell, shop: Workshop) -> torch.Tensor:
+def samples_of(cell: EvaluationCell, shop: WorkerContext) -> torch.Tensor:
     trained = load_trained(cell.training, shop)
     with torch.no_grad():
         return draw_samples(trained, cell, trained.velocity(cell.guidance, cell.weights)).samples
@@ -53,7 +53,7 @@ def samples_of(cell: EvaluationCell, shop: Workshop) -> torch.Tensor:
 
 @pytest.mark.parametrize(("solver", "nfe"), [("euler", 4), ("heun", 4), ("midpoint", 8), ("rk4", 8), ("ab2", 3)])
 def test_the_measured_nfe_is_the_budget(
-    registry: Registry, shop: Workshop, cell: TrainingCell, solver: str, nfe: int
+    registry: Registry, shop: WorkerContext, cell: TrainingCell, solver: str, nfe: int
 ) -> None:
     evaluation = evaluation_cell(registry, cell, solver, nfe)
     evaluate(load_trained(cell, shop), evaluation, [])
@@ -63,7 +63,7 @@ def test_the_measured_nfe_is_the_budget(
 
 
 def test_an_adaptive_solver_reports_the_spread_of_its_nfe(
-    registry: Registry, shop: Workshop, cell: TrainingCell
+    registry: Registry, shop: WorkerContext, cell: TrainingCell
 ) -> None:
     dopri5 = registry.spec("solver", "dopri5")
     evaluation = replace(evaluation_cell(registry, cell), solver=dopri5, grid=None, nfe=None, steps=None)
@@ -72,7 +72,7 @@ def test_an_adaptive_solver_reports_the_spread_of_its_nfe(
     assert 6 <= facts["nfe_min"] <= facts["nfe"] <= facts["nfe_max"]
 
 
-def test_no_batch_size_changes_the_samples(registry: Registry, shop: Workshop, cell: TrainingCell) -> None:
+def test_no_batch_size_changes_the_samples(registry: Registry, shop: WorkerContext, cell: TrainingCell) -> None:
     evaluation = evaluation_cell(registry, cell, samples=1000)
     samples = []
     for batch in (256, 512, 2048):
@@ -84,7 +84,7 @@ def test_no_batch_size_changes_the_samples(registry: Registry, shop: Workshop, c
     torch.testing.assert_close(samples[0], samples[2], rtol=1e-5, atol=1e-5)
 
 
-def test_any_slice_of_the_noise_is_the_same_noise(shop: Workshop, cell: TrainingCell) -> None:
+def test_any_slice_of_the_noise_is_the_same_noise(shop: WorkerContext, cell: TrainingCell) -> None:
     trained = load_trained(cell, shop)
     whole = trained.source(0, 1000)
     assert torch.equal(trained.source(256, 300), whole[256:556])
@@ -93,7 +93,7 @@ def test_any_slice_of_the_noise_is_the_same_noise(shop: Workshop, cell: Training
     assert abs(whole.std() - 1) < 0.1
 
 
-def test_cells_of_a_seed_start_from_the_same_noise_and_seeds_do_not(registry: Registry, shop: Workshop) -> None:
+def test_cells_of_a_seed_start_from_the_same_noise_and_seeds_do_not(registry: Registry, shop: WorkerContext) -> None:
     cells = [training_cell(registry, seed, path=path) for seed, path in ((0, "linear"), (0, "cosine"), (1, "linear"))]
     for each in cells:
         train([each], shop)
@@ -103,7 +103,7 @@ def test_cells_of_a_seed_start_from_the_same_noise_and_seeds_do_not(registry: Re
 
 
 def test_metrics_are_kept_beside_the_cell_and_the_first_samples_too(
-    registry: Registry, shop: Workshop, cell: TrainingCell
+    registry: Registry, shop: WorkerContext, cell: TrainingCell
 ) -> None:
     evaluation = evaluation_cell(registry, cell, nfe=8)
     metric = registry.spec("metric", "sliced_wasserstein")
@@ -129,7 +129,7 @@ class Spoiling(Metric):
 
 @pytest.mark.parametrize("what", ["samples", "real"])
 def test_a_metric_that_spoils_its_evidence_fails_and_no_other_metric_is_given_it(
-    registry: Registry, shop: Workshop, cell: TrainingCell, monkeypatch: pytest.MonkeyPatch, what: str
+    registry: Registry, shop: WorkerContext, cell: TrainingCell, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     evaluations = [evaluation_cell(registry, cell, nfe=nfe) for nfe in (2, 3)]
     spoiling, metric = (registry.spec("metric", name) for name in ("energy_distance", "sliced_wasserstein"))
@@ -156,7 +156,7 @@ def test_a_metric_that_spoils_its_evidence_fails_and_no_other_metric_is_given_it
 
 
 def test_damaged_weights_are_never_used(registry: Registry, tmp_path: Path) -> None:
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     cell = training_cell(registry)
     train([cell], shop)
     path = shop.store.folder("training", cell.key).path / "weights.safetensors"
@@ -166,7 +166,9 @@ def test_damaged_weights_are_never_used(registry: Registry, tmp_path: Path) -> N
         load_trained(cell, shop)
 
 
-def test_samples_that_are_not_finite_are_divergence(registry: Registry, shop: Workshop, cell: TrainingCell) -> None:
+def test_samples_that_are_not_finite_are_divergence(
+    registry: Registry, shop: WorkerContext, cell: TrainingCell
+) -> None:
     trained = load_trained(cell, shop)
     for parameter in trained.module.parameters():
         parameter.fill_(float("nan"))
@@ -176,7 +178,7 @@ def test_samples_that_are_not_finite_are_divergence(registry: Registry, shop: Wo
     assert shop.store.folder("evaluation", evaluation.key).result() is None
 
 
-def test_guidance_mixes_the_two_velocities_and_costs_two_calls(registry: Registry, shop: Workshop) -> None:
+def test_guidance_mixes_the_two_velocities_and_costs_two_calls(registry: Registry, shop: WorkerContext) -> None:
     cell = training_cell(registry, dataset="digits", settings={"class_conditional": True, "steps": 3})
     train([cell], shop)
     trained = load_trained(cell, shop)
@@ -192,7 +194,7 @@ def test_guidance_mixes_the_two_velocities_and_costs_two_calls(registry: Registr
     torch.testing.assert_close(velocities[3.0], velocities[0.0] + 3 * (velocities[1.0] - velocities[0.0]))
 
 
-def test_the_cost_of_a_sampler_is_measured(registry: Registry, shop: Workshop, cell: TrainingCell) -> None:
+def test_the_cost_of_a_sampler_is_measured(registry: Registry, shop: WorkerContext, cell: TrainingCell) -> None:
     metric = registry.spec("metric", "sample_ms", {"batch": 8, "repeats": 3, "warmup": 1})
     measure_sampler(load_trained(cell, shop), evaluation_cell(registry, cell), [metric], "key")
     folder = shop.store.folder("sampler", "key")
@@ -203,7 +205,7 @@ def test_the_cost_of_a_sampler_is_measured(registry: Registry, shop: Workshop, c
 
 
 def test_samplers_that_make_the_same_calls_are_known_by_it(
-    registry: Registry, shop: Workshop, cell: TrainingCell
+    registry: Registry, shop: WorkerContext, cell: TrainingCell
 ) -> None:
     """With one step Adams-Bashforth is Euler's method; with two, the second calls are alike, the results are not."""
     trained = load_trained(cell, shop)
@@ -215,7 +217,7 @@ def test_samplers_that_make_the_same_calls_are_known_by_it(
     assert calls_of(trained, others) != found["euler", 1]
 
 
-def test_weights_are_the_average_or_the_last(registry: Registry, shop: Workshop, cell: TrainingCell) -> None:
+def test_weights_are_the_average_or_the_last(registry: Registry, shop: WorkerContext, cell: TrainingCell) -> None:
     saved = load_file(shop.store.folder("training", cell.key).path / "weights.safetensors")
     trained = load_trained(cell, shop)
     for weights in ("ema", "raw", "ema"):
@@ -244,7 +246,7 @@ SHARING = [("euler", 1), ("euler", 2), ("heun", 4), ("midpoint", 2), ("rk4", 4),
 
 
 def test_solvers_share_calls_and_not_one_bit_or_count_differs(
-    registry: Registry, shop: Workshop, cell: TrainingCell
+    registry: Registry, shop: WorkerContext, cell: TrainingCell
 ) -> None:
     trained = load_trained(cell, shop)
     made = []
@@ -267,7 +269,7 @@ def test_solvers_share_calls_and_not_one_bit_or_count_differs(
 
 
 def test_other_guidance_labels_and_weights_share_nothing(registry: Registry, tmp_path: Path) -> None:
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     settings = {"class_conditional": True, "steps": 20}
     training = training_cell(registry, settings=settings, dataset=("moons", {"size": 200}))
     train([training], shop)
@@ -288,7 +290,7 @@ def test_other_guidance_labels_and_weights_share_nothing(registry: Registry, tmp
 
 
 def test_a_solver_that_overwrites_what_it_was_given_spoils_nothing_and_memory_is_bounded(
-    registry: Registry, shop: Workshop, cell: TrainingCell
+    registry: Registry, shop: WorkerContext, cell: TrainingCell
 ) -> None:
     trained = load_trained(cell, shop)
     x, t = trained.source(0, 8), torch.zeros(8)
@@ -309,7 +311,7 @@ def test_a_solver_that_overwrites_what_it_was_given_spoils_nothing_and_memory_is
 
 @pytest.mark.parametrize("solver", ["heun", "ab2", "stochastic_euler", "dopri5"])
 def test_a_larger_batch_changes_only_the_rounding_and_is_not_for_solvers_that_look_at_the_batch(
-    registry: Registry, shop: Workshop, cell: TrainingCell, solver: str
+    registry: Registry, shop: WorkerContext, cell: TrainingCell, solver: str
 ) -> None:
     trained = load_trained(cell, shop)
     evaluation = evaluation_cell(registry, cell, "euler" if solver == "dopri5" else solver, 4, samples=1200)
@@ -330,7 +332,7 @@ def test_a_larger_batch_changes_only_the_rounding_and_is_not_for_solvers_that_lo
 def test_the_batch_is_measured_once_and_a_suites_own_is_obeyed(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     training = training_cell(registry, settings={"steps": 5})
     train([training], shop)
     trained = load_trained(training, shop)
@@ -353,7 +355,7 @@ def test_the_batch_is_measured_once_and_a_suites_own_is_obeyed(
 
 
 def test_the_probe_measures_a_network_and_leaves_its_weights_alone(
-    registry: Registry, shop: Workshop, cell: TrainingCell
+    registry: Registry, shop: WorkerContext, cell: TrainingCell
 ) -> None:
     evaluation = replace(evaluation_cell(registry, cell, nfe=2, samples=1200), weights="raw")
     evaluate(load_trained(cell, shop), evaluation, [])
@@ -375,7 +377,7 @@ class Lost(Metric):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 1e999])
 def test_a_value_that_is_not_finite_is_a_failure_with_its_reason(
-    registry: Registry, shop: Workshop, cell: TrainingCell, value: float
+    registry: Registry, shop: WorkerContext, cell: TrainingCell, value: float
 ) -> None:
     names = ("lost", "lost_part", "good")
     specs = {name: ComponentSpec("metric", name) for name in names}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import evaluation_cell, training_cell, workshop
+from helpers import context, evaluation_cell, training_cell
 from torch import Tensor
 
 from fmbench.cells.component_spec import Settings
@@ -16,14 +16,14 @@ from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.evaluation.noise_floor import evidence_without_network, extrapolated, measure_floor, split_again
 from fmbench.evaluation.oracle import Oracle, measure_oracle
 from fmbench.evaluation.sampling import draw_samples
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import source_samples
 from fmbench.plan import make_plan
 from fmbench.plan.reference_cells import References
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.report.analysis.error_decomposition import splits
 from fmbench.report.analysis.floor_and_oracle import floor_of, oracle_of
-from fmbench.report.result_table import make_boards
+from fmbench.report.result_table import make_result_tables
 from fmbench.runner.run import run
 from fmbench.runner.session import Options
 from fmbench.stats.paired_seeds import interval
@@ -51,15 +51,15 @@ def registry() -> Registry:
 
 
 @pytest.fixture(scope="module")
-def shop(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return workshop(tmp_path_factory.mktemp("references"), registry)
+def shop(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
+    return context(tmp_path_factory.mktemp("references"), registry)
 
 
 def floor(registry: Registry, dataset: tuple[str, dict[str, Any]], n: int, seed: int = 0) -> ReferenceCell:
     return ReferenceCell("floor", registry.spec("dataset", *dataset), seed, Settings({"samples": n}))
 
 
-def measured(registry: Registry, shop: Workshop, cell: ReferenceCell, metric: str) -> dict[str, Any]:
+def measured(registry: Registry, shop: WorkerContext, cell: ReferenceCell, metric: str) -> dict[str, Any]:
     """Return what the store holds of a floor or an oracle after measuring it."""
     spec = registry.spec("metric", metric)
     (measure_floor if cell.section == "floor" else measure_oracle)(cell, [spec], shop)
@@ -73,7 +73,7 @@ def oracle(registry: Registry, solver: str, nfe: int, path: str = "linear", n: i
     return ReferenceCell("oracle", training.dataset, 0, cell.settings, "", *sampling)
 
 
-def test_a_floor_takes_what_the_metric_does_not_compare_with(registry: Registry, shop: Workshop) -> None:
+def test_a_floor_takes_what_the_metric_does_not_compare_with(registry: Registry, shop: WorkerContext) -> None:
     """sliced_wasserstein compares with the test split, so real data come from the other, in the seed's own order."""
     found = [
         measured(registry, shop, floor(registry, ("moons", {"size": 2000}), 400, s), "sliced_wasserstein")
@@ -85,7 +85,7 @@ def test_a_floor_takes_what_the_metric_does_not_compare_with(registry: Registry,
     assert found[0]["values"] != found[1]["values"]
 
 
-def test_a_floor_falls_with_the_number_of_samples(registry: Registry, shop: Workshop) -> None:
+def test_a_floor_falls_with_the_number_of_samples(registry: Registry, shop: WorkerContext) -> None:
     values = [
         measured(registry, shop, floor(registry, ("moons", {"size": 8000}), n), "sliced_wasserstein")["values"]
         for n in (50, 5000)
@@ -93,7 +93,7 @@ def test_a_floor_falls_with_the_number_of_samples(registry: Registry, shop: Work
     assert values[1]["sliced_wasserstein"] < 0.5 * values[0]["sliced_wasserstein"]
 
 
-def test_too_few_real_data_are_extrapolated_from(registry: Registry, shop: Workshop) -> None:
+def test_too_few_real_data_are_extrapolated_from(registry: Registry, shop: WorkerContext) -> None:
     """fid_digits compares with the training scans: the 360 others say what 2,000 would score, which is less."""
     more, fewer = (
         [measured(registry, shop, floor(registry, ("digits", {}), n, seed), "fid_digits") for seed in range(3)]
@@ -108,7 +108,7 @@ def test_too_few_real_data_are_extrapolated_from(registry: Registry, shop: Works
     assert more[0]["identity"]["reference"] == "split anew"
 
 
-def test_the_floor_is_continuous_in_n(registry: Registry, shop: Workshop) -> None:
+def test_the_floor_is_continuous_in_n(registry: Registry, shop: WorkerContext) -> None:
     """Nothing jumps where a split is used up: the test split has 360 scans."""
     means = []
     for n in (359, 360, 361):
@@ -135,7 +135,7 @@ def test_extrapolating_finds_a_known_floor() -> None:
     assert found == pytest.approx(float(np.mean(distances(2000))), rel=0.2)
 
 
-def test_splitting_again_keeps_every_example_and_the_sizes(registry: Registry, shop: Workshop) -> None:
+def test_splitting_again_keeps_every_example_and_the_sizes(registry: Registry, shop: WorkerContext) -> None:
     evidence = evidence_without_network(floor(registry, ("digits", {}), 2000), shop)
     before = [evidence.real(split) for split in ("train", "test")]
     split_again(evidence, "train", torch.Generator().manual_seed(0))
@@ -146,7 +146,7 @@ def test_splitting_again_keeps_every_example_and_the_sizes(registry: Registry, s
     assert not torch.equal(after[1][0], before[1][0])
 
 
-def test_a_metric_that_needs_more_than_there_is_says_so(registry: Registry, shop: Workshop) -> None:
+def test_a_metric_that_needs_more_than_there_is_says_so(registry: Registry, shop: WorkerContext) -> None:
     entry = measured(registry, shop, floor(registry, ("digits", {}), 2000), "kid_digits")
     assert not entry["values"]
     assert "error" not in entry
@@ -160,7 +160,7 @@ def test_extrapolating_what_is_linear_in_one_over_n_is_exact(n: int) -> None:
     assert extrapolated(values, n) == pytest.approx(3.0 + 50.0 / n)
 
 
-def test_an_oracle_has_no_network_error(registry: Registry, shop: Workshop) -> None:
+def test_an_oracle_has_no_network_error(registry: Registry, shop: WorkerContext) -> None:
     """With many steps the exact velocity leaves what real data score; with few, Euler's error on top, of order 1."""
     few, more, many = (
         measured(registry, shop, oracle(registry, "euler", nfe), "sliced_wasserstein")["values"]["sliced_wasserstein"]
@@ -171,7 +171,7 @@ def test_an_oracle_has_no_network_error(registry: Registry, shop: Workshop) -> N
     assert many < real["values"]["sliced_wasserstein"] + 0.1
 
 
-def test_an_oracle_starts_where_the_cells_of_its_seed_start(registry: Registry, shop: Workshop) -> None:
+def test_an_oracle_starts_where_the_cells_of_its_seed_start(registry: Registry, shop: WorkerContext) -> None:
     cell = oracle(registry, "euler", 4, n=300)
     model = Oracle(cell, shop)
     first = source_samples(shop, cell.dataset, cell.seed, 0, 300, "evaluation_noise")
@@ -241,15 +241,15 @@ def test_a_run_splits_the_distance(tmp_path: Path) -> None:
     options = Options(home=tmp_path / "home", reports=tmp_path / "reports", tracking=False)
     result = run(suite, options)
     assert (result.computed["floor"], result.computed["oracle"]) == (3, 12)
-    (board,) = make_boards(result.records)
-    assert board.headline is not None
-    found, real = splits(board)
+    (result_table,) = make_result_tables(result.records)
+    assert result_table.headline is not None
+    found, real = splits(result_table)
     assert real is not None
     assert (real.n, real.label) == (300, "real data")
     assert len(found) == 4
     for (row, nfe), split in found.items():
         assert split.floor.mean + split.solver.mean + split.network.mean == pytest.approx(split.total.mean)
-        values = oracle_of(board, row, nfe, board.headline)
+        values = oracle_of(result_table, row, nfe, result_table.headline)
         assert values is not None
         assert interval(list(values.by_seed.values())).mean == pytest.approx(split.oracle.mean)
     text = (tmp_path / "reports" / "known" / "table.md").read_text()
@@ -264,11 +264,11 @@ def test_real_data_that_were_scored_otherwise_are_no_floor(tmp_path: Path) -> No
     suite = tmp_path / "suite.yaml"
     suite.write_text(SUITE.replace("nll, ", "").replace("[0, 1, 2]", "[0]").replace("[linear, cosine]", "[linear]"))
     records = run(suite, Options(home=tmp_path / "home", reports=tmp_path / "reports", tracking=False)).records
-    (board,) = make_boards(records)
-    assert board.headline is not None
-    assert floor_of(board, board.headline)[0] is not None
+    (result_table,) = make_result_tables(records)
+    assert result_table.headline is not None
+    assert floor_of(result_table, result_table.headline)[0] is not None
     for record in records.references:
         record.identities["sliced_wasserstein"]["projections"] = 7  # type: ignore[index]
-    found, why = floor_of(board, board.headline)
+    found, why = floor_of(result_table, result_table.headline)
     assert found is None
     assert "projections is" in why

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from helpers import training_cell, workshop
+from helpers import context, training_cell
 from safetensors.numpy import load_file
 
 import fmbench
 from fmbench.cells.cells import TrainingCell
-from fmbench.evaluation.flow_snapshots import PARTICLES, STEPS, portray
+from fmbench.evaluation.flow_snapshots import PARTICLES, STEPS, take_flow_snapshot
 from fmbench.executors.messages import Event, WorkerConfig
 from fmbench.executors.run_task import Computer
 from fmbench.executors.tasks import EvaluateTask, Task
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import load_trained
 from fmbench.plugins.registry import Registry, load_registry
-from fmbench.report.figures.plane.snapshots import load_portrait
+from fmbench.report.figures.plane.snapshots import load_flow_snapshot
 from fmbench.runner.session import Options
 from fmbench.store.store import Store
 from fmbench.training.loop import train
@@ -38,12 +38,16 @@ def registry() -> Registry:
 
 
 @pytest.fixture(scope="module")
-def shop(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return workshop(tmp_path_factory.mktemp("portraits"), registry)
+def shop(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
+    return context(tmp_path_factory.mktemp("portraits"), registry)
 
 
 def trained_cell(
-    registry: Registry, shop: Workshop, dataset: str = "moons", settings: dict[str, Any] | None = None, **names: Any
+    registry: Registry,
+    shop: WorkerContext,
+    dataset: str = "moons",
+    settings: dict[str, Any] | None = None,
+    **names: Any,
 ) -> TrainingCell:
     given = {"steps": 20, **(settings or {})}
     cell = training_cell(registry, dataset=(dataset, POINTS), network=TINY, settings=given, **names)
@@ -51,65 +55,67 @@ def trained_cell(
     return cell
 
 
-def portrait_of(cell: TrainingCell, shop: Workshop) -> dict[str, np.ndarray]:
-    portray(load_trained(cell, shop), shop.store.folder("portrait", cell.key))
+def portrait_of(cell: TrainingCell, shop: WorkerContext) -> dict[str, np.ndarray]:
+    take_flow_snapshot(load_trained(cell, shop), shop.store.folder("portrait", cell.key))
     return load_file(shop.store.folder("portrait", cell.key).path / "portrait.safetensors")
 
 
 @pytest.fixture(scope="module")
-def moons(registry: Registry, shop: Workshop) -> TrainingCell:
+def moons(registry: Registry, shop: WorkerContext) -> TrainingCell:
     return trained_cell(registry, shop)
 
 
 @pytest.fixture(scope="module")
-def portrait(moons: TrainingCell, shop: Workshop) -> dict[str, np.ndarray]:
+def flow_snapshot(moons: TrainingCell, shop: WorkerContext) -> dict[str, np.ndarray]:
     return portrait_of(moons, shop)
 
 
 def test_trajectories_go_from_the_evaluation_noise_to_what_a_fine_solver_gives(
-    moons: TrainingCell, shop: Workshop, portrait: dict[str, np.ndarray]
+    moons: TrainingCell, shop: WorkerContext, flow_snapshot: dict[str, np.ndarray]
 ) -> None:
     trained = load_trained(moons, shop)
     x_0 = trained.source(0, PARTICLES)
-    assert np.array_equal(portrait["paths"][0], x_0.numpy())
+    assert np.array_equal(flow_snapshot["paths"][0], x_0.numpy())
     solver = shop.build(shop.registry.spec("solver", "midpoint"))
     with torch.no_grad():
         x_1 = solver.integrate(trained.velocity(), x_0, torch.linspace(0, 1, STEPS + 1))
-    assert portrait["paths"][-1] == pytest.approx(x_1.numpy(), abs=1e-4)
-    assert portrait["times"][0] == 0
-    assert portrait["times"][-1] == 1
-    assert len(portrait["times"]) == len(portrait["paths"])
+    assert flow_snapshot["paths"][-1] == pytest.approx(x_1.numpy(), abs=1e-4)
+    assert flow_snapshot["times"][0] == 0
+    assert flow_snapshot["times"][-1] == 1
+    assert len(flow_snapshot["times"]) == len(flow_snapshot["paths"])
 
 
 def test_the_field_is_the_velocity_at_the_points_of_its_grid(
-    moons: TrainingCell, shop: Workshop, portrait: dict[str, np.ndarray]
+    moons: TrainingCell, shop: WorkerContext, flow_snapshot: dict[str, np.ndarray]
 ) -> None:
     velocity = load_trained(moons, shop).velocity()
     for k, j, i in ((0, 0, -1), (5, 2, 3), (-1, -1, 0)):
-        point = torch.tensor([[portrait["x"][i], portrait["y"][j]]])
+        point = torch.tensor([[flow_snapshot["x"][i], flow_snapshot["y"][j]]])
         with torch.no_grad():
-            found = velocity(point, torch.tensor([portrait["field_times"][k]]))
-        assert portrait["field"][k, j, i] == pytest.approx(found[0].numpy(), abs=1e-5)
+            found = velocity(point, torch.tensor([flow_snapshot["field_times"][k]]))
+        assert flow_snapshot["field"][k, j, i] == pytest.approx(found[0].numpy(), abs=1e-5)
 
 
-def test_the_grid_holds_source_and_data(portrait: dict[str, np.ndarray], moons: TrainingCell, shop: Workshop) -> None:
+def test_the_grid_holds_source_and_data(
+    flow_snapshot: dict[str, np.ndarray], moons: TrainingCell, shop: WorkerContext
+) -> None:
     data, _ = shop.data(moons.dataset, "test")
-    low, high = (np.array([portrait["x"][end], portrait["y"][end]]) for end in (0, -1))
-    for points in (portrait["paths"][0], data.numpy()):
+    low, high = (np.array([flow_snapshot["x"][end], flow_snapshot["y"][end]]) for end in (0, -1))
+    for points in (flow_snapshot["paths"][0], data.numpy()):
         assert np.mean(((points > low) & (points < high)).all(axis=1)) > 0.97
 
 
 def test_the_exact_density_is_there_where_the_data_know_it(
-    registry: Registry, shop: Workshop, portrait: dict[str, np.ndarray]
+    registry: Registry, shop: WorkerContext, flow_snapshot: dict[str, np.ndarray]
 ) -> None:
-    assert "log_density" not in portrait
+    assert "log_density" not in flow_snapshot
     known = portrait_of(trained_cell(registry, shop, "gaussian_mixture"), shop)
     x, y = known["density_x"], known["density_y"]
     mass = np.exp(known["log_density"]).sum() * (x[1] - x[0]) * (y[1] - y[0])
     assert mass == pytest.approx(1, abs=0.02)
 
 
-def test_a_field_without_a_label_needs_a_training_without_labels(registry: Registry, shop: Workshop) -> None:
+def test_a_field_without_a_label_needs_a_training_without_labels(registry: Registry, shop: WorkerContext) -> None:
     conditional = {"class_conditional": True, "label_dropout": 0.2}
     cell = trained_cell(registry, shop, "eight_gaussians", conditional)
     assert {"paths", "field"} <= set(portrait_of(cell, shop))
@@ -119,22 +125,22 @@ def test_a_field_without_a_label_needs_a_training_without_labels(registry: Regis
     assert "field" not in found
 
 
-def test_data_of_another_shape_have_no_portrait_and_that_is_kept(registry: Registry, shop: Workshop) -> None:
+def test_data_of_another_shape_have_no_portrait_and_that_is_kept(registry: Registry, shop: WorkerContext) -> None:
     cell = trained_cell(registry, shop, path="cosine")
     trained = load_trained(cell, shop)
     trained.parts.dataset = SimpleNamespace(shape=(3,))  # type: ignore[assignment]
-    portray(trained, shop.store.folder("portrait", cell.key))
+    take_flow_snapshot(trained, shop.store.folder("portrait", cell.key))
     assert shop.store.folder("portrait", cell.key).result() == {"files": {}}
 
 
-def events_of(shop: Workshop, cell: TrainingCell) -> list[Event]:
+def events_of(shop: WorkerContext, cell: TrainingCell) -> list[Event]:
     events: list[Event] = []
-    Computer(shop, events.append)(EvaluateTask(cell, (), (), portrait=cell.key))
+    Computer(shop, events.append)(EvaluateTask(cell, (), (), flow_snapshot=cell.key))
     assert {event.section for event in events} == {"portrait"}
     return events
 
 
-def test_a_worker_makes_a_portrait_once_and_a_damaged_one_again(registry: Registry, shop: Workshop) -> None:
+def test_a_worker_makes_a_portrait_once_and_a_damaged_one_again(registry: Registry, shop: WorkerContext) -> None:
     cell = trained_cell(registry, shop, "sine")
     file = shop.store.folder("portrait", cell.key).path / "portrait.safetensors"
     assert [event.what for event in events_of(shop, cell)] == ["started", "finished"]
@@ -147,7 +153,7 @@ def test_a_worker_makes_a_portrait_once_and_a_damaged_one_again(registry: Regist
 
 
 def test_a_portrait_that_fails_takes_nothing_with_it(
-    registry: Registry, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, shop: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = trained_cell(registry, shop, "moons", objective="x1_prediction")
 
@@ -162,14 +168,14 @@ def test_a_portrait_that_fails_takes_nothing_with_it(
     assert shop.store.folder("training", cell.key).result() is not None
 
 
-def test_what_is_no_portrait_is_none(tmp_path: Path, moons: TrainingCell, shop: Workshop) -> None:
-    portray(load_trained(moons, shop), shop.store.folder("portrait", moons.key))
+def test_what_is_no_portrait_is_none(tmp_path: Path, moons: TrainingCell, shop: WorkerContext) -> None:
+    take_flow_snapshot(load_trained(moons, shop), shop.store.folder("portrait", moons.key))
     whole = shop.store.folder("portrait", moons.key).path / "portrait.safetensors"
-    assert load_portrait(whole) is not None
+    assert load_flow_snapshot(whole) is not None
     other = shop.store.folder("training", moons.key).path / "weights.safetensors"
     (tmp_path / "broken").write_bytes(b"broken")
     for path in (None, tmp_path / "nowhere", tmp_path / "broken", other):
-        assert load_portrait(path) is None
+        assert load_flow_snapshot(path) is None
 
 
 SUITE: dict[str, Any] = {
@@ -191,7 +197,7 @@ class Here:
     """An executor that computes tasks in this process, as they are asked for."""
 
     def __init__(self, config: WorkerConfig, timeout: float | None) -> None:
-        self.shop = Workshop(load_registry(), Store(Path(config.store)))
+        self.shop = WorkerContext(load_registry(), Store(Path(config.store)))
         self.tasks: list[Task] = []
 
     def submit(self, task: Task) -> None:
@@ -217,7 +223,7 @@ def test_a_run_portrays_the_first_seed_and_makes_only_what_is_missing(
     suite.write_text(yaml.safe_dump(SUITE))
     options = Options(home=tmp_path / "store", reports=tmp_path / "reports", tracking=False, jobs="1")
     first = fmbench.run(suite, options)
-    paths = {record.cell.seed: record.portrait for record in first.records.trainings}
+    paths = {record.cell.seed: record.flow_snapshot for record in first.records.trainings}
     assert paths[5] is None
     assert paths[4] is not None
     made = paths[4].read_bytes()

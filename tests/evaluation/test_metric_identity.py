@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import training_cell, workshop
+from helpers import context, training_cell
 from picture_sets import Pictures
 
 from fmbench.cells.component_spec import ComponentSpec
@@ -53,7 +53,7 @@ class Statistics(Extractor):
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    return workshop(tmp_path_factory.mktemp("identities"), REGISTRY)
+    return context(tmp_path_factory.mktemp("identities"), REGISTRY)
 
 
 @pytest.fixture(autouse=True)

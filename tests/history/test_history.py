@@ -31,7 +31,7 @@ from fmbench.history import (
     since,
     told_first,
 )
-from fmbench.history.night import NightFacts, Value
+from fmbench.history.night import NightFacts, NightValue
 from fmbench.history.parquet_file import verify
 from fmbench.results.records import MetricFacts
 
@@ -62,11 +62,11 @@ def labels(solver: str = "", nfe: str = "") -> tuple[str, ...]:
 def night() -> Night:
     """A night of three seeds, two solvers and two NFE, with a score, a loss and a time."""
     rng = np.random.default_rng(7)
-    values = [Value("training", labels(), seed, "loss", 2.0 + 0.1 * rng.normal(), "ok", "l") for seed in range(3)]
+    values = [NightValue("training", labels(), seed, "loss", 2.0 + 0.1 * rng.normal(), "ok", "l") for seed in range(3)]
     for solver, nfe, seed in product(("euler", "mine"), ("2", "4"), range(3)):
         score, time = 1.5 + 0.1 * rng.normal(), 0.2 + 0.01 * rng.normal()
-        values.append(Value("evaluation", labels(solver, nfe), seed, METRIC, score, "ok", "s"))
-        values.append(Value("evaluation", labels(solver, nfe), seed, "sample_ms", time, "ok", "t"))
+        values.append(NightValue("evaluation", labels(solver, nfe), seed, METRIC, score, "ok", "s"))
+        values.append(NightValue("evaluation", labels(solver, nfe), seed, "sample_ms", time, "ok", "t"))
     facts = [("loss", "", "training"), (METRIC, "", "evaluation"), ("sample_ms", "ms/sample", "sampler")]
     settings = {"evaluation settings": {"samples": 200}}
     return Night(

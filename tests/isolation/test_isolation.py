@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from helpers import training_cell, workshop
+from helpers import context, training_cell
 
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.errors import ProcessChanged
@@ -27,12 +27,12 @@ from fmbench.isolation import global_random
 from fmbench.isolation.inplace_guard import READ, marks
 from fmbench.isolation.monkeypatches import Attributes
 from fmbench.isolation.process_state import Watch, unchanged
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, load_trained
 from fmbench.plugins.registry import load_registry
 from fmbench.results.records import EvaluationRecord
 from fmbench.runner.progress import Silent
-from fmbench.runner.scheduler import Computation
+from fmbench.runner.scheduler import Scheduler
 from fmbench.runner.session import Options, open_session
 from fmbench.training.loop import train
 
@@ -170,8 +170,8 @@ def run(folder: Path, name: str, **parts: list[str]) -> list[EvaluationRecord]:
     path.write_text(yaml.safe_dump(suite(**parts)))
     options = Options((), (), (str(file),), home=folder / name, reports=folder / "reports", tracking=False, jobs="1")
     session = open_session(path, options)
-    Computation(session, session.survey(), Silent(), None).run()
-    return list(session.records(session.survey()).evaluations)
+    Scheduler(session, session.results_index(), Silent(), None).run()
+    return list(session.records(session.results_index()).evaluations)
 
 
 def test_many_bad_components_change_not_one_bit_of_a_good_ones_scores(tmp_path: Path) -> None:
@@ -280,18 +280,18 @@ def test_replaced_attributes_of_a_component_and_of_torch_are_seen() -> None:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return workshop(tmp_path_factory.mktemp("shop"))
+def shop(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
+    return context(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture(scope="module")
-def trained(shop: Workshop) -> Trained:
+def trained(shop: WorkerContext) -> Trained:
     cell = training_cell(shop.registry, settings={"steps": 2})
     train([cell], shop)
     return load_trained(cell, shop)
 
 
-def test_a_component_that_somebody_else_changed_is_named(shop: Workshop, trained: Trained) -> None:
+def test_a_component_that_somebody_else_changed_is_named(shop: WorkerContext, trained: Trained) -> None:
     dataset = shop.build(trained.cell.dataset)
     assert shop.altered() == ""
     dataset.size = dataset.size + 1
@@ -300,7 +300,9 @@ def test_a_component_that_somebody_else_changed_is_named(shop: Workshop, trained
     assert shop.altered() == ""
 
 
-def test_a_component_is_watched_while_another_is_called_and_where_that_fails(shop: Workshop, trained: Trained) -> None:
+def test_a_component_is_watched_while_another_is_called_and_where_that_fails(
+    shop: WorkerContext, trained: Trained
+) -> None:
     dataset = shop.build(trained.cell.dataset)
     specs = [shop.registry.spec("metric", name) for name in ("mmd", "nfe", "straightness")]
 
@@ -322,7 +324,7 @@ def test_a_component_is_watched_while_another_is_called_and_where_that_fails(sho
     assert own.spoilt.startswith("metric nfe")
 
 
-def test_metrics_computed_beside_a_changed_component_are_not_kept(shop: Workshop, trained: Trained) -> None:
+def test_metrics_computed_beside_a_changed_component_are_not_kept(shop: WorkerContext, trained: Trained) -> None:
     """A training is done and has a metric; the next ones are computed while somebody writes into the weights."""
     folder = shop.store.folder("training", trained.cell.key)
     computer = Computer(replace(shop), lambda event: None)
@@ -337,9 +339,9 @@ def test_metrics_computed_beside_a_changed_component_are_not_kept(shop: Workshop
     event = computer._attempt("training", trained.cell.key, folder, compute)
     assert event.what == "failed"
     assert "the weights, the mode or the hooks of the trained network" in event.text
-    assert computer.workshop.spoilt
+    assert computer.context.spoilt
     assert set(folder.metrics()) == {"before"}
-    folder.forgive()
+    folder.clear_failures()
 
 
 def test_changed_weights_are_seen_however_they_were_written(trained: Trained) -> None:
@@ -371,7 +373,7 @@ def test_marks_see_what_torch_does_not() -> None:
         assert marks([x, None]) != before
 
 
-def test_metrics_after_one_that_changed_the_process_are_left_for_another(shop: Workshop, trained: Trained) -> None:
+def test_metrics_after_one_that_changed_the_process_are_left_for_another(shop: WorkerContext, trained: Trained) -> None:
     specs = [shop.registry.spec("metric", name) for name in ("mmd", "nfe", "straightness")]
     watch = Watch()
 
@@ -403,7 +405,7 @@ def test_a_call_from_within_autocast_is_given_to_no_other_solver(trained: Traine
     trained.forget()
 
 
-def test_work_begins_with_global_generators_of_its_own_cell(shop: Workshop, trained: Trained) -> None:
+def test_work_begins_with_global_generators_of_its_own_cell(shop: WorkerContext, trained: Trained) -> None:
     """What is drawn from them depends on the cell and the metric, not on what the process computed before."""
     specs = [shop.registry.spec("metric", name) for name in ("mmd", "nfe")]
 
@@ -444,7 +446,7 @@ def test_threads_that_are_left_running_are_named() -> None:
     assert lingering(before) == []
 
 
-def test_a_loop_of_warnings_is_said_in_three_lines(shop: Workshop) -> None:
+def test_a_loop_of_warnings_is_said_in_three_lines(shop: WorkerContext) -> None:
     said: list[Event] = []
     computer = Computer(shop, said.append)
     for number in range(50):

@@ -17,7 +17,7 @@ from fmbench.report.tables.standard_tables import of_failures
 from fmbench.results.failures import Failed, grouped
 from fmbench.runner.failure_messages import Telling
 from fmbench.runner.session import Options, Session, open_session
-from fmbench.runner.why import explain
+from fmbench.runner.why import describe_failure
 
 BUGGY = '''\
 import warnings
@@ -155,7 +155,7 @@ def test_the_end_counts_the_cells_of_each_mistake(ran: subprocess.CompletedProce
 
 
 def test_the_report_shows_each_mistake_once(session: Session) -> None:
-    table = of_failures(session.records(session.survey(anywhere=True)))
+    table = of_failures(session.records(session.results_index(anywhere=True)))
     assert table is not None
     found = [(line.labels[0], *(entry.value for entry in line.entries)) for line in table.lines]
     assert [(kind, cells) for kind, cells, *_ in found] == [("training", "2"), ("evaluation", "4")]
@@ -179,7 +179,7 @@ def test_why_shows_the_traceback_and_how_to_try_again(ran: subprocess.CompletedP
 
 def test_why_says_as_data_what_failed(session: Session) -> None:
     failed = next(cell for cell in session.plan.evaluations if cell.solver.name == "buggy")
-    data = explain(session, failed.key)
+    data = describe_failure(session, failed.key)
     assert data["status"] == "error"
     assert [failure["section"] for failure in data["failures"]] == ["evaluation"]
     assert "in pick" in data["failures"][0]["traceback"]
@@ -188,7 +188,7 @@ def test_why_says_as_data_what_failed(session: Session) -> None:
 
 def test_an_evaluation_that_its_training_took_along_says_so(session: Session) -> None:
     lost = next(cell for cell in session.plan.evaluations if cell.training.network.name == "wrong")
-    told = explain(session, lost.key)
+    told = describe_failure(session, lost.key)
     assert (told["status"], told["failures"][0]["section"]) == ("error", "training")
     assert "in forward" in told["failures"][0]["traceback"]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fmbench.model.batched.networks import Networks
-from fmbench.model.batched.tracing import traced
+from fmbench.model.batched.tracing import trace_calls
 
 
 class Detached(nn.Module):
@@ -107,7 +107,7 @@ def test_what_cannot_be_traced_is_called_as_it_is() -> None:
         return x * 2 if float(x.sum()) > 0 else x
 
     x = torch.ones(3, requires_grad=True)
-    assert traced(by_value, [x]) is by_value
+    assert trace_calls(by_value, [x]) is by_value
 
 
 def test_what_has_a_gradient_of_its_own_is_called_as_it_is() -> None:
@@ -116,7 +116,7 @@ def test_what_has_a_gradient_of_its_own_is_called_as_it_is() -> None:
         return output
 
     x = torch.randn(4, requires_grad=True)
-    assert traced(rounded, [x]) is rounded
-    plain = traced(torch.sin, [x])
+    assert trace_calls(rounded, [x]) is rounded
+    plain = trace_calls(torch.sin, [x])
     assert plain is not torch.sin
     torch.testing.assert_close(plain(x), torch.sin(x))

@@ -20,7 +20,7 @@ from fmbench.plan import Plan, make_plan
 from fmbench.plan.evaluations import Sampling
 from fmbench.plan.reference_cells import OF_SAMPLES, References
 from fmbench.results.cell_keys import sampler_key
-from fmbench.results.collect import Survey
+from fmbench.results.collect import ResultsIndex
 from fmbench.results.eta import expected_seconds, likeness, size_of
 from fmbench.store.store import Store
 from fmbench.suite import AXES, read_suite
@@ -159,13 +159,13 @@ def test_a_million_evaluations_are_counted_without_one_being_made(
     plan = million()
     assert len(plan.trainings) == 1000
     assert len({id(samplings) for _, samplings in plan.evaluations.groups}) == 1, "one tuple for all trainings"
-    survey = Survey(plan, Store(tmp_path), FakeRegistry())  # type: ignore[arg-type]
-    assert survey.counts()["evaluations"] == {"total": 10**6, "done": 0, "failed": 0, "todo": 10**6}
-    assert expected_seconds(survey) is None
+    results_index = ResultsIndex(plan, Store(tmp_path), FakeRegistry())  # type: ignore[arg-type]
+    assert results_index.counts()["evaluations"] == {"total": 10**6, "done": 0, "failed": 0, "todo": 10**6}
+    assert expected_seconds(results_index) is None
 
 
 @pytest.fixture(scope="module")
-def half_done(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+def half_done(tmp_path_factory: pytest.TempPathFactory) -> ResultsIndex:
     """A store with some of a plan: trainings that failed, evaluations that lack a metric, failed or are whole."""
     plan, store = planned("", "evaluation.metrics=[distance, loss]"), Store(tmp_path_factory.mktemp("store"))
     entry = {"name": "distance", "values": {"distance": 1.0}, "identity": {}, "seconds": 0.5}
@@ -188,39 +188,39 @@ def half_done(tmp_path_factory: pytest.TempPathFactory) -> Survey:
         if number % 3:
             folder.add_metrics(metrics)
         folder.finish({"facts": {"seconds": 0.1 * number}}, ())
-    return Survey(plan, store, FakeRegistry())  # type: ignore[arg-type]
+    return ResultsIndex(plan, store, FakeRegistry())  # type: ignore[arg-type]
 
 
-def test_counts_are_those_of_looking_at_every_cell(half_done: Survey) -> None:
-    survey = half_done
+def test_counts_are_those_of_looking_at_every_cell(half_done: ResultsIndex) -> None:
+    results_index = half_done
     tally = {"done": 0, "failed": 0, "todo": 0}
-    for cell in survey.plan.evaluations:
-        state = survey.evaluation(cell)
-        again = survey.state("evaluation", cell.key, survey.wanted(cell.training, "evaluation"))
+    for cell in results_index.plan.evaluations:
+        state = results_index.evaluation(cell)
+        again = results_index.state("evaluation", cell.key, results_index.wanted(cell.training, "evaluation"))
         assert (state.todo, state.status, state.lacking) == (again.todo, again.status, again.lacking)
-        lost = survey.failed(cell.training)
+        lost = results_index.failed(cell.training)
         tally["failed" if lost or (state.failures and not state.todo) else "todo" if state.todo else "done"] += 1
-    assert survey.counts()["evaluations"] == {"total": len(survey.plan.evaluations), **tally}
+    assert results_index.counts()["evaluations"] == {"total": len(results_index.plan.evaluations), **tally}
     assert min(tally.values()) > 0
 
 
-def test_the_time_to_expect_is_that_of_looking_at_every_cell(half_done: Survey) -> None:
-    survey, rates = half_done, dict[Any, list[float]]()
-    states = [("training", cell, survey.trainings[cell.key]) for cell in survey.plan.trainings]
-    states += [("evaluation", cell, survey.evaluation(cell)) for cell in survey.plan.evaluations]  # type: ignore[misc]
+def test_the_time_to_expect_is_that_of_looking_at_every_cell(half_done: ResultsIndex) -> None:
+    results_index, rates = half_done, dict[Any, list[float]]()
+    states = [("training", cell, results_index.trainings[cell.key]) for cell in results_index.plan.trainings]
+    states += [("evaluation", cell, results_index.evaluation(cell)) for cell in results_index.plan.evaluations]  # type: ignore[misc]
     for kind, cell, state in states:
         if state.result is not None:
             seconds = state.result["facts"]["seconds"] + sum(entry["seconds"] for entry in state.metrics.values())
             rates.setdefault((kind, likeness(cell)), []).append(seconds / size_of(cell))
     expected = 0.0
     for kind, cell, state in states:
-        if state.todo and not (kind == "evaluation" and survey.failed(cell.training)):  # type: ignore[attr-defined]
+        if state.todo and not (kind == "evaluation" and results_index.failed(cell.training)):  # type: ignore[attr-defined]
             like = rates[kind, likeness(cell)]
             expected += size_of(cell) * sum(like) / len(like)
-    assert expected_seconds(survey) == pytest.approx(expected)
+    assert expected_seconds(results_index) == pytest.approx(expected)
 
 
-def test_rows_of_json_say_what_the_cells_say(half_done: Survey) -> None:
+def test_rows_of_json_say_what_the_cells_say(half_done: ResultsIndex) -> None:
     rows = [json.loads(row) for row in evaluation_rows(half_done.plan, half_done)]
     assert rows == [
         {"key": c.key, "training": c.training.key, "cell": str(c), "status": half_done.evaluation(c).status}
@@ -228,11 +228,11 @@ def test_rows_of_json_say_what_the_cells_say(half_done: Survey) -> None:
     ]
 
 
-def test_samplers_are_those_of_looking_at_every_cell(half_done: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samplers_are_those_of_looking_at_every_cell(half_done: ResultsIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CATALOGUE["metric"], "cost", ({}, {"scope": "sampler"}))
     plan = planned("", "evaluation.metrics=[distance, cost]", "evaluation.solvers=[one, free]")
-    survey = Survey(plan, half_done.store, FakeRegistry())  # type: ignore[arg-type]
-    assert list(survey.samplers) == list(dict.fromkeys(map(sampler_key, plan.evaluations)))
+    results_index = ResultsIndex(plan, half_done.store, FakeRegistry())  # type: ignore[arg-type]
+    assert list(results_index.samplers) == list(dict.fromkeys(map(sampler_key, plan.evaluations)))
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from scipy import special, stats
 from fmbench.errors import UserError
 from fmbench.plugins.registry import load_registry
 from fmbench.regression import (
+    CellValues,
     Outcome,
-    Row,
     Snapshot,
     baseline_file,
     changed_values,
@@ -62,13 +62,13 @@ def night(
 ) -> Snapshot:
     """A night of two paths, two t-distributions, three solvers and two NFE; nights of one `luck` are the same."""
     random = np.random.default_rng(luck)
-    sections: dict[str, dict[tuple[Group, int], Row]] = {"training": {}, "evaluation": {}}
+    sections: dict[str, dict[tuple[Group, int], CellValues]] = {"training": {}, "evaluation": {}}
 
     def add(section: str, group: Group, seed: int, values: Mapping[str, float]) -> None:
         axes = dict(zip(AXES[section], group, strict=True))
         kept = {name: change(axes, seed, name, value) for name, value in values.items() if name in metrics}
         identities = {name: {"metric": name, "version": version} for name in kept}
-        sections[section][group, seed] = Row("ok", values=kept, identities=identities)
+        sections[section][group, seed] = CellValues("ok", values=kept, identities=identities)
 
     for path in ("linear", "cosine"):
         for t_distribution in ("uniform", "beta"):
@@ -405,7 +405,7 @@ def without(found: Snapshot, keep: Callable[[Group, int], bool]) -> Snapshot:
     return dataclasses.replace(found, **dict(zip(("trainings", "evaluations"), rows, strict=True)))
 
 
-def broken(found: Snapshot, chosen: int, row: Row) -> Snapshot:
+def broken(found: Snapshot, chosen: int, row: CellValues) -> Snapshot:
     place = list(found.evaluations)[chosen]
     return dataclasses.replace(found, evaluations={**found.evaluations, place: row})
 
@@ -413,14 +413,14 @@ def broken(found: Snapshot, chosen: int, row: Row) -> Snapshot:
 @pytest.mark.parametrize(
     ("row", "what", "said"),
     [
-        (Row("diverged", "3 of 500 samples are not finite"), "failed", "3 of 500 samples are not finite"),
-        (Row("oom", "out of memory"), "failed", "oom: out of memory"),
-        (Row("missing"), "vanished", "not computed"),
-        (Row("ok", values={"fid": math.nan, "recall": 0.8}), "failed", "it is nan tonight"),
-        (Row("ok", values={"recall": 0.8}), "vanished", "it is absent tonight"),
+        (CellValues("diverged", "3 of 500 samples are not finite"), "failed", "3 of 500 samples are not finite"),
+        (CellValues("oom", "out of memory"), "failed", "oom: out of memory"),
+        (CellValues("missing"), "vanished", "not computed"),
+        (CellValues("ok", values={"fid": math.nan, "recall": 0.8}), "failed", "it is nan tonight"),
+        (CellValues("ok", values={"recall": 0.8}), "vanished", "it is absent tonight"),
     ],
 )
-def test_a_cell_that_fails_or_vanishes_is_a_regression(row: Row, what: str, said: str) -> None:
+def test_a_cell_that_fails_or_vanishes_is_a_regression(row: CellValues, what: str, said: str) -> None:
     baseline = night(metrics={"fid": FID, "recall": RECALL})
     outcome = check(baseline, broken(baseline_file, 5, row))
     assert outcome.exit_code == 1
@@ -433,9 +433,9 @@ def test_a_cell_that_fails_or_vanishes_is_a_regression(row: Row, what: str, said
 def test_a_failed_training_is_told_once_and_not_for_each_of_its_evaluations() -> None:
     baseline = night()
     place = next(iter(baseline_file.trainings))
-    lost = Row("error", "training: boom")
+    lost = CellValues("error", "training: boom")
     rows = {p: lost if (p[0][:6], p[1]) == place else r for p, r in baseline_file.evaluations.items()}
-    trainings = {**baseline_file.trainings, place: Row("error", "boom")}
+    trainings = {**baseline_file.trainings, place: CellValues("error", "boom")}
     outcome = check(baseline, dataclasses.replace(baseline, trainings=trainings, evaluations=rows))
     assert [(e.what, e.reason) for e in outcome.events if e.alarming] == [("failed", "error: boom")]
 
@@ -453,7 +453,7 @@ def test_new_cells_and_what_failed_before_are_said_and_no_alarm() -> None:
     outcome = check(part, night())
     assert outcome.exit_code == 0
     assert outcome.counts["new"] > 0
-    failing = broken(night(), 0, Row("error", "boom"))
+    failing = broken(night(), 0, CellValues("error", "boom"))
     still = check(failing, failing)
     assert still.exit_code == 0
     assert still.counts["still failing"] == 1
@@ -486,7 +486,7 @@ def test_nothing_comparable_is_a_fault_with_its_reason(changed: dict[str, Any], 
 
 
 def test_an_older_version_of_one_metric_leaves_the_others() -> None:
-    def older(row: Row) -> Row:
+    def older(row: CellValues) -> CellValues:
         return dataclasses.replace(row, identities={**row.identities, "fid": {"metric": "fid", "version": 0}})
 
     baseline = night()
@@ -607,7 +607,9 @@ def test_a_metric_of_new_cells_only_is_new_and_no_fault() -> None:
 
 
 def test_a_baseline_is_what_was_written_and_reads_well(tmp_path: Path) -> None:
-    tonight = broken(night(), 3, Row("diverged", "loss is nan \ud800 é", {"fid": math.inf}, {"fid": {"metric": "fid"}}))
+    tonight = broken(
+        night(), 3, CellValues("diverged", "loss is nan \ud800 é", {"fid": math.inf}, {"fid": {"metric": "fid"}})
+    )
     path = tmp_path / "new" / "nightly.json"
     write_baseline(tonight, path)
     again = read_baseline(path, "nightly")
@@ -621,7 +623,7 @@ def test_a_baseline_is_what_was_written_and_reads_well(tmp_path: Path) -> None:
 def test_one_changed_value_is_one_changed_line(tmp_path: Path) -> None:
     first, second = (tmp_path / name for name in ("first.json", "second.json"))
     write_baseline(night(), first)
-    write_baseline(broken(night(), 7, Row("error", "boom", {}, {})), second)
+    write_baseline(broken(night(), 7, CellValues("error", "boom", {}, {})), second)
     kept = set(first.read_text().splitlines()) - set(second.read_text().splitlines())
     assert len(kept) <= 3  # the cell, the seed after which a comma went, and the checksum
 
@@ -741,7 +743,7 @@ def test_a_snapshot_of_records_names_cells_by_their_axes() -> None:
 
 def test_junit_has_a_case_for_everything_and_escapes_what_xml_cannot_hold() -> None:
     tonight = broken(
-        night(0, worse_where("solver", "heun", "fid", 1.5)), 0, Row("error", 'a <b> & "c" \x00\x1b[31m\ud800')
+        night(0, worse_where("solver", "heun", "fid", 1.5)), 0, CellValues("error", 'a <b> & "c" \x00\x1b[31m\ud800')
     )
     outcome = check(night(), tonight)
     suites = ElementTree.fromstring(junit(outcome))

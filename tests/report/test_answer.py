@@ -132,7 +132,7 @@ def test_values_of_two_identities_have_no_best(tmp_path: Path):
 def against_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real: Sequence[float]) -> str:
     """Return what is not known where the best has 5, 5.4 and 6.1, and real data have these scores."""
     floor = Floor(Values(dict(enumerate(real))), 1000, 1000)
-    monkeypatch.setattr(headline, "floor_of", lambda board, facts: (floor, ""))
+    monkeypatch.setattr(headline, "floor_of", lambda result_table, facts: (floor, ""))
     return lines(paths(tmp_path, [5.0, 5.4, 6.1]))["Not known"]
 
 

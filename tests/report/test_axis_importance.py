@@ -13,7 +13,7 @@ from test_report import FID, IDENTITY, Factory, T, page, small, written
 
 from fmbench.report import build, in_short
 from fmbench.report.analysis.axis_importance import Shares, attribute, decompose
-from fmbench.report.result_table import make_boards
+from fmbench.report.result_table import make_result_tables
 from fmbench.report.tables.axis_importance import of_attribution
 from fmbench.report.text import headline
 from fmbench.results.records import EvaluationRecord
@@ -108,7 +108,7 @@ def test_values_that_do_not_vary_have_no_shares():
 
 
 def found_in(factory: Factory) -> Shares | None:
-    return attribute(make_boards(factory.records())[0])
+    return attribute(make_result_tables(factory.records())[0])
 
 
 def test_a_report_names_the_axes_and_takes_logarithms(tmp_path: Path):
@@ -135,7 +135,7 @@ def test_axes_that_change_together_are_one(tmp_path: Path):
     records = small(tmp_path, t_distributions=T[:2]).records()
     pairs = {("linear", "uniform"), ("cosine", "beta")}
     kept = [r for r in records.evaluations if (r.cell.training.path.name, r.cell.training.t_distribution.name) in pairs]
-    found = attribute(make_boards(dataclasses.replace(records, evaluations=kept))[0])
+    found = attribute(make_result_tables(dataclasses.replace(records, evaluations=kept))[0])
     assert found is not None
     assert found.names == ("path and t-distribution", "solver")
 
@@ -158,7 +158,7 @@ def test_what_is_left_out_is_said(tmp_path: Path):
     assert list(found.by_nfe) == [1]
     assert found.notes == ("NFE 2 is left out: its values are not comparable with each other.",)
     lost = small(tmp_path, t_distributions=T, failed=lambda c: "oom" if c.seed and str(c.path) == "cosine" else "ok")
-    table = of_attribution(make_boards(dataclasses.replace(lost, adaptive=("dopri5",)).records())[0])
+    table = of_attribution(make_result_tables(dataclasses.replace(lost, adaptive=("dopri5",)).records())[0])
     assert table is not None
     assert "NFE 1: without 3 of 6 rows, which lost a seed." in table.notes
     assert any("adaptive" in note for note in table.notes)
@@ -181,7 +181,7 @@ def said_of(means: Sequence[float], halves: Sequence[float], tmp_path: Path, mon
     axes = np.array(means) + np.array([-1.0, 0.0, 1.0])[:, None] / t * np.array(halves)
     left = 1 - axes.sum(axis=1, keepdims=True)
     shares = Shares("log fid_digits", ("path", "solver"), {1: np.concatenate([axes, left, 0 * left], axis=1)})
-    monkeypatch.setattr(headline, "attribute", lambda board: shares)
+    monkeypatch.setattr(headline, "attribute", lambda result_table: shares)
     return dict(in_short(small(tmp_path).records()).lines)["What matters"]
 
 
@@ -210,8 +210,8 @@ def test_shares_in_the_table_stay_within_0_and_100(tmp_path: Path):
         random = np.random.default_rng(int(record.cell.key[:8], 16))
         return dataclasses.replace(record, metrics={"fid_digits": float(np.exp(random.normal()))})
 
-    board = make_boards(small(tmp_path, change=noise, metrics=(FID,), t_distributions=T).records())[0]
-    found, table = attribute(board), of_attribution(board)
+    result_table = make_result_tables(small(tmp_path, change=noise, metrics=(FID,), t_distributions=T).records())[0]
+    found, table = attribute(result_table), of_attribution(result_table)
     assert found is not None
     assert table is not None
     assert any(share.low < 0 for _, share in found.ranked)  # else this shows nothing

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from test_report import T, moons, page, small
-from test_report_flow import drawn_portrait, quick
+from test_report_flow import drawn_flow_snapshot, quick
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import Settings
@@ -49,11 +49,11 @@ def hostile(folder: Path, change: Change, **options: Any) -> Records:
         other = {"hardware": "Test CPU, 2 cores", "elsewhere": elsewhere, "facts": facts}
         return dataclasses.replace(record, metrics=metrics, nfe=change(record.nfe or 2.0), **other)
 
-    def training(record: TrainingRecord, portrait: Path) -> TrainingRecord:
+    def training(record: TrainingRecord, flow_snapshot: Path) -> TrainingRecord:
         metrics = {name: change(value) for name, value in record.metrics.items()}
         history = [(step, change(loss)) for step, loss in record.history]
         facts = {**record.facts, "seconds": change(1.0), "peak_memory": change(5.0)}
-        return dataclasses.replace(record, metrics=metrics, history=history, facts=facts, portrait=portrait)
+        return dataclasses.replace(record, metrics=metrics, history=history, facts=facts, flow_snapshot=flow_snapshot)
 
     def samples(n: int) -> np.ndarray:
         return as_floats(moons(n), change)
@@ -63,8 +63,8 @@ def hostile(folder: Path, change: Change, **options: Any) -> Records:
     records = factory.records(t_densities=densities, references=floors(factory.cells(), change))
     paths = as_floats(np.zeros((7, 60, 2), dtype=np.float32), change)
     field = as_floats(np.ones((3, 5, 7, 2), dtype=np.float32), change)
-    portrait = drawn_portrait(folder / "portrait.safetensors", paths=paths, field=field)
-    return dataclasses.replace(records, trainings=[training(record, portrait) for record in records.trainings])
+    flow_snapshot = drawn_flow_snapshot(folder / "portrait.safetensors", paths=paths, field=field)
+    return dataclasses.replace(records, trainings=[training(record, flow_snapshot) for record in records.trainings])
 
 
 def as_floats(values: np.ndarray, change: Change) -> np.ndarray:

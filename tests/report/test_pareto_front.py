@@ -18,7 +18,7 @@ from fmbench.report.figures import label_placement as labelling
 from fmbench.report.figures.pareto_front import pareto
 from fmbench.report.figures.theme import Picture, looks
 from fmbench.report.output_folder import Folder
-from fmbench.report.result_table import make_boards
+from fmbench.report.result_table import make_result_tables
 from fmbench.report.tables.pareto_front import caption, front_table
 from fmbench.results.records import EvaluationRecord
 from fmbench.stats.paired_seeds import interval
@@ -121,7 +121,7 @@ def test_one_seed_knows_no_rivals():
 
 
 def found(factory: Factory) -> Fronts | None:
-    return find_fronts(make_boards(factory.records())[0])
+    return find_fronts(make_result_tables(factory.records())[0])
 
 
 def test_adaptive_solvers_stand_at_their_measured_nfe(tmp_path: Path):

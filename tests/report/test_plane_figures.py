@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from test_report import IDENTITY, Factory, moons, page
 
 from fmbench.report import write_report
-from fmbench.report.figures.plane.snapshots import Density, Field, Portrait, enclosing, smoothed
+from fmbench.report.figures.plane.snapshots import Density, Field, FlowSnapshot, enclosing, smoothed
 from fmbench.report.figures.t_densities import t_densities
 from fmbench.results.records import MetricFacts, Records, TrainingRecord
 
@@ -48,8 +48,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("matplotlib.layout_engine.ConstrainedLayoutEngine.execute", lambda *_: None)
 
 
-def drawn_portrait(path: Path, **changes: Any) -> Path:
-    """Write a portrait of particles that walk straight from noise to moons; None as a change leaves a tensor out."""
+def drawn_flow_snapshot(path: Path, **changes: Any) -> Path:
+    """Write a flow snapshot of particles that walk straight from noise to moons; None leaves a tensor out."""
     x_0 = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
     times, x, y = (np.linspace(*ends, dtype=np.float32) for ends in ((0, 1, 7), (-3, 3, 7), (-2, 2, 5)))
     paths = (1 - times[:, None, None]) * x_0 + times[:, None, None] * moons(60)
@@ -61,17 +61,17 @@ def drawn_portrait(path: Path, **changes: Any) -> Path:
     return path
 
 
-def portrayed(factory: Factory, portrait: Callable[[TrainingRecord], Path | None], **about: Any) -> Records:
-    """Return the records of a factory, with portraits."""
+def portrayed(factory: Factory, flow_snapshot: Callable[[TrainingRecord], Path | None], **about: Any) -> Records:
+    """Return the records of a factory, with flow snapshots."""
     records = factory.records(**about)
-    trainings = [dataclasses.replace(record, portrait=portrait(record)) for record in records.trainings]
+    trainings = [dataclasses.replace(record, flow_snapshot=flow_snapshot(record)) for record in records.trainings]
     return dataclasses.replace(records, trainings=trainings)
 
 
 def report(factory: Factory, folder: Path, **changes: Any) -> Path:
-    """Write the report of a factory whose cells all have the same portrait."""
-    portrait = drawn_portrait(folder / "portrait.safetensors", **changes)
-    return write_report(portrayed(factory, lambda _: portrait), folder / "report").parent
+    """Write the report of a factory whose cells all have the same flow snapshot."""
+    flow_snapshot = drawn_flow_snapshot(folder / "portrait.safetensors", **changes)
+    return write_report(portrayed(factory, lambda _: flow_snapshot), folder / "report").parent
 
 
 def points(folder: Path, **changes: Any) -> Factory:
@@ -155,9 +155,9 @@ def test_odd_portraits_give_the_figures_that_they_can(case: str, tmp_path: Path,
 
 
 def test_samples_and_data_that_are_missing_leave_a_gap(tmp_path: Path, quick: None) -> None:
-    portrait = drawn_portrait(tmp_path / "portrait.safetensors")
+    flow_snapshot = drawn_flow_snapshot(tmp_path / "portrait.safetensors")
     failing = points(tmp_path, failed=lambda cell: "diverged" if cell.path.name == "cosine" else "ok")
-    records = portrayed(failing, lambda record: portrait if record.status == "ok" else None)
+    records = portrayed(failing, lambda record: flow_snapshot if record.status == "ok" else None)
     for record in records.evaluations[:1]:
         assert record.samples
         record.samples.unlink()
@@ -213,7 +213,7 @@ def test_a_field_is_what_was_stored_at_its_times_and_between_them_in_between() -
     assert (field.at(0.5) == 4.0).all()
     assert field.at(0.125) == pytest.approx(1.0)
     assert (field.at(1.0) == 0).all()
-    still = Portrait(np.array([0.0, 1.0]), np.array([[[0.0, 0.0], [1.0, 1.0]], [[2.0, 2.0], [np.nan, 1.0]]]))
+    still = FlowSnapshot(np.array([0.0, 1.0]), np.array([[[0.0, 0.0], [1.0, 1.0]], [[2.0, 2.0], [np.nan, 1.0]]]))
     assert still.points(0.9).tolist() == [[2.0, 2.0]]
     corner = Density(np.arange(3.0), np.arange(4.0), np.zeros((4, 3)), exact=True)
     assert (corner.low.tolist(), corner.high.tolist()) == ([0.0, 0.0], [2.0, 3.0])

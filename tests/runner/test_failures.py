@@ -152,7 +152,7 @@ def test_a_cost_that_cannot_be_measured_is_a_failed_row(folder: Path, whole: Run
 def test_failed_metrics_wait_for_retry(folder: Path, whole: RunResult) -> None:
     run(folder, METRICS)
     assert run(folder, METRICS).computed == {}
-    assert open_session(folder / "suite.yaml", options(folder, METRICS)).forgive() == 2
+    assert open_session(folder / "suite.yaml", options(folder, METRICS)).clear_failures() == 2
     assert run(folder, METRICS).computed == {"evaluation": 1, "sampler": 1}
 
 

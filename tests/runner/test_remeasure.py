@@ -134,20 +134,20 @@ def test_what_is_slow_each_time_is_an_alarm_after_so_many_moments(monkeypatch: p
     outcome, measured = Outcome("s", (slower,), (), (slower,)), []
 
     class Session:
-        def survey(self) -> None:
+        def results_index(self) -> None:
             return None
 
-        def records(self, survey: None) -> Records:
+        def records(self, results_index: None) -> Records:
             return Records("s", "", [], [], [])
 
-    class Computation:
+    class Scheduler:
         def __init__(self, *arguments: object) -> None:
             return None
 
         def time_again(self, cells: list[str]) -> None:
             measured.append(cells)
 
-    monkeypatch.setattr(remeasure, "Computation", Computation)
+    monkeypatch.setattr(remeasure, "Computation", Scheduler)
     monkeypatch.setattr(remeasure, "sampler_key", str)
     monkeypatch.setattr(remeasure, "alarmed_samplers", lambda records, found: ["a sampler"] if found.worse else [])
     session: Any = Session()

@@ -20,7 +20,7 @@ from fmbench.errors import DataError, UserError
 from fmbench.executors.messages import Event
 from fmbench.runner.progress import Silent
 from fmbench.runner.run import RunResult, run_session
-from fmbench.runner.scheduler import Computation
+from fmbench.runner.scheduler import Scheduler
 from fmbench.runner.session import Options, open_session
 
 SUITE: dict[str, Any] = {
@@ -195,7 +195,7 @@ def test_a_damaged_training_is_reported_and_computed_again(place: Place, first: 
     path = place.folder / "store" / "training" / key / name
     path.write_bytes(path.read_bytes()[:-3] + b"???")
     session = open_session(place.folder / "tiny.yaml", place.options())
-    said = session.survey().damaged
+    said = session.results_index().damaged
     assert len(said) == 1
     assert name in said[0]
     again = place.run()
@@ -214,7 +214,7 @@ def test_a_training_that_diverges_is_rows_and_the_others_go_on(tmp_path: Path) -
     assert len(result.records.failed) == 2
     assert place.run().computed == {}
     session = open_session(place.folder / "tiny.yaml", place.options())
-    assert session.forgive() == 2
+    assert session.clear_failures() == 2
     assert place.run().computed == {"training": 2}
 
 
@@ -232,18 +232,18 @@ class Counting(Silent):
 def test_progress_is_whole_at_the_end_and_steps_done_twice_count_once(tmp_path: Path) -> None:
     place, observer = Place(tmp_path), Counting()
     session = open_session(place.folder / "tiny.yaml", place.options())
-    computation = Computation(session, session.survey(), observer, None)
+    scheduler = Scheduler(session, session.results_index(), observer, None)
     key = session.plan.trainings[0].key
     for what, amount in (("started", 0), ("advanced", 25), ("again", 0), ("started", 0), ("advanced", 10)):
-        computation._note(Event(what, "training", key, amount=amount))
+        scheduler._note(Event(what, "training", key, amount=amount))
     assert sum(observer.steps) == 10
     observer.steps.clear()
-    computation = Computation(session, session.survey(), observer, None)
+    scheduler = Scheduler(session, session.results_index(), observer, None)
     first, second = (cell.key for cell in session.plan.trainings)
-    computation._note(Event("started", "training", first, fleet=(first, second)))
-    computation._note(Event("advanced", "training", first, amount=50))
-    computation._note(Event("started", "training", second))
-    computation._note(Event("advanced", "training", second, amount=5))
+    scheduler._note(Event("started", "training", first, fleet=(first, second)))
+    scheduler._note(Event("advanced", "training", first, amount=50))
+    scheduler._note(Event("started", "training", second))
+    scheduler._note(Event("advanced", "training", second, amount=5))
     assert sum(observer.steps) == 5
     observer.steps.clear()
     run_session(session, observer)

@@ -150,7 +150,7 @@ CHANGES: dict[str, Callable[[Records], Records]] = {
 
 @pytest.mark.parametrize("what", CHANGES)
 def test_a_report_counts_as_another_where_anything_that_it_shows_differs(session: Session, what: str) -> None:
-    records = session.records(session.survey())
+    records = session.records(session.results_index())
     changed = CHANGES[what](records)
     same = report_cache.fingerprint(changed, Path("r")) == report_cache.fingerprint(records, Path("r"))
     assert same == (what == "nothing")

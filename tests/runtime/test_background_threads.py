@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import training_cell, workshop
+from helpers import context, training_cell
 from safetensors.torch import load_file
 from torch import Generator, Tensor
 
 from fmbench import Coupling
 from fmbench.cells.cells import TrainingCell
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.runtime import background_threads
-from fmbench.runtime.background_threads import SideThreads
+from fmbench.runtime.background_threads import PrefetchPool
 from fmbench.training.loop import run_steps, train
 from fmbench.training.state import TrainingState
 
@@ -43,11 +43,11 @@ def names_of_threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("fmbench-pairing")}
 
 
-def weights(cell: TrainingCell, shop: Workshop) -> dict[str, Tensor]:
+def weights(cell: TrainingCell, shop: WorkerContext) -> dict[str, Tensor]:
     return load_file(shop.store.folder("training", cell.key).path / "weights.safetensors")
 
 
-def trained(cell: TrainingCell, shop: Workshop) -> dict[str, Tensor]:
+def trained(cell: TrainingCell, shop: WorkerContext) -> dict[str, Tensor]:
     train([cell], shop)
     return weights(cell, shop)
 
@@ -73,14 +73,16 @@ class Noting(Coupling):
         return x_0, x_1, y
 
 
-def begun(coupling: Coupling, shop: Workshop, registry: Registry, steps: int = 20) -> TrainingState:
+def begun(coupling: Coupling, shop: WorkerContext, registry: Registry, steps: int = 20) -> TrainingState:
     """Return the state of a training whose coupling is replaced."""
     cell = training_cell(registry, settings={"steps": steps})
     shop._built[cell.coupling.digest] = coupling
     return TrainingState.begin([cell], shop)
 
 
-def run(state: TrainingState, shop: Workshop, progress: Callable[[int], None] = lambda steps: None) -> TrainingState:
+def run(
+    state: TrainingState, shop: WorkerContext, progress: Callable[[int], None] = lambda steps: None
+) -> TrainingState:
     return run_steps(state, shop, lambda *_: None, progress)
 
 
@@ -90,9 +92,9 @@ def test_nothing_is_another_number_than_without_threads(
     tmp_path: Path, registry: Registry, coupling: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = training_cell(registry, coupling=coupling, settings={"steps": 20})
-    with_threads = trained(cell, workshop(tmp_path / "with", registry))
+    with_threads = trained(cell, context(tmp_path / "with", registry))
     monkeypatch.setattr(background_threads, "cpu_count", lambda: 1)
-    assert same(with_threads, trained(cell, workshop(tmp_path / "without", registry)))
+    assert same(with_threads, trained(cell, context(tmp_path / "without", registry)))
 
 
 @pytest.mark.usefixtures("eager")
@@ -101,9 +103,9 @@ def test_a_checkpoint_is_of_its_step_however_far_threads_are_ahead(
     tmp_path: Path, registry: Registry, coupling: Any
 ) -> None:
     cell = training_cell(registry, coupling=coupling, settings={"steps": 20})
-    whole = trained(cell, workshop(tmp_path / "whole", registry))
+    whole = trained(cell, context(tmp_path / "whole", registry))
     for step in (7, 8, 18):  # in the middle of a pool, at its end, and where nothing is left to pair ahead
-        shop = workshop(tmp_path / str(step), registry, checkpoint_seconds=0.0)
+        shop = context(tmp_path / str(step), registry, checkpoint_seconds=0.0)
         folder = shop.store.folder("training", cell.key)
 
         def save(_: TrainingCell, at: int, payload: bytes, folder: Any = folder, last: int = step) -> None:
@@ -114,12 +116,12 @@ def test_a_checkpoint_is_of_its_step_however_far_threads_are_ahead(
         with pytest.raises(KeyboardInterrupt):
             run_steps(TrainingState.begin([cell], shop), shop, save, lambda steps: None)
         assert not names_of_threads()
-        assert same(whole, trained(cell, workshop(tmp_path / str(step), registry)))
+        assert same(whole, trained(cell, context(tmp_path / str(step), registry)))
 
 
 @pytest.mark.usefixtures("eager")
 def test_batches_are_paired_in_threads_that_end_with_the_training(tmp_path: Path, registry: Registry) -> None:
-    shop, coupling = workshop(tmp_path, registry), Noting()
+    shop, coupling = context(tmp_path, registry), Noting()
     run(begun(coupling, shop, registry), shop)
     assert len(coupling.threads) == 20, "each batch is paired once, and none that no step needs"
     assert sum(name.startswith("fmbench-pairing") for name in coupling.threads) > 10
@@ -132,7 +134,7 @@ def test_an_error_in_a_thread_is_the_trainings_own_at_its_step(tmp_path: Path, r
         if number == 13:
             raise RuntimeError("the thirteenth cannot be paired")
 
-    shop, seen = workshop(tmp_path, registry), []
+    shop, seen = context(tmp_path, registry), []
     coupling = Noting(fail)
     state = begun(coupling, shop, registry)
     with pytest.raises(RuntimeError, match="the thirteenth cannot be paired"):
@@ -146,20 +148,20 @@ def test_an_error_in_a_thread_is_the_trainings_own_at_its_step(tmp_path: Path, r
 @pytest.mark.usefixtures("eager")
 def test_a_fleet_shares_its_threads(tmp_path: Path, registry: Registry) -> None:
     cells = [training_cell(registry, seed, {"steps": 12}, coupling="minibatch_ot") for seed in range(10)]
-    shop = workshop(tmp_path / "fleet", registry)
+    shop = context(tmp_path / "fleet", registry)
     most = [0]
 
     def look(_: int) -> None:
         most.append(len(names_of_threads()))
 
     run(TrainingState.begin(cells, shop), shop, look)
-    assert 1 <= max(most) <= shop.side_threads.size <= 4
+    assert 1 <= max(most) <= shop.prefetch_pool.size <= 4
     assert not names_of_threads()
 
 
 @pytest.mark.usefixtures("eager")
 def test_what_draws_from_the_global_generator_stays_in_its_thread(tmp_path: Path, registry: Registry) -> None:
-    shop, coupling = workshop(tmp_path, registry), Noting(lambda number: torch.rand(1) and None)
+    shop, coupling = context(tmp_path, registry), Noting(lambda number: torch.rand(1) and None)
     run(begun(coupling, shop, registry), shop)
     assert not any(name.startswith("fmbench-pairing") for name in coupling.threads)
 
@@ -170,7 +172,7 @@ def test_threads_are_for_cores_that_nobody_has(
 ) -> None:
     monkeypatch.setattr(background_threads, "cpu_count", lambda: cores)
     for device in ("cpu", "cuda"):
-        threads = SideThreads(device, cores // jobs, jobs)
+        threads = PrefetchPool(device, cores // jobs, jobs)
         with threads:
             assert threads.pays is (None if free else False)
         assert 1 <= threads.size <= background_threads.MOST
@@ -183,7 +185,7 @@ def test_only_what_takes_a_relevant_part_of_a_step_is_done_ahead(
     monkeypatch.setattr(background_threads, "cpu_count", lambda: 4)
     clock = [0.0]
     monkeypatch.setattr(background_threads.time, "perf_counter", lambda: clock[0])
-    threads = SideThreads("cpu", 4, 1)
+    threads = PrefetchPool("cpu", 4, 1)
     with threads:
         for step in range(20):
             for _ in range(3):  # three couplings of a fleet, which count together

@@ -17,7 +17,7 @@ import torch
 
 from fmbench.errors import UserError
 from fmbench.isolation import global_random
-from fmbench.model.build import Parts
+from fmbench.model.build import Components
 from fmbench.runtime import autotune, device, environment, memory, precision
 from fmbench.training import compilation
 
@@ -139,7 +139,7 @@ def test_a_process_keeps_its_own_gpu_where_no_number_was_given(calls: list[tuple
 
 
 def test_autocast_is_told_the_kind_of_device_and_no_number() -> None:
-    parts = Parts(*[None] * 6, classes=0, precision="bf16")  # type: ignore[arg-type]
+    parts = Components(*[None] * 6, classes=0, precision="bf16")  # type: ignore[arg-type]
     made = parts.autocast("cuda:1")
     assert isinstance(made, partial)
     assert made.args == ("cuda",)

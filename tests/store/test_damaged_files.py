@@ -33,10 +33,10 @@ from fmbench.results.eta import expected_seconds
 from fmbench.results.unused_cells import find_unused
 from fmbench.runner.progress import Silent
 from fmbench.runner.report_cache import fingerprint, write_report_if_changed
-from fmbench.runner.scheduler import Computation
+from fmbench.runner.scheduler import Scheduler
 from fmbench.runner.session import Options, Session, open_session
-from fmbench.runner.why import explain
-from fmbench.runtime.autotune import FLEET_SIZE, on_record
+from fmbench.runner.why import explain_cell
+from fmbench.runtime.autotune import FLEET_SIZE, read_cached
 from fmbench.store.atomic_files import write_sealed
 from fmbench.store.merge import merge
 from fmbench.store.store import Store
@@ -122,21 +122,21 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Session:
     opened = open_session(folder / "tiny.yaml", Options(home=folder / "home", reports=folder / "reports", device="cpu"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fmbench.runner.scheduler.LocalExecutor", HereExecutor)
-        Computation(opened, opened.survey(), Silent(), None).run()
+        Scheduler(opened, opened.results_index(), Silent(), None).run()
     return opened
 
 
 def look(session: Session) -> list[str]:
     """Do what plan, report, why, clean, merge and check do with a store; return what was said to be damaged."""
-    survey = session.survey(anywhere=True)
-    survey.counts(), expected_seconds(survey)
-    records = session.records(survey)
+    results_index = session.results_index(anywhere=True)
+    results_index.counts(), expected_seconds(results_index)
+    records = session.records(results_index)
     records.frame(), fingerprint(records, session.report_folder)
     snapshot(records)
-    explain(session, session.plan.evaluations[0].key)
+    explain_cell(session, session.plan.evaluations[0].key)
     find_unused(session.store, [(session.plan, session.registry)])
     merge([session.store], Store(session.store.root.parent / "other"), dry_run=True)
-    return survey.damaged
+    return results_index.damaged
 
 
 @pytest.mark.parametrize("section", ["training", "evaluation", "sampler", "portrait", "floor"])
@@ -171,7 +171,7 @@ def test_what_no_file_can_hold_stops_no_report(finished: Session, tmp_path: Path
     folder, hostile = finished.store.folder("evaluation", finished.plan.evaluations[0].key), "caf\udce9 \x1b[2J\u202e"
     try:
         folder.fail("error", hostile)
-        records = finished.records(finished.survey(anywhere=True))
+        records = finished.records(finished.results_index(anywhere=True))
     finally:
         (folder.path / "failure.json").unlink()
     assert records.evaluations[0].error.startswith(r"caf\udce9 ")
@@ -212,13 +212,13 @@ def test_a_cache_of_another_shape_is_measured_or_written_again(finished: Session
     density.write_bytes(kept)
     for size in (*VALUES, 0, 2**64):
         write_sealed(tmp_path / "fleet.json", {"size": size, "final": True, "asked": 1})
-        assert on_record(tmp_path / "fleet.json", FLEET_SIZE) is None
+        assert read_cached(tmp_path / "fleet.json", FLEET_SIZE) is None
 
 
 def test_a_noted_report_of_another_shape_is_written_anew(finished: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fmbench.report.write_report", lambda records, folder: folder / "index.html")
     noted = finished.store.root / "reports" / "tiny.json"
-    records = finished.records(finished.survey())
+    records = finished.records(finished.results_index())
     write_report_if_changed(finished, records)
     body = json.loads(noted.read_bytes())["body"]
     body["files"]["index.html"] = "0" * 64
@@ -246,7 +246,7 @@ def test_a_ledger_of_another_shape_is_empty(tmp_path: Path) -> None:
 
 def test_a_baseline_of_another_shape_is_said_to_be_damaged(finished: Session, tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
-    baseline_file.write_baseline(snapshot(finished.records(finished.survey(anywhere=True))), path)
+    baseline_file.write_baseline(snapshot(finished.records(finished.results_index(anywhere=True))), path)
     body = json.loads(path.read_text())
     del body["checksum"], body["components"], body["settings"], body["made"]["environment"]
     body = {**body, "components": {"solver": {"euler": {}}}, "settings": {"training": {"steps": 1}}, "evaluations": []}
@@ -260,7 +260,7 @@ def test_a_baseline_of_another_shape_is_said_to_be_damaged(finished: Session, tm
 
 def test_a_history_of_another_shape_is_said_to_be_damaged(finished: Session, tmp_path: Path) -> None:
     path = history_file(tmp_path, "tiny")
-    history.append(make_night(finished.records(finished.survey(anywhere=True))), path)
+    history.append(make_night(finished.records(finished.results_index(anywhere=True))), path)
     table, body = history._load(path, "tiny")
     small = {**body, "texts": dict(list(body["texts"].items())[:1]), "components": {"solver": {"euler": {}}}}
     small["metrics"] = dict(list(body["metrics"].items())[:1])
@@ -351,11 +351,11 @@ def test_a_store_of_an_earlier_version_is_a_store_and_said_in_one_sentence(finis
         if body:
             file.write_text(f'{{"checksum":"{hashlib.sha256(body.encode()).hexdigest()}","body":{body}}}\n')
     opened = open_session(finished.path, Options(home=home, reports=tmp_path / "reports", device="cpu"))
-    survey = opened.survey()
+    results_index = opened.results_index()
     cells = sum(len(opened.store.keys(section)) for section in ("training", "evaluation", "portrait", "floor"))
-    [told] = survey.damaged
+    [told] = results_index.damaged
     assert told.endswith(f"an earlier version of fmbench wrote it, and {cells - 1} more cells")
-    assert survey.is_told("training", opened.plan.trainings[0].key)
+    assert results_index.is_told("training", opened.plan.trainings[0].key)
     assert len(find_unused(opened.store, []).cells) >= cells
     merged = CliRunner().invoke(app, ["merge", str(home), "--into", str(tmp_path / "other")])
     assert merged.exit_code == 1

@@ -19,14 +19,14 @@ from fmbench.errors import StoreError, UserError
 from fmbench.executors.messages import Event, WorkerConfig
 from fmbench.executors.run_task import Computer
 from fmbench.executors.tasks import Task
-from fmbench.model.context import Workshop
-from fmbench.report.result_table import make_boards
+from fmbench.model.context import WorkerContext
+from fmbench.report.result_table import make_result_tables
 from fmbench.report.tables.standard_tables import of_sampling, of_training
 from fmbench.results.records import Records
 from fmbench.runner.progress import Silent
-from fmbench.runner.scheduler import Computation
+from fmbench.runner.scheduler import Scheduler
 from fmbench.runner.session import Options, Session, open_session
-from fmbench.runner.why import explain
+from fmbench.runner.why import explain_cell
 from fmbench.runtime import environment
 from fmbench.store.cache_files import real_samples
 from fmbench.store.cell_folder import SEALED, CellFolder
@@ -81,7 +81,7 @@ class HereExecutor:
         options = {"device": "cpu", "threads": 1, "jobs": 1}
         while self.tasks:
             said: list[Event] = []
-            Computer(Workshop(load_registry(), Store(Path(self.config.store)), **options), said.append)(
+            Computer(WorkerContext(load_registry(), Store(Path(self.config.store)), **options), said.append)(
                 self.tasks.pop(0)
             )
             yield from said
@@ -97,7 +97,7 @@ def session(folder: Path, home: str, *filters: str) -> Session:
 def records(folder: Path, home: str) -> Records:
     """What `fmbench report` shows of a store."""
     opened = session(folder, home)
-    return opened.records(opened.survey(anywhere=True))
+    return opened.records(opened.results_index(anywhere=True))
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for seed, model in enumerate(MACHINES):
             patch.setattr(environment, "cpu_model", lambda model=model: model)
             opened = session(folder, f"m{seed}", f"seed={seed}")
-            Computation(opened, opened.survey(), Silent(), None).run()
+            Scheduler(opened, opened.results_index(), Silent(), None).run()
     return folder
 
 
@@ -168,12 +168,12 @@ def test_one_suite_of_two_machines(two: Path) -> None:
 def test_no_table_puts_two_machines_in_a_column(two: Path) -> None:
     join(two, "m0", "m1")
     found = records(two, "m0")
-    (board,) = make_boards(found)
-    milliseconds = next(facts for facts in board.scope("sampler") if facts.name == "sample_ms")
+    (result_table,) = make_result_tables(found)
+    milliseconds = next(facts for facts in result_table.scope("sampler") if facts.name == "sample_ms")
     lines = [f"{model}, {environment.cpu_count()} cores" for model in MACHINES]
-    tables = of_sampling(board, milliseconds)
+    tables = of_sampling(result_table, milliseconds)
     assert sorted(table.title.partition(", on ")[2] for table in tables) == lines
-    training = of_training(board, lambda row: "")
+    training = of_training(result_table, lambda row: "")
     assert training is not None
     seconds = [column for column in training.columns if column.startswith("train_seconds [")]
     assert seconds == [f"train_seconds [s] (hardware {line})" for line in lines]
@@ -189,9 +189,9 @@ def test_a_machine_measures_only_what_it_has_not_measured(two: Path, monkeypatch
     join(two, "m0", "m1")
     for model, lacking in (*((model, 0) for model in MACHINES), ("Gamma CPU", COUNTS["sampler"])):
         monkeypatch.setattr(environment, "cpu_model", lambda model=model: model)
-        survey = session(two, "m0").survey()
-        assert sum(state.todo for state in survey.samplers.values()) == lacking
-        leading = {record.hardware for record in session(two, "m0").records(survey).evaluations}
+        results_index = session(two, "m0").results_index()
+        assert sum(state.todo for state in results_index.samplers.values()) == lacking
+        leading = {record.hardware for record in session(two, "m0").records(results_index).evaluations}
         assert leading == ({""} if lacking else {f"{model}, {environment.cpu_count()} cores"})
 
 
@@ -203,7 +203,7 @@ def test_times_of_an_older_store_count(two: Path, monkeypatch: pytest.MonkeyPatc
         for name in SEALED:
             if (body := folder.sealed(name)) is not None:
                 CellFolder(folder.path, older_place).seal(name, body)
-    assert not any(state.todo for state in session(two, "m0", "seed=0").survey().samplers.values())
+    assert not any(state.todo for state in session(two, "m0", "seed=0").results_index().samplers.values())
     older = Store(two / "m0").keys("sampler")
     assert join(two, "new", "m0").counts["sampler"] == {"copied": len(older)}
     line = environment.hardware("cpu")
@@ -218,7 +218,7 @@ def test_clean_and_why_know_the_times_of_every_machine(two: Path) -> None:
     used = json.loads(listed.output)["cells"]
     assert {cell.partition("/")[0] for cell in used} <= {"portrait"}  # of a seed that figures no longer show
     opened = session(two, "m0")
-    told = explain(opened, opened.plan.evaluations[0].key)["timed_on"]
+    told = explain_cell(opened, opened.plan.evaluations[0].key)["timed_on"]
     assert [line.partition(",")[0] for line in sorted(told)] == list(MACHINES)
     assert set(told.values()) <= set(opened.store.keys("sampler"))
 
@@ -314,23 +314,23 @@ def test_cells_that_were_swapped_are_said_not_merged_and_computed_again(
     other.rename(one)
     aside.rename(other)
     opened = session(two, "m0", "seed=0")
-    survey = opened.survey()
-    assert survey.samplers, "what they cost is read when it is asked for"
+    results_index = opened.results_index()
+    assert results_index.samplers, "what they cost is read when it is asked for"
     places = {f"{section}/{one.name}", f"{section}/{other.name}"}
-    told = [text for text in survey.damaged if "somebody copied or moved it" in text]
+    told = [text for text in results_index.damaged if "somebody copied or moved it" in text]
     assert len(told) == (1 if section == "floor" else 2), "the other floor is of a seed that was left out"
     assert all(place in text for place in places for text in told)
     merged = join(two, "both", "m0").skipped
     assert {cell.key for cell in merged if cell.outcome == "damaged"} == {one.name, other.name}
-    Computation(opened, survey, Silent(), None).run()
-    assert not opened.survey().damaged
+    Scheduler(opened, results_index, Silent(), None).run()
+    assert not opened.results_index().damaged
     assert scores(two) == before
 
 
 def scores(folder: Path) -> dict[str, Any]:
     """The scores of seed 0 by the evaluation's key."""
     opened = session(folder, "m0", "seed=0")
-    found = opened.records(opened.survey(anywhere=True)).evaluations
+    found = opened.records(opened.results_index(anywhere=True)).evaluations
     assert {record.status for record in found} == {"ok"}
     return {record.cell.key: record.metrics["sliced_wasserstein"] for record in found}
 

@@ -130,7 +130,7 @@ def test_a_diverged_training_starts_anew_and_another_goes_on(folder: CellFolder)
     for status, kept in (("diverged", None), ("error", b"state")):
         folder.save_checkpoint(1, b"state")
         folder.fail(status, "why")
-        folder.forgive()
+        folder.clear_failures()
         assert folder.failure() is None
         assert folder.checkpoint() == kept
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import training_cell, workshop
+from helpers import context, training_cell
 from torch import nn
 
 from fmbench.cells.cells import TrainingCell
@@ -18,7 +18,7 @@ from fmbench.model.build import assemble, make_module
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.store.atomic_files import read_sealed
 from fmbench.training import compilation
-from fmbench.training.compilation import Program, choose, program_file, usual
+from fmbench.training.compilation import Compilation, choose, compilation_file, usual
 from fmbench.training.loop import train
 
 IMAGES: dict[str, Any] = {"dataset": "digits", "network": ("small_unet", {"channels": 4})}
@@ -39,10 +39,10 @@ def timed(monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float]) -> list[st
     """Have steps take what is said; return the list of what is tried, in the order in which it is first tried."""
     tried: list[str] = []
 
-    def measure(probe: Any, programs: Sequence[Program]) -> dict[str, list[float]]:
+    def measure(tune_fleet_size: Any, programs: Sequence[Compilation]) -> dict[str, list[float]]:
         tried.extend(str(chosen) for chosen in programs if str(chosen) not in tried)
         taken = {str(chosen): [seconds[str(chosen)]] * compilation.ROUNDS for chosen in programs}
-        probe.seconds |= {name: times[0] for name, times in taken.items()}
+        tune_fleet_size.seconds |= {name: times[0] for name, times in taken.items()}
         return taken
 
     monkeypatch.setattr(compilation._Probe, "_measure", measure)
@@ -62,7 +62,7 @@ def test_the_usual_format_stays_unless_the_other_is_clearly_faster(
 ) -> None:
     times = {"eager, contiguous": contiguous / 1e3, "eager, channels_last": channels_last / 1e3}
     tried = timed(monkeypatch, times)
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     cell = training_cell(registry, settings={"steps": 1000}, **IMAGES)
     parts = assemble(cell, shop)
     found = choose(cell, parts, shop)
@@ -77,7 +77,7 @@ def test_short_trainings_and_networks_without_convolutions_pay_little(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = timed(monkeypatch, {"eager, contiguous": 1e-3, "eager, channels_last": 1e-3})
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     short = training_cell(registry, settings={"steps": 100}, **IMAGES)
     assert choose(short, assemble(short, shop), shop) == usual(assemble(short, shop))
     assert not tried
@@ -94,7 +94,7 @@ def test_auto_compiles_where_that_saves_time_over_the_length_of_the_training(
 ) -> None:
     tried = timed(monkeypatch, {"eager, contiguous": 1.0, "torch.compile, contiguous": compiled})
     monkeypatch.setattr(compilation, "_lacks", lambda device: "")
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     cell = training_cell(registry, settings={"steps": steps})
     assert choose(cell, assemble(cell, shop), shop).compiled is expected
     assert ("torch.compile, contiguous" in tried) is (steps == 10**6), "a short training does not pay for the attempt"
@@ -106,15 +106,15 @@ def test_the_probe_measures_and_leaves_training_as_it_is(
     """With the memory format that it has without a probe, a training ends in the same bits."""
     settings = {"steps": 2 * (compilation.WARM_UP + compilation.ROUNDS)}
     cell = training_cell(registry, settings=settings, **IMAGES)
-    plain = workshop(tmp_path / "plain", registry)
+    plain = context(tmp_path / "plain", registry)
     train([cell], plain)
     monkeypatch.setattr(compilation, "SHARE", 1.0)
     monkeypatch.setattr(compilation, "GAIN", 0.0)
-    probed = workshop(tmp_path / "probed", registry)
+    probed = context(tmp_path / "probed", registry)
     train([cell], probed)
     weights = [shop.store.folder("training", cell.key).read("weights.safetensors") for shop in (plain, probed)]
     assert weights[0] == weights[1]
-    kept = read_sealed(program_file(cell, probed))
+    kept = read_sealed(compilation_file(cell, probed))
     assert kept is not None
     assert set(kept["seconds"]) == {"eager, contiguous", "eager, channels_last"}
     assert all(seconds > 0 for seconds in kept["seconds"].values())
@@ -125,7 +125,7 @@ def test_without_a_compiler_the_cell_trains_eagerly_and_says_why(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    shop, cell = workshop(tmp_path, registry), compiling(registry)
+    shop, cell = context(tmp_path, registry), compiling(registry)
     with caplog.at_level(logging.WARNING):
         train([cell], shop)
     facts = (shop.store.folder("training", cell.key).result() or {})["facts"]
@@ -144,7 +144,7 @@ def test_a_compiler_that_fails_fails_no_cell(
 
     monkeypatch.setattr(torch, "compile", broken)
     monkeypatch.setattr(compilation, "_lacks", lambda device: "")
-    shop, cell = workshop(tmp_path, registry), compiling(registry)
+    shop, cell = context(tmp_path, registry), compiling(registry)
     with caplog.at_level(logging.WARNING):
         train([cell], shop)
     assert "torch.compile failed: RuntimeError: the backend is out of order" in caplog.text
@@ -165,11 +165,11 @@ def test_what_is_compiled_is_called_and_the_module_keeps_its_weights(
         return call
 
     plain = training_cell(registry, settings={"steps": 6})
-    eager = workshop(tmp_path / "eager", registry)
+    eager = context(tmp_path / "eager", registry)
     train([plain], eager)
     monkeypatch.setattr(torch, "compile", counting)
     monkeypatch.setattr(compilation, "_lacks", lambda device: "")
-    shop, cell = workshop(tmp_path / "compiled", registry), compiling(registry)
+    shop, cell = context(tmp_path / "compiled", registry), compiling(registry)
     assert cell.key == plain.key, "how a network is computed is in no key"
     train([cell], shop)
     assert calls == ["default"] * (compilation.WARM_UP + compilation.ROUNDS + 1 + 6)
@@ -179,11 +179,11 @@ def test_what_is_compiled_is_called_and_the_module_keeps_its_weights(
 
 
 def test_a_format_changes_strides_and_no_value(tmp_path: Path, registry: Registry) -> None:
-    cell, shop = training_cell(registry, **IMAGES), workshop(tmp_path, registry)
+    cell, shop = training_cell(registry, **IMAGES), context(tmp_path, registry)
     module = make_module(cell, assemble(cell, shop), "cpu")
     before = {name: value.clone() for name, value in module.state_dict().items()}
     for channels_last in (False, True, False):
-        Program(channels_last).formatted(module)
+        Compilation(channels_last).formatted(module)
         kinds = [p.is_contiguous() for p in module.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[2] > 1]
         assert kinds
         assert all(kinds) is not channels_last
@@ -191,4 +191,4 @@ def test_a_format_changes_strides_and_no_value(tmp_path: Path, registry: Registr
 
 
 def test_what_must_be_on_record_is_all_of_a_program() -> None:
-    assert set(compilation.FORM) == {field.name for field in fields(Program)}
+    assert set(compilation.FORM) == {field.name for field in fields(Compilation)}

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import training_cell, workshop
+from helpers import context, training_cell
 
 from fmbench.cells.cells import TrainingCell
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.plugins.registry import Registry, load_registry
-from fmbench.runtime.background_threads import SideThreads
+from fmbench.runtime.background_threads import PrefetchPool
 from fmbench.training import data_loader, pairing
 from fmbench.training.data_loader import BUFFERS, DataOrder, Prefetched, Resident
 from fmbench.training.loop import train
@@ -24,9 +24,9 @@ def registry() -> Registry:
     return load_registry()
 
 
-def prefetched(cell: TrainingCell, shop: Workshop) -> Prefetched:
+def prefetched(cell: TrainingCell, shop: WorkerContext) -> Prefetched:
     x, y = shop.load(cell.dataset, "train")
-    return Prefetched(x, y, DataOrder(cell, len(x), "cpu"), shop.device, shop.side_threads)
+    return Prefetched(x, y, DataOrder(cell, len(x), "cpu"), shop.device, shop.prefetch_pool)
 
 
 def loading() -> bool:
@@ -35,16 +35,16 @@ def loading() -> bool:
 
 @pytest.mark.parametrize("threaded", [True, False])
 def test_any_steps_can_be_asked_for(tmp_path: Path, registry: Registry, threaded: bool) -> None:
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     cell = training_cell(registry, dataset="digits", settings={"batch_size": 100})
     x, y = shop.data(cell.dataset, "train")
     resident, other = Resident(x, y, DataOrder(cell, len(x), "cpu")), prefetched(cell, shop)
     choose = random.Random(0)
     asked = [range(step, step + 1) for step in range(12)] + [range(first, first + 3) for first in range(12, 40, 3)]
     asked += [range(first, first + choose.choice([1, 2])) for first in choose.sample(range(100), 12)]
-    with shop.side_threads:
+    with shop.prefetch_pool:
         for number, steps in enumerate(asked):
-            there = shop.side_threads if threaded and number != 5 else SideThreads("cpu", 1, 1)
+            there = shop.prefetch_pool if threaded and number != 5 else PrefetchPool("cpu", 1, 1)
             other._threads = there
             mine, theirs = resident.take(steps), other.take(steps)
             assert all(map(torch.equal, mine, theirs)), steps
@@ -55,7 +55,7 @@ def test_any_steps_can_be_asked_for(tmp_path: Path, registry: Registry, threaded
 
 
 def test_who_changes_a_batch_changes_no_other(tmp_path: Path, registry: Registry) -> None:
-    shop, cell = workshop(tmp_path, registry), training_cell(registry)
+    shop, cell = context(tmp_path, registry), training_cell(registry)
     x, y = shop.data(cell.dataset, "train")
     source = Resident(x, y, DataOrder(cell, len(x), "cpu"))
     for step in (0, 1, 0, 20, 1):
@@ -66,9 +66,9 @@ def test_who_changes_a_batch_changes_no_other(tmp_path: Path, registry: Registry
 
 
 def test_what_was_handed_out_is_not_written_to_again(tmp_path: Path, registry: Registry) -> None:
-    shop, cell = workshop(tmp_path, registry), training_cell(registry)
+    shop, cell = context(tmp_path, registry), training_cell(registry)
     source = prefetched(cell, shop)
-    with shop.side_threads:
+    with shop.prefetch_pool:
         taken = [source.take(range(step, step + 1))[0] for step in range(3 * BUFFERS)]
         copies = [value.clone() for value in taken]
         source.take(range(50, 51))
@@ -85,7 +85,7 @@ def test_training_from_memory_ends_in_the_same_weights(
     )
     found = []
     for name in ("resident", "prefetched"):
-        shop = workshop(tmp_path / name, registry)
+        shop = context(tmp_path / name, registry)
         train([cell], shop)
         found.append(shop.store.folder("training", cell.key).read("weights.safetensors"))
         monkeypatch.setattr(pairing, "examples", prefetched)
@@ -97,10 +97,10 @@ def test_training_from_memory_ends_in_the_same_weights(
 def test_data_that_do_not_fit_stay_in_memory(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch, free: int, kind: type
 ) -> None:
-    shop, cell = workshop(tmp_path, registry), training_cell(registry)
+    shop, cell = context(tmp_path, registry), training_cell(registry)
     assert isinstance(data_loader.examples(cell, shop), Resident), "on a CPU they are where they are computed with"
     monkeypatch.setattr(data_loader, "free_memory", lambda device: free)
     there = shop.data(cell.dataset, "train")
-    monkeypatch.setattr(Workshop, "data", lambda *_: there)
+    monkeypatch.setattr(WorkerContext, "data", lambda *_: there)
     shop.device = "cuda"
     assert isinstance(data_loader.examples(cell, shop), kind)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import evaluation_cell, training_cell, workshop
+from helpers import context, evaluation_cell, training_cell
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -22,8 +22,8 @@ from fmbench.executors.local import LocalExecutor, _Worker
 from fmbench.executors.messages import Event, WorkerConfig
 from fmbench.executors.run_task import Computer
 from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, ProbeTask, TrainTask, Work
-from fmbench.model.batched.compatibility import why_alone
-from fmbench.model.context import Workshop
+from fmbench.model.batched.compatibility import batching_obstacle
+from fmbench.model.context import WorkerContext
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.runner.fleets import WORTH_A_PROBE, Fleets, fleet_size_file, split
 from fmbench.store.atomic_files import read_sealed, write_sealed
@@ -59,11 +59,11 @@ def varied(registry: Registry, settings: dict[str, Any] | None = None, **names: 
     return [training_cell(registry, seed, settings, **{**names, **v}) for v in variants for seed in (0, 1)]
 
 
-def histories(cells: list[TrainingCell], shop: Workshop) -> list[list[list[float]]]:
+def histories(cells: list[TrainingCell], shop: WorkerContext) -> list[list[list[float]]]:
     return [json.loads(shop.store.folder("training", cell.key).read("history.json")) for cell in cells]
 
 
-def weights(cell: TrainingCell, shop: Workshop) -> dict[str, Tensor]:
+def weights(cell: TrainingCell, shop: WorkerContext) -> dict[str, Tensor]:
     return load_file(shop.store.folder("training", cell.key).path / "weights.safetensors")
 
 
@@ -75,7 +75,7 @@ def test_cells_agree_step_by_step_alone_and_in_a_fleet(
     schedule = {"name": "cosine", "warmup": 5, "final": 0.1}
     settings = {"steps": 30, "gradient_clip": 0.5, "optimizer": optimizer, "schedule": schedule, "batch_size": 50}
     cells = varied(registry, settings)
-    together, alone = (workshop(tmp_path / name, registry) for name in ("together", "alone"))
+    together, alone = (context(tmp_path / name, registry) for name in ("together", "alone"))
     keys = [cell.key for cell in cells]
     train(cells, together)
     for cell in cells:
@@ -98,7 +98,7 @@ def test_labels_and_their_dropout_agree_too(tmp_path: Path, registry: Registry) 
         for seed in (0, 1)
         for path in ("linear", "cosine")
     ]
-    together, alone = (workshop(tmp_path / name, registry) for name in ("together", "alone"))
+    together, alone = (context(tmp_path / name, registry) for name in ("together", "alone"))
     train(cells, together)
     for cell in cells:
         train([cell], alone)
@@ -107,7 +107,7 @@ def test_labels_and_their_dropout_agree_too(tmp_path: Path, registry: Registry) 
 
 def test_in_single_precision_short_trainings_end_alike(tmp_path: Path, registry: Registry) -> None:
     cells = [training_cell(registry, seed, {"steps": 150}, path="cosine") for seed in range(6)]
-    together, alone = (workshop(tmp_path / name, registry) for name in ("together", "alone"))
+    together, alone = (context(tmp_path / name, registry) for name in ("together", "alone"))
     train(cells, together)
     for cell in cells:
         train([cell], alone)
@@ -118,16 +118,16 @@ def test_in_single_precision_short_trainings_end_alike(tmp_path: Path, registry:
 
 def test_what_members_see_is_what_they_would_see_alone(tmp_path: Path, registry: Registry) -> None:
     cells = varied(registry)
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     state = TrainingState.begin(cells, shop)
     alone = [TrainingState.begin([cell], shop).samples for cell in state.cells]
     for step in range(5):
-        lessons = state.samples.draw(step)
+        joint_batches = state.samples.draw(step)
         samples = [samples.draw(step)[0].sample for samples in alone]
         for field in ("x_0", "x_1", "t"):
-            joint = torch.cat([getattr(lesson.sample, field) for lesson in lessons])
+            joint = torch.cat([getattr(joint_batch.sample, field) for joint_batch in joint_batches])
             assert torch.equal(joint, torch.cat([getattr(sample, field) for sample in samples]))
-        joint = torch.cat([lesson.sample.x_t for lesson in lessons])
+        joint = torch.cat([joint_batch.sample.x_t for joint_batch in joint_batches])
         torch.testing.assert_close(joint, torch.cat([sample.x_t for sample in samples]))
 
 
@@ -135,7 +135,7 @@ def test_a_member_that_diverges_drops_out_and_the_rest_stay_as_they_are(tmp_path
     settings = {"optimizer": DIVERGING, "steps": 40}
     good = [training_cell(registry, seed, settings) for seed in (0, 1)]
     bad = training_cell(registry, 0, settings, objective=("displacement_over_t", {"clip": 1e-5}))
-    together, alone = (workshop(tmp_path / name, registry) for name in ("together", "alone"))
+    together, alone = (context(tmp_path / name, registry) for name in ("together", "alone"))
     lost: dict[str, Diverged] = {}
     train([*good, bad], together, failed=lambda cell, failure: lost.update({cell.key: failure}))
     assert list(lost) == [bad.key]
@@ -157,9 +157,9 @@ def test_a_killed_fleet_goes_on_as_a_fleet_and_alone(
     tmp_path: Path, registry: Registry, optimizer: dict[str, Any]
 ) -> None:
     cells = varied(registry, {"steps": 12, "optimizer": optimizer})
-    whole = workshop(tmp_path / "whole", registry)
+    whole = context(tmp_path / "whole", registry)
     train(cells, whole)
-    shop = workshop(tmp_path / "killed", registry, checkpoint_seconds=0.0)
+    shop = context(tmp_path / "killed", registry, checkpoint_seconds=0.0)
     state = TrainingState.begin(cells, shop)
 
     def save_then_die(cell: TrainingCell, step: int, payload: bytes) -> None:
@@ -172,11 +172,11 @@ def test_a_killed_fleet_goes_on_as_a_fleet_and_alone(
     alone = cells[3:5]
     others = [cell for cell in cells if cell not in alone]
     seen: list[int] = []
-    train(others, workshop(tmp_path / "killed", registry), seen.append)
+    train(others, context(tmp_path / "killed", registry), seen.append)
     assert seen[0] == 7 * len(others)
     assert sum(seen) == 12 * len(others)
     for cell in alone:
-        train([cell], workshop(tmp_path / "killed", registry))
+        train([cell], context(tmp_path / "killed", registry))
     for cell in cells:
         torch.testing.assert_close(weights(cell, shop), weights(cell, whole), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(histories(cells, shop), histories(cells, whole), rtol=1e-4, atol=0)
@@ -216,11 +216,11 @@ class OddModule(nn.Module):
 
 @pytest.mark.parametrize("how", ["", "counts", "noise", "dropout", "norm", "branches", "ties", "frequencies"])
 def test_networks_that_cannot_join_a_fleet_are_found_out(tmp_path: Path, registry: Registry, how: str) -> None:
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     alike, other = [training_cell(registry, 0, path=path) for path in ("linear", "cosine")], training_cell(registry, 1)
     shop._built[other.network.digest] = Odd(how)
     for cells in ([*alike, other], alike, [other]):
-        assert bool(why_alone(cells, shop)) == bool(how)
+        assert bool(batching_obstacle(cells, shop)) == bool(how)
 
 
 class Shuffling(Coupling):
@@ -235,21 +235,21 @@ class Shuffling(Coupling):
 def test_a_coupling_that_draws_from_the_global_generator_cannot_join_a_fleet(
     tmp_path: Path, registry: Registry
 ) -> None:
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     cells = [training_cell(registry, seed) for seed in (0, 1)]
-    assert not why_alone(cells, shop)
+    assert not batching_obstacle(cells, shop)
     shop._built[cells[1].coupling.digest] = Shuffling()
-    assert "global generator" in why_alone(cells, shop)
+    assert "global generator" in batching_obstacle(cells, shop)
 
 
 @pytest.mark.parametrize("name", load_registry().names("coupling"))
 def test_cells_of_every_coupling_may_join_a_fleet(tmp_path: Path, registry: Registry, name: str) -> None:
     cells = [training_cell(registry, seed, coupling=name, dataset="digits") for seed in (0, 1)]
-    assert not why_alone(cells, workshop(tmp_path, registry))
+    assert not batching_obstacle(cells, context(tmp_path, registry))
 
 
 def test_cells_that_cannot_join_train_one_by_one(tmp_path: Path, registry: Registry) -> None:
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     cells = [training_cell(registry, seed, {"steps": 3}) for seed in (0, 1)]
     shop._built[cells[0].network.digest] = Odd("dropout")
     train(cells, shop)
@@ -260,7 +260,7 @@ def test_cells_that_cannot_join_train_one_by_one(tmp_path: Path, registry: Regis
 def test_a_fleet_with_a_member_that_raises_fails_that_member_alone(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     cells = [training_cell(registry, seed, {"steps": 5}) for seed in (0, 1)]
     bad = training_cell(registry, 0, {"steps": 5}, objective="pseudo_huber")
     monkeypatch.setattr(type(shop.build(bad.objective)), "loss", lambda *_: 1 / 0)
@@ -272,7 +272,7 @@ def test_a_fleet_with_a_member_that_raises_fails_that_member_alone(
 
 
 def test_the_probe_leaves_a_size_that_the_plan_of_fleets_takes(tmp_path: Path, registry: Registry) -> None:
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     cells = [training_cell(registry, seed, {"steps": WORTH_A_PROBE}) for seed in range(10)]
     config = WorkerConfig((), "", str(shop.store.root), "cpu", 1, 2)
     fleets = Fleets(shop.store.root, config, cells)
@@ -346,7 +346,7 @@ def vars_of(cell: TrainingCell) -> dict[str, Any]:
 
 
 def test_a_probe_that_fails_leaves_no_row(tmp_path: Path, registry: Registry) -> None:
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     cell = training_cell(registry)
     shop._built[cell.network.digest] = object()
     said: list[Event] = []
@@ -413,6 +413,6 @@ def test_cells_whose_joint_evaluation_is_killed_twice_are_evaluated_one_by_one(
         assert list(executor._queue) == queued
     said: list[Event] = []
     with suppress(CellFailure):
-        Computer(workshop(tmp_path, registry), said.append)(fleet)
+        Computer(context(tmp_path, registry), said.append)(fleet)
     assert said[0].what == "started"
     assert set(said[0].fleet) == {cell.key for cell in cells}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import fmean, stdev
 
-from helpers import evaluation_cell, training_cell, workshop
+from helpers import context, evaluation_cell, training_cell
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.evaluation.evaluate import evaluate
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import load_trained
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.training.loop import train
@@ -17,7 +17,7 @@ from fmbench.training.loop import train
 SEEDS, STEPS = 10, 400
 
 
-def distances(cells: list[TrainingCell], shop: Workshop, registry: Registry) -> list[float]:
+def distances(cells: list[TrainingCell], shop: WorkerContext, registry: Registry) -> list[float]:
     """Return the distance of each cell's samples at 4 Euler steps."""
     metric = registry.spec("metric", "sliced_wasserstein")
     found = []
@@ -33,7 +33,7 @@ def test_final_metrics_have_the_distribution_of_trainings_one_by_one(tmp_path: P
     registry = load_registry()
     network = ("mlp", {"width": 32, "depth": 2})
     cells = [training_cell(registry, seed, {"steps": STEPS}, path="cosine", network=network) for seed in range(SEEDS)]
-    together, alone = (workshop(tmp_path / name, registry) for name in ("together", "alone"))
+    together, alone = (context(tmp_path / name, registry) for name in ("together", "alone"))
     train(cells, together)
     for cell in cells:
         train([cell], alone)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import training_cell, workshop
+from helpers import context, training_cell
 from safetensors.torch import load
 
 from fmbench.cells.cells import TrainingCell
@@ -37,7 +37,7 @@ def test_parts_of_a_batch_teach_what_the_whole_does(tmp_path: Path, registry: Re
     found = []
     for parts in (1, 4):
         cells = varied(registry, {**settings, **({"accumulate": parts} if parts > 1 else {})})
-        shop = workshop(tmp_path / str(parts), registry)
+        shop = context(tmp_path / str(parts), registry)
         for fleet in [cells] if together else [[cell] for cell in cells]:
             train(fleet, shop)
         folders = [shop.store.folder("training", cell.key) for cell in cells]
@@ -57,10 +57,10 @@ def test_a_part_has_its_share_of_the_whole(tmp_path: Path, registry: Registry) -
     from fmbench.training.state import TrainingState
 
     cells = varied(registry, {"batch_size": 48, "class_conditional": True})
-    state = TrainingState.begin(cells, workshop(tmp_path, registry))
-    lessons = state.samples.draw(0)
-    whole = [value.unflatten(0, (len(cells), 48)) for value in inputs(lessons)]
-    parts = [inputs(part) for part in divided(lessons, 3)]
+    state = TrainingState.begin(cells, context(tmp_path, registry))
+    joint_batches = state.samples.draw(0)
+    whole = [value.unflatten(0, (len(cells), 48)) for value in inputs(joint_batches)]
+    parts = [inputs(part) for part in divided(joint_batches, 3)]
     for number, value in enumerate(whole):
         pieces = [part[number].unflatten(0, (len(cells), 16)) for part in parts]
         assert torch.equal(torch.cat(pieces, dim=1), value)

@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import training_cell, workshop
+from helpers import context, training_cell
 from safetensors.torch import load_file
 from torch import Tensor
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.errors import Diverged
 from fmbench.model.build import assemble, make_module
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.plugins.registry import Registry, load_registry
-from fmbench.training.batch_sampler import Draws
+from fmbench.training.batch_sampler import BatchSampler
 from fmbench.training.data_loader import DataOrder
 from fmbench.training.loop import run_steps, train
-from fmbench.training.path_batches import Samples
+from fmbench.training.path_batches import PathBatchSampler
 from fmbench.training.state import TrainingState
 
 
@@ -29,14 +29,14 @@ def registry() -> Registry:
     return load_registry()
 
 
-def trained(cell: TrainingCell, shop: Workshop) -> dict[str, Tensor]:
+def trained(cell: TrainingCell, shop: WorkerContext) -> dict[str, Tensor]:
     train([cell], shop)
     return load_file(shop.store.folder("training", cell.key).path / "weights.safetensors")
 
 
 def test_a_training_averages_as_its_cell_says(tmp_path: Path, registry: Registry) -> None:
     """One step: from the initial weights i to w, by i/2 + w/2 at once, and by i/10 + 9w/10 where it is warmed up."""
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     warm, same, cold = (
         trained(training_cell(registry, settings={"steps": 1, "ema": ema}), shop)
         for ema in (0.5, {"decay": 0.5, "warmup": True}, {"decay": 0.5, "warmup": False})
@@ -67,9 +67,9 @@ def test_a_killed_training_goes_on_to_the_same_weights(
 ) -> None:
     schedule = {"name": "cosine", "warmup": 5, "final": 0.0}
     cell = training_cell(registry, **{"path": "icfm", **names}, settings={"steps": 12, "schedule": schedule})
-    whole = trained(cell, workshop(tmp_path / "whole", registry))
+    whole = trained(cell, context(tmp_path / "whole", registry))
 
-    shop = workshop(tmp_path / "killed", registry, checkpoint_seconds=0.0)
+    shop = context(tmp_path / "killed", registry, checkpoint_seconds=0.0)
     folder = shop.store.folder("training", cell.key)
 
     def save_then_die(_: TrainingCell, step: int, payload: bytes) -> None:
@@ -80,7 +80,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     with pytest.raises(Killed):
         run_steps(TrainingState.begin([cell], shop), shop, save_then_die, lambda steps: None)
     assert folder.checkpoint() is not None
-    resumed = trained(cell, workshop(tmp_path / "killed", registry))
+    resumed = trained(cell, context(tmp_path / "killed", registry))
 
     assert resumed.keys() == whole.keys()
     for name, value in whole.items():
@@ -93,12 +93,12 @@ def test_a_killed_training_goes_on_to_the_same_weights(
 
 
 def test_cells_that_differ_in_path_or_t_distribution_see_the_same_draws(tmp_path: Path, registry: Registry) -> None:
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     batches = []
     variants: list[dict[str, Any]] = [{}, {"path": "icfm"}, {"t_distribution": "u_shaped"}, {"path": "cosine"}]
     for names in variants:
         cell = training_cell(registry, **names)
-        samples = Samples([cell], [assemble(cell, shop)], shop)
+        samples = PathBatchSampler([cell], [assemble(cell, shop)], shop)
         batches.append([samples.draw(step)[0].sample for step in range(3)])
     for others in batches[1:]:
         for mine, theirs in zip(batches[0], others, strict=True):
@@ -110,11 +110,11 @@ def test_cells_that_differ_in_path_or_t_distribution_see_the_same_draws(tmp_path
 
 def test_a_pool_pairs_several_batches_at_once(tmp_path: Path, registry: Registry) -> None:
     """The source and the data of a pool are those of its batches; only who meets whom is decided over all of them."""
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     seen = {}
     for coupling in ("independent", ("minibatch_ot", {}), ("minibatch_ot", {"pool": 4})):
         cell = training_cell(registry, coupling=coupling)
-        draws = Draws(cell, assemble(cell, shop), shop)
+        draws = BatchSampler(cell, assemble(cell, shop), shop)
         seen[str(cell.coupling)] = [draws.batch(step) for step in range(8)]
     alone, single, pooled = seen.values()
     for batch in range(8):
@@ -129,7 +129,7 @@ def test_a_pool_pairs_several_batches_at_once(tmp_path: Path, registry: Registry
 
 
 def test_seeds_change_every_draw_and_the_initial_weights(tmp_path: Path, registry: Registry) -> None:
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     cells = [training_cell(registry, seed=seed) for seed in (0, 1)]
     assert cells[0].key != cells[1].key
     parts = [assemble(cell, shop) for cell in cells]
@@ -138,7 +138,7 @@ def test_seeds_change_every_draw_and_the_initial_weights(tmp_path: Path, registr
         for c, p in zip(cells, parts, strict=True)
     ]
     assert not torch.equal(*weights)
-    samples = [Draws(c, p, shop).batch(0) for c, p in zip(cells, parts, strict=True)]
+    samples = [BatchSampler(c, p, shop).batch(0) for c, p in zip(cells, parts, strict=True)]
     for field in ("x_0", "x_1", "u"):
         assert not torch.equal(getattr(samples[0], field), getattr(samples[1], field))
 
@@ -158,7 +158,7 @@ def test_each_pass_over_the_data_sees_every_row_once(registry: Registry, size: i
 
 def test_the_loss_falls_and_its_history_covers_every_step(tmp_path: Path, registry: Registry) -> None:
     cell = training_cell(registry, settings={"steps": 300})
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     seen: list[int] = []
     train([cell], shop, seen.append)
     folder = shop.store.folder("training", cell.key)
@@ -176,7 +176,7 @@ def test_the_loss_falls_and_its_history_covers_every_step(tmp_path: Path, regist
 def test_a_loss_that_is_not_finite_is_divergence(tmp_path: Path, registry: Registry) -> None:
     sgd = {"name": "sgd", "lr": 1e6, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
     cell = training_cell(registry, settings={"optimizer": sgd})
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     with pytest.raises(Diverged, match="step"):
         train([cell], shop)
     assert shop.store.folder("training", cell.key).result() is None
@@ -185,10 +185,10 @@ def test_a_loss_that_is_not_finite_is_divergence(tmp_path: Path, registry: Regis
 def test_label_dropout_takes_labels_away_at_its_rate(tmp_path: Path, registry: Registry) -> None:
     settings = {"class_conditional": True, "label_dropout": 0.25, "batch_size": 1000}
     cell = training_cell(registry, dataset="digits", settings=settings)
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     parts = assemble(cell, shop)
     _, y = shop.data(cell.dataset, "train")
-    sample = Draws(cell, parts, shop).batch(0)
+    sample = BatchSampler(cell, parts, shop).batch(0)
     assert sample.y is not None
     assert y is not None
     y = y[DataOrder(cell, len(y), "cpu").of(range(1))]

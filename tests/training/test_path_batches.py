@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import training_cell, workshop
+from helpers import context, training_cell
 
 from fmbench.components.contracts import Network, PathSample
 from fmbench.errors import CellFailure
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.training import path_batches
 from fmbench.training.loop import train
-from fmbench.training.path_batches import Samples
+from fmbench.training.path_batches import PathBatchSampler
 from fmbench.training.state import TrainingState
 
 STEPS = 2 * path_batches.AHEAD + 3
@@ -25,7 +25,7 @@ def registry() -> Registry:
     return load_registry()
 
 
-def begin(tmp_path: Path, registry: Registry, batch: int = 50) -> Samples:
+def begin(tmp_path: Path, registry: Registry, batch: int = 50) -> PathBatchSampler:
     """Return the samples of two seeds of paths with and without noise of their own, and of a pooled coupling."""
     settings = {"steps": STEPS, "batch_size": batch}
     variants = [
@@ -35,15 +35,15 @@ def begin(tmp_path: Path, registry: Registry, batch: int = 50) -> Samples:
         {"coupling": ("minibatch_ot", {"pool": 2})},
     ]
     cells = [training_cell(registry, seed, settings, **v) for v in variants for seed in (0, 1)]  # type: ignore[arg-type]
-    return TrainingState.begin(cells, workshop(tmp_path, registry)).samples
+    return TrainingState.begin(cells, context(tmp_path, registry)).samples
 
 
-def values(drawn: Samples, step: int) -> dict[str, torch.Tensor]:
+def values(drawn: PathBatchSampler, step: int) -> dict[str, torch.Tensor]:
     """Return the fields of a step's samples."""
-    lessons = [lesson.sample for lesson in drawn.draw(step)]
+    joint_batches = [joint_batch.sample for joint_batch in drawn.draw(step)]
     return {
         f"{field.name} of {number}": value
-        for number, sample in enumerate(lessons)
+        for number, sample in enumerate(joint_batches)
         for field in fields(PathSample)
         if (value := getattr(sample, field.name)) is not None
     }
@@ -75,7 +75,7 @@ def test_samples_go_on_where_they_were_stopped(tmp_path: Path, registry: Registr
 
 
 def test_large_examples_are_sampled_step_by_step(registry: Registry, tmp_path: Path) -> None:
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     small, large = (
         TrainingState.begin([training_cell(registry, settings={"batch_size": n})], shop) for n in (64, 4096)
     )
@@ -108,7 +108,7 @@ class Hasty:
 def test_what_changes_in_place_what_others_are_given_fails(
     tmp_path: Path, registry: Registry, kind: str, seeds: int
 ) -> None:
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     cells = [training_cell(registry, seed, {"steps": 4}) for seed in range(seeds)]
     spec = getattr(cells[0], kind)
     shop._built[spec.digest] = Hasty(shop.build(spec))
@@ -140,7 +140,7 @@ class MakesNarrow(Network):
 def test_a_network_of_another_shape_than_its_x_fails(
     tmp_path: Path, registry: Registry, seeds: int, objective: str
 ) -> None:
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     cells = [training_cell(registry, seed, {"steps": 4}, objective=objective) for seed in range(seeds)]
     shop._built[cells[0].network.digest] = MakesNarrow()
     with pytest.raises(CellFailure, match=r"the shape of its x, \(\d+, 2\); it returns \(\d+, 1\)"):

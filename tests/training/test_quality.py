@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import evaluation_cell, training_cell, workshop
+from helpers import context, evaluation_cell, training_cell
 
 from fmbench.components.contracts import Metric
 from fmbench.evaluation.evaluate import evaluate
-from fmbench.model.context import Workshop
+from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import load_trained
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.testing.evidence import make_evidence
@@ -39,7 +39,7 @@ def registry() -> Registry:
     return load_registry()
 
 
-def distances(registry: Registry, shop: Workshop, steps: int) -> dict[int, float]:
+def distances(registry: Registry, shop: WorkerContext, steps: int) -> dict[int, float]:
     """Train a cell for so many steps on the linear path; return its samples' distance by NFE of Euler's method."""
     cell = training_cell(
         registry,
@@ -62,7 +62,7 @@ def distances(registry: Registry, shop: Workshop, steps: int) -> dict[int, float
 @pytest.fixture(scope="module")
 def by_steps(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[int, float]]:
     """The distances of samples from the test split, by training steps, then by NFE."""
-    shop = workshop(tmp_path_factory.mktemp("quality"), registry)
+    shop = context(tmp_path_factory.mktemp("quality"), registry)
     return {steps: distances(registry, shop, steps) for steps in STEPS}
 
 

@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import workshop
+from helpers import context
 
 from fmbench.errors import CellFailure, SuiteError
 from fmbench.model.build import assemble
 from fmbench.plan import Plan, make_plan
 from fmbench.plugins.registry import Registry, load_registry
-from fmbench.results.collect import Survey
+from fmbench.results.collect import ResultsIndex
 from fmbench.runner.run import run
 from fmbench.runner.session import Options
 from fmbench.store.store import Store
 from fmbench.suite import read_suite
 from fmbench.training.loop import train
-from fmbench.training.teacher import taught
+from fmbench.training.teacher import with_teacher
 
 SUITE = """
 name: reflowed
@@ -68,8 +68,8 @@ def test_students_share_a_teacher_and_the_suite_s_own_cell_is_one(registry: Regi
     assert len(plan.trainings) == 4 + 2, "four students, one teacher a seed"
     plan = plan_of(registry, f"independent, {SHARED}")
     assert len(plan.trainings) == 4 + 4, "the teachers are cells that the suite has anyway"
-    study = {cell.study_key for cell in plan.trainings if cell.teacher}
-    assert len(study) == 2, "what is learnt is kept once a teacher"
+    fit_to_teacher = {cell.study_key for cell in plan.trainings if cell.teacher}
+    assert len(fit_to_teacher) == 2, "what is learnt is kept once a teacher"
 
 
 def test_another_round_is_taught_by_the_round_before(registry: Registry) -> None:
@@ -119,11 +119,11 @@ def test_a_cell_whose_teacher_cannot_be_is_left_out_alone(registry: Registry) ->
 
 def test_a_teacher_that_nobody_asked_for_is_trained_and_no_more(tmp_path: Path, registry: Registry) -> None:
     plan = plan_of(registry, "{reflow: {pairs: 600}}")
-    survey = Survey(plan, Store(tmp_path), registry)
+    results_index = ResultsIndex(plan, Store(tmp_path), registry)
     only = [cell for cell in plan.trainings if not cell.teacher]
     assert only
-    assert all(survey.wanted(cell, "training") == () for cell in only)
-    assert not {cell.key for cell in only} & survey.portraits.keys()
+    assert all(results_index.wanted(cell, "training") == () for cell in only)
+    assert not {cell.key for cell in only} & results_index.flow_snapshots.keys()
 
 
 def test_what_a_student_learns_is_studied_once(
@@ -133,19 +133,19 @@ def test_what_a_student_learns_is_studied_once(
 
     plan = plan_of(registry, SHARED)
     student, other = [cell for cell in plan.trainings if cell.teacher and cell.seed == 0]
-    shop = workshop(tmp_path, registry)
+    shop = context(tmp_path, registry)
     coupling = assemble(student, shop).coupling
     with pytest.raises(CellFailure, match="was never trained"):
-        taught(coupling, student, shop)
+        with_teacher(coupling, student, shop)
     assert student.teacher is not None
     train([student.teacher], shop)
-    first = taught(coupling, student, shop)
+    first = with_teacher(coupling, student, shop)
 
     def refuse(*arguments: Any) -> None:
         raise AssertionError("studied again")
 
     monkeypatch.setattr(teaching, "study", refuse)
-    again = taught(coupling, other, shop)
+    again = with_teacher(coupling, other, shop)
     batch = torch.zeros(64, 2)
     pairs = [c.pair(batch, batch, None, torch.Generator().manual_seed(3)) for c in (first, again)]
     assert torch.equal(pairs[0][0], pairs[1][0])
@@ -154,7 +154,7 @@ def test_what_a_student_learns_is_studied_once(
     path = shop.store.folder("study", student.study_key).path / teaching.STUDY
     path.write_bytes(path.read_bytes()[:-4] + b"ruin")
     with pytest.raises(AssertionError, match="studied again"):
-        taught(coupling, student, shop)
+        with_teacher(coupling, student, shop)
 
 
 @pytest.mark.slow

@@ -12,8 +12,8 @@ from torch import Generator, Tensor
 from fmbench.cells.cells import TrainingCell
 from fmbench.isolation import global_random
 from fmbench.model.batched.networks import Networks
-from fmbench.model.build import Parts, assemble, make_module
-from fmbench.model.context import Workshop
+from fmbench.model.build import Components, assemble, make_module
+from fmbench.model.context import WorkerContext
 from fmbench.model.dummy_inputs import network_inputs
 
 log = logging.getLogger(__name__)
@@ -22,13 +22,13 @@ EXAMPLES = 4
 """So many examples tell whether networks compute the same together as one by one."""
 
 
-def why_alone(cells: Sequence[TrainingCell], workshop: Workshop) -> str:
+def batching_obstacle(cells: Sequence[TrainingCell], context: WorkerContext) -> str:
     """Return why cells of one `fleet_key` must be trained one by one; "" where they may be one fleet.
 
     They are tried on a few examples: what draws from torch's global generator or changes itself while it is called
     must be alone, and so must a network that torch cannot map over stacked parameters.
     """
-    parts = [assemble(cell, workshop) for cell in cells]
+    parts = [assemble(cell, context) for cell in cells]
     kinds = {
         (cell.coupling.digest, cell.path.digest, cell.t_distribution.digest, cell.objective.digest): own
         for cell, own in zip(cells, parts, strict=True)
@@ -36,19 +36,19 @@ def why_alone(cells: Sequence[TrainingCell], workshop: Workshop) -> str:
     # Of another seed, so that what a module drew when it was built, and holds beside its parameters, is found out.
     first = cells[0]
     other = next((cell for cell in cells if cell.seed != first.seed), replace(first, seed=first.seed + 1))
-    modules = [make_module(cell, parts[0], workshop.device).train() for cell in (first, other)]
+    modules = [make_module(cell, parts[0], context.device).train() for cell in (first, other)]
     held = {name for module in modules for name, _ in (*module.named_parameters(), *module.named_buffers())}
     if not set(modules[0].state_dict()) <= held:
         return "its state holds more than parameters and buffers of their own"
-    random = global_random.state(workshop.device)
-    inputs = network_inputs(parts[0], EXAMPLES, workshop.device)
+    random = global_random.state(context.device)
+    inputs = network_inputs(parts[0], EXAMPLES, context.device)
     before = [{name: value.clone() for name, value in module.named_buffers()} for module in modules]
     try:
-        with torch.no_grad(), parts[0].autocast(workshop.device)():
+        with torch.no_grad(), parts[0].autocast(context.device)():
             apart = [module(*inputs) for module in modules]
             together = Networks(modules)(*(torch.cat([value, value]) for value in inputs))
         for each in kinds.values():
-            _try_loss(each, apart[0].float(), workshop.device)
+            _try_loss(each, apart[0].float(), context.device)
     except Exception as error:  # whatever torch or a plugin raises: alone, the cell fails by itself or goes well
         return f"it cannot be mapped: {str(error).partition(chr(10))[0]}"
     after = [dict(module.named_buffers()) for module in modules]
@@ -56,7 +56,7 @@ def why_alone(cells: Sequence[TrainingCell], workshop: Workshop) -> str:
         torch.equal(value, now[name]) for old, now in zip(before, after, strict=True) for name, value in old.items()
     ):
         return "it changes a buffer while it is called"
-    if not global_random.alike(random, global_random.state(workshop.device)):
+    if not global_random.alike(random, global_random.state(context.device)):
         return "it draws from a global generator"
     tolerance = 0.05 if parts[0].precision == "bf16" else 1e-3
     if not torch.allclose(together, torch.cat(apart), rtol=tolerance, atol=tolerance):
@@ -64,7 +64,7 @@ def why_alone(cells: Sequence[TrainingCell], workshop: Workshop) -> str:
     return ""
 
 
-def _try_loss(parts: Parts, output: Tensor, device: str) -> None:
+def _try_loss(parts: Components, output: Tensor, device: str) -> None:
     """Pair, draw a sample and compute its loss, so that a look at the global generator tells whether they use it."""
     generator = Generator(device).manual_seed(0)
     x_0, x_1 = (parts.dataset.source(EXAMPLES, generator) for _ in range(2))
@@ -74,7 +74,7 @@ def _try_loss(parts: Parts, output: Tensor, device: str) -> None:
         parts.objective.loss(output, parts.path.sample(x_0, x_1, t, generator))
 
 
-def _try_pairing(parts: Parts, x_0: Tensor, x_1: Tensor, generator: Generator) -> None:
+def _try_pairing(parts: Components, x_0: Tensor, x_1: Tensor, generator: Generator) -> None:
     """Pair a few examples. A coupling with a teacher is not tried, for it has not learnt yet."""
     if parts.coupling.teacher:
         return

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fmbench.model.batched.linear import quicken_linear_layers
-from fmbench.model.batched.tracing import Call, traced
+from fmbench.model.batched.tracing import Call, trace_calls
 
 
 class Networks:
@@ -56,7 +56,7 @@ class Networks:
         autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         key = (autocast, *((value.shape, value.dtype) for value in split))
         if key not in self._programs:
-            self._programs[key] = traced(self._stacked, given)
+            self._programs[key] = trace_calls(self._stacked, given)
         return self._programs[key]
 
     def _stacked(self, *given: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ CLOSE = {torch.float64: 1e-9, torch.float32: 1e-3}
 """How far output and gradients of what was traced may be from the original's, relative to their norm."""
 
 
-def traced(call: Call, inputs: Sequence[Tensor]) -> Call:
+def trace_calls(call: Call, inputs: Sequence[Tensor]) -> Call:
     """Return what computes the same as `call`, gradients included; `call` itself where that cannot be had.
 
     What is traced is compared with the original on these inputs: operations whose gradient is not that of what they

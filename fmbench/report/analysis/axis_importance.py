@@ -30,12 +30,12 @@ import numpy as np
 
 from fmbench.report.analysis.comparability import split_by_identity
 from fmbench.report.number_format import Style
-from fmbench.report.result_table import ROW_AXES, Board, Row, Values, varying
+from fmbench.report.result_table import ROW_AXES, ResultTable, Row, Values, varying
 from fmbench.results.records import MetricFacts
 from fmbench.stats.paired_seeds import Interval, interval
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-TOGETHER, CHANCE = "what they do together", "seeds"
+BATCHED_SAMPLING, CHANCE = "what they do together", "seeds"
 NOTHING = 1e-20
 """A spread of this part of the values' size is rounding."""
 VAGUE = 0.9
@@ -74,15 +74,15 @@ class Shares:
         return interval(list(self.overall[:, i] - self.overall[:, j])).low > 0
 
 
-def attribute(board: Board) -> Shares | None:
+def attribute(result_table: ResultTable) -> Shares | None:
     """Return what explains the spread of the headline metric; None where there is nothing to explain it with.
 
     That is so without two seeds, without an axis that varies, or where no NFE has comparable values that differ.
     """
-    facts = board.headline
+    facts = result_table.headline
     if facts is None:
         return None
-    tables, notes = _whole_tables(board, facts)
+    tables, notes = _whole_tables(result_table, facts)
     axes = _together(list(dict.fromkeys(row for table in tables.values() for row in table)))
     seeds = {len(values) for table in tables.values() for values in table.values()}
     if not axes or max(seeds) < 2:
@@ -101,15 +101,15 @@ def attribute(board: Board) -> Shares | None:
     return Shares(("log " if logs else "") + facts.name, names, by_nfe, tuple(notes)) if by_nfe else None
 
 
-def _whole_tables(board: Board, facts: MetricFacts) -> tuple[dict[int, dict[Row, Array]], list[str]]:
+def _whole_tables(result_table: ResultTable, facts: MetricFacts) -> tuple[dict[int, dict[Row, Array]], list[str]]:
     """Return the values `(seeds,)` of the rows of each NFE that have every seed, and what was left out.
 
     The seeds are those that most rows have.
     """
     found: dict[int, dict[Row, Values]] = {}
     notes = []
-    for nfe in board.budgets:
-        values = {row: v for row in board.rows() if (v := board.values(row, nfe, facts)) is not None}
+    for nfe in result_table.budgets:
+        values = {row: v for row in result_table.rows() if (v := result_table.values(row, nfe, facts)) is not None}
         if len(split_by_identity(values)[0]) == 1:
             found[nfe] = values
         else:
@@ -125,7 +125,7 @@ def _whole_tables(board: Board, facts: MetricFacts) -> tuple[dict[int, dict[Row,
         tables[nfe] = {row: np.array([by_seed[seed] for seed in seeds]) for row, by_seed in kept.items()}
         if len(kept) < len(values):
             notes.append(f"NFE {nfe}: without {len(values) - len(kept)} of {len(values)} rows, which lost a seed.")
-    if board.rows(adaptive=True):
+    if result_table.rows(adaptive=True):
         notes.append("Without adaptive solvers, which choose their NFE themselves.")
     return tables, notes
 

@@ -7,17 +7,17 @@ from typing import Any
 
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.report.analysis.comparability import mixture
-from fmbench.report.result_table import ROW_AXES, Board, Row, Values
+from fmbench.report.result_table import ROW_AXES, ResultTable, Row, Values
 from fmbench.stats.paired_seeds import Difference, difference
 
 
-def references(board: Board, wanted: Mapping[str, Any]) -> dict[Row, Row]:
+def references(result_table: ResultTable, wanted: Mapping[str, Any]) -> dict[Row, Row]:
     """Map each fixed-step row to the row that it is compared with: the same one, with the baseline's components.
 
     Rows of the baseline itself, and rows whose counterpart the suite does not have, are not in the result.
     """
-    rows = board.rows()
-    base = [row for row in rows if is_baseline(board, row, wanted)]
+    rows = result_table.rows()
+    base = [row for row in rows if is_baseline(result_table, row, wanted)]
     others = [i for i, axis in enumerate(ROW_AXES) if axis not in wanted]
     by_rest: dict[Row, Row] = {}
     for row in base:
@@ -26,21 +26,21 @@ def references(board: Board, wanted: Mapping[str, Any]) -> dict[Row, Row]:
     return {row: reference for row, reference in found.items() if reference is not None}
 
 
-def is_baseline(board: Board, row: Row, wanted: Mapping[str, Any]) -> bool:
+def is_baseline(result_table: ResultTable, row: Row, wanted: Mapping[str, Any]) -> bool:
     """Tell whether a row is of the baseline: of a training row, only the training axes are asked."""
-    return all(_is(board, row, axis, wanted[axis]) for axis in ROW_AXES[: len(row)] if axis in wanted)
+    return all(_is(result_table, row, axis, wanted[axis]) for axis in ROW_AXES[: len(row)] if axis in wanted)
 
 
-def _is(board: Board, row: Row, axis: str, wanted: Any) -> bool:
+def _is(result_table: ResultTable, row: Row, axis: str, wanted: Any) -> bool:
     """Tell whether a row's component is what a baseline names: a name, a label, `{name: {parameters}}`, or a list."""
     label = row[ROW_AXES.index(axis)]
     if isinstance(wanted, Sequence) and not isinstance(wanted, str):
-        return any(_is(board, row, axis, one) for one in wanted)
+        return any(_is(result_table, row, axis, one) for one in wanted)
     if axis == "guidance":
         return label == f"{float(wanted):g}"
     if axis == "weights":
         return bool(label == wanted)
-    spec = board.spec(axis, label)
+    spec = result_table.spec(axis, label)
     if spec is None:
         return False
     if isinstance(wanted, Mapping):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fmbench.report.analysis.comparability import mixture
 from fmbench.report.analysis.floor_and_oracle import Floor, floor_of
 from fmbench.report.analysis.timing_noise import Steadiness, steadiness
-from fmbench.report.result_table import Board, Row, Values, varying
+from fmbench.report.result_table import ResultTable, Row, Values, varying
 from fmbench.results.records import TRAINING_AXES, MetricFacts
 from fmbench.stats.paired_seeds import Interval, interval, ranked
 
@@ -57,50 +57,50 @@ class Curves:
         return [(nfe, scores[ranked(scores, self.facts.better)[0]]) for nfe, scores in sorted(found.items())]
 
 
-def make_curves(board: Board, facts: MetricFacts) -> tuple[Curves, str]:
+def make_curves(result_table: ResultTable, facts: MetricFacts) -> tuple[Curves, str]:
     """Return a metric's curves, and what differs where its values must not be drawn together ("" when all is well)."""
-    clock = time_metric(board)
+    clock = time_metric(result_table)
     rows: dict[Row, list[Point]] = {}
     identities: list[Mapping[str, object]] = []
-    if clock and mixture(_clock_identities(board, clock)):
+    if clock and mixture(_clock_identities(result_table, clock)):
         clock = None  # times of different machines never share an axis; the table of times says what differs
-    steady = steadiness(board, clock) if clock else None
+    steady = steadiness(result_table, clock) if clock else None
     if steady and steady.hidden:
         clock = None
-    for (row, nfe), records in board.cells.items():
-        values = board.values(row, nfe, facts) or Values()
+    for (row, nfe), records in result_table.cells.items():
+        values = result_table.values(row, nfe, facts) or Values()
         measured = [r.nfe for r in records if r.nfe is not None and r.status == "ok"]
         if not values.by_seed or (nfe is None and not measured):
             continue
         counts = clock is not None and steady is not None and (row, nfe) not in steady.unsteady
-        times = list((board.values(row, nfe, clock) or Values()).by_seed.values()) if clock and counts else []
+        times = list((result_table.values(row, nfe, clock) or Values()).by_seed.values()) if clock and counts else []
         at = interval(measured).mean if nfe is None else float(nfe)
         time = interval(times).mean if times else None
         rows.setdefault(row, []).append(Point(at, interval(list(values.by_seed.values())), time, values.complete))
         identities += values.identities
-    adaptive = frozenset(row for row, nfe in board.cells if nfe is None)
+    adaptive = frozenset(row for row, nfe in result_table.cells if nfe is None)
     ordered = {row: sorted(points, key=lambda point: point.nfe) for row, points in rows.items()}
-    return Curves(facts, clock, ordered, adaptive, floor_of(board, facts)[0], steady), mixture(identities)
+    return Curves(facts, clock, ordered, adaptive, floor_of(result_table, facts)[0], steady), mixture(identities)
 
 
-def _clock_identities(board: Board, clock: MetricFacts) -> list[Mapping[str, object]]:
-    found = (board.values(row, nfe, clock) or Values() for row, nfe in board.cells)
+def _clock_identities(result_table: ResultTable, clock: MetricFacts) -> list[Mapping[str, object]]:
+    found = (result_table.values(row, nfe, clock) or Values() for row, nfe in result_table.cells)
     return [identity for values in found for identity in values.identities]
 
 
-def time_metric(board: Board) -> MetricFacts | None:
+def time_metric(result_table: ResultTable) -> MetricFacts | None:
     """Return the metric that says how long sampling takes: the first of scope "sampler" in a unit of time."""
-    return next((facts for facts in board.scope("sampler") if facts.is_time), None)
+    return next((facts for facts in result_table.scope("sampler") if facts.is_time), None)
 
 
-def training_rows(board: Board) -> list[Row]:
+def training_rows(result_table: ResultTable) -> list[Row]:
     """Return the training combinations, in the plan's order."""
-    return list(dict.fromkeys([*board.trainings, *(row[:N_TRAINING] for row, _ in board.cells)]))
+    return list(dict.fromkeys([*result_table.trainings, *(row[:N_TRAINING] for row, _ in result_table.cells)]))
 
 
-def best_trainings(board: Board, curves: Curves, most: int) -> list[Row]:
+def best_trainings(result_table: ResultTable, curves: Curves, most: int) -> list[Row]:
     """Return up to `most` training combinations, in the plan's order: those that come first at some NFE, by rank."""
-    rows = training_rows(board)
+    rows = training_rows(result_table)
     if len(rows) <= most:
         return rows
     by_nfe: dict[float, dict[Row, list[float]]] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fmbench.report.analysis.floor_and_oracle import Floor, comparable, floor_of, oracle_of
-from fmbench.report.result_table import Board, Row
+from fmbench.report.result_table import ResultTable, Row
 from fmbench.stats.paired_seeds import Interval, interval
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ PARTS = ("real data", "solver", "network")
 
 
 @dataclass(frozen=True)
-class Split:
+class ErrorDecomposition:
     """The distance of one entry, seed by seed: total = floor + solver + network, where
 
     solver = oracle - floor is what the exact velocity leaves with this solver beyond what real data score, and network
@@ -31,15 +31,17 @@ class Split:
     oracle: Interval
 
 
-def splits(board: Board) -> tuple[dict[tuple[Row, int | None], Split], Floor | None]:
+def error_decompositions(
+    result_table: ResultTable,
+) -> tuple[dict[tuple[Row, int | None], ErrorDecomposition], Floor | None]:
     """Return the split of the headline metric by row and NFE, as far as floor and oracle are there."""
-    facts = board.headline
+    facts = result_table.headline
     if facts is None:
         return {}, None
-    floor, _ = floor_of(board, facts)
-    found: dict[tuple[Row, int | None], Split] = {}
-    for row, nfe in board.cells if floor is not None else ():
-        total, oracle = board.values(row, nfe, facts), oracle_of(board, row, nfe, facts)
+    floor, _ = floor_of(result_table, facts)
+    found: dict[tuple[Row, int | None], ErrorDecomposition] = {}
+    for row, nfe in result_table.cells if floor is not None else ():
+        total, oracle = result_table.values(row, nfe, facts), oracle_of(result_table, row, nfe, facts)
         if floor is not None and total is not None and oracle is not None and comparable(total, oracle):
             split = _split(total.by_seed, floor.values.by_seed, oracle.by_seed)
             if split is not None:
@@ -47,11 +49,13 @@ def splits(board: Board) -> tuple[dict[tuple[Row, int | None], Split], Floor | N
     return found, floor
 
 
-def _split(total: Mapping[int, float], floor: Mapping[int, float], oracle: Mapping[int, float]) -> Split | None:
+def _split(
+    total: Mapping[int, float], floor: Mapping[int, float], oracle: Mapping[int, float]
+) -> ErrorDecomposition | None:
     seeds = [seed for seed in total if seed in floor and seed in oracle]
     if not seeds:
         return None
-    return Split(
+    return ErrorDecomposition(
         total=interval([total[s] for s in seeds]),
         floor=interval([floor[s] for s in seeds]),
         solver=interval([oracle[s] - floor[s] for s in seeds]),

@@ -8,7 +8,7 @@ from typing import Any
 
 from fmbench.cells.reference_cell import SPLIT_ANEW
 from fmbench.report.analysis.comparability import mixture
-from fmbench.report.result_table import Board, Row, Values, identity
+from fmbench.report.result_table import ResultTable, Row, Values, identity
 from fmbench.results.records import MetricFacts, ReferenceRecord
 
 COMPUTED_WITH = ("precision",)
@@ -56,12 +56,12 @@ class Floor:
         )
 
 
-def floor_of(board: Board, facts: MetricFacts) -> tuple[Floor | None, str]:
+def floor_of(result_table: ResultTable, facts: MetricFacts) -> tuple[Floor | None, str]:
     """Return a metric's floor, or None and why ("" where nobody could expect one).
 
-    Real data that were scored otherwise than the board's samples are no floor.
+    Real data that were scored otherwise than the result table's samples are no floor.
     """
-    records = [r for r in board.references if r.cell.section == "floor"]
+    records = [r for r in result_table.references if r.cell.section == "floor"]
     scored = [r for r in records if facts.name in r.metrics]
     if not scored:
         reasons = [r.left_out.get(facts.label, "") for r in records]
@@ -69,16 +69,16 @@ def floor_of(board: Board, facts: MetricFacts) -> tuple[Floor | None, str]:
     found = _values(scored, facts)
     anew = any(i.get("reference") == SPLIT_ANEW for i in found.identities)
     left = {*COMPUTED_WITH, COUNT, *(("reference",) if anew else ())}
-    scores = [identity(r, facts) for group in board.cells.values() for r in group if facts.name in r.metrics]
+    scores = [identity(r, facts) for group in result_table.cells.values() for r in group if facts.name in r.metrics]
     if said := mixture([_without(i, left) for i in (*scores, *found.identities)]):
         return None, f"{facts.name} has no floor here, since real data were scored otherwise: {said}"
     n, extrapolated = scored[0].scored[facts.name]
     return Floor(found, n, int(scored[0].cell.settings["samples"]), extrapolated, anew), ""
 
 
-def oracle_of(board: Board, row: Row, nfe: int | None, facts: MetricFacts) -> Values | None:
+def oracle_of(result_table: ResultTable, row: Row, nfe: int | None, facts: MetricFacts) -> Values | None:
     """Return a metric's values for the exact velocity where that is known, with the path and sampler of a row."""
-    oracles = [board.oracles[r.oracle] for r in board.cells[row, nfe] if r.oracle in board.oracles]
+    oracles = [result_table.oracles[r.oracle] for r in result_table.cells[row, nfe] if r.oracle in result_table.oracles]
     found = [oracle for oracle in oracles if facts.name in oracle.metrics]
     return _values(found, facts) if found else None
 

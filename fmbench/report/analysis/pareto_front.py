@@ -1,4 +1,4 @@
-"""Pareto fronts: the entries of a board that no other one beats at the same cost or a lower one."""
+"""Pareto fronts: the entries of a result table that no other one beats at the same cost or a lower one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fmbench.report.analysis.curves import make_curves
-from fmbench.report.result_table import Board, Row, Values, varying, words
+from fmbench.report.result_table import ResultTable, Row, Values, varying, words
 from fmbench.results.records import EvaluationRecord, MetricFacts
 from fmbench.stats.paired_seeds import Interval, difference, interval
 from fmbench.store.sampler_timings import SPREAD
@@ -33,7 +33,7 @@ class Candidate:
 
 
 Cost = Callable[[Candidate], float]
-Place = tuple[Candidate, ...]
+Tie = tuple[Candidate, ...]
 """Candidates with the same cost and the same mean score."""
 
 
@@ -41,13 +41,15 @@ Place = tuple[Candidate, ...]
 class Front:
     """The front of one cost, from its cheapest place on, and the dominated candidates that may belong to it."""
 
-    places: tuple[Place, ...] = ()
+    places: tuple[Tie, ...] = ()
     rivals: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True)
 class Fronts:
-    """Both fronts of a board's headline metric, over all its candidates; `clock` is None where there are no times."""
+    """Both fronts of a result table's headline metric, over all its candidates; `clock` is None where there are no
+    times.
+    """
 
     facts: MetricFacts
     clock: MetricFacts | None
@@ -72,13 +74,13 @@ class Fronts:
         return found
 
     @cached_property
-    def places(self) -> list[Place]:
+    def places(self) -> list[Tie]:
         """What stands on a front, the cheapest first; a place that is on both is there once."""
         every = {(c[0].row, c[0].budget): c for c in (*self.by_time.places, *self.by_nfe.places)}
         return sorted(every.values(), key=lambda place: (place[0].nfe, _last(place[0].time)))
 
 
-def same_as(place: Place, short: Mapping[tuple[int, str], str], most: int = 2) -> str:
+def same_as(place: Tie, short: Mapping[tuple[int, str], str], most: int = 2) -> str:
     """Say which other rows have the same cost and score, by what sets them apart; "" where there is none.
 
     `short` are the labels to use instead of the full ones, by axis.
@@ -103,20 +105,20 @@ def time_of(candidate: Candidate) -> float:
     return candidate.time
 
 
-def find_fronts(board: Board) -> Fronts | None:
-    """Return the fronts of a board's headline metric.
+def find_fronts(result_table: ResultTable) -> Fronts | None:
+    """Return the fronts of a result table's headline metric.
 
     None where it has no direction, where no entry is complete, or where scores of several identities would share a
     front. Times of several machines share none: then there is no clock.
     """
-    facts = board.headline
+    facts = result_table.headline
     if facts is None or not facts.better:
         return None
-    curves, mixed = make_curves(board, facts)
+    curves, mixed = make_curves(result_table, facts)
     if mixed:
         return None
     unsteady = curves.steady.unsteady if curves.steady else {}
-    found = tuple(candidates(board, facts, curves.clock, unsteady))
+    found = tuple(candidates(result_table, facts, curves.clock, unsteady))
     # Of what is the same on one front, that comes first which costs least on the other.
     quick = sorted(found, key=lambda c: _last(c.time))
     by_nfe = find_front(quick, nfe_of, facts.better)
@@ -127,14 +129,17 @@ def find_fronts(board: Board) -> Fronts | None:
 
 
 def candidates(
-    board: Board, facts: MetricFacts, clock: MetricFacts | None, unsteady: Collection[tuple[Row, int | None]] = ()
+    result_table: ResultTable,
+    facts: MetricFacts,
+    clock: MetricFacts | None,
+    unsteady: Collection[tuple[Row, int | None]] = (),
 ) -> Iterable[Candidate]:
     """Yield the entries that have a score, in the plan's order; those that lost a seed say so.
 
     Those of `unsteady` rows and budgets have no time.
     """
-    for (row, budget), records in board.cells.items():
-        values = board.values(row, budget, facts) or Values()
+    for (row, budget), records in result_table.cells.items():
+        values = result_table.values(row, budget, facts) or Values()
         nfe = _mean(record.nfe for record in records if record.status == "ok")
         nfe = float(budget) if math.isnan(nfe) and budget is not None else nfe
         if not values.by_seed or math.isnan(nfe):

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fmbench.report.analysis.comparability import split_by_identity
-from fmbench.report.result_table import ROW_AXES, SAID, Board, Row, Values, varying
+from fmbench.report.result_table import ROW_AXES, SAID, ResultTable, Row, Values, varying
 from fmbench.results.records import TRAINING_AXES, MetricFacts
 from fmbench.stats.paired_seeds import difference, interval, ranked
 
 
 @dataclass(frozen=True)
-class Place:
+class RankingAtNFE:
     """The rows at one NFE.
 
     `order` holds the rows that finished every seed, from best to worst mean; `first` the best and those with the very
@@ -50,46 +50,46 @@ class Place:
         return everybody == {trained(row) for row in equals}
 
 
-def places(board: Board) -> list[Place]:
+def rankings(result_table: ResultTable) -> list[RankingAtNFE]:
     """Return the rows of each NFE budget by the headline metric; none where it has no direction."""
-    if board.headline is None or not board.headline.better:
+    if result_table.headline is None or not result_table.headline.better:
         return []
-    return [_place(board, nfe, board.headline) for nfe in board.budgets]
+    return [_place(result_table, nfe, result_table.headline) for nfe in result_table.budgets]
 
 
-def _place(board: Board, nfe: int, facts: MetricFacts) -> Place:
-    values = {row: v for row in board.rows() if (v := board.values(row, nfe, facts)) is not None}
+def _place(result_table: ResultTable, nfe: int, facts: MetricFacts) -> RankingAtNFE:
+    values = {row: v for row in result_table.rows() if (v := result_table.values(row, nfe, facts)) is not None}
     parts, note = split_by_identity(values)
     if len(parts) != 1:
-        return Place(
+        return RankingAtNFE(
             nfe, values, why=note.removeprefix("left out, because ").split(" (–")[0] or "no combination has a value"
         )
     means = {row: interval(list(v.by_seed.values())).mean for row, v in values.items() if v.complete}
     if not means:
-        return Place(nfe, values, why="no combination finished every seed")
+        return RankingAtNFE(nfe, values, why="no combination finished every seed")
     order = ranked(means, facts.better)
     best = values[order[0]].by_seed
     first = [row for row in order if values[row].by_seed == best]
     others = [row for row in order if row not in first]
     near = [row for row in others if difference(values[row].by_seed, best, facts.better).verdict != "worse"]
-    return Place(nfe, values, order, first, near)
+    return RankingAtNFE(nfe, values, order, first, near)
 
 
-def combination(board: Board, row: Row) -> str:
+def combination(result_table: ResultTable, row: Row) -> str:
     """Say a row by the axes that vary, as in "linear + uniform with heun"; where none does, by its dataset."""
-    trained, sampled = trained_as(board, row), sampled_as(board, row)
+    trained, sampled = trained_as(result_table, row), sampled_as(result_table, row)
     return f"{trained} with {sampled}" if trained and sampled else trained or sampled or row[0]
 
 
-def trained_as(board: Board, row: Row) -> str:
+def trained_as(result_table: ResultTable, row: Row) -> str:
     """Say a row's training combination, as in "linear + uniform"; "" where no training axis varies."""
-    axes = [i for i in varying(board.rows()) if i < len(TRAINING_AXES)]
+    axes = [i for i in varying(result_table.rows()) if i < len(TRAINING_AXES)]
     return " + ".join(row[i] for i in axes if row[i])
 
 
-def sampled_as(board: Board, row: Row) -> str:
+def sampled_as(result_table: ResultTable, row: Row) -> str:
     """Say how a row draws its samples, as in "heun" or "heun, guidance 2"; "" where no such axis varies."""
-    axes = [i for i in varying(board.rows()) if i >= len(TRAINING_AXES)]
+    axes = [i for i in varying(result_table.rows()) if i >= len(TRAINING_AXES)]
     return ", ".join(SAID.get(ROW_AXES[i], "{}").format(row[i]) for i in axes if row[i])
 
 

@@ -8,18 +8,18 @@ from typing import Any
 
 from fmbench.report.analysis.baseline import gap, is_baseline
 from fmbench.report.number_format import count
-from fmbench.report.result_table import ROW_AXES, Board, Row, varying
+from fmbench.report.result_table import ROW_AXES, ResultTable, Row, varying
 from fmbench.results.records import TRAINING_AXES, MetricFacts
 
 SOLVER_AXIS = ROW_AXES.index("solver")
 
 
-def effects(board: Board, baseline: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+def effects(result_table: ResultTable, baseline: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """Return `(axis, sentences)` for each training axis that varies; none where nothing can be told apart from chance.
 
     The reference is the baseline's component, or the first of the plan where the baseline does not name one.
     """
-    facts, rows = board.headline, board.rows()
+    facts, rows = result_table.headline, result_table.rows()
     if facts is None or not facts.better:
         return []
     lines = []
@@ -27,23 +27,25 @@ def effects(board: Board, baseline: Mapping[str, Any] | None) -> list[tuple[str,
         if axis >= len(TRAINING_AXES):
             continue
         wanted = {k: v for k, v in (baseline or {}).items() if k == ROW_AXES[axis]}
-        reference = next((row for row in rows if wanted and is_baseline(board, row, wanted)), rows[0])[axis]
+        reference = next((row for row in rows if wanted and is_baseline(result_table, row, wanted)), rows[0])[axis]
         others = [label for label in dict.fromkeys(row[axis] for row in rows) if label != reference]
-        said = [_effect(board, facts, rows, axis, label, reference) for label in others]
+        said = [_effect(result_table, facts, rows, axis, label, reference) for label in others]
         if any(said):
             lines.append((ROW_AXES[axis], " ".join(filter(None, said))))
     return lines
 
 
-def _effect(board: Board, facts: MetricFacts, rows: Sequence[Row], axis: int, label: str, reference: str) -> str:
+def _effect(
+    result_table: ResultTable, facts: MetricFacts, rows: Sequence[Row], axis: int, label: str, reference: str
+) -> str:
     """Count the verdicts on one component; by solver too, where it is better with some and worse with others."""
     verdicts: dict[str, Counter[str]] = {}
     for row in rows:
         if row[axis] != label:
             continue
         other = (*row[:axis], reference, *row[axis + 1 :])
-        for nfe in board.budgets:
-            found = gap(board.values(row, nfe, facts), board.values(other, nfe, facts), facts.better)
+        for nfe in result_table.budgets:
+            found = gap(result_table.values(row, nfe, facts), result_table.values(other, nfe, facts), facts.better)
             if found is not None and found.absolute.known:
                 verdicts.setdefault(row[SOLVER_AXIS], Counter())[found.verdict] += 1
     total = sum(verdicts.values(), Counter[str]())

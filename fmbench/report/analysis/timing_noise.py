@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fmbench.report.number_format import count
-from fmbench.report.result_table import Board, Row
+from fmbench.report.result_table import ResultTable, Row
 from fmbench.results.records import MetricFacts
 from fmbench.store.sampler_timings import MOST_SPREAD, Measured, falling, measured
 
@@ -16,17 +16,17 @@ MOST_UNSTEADY = 0.25
 WIDE = f"the middle half of the repeats spreads over more than {MOST_SPREAD:.0%} of the time"
 FALLS = "a sampler seems to take less time for more calls"
 
-Place = tuple[Row, int | None]
+EvaluationPoint = tuple[Row, int | None]
 """An evaluation row and its NFE budget, None for an adaptive solver."""
 
 
 @dataclass(frozen=True)
 class Steadiness:
-    """How many times of a metric a board has, and why some of them do not count, by row and budget."""
+    """How many times of a metric a result table has, and why some of them do not count, by row and budget."""
 
     clock: str
     times: int
-    unsteady: Mapping[Place, str]
+    unsteady: Mapping[EvaluationPoint, str]
 
     @property
     def hidden(self) -> bool:
@@ -47,10 +47,10 @@ class Steadiness:
         )
 
 
-def steadiness(board: Board, clock: MetricFacts) -> Steadiness:
-    """Return which times of a board are unsteady. A metric without a spread is steady as far as that goes."""
-    times: dict[Place, Measured] = {}
-    for place, records in board.cells.items():
+def steadiness(result_table: ResultTable, clock: MetricFacts) -> Steadiness:
+    """Return which times of a result table are unsteady. A metric without a spread is steady as far as that goes."""
+    times: dict[EvaluationPoint, Measured] = {}
+    for place, records in result_table.cells.items():
         known = [found for r in records if math.isfinite((found := measured(r.metrics, clock.name)).time)]
         if known:
             times[place] = max(known, key=lambda found: found.spread / (found.time or 1.0))

@@ -19,7 +19,7 @@ from fmbench.report.figures.score_curves import (
 )
 from fmbench.report.figures.theme import INK, Picture, log_axis, new_figure, save, themed, wants_log
 from fmbench.report.output_folder import Folder
-from fmbench.report.result_table import Board, Row, varying, words
+from fmbench.report.result_table import ResultTable, Row, varying, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 MAX_PANELS_ACROSS = 4
 
 
-def at_a_glance(board: Board, curves: Curves, styles: Styles, folder: Folder, name: str) -> Picture | None:
+def at_a_glance(result_table: ResultTable, curves: Curves, styles: Styles, folder: Folder, name: str) -> Picture | None:
     """Draw every combination by NFE: a panel a budget, a line of dots a training combination, a colour a solver."""
-    rows = training_rows(board)
+    rows = training_rows(result_table)
     budgets = sorted({p.nfe for row, points in curves.rows.items() if row not in curves.adaptive for p in points})
     if not budgets or len(rows) < 2:
         return None
@@ -54,7 +54,7 @@ def at_a_glance(board: Board, curves: Curves, styles: Styles, folder: Folder, na
             "Training combinations side by side at equal NFE: a row a combination, a dot a solver. "
             f"{spread_note(curves.points).replace('vertical', 'horizontal')} Every panel has its own scale."
         )
-        return save(figure, folder, name, f"{board.dataset}: all combinations at equal NFE", caption)
+        return save(figure, folder, name, f"{result_table.dataset}: all combinations at equal NFE", caption)
 
 
 def _dots(axes: Axes, curves: Curves, rows: Sequence[Row], nfe: float, styles: Styles) -> None:

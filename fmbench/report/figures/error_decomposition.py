@@ -7,12 +7,12 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from fmbench.report.analysis.curves import N_TRAINING
-from fmbench.report.analysis.error_decomposition import PARTS, Split, splits
+from fmbench.report.analysis.error_decomposition import PARTS, ErrorDecomposition, error_decompositions
 from fmbench.report.analysis.floor_and_oracle import Floor
 from fmbench.report.figures.score_curves import TITLE_WIDTH, name_above
 from fmbench.report.figures.theme import FAINT, INK, Picture, new_figure, save, themed
 from fmbench.report.output_folder import Folder
-from fmbench.report.result_table import Board, Row, varying, words
+from fmbench.report.result_table import ResultTable, Row, varying, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,10 +27,10 @@ MOST_PANELS, MOST_ACROSS, MOST_BARS = 12, 4, 24
 MOST_PANELS, MOST_ACROSS, MOST_BARS = 12, 4, 24
 
 
-def split_figure(board: Board, folder: Folder, name: str) -> Picture | None:
+def error_decomposition_figure(result_table: ResultTable, folder: Folder, name: str) -> Picture | None:
     """Draw stacked bars: a panel a training combination, a bar a solver and NFE."""
-    found, floor = splits(board)
-    if not found or board.headline is None or floor is None:
+    found, floor = error_decompositions(result_table)
+    if not found or result_table.headline is None or floor is None:
         return None
     from matplotlib.patches import Patch
 
@@ -51,13 +51,19 @@ def split_figure(board: Board, folder: Folder, name: str) -> Picture | None:
         plots[0].set_yticks(range(len(labels)), labels)
         plots[0].set_ylim(len(labels) - 0.4, -0.6)
         plots[0].set_xlim(left=0)
-        figure.supxlabel(board.headline.name, fontsize=9)
+        figure.supxlabel(result_table.headline.name, fontsize=9)
         name_above(figure, [Patch(color=COLOURS[part], label=part) for part in PARTS])
         cut = len(trainings) < len({row[:N_TRAINING] for row, _ in found}) or len(samplers) == MOST_BARS
-        return save(figure, folder, name, f"{board.dataset}: network or solver?", _caption(board, found, floor, cut))
+        return save(
+            figure,
+            folder,
+            name,
+            f"{result_table.dataset}: network or solver?",
+            _caption(result_table, found, floor, cut),
+        )
 
 
-def _bars(axes: Axes, found: Sequence[Split | None]) -> None:
+def _bars(axes: Axes, found: Sequence[ErrorDecomposition | None]) -> None:
     """Draw the bars of one training: total, and over it what the oracle and real data score."""
     for at, split in enumerate(found):
         if split is None:
@@ -78,8 +84,10 @@ def _bar_label(sampler: Row, nfe: int | None, said: Sequence[int]) -> str:
     return " ".join(filter(None, (named, "" if nfe is None else f"NFE {nfe}"))) or "adaptive"
 
 
-def _caption(board: Board, found: Mapping[tuple[Row, int | None], Split], floor: Floor, cut: bool) -> str:
-    facts = board.headline
+def _caption(
+    result_table: ResultTable, found: Mapping[tuple[Row, int | None], ErrorDecomposition], floor: Floor, cut: bool
+) -> str:
+    facts = result_table.headline
     assert facts is not None
     text = (
         f"{facts.name} in three parts: what {floor.label} score, what the solver adds when the velocity is exact "

@@ -85,7 +85,7 @@ class _Page:
     def __init__(self, frame: Box, own: NDArray[np.float64], sight: NDArray[np.float64], scale: float) -> None:
         self.frame, self.own, self.sight, self.scale = frame, own, sight, scale
         self.boxes: list[Box] = []
-        self.leaders: list[NDArray[np.float64]] = []
+        self.leader_lines: list[NDArray[np.float64]] = []
 
     def put(self, at: NDArray[np.float64], extent: tuple[float, float], side: int) -> Box | None:
         """Choose the box of the next label; None where there is none."""
@@ -98,7 +98,7 @@ class _Page:
                 best, least = box, hidden
         if best is not None:
             self.boxes.append(best)
-            self.leaders.append(_leader(at, best))
+            self.leader_lines.append(_leader_line(at, best))
         return best
 
     def free(self, box: Box, at: NDArray[np.float64]) -> bool:
@@ -111,9 +111,9 @@ class _Page:
         padded = box + np.array([-2, -1, 2, 1])
         if any((padded[:2] < other[2:]).all() and (padded[2:] > other[:2]).all() for other in self.boxes):
             return False
-        line = _leader(at, box)
+        line = _leader_line(at, box)
         crossed = any(_inside(line, other).any() for other in self.boxes)
-        return not crossed and not any(_inside(leader, padded).any() for leader in self.leaders)
+        return not crossed and not any(_inside(leader, padded).any() for leader in self.leader_lines)
 
 
 def _extent(axes: Axes, text: str) -> tuple[float, float]:
@@ -140,7 +140,7 @@ def _inside(points: NDArray[np.float64], box: Box) -> Any:
     return np.logical_and(points >= box[:2], points <= box[2:]).all(axis=1)
 
 
-def _leader(at: NDArray[np.float64], box: Box) -> NDArray[np.float64]:
+def _leader_line(at: NDArray[np.float64], box: Box) -> NDArray[np.float64]:
     """Return points on the line from a point to the nearest of its label's box, ends left out."""
     end = np.clip(at, box[:2], box[2:])
     return at + np.linspace(0.05, 0.95, 24)[:, None] * (end - at)

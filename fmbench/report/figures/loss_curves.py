@@ -15,17 +15,17 @@ from fmbench.report.figures.score_curves import (
 )
 from fmbench.report.figures.theme import Picture, log_axis, looks, new_figure, save, themed
 from fmbench.report.output_folder import Folder
-from fmbench.report.result_table import ROW_AXES, Board, Row, varying, words
+from fmbench.report.result_table import ROW_AXES, ResultTable, Row, varying, words
 from fmbench.results.records import TrainingRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def losses(board: Board, folder: Folder, name: str) -> Picture | None:
+def losses(result_table: ResultTable, folder: Folder, name: str) -> Picture | None:
     """Draw training losses: a panel a t-distribution (their losses are not comparable), a line a combination."""
     histories = {
-        row: found for row, records in board.trainings.items() if (found := _mean_history(records)) is not None
+        row: found for row, records in result_table.trainings.items() if (found := _mean_history(records)) is not None
     }
     if not histories:
         return None
@@ -55,7 +55,7 @@ def losses(board: Board, folder: Folder, name: str) -> Picture | None:
             "which is why each has a panel and a scale of its own; nor do losses of different paths say which "
             "samples are better."
         )
-        return save(figure, folder, name, f"{board.dataset}: training loss", caption)
+        return save(figure, folder, name, f"{result_table.dataset}: training loss", caption)
 
 
 def _mean_history(records: Sequence[TrainingRecord]) -> np.ndarray | None:

@@ -15,7 +15,7 @@ from fmbench.report.figures.score_curves import name_above
 from fmbench.report.figures.theme import Look, Picture, log_axis, looks, new_figure, save, themed, wants_log
 from fmbench.report.number_format import count
 from fmbench.report.output_folder import Folder
-from fmbench.report.result_table import Board, Row, Values, gather, varying, words
+from fmbench.report.result_table import ResultTable, Row, Values, gather, varying, words
 from fmbench.results.records import MetricFacts
 from fmbench.stats.paired_seeds import Interval, interval
 
@@ -50,18 +50,18 @@ def all_series(metrics: Sequence[MetricFacts]) -> list[Series]:
 
 
 def curves_over(
-    board: Board, scores: Curves | None, series: Series, folder: Folder, name: str
+    result_table: ResultTable, scores: Curves | None, series: Series, folder: Folder, name: str
 ) -> tuple[Picture | None, str]:
     """Draw a series: a panel for each group of comparable values, a line a training combination.
 
     Returns the picture, None where there are no values, and a note where values cannot be drawn together.
     """
     values = {
-        row: [gather(records, facts, board.failed) for facts in series.parts]
-        for row, records in board.trainings.items()
+        row: [gather(records, facts, result_table.failed) for facts in series.parts]
+        for row, records in result_table.trainings.items()
     }
     values = {row: found for row, found in values.items() if any(v.by_seed for v in found)}
-    rows, left = chosen(board, scores, list(values), MOST_LINES)
+    rows, left = chosen(result_table, scores, list(values), MOST_LINES)
     parts, note = split_by_identity({row: _joined(values[row]) for row in rows})
     if not rows or not parts:
         return None, f"No figure of {series.facts.name}: {note}." if rows else ""
@@ -85,7 +85,7 @@ def curves_over(
         direction = f" ({series.facts.better} is better)" if series.facts.better else ""
         figure.supylabel(f"{series.facts.name}{direction}", fontsize=9)
         caption = _caption(series, values, len(parts)) + left
-        return save(figure, folder, name, f"{board.dataset}: {series.facts.name}", caption), ""
+        return save(figure, folder, name, f"{result_table.dataset}: {series.facts.name}", caption), ""
 
 
 def _joined(parts: Sequence[Values]) -> Values:

@@ -13,7 +13,7 @@ from fmbench.report.analysis.pareto_front import (
     Cost,
     Front,
     Fronts,
-    Place,
+    Tie,
     nfe_of,
     same_as,
     shortened,
@@ -220,7 +220,7 @@ def _handles(fronts: Fronts, shown: Sequence[Panel], styles: Styles) -> list[Any
     return handles
 
 
-def _said(place: Place, fronts: Fronts) -> str:
+def _said(place: Tie, fronts: Fronts) -> str:
     """Say in short words what stands at a place, and which rows are the same."""
     short, same = fronts.short, same_as(place, fronts.short)
     text = words(shortened(place[0].row, short), fronts.axes or [SOLVER_AXIS])
@@ -231,7 +231,7 @@ def _nfe(candidate: Candidate) -> str:
     return f"NFE\u00a0{candidate.nfe:.4g}"
 
 
-def _text(place: Place, panel: Panel, fronts: Fronts) -> str:
+def _text(place: Tie, panel: Panel, fronts: Fronts) -> str:
     """Return a label in words, its lines broken; it names the NFE where the axis does not."""
     nfe = [_nfe(place[0])] if panel.says_nfe else []
     return fill(", ".join([_said(place, fronts), *nfe]), LABEL_WIDTH)

@@ -19,7 +19,7 @@ from fmbench.report.drawable import FURTHEST
 from fmbench.report.figures.score_curves import TITLE_WIDTH
 from fmbench.report.figures.theme import COLOURS, INK, MUTED, Picture, new_figure, save, themed
 from fmbench.report.output_folder import Folder
-from fmbench.report.result_table import ROW_AXES, Board, Row, varying, words
+from fmbench.report.result_table import ROW_AXES, ResultTable, Row, varying, words
 from fmbench.results.image_grid import grid_of_images
 from fmbench.results.records import EvaluationRecord
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Samples = NDArray[np.floating]
-Line = tuple[str, Samples | str]
+TableLine = tuple[str, Samples | str]
 SOLVER_AXIS = ROW_AXES.index("solver")
 NOISES = 10
 """Columns of a block of images: samples that start from the same noise in every line."""
@@ -38,11 +38,11 @@ PIXELS = 700_000
 
 
 @dataclass(frozen=True)
-class Block:
+class SampleGrid:
     """Samples of one row of the suite, a line an NFE ascending; a line without samples says why."""
 
     title: str
-    lines: Sequence[Line]
+    lines: Sequence[TableLine]
 
 
 @dataclass(frozen=True)
@@ -55,32 +55,34 @@ class Scene:
 
 
 def sample_figures(
-    board: Board, real: Path | None, baseline: Mapping[str, Any] | None, folder: Folder, suffix: str
+    result_table: ResultTable, real: Path | None, baseline: Mapping[str, Any] | None, folder: Folder, suffix: str
 ) -> tuple[list[Picture], str]:
     """Draw the samples of one training by all solvers, and those of all trainings by one solver, for one seed.
 
     Returns the pictures, and a note on what could not be drawn ("" when all could).
     """
-    shown = next((r for r in sampled(board) if shape_of(r.samples)), None)
+    shown = next((r for r in sampled(result_table) if shape_of(r.samples)), None)
     if shown is None:
         return [], "There are no samples to show."
     shape, seed = shape_of(shown.samples) or (), shown.cell.training.seed
     if not (_is_image(shape) or shape == (2,)):
         return [], f"Samples of shape {shape} have no picture here."
-    trainings, rows = training_rows(board), [*board.rows(), *board.rows(adaptive=True)]
-    chosen = next((row for row in trainings if baseline and is_baseline(board, row, baseline)), trainings[0])
-    solver = widest_solver(board)
+    trainings, rows = training_rows(result_table), [*result_table.rows(), *result_table.rows(adaptive=True)]
+    chosen = next((row for row in trainings if baseline and is_baseline(result_table, row, baseline)), trainings[0])
+    solver = widest_solver(result_table)
     said = varying(rows)
     limit = NOISES if _is_image(shape) else POINTS
     scene = Scene(shape, seed, load_samples(real, limit * 8))
     of_solvers = [
-        _block(board, row, seed, words(row, [i for i in said if i >= SOLVER_AXIS] or [SOLVER_AXIS]), limit)
+        _block(result_table, row, seed, words(row, [i for i in said if i >= SOLVER_AXIS] or [SOLVER_AXIS]), limit)
         for row in rows
         if row[:N_TRAINING] == chosen
     ]
     order = [row for line in panels(trainings) for row in line if row is not None]
     of_trainings = [
-        _block(board, (*row, *solver), seed, words(row, varying(trainings)), limit) for row in order if len(order) > 1
+        _block(result_table, (*row, *solver), seed, words(row, varying(trainings)), limit)
+        for row in order
+        if len(order) > 1
     ]
     about = words(chosen, varying(trainings))
     plans = [
@@ -89,20 +91,22 @@ def sample_figures(
     ]
     draw = _draw_images if _is_image(shape) else _draw_points
     return [
-        draw(blocks, scene, folder, name, f"{board.dataset}: {title}", across)
+        draw(blocks, scene, folder, name, f"{result_table.dataset}: {title}", across)
         for name, title, blocks, across in plans
         if any(not isinstance(samples, str) for block in blocks for _, samples in block.lines)
     ], ""
 
 
-def sampled(board: Board) -> list[EvaluationRecord]:
+def sampled(result_table: ResultTable) -> list[EvaluationRecord]:
     """Return the records that have samples, in the plan's order."""
-    return [r for records in board.cells.values() for r in records if r.status == "ok" and r.samples is not None]
+    return [r for records in result_table.cells.values() for r in records if r.status == "ok" and r.samples is not None]
 
 
-def widest_solver(board: Board) -> Row:
+def widest_solver(result_table: ResultTable) -> Row:
     """Return the solver, grid and guidance with the most budgets and records; the first in the plan among equals."""
-    counts = Counter(row[SOLVER_AXIS:] for (row, _), records in board.cells.items() for r in records if r.samples)
+    counts = Counter(
+        row[SOLVER_AXIS:] for (row, _), records in result_table.cells.items() for r in records if r.samples
+    )
     return max(counts, key=lambda sampler: counts[sampler])
 
 
@@ -133,12 +137,12 @@ def shape_of(path: Path | None) -> tuple[int, ...] | None:
     return None if found is None else tuple(found.shape[1:])
 
 
-def _block(board: Board, row: Row, seed: int, title: str, n: int) -> Block:
+def _block(result_table: ResultTable, row: Row, seed: int, title: str, n: int) -> SampleGrid:
     """Load one row's samples of a seed: a line for every budget of the suite, or the one line of an adaptive solver."""
-    fixed_step = (row, None) not in board.cells
-    lines: list[Line] = []
-    for nfe in board.budgets if fixed_step else [None]:
-        record = next((r for r in board.cells.get((row, nfe), ()) if r.cell.training.seed == seed), None)
+    fixed_step = (row, None) not in result_table.cells
+    lines: list[TableLine] = []
+    for nfe in result_table.budgets if fixed_step else [None]:
+        record = next((r for r in result_table.cells.get((row, nfe), ()) if r.cell.training.seed == seed), None)
         measured = record.nfe if record and record.nfe is not None else math.nan
         label = f"{nfe}" if nfe is not None else f"{measured:.0f}" if math.isfinite(measured) else "?"
         if record is None or record.status != "ok":
@@ -146,10 +150,12 @@ def _block(board: Board, row: Row, seed: int, title: str, n: int) -> Block:
             continue
         found = load_samples(record.samples, n)
         lines.append((label, "no samples on disk" if found is None else found))
-    return Block(title, lines)
+    return SampleGrid(title, lines)
 
 
-def _draw_images(blocks: Sequence[Block], scene: Scene, folder: Folder, name: str, title: str, across: int) -> Picture:
+def _draw_images(
+    blocks: Sequence[SampleGrid], scene: Scene, folder: Folder, name: str, title: str, across: int
+) -> Picture:
     """Draw blocks of images: NFE downwards, the same noise in each column; the last block is real data."""
     depth = max(len(block.lines) for block in blocks)
     noises = max(len(samples) for block in blocks for _, samples in block.lines if not isinstance(samples, str))
@@ -180,15 +186,15 @@ def _draw_images(blocks: Sequence[Block], scene: Scene, folder: Folder, name: st
         return save(figure, folder, name, title, caption, pixels=True)
 
 
-def _real_block(scene: Scene, noises: int, depth: int, *, alone: bool) -> list[Block]:
+def _real_block(scene: Scene, noises: int, depth: int, *, alone: bool) -> list[SampleGrid]:
     """Return the block of real data, of one line where it stands alone in its row; nothing where there is none."""
     if scene.real is None:
         return []
     cuts = [scene.real[i * noises : (i + 1) * noises] for i in range(1 if alone else depth)]
-    return [Block("real data", [("", cut) for cut in cuts if len(cut)])]
+    return [SampleGrid("real data", [("", cut) for cut in cuts if len(cut)])]
 
 
-def _image_block(axes: Axes, block: Block, shape: tuple[int, ...], noises: int, shrink: int) -> None:
+def _image_block(axes: Axes, block: SampleGrid, shape: tuple[int, ...], noises: int, shrink: int) -> None:
     from matplotlib.patches import Rectangle
 
     blank = np.full((noises, *shape), 0.9, dtype=np.float32)
@@ -228,7 +234,9 @@ def _shrunk(samples: Samples, by: int) -> Samples:
     return smaller
 
 
-def _draw_points(blocks: Sequence[Block], scene: Scene, folder: Folder, name: str, title: str, across: int) -> Picture:
+def _draw_points(
+    blocks: Sequence[SampleGrid], scene: Scene, folder: Folder, name: str, title: str, across: int
+) -> Picture:
     """Draw scatter panels: a line a block, a column an NFE, samples over real data."""
     depth = max(len(block.lines) for block in blocks)
     clouds = [samples for block in blocks for _, samples in block.lines if not isinstance(samples, str)]

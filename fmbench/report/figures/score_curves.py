@@ -22,7 +22,7 @@ from fmbench.report.figures.theme import (
     wants_log,
 )
 from fmbench.report.output_folder import Folder
-from fmbench.report.result_table import ROW_AXES, Board, Row, varying, words
+from fmbench.report.result_table import ROW_AXES, ResultTable, Row, varying, words
 from fmbench.stats.paired_seeds import Interval, interval
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ FLOOR_LINE: dict[str, Any] = {"color": MUTED, "linestyle": ":", "linewidth": 1.2
 Styles = Mapping[str, Look]
 
 
-def by_nfe(board: Board, curves: Curves, styles: Styles, folder: Folder, name: str) -> Picture | None:
+def by_nfe(result_table: ResultTable, curves: Curves, styles: Styles, folder: Folder, name: str) -> Picture | None:
     """Draw the metric against NFE: one panel a training combination, one line a solver."""
     if not curves.points:
         return None
-    best = curves.best_by_nfe() if len(training_rows(board)) > 1 else []
+    best = curves.best_by_nfe() if len(training_rows(result_table)) > 1 else []
     with themed():
-        figure, plots = _small_multiples(board, curves, styles)
+        figure, plots = _small_multiples(result_table, curves, styles)
         for row, axes in plots.items():
             if len(best) > 1:
                 axes.plot(*zip(*best, strict=True), color=FAINT, linewidth=5, solid_capstyle="round", zorder=1)
@@ -59,21 +59,21 @@ def by_nfe(board: Board, curves: Curves, styles: Styles, folder: Folder, name: s
             )
         if curves.adaptive:
             caption += " An adaptive solver is a single point at the NFE that was measured."
-        return save(figure, folder, name, f"{board.dataset}: {curves.facts.name} by NFE", caption)
+        return save(figure, folder, name, f"{result_table.dataset}: {curves.facts.name} by NFE", caption)
 
 
-def by_time(board: Board, curves: Curves, styles: Styles, folder: Folder, name: str) -> Picture | None:
+def by_time(result_table: ResultTable, curves: Curves, styles: Styles, folder: Folder, name: str) -> Picture | None:
     """Draw the metric against the time of a sample: one panel a training combination, one line a solver."""
     times = [point.time for point in curves.points if point.time]
     if not times or curves.clock is None:
         return None
     with themed():
-        figure, plots = _small_multiples(board, curves, styles)
+        figure, plots = _small_multiples(result_table, curves, styles)
         for row, axes in plots.items():
             _lines(axes, curves, row, styles, lambda point: point.time)
         log_axis(next(iter(plots.values())), "x", min(times), max(times))
         figure.supxlabel(f"{curves.clock.name} [{curves.clock.unit}]", fontsize=9)
-        machines = list(board.by_hardware())
+        machines = list(result_table.by_hardware())
         of_several = f" Times of {machines[0]}; those of other hardware stand in the tables." if machines[1:] else ""
         corner = {"lower": " Lower left is better and faster.", "higher": " Upper left is better and faster."}
         caption = (
@@ -81,12 +81,12 @@ def by_time(board: Board, curves: Curves, styles: Styles, folder: Folder, name: 
             "carry the unrest of the machine they were measured on, so small distances sideways mean nothing. "
             f"{spread_note(curves.points)}{corner.get(curves.facts.better, '')}{of_several}"
         )
-        return save(figure, folder, name, f"{board.dataset}: {curves.facts.name} by time", caption)
+        return save(figure, folder, name, f"{result_table.dataset}: {curves.facts.name} by time", caption)
 
 
-def _small_multiples(board: Board, curves: Curves, styles: Styles) -> tuple[Figure, dict[Row, Axes]]:
+def _small_multiples(result_table: ResultTable, curves: Curves, styles: Styles) -> tuple[Figure, dict[Row, Axes]]:
     """Return a figure with one titled panel a training combination, a shared scale and a legend of solvers."""
-    rows = training_rows(board)
+    rows = training_rows(result_table)
     grid, axes_said = panels(rows), varying(rows)
     figure = new_figure(max(5.4, 2.6 * len(grid[0]) + 0.6), 1.95 * len(grid) + 1.0)
     plots: dict[Row, Axes] = {}

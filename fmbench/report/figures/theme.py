@@ -55,8 +55,8 @@ _RC: Any = {
 class Picture:
     """A figure as it was written: names of its files, caption, and the PNG itself for the page.
 
-    `pixels` says that it shows pictures, which must not be smoothed when they are enlarged. `gif` and `motion` are the
-    name and the content of an animation that goes with it, where there is one.
+    `pixels` says that it shows pictures, which must not be smoothed when they are enlarged. `gif` and `animation` are
+    the name and the content of an animation that goes with it, where there is one.
     """
 
     title: str
@@ -67,7 +67,7 @@ class Picture:
     width: int
     pixels: bool = False
     gif: str = ""
-    motion: bytes = b""
+    animation: bytes = b""
 
 
 @dataclass(frozen=True)

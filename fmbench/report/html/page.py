@@ -13,7 +13,7 @@ from typing import Any
 from fmbench.cells.ema_decay import Averaging
 from fmbench.report.figures.theme import Picture
 from fmbench.report.number_format import moment
-from fmbench.report.result_table import Board
+from fmbench.report.result_table import ResultTable
 from fmbench.report.tables.table import Table
 from fmbench.report.text.headline import Short
 from fmbench.results.records import Records
@@ -63,7 +63,7 @@ GLOSSARY = (
 class Section:
     """What the page shows of one dataset."""
 
-    board: Board
+    result_table: ResultTable
     tables: Sequence[Table]
     pictures: Sequence[Picture]
     notes: Sequence[str]
@@ -97,7 +97,7 @@ def render(contents: Contents) -> str:
         contents=contents,
         records=records,
         style=(HERE / "style.css").read_text(encoding="utf-8"),
-        headlines=list(dict.fromkeys(s.board.headline for s in contents.sections if s.board.headline)),
+        headlines=list(dict.fromkeys(s.result_table.headline for s in contents.sections if s.result_table.headline)),
         explained=explanations(contents.sections),
         settings=page_settings(records.settings),
         environment=list(flat(records.environment)),
@@ -108,8 +108,8 @@ def render(contents: Contents) -> str:
 def explanations(sections: Sequence[Section]) -> list[tuple[str, str]]:
     """Return `(metric, explanation)` for the headline metrics, and for the others that the glossary knows."""
     found = []
-    headlines = dict.fromkeys(s.board.headline for s in sections if s.board.headline)
-    others = dict.fromkeys(facts for s in sections for facts in s.board.scope("evaluation"))
+    headlines = dict.fromkeys(s.result_table.headline for s in sections if s.result_table.headline)
+    others = dict.fromkeys(facts for s in sections for facts in s.result_table.scope("evaluation"))
     for facts in headlines | others:
         text = next((words for pattern, words in GLOSSARY if re.search(pattern, facts.name)), "")
         if not text and facts not in headlines:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from fmbench.report.analysis.axis_importance import CHANCE, TOGETHER, Array, attribute, percents_within, within
-from fmbench.report.result_table import Board
-from fmbench.report.tables.table import Entry, Line, Table
+from fmbench.report.analysis.axis_importance import BATCHED_SAMPLING, CHANCE, Array, attribute, percents_within, within
+from fmbench.report.result_table import ResultTable
+from fmbench.report.tables.table import Entry, Table, TableLine
 from fmbench.stats.paired_seeds import interval
 
 
-def of_attribution(board: Board) -> Table | None:
+def of_attribution(result_table: ResultTable) -> Table | None:
     """Return the table of what explains the headline metric's spread: a row an axis, a column an NFE."""
-    found = attribute(board)
+    found = attribute(result_table)
     if found is None:
         return None
     columns = {"mean over NFE": found.overall} if len(found.by_nfe) > 1 else {}
     columns |= {f"NFE {nfe}": shares for nfe, shares in found.by_nfe.items()}
     lines = [
-        Line((name,), tuple(_entry(shares[:, i], name) for shares in columns.values()))
-        for i, name in enumerate((*found.names, TOGETHER, CHANCE))
+        TableLine((name,), tuple(_entry(shares[:, i], name) for shares in columns.values()))
+        for i, name in enumerate((*found.names, BATCHED_SAMPLING, CHANCE))
     ]
     notes = (
         f"Percent of the spread of {found.metric} between the rows of one NFE, with the 95% interval over "
@@ -30,7 +30,7 @@ def of_attribution(board: Board) -> Table | None:
         "Shares speak of the choices that this suite offers: an axis with one very bad choice has a large one.",
     )
     return Table(
-        f"{board.dataset}: what explains the spread of {found.metric}",
+        f"{result_table.dataset}: what explains the spread of {found.metric}",
         ("axis",),
         tuple(columns),
         tuple(lines),

@@ -9,33 +9,35 @@ from typing import Any
 
 from fmbench.report.analysis.baseline import gap, references
 from fmbench.report.number_format import MINUS, count, percent_style, style_for
-from fmbench.report.result_table import ROW_AXES, Board, Row, varying
+from fmbench.report.result_table import ROW_AXES, ResultTable, Row, varying
 from fmbench.report.tables.standard_tables import Command
-from fmbench.report.tables.table import Entry, Line, Table
+from fmbench.report.tables.table import Entry, Table, TableLine
 from fmbench.results.records import MetricFacts
 from fmbench.stats.paired_seeds import Difference
 
 
-def against_baseline(board: Board, wanted: Mapping[str, Any], command: Command) -> Table | None:
+def against_baseline(result_table: ResultTable, wanted: Mapping[str, Any], command: Command) -> Table | None:
     """Return the table of differences of the headline metric from the baseline, or None without a headline."""
-    facts, rows = board.headline, board.rows()
+    facts, rows = result_table.headline, result_table.rows()
     if facts is None or not rows:
         return None
-    title = f"{board.dataset}: {facts.name} against the baseline"
+    title = f"{result_table.dataset}: {facts.name} against the baseline"
     said = ", ".join(f"{axis} {_written(value)}" for axis, value in wanted.items() if axis in ROW_AXES)
-    pairs = references(board, wanted)
+    pairs = references(result_table, wanted)
     if not pairs:
         return Table(title, ("row",), (), (), (f"The baseline ({said}) has no counterpart among these cells.",))
     axes = varying(rows)
     gaps = {
-        (row, nfe): _gap(board, row, reference, nfe, facts) for row, reference in pairs.items() for nfe in board.budgets
+        (row, nfe): _gap(result_table, row, reference, nfe, facts)
+        for row, reference in pairs.items()
+        for nfe in result_table.budgets
     }
     known = [found for found in gaps.values() if found is not None and found.absolute.known]
     usual = statistics.multimode(sorted(found.absolute.n for found in known))[-1] if known else 0
     lines = tuple(
-        Line(
+        TableLine(
             tuple(row[i] for i in axes),
-            tuple(difference_entry(gaps[row, nfe], usual) for nfe in board.budgets),
+            tuple(difference_entry(gaps[row, nfe], usual) for nfe in result_table.budgets),
             command(row),
         )
         for row in pairs
@@ -47,11 +49,11 @@ def against_baseline(board: Board, wanted: Mapping[str, Any], command: Command) 
         notes.append(
             f"The baseline's {' and '.join(unused)} are not used: rows are compared seed by seed at equal NFE."
         )
-    return Table(title, heads, tuple(f"NFE {nfe}" for nfe in board.budgets), lines, tuple(notes))
+    return Table(title, heads, tuple(f"NFE {nfe}" for nfe in result_table.budgets), lines, tuple(notes))
 
 
-def _gap(board: Board, row: Row, reference: Row, nfe: int, facts: MetricFacts) -> Difference | None:
-    return gap(board.values(row, nfe, facts), board.values(reference, nfe, facts), facts.better)
+def _gap(result_table: ResultTable, row: Row, reference: Row, nfe: int, facts: MetricFacts) -> Difference | None:
+    return gap(result_table.values(row, nfe, facts), result_table.values(reference, nfe, facts), facts.better)
 
 
 def _notes(said: str, facts: MetricFacts, known: Sequence[Difference], usual: int) -> list[str]:

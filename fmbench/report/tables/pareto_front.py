@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from fmbench.report.analysis.pareto_front import Fronts, Place, same_as
+from fmbench.report.analysis.pareto_front import Fronts, Tie, same_as
 from fmbench.report.number_format import count, style_for
 from fmbench.report.result_table import ROW_AXES, fixed
 from fmbench.report.tables.baseline import difference_entry
 from fmbench.report.tables.standard_tables import Command
-from fmbench.report.tables.table import Entry, Line, Table, metric_title
+from fmbench.report.tables.table import Entry, Table, TableLine, metric_title
 from fmbench.stats.paired_seeds import Interval, difference
 
 
@@ -31,7 +31,7 @@ def front_table(fronts: Fronts | None, dataset: str, command: Command) -> Table 
             found.append(_gain(fronts.by_time.places, place, fronts.facts.better))
         labels = (f"{first.nfe:.4g}", *((first.row[i] or "–" for i in axes) if axes else first.row[:1]))
         budget = f" --filter nfe={first.budget}" if first.budget is not None else ""
-        lines.append(Line(labels, tuple(found), command(first.row) + budget))
+        lines.append(TableLine(labels, tuple(found), command(first.row) + budget))
     columns = [metric_title(fronts.facts), "front by NFE"]
     if fronts.clock is not None:
         columns += [f"{fronts.clock.name} [{fronts.clock.unit}]", "front by time"]
@@ -40,11 +40,11 @@ def front_table(fronts: Fronts | None, dataset: str, command: Command) -> Table 
     return Table(title, heads, tuple(columns), tuple(lines), tuple(_notes(fronts)))
 
 
-def _time(place: Place) -> Interval:
+def _time(place: Tie) -> Interval:
     return Interval(place[0].time, math.nan, 0 if math.isnan(place[0].time) else 1)
 
 
-def _gain(places: Sequence[Place], place: Place, better: str) -> Entry:
+def _gain(places: Sequence[Tie], place: Tie, better: str) -> Entry:
     """Return what a place has over the cheaper one before it, seed by seed."""
     number = next((i for i, other in enumerate(places) if place[0] in other), None)
     if not number:

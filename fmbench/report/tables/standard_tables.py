@@ -12,8 +12,8 @@ from fmbench.report.analysis.comparability import mixture, split_by_identity, sp
 from fmbench.report.analysis.floor_and_oracle import floor_of
 from fmbench.report.analysis.timing_noise import steadiness
 from fmbench.report.number_format import count, style_for
-from fmbench.report.result_table import ROW_AXES, Board, Row, Values, gather, varying
-from fmbench.report.tables.table import Column, Entry, Line, Table, assemble, metric_title
+from fmbench.report.result_table import ROW_AXES, ResultTable, Row, Values, gather, varying
+from fmbench.report.tables.table import Column, Entry, Table, TableLine, assemble, metric_title
 from fmbench.results.failures import failures_of, grouped
 from fmbench.results.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
 from fmbench.stats.paired_seeds import Interval
@@ -23,62 +23,62 @@ Command = Callable[[Row], str]
 BLANK_NOTE = "–: the suite has no such cell; what the plan left out stands under “Left out”, with the reason."
 
 
-def by_nfe(board: Board, facts: MetricFacts, command: Command, minor: bool = False) -> Table | None:
+def by_nfe(result_table: ResultTable, facts: MetricFacts, command: Command, minor: bool = False) -> Table | None:
     """Return the table of one metric: a row a combination of axes, a column an NFE budget."""
-    rows = board.rows()
+    rows = result_table.rows()
     if not rows:
         return None
     columns, notes = [], []
-    floor, why = floor_of(board, facts)
-    for nfe in board.budgets:
-        parts, note = split_by_identity({row: board.values(row, nfe, facts) for row in rows})
+    floor, why = floor_of(result_table, facts)
+    for nfe in result_table.budgets:
+        parts, note = split_by_identity({row: result_table.values(row, nfe, facts) for row in rows})
         columns += [Column(f"NFE {nfe}{suffix}", part, facts, floor=floor) for suffix, part in parts]
         notes += [f"NFE {nfe}: {note}."] if note else []
     if any(v is None for c in columns for v in c.values.values()):
         notes.append(BLANK_NOTE)
     notes += [f"{why}."] if why else []
-    return assemble(f"{board.dataset}: {metric_title(facts)}, by NFE", rows, columns, command, notes, minor)
+    return assemble(f"{result_table.dataset}: {metric_title(facts)}, by NFE", rows, columns, command, notes, minor)
 
 
-def of_adaptive(board: Board, command: Command) -> Table | None:
+def of_adaptive(result_table: ResultTable, command: Command) -> Table | None:
     """Return the table of adaptive solvers, which choose their own steps: NFE as measured, then the metrics."""
-    rows = board.rows(adaptive=True)
+    rows = result_table.rows(adaptive=True)
     if not rows:
         return None
     nfe = MetricFacts("nfe", "lower", "", "sampler", "nfe")
-    columns = [Column("NFE (measured)", {row: _measured_nfe(board, row) for row in rows}, nfe, marks=False)]
+    columns = [Column("NFE (measured)", {row: _measured_nfe(result_table, row) for row in rows}, nfe, marks=False)]
     notes = ["Adaptive solvers choose their own steps, so their NFE is measured, not set."]
-    for facts in board.scope("evaluation"):
-        parts, note = split_by_identity({row: board.values(row, None, facts) for row in rows})
-        floor, _ = floor_of(board, facts)
+    for facts in result_table.scope("evaluation"):
+        parts, note = split_by_identity({row: result_table.values(row, None, facts) for row in rows})
+        floor, _ = floor_of(result_table, facts)
         columns += [Column(_head(facts) + suffix, part, facts, floor=floor) for suffix, part in parts]
         notes += [f"{facts.name}: {note}."] if note else []
     notes.append(_legend([column.facts for column in columns[1:]]))
-    return assemble(f"{board.dataset}: adaptive solvers", rows, columns, command, [n for n in notes if n])
+    return assemble(f"{result_table.dataset}: adaptive solvers", rows, columns, command, [n for n in notes if n])
 
 
-def _measured_nfe(board: Board, row: Row) -> Values:
-    records = board.cells[row, None]
+def _measured_nfe(result_table: ResultTable, row: Row) -> Values:
+    records = result_table.cells[row, None]
     known = {r.cell.training.seed: float(r.nfe) for r in records if r.nfe is not None and math.isfinite(r.nfe)}
     return Values(known, Counter(r.status for r in records if r.cell.training.seed not in known))
 
 
-def of_training(board: Board, command: Command) -> Table | None:
+def of_training(result_table: ResultTable, command: Command) -> Table | None:
     """Return the table of training-scope metrics: a row a training combination, a column a metric."""
-    rows, metrics = list(board.trainings), board.scope("training")
+    rows, metrics = list(result_table.trainings), result_table.scope("training")
     if not rows or not metrics:
         return None
     columns, notes = [], [_legend(metrics)]
     for facts in metrics:
-        values = {row: gather(board.trainings[row], facts, {}) for row in rows}
+        values = {row: gather(result_table.trainings[row], facts, {}) for row in rows}
         parts, note = split_by_identity(values)
         if not parts and facts.is_time:
             parts, note = split_by_seed(values)
         columns += [Column(_head(facts) + suffix, part, facts, not facts.is_cost) for suffix, part in parts]
         notes += [f"{facts.name}: {note}."] if note else []
     if any(facts.is_time for facts in metrics):
-        notes += side_by_side(record for row in rows for record in board.trainings[row])
-    return assemble(f"{board.dataset}: training", rows, columns, command, notes)
+        notes += side_by_side(record for row in rows for record in result_table.trainings[row])
+    return assemble(f"{result_table.dataset}: training", rows, columns, command, notes)
 
 
 def side_by_side(trainings: Iterable[TrainingRecord]) -> list[str]:
@@ -103,38 +103,40 @@ def _legend(metrics: Iterable[MetricFacts]) -> str:
     return "; ".join(said) + "." if said else ""
 
 
-def of_sampling(board: Board, facts: MetricFacts, minor: bool = False) -> list[Table]:
+def of_sampling(result_table: ResultTable, facts: MetricFacts, minor: bool = False) -> list[Table]:
     """Return what samplers cost: a table for each hardware on which they were measured."""
-    boards = board.by_hardware()
+    result_tables = result_table.by_hardware()
     tables = []
-    for hardware, part in boards.items():
-        title = f"{board.dataset}: {metric_title(facts)}" + (f", on {hardware}" if len(boards) > 1 else "")
+    for hardware, part in result_tables.items():
+        title = f"{result_table.dataset}: {metric_title(facts)}" + (
+            f", on {hardware}" if len(result_tables) > 1 else ""
+        )
         if (table := _sampling(part, facts, title, minor)) is not None:
             tables.append(table)
     return tables
 
 
-def _sampling(board: Board, facts: MetricFacts, title: str, minor: bool) -> Table | None:
+def _sampling(result_table: ResultTable, facts: MetricFacts, title: str, minor: bool) -> Table | None:
     """Return what a sampler costs: not a matter of the weights, so trainings of one network share a measurement."""
     keep = [ROW_AXES.index(axis) for axis in ("dataset", "objective", "network", "solver", "grid", "guidance")]
     groups: dict[tuple[Row, int | None], list[EvaluationRecord]] = {}
-    for (row, nfe), records in board.cells.items():
+    for (row, nfe), records in result_table.cells.items():
         short = tuple(label if i in keep else "" for i, label in enumerate(row))
         groups.setdefault((short, nfe), []).extend(r for r in records if facts.name in r.metrics)
     rows = list(dict.fromkeys(row for row, _ in groups))
-    budgets: list[int | None] = [*board.budgets, *([None] if board.rows(adaptive=True) else [])]
+    budgets: list[int | None] = [*result_table.budgets, *([None] if result_table.rows(adaptive=True) else [])]
     columns: list[tuple[str, dict[Row, list[float]], dict[Row, list[float]]]] = []
     notes = [
         "Median of the measurements (lowest to highest where there are several), taken while nothing else of the "
         "suite ran."
     ]
     spread = replace(facts, name=facts.name + SPREAD)
-    if spread.name in {each.name for each in board.metrics}:
+    if spread.name in {each.name for each in result_table.metrics}:
         notes.append("±: half the distance between the quartiles of the repeats.")
-        notes += [note] if (note := steadiness(board, facts).note()) else []
+        notes += [note] if (note := steadiness(result_table, facts).note()) else []
     for nfe in budgets:
         head = "adaptive" if nfe is None else f"NFE {nfe}"
-        found = {row: gather(groups.get((row, nfe), []), facts, board.failed) for row in rows}
+        found = {row: gather(groups.get((row, nfe), []), facts, result_table.failed) for row in rows}
         mixed = mixture(i for values in found.values() for i in values.identities)
         if mixed:
             notes.append(f"{head}: left out, because its values are not comparable with each other: {mixed}.")
@@ -147,7 +149,7 @@ def _sampling(board: Board, facts: MetricFacts, title: str, minor: bool) -> Tabl
     axes = varying(rows)
     numbers = style_for(Interval(x, math.nan, 1) for _, column, _ in columns for v in column.values() for x in v)
     lines = tuple(
-        Line(
+        TableLine(
             tuple(row[i] or "–" for i in axes) or (row[0],),
             tuple(_measured(column[row], numbers, spreads[row]) for _, column, spreads in columns),
         )
@@ -183,7 +185,7 @@ def of_machines(records: Records) -> Table | None:
         return None
     numbers = style_for(Interval(value, math.nan, 1) for values in groups.values() for value in values)
     lines = tuple(
-        Line(key, (Entry(str(len(values))), _measured(values, numbers), Entry(f"{sum(values):,.0f}")))
+        TableLine(key, (Entry(str(len(values))), _measured(values, numbers), Entry(f"{sum(values):,.0f}")))
         for key, values in groups.items()
     )
     heads = ("dataset", "network", "hardware", "precision", "threads", "jobs")
@@ -206,6 +208,6 @@ def of_failures(records: Records) -> Table | None:
         gone = sum(lost[key] for key in keys) if first.section == "training" else 0
         note = f" ({count(gone, 'evaluation')} lost with {'it' if group.count == 1 else 'them'})" if gone else ""
         entries = (Entry(str(group.count)), Entry(first.status), Entry((first.error or "–") + note))
-        lines.append(Line((first.section, f"{first.cell}", first.cell.key), entries))
+        lines.append(TableLine((first.section, f"{first.cell}", first.cell.key), entries))
     notes = ("Cells that fail alike are counted, and the first is shown. `fmbench why KEY SUITE` shows its traceback.",)
     return Table("Failed cells", ("kind", "cell", "key"), ("cells", "status", "error"), tuple(lines), notes)

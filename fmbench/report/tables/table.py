@@ -37,7 +37,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Line:
+class TableLine:
     """One line of a table: its labels, its entries, and the command that reproduces it ("" where there is none)."""
 
     labels: tuple[str, ...]
@@ -52,7 +52,7 @@ class Table:
     title: str
     heads: tuple[str, ...]
     columns: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[TableLine, ...]
     notes: tuple[str, ...] = ()
     minor: bool = False
 
@@ -108,11 +108,11 @@ def _style(column: Column, rows: Sequence[Row]) -> Style:
     return style_for(interval(list(v.by_seed.values())) for v in values)
 
 
-def _floor_line(columns: Sequence[Column], rows: Sequence[Row], usual: int, labels: int) -> list[Line]:
+def _floor_line(columns: Sequence[Column], rows: Sequence[Row], usual: int, labels: int) -> list[TableLine]:
     """Return the line of real data, where a column has such a floor."""
     floors = {column.floor.label: column.floor for column in columns if column.floor}
     return [
-        Line(
+        TableLine(
             (label, *("" for _ in range(labels - 1))),
             tuple(
                 _entry(c.floor.values, _style(c, rows), usual) if c.floor and c.floor.label == label else Entry("–")
@@ -152,7 +152,7 @@ def assemble(
     heads = tuple(ROW_AXES[i] for i in axes) or ("dataset",)
     lines = _floor_line(columns, rows, usual, len(heads))
     lines += [
-        Line(tuple(row[i] or "–" for i in axes) or (row[0],), tuple(c[j] for c in printed), command(row))
+        TableLine(tuple(row[i] or "–" for i in axes) or (row[0],), tuple(c[j] for c in printed), command(row))
         for j, row in enumerate(rows)
     ]
     said = [f"Everywhere: {constant}."] if constant else []

@@ -6,25 +6,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fmbench.report.analysis.baseline import gap, references
-from fmbench.report.analysis.ranking import Place, combination
+from fmbench.report.analysis.ranking import RankingAtNFE, combination
 from fmbench.report.analysis.single_axis_effects import effects
 from fmbench.report.number_format import count, style_for
-from fmbench.report.result_table import Board, Row
+from fmbench.report.result_table import ResultTable, Row
 from fmbench.report.text.answer import size
 from fmbench.stats.paired_seeds import interval
 
 MOST_NAMES = 3
 
 
-def details(board: Board, places: Sequence[Place], baseline: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+def details(
+    result_table: ResultTable, rankings: Sequence[RankingAtNFE], baseline: Mapping[str, Any] | None
+) -> list[tuple[str, str]]:
     """Return lines of `(what it is about, sentences)` on one dataset."""
-    pairs = references(board, baseline) if baseline else {}
-    return [(f"NFE {place.nfe}", _best(board, place, pairs)) for place in places] + effects(board, baseline)
+    pairs = references(result_table, baseline) if baseline else {}
+    return [(f"NFE {place.nfe}", _best(result_table, place, pairs)) for place in rankings] + effects(
+        result_table, baseline
+    )
 
 
-def _best(board: Board, place: Place, pairs: Mapping[Row, Row]) -> str:
+def _best(result_table: ResultTable, place: RankingAtNFE, pairs: Mapping[Row, Row]) -> str:
     """Say which row is best at one NFE, and what can be told from it."""
-    facts = board.headline
+    facts = result_table.headline
     if facts is None or not place.first:
         return f"No best: {place.why}."
     best, same = place.first[0], place.first[1:]
@@ -32,12 +36,20 @@ def _best(board: Board, place: Place, pairs: Mapping[Row, Row]) -> str:
     numbers = style_for([mean])
     spread = f" ± {numbers(mean.half)}" if mean.known else ""
     text = f"{'Lowest' if facts.better == 'lower' else 'Highest'} {facts.name} is {numbers(mean.mean)}{spread} "
-    text += f"({count(mean.n, 'seed')}), by {combination(board, best)}"
-    text += f" and, with the very same values, {'; '.join(combination(board, row) for row in same)}." if same else "."
+    text += f"({count(mean.n, 'seed')}), by {combination(result_table, best)}"
+    text += (
+        f" and, with the very same values, {'; '.join(combination(result_table, row) for row in same)}."
+        if same
+        else "."
+    )
     if len(place.order) > len(place.first):
-        text += " " + _rivals(board, place)
+        text += " " + _rivals(result_table, place)
     if best in pairs:
-        found = gap(board.values(best, place.nfe, facts), board.values(pairs[best], place.nfe, facts), facts.better)
+        found = gap(
+            result_table.values(best, place.nfe, facts),
+            result_table.values(pairs[best], place.nfe, facts),
+            facts.better,
+        )
         said = f"{size(found)}, {found.verdict}" if found else "they are not comparable"
         text += f" Against the baseline with the same solver: {said}."
     elif pairs:
@@ -45,18 +57,19 @@ def _best(board: Board, place: Place, pairs: Mapping[Row, Row]) -> str:
     return text
 
 
-def _rivals(board: Board, place: Place) -> str:
+def _rivals(result_table: ResultTable, place: RankingAtNFE) -> str:
     """Say how many rows cannot be told from the best, and which comes next."""
     others = [row for row in place.order if row not in place.first]
     if place.seeds < 2:
-        return f"Next is {combination(board, others[0])}; whether they differ cannot be told."
+        return f"Next is {combination(result_table, others[0])}; whether they differ cannot be told."
     if not place.near:
         many = "the only other" if len(others) == 1 else f"all {len(others)} others"
-        return f"Distinguishable from {many}; next is {combination(board, others[0])}."
-    return f"Not distinguishable from it: {len(place.near)} of {count(len(others), 'other')} ({named(board, place)})."
+        return f"Distinguishable from {many}; next is {combination(result_table, others[0])}."
+    near = f"{len(place.near)} of {count(len(others), 'other')} ({named(result_table, place)})"
+    return f"Not distinguishable from it: {near}."
 
 
-def named(board: Board, place: Place, most: int = MOST_NAMES) -> str:
+def named(result_table: ResultTable, place: RankingAtNFE, most: int = MOST_NAMES) -> str:
     """Name what is near the best: the first `most`, and how many more."""
-    said = "; ".join(combination(board, row) for row in place.near[:most])
+    said = "; ".join(combination(result_table, row) for row in place.near[:most])
     return said + (f"; and {len(place.near) - most} more" if len(place.near) > most else "")

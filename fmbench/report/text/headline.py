@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fmbench.report.analysis.axis_importance import (
+    BATCHED_SAMPLING,
     CHANCE,
-    TOGETHER,
     Shares,
     attribute,
     is_vague,
@@ -15,10 +15,10 @@ from fmbench.report.analysis.axis_importance import (
     within,
 )
 from fmbench.report.analysis.floor_and_oracle import floor_of
-from fmbench.report.analysis.ranking import Place, at_nfe, combination, enumeration, places
+from fmbench.report.analysis.ranking import RankingAtNFE, at_nfe, combination, enumeration, rankings
 from fmbench.report.drawable import drawable
 from fmbench.report.number_format import count
-from fmbench.report.result_table import Board, make_boards
+from fmbench.report.result_table import ResultTable, make_result_tables
 from fmbench.report.text.answer import answer
 from fmbench.report.text.details import details
 from fmbench.results.records import Records, TrainingRecord
@@ -38,45 +38,47 @@ class Short:
     details: Said
 
 
-def in_short(records: Records, boards: Sequence[Board] | None = None) -> Short:
+def in_short(records: Records, result_tables: Sequence[ResultTable] | None = None) -> Short:
     """Say what records answer: a line with the answer of each dataset, one on the axes, one on what is not known."""
-    boards = make_boards(drawable(records)) if boards is None else boards
-    ranking = [(board, places(board)) for board in boards]
-    several = len(boards) > 1
+    result_tables = make_result_tables(drawable(records)) if result_tables is None else result_tables
+    ranking = [(result_table, rankings(result_table)) for result_table in result_tables]
+    several = len(result_tables) > 1
     lines, beneath = [], []
-    for board, found in ranking:
-        if text := answer(board, found, records.baseline):
-            lines.append((f"Answer, {board.dataset}" if several else "Answer", text))
-        prefix = f"{board.dataset}, " if several else ""
-        beneath += [(prefix + about, said) for about, said in details(board, found, records.baseline)]
-    if not lines and boards:
-        lines.append(("Answer", f"No answer: {_no_score(boards)}."))
-    if text := _matters(boards):
+    for result_table, found in ranking:
+        if text := answer(result_table, found, records.baseline):
+            lines.append((f"Answer, {result_table.dataset}" if several else "Answer", text))
+        prefix = f"{result_table.dataset}, " if several else ""
+        beneath += [(prefix + about, said) for about, said in details(result_table, found, records.baseline)]
+    if not lines and result_tables:
+        lines.append(("Answer", f"No answer: {_no_score(result_tables)}."))
+    if text := _matters(result_tables):
         lines.append(("What matters", text))
     if text := _unknown(records, ranking):
         lines.append(("Not known", text))
     return Short(lines, beneath)
 
 
-def _no_score(boards: Sequence[Board]) -> str:
+def _no_score(result_tables: Sequence[ResultTable]) -> str:
     """Say why nothing is ranked."""
-    if not any(board.cells for board in boards):
+    if not any(result_table.cells for result_table in result_tables):
         return "nothing was evaluated"
-    if not any(board.headline for board in boards):
+    if not any(result_table.headline for result_table in result_tables):
         return "this suite has no metric that looks at samples"
-    if not any(board.budgets for board in boards):
+    if not any(result_table.budgets for result_table in result_tables):
         return "all solvers are adaptive, so there is no NFE at which to compare them; their table stands below"
     return "the metric has no direction in which it is better"
 
 
-def _matters(boards: Sequence[Board]) -> str:
+def _matters(result_tables: Sequence[ResultTable]) -> str:
     """Say which axis explains how much: at length for one dataset, in figures alone for several."""
-    found = [(board, shares) for board in boards if (shares := attribute(board)) is not None]
-    if len(found) == 1 and len(boards) == 1:
+    found = [
+        (result_table, shares) for result_table in result_tables if (shares := attribute(result_table)) is not None
+    ]
+    if len(found) == 1 and len(result_tables) == 1:
         return _of_one(found[0][1])
     said = [
-        f"{board.dataset}: {', '.join(f'{name} {_interval(share)}' for name, share in shares.ranked)}"
-        for board, shares in found
+        f"{result_table.dataset}: {', '.join(f'{name} {_interval(share)}' for name, share in shares.ranked)}"
+        for result_table, shares in found
     ]
     metrics = enumeration(list(dict.fromkeys(shares.metric for _, shares in found)))
     return f"Shares of the spread of {metrics} at equal NFE. {'; '.join(said)}." if said else ""
@@ -110,7 +112,7 @@ def _in_figures(shares: Shares) -> str:
         return f"how much of the spread of {shares.metric} {_axes(vague, 'or')} explains is not known from {seeds}."
     named = [f"the {name} {_interval(i)}{_range(shares, name)}" for name, i in ranked if name not in vague]
     left = shares.overall.mean(axis=0)
-    named += [f"{TOGETHER} {_percent(left[-2])}"] if len(ranked) > 1 else []
+    named += [f"{BATCHED_SAMPLING} {_percent(left[-2])}"] if len(ranked) > 1 else []
     text = (
         f"at equal NFE, the spread of {shares.metric} is explained by {', '.join(named)}, {CHANCE} {_percent(left[-1])}"
     )
@@ -142,14 +144,16 @@ def _range(shares: Shares, name: str) -> str:
     return f" ({', '.join(f'{_percent(means[nfe])} at NFE {nfe}' for nfe in sorted(ends))})"
 
 
-def _unknown(records: Records, ranking: Sequence[tuple[Board, list[Place]]]) -> str:
+def _unknown(records: Records, ranking: Sequence[tuple[ResultTable, list[RankingAtNFE]]]) -> str:
     """Say what these records cannot tell."""
     seeds = {r.cell.seed for r in records.trainings} or {r.cell.training.seed for r in records.evaluations}
     leads = [place for _, found in ranking for place in found if place.first]
     said = []
     if len(seeds) == 1:
         said.append("One seed: nothing can be said about spread, and another seed might reverse every difference")
-    elif near := [text for board, found in ranking if (text := _near(board, found, alone=len(ranking) == 1))]:
+    elif near := [
+        text for result_table, found in ranking if (text := _near(result_table, found, alone=len(ranking) == 1))
+    ]:
         said.append(f"Cannot be told from the best: {'; '.join(near)}")
     said += _as_real(ranking)
     if 1 < len(seeds) < FEW_SEEDS and leads:
@@ -163,44 +167,44 @@ def _unknown(records: Records, ranking: Sequence[tuple[Board, list[Place]]]) -> 
     return ". ".join(said) + "." if said else ""
 
 
-def _near(board: Board, found: Sequence[Place], alone: bool) -> str:
+def _near(result_table: ResultTable, found: Sequence[RankingAtNFE], alone: bool) -> str:
     """Say what cannot be told from the best at each NFE: one name each, or of several datasets the NFE alone."""
     near = [place for place in found if place.rivals]
     if all(place.undecided for place in found if place.first):
         return ""
     if not alone:
-        return f"some on {board.dataset} at {at_nfe([place.nfe for place in near])}" if near else ""
+        return f"some on {result_table.dataset} at {at_nfe([place.nfe for place in near])}" if near else ""
     said = []
     for place in near:
         more = f" and {count(len(place.rivals) - 1, 'other')}" if len(place.rivals) > 1 else ""
-        said.append(f"{combination(board, place.rivals[0])}{more} at NFE {place.nfe}")
+        said.append(f"{combination(result_table, place.rivals[0])}{more} at NFE {place.nfe}")
     return ", ".join(said)
 
 
-def _as_real(ranking: Sequence[tuple[Board, list[Place]]]) -> list[str]:
+def _as_real(ranking: Sequence[tuple[ResultTable, list[RankingAtNFE]]]) -> list[str]:
     """Say at which NFE the best cannot be told from real data, and where it even scores better than they do."""
     near: list[str] = []
     beyond: list[str] = []
     seeds: set[int] = set()
-    for board, found in ranking:
-        gaps = _from_real(board, found)
+    for result_table, found in ranking:
+        gaps = _from_real(result_table, found)
         seeds |= {gap.absolute.n for _, gap in gaps if gap.verdict == "not distinguishable"}
         for said, verdict in ((near, "not distinguishable"), (beyond, "better")):
             if budgets := [nfe for nfe, gap in gaps if gap.verdict == verdict]:
-                said.append(f"the best on {board.dataset} at {at_nfe(budgets)}")
+                said.append(f"the best on {result_table.dataset} at {at_nfe(budgets)}")
     many = f"{enumeration([str(n) for n in sorted(seeds)], 'or')} seeds"
     said = [f"Cannot be told from real data by these {many}: {'; '.join(near)}"] if near else []
     said += [f"Scores better than real data, where a better score means nothing: {'; '.join(beyond)}"] if beyond else []
     return said
 
 
-def _from_real(board: Board, found: Sequence[Place]) -> list[tuple[int, Difference]]:
+def _from_real(result_table: ResultTable, found: Sequence[RankingAtNFE]) -> list[tuple[int, Difference]]:
     """Return by NFE the difference of the best from real data; nothing where the metric has no floor."""
-    floor = floor_of(board, board.headline)[0] if board.headline else None
-    if floor is None or board.headline is None:
+    floor = floor_of(result_table, result_table.headline)[0] if result_table.headline else None
+    if floor is None or result_table.headline is None:
         return []
     leads = [(place.nfe, place.values[place.first[0]].by_seed) for place in found if place.first]
-    return [(nfe, difference(score, floor.values.by_seed, board.headline.better)) for nfe, score in leads]
+    return [(nfe, difference(score, floor.values.by_seed, result_table.headline.better)) for nfe, score in leads]
 
 
 def _scope(records: Records) -> str:

@@ -5,40 +5,40 @@ from __future__ import annotations
 from pathlib import Path
 
 from fmbench.report.analysis.curves import Curves, training_rows
-from fmbench.report.figures.plane.animation import with_motion
+from fmbench.report.figures.plane.animation import with_animation
 from fmbench.report.figures.plane.densities import densities
-from fmbench.report.figures.plane.snapshots import chosen, portraits
+from fmbench.report.figures.plane.snapshots import chosen, flow_snapshots
 from fmbench.report.figures.plane.trajectories import trajectories, velocity_field
 from fmbench.report.figures.sample_grids import sampled, shape_of
 from fmbench.report.figures.theme import Picture
 from fmbench.report.number_format import count
 from fmbench.report.output_folder import Folder
-from fmbench.report.result_table import Board
+from fmbench.report.result_table import ResultTable
 
 MOST_PANELS, MOST_FIELDS = 8, 4
 """Training combinations in a figure of densities or trajectories, and in one of velocity fields."""
 
 
 def point_figures(
-    board: Board, curves: Curves | None, real: Path | None, folder: Folder, suffix: str
+    result_table: ResultTable, curves: Curves | None, real: Path | None, folder: Folder, suffix: str
 ) -> tuple[list[Picture], str]:
     """Draw what can be drawn; nothing for other data. The note says what is missing ("" where nothing is)."""
-    known, rows = portraits(board), training_rows(board)
-    sample = next((shape for record in sampled(board) if (shape := shape_of(record.samples))), None)
+    known, rows = flow_snapshots(result_table), training_rows(result_table)
+    sample = next((shape for record in sampled(result_table) if (shape := shape_of(record.samples))), None)
     if not known and sample != (2,):
         return [], ""
-    shown, left = chosen(board, curves, rows, MOST_PANELS)
-    drawn = [densities(board, shown, left, known, real, folder, f"densities{suffix}")]
+    shown, left = chosen(result_table, curves, rows, MOST_PANELS)
+    drawn = [densities(result_table, shown, left, known, real, folder, f"densities{suffix}")]
     if known:
-        labelled = " Every particle follows a class label, all classes in turn." if _takes_labels(board) else ""
-        shown, left = chosen(board, curves, list(known), MOST_PANELS)
+        labelled = " Every particle follows a class label, all classes in turn." if _takes_labels(result_table) else ""
+        shown, left = chosen(result_table, curves, list(known), MOST_PANELS)
         few = {row: known[row] for row in shown}
-        drawn.append(trajectories(board, few, labelled + left, folder, f"trajectories{suffix}"))
-        shown, left = chosen(board, curves, list(known), MOST_FIELDS)
+        drawn.append(trajectories(result_table, few, labelled + left, folder, f"trajectories{suffix}"))
+        shown, left = chosen(result_table, curves, list(known), MOST_FIELDS)
         few = {row: known[row] for row in shown}
         labelled += " Arrows are the field for no label." if labelled else ""
-        field = velocity_field(board, few, labelled + left, folder, f"velocity{suffix}")
-        drawn.append(field and with_motion(field, board, few, folder, f"flow{suffix}"))
+        field = velocity_field(result_table, few, labelled + left, folder, f"velocity{suffix}")
+        drawn.append(field and with_animation(field, result_table, few, folder, f"flow{suffix}"))
     note = ""
     if lacking := len(rows) - len(known):
         note = (
@@ -47,7 +47,7 @@ def point_figures(
     return [picture for picture in drawn if picture is not None], note
 
 
-def _takes_labels(board: Board) -> bool:
+def _takes_labels(result_table: ResultTable) -> bool:
     """Whether networks of this dataset were trained with class labels."""
-    cells = (record.cell for records in board.trainings.values() for record in records)
+    cells = (record.cell for records in result_table.trainings.values() for record in records)
     return any(cell.settings.values.get("class_conditional") for cell in cells)

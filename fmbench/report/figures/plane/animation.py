@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmbench.report.figures.plane.snapshots import Portrait, box, panel_rows, quiet, shape_of_panel, titles, union
+from fmbench.report.figures.plane.snapshots import FlowSnapshot, box, panel_rows, quiet, shape_of_panel, titles, union
 from fmbench.report.figures.plane.trajectories import arrows, blend, directions, usual_speed
 from fmbench.report.figures.theme import INK, Picture, new_figure, themed
 from fmbench.report.output_folder import Folder
-from fmbench.report.result_table import Board, Row
+from fmbench.report.result_table import ResultTable, Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,17 +32,19 @@ MOST_BYTES = 400_000
 Pixels = NDArray[np.uint8]
 
 
-def with_motion(picture: Picture, board: Board, shown: Mapping[Row, Portrait], folder: Folder, name: str) -> Picture:
+def with_animation(
+    picture: Picture, result_table: ResultTable, shown: Mapping[Row, FlowSnapshot], folder: Folder, name: str
+) -> Picture:
     """Write `<name>.gif`, and return the picture with it."""
-    data = animate(board, shown)
+    data = animate(result_table, shown)
     folder.write(f"{name}.gif", data)
     caption = f"{picture.caption} Below, the same in motion: {PARTICLES} particles on their way from noise to samples."
-    return replace(picture, caption=caption, gif=f"{name}.gif", motion=data)
+    return replace(picture, caption=caption, gif=f"{name}.gif", animation=data)
 
 
-def animate(board: Board, shown: Mapping[Row, Portrait]) -> bytes:
+def animate(result_table: ResultTable, shown: Mapping[Row, FlowSnapshot]) -> bytes:
     """Return a GIF of the particles and the field, a panel a training combination, all at the same time t."""
-    frames = _frames(board, shown)
+    frames = _frames(result_table, shown)
     while True:
         data = _gif(frames)
         if len(data) <= MOST_BYTES or len(frames) < 4:
@@ -50,13 +52,13 @@ def animate(board: Board, shown: Mapping[Row, Portrait]) -> bytes:
         frames = [*frames[:-1:2], frames[-1]]
 
 
-def _frames(board: Board, shown: Mapping[Row, Portrait]) -> list[Pixels]:
+def _frames(result_table: ResultTable, shown: Mapping[Row, FlowSnapshot]) -> list[Pixels]:
     """Return the pictures `(height, width, 3)`, one a stored time: what does not move is drawn once."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     times = next(iter(shown.values())).times
     with themed():
-        figure, moving = _stage(board, shown)
+        figure, moving = _stage(result_table, shown)
         agg: Any = FigureCanvasAgg(figure)
         agg.draw()
         still = agg.copy_from_bbox(figure.bbox)
@@ -73,24 +75,24 @@ def _frames(board: Board, shown: Mapping[Row, Portrait]) -> list[Pixels]:
 class _Moving:
     """The artists that change from frame to frame."""
 
-    def __init__(self, clock: Any, portraits: Sequence[Portrait], unit: float) -> None:
-        self.clock, self.portraits, self.unit = clock, portraits, unit
+    def __init__(self, clock: Any, flow_snapshots: Sequence[FlowSnapshot], unit: float) -> None:
+        self.clock, self.flow_snapshots, self.unit = clock, flow_snapshots, unit
         self.fields: list[Any] = []
         self.dots: list[Any] = []
 
 
-def _stage(board: Board, shown: Mapping[Row, Portrait]) -> tuple[Figure, _Moving]:
+def _stage(result_table: ResultTable, shown: Mapping[Row, FlowSnapshot]) -> tuple[Figure, _Moving]:
     across, down = panel_rows(shown)
-    frame, said = union([box(portrait) for portrait in shown.values()]), titles(board, list(shown))
+    frame, said = union([box(flow_snapshot) for flow_snapshot in shown.values()]), titles(result_table, list(shown))
     figure = new_figure(1.65 * across + 0.15, (shape_of_panel(frame, 1.6) + 0.3) * down + 0.3)
     clock = figure.suptitle("t = 0.00", x=0.01, ha="left", fontsize=9, animated=True)
     moving = _Moving(clock, list(shown.values()), usual_speed(shown))
     created = figure.subplots(down, across, squeeze=False).flatten()
     for axes in created[len(shown) :]:
         axes.set_axis_off()
-    for axes, (row, portrait) in zip(created, shown.items(), strict=False):
+    for axes, (row, flow_snapshot) in zip(created, shown.items(), strict=False):
         axes.set_title(said[row], color=INK)
-        field = arrows(axes, portrait, 0.0, moving.unit)
+        field = arrows(axes, flow_snapshot, 0.0, moving.unit)
         dots = axes.scatter([], [], s=5, linewidth=0, zorder=4, animated=True)
         if field is not None:
             field.set_animated(True)
@@ -103,11 +105,11 @@ def _stage(board: Board, shown: Mapping[Row, Portrait]) -> tuple[Figure, _Moving
 def _move(moving: _Moving, t: float) -> None:
     moving.clock.set_text(f"t = {t:.2f}")
     fields = iter(moving.fields)
-    for dots, portrait in zip(moving.dots, moving.portraits, strict=True):
-        dots.set_offsets(portrait.points(t)[:PARTICLES])
+    for dots, flow_snapshot in zip(moving.dots, moving.flow_snapshots, strict=True):
+        dots.set_offsets(flow_snapshot.points(t)[:PARTICLES])
         dots.set_facecolor(blend(t))
-        if portrait.field is not None:
-            vectors, colours = directions(portrait, portrait.field, t, moving.unit)
+        if flow_snapshot.field is not None:
+            vectors, colours = directions(flow_snapshot, flow_snapshot.field, t, moving.unit)
             field = next(fields)
             field.set_UVC(*vectors)
             field.set_facecolor([ARROW if colour == INK else "none" for colour in colours])

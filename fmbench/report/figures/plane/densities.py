@@ -12,7 +12,7 @@ from fmbench.report.figures.plane.snapshots import (
     ACROSS,
     Array,
     Density,
-    Portrait,
+    FlowSnapshot,
     enclosing,
     kernel_width,
     quiet,
@@ -24,7 +24,7 @@ from fmbench.report.figures.plane.trajectories import mass_map
 from fmbench.report.figures.sample_grids import frame_of, load_samples, sampled, widest_solver
 from fmbench.report.figures.theme import COLOURS, INK, MUTED, Picture, new_figure, save, themed
 from fmbench.report.output_folder import Folder
-from fmbench.report.result_table import Board, Row
+from fmbench.report.result_table import ResultTable, Row
 from fmbench.stats.paired_seeds import interval, ranked
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ HEADROOM = 1.4
 
 
 def densities(
-    board: Board,
+    result_table: ResultTable,
     rows: Sequence[Row],
     left: str,
-    portraits: Mapping[Row, Portrait],
+    flow_snapshots: Mapping[Row, FlowSnapshot],
     real: Path | None,
     folder: Folder,
     name: str,
@@ -52,11 +52,11 @@ def densities(
 
     `left` says what other combinations there are. None where there is nothing to compare.
     """
-    truth = true_density(list(portraits.values()), load_samples(real, MOST_POINTS))
-    if truth is None or not rows or not sampled(board):
+    truth = true_density(list(flow_snapshots.values()), load_samples(real, MOST_POINTS))
+    if truth is None or not rows or not sampled(result_table):
         return None
-    sampler, said = widest_solver(board), titles(board, rows)
-    columns = [clouds(board, row, sampler) for row in rows]
+    sampler, said = widest_solver(result_table), titles(result_table, rows)
+    columns = [clouds(result_table, row, sampler) for row in rows]
     depth, across, down = max(map(len, columns)), min(len(rows), ACROSS), -(-len(rows) // ACROSS)
     height, width = shape_of_panel((truth.low, truth.high), 1.95), kernel_width(truth.low, truth.high)
     with themed():
@@ -71,12 +71,14 @@ def densities(
                 above = [said[row]] if line == 0 and said[row] else []
                 found = points if isinstance(points, str) else smoothed(points, truth.x, truth.y, width)
                 _panel(axes, truth, found, "\n".join([*above, title]))
-        return save(figure, folder, name, f"{board.dataset}: densities", _caption(truth, sampler[0], depth) + left)
+        return save(
+            figure, folder, name, f"{result_table.dataset}: densities", _caption(truth, sampler[0], depth) + left
+        )
 
 
-def true_density(portraits: Sequence[Portrait], real: Array | None) -> Density | None:
-    """Return the exact density where a portrait has it, else that of real data; None where there is neither."""
-    exact = next((portrait.data for portrait in portraits if portrait.data is not None), None)
+def true_density(flow_snapshots: Sequence[FlowSnapshot], real: Array | None) -> Density | None:
+    """Return the exact density where a flow snapshot has it, else that of real data; None where there is neither."""
+    exact = next((flow_snapshot.data for flow_snapshot in flow_snapshots if flow_snapshot.data is not None), None)
     if exact is not None or real is None:
         return exact
     low, high = frame_of([], real)
@@ -84,11 +86,11 @@ def true_density(portraits: Sequence[Portrait], real: Array | None) -> Density |
     return Density(x, y, smoothed(real, x, y, kernel_width(low, high)), exact=False)
 
 
-def clouds(board: Board, row: Row, sampler: Row) -> list[tuple[str, Array | str]]:
+def clouds(result_table: ResultTable, row: Row, sampler: Row) -> list[tuple[str, Array | str]]:
     """Return titles, and samples or why there are none: at the lowest NFE and the best other, or an adaptive one."""
     found: list[tuple[str, Array | str]] = []
-    for nfe in _budgets(board, (*row, *sampler)):
-        records = board.cells.get(((*row, *sampler), nfe), ())
+    for nfe in _budgets(result_table, (*row, *sampler)):
+        records = result_table.cells.get(((*row, *sampler), nfe), ())
         record = next((r for r in records if r.status == "ok" and r.samples is not None), None)
         points = load_samples(record.samples, MOST_POINTS) if record else None
         name = sampler[0] if nfe is None else f"NFE {nfe}"
@@ -97,17 +99,19 @@ def clouds(board: Board, row: Row, sampler: Row) -> list[tuple[str, Array | str]
     return found
 
 
-def _budgets(board: Board, row: Row) -> list[int | None]:
+def _budgets(result_table: ResultTable, row: Row) -> list[int | None]:
     """Return the lowest NFE of a row, and of the others the best by the headline metric, else the highest."""
-    budgets = [nfe for nfe in board.budgets if (row, nfe) in board.cells]
+    budgets = [nfe for nfe in result_table.budgets if (row, nfe) in result_table.cells]
     if len(budgets) < 2:
         return [*budgets] or [None]
     means = {}
     for nfe in budgets[1:]:
-        values = board.values(row, nfe, board.headline) if board.headline is not None else None
+        values = result_table.values(row, nfe, result_table.headline) if result_table.headline is not None else None
         if values is not None and values.complete:
             means[nfe] = interval(list(values.by_seed.values())).mean
-    best = ranked(means, board.headline.better)[0] if board.headline is not None and means else budgets[-1]
+    best = (
+        ranked(means, result_table.headline.better)[0] if result_table.headline is not None and means else budgets[-1]
+    )
     return [budgets[0], best]
 
 

@@ -1,4 +1,4 @@
-"""Points in the plane: portraits of trained cells as figures read them, and what their figures share."""
+"""Points in the plane: flow snapshots of trained cells as figures read them, and what their figures share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fmbench.report.analysis.curves import Curves, best_trainings, training_rows
 from fmbench.report.drawable import FURTHEST
 from fmbench.report.figures.theme import COLOURS
 from fmbench.report.number_format import count
-from fmbench.report.result_table import Board, Row, varying, words
+from fmbench.report.result_table import ResultTable, Row, varying, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +77,7 @@ class Density:
 
 
 @dataclass(frozen=True)
-class Portrait:
+class FlowSnapshot:
     """What `fmbench.evaluation.flow_snapshots` wrote: trajectories `paths (T, n, 2)` at `times (T,)` from 0 to 1, and
     more.
     """
@@ -98,8 +98,8 @@ class Portrait:
         return found
 
 
-def load_portrait(path: Path | None) -> Portrait | None:
-    """Return the portrait in a file; None where the file is missing, damaged or not a portrait."""
+def load_flow_snapshot(path: Path | None) -> FlowSnapshot | None:
+    """Return the flow snapshot in a file; None where the file is missing, damaged or not a flow snapshot."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -112,33 +112,33 @@ def load_portrait(path: Path | None) -> Portrait | None:
         if "log_density" in found:
             values = np.nan_to_num(np.exp(np.minimum(found["log_density"].astype(np.float64), HIGHEST)))
             data = Density(found["density_x"], found["density_y"], values, exact=True)
-        return Portrait(found["times"], found["paths"], field, data)
+        return FlowSnapshot(found["times"], found["paths"], field, data)
     except (OSError, SafetensorError, KeyError):
         return None  # the figure says so in its place
 
 
-def portraits(board: Board) -> dict[Row, Portrait]:
-    """Return the portrait of each training combination that has one, in the plan's order."""
+def flow_snapshots(result_table: ResultTable) -> dict[Row, FlowSnapshot]:
+    """Return the flow snapshot of each training combination that has one, in the plan's order."""
     found = {}
-    for row, records in board.trainings.items():
+    for row, records in result_table.trainings.items():
         for record in records:
-            if row not in found and (portrait := load_portrait(record.portrait)) is not None:
-                found[row] = portrait
+            if row not in found and (flow_snapshot := load_flow_snapshot(record.flow_snapshot)) is not None:
+                found[row] = flow_snapshot
     return found
 
 
-def chosen(board: Board, curves: Curves | None, rows: Sequence[Row], most: int) -> tuple[list[Row], str]:
+def chosen(result_table: ResultTable, curves: Curves | None, rows: Sequence[Row], most: int) -> tuple[list[Row], str]:
     """Return up to `most` of some training rows, the best where that is known, and words about those left out."""
     if len(rows) <= most:
         return list(rows), ""
     named = "the best" if curves is not None and curves.rows else "the first"
-    best = best_trainings(board.only(rows), curves, most) if curves is not None else list(rows)[:most]
+    best = best_trainings(result_table.only(rows), curves, most) if curves is not None else list(rows)[:most]
     return best, f" Shown are {named} {len(best)} of {count(len(rows), 'training combination')}."
 
 
-def titles(board: Board, rows: Sequence[Row]) -> dict[Row, str]:
+def titles(result_table: ResultTable, rows: Sequence[Row]) -> dict[Row, str]:
     """Return what stands above the panel of each training row."""
-    said = varying(training_rows(board))
+    said = varying(training_rows(result_table))
     return {row: fill(words(row, said), TITLE_WIDTH) if said else "" for row in rows}
 
 
@@ -182,11 +182,11 @@ def union(frames: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
     return np.min([low for low, _ in frames], axis=0), np.max([high for _, high in frames], axis=0)
 
 
-def box(portrait: Portrait) -> tuple[Array, Array]:
-    """Return the corners of the part of the plane that a portrait covers, source and data."""
-    if (field := portrait.field) is not None:
+def box(flow_snapshot: FlowSnapshot) -> tuple[Array, Array]:
+    """Return the corners of the part of the plane that a flow snapshot covers, source and data."""
+    if (field := flow_snapshot.field) is not None:
         return np.array([field.x[0], field.y[0]]), np.array([field.x[-1], field.y[-1]])
-    pooled = portrait.finite.reshape(-1, 2).astype(np.float64)
+    pooled = flow_snapshot.finite.reshape(-1, 2).astype(np.float64)
     if not len(pooled):
         return np.full(2, -1.0), np.full(2, 1.0)
     margin = 0.5 + 1e-6 * np.abs(pooled).max(0)
@@ -199,7 +199,7 @@ def shape_of_panel(frame: tuple[Array, Array], width: float) -> float:
     return width * float(np.clip((high[1] - low[1]) / (high[0] - low[0]), 0.35, 2.0))
 
 
-def panel_rows(portraits_shown: Mapping[Row, Portrait]) -> tuple[int, int]:
+def panel_rows(portraits_shown: Mapping[Row, FlowSnapshot]) -> tuple[int, int]:
     """Return how many panels stand across and down."""
     across = min(len(portraits_shown), ACROSS)
     return across, -(-len(portraits_shown) // across)

@@ -13,7 +13,7 @@ from fmbench.report.figures.plane.snapshots import (
     SOURCE,
     Array,
     Field,
-    Portrait,
+    FlowSnapshot,
     box,
     kernel_width,
     panel_rows,
@@ -25,7 +25,7 @@ from fmbench.report.figures.plane.snapshots import (
 )
 from fmbench.report.figures.theme import INK, MUTED, Picture, new_figure, save, themed
 from fmbench.report.output_folder import Folder
-from fmbench.report.result_table import Board, Row
+from fmbench.report.result_table import ResultTable, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,26 +45,28 @@ EMPTY = 0.01
 """Where the particles are this part as dense as at their densest, the field is drawn faintly: nothing flows there."""
 
 
-def trajectories(board: Board, shown: Mapping[Row, Portrait], note: str, folder: Folder, name: str) -> Picture:
+def trajectories(
+    result_table: ResultTable, shown: Mapping[Row, FlowSnapshot], note: str, folder: Folder, name: str
+) -> Picture:
     """Draw the paths of the same noise through each trained field: a panel a training combination."""
     across, down = panel_rows(shown)
-    frame, said = union([box(portrait) for portrait in shown.values()]), titles(board, list(shown))
+    frame, said = union([box(flow_snapshot) for flow_snapshot in shown.values()]), titles(result_table, list(shown))
     with themed():
         height = shape_of_panel(frame, 2.45)
         figure = new_figure(2.5 * across + 0.2, (height + 0.3) * down + 0.1)
         created = figure.subplots(down, across, squeeze=False).flatten()
         for axes in created[len(shown) :]:
             axes.set_axis_off()
-        for axes, (row, portrait) in zip(created, shown.items(), strict=False):
+        for axes, (row, flow_snapshot) in zip(created, shown.items(), strict=False):
             axes.set_title(said[row])
-            _paths(axes, portrait.finite[:, :PATHS], portrait.times)
+            _paths(axes, flow_snapshot.finite[:, :PATHS], flow_snapshot.times)
             quiet(axes, *frame)
         caption = (
             f"The way of {PATHS} particles from noise (orange, t = 0) to samples (blue, t = 1), followed in fine "
             "steps; a panel a training combination, the same noise in each. Straight paths are what a few steps of a "
             "solver can follow; in a bend a coarse solver leaves the road. Points outside the frame are not shown."
         )
-        return save(figure, folder, name, f"{board.dataset}: trajectories", caption + note)
+        return save(figure, folder, name, f"{result_table.dataset}: trajectories", caption + note)
 
 
 def blend(share: float) -> tuple[float, float, float]:
@@ -95,21 +97,23 @@ def _paths(axes: Axes, paths: Array, times: Array) -> None:
         dots.set_in_layout(False)
 
 
-def velocity_field(board: Board, shown: Mapping[Row, Portrait], note: str, folder: Folder, name: str) -> Picture | None:
+def velocity_field(
+    result_table: ResultTable, shown: Mapping[Row, FlowSnapshot], note: str, folder: Folder, name: str
+) -> Picture | None:
     """Draw the velocity field over the particles' density: a line a training combination, a column a time."""
-    if not any(portrait.field is not None for portrait in shown.values()):
+    if not any(flow_snapshot.field is not None for flow_snapshot in shown.values()):
         return None
-    frame, said = union([box(portrait) for portrait in shown.values()]), titles(board, list(shown))
+    frame, said = union([box(flow_snapshot) for flow_snapshot in shown.values()]), titles(result_table, list(shown))
     unit = usual_speed(shown)
     with themed():
         height = shape_of_panel(frame, 1.7)
         figure = new_figure(1.75 * len(TIMES) + 1.4, (height + 0.1) * len(shown) + 0.4)
         created = figure.subplots(len(shown), len(TIMES), squeeze=False)
-        for number, (line, (row, portrait)) in enumerate(zip(created, shown.items(), strict=True)):
+        for number, (line, (row, flow_snapshot)) in enumerate(zip(created, shown.items(), strict=True)):
             line[0].set_ylabel(said[row].replace(", ", ",\n"), rotation=0, ha="right", va="center")
             for axes, t in zip(line, TIMES, strict=True):
-                _mass(axes, portrait, t, frame)
-                arrows(axes, portrait, t, unit)
+                _mass(axes, flow_snapshot, t, frame)
+                arrows(axes, flow_snapshot, t, unit)
                 quiet(axes, *frame)
                 axes.set_title(f"t = {t:g}" if number == 0 else "", color=INK)
         caption = (
@@ -118,14 +122,14 @@ def velocity_field(board: Board, shown: Mapping[Row, Portrait], note: str, folde
             "have one scale in the whole figure, and are faint where no particle is: there the network was hardly ever "
             "asked, and what it says does not matter."
         )
-        return save(figure, folder, name, f"{board.dataset}: velocity field", caption + note)
+        return save(figure, folder, name, f"{result_table.dataset}: velocity field", caption + note)
 
 
-def usual_speed(shown: Mapping[Row, Portrait]) -> float:
+def usual_speed(shown: Mapping[Row, FlowSnapshot]) -> float:
     """Return the speed that most particles stay under, over all times and combinations; 1 where there is no field."""
     speeds = []
-    for portrait in shown.values():
-        found = np.linalg.norm(np.diff(portrait.finite, axis=0), axis=2) / np.diff(portrait.times)[:, None]
+    for flow_snapshot in shown.values():
+        found = np.linalg.norm(np.diff(flow_snapshot.finite, axis=0), axis=2) / np.diff(flow_snapshot.times)[:, None]
         speeds.append(found.ravel())
     pooled = np.concatenate(speeds)
     return max(float(np.percentile(pooled, 90)), 1e-6) if len(pooled) else 1.0
@@ -139,22 +143,22 @@ def mass_map() -> Colormap:
     return LinearSegmentedColormap.from_list("mass", shades, SHADES)
 
 
-def _mass(axes: Axes, portrait: Portrait, t: float, frame: tuple[Array, Array]) -> None:
+def _mass(axes: Axes, flow_snapshot: FlowSnapshot, t: float, frame: tuple[Array, Array]) -> None:
     """Fill a panel with the density of the particles at t, each time with its own scale."""
     low, high = frame
     x, y = np.linspace(low[0], high[0], 80), np.linspace(low[1], high[1], 80)
-    density = smoothed(portrait.points(t), x, y, 1.5 * kernel_width(low, high))
+    density = smoothed(flow_snapshot.points(t), x, y, 1.5 * kernel_width(low, high))
     extent = (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
     top = 1.8 * max(float(density.max()), 1e-12)  # kept pale, so that arrows stand out
     axes.imshow(density, cmap=mass_map(), vmin=0, vmax=top, extent=extent, origin="lower", interpolation="bilinear")
 
 
-def arrows(axes: Axes, portrait: Portrait, t: float, unit: float) -> Quiver | None:
-    """Draw the velocity at t, and return the arrows; None where the portrait has no field."""
-    field = portrait.field
+def arrows(axes: Axes, flow_snapshot: FlowSnapshot, t: float, unit: float) -> Quiver | None:
+    """Draw the velocity at t, and return the arrows; None where the flow snapshot has no field."""
+    field = flow_snapshot.field
     if field is None:
         return None
-    vectors, colours = directions(portrait, field, t, unit)
+    vectors, colours = directions(flow_snapshot, field, t, unit)
     scale = unit / (REACH * float(field.x[1] - field.x[0]))
     drawn = axes.quiver(
         *np.meshgrid(field.x, field.y), *vectors, color=colours, angles="xy", scale_units="xy", scale=scale, zorder=3,
@@ -164,11 +168,13 @@ def arrows(axes: Axes, portrait: Portrait, t: float, unit: float) -> Quiver | No
     return drawn
 
 
-def directions(portrait: Portrait, field: Field, t: float, unit: float) -> tuple[tuple[Array, Array], list[str]]:
+def directions(
+    flow_snapshot: FlowSnapshot, field: Field, t: float, unit: float
+) -> tuple[tuple[Array, Array], list[str]]:
     """Return the two components of the vectors to draw at t, long ones cut, and the colour of each."""
     vectors = field.at(t)
     speed = np.linalg.norm(vectors, axis=2, keepdims=True)
     vectors = vectors * np.minimum(1.0, 2 * unit / np.maximum(speed, 1e-12))
-    density = smoothed(portrait.points(t), field.x, field.y, 1.5 * kernel_width(*box(portrait)))
+    density = smoothed(flow_snapshot.points(t), field.x, field.y, 1.5 * kernel_width(*box(flow_snapshot)))
     colours = np.where(density > EMPTY * density.max(), INK, FAINT_ARROW).ravel()
     return (vectors[..., 0], vectors[..., 1]), [str(colour) for colour in colours]

@@ -65,7 +65,7 @@ class TrainingCell:
             teacher = teacher.teacher
 
     @property
-    def study_key(self) -> str:
+    def fit_key(self) -> str:
         """The key of what the coupling learns: of the teacher and the coupling, so that all students share it."""
         assert self.teacher is not None
         return digest("study", self.teacher.key, self.coupling.digest, self.code)

@@ -183,17 +183,30 @@ class Coupling(Component):
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return re-paired `x_0, x_1, y`; the marginals stay as they are and labels travel with their `x_1`."""
 
-    def study(self, teacher: Velocity, source: Callable[[int], tuple[Tensor, Tensor | None]]) -> Mapping[str, Tensor]:
-        """Return what pairing must know of the teacher. It is kept in the store, and handed to `remember`.
+    def fit(self, teacher: Velocity, source: Callable[[int], tuple[Tensor, Tensor | None]]) -> Mapping[str, Tensor]:
+        """Return what pairing must know of the teacher. It is kept in the store, and handed to `with_fit`.
+
+        Components that name this method `study`, as it was called before, work as they are.
 
         `source(n)` draws `x_0` `(n, *shape)` and labels `(n,)`, or None where the teacher takes none; set
         `teacher.y` to the labels of a batch before asking for velocities.
         """
-        raise NotImplementedError(f"{type(self).__name__} names a teacher, so it must define study")
+        return _earlier(self, "fit", "study")(teacher, source)  # type: ignore[no-any-return]
 
-    def remember(self, studied: Mapping[str, Tensor]) -> Coupling:
-        """Return the coupling that pairs with what was studied; this one stays as it is."""
-        raise NotImplementedError(f"{type(self).__name__} names a teacher, so it must define remember")
+    def with_fit(self, fitted: Mapping[str, Tensor]) -> Coupling:
+        """Return the coupling that pairs with what was fitted; this one stays as it is.
+
+        Components that name this method `remember`, as it was called before, work as they are.
+        """
+        return _earlier(self, "with_fit", "remember")(fitted)  # type: ignore[no-any-return]
+
+
+def _earlier(component: Component, method: str, earlier: str) -> Callable[..., Any]:
+    """Return the method under its earlier name. Raises NotImplementedError where the component has neither."""
+    found: Callable[..., Any] | None = getattr(component, earlier, None)
+    if found is None:
+        raise NotImplementedError(f"{type(component).__name__} names a teacher, so it must define {method}")
+    return found
 
 
 class TDistribution(Component):

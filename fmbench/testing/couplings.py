@@ -86,7 +86,7 @@ class CouplingConformance(ComponentConformance):
             assert found == label[row], f"labels travel with their x_1; {row} had {label[row]}, has {found}"
 
     def test_follows_the_generator(self, component: Any) -> None:
-        ready = component.remember(KnownTeacher((2,)).teach(component)) if component.teacher else component
+        ready = component.with_fit(KnownTeacher((2,)).teach(component)) if component.teacher else component
         given = _batch(component, (2,), labelled=True)
         state = torch.get_rng_state()
         first, again = (ready.pair(*given, generator(7)) for _ in range(2))
@@ -103,7 +103,7 @@ class CouplingConformance(ComponentConformance):
         assert unchanged, "a coupling with draws = False leaves the generator alone; leave draws out, or draw nothing"
 
     def test_leaves_its_inputs_alone(self, component: Any) -> None:
-        ready = component.remember(KnownTeacher((2,)).teach(component)) if component.teacher else component
+        ready = component.with_fit(KnownTeacher((2,)).teach(component)) if component.teacher else component
         given = _batch(component, (2,), labelled=True)
         copies = [value.clone() for value in given]
         ready.pair(*given, generator())
@@ -115,7 +115,7 @@ class CouplingConformance(ComponentConformance):
         _only_with_a_teacher(component)
         x_0, x_1, y = _batch(component, shape, labelled)
         lesson = KnownTeacher(shape, labelled)
-        taught = component.remember(lesson.teach(component))
+        taught = component.with_fit(lesson.teach(component))
         assert isinstance(taught, Coupling), f"remember returns a coupling; found {type(taught).__name__}"
         paired_0, paired_1, paired_y = taught.pair(x_0, x_1, y, generator())
         for name, given, found in (("x_0", x_0, paired_0), ("x_1", x_1, paired_1)):
@@ -131,7 +131,7 @@ class CouplingConformance(ComponentConformance):
 
     def test_draws_from_what_was_studied(self, component: Any) -> None:
         _only_with_a_teacher(component)
-        taught = component.remember(KnownTeacher((2,)).teach(component))
+        taught = component.with_fit(KnownTeacher((2,)).teach(component))
         given = _batch(component, (2,), labelled=True)
         first, other = (taught.pair(*given, generator(seed))[0] for seed in (1, 2))
         assert not torch.equal(first, other), "other draws of the generator give other pairs"
@@ -139,11 +139,11 @@ class CouplingConformance(ComponentConformance):
     def test_learning_leaves_the_coupling_alone(self, component: Any) -> None:
         _only_with_a_teacher(component)
         before = dict(vars(component))
-        studied = KnownTeacher((2,)).teach(component)
-        for name, value in studied.items():
+        fitted = KnownTeacher((2,)).teach(component)
+        for name, value in fitted.items():
             assert isinstance(name, str), f"what was studied is named by texts; found {name!r}"
             assert isinstance(value, Tensor), f"what was studied is tensors; {name} is {type(value).__name__}"
-        taught = component.remember(studied)
+        taught = component.with_fit(fitted)
         assert taught is not component, "remember returns another coupling"
         assert same(before, vars(component)), "study and remember leave the coupling as it is"
 
@@ -162,9 +162,9 @@ class KnownTeacher:
 
     def teach(self, component: Any) -> Mapping[str, Tensor]:
         """Return what a coupling studies."""
-        studied: Mapping[str, Tensor] = component.study(self._velocity, self.source)
+        fitted: Mapping[str, Tensor] = component.fit(self._velocity, self.source)
         assert self._velocity.calls, "a coupling studies its teacher: it asks for velocities"
-        return studied
+        return fitted
 
     def source(self, n: int) -> tuple[Tensor, Tensor | None]:
         """Draw `x_0` and labels."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,15 +21,17 @@ from fmbench.components.contracts import TrainingFacts
 from fmbench.errors import Diverged
 from fmbench.isolation.process_state import Watch, watch_all
 from fmbench.model.batched.compatibility import batching_obstacle
+from fmbench.model.build import assemble
 from fmbench.model.context import WorkerContext
 from fmbench.runtime import memory
 from fmbench.runtime.calibration import Pace
-from fmbench.store.cell_folder import CellFolder
+from fmbench.training.compilation import choose, started, usual
 from fmbench.training.gradient_accumulation import divided
 from fmbench.training.losses import losses
 from fmbench.training.lr_schedule import learning_rate
-from fmbench.training.path_batches import inputs
+from fmbench.training.path_batches import in_order, inputs
 from fmbench.training.state import TrainingState
+from fmbench.training.teacher import with_teacher
 
 HISTORY_POINTS = 200
 EXPLODED = 1000.0  # times the first recorded loss
@@ -55,7 +58,7 @@ def train(
     failed: Failed = raise_failure,
     size: int = 1,
 ) -> None:
-    """Train cells and leave their weights, history and facts in the store; a checkpoint that is there is gone on from.
+    """Train cells and leave their weights, loss history and facts in the store. Resumes from the newest checkpoint.
 
     Cells that share their `fleet_key` and are at one step are a fleet, unless something is against it
     (`batching_obstacle`): then they are trained one by one. A cell whose loss or weights are not finite, or whose loss
@@ -65,50 +68,69 @@ def train(
     """
     context.reload_modified()
     watch = watch_all()
-    folders = {cell.key: context.store.folder("training", cell.key) for cell in cells}
-    saved = {key: content for key, folder in folders.items() if (content := _checkpoint(folder)) is not None}
-    alike: dict[tuple[str, int], list[TrainingCell]] = {}
-    for cell in cells:
-        alike.setdefault((cell.fleet_key, saved[cell.key]["step"] if cell.key in saved else 0), []).append(cell)
-    for together in alike.values():
-        alone = len(together) > 1 and batching_obstacle(together, context)
-        for fleet in [[cell] for cell in together] if alone else [together]:
-            state = TrainingState.begin(fleet, context)
-            state.size = max(size, len(fleet)) if len(fleet) > 1 else 1
-            if state.cells[0].key in saved:
-                state.load([saved[cell.key] for cell in state.cells])
-                progress(state.step * len(fleet))
-            _train_fleet(state, context, progress, failed, watch)
+    saved = {cell.key: content for cell in cells if (content := _checkpoint(cell, context)) is not None}
+    for fleet in _fleets(cells, saved, context):
+        state = begin(fleet, context)
+        state.size = max(size, len(fleet)) if len(fleet) > 1 else 1
+        if state.cells[0].key in saved:
+            state.load([saved[cell.key] for cell in state.cells])
+            progress(state.step * len(fleet))
+        memory.reset_peak_memory(context.device)
+        who = f"a component of this training ({', '.join(spec.name for spec in fleet[0].components)})"
+        state = run_steps(state, context, partial(_save_checkpoint, context, watch, who), progress, failed)
+        watch.check(who)
+        for member, cell in enumerate(state.cells):
+            try:
+                weights = state.weights(member)
+            except Diverged as failure:
+                failed(cell, failure)
+            else:
+                keep(cell, weights, state.history[member], state.facts(member, context), context)
 
 
-def _checkpoint(folder: CellFolder) -> dict[str, Any] | None:
+def _checkpoint(cell: TrainingCell, context: WorkerContext) -> dict[str, Any] | None:
     """Return the newest state that was saved of a cell."""
-    payload = folder.checkpoint()
+    payload = context.store.folder("training", cell.key).checkpoint()
     return None if payload is None else torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
 
 
-def _train_fleet(
-    state: TrainingState, context: WorkerContext, progress: Progress, failed: Failed, watch: Watch
+def _save_checkpoint(
+    context: WorkerContext, watch: Watch, who: str, cell: TrainingCell, step: int, payload: bytes
 ) -> None:
-    """Go on from a state to the end, and leave in the store what came of each member."""
-
-    cell = state.cells[0]
-    who = f"a component of this training ({', '.join(spec.name for spec in cell.components)})"
-
-    def save(cell: TrainingCell, step: int, payload: bytes) -> None:
-        watch.check(who)
-        context.store.folder("training", cell.key).save_checkpoint(step, payload)
-
-    memory.reset_peak_memory(context.device)
-    state = run_steps(state, context, save, progress, failed)
+    """Save a cell's state, unless a component has changed the process."""
     watch.check(who)
-    for member, cell in enumerate(state.cells):
-        try:
-            weights = state.weights(member)
-        except Diverged as failure:
-            failed(cell, failure)
+    context.store.folder("training", cell.key).save_checkpoint(step, payload)
+
+
+def _fleets(
+    cells: Sequence[TrainingCell], saved: Mapping[str, Mapping[str, Any]], context: WorkerContext
+) -> Iterator[list[TrainingCell]]:
+    """Yield the cells that train as one batched program."""
+    alike: dict[tuple[str, int], list[TrainingCell]] = {}
+    for cell in cells:
+        alike.setdefault((cell.fleet_key, saved[cell.key]["step"] if cell.key in saved else 0), []).append(cell)
+    for fleet in alike.values():
+        if len(fleet) > 1 and batching_obstacle(fleet, context):
+            yield from ([cell] for cell in fleet)
         else:
-            keep(cell, weights, state.history[member], state.facts(member, context), context)
+            yield fleet
+
+
+def begin(cells: Sequence[TrainingCell], context: WorkerContext) -> TrainingState:
+    """Return the state of a fleet before its first step, its cells in the order of `in_order`.
+
+    Components are built, couplings are fitted to their teachers, and the network of a cell that trains alone is
+    compiled where that pays.
+    """
+    cells = in_order(cells)
+    components = [assemble(cell, context) for cell in cells]
+    for own, cell in zip(components, cells, strict=True):
+        own.coupling = with_teacher(own.coupling, cell, context)
+    compilation = choose(cells[0], components[0], context) if len(cells) == 1 else usual(components[0])
+    state = TrainingState.begin(cells, components, compilation, context)
+    if compilation.compiled:
+        state.networks.call = started(compilation, cells[0], components[0], context, state.networks.module)
+    return state
 
 
 def keep(
@@ -134,7 +156,7 @@ def run_steps(
     Return the state after the last step, of the members that are left, if any are.
     """
     settings = state.cells[0].settings
-    autocast = state.parts[0].autocast(context.device)
+    autocast = state.components[0].autocast(context.device)
     peak, steps = settings["optimizer"]["lr"], settings["steps"]
     window = max(1, steps // HISTORY_POINTS)
     parts = settings.values.get("accumulate", 1)
@@ -146,7 +168,7 @@ def run_steps(
         while state.step < steps and state.cells:
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(state.step, steps, peak, settings["schedule"])
-            joint_batches = state.samples.draw(state.step)
+            joint_batches = state.path_batches.draw(state.step)
             for part in divided(joint_batches, parts):
                 with autocast():
                     output = state.networks(*inputs(part))

@@ -16,35 +16,34 @@ from fmbench.components.contracts import TrainingFacts
 from fmbench.errors import Diverged
 from fmbench.isolation import global_random
 from fmbench.model.batched.networks import Networks
-from fmbench.model.build import Components, assemble, make_module
+from fmbench.model.build import Components, make_module
 from fmbench.model.context import WorkerContext
 from fmbench.runtime import environment, memory
 from fmbench.runtime.device import device_type
-from fmbench.training.compilation import Compilation, choose, started, usual
+from fmbench.training.compilation import Compilation
 from fmbench.training.ema import MovingAverage
 from fmbench.training.optimizers import make_optimizer, take_step
-from fmbench.training.path_batches import PathBatchSampler, in_order
-from fmbench.training.teacher import with_teacher
+from fmbench.training.path_batches import PathBatchSampler
 
 
 @dataclass
 class TrainingState:
     """All that changes while a fleet is trained, and all that checkpoints must hold for an exact resumption.
 
-    `cells`, `parts`, `seconds` and `history` have an entry a member; `loss_sum` is `(members,)`.
+    `cells`, `components`, `seconds` and `history` have an entry a member; `loss_sum` is `(members,)`.
     `size` is the fleet's size as the facts have it: members that dropped out count. `pace` is what `Pace.middle` gave.
     """
 
     cells: list[TrainingCell]
-    parts: list[Components]
+    components: list[Components]
     networks: Networks
     optimizer: torch.optim.Optimizer
     average: MovingAverage
-    samples: PathBatchSampler
+    path_batches: PathBatchSampler
     loss_sum: Tensor
     seconds: list[float]
     history: list[list[tuple[int, float]]]
-    program: Compilation
+    compilation: Compilation
     size: int = 1
     pace: tuple[float, float] = (0.0, 0.0)
     losses: int = 0
@@ -52,32 +51,25 @@ class TrainingState:
 
     @classmethod
     def begin(
-        cls, cells: Sequence[TrainingCell], context: WorkerContext, program: Compilation | None = None
+        cls,
+        cells: Sequence[TrainingCell],
+        components: Sequence[Components],
+        compilation: Compilation,
+        context: WorkerContext,
     ) -> TrainingState:
-        """Return the state before the first step. Members are put into the order of `in_order`.
-
-        A cell alone is computed by the program that is given, or else by what a probe chooses.
-        """
-        cells = in_order(cells)
-        parts = [assemble(cell, context) for cell in cells]
-        for own, cell in zip(parts, cells, strict=True):
-            own.coupling = with_teacher(own.coupling, cell, context)
-        modules = [make_module(cell, own, context.device).train() for cell, own in zip(cells, parts, strict=True)]
-        alone = len(cells) == 1 and program is None
-        way = program or (choose(cells[0], parts[0], context) if alone else usual(parts[0]))
-        modules = [way.formatted(module) for module in modules]
+        """Return the state before the first step of cells, which stand in the order of `in_order`."""
+        pairs = zip(cells, components, strict=True)
+        modules = [compilation.formatted(make_module(cell, own, context.device).train()) for cell, own in pairs]
         global_random.seed(seed_for(cells[0].seed, "network_noise", cells[0].dataset.text))
         networks = Networks(modules)
-        if way.compiled:
-            networks.call = started(way, cells[0], parts[0], context, modules[0])
         return cls(
-            cells=cells,
-            parts=parts,
+            cells=list(cells),
+            components=list(components),
             networks=networks,
-            program=way,
+            compilation=compilation,
             optimizer=make_optimizer(cells[0].settings["optimizer"], networks.parameters),
             average=MovingAverage(networks.parameters, cells[0].settings["ema"]),
-            samples=PathBatchSampler(cells, parts, context),
+            path_batches=PathBatchSampler(cells, components, context),
             loss_sum=torch.zeros(len(cells), device=context.device),
             seconds=[0.0] * len(cells),
             history=[[] for _ in cells],
@@ -115,7 +107,7 @@ class TrainingState:
             "module": self.networks.state(member),
             "optimizer": optimizer,
             "average": [part(value, member) for value in self.average.average],
-            "draws": self.samples.dump(member),
+            "draws": self.path_batches.dump(member),
             "global_random": global_random.state(str(self.loss_sum.device)),
             "loss_sum": self.loss_sum[member],
             "losses": self.losses,
@@ -150,7 +142,7 @@ class TrainingState:
         for mine, *saved in zip(self.average.average, *(content["average"] for content in contents), strict=True):
             mine.copy_(stack(saved))
         for member, content in enumerate(contents):
-            self.samples.load(member, content["draws"])
+            self.path_batches.load(member, content["draws"])
             self.loss_sum[member] = content["loss_sum"]
         global_random.restore(first["global_random"], str(self.loss_sum.device))
         self.losses, self.step = first["losses"], first["step"]
@@ -162,7 +154,9 @@ class TrainingState:
         kept = [member for member in range(len(self.cells)) if member not in members]
         if not kept:
             return replace(self, cells=[])
-        smaller = TrainingState.begin([self.cells[member] for member in kept], context, self.program)
+        cells = [self.cells[member] for member in kept]
+        components = [self.components[member] for member in kept]
+        smaller = TrainingState.begin(cells, components, self.compilation, context)
         smaller.size = self.size
         smaller.load([self.content(member) for member in kept])
         return smaller
@@ -184,11 +178,11 @@ class TrainingState:
             peak_memory=memory.peak_memory(context.device),
             parameters=sum(self.networks.part(p, member).numel() for p in self.networks.parameters),
             device=device_type(context.device),
-            precision=self.parts[member].precision,
+            precision=self.components[member].precision,
             threads=context.threads,
             jobs=context.jobs,
             fleet=self.size,
-            program=str(self.program),
+            program=str(self.compilation),
             pace=self.pace[0],
             pace_iqr=self.pace[1],
             **environment.measured_on(context.device),

@@ -1,4 +1,4 @@
-"""What a coupling learns from its teacher, a trained cell: studied once, kept in the store, shared by all students."""
+"""What a coupling learns from its teacher, a trained cell: fitted once, kept in the store, shared by all students."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fmbench.store.cell_folder import CellFolder
 
 log = logging.getLogger(__name__)
 
-STUDY = "study.safetensors"
+FIT_FILE = "study.safetensors"
 
 
 def with_teacher(coupling: Coupling, cell: TrainingCell, context: WorkerContext) -> Coupling:
@@ -31,25 +31,25 @@ def with_teacher(coupling: Coupling, cell: TrainingCell, context: WorkerContext)
     """
     if cell.teacher is None:
         return coupling
-    folder = context.store.folder("study", cell.study_key)
+    folder = context.store.folder("study", cell.fit_key)
     with folder.lock():
         payload = _whole(folder)
         if payload is None:
             folder.begin({"teacher": cell.teacher.key, "coupling": cell.coupling.text})
             payload = safetensors_bytes(fit_to_teacher(coupling, cell.teacher, context))
-            folder.write(STUDY, payload)
-            folder.finish({}, (STUDY,))
-    studied = {name: value.to(context.device) for name, value in load_safetensors(payload).items()}
-    ready = coupling.remember(studied)
+            folder.write(FIT_FILE, payload)
+            folder.finish({}, (FIT_FILE,))
+    fitted = {name: value.to(context.device) for name, value in load_safetensors(payload).items()}
+    ready = coupling.with_fit(fitted)
     if not isinstance(ready, Coupling):
         raise CellFailure(f"remember of coupling {cell.coupling} must return a coupling; found {type(ready).__name__}")
     return ready
 
 
 def _whole(folder: CellFolder) -> bytes | None:
-    """Return what was studied before; None where there is nothing, or not what was written, which is then removed."""
+    """Return what was fitted before; None where there is nothing, or not what was written, which is then removed."""
     try:
-        return folder.read(STUDY) if folder.result() is not None else None
+        return folder.read(FIT_FILE) if folder.result() is not None else None
     except DamagedFile as error:
         log.warning("%s, so it is studied again", error)
         folder.discard()
@@ -58,7 +58,7 @@ def _whole(folder: CellFolder) -> bytes | None:
 
 @torch.no_grad()
 def fit_to_teacher(coupling: Coupling, teacher: TrainingCell, context: WorkerContext) -> dict[str, Tensor]:
-    """Have a coupling study a trained cell; return what it must remember."""
+    """Fit a coupling to a trained cell; return what its `with_fit` is given."""
     folder = context.store.folder("training", teacher.key)
     try:
         if folder.result() is None:
@@ -70,10 +70,10 @@ def fit_to_teacher(coupling: Coupling, teacher: TrainingCell, context: WorkerCon
         raise CellFailure(f"its teacher is damaged: {error}; `fmbench retry` trains it again") from error
     seed = seed_for(teacher.seed, "study", teacher.dataset.text)
     with unchanged(f"coupling {type(coupling).__name__}"), global_random.seeded(seed, context.device):
-        studied = coupling.study(trained.velocity(), _Source(trained))
-    if not all(isinstance(value, Tensor) for value in studied.values()):
+        fitted = coupling.fit(trained.velocity(), _Source(trained))
+    if not all(isinstance(value, Tensor) for value in fitted.values()):
         raise CellFailure(f"study of coupling {type(coupling).__name__} must return tensors by name")
-    return {name: value.detach().cpu().contiguous() for name, value in studied.items()}
+    return {name: value.detach().cpu().contiguous() for name, value in fitted.items()}
 
 
 class _Source:

@@ -51,7 +51,7 @@ class Reflow(Coupling):
         self._x_1: Tensor | None = None
         self._y: Tensor | None = None
 
-    def study(self, teacher: Velocity, source: Callable[[int], tuple[Tensor, Tensor | None]]) -> Mapping[str, Tensor]:
+    def fit(self, teacher: Velocity, source: Callable[[int], tuple[Tensor, Tensor | None]]) -> Mapping[str, Tensor]:
         """Return "x_0" and "x_1" `(pairs, *shape)`, and "y" `(pairs,)` where the teacher takes labels."""
         from torchdiffeq import odeint
 
@@ -65,10 +65,10 @@ class Reflow(Coupling):
         columns = zip(("x_0", "x_1", "y"), zip(*batches, strict=True), strict=True)
         return {name: torch.cat(column) for name, column in columns if column[0] is not None}
 
-    def remember(self, studied: Mapping[str, Tensor]) -> Reflow:
+    def with_fit(self, fitted: Mapping[str, Tensor]) -> Reflow:
         """Return the coupling that draws from these pairs."""
         taught = Reflow(pairs=self.pairs, steps=self.steps)
-        taught._x_0, taught._x_1, taught._y = studied["x_0"], studied["x_1"], studied.get("y")
+        taught._x_0, taught._x_1, taught._y = fitted["x_0"], fitted["x_1"], fitted.get("y")
         return taught
 
     def pair(
@@ -76,7 +76,7 @@ class Reflow(Coupling):
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return as many pairs of the teacher, drawn with replacement; what was given is not used.
 
-        Labels are those that the teacher was asked for; without them, None. Raises RuntimeError before `remember`.
+        Labels are those that the teacher was asked for; without them, None. Raises RuntimeError before `with_fit`.
         """
         if self._x_0 is None or self._x_1 is None:
             raise RuntimeError("coupling reflow must learn from its teacher before it pairs")

@@ -10,7 +10,7 @@ from annotated_types import Ge
 
 from fmbench import DataError
 from fmbench_metrics.held_out import HeldOutDistance
-from fmbench_metrics.memory import remember
+from fmbench_metrics.memory import cached_on
 from fmbench_metrics.sliced_wasserstein import sorted_projections, squared_distances
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class ClassWasserstein(HeldOutDistance):
         directions = torch.randn(self.projections, real[0].numel(), generator=generator, device=generator.device)
         directions = torch.nn.functional.normalize(directions, dim=1)
         key = f"sorted projections by class {self.projections} {generator.initial_seed()}"
-        expected = remember(real, key, lambda: _by_class(real, y, evidence.dataset.classes, directions))
+        expected = cached_on(real, key, lambda: _by_class(real, y, evidence.dataset.classes, directions))
         found = _by_class(samples, labels, evidence.dataset.classes, directions)
         distances = [float(squared_distances(*pair).mean().sqrt()) for pair in zip(found, expected, strict=True)]
         mean = sum(distances) / len(distances)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fmbench_metrics.held_out import HeldOutDistance
-from fmbench_metrics.memory import remember
+from fmbench_metrics.memory import cached_on
 from fmbench_metrics.pairwise import mean_between, mean_within
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class EnergyDistance(HeldOutDistance):
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
         """Return the distance."""
         samples, real = self.sets(evidence)
-        within: float = remember(real, "mean distance", lambda: mean_within(torch.sqrt, real.flatten(1)))
+        within: float = cached_on(real, "mean distance", lambda: mean_within(torch.sqrt, real.flatten(1)))
         return {"energy_distance": energy_distance(samples.flatten(1), real.flatten(1), within)}
 
 

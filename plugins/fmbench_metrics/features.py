@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fmbench import DataError
 from fmbench_metrics import quantiser
 from fmbench_metrics.kept import kept
-from fmbench_metrics.memory import content_hash, remember
+from fmbench_metrics.memory import cached_on, content_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,7 +60,7 @@ class Reference(FeatureSet):
             statistic = kept(file, lambda: compute(self.features))
             return {key: value.to(self.features.device) for key, value in statistic.items()}
 
-        remembered: dict[str, Tensor] = remember(self.features, name, found)
+        remembered: dict[str, Tensor] = cached_on(self.features, name, found)
         return remembered
 
 
@@ -70,7 +70,7 @@ def sample_features(evidence: Evidence, extractor: Extractor) -> FeatureSet:
     if samples is None:
         raise DataError("FID, KID, precision and recall judge samples; this evidence has none.")
     key = f"samples {extractor.name} {extractor.weights_hash}"
-    features: FeatureSet = remember(samples, key, lambda: FeatureSet(extractor.features(quantiser.quantise(samples))))
+    features: FeatureSet = cached_on(samples, key, lambda: FeatureSet(extractor.features(quantiser.quantise(samples))))
     return features
 
 
@@ -78,7 +78,7 @@ def reference_features(evidence: Evidence, extractor: Extractor, split: Split) -
     """Return the features of the real data of a split: from memory, else from the evidence's cache, else computed."""
     real = evidence.real(split)[0]
     key = f"{split} {extractor.name} {extractor.weights_hash}"
-    reference: Reference = remember(real, key, lambda: _reference(evidence, extractor, split, real))
+    reference: Reference = cached_on(real, key, lambda: _reference(evidence, extractor, split, real))
     return reference
 
 

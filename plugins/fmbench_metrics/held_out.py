@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fmbench import DataError, Metric
-from fmbench_metrics.memory import content_hash, remember
+from fmbench_metrics.memory import cached_on, content_hash
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,7 @@ class HeldOutDistance(Metric):
         """Return reference set and sample count."""
         real = evidence.real("test")[0]
         return {
-            "reference": remember(real, "content", lambda: content_hash(real)),
+            "reference": cached_on(real, "content", lambda: content_hash(real)),
             "reference_split": "test",
             "reference_n": len(real),
             "samples_n": 0 if evidence.samples is None else len(evidence.samples),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _known: dict[tuple[int, int, str], Any] = {}
 
 
-def remember(tensor: Tensor, key: str, compute: Callable[[], Any]) -> Any:
+def cached_on(tensor: Tensor, key: str, compute: Callable[[], Any]) -> Any:
     """Return what `compute` makes of a tensor, made once for as long as the tensor lives and does not change."""
     place = (id(tensor), 0 if tensor.is_inference() else tensor._version, key)
     if place not in _known:

@@ -10,7 +10,7 @@ import torch
 
 from fmbench import DataError
 from fmbench_metrics.held_out import HeldOutDistance
-from fmbench_metrics.memory import remember
+from fmbench_metrics.memory import cached_on
 from fmbench_metrics.pairwise import mean_between, mean_within, squared_distances
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class MMD(HeldOutDistance):
         """Return the squared discrepancy. Raises DataError where the median distance of the test split is nought."""
         samples, real = self.sets(evidence)
         kernel = partial(mean_of_gaussians, bandwidths=bandwidths(real))
-        within: float = remember(real, "mean kernel", lambda: mean_within(kernel, real.flatten(1)))
+        within: float = cached_on(real, "mean kernel", lambda: mean_within(kernel, real.flatten(1)))
         between = mean_between(kernel, samples.flatten(1), real.flatten(1))
         return {"mmd": mean_within(kernel, samples.flatten(1)) + within - 2 * between}
 
@@ -50,7 +50,7 @@ class MMD(HeldOutDistance):
 
 def bandwidths(real: Tensor) -> Sequence[float]:
     """Return the bandwidths for a reference set `(m, *shape)`. Raises DataError where its median distance is nought."""
-    median: float = remember(real, "median distance", lambda: _median_distance(real.flatten(1)))
+    median: float = cached_on(real, "median distance", lambda: _median_distance(real.flatten(1)))
     if median == 0:
         raise DataError("mmd takes its bandwidth from the median distance in the test split, and most points coincide.")
     return [multiplier * median for multiplier in MULTIPLIERS]

@@ -10,7 +10,7 @@ import torch
 from annotated_types import Ge
 
 from fmbench_metrics.held_out import HeldOutDistance
-from fmbench_metrics.memory import remember
+from fmbench_metrics.memory import cached_on
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +42,7 @@ class SlicedWasserstein(HeldOutDistance):
         directions = torch.randn(self.projections, real[0].numel(), generator=generator, device=generator.device)
         directions = torch.nn.functional.normalize(directions, dim=1)
         key = f"sorted projections {self.projections} {seed}"
-        real_sorted = remember(real, key, lambda: sorted_projections(real, directions))
+        real_sorted = cached_on(real, key, lambda: sorted_projections(real, directions))
         squared = squared_distances(sorted_projections(samples, directions), real_sorted)
         return {"sliced_wasserstein": float(squared.mean().sqrt())}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fmbench_metrics.memory import content_hash, remember
+from fmbench_metrics.memory import cached_on, content_hash
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -77,7 +77,7 @@ def reference(evidence: Evidence) -> Mapping[str, Any]:
     """Return the part of an identity that says on which held-out data a value was taken, and given what."""
     data = evidence.real("test")[0]
     return {
-        "reference": remember(data, "content", lambda: content_hash(data)),
+        "reference": cached_on(data, "content", lambda: content_hash(data)),
         "reference_split": "test",
         "reference_n": len(data),
     }

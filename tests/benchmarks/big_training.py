@@ -32,10 +32,9 @@ from fmbench.model.context import WorkerContext
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.runtime.device import synchronise
 from fmbench.training.compilation import Program
-from fmbench.training.loop import HISTORY_POINTS, run_steps
+from fmbench.training.loop import HISTORY_POINTS, begin, run_steps
 from fmbench.training.optimizers import make_optimizer
 from fmbench.training.path_batches import Lesson, Samples
-from fmbench.training.state import TrainingState
 
 MOST = 10**6
 BARE = "a bare loop by hand, with the same settings"
@@ -127,16 +126,18 @@ def compare(case: Case, registry: Registry, seconds: float, device: str) -> Row:
     """Run fmbench's loop and its peer in turn."""
     with tempfile.TemporaryDirectory() as folder:
         shop = context(Path(folder), registry, device=device, threads=torch.get_num_threads())
-        state = TrainingState.begin([case.cell], shop)
-        both = Alternating(state.samples, case.peer(case.cell, shop, state.program), case.block, device, seconds)
-        state.samples = both
+        state = begin([case.cell], shop)
+        both = Alternating(
+            state.path_batches, case.peer(case.cell, shop, state.compilation), case.block, device, seconds
+        )
+        state.path_batches = both
         settings = {**case.cell.settings.values, "steps": MOST}  # so many are not reached
         state.cells = [replace(case.cell, settings=Settings(settings))]
         with contextlib.suppress(StopIteration):
             run_steps(state, shop, lambda *_: None, lambda _: None)
     peer, ours = both.peer[WARM_UP : len(both.ours)], both.ours[WARM_UP:]
     pairs = [Pair(own, other) for own, other in zip(ours, peer, strict=True)]
-    note = f"Steps alone, CPU time of one thread; {state.parts[0].precision}, {state.program}."
+    note = f"Steps alone, CPU time of one thread; {state.components[0].precision}, {state.compilation}."
     return faster(
         case.name,
         "fmbench's loop",

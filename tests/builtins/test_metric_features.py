@@ -54,8 +54,8 @@ def test_features_of_one_set_are_shared_by_identity():
 
 def test_memory_goes_with_its_tensor():
     tensor, made = torch.zeros(3), []
-    value = memory.remember(tensor, "sum", lambda: made.append(1) or torch.ones(2))
-    assert memory.remember(tensor, "sum", lambda: made.append(1)) is value
+    value = memory.cached_on(tensor, "sum", lambda: made.append(1) or torch.ones(2))
+    assert memory.cached_on(tensor, "sum", lambda: made.append(1)) is value
     assert len(made) == 1
     gone = weakref.ref(value)
     del tensor, value

@@ -32,7 +32,7 @@ class OneStep(Coupling):
         self.fault = fault
         self.pairs = None
 
-    def study(self, teacher, source):
+    def fit(self, teacher, source):
         x_0, y = source(100)
         teacher.y = None if self.fault == "no labels" or y is None else y
         x_1 = x_0 + teacher(x_0, torch.zeros(100))
@@ -41,9 +41,9 @@ class OneStep(Coupling):
             self.pairs = pairs
         return pairs
 
-    def remember(self, studied):
+    def with_fit(self, fitted):
         taught = OneStep(fault=self.fault)
-        taught.pairs = dict(studied)
+        taught.pairs = dict(fitted)
         return taught
 
     def pair(self, x_0, x_1, y, generator):

@@ -19,7 +19,7 @@ from fmbench.model.context import WorkerContext
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.runtime import background_threads
 from fmbench.runtime.background_threads import PrefetchPool
-from fmbench.training.loop import run_steps, train
+from fmbench.training.loop import begin, run_steps, train
 from fmbench.training.state import TrainingState
 
 COUPLINGS: list[Any] = ["minibatch_ot", ("minibatch_ot", {"pool": 3}), "sinkhorn", ("sinkhorn", {"pool": 2})]
@@ -77,7 +77,7 @@ def begun(coupling: Coupling, shop: WorkerContext, registry: Registry, steps: in
     """Return the state of a training whose coupling is replaced."""
     cell = training_cell(registry, settings={"steps": steps})
     shop._built[cell.coupling.digest] = coupling
-    return TrainingState.begin([cell], shop)
+    return begin([cell], shop)
 
 
 def run(
@@ -114,7 +114,7 @@ def test_a_checkpoint_is_of_its_step_however_far_threads_are_ahead(
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            run_steps(TrainingState.begin([cell], shop), shop, save, lambda steps: None)
+            run_steps(begin([cell], shop), shop, save, lambda steps: None)
         assert not names_of_threads()
         assert same(whole, trained(cell, context(tmp_path / str(step), registry)))
 
@@ -154,7 +154,7 @@ def test_a_fleet_shares_its_threads(tmp_path: Path, registry: Registry) -> None:
     def look(_: int) -> None:
         most.append(len(names_of_threads()))
 
-    run(TrainingState.begin(cells, shop), shop, look)
+    run(begin(cells, shop), shop, look)
     assert 1 <= max(most) <= shop.prefetch_pool.size <= 4
     assert not names_of_threads()
 

@@ -28,8 +28,7 @@ from fmbench.plugins.registry import Registry, load_registry
 from fmbench.runner.fleets import WORTH_A_PROBE, Fleets, fleet_size_file, split
 from fmbench.store.atomic_files import read_sealed, write_sealed
 from fmbench.store.store import Store
-from fmbench.training.loop import run_steps, train
-from fmbench.training.state import TrainingState
+from fmbench.training.loop import begin, run_steps, train
 
 OPTIMIZERS: list[dict[str, Any]] = [
     {"name": "adamw", "lr": 2e-3, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.01},
@@ -119,10 +118,10 @@ def test_in_single_precision_short_trainings_end_alike(tmp_path: Path, registry:
 def test_what_members_see_is_what_they_would_see_alone(tmp_path: Path, registry: Registry) -> None:
     cells = varied(registry)
     shop = context(tmp_path, registry)
-    state = TrainingState.begin(cells, shop)
-    alone = [TrainingState.begin([cell], shop).samples for cell in state.cells]
+    state = begin(cells, shop)
+    alone = [begin([cell], shop).path_batches for cell in state.cells]
     for step in range(5):
-        joint_batches = state.samples.draw(step)
+        joint_batches = state.path_batches.draw(step)
         samples = [samples.draw(step)[0].sample for samples in alone]
         for field in ("x_0", "x_1", "t"):
             joint = torch.cat([getattr(joint_batch.sample, field) for joint_batch in joint_batches])
@@ -160,7 +159,7 @@ def test_a_killed_fleet_goes_on_as_a_fleet_and_alone(
     whole = context(tmp_path / "whole", registry)
     train(cells, whole)
     shop = context(tmp_path / "killed", registry, checkpoint_seconds=0.0)
-    state = TrainingState.begin(cells, shop)
+    state = begin(cells, shop)
 
     def save_then_die(cell: TrainingCell, step: int, payload: bytes) -> None:
         shop.store.folder("training", cell.key).save_checkpoint(step, payload)

@@ -53,12 +53,12 @@ def test_parts_of_a_batch_teach_what_the_whole_does(tmp_path: Path, registry: Re
 def test_a_part_has_its_share_of_the_whole(tmp_path: Path, registry: Registry) -> None:
     """What the network is called with, part by part and together, are the same examples."""
     from fmbench.training.gradient_accumulation import divided
+    from fmbench.training.loop import begin
     from fmbench.training.path_batches import inputs
-    from fmbench.training.state import TrainingState
 
     cells = varied(registry, {"batch_size": 48, "class_conditional": True})
-    state = TrainingState.begin(cells, context(tmp_path, registry))
-    joint_batches = state.samples.draw(0)
+    state = begin(cells, context(tmp_path, registry))
+    joint_batches = state.path_batches.draw(0)
     whole = [value.unflatten(0, (len(cells), 48)) for value in inputs(joint_batches)]
     parts = [inputs(part) for part in divided(joint_batches, 3)]
     for number, value in enumerate(whole):

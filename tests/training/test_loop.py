@@ -19,9 +19,8 @@ from fmbench.model.context import WorkerContext
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.training.batch_sampler import BatchSampler
 from fmbench.training.data_loader import DataOrder
-from fmbench.training.loop import run_steps, train
+from fmbench.training.loop import begin, run_steps, train
 from fmbench.training.path_batches import PathBatchSampler
-from fmbench.training.state import TrainingState
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +77,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
             raise Killed
 
     with pytest.raises(Killed):
-        run_steps(TrainingState.begin([cell], shop), shop, save_then_die, lambda steps: None)
+        run_steps(begin([cell], shop), shop, save_then_die, lambda steps: None)
     assert folder.checkpoint() is not None
     resumed = trained(cell, context(tmp_path / "killed", registry))
 

@@ -13,9 +13,8 @@ from fmbench.components.contracts import Network, PathSample
 from fmbench.errors import CellFailure
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.training import path_batches
-from fmbench.training.loop import train
+from fmbench.training.loop import begin, train
 from fmbench.training.path_batches import PathBatchSampler
-from fmbench.training.state import TrainingState
 
 STEPS = 2 * path_batches.AHEAD + 3
 
@@ -25,7 +24,7 @@ def registry() -> Registry:
     return load_registry()
 
 
-def begin(tmp_path: Path, registry: Registry, batch: int = 50) -> PathBatchSampler:
+def sampler(tmp_path: Path, registry: Registry, batch: int = 50) -> PathBatchSampler:
     """Return the samples of two seeds of paths with and without noise of their own, and of a pooled coupling."""
     settings = {"steps": STEPS, "batch_size": batch}
     variants = [
@@ -35,7 +34,7 @@ def begin(tmp_path: Path, registry: Registry, batch: int = 50) -> PathBatchSampl
         {"coupling": ("minibatch_ot", {"pool": 2})},
     ]
     cells = [training_cell(registry, seed, settings, **v) for v in variants for seed in (0, 1)]  # type: ignore[arg-type]
-    return TrainingState.begin(cells, context(tmp_path, registry)).samples
+    return begin(cells, context(tmp_path, registry)).path_batches
 
 
 def values(drawn: PathBatchSampler, step: int) -> dict[str, torch.Tensor]:
@@ -52,10 +51,10 @@ def values(drawn: PathBatchSampler, step: int) -> dict[str, torch.Tensor]:
 def test_steps_sampled_at_once_are_the_steps_one_by_one(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ahead = begin(tmp_path, registry)
+    ahead = sampler(tmp_path, registry)
     several = [values(ahead, step) for step in range(STEPS)]
     monkeypatch.setattr(path_batches, "AHEAD", 1)
-    one_by_one = begin(tmp_path, registry)
+    one_by_one = sampler(tmp_path, registry)
     for step, expected in enumerate(several):
         torch.testing.assert_close(values(one_by_one, step), expected, rtol=1e-6, atol=1e-6)
 
@@ -64,10 +63,10 @@ def test_steps_sampled_at_once_are_the_steps_one_by_one(
     "stopped", [0, 1, path_batches.AHEAD - 1, path_batches.AHEAD, path_batches.AHEAD + 3, STEPS - 1]
 )
 def test_samples_go_on_where_they_were_stopped(tmp_path: Path, registry: Registry, stopped: int) -> None:
-    first = begin(tmp_path, registry)
+    first = sampler(tmp_path, registry)
     for step in range(stopped):
         first.draw(step)
-    again = begin(tmp_path, registry)
+    again = sampler(tmp_path, registry)
     for member in range(8):
         again.load(member, first.dump(member))
     for step in range(stopped, STEPS):
@@ -76,9 +75,7 @@ def test_samples_go_on_where_they_were_stopped(tmp_path: Path, registry: Registr
 
 def test_large_examples_are_sampled_step_by_step(registry: Registry, tmp_path: Path) -> None:
     shop = context(tmp_path, registry)
-    small, large = (
-        TrainingState.begin([training_cell(registry, settings={"batch_size": n})], shop) for n in (64, 4096)
-    )
+    small, large = (begin([training_cell(registry, settings={"batch_size": n})], shop) for n in (64, 4096))
     assert path_batches.steps_ahead(small.cells[0], small.parts[0]) > 1
     assert path_batches.steps_ahead(large.cells[0], large.parts[0]) == 1
 

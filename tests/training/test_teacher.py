@@ -68,7 +68,7 @@ def test_students_share_a_teacher_and_the_suite_s_own_cell_is_one(registry: Regi
     assert len(plan.trainings) == 4 + 2, "four students, one teacher a seed"
     plan = plan_of(registry, f"independent, {SHARED}")
     assert len(plan.trainings) == 4 + 4, "the teachers are cells that the suite has anyway"
-    fit_to_teacher = {cell.study_key for cell in plan.trainings if cell.teacher}
+    fit_to_teacher = {cell.fit_key for cell in plan.trainings if cell.teacher}
     assert len(fit_to_teacher) == 2, "what is learnt is kept once a teacher"
 
 
@@ -151,7 +151,7 @@ def test_what_a_student_learns_is_studied_once(
     assert torch.equal(pairs[0][0], pairs[1][0])
     assert torch.equal(pairs[0][1], pairs[1][1])
 
-    path = shop.store.folder("study", student.study_key).path / teaching.STUDY
+    path = shop.store.folder("study", student.fit_key).path / teaching.FIT_FILE
     path.write_bytes(path.read_bytes()[:-4] + b"ruin")
     with pytest.raises(AssertionError, match="studied again"):
         with_teacher(coupling, student, shop)

@@ -22,15 +22,15 @@ class Networks:
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         self.members = len(modules)
-        self._module = modules[0]
+        self.module = modules[0]
         self.call: Callable[..., Any] = modules[0]
         """What a member alone is called by: its module, or what was compiled of it."""
-        self._names = list(self._module.state_dict())
-        self._parameters: dict[str, Any] = dict(self._module.named_parameters())
-        self._buffers: dict[str, Any] = dict(self._module.named_buffers())
+        self._names = list(self.module.state_dict())
+        self._parameters: dict[str, Any] = dict(self.module.named_parameters())
+        self._buffers: dict[str, Any] = dict(self.module.named_buffers())
         if self.members > 1:
             self._parameters, self._buffers = torch.func.stack_module_state(list(modules))
-            quicken_linear_layers(self._module)
+            quicken_linear_layers(self.module)
         self._mapped = torch.func.vmap(self._functional)
         self._programs: dict[tuple[Any, ...], Call] = {}
 
@@ -67,7 +67,7 @@ class Networks:
         return output
 
     def _functional(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], *inputs: Tensor) -> Any:
-        return torch.func.functional_call(self._module, (parameters, buffers), inputs)
+        return torch.func.functional_call(self.module, (parameters, buffers), inputs)
 
     def part(self, stacked: Tensor, member: int) -> Tensor:
         """Return what of a stacked tensor is a member's own."""
@@ -80,7 +80,7 @@ class Networks:
     def state(self, member: int) -> dict[str, Tensor]:
         """Return the state dict of a member's module."""
         if self.members == 1:
-            return dict(self._module.state_dict())
+            return dict(self.module.state_dict())
         stacked = self._parameters | self._buffers
         return {name: self.part(stacked[name].detach(), member) for name in self._names}
 
@@ -94,7 +94,7 @@ class Networks:
     def load(self, states: Sequence[dict[str, Tensor]]) -> None:
         """Take the members' state dicts."""
         if self.members == 1:
-            self._module.load_state_dict(states[0])
+            self.module.load_state_dict(states[0])
             return
         stacked = self._parameters | self._buffers
         for name in self._names:

@@ -24,7 +24,7 @@ class Gaussian(MixturePoints):
         size: training points; the test split has a quarter as many.
     """
 
-    reference = "fmbench's design, mathematics.md (the flow-matching tutorials' Gaussian at (2, 2))"
+    reference = "fmbench's docs/measurements.md, Data in the plane"
     provides = ("points", "density", "mixture", "normal_source")
 
     def __init__(

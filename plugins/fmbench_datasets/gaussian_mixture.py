@@ -22,7 +22,7 @@ class GaussianMixture(MixturePoints):
         size: training points; the test split has a quarter as many.
     """
 
-    reference = "fmbench's design, mathematics.md (the flow-matching tutorials' mixture)"
+    reference = "fmbench's docs/measurements.md, Data in the plane"
     provides = ("points", "classes", "density", "mixture", "normal_source")
     classes = 3
 

@@ -19,7 +19,7 @@ class Sine(PlanePoints):
     "2N(0, I)" is read as twice a standard normal: standard deviation 2 in each coordinate, variance 4.
     """
 
-    reference = "fmbench's design, mathematics.md (the flow-matching tutorials' sine)"
+    reference = "fmbench's docs/measurements.md, Data in the plane"
     provides = ("points",)
 
     def source(self, n: int, generator: Generator) -> Tensor:

@@ -83,7 +83,7 @@ def reference_features(evidence: Evidence, extractor: Extractor, split: Split) -
 
 
 def identity(evidence: Evidence, extractor: Extractor, split: Split) -> Mapping[str, Any]:
-    """Return what two scores must share to be comparable (evidence.md, 3)."""
+    """Return what two scores must share to be comparable."""
     reference = reference_features(evidence, extractor, split)
     return {
         "extractor": extractor.name,

@@ -22,7 +22,7 @@ class LossByT(Metric):
     t-distributions of one path and objective.
     """
 
-    reference = "fmbench's design, mathematics.md, Metrics"
+    reference = "fmbench's docs/measurements.md, Losses"
     scope = "training"
     within = ("path", "coupling", "objective")
     over = "t"

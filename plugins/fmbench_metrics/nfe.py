@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class NFE(Metric):
     """Network calls a sample, as counted while the samples were drawn; with guidance a step makes two."""
 
-    reference = "fmbench's design, evidence.md 7"
+    reference = "fmbench's docs/measurements.md, Costs"
     unit = "calls"
 
     def compute(self, evidence: Evidence) -> Mapping[str, float]:

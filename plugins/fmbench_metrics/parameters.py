@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Parameters(Metric):
     """Number of the network's parameters."""
 
-    reference = "fmbench's design, mathematics.md"
+    reference = "fmbench's docs/measurements.md, Costs"
     scope = "training"
 
     def compute(self, evidence: Evidence) -> Mapping[str, float]:

@@ -17,7 +17,7 @@ class PeakMemory(Metric):
     A fleet's memory is counted for each of its members; the identity has its size, rounded down to a power of two.
     """
 
-    reference = "fmbench's design, mathematics.md"
+    reference = "fmbench's docs/measurements.md, Costs"
     unit = "MiB"
     scope = "training"
 

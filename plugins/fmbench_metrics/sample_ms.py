@@ -35,7 +35,7 @@ class SampleMs(Metric):
         warmup: draws before them that do not count.
     """
 
-    reference = "fmbench's design, evidence.md 8"
+    reference = "fmbench's docs/measurements.md, Costs"
     unit = "ms/sample"
     scope = "sampler"
     version = 2  # 2: calibrations between the repeats

@@ -23,7 +23,7 @@ class TrainSeconds(Metric):
     what two nights can be compared by. A training of very few steps has neither.
     """
 
-    reference = "fmbench's design, evidence.md 8"
+    reference = "fmbench's docs/measurements.md, Costs"
     unit = "s"
     scope = "training"
 

@@ -20,7 +20,7 @@ class ValidationLoss(Metric):
     *not* comparable between paths, couplings or objectives, whose targets differ.
     """
 
-    reference = "fmbench's design, evidence.md 5"
+    reference = "fmbench's docs/measurements.md, Losses"
     scope = "training"
     within = ("path", "coupling", "objective")
 

@@ -36,7 +36,7 @@ class X1Error(Metric):
         points: number of grid points, both ends among them.
     """
 
-    reference = "fmbench's design, evidence.md 5; Kingma et al. 2021, Variational Diffusion Models (arXiv:2107.00630)"
+    reference = "Kingma et al. 2021, Variational Diffusion Models (arXiv:2107.00630); docs/measurements.md"
     requires = ("affine",)
     scope = "training"
     within = ("coupling",)

@@ -24,10 +24,10 @@ class DisplacementOverT(Objective):
     Args:
         clip: t counts as at least this, above 0; the smaller, the nearer to print and the wilder the loss.
 
-    Source: printed in tutorials on flow matching for MNIST; mathematics.md of fmbench's design, Objectives.
+    Source: printed in tutorials on flow matching for MNIST; see docs/measurements.md.
     """
 
-    reference = "Printed in tutorials; not flow matching: fmbench's design, mathematics.md, Objectives"
+    reference = "Printed in tutorials; not flow matching: fmbench's docs/measurements.md"
 
     def __init__(self, *, clip: Annotated[float, Gt(0)] = 1e-3) -> None:
         self.clip = clip

@@ -74,7 +74,7 @@ against as many fresh samples of the same population: the floor.
   The reference's own finite n stays in FID-infinity, which is why it does not fall to 0 on undisturbed scans.
 
 The theory's b, to first order in 1/n: d + d(d + 1)/4 for whitened Gaussian features against their population, twice
-that, d^2/2 + 5d/2, for n against n (evidence.md's (d^2/2 + 2d)/n is 3% less where d = 32); for other features from
+that, d^2/2 + 5d/2, for n against n; for other features from
 their eigenvalues and fourth moments (`floor`).
 
 FID-infinity's 95% interval (1.96 standard errors, as the metric gives them) covers the truth in {covered} draws, with

@@ -1,4 +1,4 @@
-"""A score has an identity: values with different ones never share a column (design/evidence.md, 3)."""
+"""A score has an identity: values with different ones never share a column."""
 
 from __future__ import annotations
 

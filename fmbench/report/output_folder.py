@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from fmbench.errors import StoreError
 from fmbench.io.printable_text import visible
 from fmbench.io.regular_files import read_regular
+from fmbench.io.whole_files import write_whole
 
 FIXED = ("index.html", "records.csv", "references.csv", "table.md", "table.tex")
 """The files of a report that are no figures."""
@@ -32,18 +31,11 @@ class Folder:
         """Write one file, whole or not at all, and return its path."""
         data = visible(content).encode() if isinstance(content, str) else content
         target = self.path / name
-        temporary = ""
         try:
-            handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=self.path)
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(target)
-            self.written.add(name)
+            write_whole(target, data, flush=False)
         except OSError as error:
-            if temporary:
-                Path(temporary).unlink(missing_ok=True)
             raise self._refusal(error) from error
+        self.written.add(name)
         return target
 
     def files(self) -> list[str]:

@@ -22,6 +22,7 @@ from fmbench.io.regular_files import (
     open_regular,
     read_regular,
 )
+from fmbench.io.whole_files import write_whole
 
 
 def check_writable(folder: Path) -> None:
@@ -33,17 +34,8 @@ def check_writable(folder: Path) -> None:
 
 def write_atomically(path: Path, payload: bytes) -> None:
     """Write a file so that it is either wholly there or not at all, also after a power cut. Raises StoreError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as handle:
-                handle.write(payload)
-                handle.flush()
-                os.fsync(handle.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(path, payload)
 
 
 def copy_atomically(source: Path, target: Path) -> None:

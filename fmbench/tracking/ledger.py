@@ -7,7 +7,6 @@ costs a search and never a duplicate.
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing
@@ -17,6 +16,7 @@ from typing import Any
 from fmbench.io.file_lock import held
 from fmbench.io.json_forms import parsed
 from fmbench.io.regular_files import read_regular
+from fmbench.io.whole_files import write_whole
 from fmbench.tracking.credentials import shown
 from fmbench.tracking.run_content import RunContent
 from fmbench.tracking.uris import sqlite_file
@@ -86,9 +86,7 @@ class Ledger:
     def save(self) -> None:
         """Write the file, whole or not at all."""
         content = {**self._identity(), "experiment": self.experiment, "token": self.token, "runs": self.runs}
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
-        temporary.replace(self.path)
+        write_whole(self.path, json.dumps(content, separators=(",", ":")).encode(), flush=False)
         self._stamp = self._file_stamp()
 
     def lock(self, goes_on: Callable[[], bool] = lambda: True) -> AbstractContextManager[None]:

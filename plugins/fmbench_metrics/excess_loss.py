@@ -36,7 +36,9 @@ class ExcessLoss(Metric):
         draws: number of draws of x_1, x_0 and t.
     """
 
-    reference = "Lipman et al. 2024, Flow Matching Guide and Code (arXiv:2412.06264), section 4.8.1; docs/measurements.md"
+    reference = (
+        "Lipman et al. 2024, Flow Matching Guide and Code (arXiv:2412.06264), section 4.8.1; docs/measurements.md"
+    )
     requires = ("mixture", "gaussian", "normal_source", "independent", "no_label")
     scope = "training"
     within = ("path",)

@@ -20,7 +20,7 @@ from fmbench.isolation import global_random
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import NOISE_BLOCK, Trained, seed_noise
 
-Sampling = EvaluationCell | ReferenceCell
+SampledCell = EvaluationCell | ReferenceCell
 """What says how samples are drawn: solver, grid, steps and number of samples."""
 
 
@@ -53,7 +53,7 @@ def check_finite(samples: Tensor) -> None:
         raise Diverged(f"{bad} of {len(samples)} samples are not finite")
 
 
-def check_nfe(cell: Sampling, measured: float) -> None:
+def check_nfe(cell: SampledCell, measured: float) -> None:
     """Raise CellFailure when a solver called the network more or less often than it declares."""
     if cell.nfe is not None and measured != cell.nfe:
         raise CellFailure(
@@ -86,7 +86,7 @@ class Drawn:
         return [count / size for count, size in zip(self.calls, self.sizes, strict=True)]
 
 
-def draw_samples(model: Model, cell: Sampling, velocity: CountedVelocity, larger: int = 0) -> Drawn:
+def draw_samples(model: Model, cell: SampledCell, velocity: CountedVelocity, larger: int = 0) -> Drawn:
     """Draw the samples of a cell: a block, and the others in batches of up to `larger`, if that changes only rounding.
 
     An adaptive solver controls the error of a batch as a whole, and one that draws noise draws other noise in another
@@ -128,7 +128,7 @@ def larger_batch(trained: Trained, cell: EvaluationCell) -> int:
     return best_batch(trained, NOISE_BLOCK, rest)
 
 
-def sampler(model: Model, cell: Sampling, velocity: CountedVelocity) -> Callable[[Tensor, Tensor | None], Tensor]:
+def sampler(model: Model, cell: SampledCell, velocity: CountedVelocity) -> Callable[[Tensor, Tensor | None], Tensor]:
     """Return the function from source samples and labels to data: the cell's solver on its grid."""
     solver, times = solver_and_times(model, cell)
 
@@ -148,7 +148,7 @@ def _noise(model: Model, velocity: Velocity) -> global_random.State:
     return {"solver": velocity.generator.get_state(), **global_random.state(model.context.device)}
 
 
-def _may_be_larger(model: Model, cell: Sampling, path: Path, larger: int) -> bool:
+def _may_be_larger(model: Model, cell: SampledCell, path: Path, larger: int) -> bool:
     """Whether batches of `larger` are more than a block, there is more than a block to draw, and the solver may."""
     if larger < 2 * NOISE_BLOCK or int(cell.settings["samples"]) <= 2 * NOISE_BLOCK:
         return False
@@ -156,7 +156,7 @@ def _may_be_larger(model: Model, cell: Sampling, path: Path, larger: int) -> boo
     return not why_in_blocks(*solver_and_times(model, cell), path, shape)
 
 
-def solver_and_times(model: Model, cell: Sampling) -> tuple[Solver, Tensor]:
+def solver_and_times(model: Model, cell: SampledCell) -> tuple[Solver, Tensor]:
     """Return a cell's solver, and the times of its grid: 0 and 1 where it has none."""
     assert cell.solver is not None  # a floor is not sampled from
     times = torch.tensor([0.0, 1.0])

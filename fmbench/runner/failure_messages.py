@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fmbench.results.failures import Failed
 
 
-class Telling:
+class FailureMessages:
     """Says the first failure and the first warning of each kind, and keeps back what a failure explains."""
 
     def __init__(self, say: Callable[[str], None]) -> None:

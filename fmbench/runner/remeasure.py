@@ -20,7 +20,7 @@ from fmbench.executors.tasks import EvaluateTask, Task
 from fmbench.regression import Outcome, alarmed_samplers, alarmed_trainings
 from fmbench.results.cell_keys import sampler_key
 from fmbench.results.records import Records
-from fmbench.runner.failure_messages import Telling
+from fmbench.runner.failure_messages import FailureMessages
 from fmbench.runner.fleets import Fleets
 from fmbench.runner.progress import Observer
 from fmbench.runner.scheduler import Scheduler
@@ -80,7 +80,7 @@ def train_again(scheduler: Scheduler, session: Session, cells: Sequence[Training
             trained = (cell for cell in again if apart.folder("training", cell.key).result() is not None)
             yield [EvaluateTask(cell, timed[cell.key], ()) for cell in trained if timed[cell.key]]
 
-        _compute(replace(scheduler.config, store=folder, trains=True), session, tasks, scheduler.telling)
+        _compute(replace(scheduler.config, store=folder, trains=True), session, tasks, scheduler.failure_messages)
         for key, cell in short.items():
             found = session.store.folder("training", cell.key)
             with found.lock():
@@ -93,7 +93,7 @@ def _compute(
     config: WorkerConfig,
     session: Session,
     rounds: Callable[[WorkerConfig], Iterator[Sequence[Task]]],
-    telling: Telling,
+    failure_messages: FailureMessages,
 ) -> None:
     """Compute rounds of tasks. What fails is said, and not measured again."""
     executor = LocalExecutor(config, session.options.timeout)
@@ -103,7 +103,7 @@ def _compute(
                 executor.submit(task)
             for event in executor.events():
                 if event.what == "failed":
-                    telling.failed(event.section, event.key, event.status, event.text)
+                    failure_messages.failed(event.section, event.key, event.status, event.text)
     finally:
         executor.close()
 

@@ -23,7 +23,7 @@ from fmbench.executors.tasks import (
 from fmbench.results.cell_keys import flow_snapshot_key, sampler_key
 from fmbench.results.cell_state import unsteady
 from fmbench.results.collect import ResultsIndex
-from fmbench.runner.failure_messages import Telling
+from fmbench.runner.failure_messages import FailureMessages
 from fmbench.runner.fleets import Fleets, batched_sampling_file
 from fmbench.runner.progress import STAGES, Observer
 from fmbench.runner.session import Session
@@ -49,7 +49,7 @@ class Scheduler:
         self.session, self.results_index, self.observer, self.tracker = session, results_index, observer, tracker
         self.work = self._evaluation_work()
         self.references = self._reference_work()
-        self.telling = Telling(observer.say)
+        self.failure_messages = FailureMessages(observer.say)
         self.computed: dict[str, int] = defaultdict(int)
         self.worked = False
         self._steps: dict[str, int] = defaultdict(int)
@@ -79,7 +79,7 @@ class Scheduler:
             self._measure(executor)
         finally:
             executor.close()
-            self.telling.end()
+            self.failure_messages.end()
             for stage in STAGES[:-1]:
                 self.observer.end(stage)
         if self._unmeasured:
@@ -100,7 +100,7 @@ class Scheduler:
             self._time(executor, work, again=True)
         finally:
             executor.close()
-            self.telling.end()
+            self.failure_messages.end()
             self.observer.end("timing")
 
     @property
@@ -246,7 +246,7 @@ class Scheduler:
             executor.submit(MeasureTask(cell.training, (), (work[sampler_key(cell)],)))
         for event in executor.events():
             if event.what == "failed":  # said, and counted before
-                self.telling.failed(event.section, event.key, event.status, event.text)
+                self.failure_messages.failed(event.section, event.key, event.status, event.text)
 
     def _usable(self, cell: EvaluationCell) -> bool:
         """Whether the cell's training is in the store by now, so that a sampler can be measured with it."""
@@ -268,11 +268,11 @@ class Scheduler:
         elif event.what == "again":
             self.observer.say(f"{event.section} {event.key}: {event.text}; it is tried once more")
         elif event.what == "warned":
-            self.telling.warned(event.section, event.key, event.text)
+            self.failure_messages.warned(event.section, event.key, event.text)
         elif event.what == "slowed" or (event.what, event.section) == ("failed", "probe"):
-            self.telling.slowed(event.text)
+            self.failure_messages.slowed(event.text)
         elif event.what == "failed":
-            self.telling.failed(event.section, event.key, event.status, event.text)
+            self.failure_messages.failed(event.section, event.key, event.status, event.text)
         if event.what in {"finished", "failed"} and event.section in STAGE_OF:
             self.computed[event.section] += 1
             self.observer.advance(STAGE_OF[event.section])

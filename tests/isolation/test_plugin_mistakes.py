@@ -15,7 +15,7 @@ import torch
 from fmbench.isolation.plugin_traceback import Line, described, lines_of, own_line, to_blame
 from fmbench.report.tables.standard_tables import of_failures
 from fmbench.results.failures import Failed, grouped
-from fmbench.runner.failure_messages import Telling
+from fmbench.runner.failure_messages import FailureMessages
 from fmbench.runner.session import Options, Session, open_session
 from fmbench.runner.why import describe_failure
 
@@ -258,13 +258,13 @@ def test_failures_are_alike_but_for_their_numbers_and_never_but_for_their_lines(
 
 def test_what_no_failure_explains_is_said_at_the_end() -> None:
     said: list[str] = []
-    telling = Telling(said.append)
-    telling.slowed("a fleet of 2 failed (solver x: broken), so its cells train one by one")
-    telling.slowed("a fleet of 3 failed (out of memory), so its cells train one by one")
+    failure_messages = FailureMessages(said.append)
+    failure_messages.slowed("a fleet of 2 failed (solver x: broken), so its cells train one by one")
+    failure_messages.slowed("a fleet of 3 failed (out of memory), so its cells train one by one")
     assert said == []
-    telling.failed("training", "a", "error", "solver x: broken")
-    telling.failed("training", "b", "error", "solver x: broken")
-    telling.end()
+    failure_messages.failed("training", "a", "error", "solver x: broken")
+    failure_messages.failed("training", "b", "error", "solver x: broken")
+    failure_messages.end()
     assert said == [
         "training a: error: solver x: broken",
         "a fleet of 3 failed (out of memory), so its cells train one by one",

@@ -28,6 +28,8 @@ SUPERSEDED, CONFIGURATION, VARIANT = "fmbench.superseded", "fmbench.configuratio
 CURRENT = "no"
 """What SUPERSEDED says of a run that no later version has replaced; MLflow's search finds no run without a tag."""
 
+FORMAT_TAG, FORMAT = "fmbench.format", "1"
+"""What a run's names, tags and steps mean: another number where that changes. Runs without it are of before it."""
 TRAINING_CODE, EVALUATION_CODE = "training.code", "evaluation.code"
 """The params that tell versions of the same components apart."""
 
@@ -207,7 +209,8 @@ class Common:
 
     def tags(self, kind: str, cell: str) -> dict[str, str]:
         """Return the tags by which a run is found."""
-        return {"fmbench.suite": self.suite, "fmbench.kind": kind, "fmbench.cell": cell, SUPERSEDED: CURRENT}
+        place = {"fmbench.suite": self.suite, "fmbench.kind": kind, "fmbench.cell": cell}
+        return {**place, SUPERSEDED: CURRENT, FORMAT_TAG: FORMAT}
 
 
 def evaluation_identity(cell: EvaluationCell) -> str:

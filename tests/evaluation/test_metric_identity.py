@@ -168,7 +168,7 @@ def test_costs_on_other_machines_have_another(name, fact, identity, monkeypatch)
     before = identity(name)
     training = dataclasses.replace(make_evidence(dataset(name)).training, **{fact: "another"})
     measured = {"hardware": "here", "torch": "0", fact: "another"}
-    monkeypatch.setattr("fmbench.evaluation.evaluate.hardware.measured_on", lambda device: measured)
+    monkeypatch.setattr("fmbench.runtime.environment.measured_on", lambda device: measured)
     after = identity(name, training=training)
     assert after[fact] == "another"
     assert after != before

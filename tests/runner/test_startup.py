@@ -164,7 +164,8 @@ def test_a_report_counts_as_another_where_its_code_differs(tmp_path: Path) -> No
 
     def code() -> str:
         paths = {**os.environ, "PYTHONPATH": str(tmp_path)}
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=paths)
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=paths, cwd=tmp_path)
         return done.stdout
 
     before = report_cache.code()

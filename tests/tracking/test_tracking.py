@@ -207,7 +207,7 @@ def test_a_suite_is_one_experiment_with_nested_runs_a_curve_against_nfe_and_a_su
             "fmbench.status": "ok",
             "fmbench.fingerprint.path": "print of linear",
             "mlflow.source.git.commit": "abc",
-            "fmbench.runtime.environment": "a computer",
+            "fmbench.hardware": "a computer",
         }.items()
     )
     curve = place.history(training, "loss")

@@ -1,0 +1,112 @@
+"""What counts in keys is what training and evaluation import, less what is left out with a reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fmbench
+from fmbench.plan.result_code import NO_RESULT, ROOTS, Stage, result_code
+from fmbench.plugins.source import code_fingerprint
+from fmbench.plugins.source.core_modules import core_modules, is_within
+
+CORE = Path(fmbench.__file__).parent
+EVERYTHING: set[Stage] = set(ROOTS)
+TRAINED: set[Stage] = {"training", "taught training"}
+SAMPLED: set[Stage] = {"evaluation", "oracle"}
+NETWORKS: set[Stage] = EVERYTHING - {"noise floor"}
+
+CHANGED: dict[str, set[Stage]] = {
+    "errors.py": set(),
+    "io/regular_files.py": set(),
+    "isolation/global_random.py": EVERYTHING,
+    "isolation/process_state.py": set(),
+    "stats/student_t.py": set(),
+    "cells/seeds.py": EVERYTHING,
+    "components/contracts.py": EVERYTHING,
+    "components/gaussian_mixture.py": EVERYTHING,
+    "components/solver_times.py": SAMPLED,
+    "plugins/registry.py": set(),
+    "suite/models.py": set(),
+    "store/cell_folder.py": set(),
+    "store/merge/copy_cells.py": set(),
+    "plan/build.py": set(),
+    "runtime/precision.py": NETWORKS,
+    "runtime/memory.py": set(),
+    "model/build.py": NETWORKS,
+    "model/trained_model.py": NETWORKS - {"training"},
+    "model/batched/networks.py": {*TRAINED, "evaluation"},
+    "results/records.py": set(),
+    "training/loop.py": TRAINED,
+    "training/teacher.py": {"taught training"},
+    "training/compilation.py": set(),
+    "evaluation/metrics.py": {"noise floor", *SAMPLED},
+    "evaluation/sampling.py": SAMPLED,
+    "evaluation/flow_snapshots.py": {"flow snapshot"},
+    "evaluation/oracle.py": {"oracle"},
+    "tracking/tracker.py": set(),
+    "regression/check.py": set(),
+    "report/build.py": set(),
+    "history/night.py": set(),
+    "executors/run_task.py": set(),
+    "testing/solvers.py": set(),
+    "runner/scheduler.py": set(),
+    "cli/run.py": set(),
+}
+"""A file, and the kinds of cell whose keys change with its code."""
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from fmbench.plan.result_code import ROOTS, result_code, result_code_fingerprint
+
+core = Path(sys.argv[1])
+before = {stage: result_code_fingerprint(stage) for stage in ROOTS}
+changed = {}
+for name in json.loads(sys.argv[2]):
+    file = core / name
+    text = file.read_text()
+    file.write_text(text + "\\nCHANGED = 1\\n")
+    changed[name] = sorted(stage for stage in ROOTS if result_code_fingerprint(stage) != before[stage])
+    file.write_text(text)
+print(json.dumps(changed))
+"""
+
+
+def test_one_changed_line_changes_the_keys_of_what_it_decides_and_no_others(tmp_path: Path) -> None:
+    rooms = {path.stem for path in CORE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert {name.partition("/")[0].removesuffix(".py") for name in CHANGED} == rooms - {"__init__"}
+    core = shutil.copytree(CORE, tmp_path / "fmbench", ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-c", SCRIPT, str(core), json.dumps([*CHANGED])]
+    paths = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=paths, cwd=tmp_path)
+    assert json.loads(done.stdout) == {name: sorted(stages) for name, stages in CHANGED.items()}
+
+
+@pytest.mark.parametrize("stage", ROOTS)
+def test_what_a_stage_imports_counts_or_is_left_out_by_name(stage: Stage) -> None:
+    everything, counted = core_modules(*ROOTS[stage]), result_code(stage)
+    assert set(counted) <= set(everything)
+    assert not [name for name in counted if is_within(name, NO_RESULT)]
+
+
+def test_nothing_is_left_out_that_is_not_there_and_each_has_its_reason() -> None:
+    everything = {name for roots in ROOTS.values() for name in core_modules(*roots)}
+    for left_out, reason in NO_RESULT.items():
+        assert any(is_within(name, [left_out]) for name in everything), f"nothing imports {left_out}"
+        assert reason
+
+
+def test_code_that_moves_is_the_same_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "one.py").write_text("from fmbench.cells.seeds import seed_for\nx = seed_for\n")
+    (tmp_path / "other.py").write_text("from fmbench.elsewhere import seed_for\nx = seed_for\n")
+    (tmp_path / "third.py").write_text("from fmbench.cells.seeds import seed_of as seed_for\nx = seed_for\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert code_fingerprint("one") == code_fingerprint("other")
+    assert code_fingerprint("one") != code_fingerprint("third"), "what is imported is code"

@@ -19,7 +19,7 @@ from fmbench.errors import StoreError, UserError
 from fmbench.io.printable_text import some
 
 if TYPE_CHECKING:
-    from fmbench.regression import Comparison, Event, Outcome, Snapshot
+    from fmbench.regression import Comparison, Happened, Outcome, Snapshot
     from fmbench.results.records import Records
     from fmbench.runner.session import Session
 
@@ -269,7 +269,7 @@ def _headline(outcome: Outcome, path: Path) -> None:
         say(left_out, "bold yellow")
 
 
-def _events(events: Sequence[Event], style: str) -> None:
+def _events(events: Sequence[Happened], style: str) -> None:
     for event in events[:SHOWN]:
         say(f"{event.what}: {event.name}: {event.reason}", style)
     if len(events) > SHOWN:

@@ -13,7 +13,7 @@ from fmbench.cli.output import note, say, show_json, show_table
 from fmbench.errors import StoreError, UserError
 
 if TYPE_CHECKING:
-    from fmbench.history import Found, History, Step
+    from fmbench.history import History, Step, StepsOfLine
     from fmbench.results.records import Records
     from fmbench.runner.session import Session
 
@@ -155,7 +155,7 @@ def _span(known: History) -> str:
     return ", ".join(said) + "."
 
 
-def _tell(known: History, metric: str, found: Sequence[Found]) -> None:
+def _tell(known: History, metric: str, found: Sequence[StepsOfLine]) -> None:
     from fmbench.history import told_first
     from fmbench.report.number_format import count
 
@@ -179,7 +179,7 @@ def _tell(known: History, metric: str, found: Sequence[Found]) -> None:
     _interruptions(known, shown)
 
 
-def _interruptions(known: History, shown: Sequence[Found]) -> None:
+def _interruptions(known: History, shown: Sequence[StepsOfLine]) -> None:
     """Print where lines are cut and which nights were set aside, each night and reason once."""
     cut: dict[tuple[int, str], list[str]] = {}
     aside: dict[int, list[str]] = {}
@@ -204,7 +204,7 @@ def _listed(names: Sequence[str]) -> str:
     )
 
 
-def _row(one: Found, known: History) -> tuple[Any, ...]:
+def _row(one: StepsOfLine, known: History) -> tuple[Any, ...]:
     from fmbench.history.trend_lines import half_widths
 
     line = one.line
@@ -219,7 +219,7 @@ def _row(one: Found, known: History) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _steps(known: History, told: Sequence[tuple[Found, Step]]) -> None:
+def _steps(known: History, told: Sequence[tuple[StepsOfLine, Step]]) -> None:
     from fmbench.report.number_format import count
 
     if not told:
@@ -242,7 +242,9 @@ def _steps(known: History, told: Sequence[tuple[Found, Step]]) -> None:
         say(f"... and {len(told) - SHOWN} more (--json lists them all)")
 
 
-def _as_data(known: History, metric: str, found: Sequence[Found], path: Path, figures: list[Path]) -> dict[str, Any]:
+def _as_data(
+    known: History, metric: str, found: Sequence[StepsOfLine], path: Path, figures: list[Path]
+) -> dict[str, Any]:
     """Return everything as data."""
     return {
         "suite": known.suite,
@@ -254,7 +256,7 @@ def _as_data(known: History, metric: str, found: Sequence[Found], path: Path, fi
     }
 
 
-def _line_data(one: Found, known: History) -> dict[str, Any]:
+def _line_data(one: StepsOfLine, known: History) -> dict[str, Any]:
     from fmbench.history.trend_lines import half_widths
 
     line = one.line

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fmbench.plugins.registry import Code
 
 if TYPE_CHECKING:
-    from fmbench.plugins.registry import Entry
+    from fmbench.plugins.registry import ListedComponent
 
 
 PLUGINS = "List registered components, by whom, with which parameters; and what failed to load."
@@ -70,7 +70,7 @@ def show_plugin(
     _tell_code(code)
 
 
-def describe(entry: Entry) -> dict[str, Any]:
+def describe(entry: ListedComponent) -> dict[str, Any]:
     """Return a component as data."""
     parameters = [
         {"name": p.name, "type": p.type, "required": p.required, "default": p.default, "description": p.description}

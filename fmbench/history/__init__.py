@@ -1,7 +1,8 @@
 """The history of a suite: what each night of `fmbench check` measured, and the steps in it.
 
 ``` Records -> make_night() -> Night -> append() -> <reports>/history/<suite>.parquet       fmbench check SUITE read()
--> History -> make_lines() -> TrendLine -> find_steps() -> Found -> draw()            fmbench history SUITE METRIC ```
+-> History -> make_lines() -> TrendLine -> find_steps() -> StepsOfLine -> draw()            fmbench history SUITE METRIC
+```
 
 `file` says what the file holds, `lines` what is put together into one line, and `steps` how false alarms are held down.
 """
@@ -11,14 +12,14 @@ from fmbench.history.history import History
 from fmbench.history.night import Night, make_night
 from fmbench.history.parquet_file import append, history_file, read
 from fmbench.history.selection import select, since
-from fmbench.history.step_detection import Found, Step, find_steps, told_first
+from fmbench.history.step_detection import Step, StepsOfLine, find_steps, told_first
 from fmbench.history.trend_lines import TrendLine, make_lines
 
 __all__ = (
-    "Found",
     "History",
     "Night",
     "Step",
+    "StepsOfLine",
     "TrendLine",
     "append",
     "draw",

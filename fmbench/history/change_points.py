@@ -45,7 +45,7 @@ WINDOW = 2
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangePoint:
     """A step between the places `at - 1` and `at` of a piece: its size, its standard error, its degrees of freedom.
 
     `old` and `new` are the places of both levels. All is on the scale of the line's changes.
@@ -68,7 +68,7 @@ class Change:
 class Piece:
     """Steps and places set aside of one piece of a line."""
 
-    changes: Sequence[Change] = ()
+    changes: Sequence[ChangePoint] = ()
     outliers: Sequence[int] = ()
 
 
@@ -118,10 +118,10 @@ def _newest(level: Floats, quiet: Floats, last: int, sigma: float, t: float) -> 
     return found[largest] if largest > t else None
 
 
-def _between(level: Floats, old: slice, new: slice, noise: Noise) -> Change:
+def _between(level: Floats, old: slice, new: slice, noise: Noise) -> ChangePoint:
     before, after = level[old], level[new]
     error = math.sqrt(noise.variance * (1 / len(before) + 1 / len(after)))
-    return Change(new.start, float(after.mean() - before.mean()), error, noise.df, old, new)
+    return ChangePoint(new.start, float(after.mean() - before.mean()), error, noise.df, old, new)
 
 
 def _medians(level: Floats) -> Floats:
@@ -179,5 +179,5 @@ def by_seeds(found: Sequence[Turn], noises: Sequence[Noise], alpha: float) -> Pi
             outliers += list(range(turn.run.start, turn.run.stop))
             undone = turn.run.stop
             continue
-        changes.append(Change(turn.at, size, error, noise.df, turn.before, turn.run))
+        changes.append(ChangePoint(turn.at, size, error, noise.df, turn.before, turn.run))
     return Piece(changes, outliers)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fmbench.history.history import History
-from fmbench.history.step_detection import Found, Step, told_first
+from fmbench.history.step_detection import Step, StepsOfLine, told_first
 from fmbench.history.trend_lines import WHOLE, Floats, TrendLine, half_widths
 from fmbench.report.figures.theme import INK, MUTED, Look, Picture, looks, new_figure, save, themed
 from fmbench.report.output_folder import Folder
@@ -32,7 +32,7 @@ CELLS = "cells with steps of their own"
 
 
 def draw(
-    history: History, facts: MetricFacts, found: Sequence[Found], folder: Path, chosen: Sequence[str] = ()
+    history: History, facts: MetricFacts, found: Sequence[StepsOfLine], folder: Path, chosen: Sequence[str] = ()
 ) -> Picture:
     """Draw the lines of one metric and their steps as `<suite>_<metric>.png` and `.svg`.
 
@@ -67,9 +67,9 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.=+-]+", "-", name).strip("-")[:150]
 
 
-def _panels(found: Sequence[Found]) -> dict[str, list[Found]]:
+def _panels(found: Sequence[StepsOfLine]) -> dict[str, list[StepsOfLine]]:
     """Return the lines of each panel: the whole, then an axis each, then cells that have steps of their own."""
-    panels: dict[str, list[Found]] = {}
+    panels: dict[str, list[StepsOfLine]] = {}
     for one in found:
         if one.line.kind == "component":
             panels.setdefault(" and ".join(one.line.axes) or WHOLE, []).append(one)
@@ -81,7 +81,7 @@ def _panels(found: Sequence[Found]) -> dict[str, list[Found]]:
     return {**panels, CELLS: _most(list(own.values()), MOST_CELLS)} if own else panels
 
 
-def _most(members: Sequence[Found], most: int) -> list[Found]:
+def _most(members: Sequence[StepsOfLine], most: int) -> list[StepsOfLine]:
     """Return the lines that moved most, in their own order."""
     sizes = [max((abs(s.change) for s in m.steps), default=0.0) + 1e-3 * abs(m.line.level[-1]) for m in members]
     kept = set(sorted(range(len(members)), key=lambda i: -sizes[i])[:most])
@@ -89,7 +89,7 @@ def _most(members: Sequence[Found], most: int) -> list[Found]:
 
 
 def _panel(
-    axes: Axes, title: str, members: Sequence[Found], times: Any, facts: MetricFacts, told: Container[int]
+    axes: Axes, title: str, members: Sequence[StepsOfLine], times: Any, facts: MetricFacts, told: Container[int]
 ) -> None:
     """Draw lines in a panel; steps in `told`, by their id, have their size written beside them."""
     single = members[0] if len(members) == 1 and members[0].line.values is not None and not title else None
@@ -114,7 +114,7 @@ def _panel(
 
 
 def _line(
-    axes: Axes, one: Found, look: Look, label: str, times: Any, band: bool, absolute: bool
+    axes: Axes, one: StepsOfLine, look: Look, label: str, times: Any, band: bool, absolute: bool
 ) -> tuple[float, float]:
     """Draw one line piece by piece, breaks as dotted uprights; return its reach without the nights set aside."""
     line = one.line
@@ -140,7 +140,7 @@ def _limits(axes: Axes, reach: Sequence[tuple[float, float]], least: float) -> N
     axes.set_ylim(low - margin, high + margin)
 
 
-def _marks(axes: Axes, one: Found, colour: str, times: Any, absolute: bool, told: Container[int]) -> None:
+def _marks(axes: Axes, one: StepsOfLine, colour: str, times: Any, absolute: bool, told: Container[int]) -> None:
     """Mark nights set aside with circles, at the edge where they are beyond it, and steps with triangles."""
     middle, _, _ = _shown(one.line, absolute)
     place = {int(night): i for i, night in enumerate(one.line.nights)}
@@ -192,7 +192,7 @@ def _dates(created: Sequence[Axes], panels: int, columns: int) -> None:
         axes.tick_params(axis="x", labelbottom=number + columns >= panels)
 
 
-def _commits(axes: Axes, history: History, found: Sequence[Found], times: Any) -> None:
+def _commits(axes: Axes, history: History, found: Sequence[StepsOfLine], times: Any) -> None:
     """Name commits above a panel where they change: those of steps first, then as many as there is room for."""
     states = [night.code_state for night in history.nights]
     changes = [i for i, state in enumerate(states) if i == 0 or state != states[i - 1]]
@@ -210,12 +210,12 @@ def _commits(axes: Axes, history: History, found: Sequence[Found], times: Any) -
     axes.set_title(axes.get_title(loc="left"), pad=ABOVE)
 
 
-def _footnote(figure: Figure, found: Sequence[Found]) -> None:
+def _footnote(figure: Figure, found: Sequence[StepsOfLine]) -> None:
     wide = int(figure.get_figwidth() * LETTERS)
     figure.supxlabel(fill(_caption(found), wide), x=0.01, ha="left", fontsize=7.5, color=MUTED)
 
 
-def _caption(found: Sequence[Found]) -> str:
+def _caption(found: Sequence[StepsOfLine]) -> str:
     lines = [one.line for one in found]
     relative = len(lines) > 1
     said = ["Change since the first night or the last cut, the mean over seeds" if relative else "The mean over seeds"]

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fmbench.history.change_points import ENOUGH, LASTING, Change, Piece, Turn, by_nights, by_seeds, scatter, turns
+from fmbench.history.change_points import ENOUGH, LASTING, ChangePoint, Piece, Turn, by_nights, by_seeds, scatter, turns
 from fmbench.history.trend_lines import TrendLine
 from fmbench.regression.hypothesis_tests import SHARES
 from fmbench.results.records import TRAINING_AXES, MetricFacts
@@ -50,7 +50,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Found:
+class StepsOfLine:
     """A line and its steps. `outliers` are nights set aside. `how` says what was taken as noise, or why nothing is."""
 
     line: TrendLine
@@ -73,7 +73,7 @@ class _Part:
 
 def find_steps(
     lines: Sequence[TrendLine], facts: MetricFacts, effect: float = EFFECT, alarms: float = FALSE_ALARMS
-) -> list[Found]:
+) -> list[StepsOfLine]:
     """Return the steps of each line that are at least `effect`, a fraction. `alarms` is the chance of any false one."""
     parts = [_part(line, piece) for line in lines for piece in line.pieces()]
     noises = _noises(parts)
@@ -88,18 +88,18 @@ def find_steps(
             outliers += [int(line.nights[part.places[place]]) for place in piece.outliers]
         how = next((part.why_not for _, part in reversed(mine) if part.why_not), "")
         how = how or ("by nights" if any(part.noise for _, part in mine) else "by seeds")
-        found.append(Found(line, steps, outliers, how))
+        found.append(StepsOfLine(line, steps, outliers, how))
     return found
 
 
-def told_first(found: Sequence[Found]) -> list[tuple[Found, Step]]:
+def told_first(found: Sequence[StepsOfLine]) -> list[tuple[StepsOfLine, Step]]:
     """Return the steps that a reader needs, newest first: of what happened at one night, the widest of the largest.
 
     A step is left out where another one, at most a night away, explains it by the cells that both lines share: a solver
     that got worse by 20% moves everything that it is a quarter of by 5%, and each of its cells by 20%.
     """
     left = [(one, step) for one in found for step in one.steps]
-    told: list[tuple[Found, Step]] = []
+    told: list[tuple[StepsOfLine, Step]] = []
     while left:
         newest = max(step.after for _, step in left)
         largest = max(abs(step.change) for _, step in left if step.after == newest)
@@ -111,7 +111,7 @@ def told_first(found: Sequence[Found]) -> list[tuple[Found, Step]]:
     return told
 
 
-def _explained(one: Found, step: Step, by: Found, cause: Step) -> bool:
+def _explained(one: StepsOfLine, step: Step, by: StepsOfLine, cause: Step) -> bool:
     share = len(one.line.cells & by.line.cells) / len(one.line.cells)
     if not share or one.line.hardware != by.line.hardware or abs(step.after - cause.after) > 1:
         return False
@@ -166,7 +166,7 @@ def _search(part: _Part, noises: Sequence[Noise], alpha: float) -> Piece:
     return by_seeds(part.turns, noises, alpha)
 
 
-def _step(part: _Part, change: Change, facts: MetricFacts) -> Step:
+def _step(part: _Part, change: ChangePoint, facts: MetricFacts) -> Step:
     line, places = part.line, part.places
     at = int(places[change.at])
     end = int(places[change.new.stop]) if change.new.stop < len(places) else part.end

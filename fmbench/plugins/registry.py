@@ -23,7 +23,7 @@ from fmbench.plugins.source.untracked_inputs import unseen
 if TYPE_CHECKING:
     from fmbench.plugins.parameters import Parameter, Signature
 
-__all__ = ["Code", "Entry", "PluginFailure", "Registry", "load_registry"]
+__all__ = ["Code", "ListedComponent", "PluginFailure", "Registry", "load_registry"]
 
 _imported: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 """The fingerprint that each class had when this process first used it."""
@@ -44,7 +44,7 @@ class Code:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedComponent:
     """A component as it is listed. `target` is `module:Class`; `error` says why it cannot be used, if it cannot."""
 
     kind: str
@@ -77,7 +77,7 @@ class Registry:
             raise ComponentError(f"there is no kind {kind!r}.{did_you_mean(kind, KINDS)} Kinds: {', '.join(KINDS)}")
         return sorted(name for each, name in self._components if each == kind)
 
-    def entries(self, kind: str | None = None) -> list[Entry]:
+    def entries(self, kind: str | None = None) -> list[ListedComponent]:
         """Return all components, or those of a kind; one that cannot be read is listed with its error."""
         kinds = KINDS if kind is None else (kind,)
         return [self._entry(each, name) for each in kinds for name in self.names(each)]
@@ -93,11 +93,11 @@ class Registry:
         except PluginError as error:
             return name, owner, f"cannot be used: {error}"
 
-    def entry(self, kind: str, name: str) -> Entry:
+    def entry(self, kind: str, name: str) -> ListedComponent:
         """Return one component. Raises ComponentError where there is none, PluginError where it cannot be read."""
         known = self._find(kind, name)
         registered, source = known.registered, known.source
-        return Entry(
+        return ListedComponent(
             kind,
             name,
             registered.owner,
@@ -182,12 +182,12 @@ class Registry:
         except PluginError:
             return "unreadable"
 
-    def _entry(self, kind: str, name: str) -> Entry:
+    def _entry(self, kind: str, name: str) -> ListedComponent:
         try:
             return self.entry(kind, name)
         except PluginError as error:
             registered = self._components[kind, name]
-            return Entry(kind, name, registered.owner, registered.target_text, "", "", (), str(error))
+            return ListedComponent(kind, name, registered.owner, registered.target_text, "", "", (), str(error))
 
     def _find(self, kind: str, name: str) -> _Known:
         if (kind, name) not in self._known:

@@ -12,14 +12,14 @@ from fmbench.regression.baseline_file import read_baseline, write_baseline
 from fmbench.regression.check import check
 from fmbench.regression.headline import first_lines
 from fmbench.regression.junit import junit
-from fmbench.regression.outcome import Comparison, Event, Outcome
+from fmbench.regression.outcome import Comparison, Happened, Outcome
 from fmbench.regression.snapshot import CellValues, Snapshot, snapshot
 from fmbench.regression.time_alarms import alarmed_samplers, alarmed_trainings
 
 __all__ = (
     "CellValues",
     "Comparison",
-    "Event",
+    "Happened",
     "Outcome",
     "Snapshot",
     "alarmed_samplers",

@@ -10,7 +10,7 @@ from fmbench.regression.changed_values import trace
 from fmbench.regression.code_changes import changed_code
 from fmbench.regression.hypothesis_tests import Test, judge, tests_of
 from fmbench.regression.missing_values import lacking_values, pairs, uncompared
-from fmbench.regression.outcome import Event, Happening, Outcome
+from fmbench.regression.outcome import Happened, Happening, Outcome
 from fmbench.regression.paired_values import (
     all_series,
     changed_components,
@@ -147,7 +147,7 @@ def _fault(reasons: Mapping[str, str], nothing: bool) -> str:
     return f"no cell could be compared with the baseline in {'; nor in '.join(said)}" if said else ""
 
 
-def _cells(baseline: Snapshot, tonight: Snapshot, partial: bool) -> Iterator[Event]:
+def _cells(baseline: Snapshot, tonight: Snapshot, partial: bool) -> Iterator[Happened]:
     """Yield what became of cells; evaluations of a training that is an event itself are not told one by one."""
     told: set[SeededGroup] = set()
     for section in SECTIONS:
@@ -166,7 +166,7 @@ def _cells(baseline: Snapshot, tonight: Snapshot, partial: bool) -> Iterator[Eve
         for (group, what, reason), seeds in found.items():
             axes = named(section, group)
             name = f"{listed(seeds)} of {' '.join(axes.values())}"
-            yield Event(what, name, reason, {**axes, "seed": ", ".join(map(str, seeds))})
+            yield Happened(what, name, reason, {**axes, "seed": ", ".join(map(str, seeds))})
 
 
 def _happened(then: CellValues | None, now: CellValues | None, partial: bool) -> tuple[Happening, str] | None:
@@ -190,20 +190,20 @@ def _happened(then: CellValues | None, now: CellValues | None, partial: bool) ->
     return None if then.status == "ok" else ("new", f"{then.status} in the baseline")
 
 
-def _metrics(baseline: Snapshot, tonight: Snapshot) -> Iterator[Event]:
+def _metrics(baseline: Snapshot, tonight: Snapshot) -> Iterator[Happened]:
     """Yield metrics that vanished, are new, or are not judged, and why."""
     for name, facts in baseline.metrics.items():
         if name not in tonight.metrics and (facts.better or is_relative(facts)):
-            yield Event("vanished", f"metric {name}", "the baseline has it, and tonight has not")
+            yield Happened("vanished", f"metric {name}", "the baseline has it, and tonight has not")
     for name, facts in tonight.metrics.items():
         if not (facts.better or is_relative(facts)):
             continue
         if name not in baseline.metrics:
-            yield Event("new", f"metric {name}", "not in the baseline")
+            yield Happened("new", f"metric {name}", "not in the baseline")
         elif is_relative(facts) and (reason := _other_machine(baseline, tonight)):
-            yield Event("not compared", f"metric {name}", reason)
+            yield Happened("not compared", f"metric {name}", reason)
         elif not is_relative(facts) and facts.is_cost:
-            yield Event("not compared", f"metric {name}", _why_no_cost(facts, tonight))
+            yield Happened("not compared", f"metric {name}", _why_no_cost(facts, tonight))
 
 
 def _why_no_cost(facts: MetricFacts, tonight: Snapshot) -> str:
@@ -213,7 +213,7 @@ def _why_no_cost(facts: MetricFacts, tonight: Snapshot) -> str:
     return f"in {facts.unit}, it depends on what else the machine does"
 
 
-def _values(baseline: Snapshot, tonight: Snapshot, compared: Collection[str]) -> Iterator[Event]:
+def _values(baseline: Snapshot, tonight: Snapshot, compared: Collection[str]) -> Iterator[Happened]:
     """Yield values that the baseline has, and that are absent or not finite tonight, of cells that did not fail."""
     for section in SECTIONS:
         found: dict[tuple[str, Group, str], list[int]] = {}
@@ -227,7 +227,7 @@ def _values(baseline: Snapshot, tonight: Snapshot, compared: Collection[str]) ->
             axes = named(section, group)
             kind: Happening = "vanished" if what == "is absent" else "failed"
             where = f"metric {name} in {listed(seeds)} of {' '.join(axes.values())}"
-            yield Event(kind, where, f"it {what} tonight", {**axes, "seed": ", ".join(map(str, seeds))})
+            yield Happened(kind, where, f"it {what} tonight", {**axes, "seed": ", ".join(map(str, seeds))})
 
 
 def _notes(baseline: Snapshot, tonight: Snapshot) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from fmbench.regression.hypothesis_tests import Test
-from fmbench.regression.outcome import CORE, Change, Comparison
+from fmbench.regression.outcome import CORE, CodeChange, Comparison
 from fmbench.regression.snapshot import AXES, Group, Snapshot
 
 METRIC = "metric"
@@ -13,7 +13,7 @@ METRIC = "metric"
 
 def changed_code(
     baseline: Snapshot, tonight: Snapshot, tests: Sequence[Test], found: Sequence[Comparison]
-) -> Iterator[Change]:
+) -> Iterator[CodeChange]:
     """Yield what has other code than in the baseline: components and metrics by label, the core's code by its modules.
 
     `found` are the comparisons that were made of the tests.
@@ -22,9 +22,9 @@ def changed_code(
         then = baseline.code.get(kind, {})
         changed = [label for label, code in labels.items() if label in then and then[label] != code]
         if kind in CORE and changed:
-            yield Change(kind, tuple(changed), tuple(_moves(tests, found, kind, "")))
+            yield CodeChange(kind, tuple(changed), tuple(_moves(tests, found, kind, "")))
         elif kind not in CORE:
-            yield from (Change(kind, (label,), tuple(_moves(tests, found, kind, label))) for label in changed)
+            yield from (CodeChange(kind, (label,), tuple(_moves(tests, found, kind, label))) for label in changed)
 
 
 def _moves(tests: Sequence[Test], found: Sequence[Comparison], kind: str, label: str) -> Iterator[Comparison]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from fmbench.regression.junit import percent, sentence
-from fmbench.regression.outcome import Change, Comparison, Outcome
+from fmbench.regression.outcome import CodeChange, Comparison, Outcome
 
 Style = Literal["bold red", "bold yellow"]
 NAMED, LISTED, MODULES = 3, 8, 4
@@ -42,7 +42,7 @@ def _where(outcome: Outcome, *, scores: bool) -> str:
     return "; ".join(part for part in (outcome.trace if scores else "", code) if part)
 
 
-def named(change: Change) -> str:
+def named(change: CodeChange) -> str:
     """Return whose code has changed: `solver heun`, or `the training code (fmbench.training.loop)`."""
     if not change.is_core:
         return f"{change.kind} {change.labels[0]}"
@@ -50,7 +50,7 @@ def named(change: Change) -> str:
     return f"the {change.kind} ({', '.join(change.labels[:MODULES])}{more})"
 
 
-def moves(change: Change) -> str:
+def moves(change: CodeChange) -> str:
     """Return by how much the scores moved that a change has a part in."""
     if not change.moves:
         return "no score that is judged follows from it"

@@ -10,7 +10,7 @@ from typing import Literal
 
 from fmbench.regression.noise_model import noise_of_cells, noise_of_means
 from fmbench.regression.outcome import Comparison, Verdict
-from fmbench.regression.paired_values import Series, is_relative, listed
+from fmbench.regression.paired_values import PairedValues, is_relative, listed
 from fmbench.regression.snapshot import AXES, Group, named, said
 from fmbench.results.records import TRAINING_AXES, MetricFacts
 from fmbench.stats import multiple_testing
@@ -60,7 +60,7 @@ class Test:
         return tiers[min(len(self.axes), 2)]
 
 
-def tests_of(series: Sequence[Series], least: float) -> list[Test]:
+def tests_of(series: Sequence[PairedValues], least: float) -> list[Test]:
     """Return the tests of one metric: its cells, then its components."""
     usable = [each for each in series if not each.reason and len(each.before) >= FEW]
     noises = noise_of_cells(usable)
@@ -69,18 +69,18 @@ def tests_of(series: Sequence[Series], least: float) -> list[Test]:
     return cells + _components(usable, least)
 
 
-def varying_axes(series: Sequence[Series]) -> list[int]:
+def varying_axes(series: Sequence[PairedValues]) -> list[int]:
     """Return the axes on which groups differ."""
     return [i for i in range(len(series[0].group)) if len({each.group[i] for each in series}) > 1] if series else []
 
 
-def in_words(series: Series, varying: Sequence[int]) -> str:
+def in_words(series: PairedValues, varying: Sequence[int]) -> str:
     """Return a group by what varies, or by its dataset where nothing does."""
     axes = AXES[series.section]
     return said({axes[i]: series.group[i] for i in varying or [0] if series.group[i] != ""})
 
 
-def _cell(series: Series, noise: Noise | None, least: float, varying: Sequence[int]) -> Test:
+def _cell(series: PairedValues, noise: Noise | None, least: float, varying: Sequence[int]) -> Test:
     seeds, axes = series.seeds, named(series.section, series.group)
     effect = mean_of(series.differences.values()) if seeds else math.nan
     error, df, reason = math.nan, 0.0, series.reason
@@ -113,7 +113,7 @@ def _cell(series: Series, noise: Noise | None, least: float, varying: Sequence[i
     )
 
 
-def _components(series: Sequence[Series], least: float) -> list[Test]:
+def _components(series: Sequence[PairedValues], least: float) -> list[Test]:
     """Return a test for each component, each sampler, each training and the whole suite, as far as they differ."""
     if len(series) < 2:
         return []
@@ -134,10 +134,10 @@ def _components(series: Sequence[Series], least: float) -> list[Test]:
 
 
 def partition(
-    series: Sequence[Series], chosen: Sequence[int], seen: set[frozenset[Group]]
-) -> dict[tuple[str, ...], list[Series]]:
+    series: Sequence[PairedValues], chosen: Sequence[int], seen: set[frozenset[Group]]
+) -> dict[tuple[str, ...], list[PairedValues]]:
     """Return the series by their labels on the chosen axes, without single cells and sets that were seen before."""
-    sets: dict[tuple[str, ...], list[Series]] = {}
+    sets: dict[tuple[str, ...], list[PairedValues]] = {}
     for each in series:
         sets.setdefault(tuple(each.group[i] for i in chosen), []).append(each)
     kept = {}
@@ -149,7 +149,7 @@ def partition(
     return kept
 
 
-def _component(members: Sequence[Series], axes: Mapping[str, str], noise: Noise, least: float) -> Test:
+def _component(members: Sequence[PairedValues], axes: Mapping[str, str], noise: Noise, least: float) -> Test:
     effect = mean_of([mean_of(each.differences.values()) for each in members])
     seeds = min(len(each.seeds) for each in members)
     identical = all(each.identical for each in members)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as Xml
 
-from fmbench.regression.outcome import Comparison, Event, Outcome
+from fmbench.regression.outcome import Comparison, Happened, Outcome
 
 _FORBIDDEN = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold, not even escaped."""
@@ -44,7 +44,7 @@ def _comparison(suite: Xml.Element, comparison: Comparison, moved: bool) -> None
         Xml.SubElement(case, "skipped", message=_clean(f"cannot tell: {comparison.reason}"))
 
 
-def _event(suite: Xml.Element, event: Event) -> None:
+def _event(suite: Xml.Element, event: Happened) -> None:
     case = Xml.SubElement(suite, "testcase", classname=_clean(event.what), name=_clean(event.name))
     if event.alarming:
         Xml.SubElement(case, "failure", message=_clean(f"{event.what}: {event.reason}"), type=event.what)

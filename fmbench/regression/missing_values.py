@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 
-from fmbench.regression.outcome import Comparison, Event
+from fmbench.regression.outcome import Comparison, Happened
 from fmbench.regression.paired_values import LARGEST, is_usable, listed
 from fmbench.regression.snapshot import SECTIONS, CellValues, Group, Section, SeededGroup, Snapshot, named
 
@@ -22,7 +22,7 @@ def pairs(
             yield place, row, now[place]
 
 
-def lacking_values(baseline: Snapshot, tonight: Snapshot, metrics: Collection[str]) -> Iterator[Event]:
+def lacking_values(baseline: Snapshot, tonight: Snapshot, metrics: Collection[str]) -> Iterator[Happened]:
     """Yield values that are absent or not finite in the baseline, each metric once where all of its cells are so."""
     for section in SECTIONS:
         for name in metrics:
@@ -35,15 +35,15 @@ def lacking_values(baseline: Snapshot, tonight: Snapshot, metrics: Collection[st
                 yield from _told(name, section, f"{what} in the baseline", cells, len(places))
 
 
-def _told(name: str, section: Section, reason: str, cells: dict[Group, list[int]], places: int) -> Iterator[Event]:
+def _told(name: str, section: Section, reason: str, cells: dict[Group, list[int]], places: int) -> Iterator[Happened]:
     if sum(map(len, cells.values())) == places:
         count = "its one cell" if places == 1 else f"all of its {places} cells"
-        yield Event("not compared", f"metric {name}", f"{reason}, in {count}")
+        yield Happened("not compared", f"metric {name}", f"{reason}, in {count}")
         return
     for group, seeds in cells.items():
         axes = named(section, group)
         where = f"metric {name} in {listed(seeds)} of {' '.join(axes.values())}"
-        yield Event("not compared", where, reason, {**axes, "seed": ", ".join(map(str, seeds))})
+        yield Happened("not compared", where, reason, {**axes, "seed": ", ".join(map(str, seeds))})
 
 
 def lack(value: float | None) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from fmbench.regression.paired_values import Series
+from fmbench.regression.paired_values import PairedValues
 from fmbench.regression.snapshot import Group
 from fmbench.stats import variance
 from fmbench.stats.variance import Noise, mean_of
@@ -23,7 +23,7 @@ what the seeds' spread makes expect, and have at least so many degrees of freedo
 averaged, say."""
 
 
-def noise_of_cells(series: Sequence[Series]) -> dict[Group, Noise]:
+def noise_of_cells(series: Sequence[PairedValues]) -> dict[Group, Noise]:
     """Return each cell's variance of a difference, moderated among the cells of a dataset."""
     found: dict[Group, Noise] = {}
     for dataset in dict.fromkeys(each.group[0] for each in series):
@@ -35,22 +35,22 @@ def noise_of_cells(series: Sequence[Series]) -> dict[Group, Noise]:
     return found
 
 
-def _spread_of_nights(pool: Sequence[Series]) -> dict[Group, Noise]:
+def _spread_of_nights(pool: Sequence[PairedValues]) -> dict[Group, Noise]:
     nights = [[variance.between_seeds(each.residuals[night].values()) for each in pool] for night in (0, 1)]
     before, after = (variance.moderated(raw, witnesses(pool)) for raw in nights)
     return {
-        each.group: variance.together(then, now, len(each.after) - 1.0)
+        each.group: variance.noise_of_difference(then, now, len(each.after) - 1.0)
         for each, then, now in zip(pool, before, after, strict=True)
     }
 
 
-def _spread_of_differences(pool: Sequence[Series]) -> dict[Group, Noise]:
+def _spread_of_differences(pool: Sequence[PairedValues]) -> dict[Group, Noise]:
     raw = [variance.between_seeds(each.differences.values()) for each in pool]
     noises = variance.moderated(raw, witnesses(pool))
     return {each.group: noise for each, noise in zip(pool, noises, strict=True)}
 
 
-def witnesses(series: Iterable[Series]) -> float:
+def witnesses(series: Iterable[PairedValues]) -> float:
     """Return the degrees of freedom of the trainings that the series come from."""
     most: dict[Group, int] = {}
     for each in series:
@@ -58,7 +58,7 @@ def witnesses(series: Iterable[Series]) -> float:
     return variance.independent(len(most)) * max(most.values(), default=0)
 
 
-def noise_of_means(sets: Iterable[Sequence[Series]], moderate: bool) -> list[Noise]:
+def noise_of_means(sets: Iterable[Sequence[PairedValues]], moderate: bool) -> list[Noise]:
     """Return the variance, for one seed, of the mean difference of each set.
 
     `moderate` says that the sets have no training in common, so that they are independent and teach each other.
@@ -76,7 +76,7 @@ def noise_of_means(sets: Iterable[Sequence[Series]], moderate: bool) -> list[Noi
     return noises
 
 
-def _of_differences(members: Sequence[Series], same: bool) -> Noise:
+def _of_differences(members: Sequence[PairedValues], same: bool) -> Noise:
     """Return the noise of a mean difference: the seeds' spread, or that of the paired differences where it is less.
 
     Differences of trainings that came out anew are trusted only where there are so many (ENOUGH) that their own spread
@@ -84,7 +84,7 @@ def _of_differences(members: Sequence[Series], same: bool) -> Noise:
     """
     before, after = (_parts([(each, each.residuals[night]) for each in members]) for night in (0, 1))
     unpaired = variance.shared_by_seed(
-        *(variance.together(then, now, now.df) for then, now in zip(before, after, strict=True))
+        *(variance.noise_of_difference(then, now, now.df) for then, now in zip(before, after, strict=True))
     )
     independent, clustered = _parts([(each, each.differences) for each in members])
     paired = variance.shared_by_seed(independent, clustered)
@@ -93,7 +93,7 @@ def _of_differences(members: Sequence[Series], same: bool) -> Noise:
     return paired if independent.df >= ENOUGH and paired.variance < CLEARLY_LESS * unpaired.variance else unpaired
 
 
-def _parts(members: Sequence[tuple[Series, Mapping[int, float]]]) -> tuple[Noise, Noise]:
+def _parts(members: Sequence[tuple[PairedValues, Mapping[int, float]]]) -> tuple[Noise, Noise]:
     """Return the variance of the mean for one seed: with trainings as independent units, and with seeds as units."""
     trainings: dict[Group, list[Mapping[int, float]]] = {}
     for series, values in members:

@@ -52,7 +52,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Event:
+class Happened:
     """Something that is not a number: cells or metrics that failed, vanished, are new or were not compared."""
 
     what: Happening
@@ -67,7 +67,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Change:
+class CodeChange:
     """Code that is not the baseline's: a component's or a metric's, by its label, or modules of the core's.
 
     `moves` are the comparisons, one a metric, over the cells that the code has a part in.
@@ -98,14 +98,14 @@ class Outcome:
 
     suite: str
     comparisons: tuple[Comparison, ...]
-    events: tuple[Event, ...]
+    events: tuple[Happened, ...]
     culprits: tuple[Comparison, ...] = ()
     notes: tuple[str, ...] = ()
     fault: str = ""
     baseline: Mapping[str, Any] = field(default_factory=dict)
     not_compared: tuple[str, ...] = ()
     improved: tuple[Comparison, ...] = ()
-    changes: tuple[Change, ...] | None = None
+    changes: tuple[CodeChange, ...] | None = None
     trace: str = ""
     strict: bool = False
 

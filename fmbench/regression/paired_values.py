@@ -23,7 +23,7 @@ CLEAR = 1e60
 
 
 @dataclass(frozen=True)
-class Series:
+class PairedValues:
     """One metric of one group: values by seed, and `reason` where they cannot be compared.
 
     `repeated` are the seeds whose training is the same in both nights (see `fmbench.regression.changed_values`).
@@ -110,7 +110,7 @@ def is_judged(facts: MetricFacts) -> bool:
 
 def all_series(
     before: Snapshot, after: Snapshot, facts: MetricFacts, repeated: Mapping[Group, frozenset[int]] | None = None
-) -> list[Series]:
+) -> list[PairedValues]:
     """Return the series of a metric over all groups that both nights have."""
     section: Section = "training" if facts.scope == "training" else "evaluation"
     differing = changed_settings(before, after, section)
@@ -121,7 +121,7 @@ def all_series(
             values = [{seed: row.values[facts.name] for seed, row in rows[group].items()} for rows in (then, now)]
             reason = differing or _incomparable(then[group], now[group], facts.name)
             seeds = (repeated or {}).get(training_of(group), frozenset())
-            found.append(Series(facts, section, group, values[0], values[1], reason, seeds))
+            found.append(PairedValues(facts, section, group, values[0], values[1], reason, seeds))
     return found
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from fmbench.regression.hypothesis_tests import Test, varying_axes
-from fmbench.regression.paired_values import Series, all_series
+from fmbench.regression.paired_values import PairedValues, all_series
 from fmbench.regression.snapshot import AXES, Snapshot, said
 from fmbench.regression.wall_time import IQR_OF_NORMAL, LEAST_DF, own_noise, timed, with_times
 from fmbench.results.records import MetricFacts
@@ -31,7 +31,7 @@ def pace_tests(before: Snapshot, after: Snapshot, facts: MetricFacts, slower: fl
     series = [with_times(each) for each in all_series(before, after, facts)]
     spreads = {each.group: each for each in all_series(before, after, replace(facts, name=f"{facts.name}_iqr"))}
     varying = [i for i in SHARING if i in varying_axes(series)] or [SHARING[0]]
-    sets: dict[tuple[str, ...], list[Series]] = {}
+    sets: dict[tuple[str, ...], list[PairedValues]] = {}
     for each in series:
         sets.setdefault(tuple(each.group[i] for i in SHARING), []).append(each)
     for labels, members in sets.items():
@@ -49,7 +49,7 @@ def pace_tests(before: Snapshot, after: Snapshot, facts: MetricFacts, slower: fl
         yield timed(facts, named, what, usable[:1], middle, noise, LEAST_DF, slower)
 
 
-def _middle(series: Sequence[Series]) -> tuple[float, float]:
+def _middle(series: Sequence[PairedValues]) -> tuple[float, float]:
     """Return the median of the fleets' log ratios, and how far these scatter; a fleet's members have one ratio."""
     ratios = {(each.before[seed], each.after[seed]) for each in series for seed in each.seeds}
     logs = np.array([math.log(after) - math.log(before) for before, after in ratios])

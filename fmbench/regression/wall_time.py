@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from fmbench.regression.hypothesis_tests import Test, partition
-from fmbench.regression.paired_values import Series, all_series, listed
+from fmbench.regression.paired_values import PairedValues, all_series, listed
 from fmbench.regression.snapshot import AXES, Group, Snapshot, named, said
 from fmbench.results.records import MetricFacts
 
@@ -47,7 +47,7 @@ def timing_tests(before: Snapshot, after: Snapshot, facts: MetricFacts, slower: 
     return tests + _components(representatives, facts, noises, df, slower)
 
 
-def with_times(series: Series) -> Series:
+def with_times(series: PairedValues) -> PairedValues:
     """Return the series with a reason where one of its times is none: a ratio needs times above 0."""
     for night, values in (("the baseline", series.before), ("tonight", series.after)):
         for seed, value in values.items():
@@ -56,17 +56,17 @@ def with_times(series: Series) -> Series:
     return series
 
 
-def _measured(series: Sequence[Series]) -> tuple[dict[Group, Series], dict[Group, Series]]:
+def _measured(series: Sequence[PairedValues]) -> tuple[dict[Group, PairedValues], dict[Group, PairedValues]]:
     """Return one series for each measurement, and one for each that cannot be compared."""
-    measured: dict[Group, Series] = {}
-    not_comparable: dict[Group, Series] = {}
+    measured: dict[Group, PairedValues] = {}
+    not_comparable: dict[Group, PairedValues] = {}
     for each in series:
         found = not_comparable if each.reason else measured
         found.setdefault(_measurement(each), each)
     return measured, not_comparable
 
 
-def _measurement(series: Series) -> Group:
+def _measurement(series: PairedValues) -> Group:
     """Return what a measurement is named by; an adaptive solver's calls depend on the weights, so on the training."""
     axes = AXES["evaluation"]
     if series.group[axes.index("nfe")] == "":
@@ -74,15 +74,15 @@ def _measurement(series: Series) -> Group:
     return tuple("" if axis in NOT_MEASURED else label for axis, label in zip(axes, series.group, strict=True))
 
 
-def _axes(series: Series) -> dict[str, str]:
+def _axes(series: PairedValues) -> dict[str, str]:
     return named("evaluation", _measurement(series))
 
 
-def _log_ratio(series: Series) -> float:
+def _log_ratio(series: PairedValues) -> float:
     return float(np.median([math.log(series.after[seed]) - math.log(series.before[seed]) for seed in series.seeds]))
 
 
-def own_noise(series: Series, spread: Series | None) -> float:
+def own_noise(series: PairedValues, spread: PairedValues | None) -> float:
     """Return the standard deviation of a log ratio that the repeats of both measurements show."""
     if spread is None or not spread.seeds:
         return 0.0
@@ -91,7 +91,7 @@ def own_noise(series: Series, spread: Series | None) -> float:
     return min(math.hypot(*parts) / IQR_OF_NORMAL, LARGEST_LOG)
 
 
-def _scatter(series: Sequence[Series]) -> float:
+def _scatter(series: Sequence[PairedValues]) -> float:
     """Return the standard deviation of the log ratios, at least LEAST_NOISE.
 
     It is that around the median of each network with each solver, so that one of them that is slower does not
@@ -116,24 +116,24 @@ def _varying(measurements: Sequence[Group]) -> list[str]:
     return [axis for axis, labels in zip(axes, zip(*measurements, strict=True), strict=True) if len(set(labels)) > 1]
 
 
-def _what(series: Series, varying: Sequence[str]) -> str:
+def _what(series: PairedValues, varying: Sequence[str]) -> str:
     """Return a measurement by what varies, or by its dataset where nothing does."""
     return said({axis: label for axis, label in _axes(series).items() if axis in (varying or AXES["evaluation"][:1])})
 
 
-def _untimed(series: Series, slower: float, varying: Sequence[str]) -> Test:
+def _untimed(series: PairedValues, slower: float, varying: Sequence[str]) -> Test:
     what = _what(series, varying)
     return timed(series.metric, _axes(series), what, [series], math.nan, math.nan, 0.0, slower, series.reason)
 
 
-def _sampler(series: Series, noise: float, df: float, slower: float, varying: Sequence[str]) -> Test:
+def _sampler(series: PairedValues, noise: float, df: float, slower: float, varying: Sequence[str]) -> Test:
     unstable = f"its times are known to {100 * noise:.0f}% only" if noise > math.log(slower) / 3 else ""
     test = timed(series.metric, _axes(series), _what(series, varying), [series], _log_ratio(series), noise, df, slower)
     return replace(test, reason=unstable)
 
 
 def _components(
-    series: Sequence[Series], facts: MetricFacts, noises: Mapping[Group, float], df: float, slower: float
+    series: Sequence[PairedValues], facts: MetricFacts, noises: Mapping[Group, float], df: float, slower: float
 ) -> list[Test]:
     """Return the tests of medians over what shares a dataset, objective, network, solver, ..., and over everything."""
     axes = AXES["evaluation"]
@@ -157,7 +157,7 @@ def timed(
     facts: MetricFacts,
     axes: Mapping[str, str],
     what: str,
-    members: Sequence[Series],
+    members: Sequence[PairedValues],
     log_ratio: float,
     error: float,
     df: float,

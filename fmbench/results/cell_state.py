@@ -23,14 +23,14 @@ class CellState:
     wanted: tuple[ComponentSpec, ...] = ()
 
     @property
-    def lacking(self) -> list[ComponentSpec]:
+    def missing_metrics(self) -> list[ComponentSpec]:
         """The metrics that are wanted and were not computed, nor tried."""
         return [spec for spec in self.wanted if spec.digest not in self.metrics]
 
     @property
     def todo(self) -> bool:
         """Whether there is something to compute: not done or not complete, and not failed before."""
-        return self.failure is None and (self.result is None or bool(self.lacking))
+        return self.failure is None and (self.result is None or bool(self.missing_metrics))
 
     @property
     def failures(self) -> list[Mapping[str, Any]]:

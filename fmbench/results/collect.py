@@ -97,7 +97,7 @@ class ResultsIndex:
         """The costs of the samplers, by `sampler_key`; those that make the same calls share the steadiest times."""
         by_calls: dict[str, list[CellState]] = {}
         for state in self.samplers.values():
-            if state.result is not None and not state.failures and not state.lacking:
+            if state.result is not None and not state.failures and not state.missing_metrics:
                 by_calls.setdefault(state.result["facts"].get("calls", ""), []).append(state)
         steadiest = {calls: min(states, key=_unrest) for calls, states in by_calls.items() if calls}
         shared = {id(state): steadiest[calls] for calls in steadiest for state in by_calls[calls]}
@@ -106,10 +106,10 @@ class ResultsIndex:
     @cached_property
     def _timed(self) -> dict[str, tuple[ComponentSpec, ...]]:
         """The metrics that are wanted of each sampler, by `sampler_key`."""
-        found: dict[str, tuple[ComponentSpec, ...]] = {}
+        stored_evaluations: dict[str, tuple[ComponentSpec, ...]] = {}
         for cell in self._measured():
-            found.setdefault(sampler_key(cell), self.wanted(cell.training, "sampler"))
-        return found
+            stored_evaluations.setdefault(sampler_key(cell), self.wanted(cell.training, "sampler"))
+        return stored_evaluations
 
     def _measured(self) -> Iterator[EvaluationCell]:
         """Yield evaluations among which every sampler is: trainings that differ in what samplers do not see share them.
@@ -130,11 +130,11 @@ class ResultsIndex:
     @cached_property
     def _timings(self) -> dict[str, dict[str, CellState]]:
         """What the store holds of each sampler's cost, on any hardware: by `sampler_key`, by folder."""
-        found: dict[str, dict[str, CellState]] = {key: {} for key in self._timed}
+        stored_evaluations: dict[str, dict[str, CellState]] = {key: {} for key in self._timed}
         for place in self.store.keys("sampler"):
-            if (key := key_of(place)) in found:
-                found[key][place] = self.state("sampler", place, self._timed[key])
-        return found
+            if (key := key_of(place)) in stored_evaluations:
+                stored_evaluations[key][place] = self.state("sampler", place, self._timed[key])
+        return stored_evaluations
 
     @cached_property
     def _counting(self) -> Mapping[str, Any]:
@@ -143,31 +143,39 @@ class ResultsIndex:
     @cached_property
     def _leading(self) -> str:
         """The hardware whose costs have the metrics' plain names."""
-        results = (state.result for found in self._timings.values() for state in found.values())
+        results = (
+            state.result for stored_evaluations in self._timings.values() for state in stored_evaluations.values()
+        )
         return leading_hardware(results, str(self._counting.get("hardware", "")), anywhere=self._anywhere)
 
     def _leading_state(self, key: str, wanted: tuple[ComponentSpec, ...]) -> CellState:
         """Return the state of a sampler's cost on the leading hardware; what does not count is as if not measured."""
-        found = self._timings[key]
-        place = place_of(key, self._leading, {name: state.result for name, state in found.items()})
-        state = found.get(place, CellState(self.store.folder("sampler", place), wanted=wanted))
+        stored_evaluations = self._timings[key]
+        place = place_of(key, self._leading, {name: state.result for name, state in stored_evaluations.items()})
+        state = stored_evaluations.get(place, CellState(self.store.folder("sampler", place), wanted=wanted))
         if self._anywhere:
-            failed = (s for s in found.values() if s.result is None and s.failure is not None)
-            return state if place in found else next(failed, state)
+            failed = (s for s in stored_evaluations.values() if s.result is None and s.failure is not None)
+            return state if place in stored_evaluations else next(failed, state)
         facts = (state.result or {}).get("facts", {})
         counts = all(facts.get(name) == value for name, value in self._counting.items())
         return state if state.result is None or counts else CellState(state.folder, wanted=wanted)
 
     def _elsewhere(self, key: str) -> tuple[Timing, ...]:
         """Return what a sampler costs on other hardware than the leading one."""
-        found = {hardware_of(s.result): s for s in self._timings.get(key, {}).values() if s.result is not None}
-        others = sorted(line for line in found if line != self._leading)
-        return tuple(Timing(line or UNKNOWN_HARDWARE, *self._metrics(found[line])) for line in others)
+        stored_evaluations = {
+            hardware_of(s.result): s for s in self._timings.get(key, {}).values() if s.result is not None
+        }
+        others = sorted(line for line in stored_evaluations if line != self._leading)
+        return tuple(Timing(line or UNKNOWN_HARDWARE, *self._metrics(stored_evaluations[line])) for line in others)
 
     def timed_on(self, cell: EvaluationCell) -> dict[str, str]:
         """Return the hardware on which a cell's sampler was measured, each with the folder of the measurement."""
-        found = self._timings.get(sampler_key(cell), {})
-        return {hardware_of(s.result) or UNKNOWN_HARDWARE: place for place, s in found.items() if s.result is not None}
+        stored_evaluations = self._timings.get(sampler_key(cell), {})
+        return {
+            hardware_of(s.result) or UNKNOWN_HARDWARE: place
+            for place, s in stored_evaluations.items()
+            if s.result is not None
+        }
 
     def _portrayed(self) -> list[str]:
         """Return the keys of the cells that figures show: on points, the first seed of each combination."""
@@ -197,12 +205,12 @@ class ResultsIndex:
     def damaged(self) -> list[str]:
         """What was found damaged, a text each cell; all that earlier versions of fmbench wrote is one text."""
         earlier = [error for error in self._damaged.values() if isinstance(error, EarlierFile)]
-        found = [str(error) for error in self._damaged.values() if error not in earlier]
+        stored_evaluations = [str(error) for error in self._damaged.values() if error not in earlier]
         if len(earlier) == 1:
-            found.append(str(earlier[0]))
+            stored_evaluations.append(str(earlier[0]))
         elif earlier:
-            found.append(f"{earlier[0]}, and {len(earlier) - 1} more cells")
-        return found
+            stored_evaluations.append(f"{earlier[0]}, and {len(earlier) - 1} more cells")
+        return stored_evaluations
 
     def is_told(self, section: str, key: str) -> bool:
         """Tell whether a cell is among the damaged ones."""
@@ -220,7 +228,7 @@ class ResultsIndex:
         What a failed training would be needed for counts as failed.
         """
         lost = sum(len(samplings) for training, samplings in self.plan.evaluations.groups if self.failed(training))
-        usable = [state for cell, state in self.found() if not self.failed(cell.training)]
+        usable = [state for cell, state in self.stored_evaluations() if not self.failed(cell.training)]
         tally = {}
         for name, total, lost_too, states in (
             ("trainings", len(self.trainings), 0, list(self.trainings.values())),
@@ -232,7 +240,7 @@ class ResultsIndex:
             tally[name] = {"total": total, "done": done, "failed": failed, "todo": total - done - failed}
         return tally
 
-    def found(self) -> Iterator[tuple[EvaluationCell, CellState]]:
+    def stored_evaluations(self) -> Iterator[tuple[EvaluationCell, CellState]]:
         """Yield the evaluations for which the store has a folder, and their states."""
         return ((cell, self.evaluations[key]) for key, cell in self._found.items())
 
@@ -264,9 +272,9 @@ class ResultsIndex:
         sampler = self._shared_samplers.get(sampler_key(cell)) if state.status == "ok" else None
         values: dict[str, float] = {}
         identities: dict[str, Mapping[str, Any]] = {}
-        for found in (training, state, sampler):
-            if found is not None:
-                some, named = self._metrics(found)
+        for stored_evaluations in (training, state, sampler):
+            if stored_evaluations is not None:
+                some, named = self._metrics(stored_evaluations)
                 values, identities = values | some, identities | named
         facts = (state.result or {}).get("facts", {})
         samples = state.folder.path / "samples.safetensors"
@@ -310,7 +318,7 @@ class ResultsIndex:
     def metric_facts(self) -> list[MetricFacts]:
         """Return what reports must know of each metric value, in the suite's order."""
         names: dict[str, list[str]] = {}
-        timed = [state for found in self._timings.values() for state in found.values()]
+        timed = [state for stored_evaluations in self._timings.values() for state in stored_evaluations.values()]
         for state in [*self.trainings.values(), *self.evaluations.values(), *timed]:
             for metric_digest, entry in state.metrics.items():
                 if entry["values"]:

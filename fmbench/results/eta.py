@@ -35,7 +35,7 @@ def _rates(results_index: ResultsIndex) -> dict[Kind, float]:
         state = results_index.trainings[training.key]
         if state.result is not None:
             found["training", likeness(training)].append(seconds_taken(state) / size_of(training))
-    for cell, state in results_index.found():
+    for cell, state in results_index.stored_evaluations():
         if state.result is not None:
             found["evaluation", likeness(cell)].append(seconds_taken(state) / size_of(cell))
     return {like: fmean(rates) for like, rates in found.items()}
@@ -53,7 +53,7 @@ def _sizes_ahead(results_index: ResultsIndex) -> dict[Kind, int]:
             whole[id(samplings)] = sum(map(size_of, samplings))
         if not results_index.failed(training):
             ahead["evaluation", likeness(training)] += whole[id(samplings)]
-    for cell, state in results_index.found():
+    for cell, state in results_index.stored_evaluations():
         if not state.todo and not results_index.failed(cell.training):
             ahead["evaluation", likeness(cell)] -= size_of(cell)
     return {like: size for like, size in ahead.items() if size}

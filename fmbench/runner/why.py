@@ -38,7 +38,7 @@ def explain_cell(session: Session, prefix: str) -> dict[str, Any]:
     if not state.todo:
         return {**answer, "verdict": "computed, and used as it is", "differences": []}
     if state.result is not None:
-        lacking = ", ".join(map(str, state.lacking))
+        lacking = ", ".join(map(str, state.missing_metrics))
         return {**answer, "verdict": f"computed, but for these metrics: {lacking}", "differences": []}
     nearest, differences = nearest_cell(session.store, section, cell.key, cell.parts())
     if nearest is None:

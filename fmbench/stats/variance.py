@@ -105,7 +105,7 @@ def shared_by_seed(independent: Noise, clustered: Noise) -> Noise:
     return independent if variance <= independent.variance else Noise(variance, min(df, independent.df))
 
 
-def together(before: Noise, after: Noise, own: float) -> Noise:
+def noise_of_difference(before: Noise, after: Noise, own: float) -> Noise:
     """Return the noise of a difference between two nights; tonight's counts at most NOISIER times the baseline's.
 
     `own` are the degrees of freedom that tonight adds; with none, the baseline's is taken for both.

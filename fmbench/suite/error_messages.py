@@ -11,7 +11,16 @@ from fmbench.errors import did_you_mean, nearest
 from fmbench.suite import models
 from fmbench.suite.field_types import FAULT, RULE, ComponentRef, location_of
 from fmbench.suite.models import AXES, Suite
-from fmbench.suite.positions import Location, Position, PositionedList, Problem, Table, Text, place_of, shown
+from fmbench.suite.positions import (
+    Location,
+    Position,
+    PositionedList,
+    PositionedMapping,
+    Problem,
+    Text,
+    place_of,
+    shown,
+)
 
 _MODELS: dict[str, type[BaseModel]] = {
     "adamw": models.AdamW,
@@ -161,7 +170,7 @@ def top_problem(root: Any, path: str) -> Problem | None:
     keys = ", ".join(Suite.model_fields)
     if root is None:
         return Problem(Position(path), f"the file is empty. A suite is a mapping with the keys {keys}.")
-    if not isinstance(root, Table):
+    if not isinstance(root, PositionedMapping):
         place = place_of(root, ()) if isinstance(root, PositionedList | Text) else Position(path, 1, 1)
         return Problem(place, f"a suite is a mapping with the keys {keys}; found {shown(root)}.")
     return None

@@ -14,7 +14,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fmbench.errors import did_you_mean, missing_space
-from fmbench.suite.positions import Location, Position, Table, Text, plain, short, shown
+from fmbench.suite.positions import Location, Position, PositionedMapping, Text, plain, short, shown
 
 KIND_MARK = "x-fmbench-kind"
 """Stands in a JSON Schema for the components of a kind, until `suite_schema` puts them in."""
@@ -145,7 +145,7 @@ def name_and_settings(value: Any, what: str) -> tuple[str, Mapping[str, Any]]:
     return str(name), settings
 
 
-class Component:
+class ComponentType:
     """A `ComponentRef` of a kind."""
 
     def __init__(self, kind: str) -> None:
@@ -162,8 +162,8 @@ class Component:
         if isinstance(value, ComponentRef):
             return value
         name, parameters = name_and_settings(value, f"a {self.kind}")
-        where = value.place if isinstance(value, Text | Table) else Position()
-        places = parameters.key_places if isinstance(parameters, Table) else {}
+        where = value.place if isinstance(value, Text | PositionedMapping) else Position()
+        places = parameters.key_places if isinstance(parameters, PositionedMapping) else {}
         return ComponentRef(name, plain(parameters), where, dict(places))
 
 
@@ -222,7 +222,7 @@ class Shortened(BaseModel):
         return values[first] if self == usual else values
 
 
-class Short:
+class ShorthandType:
     """A `Shortened` model, read from a mapping or from its first field's value, which must be what `words` say."""
 
     def __init__(self, words: str) -> None:

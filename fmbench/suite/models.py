@@ -20,8 +20,8 @@ from fmbench.suite.field_types import (
     MOST,
     Axis,
     Choice,
-    Component,
     ComponentRef,
+    ComponentType,
     Count,
     Entries,
     Flag,
@@ -35,23 +35,23 @@ from fmbench.suite.field_types import (
     Rule,
     Seed,
     Share,
-    Short,
     Shortened,
+    ShorthandType,
     TextLine,
     Whole,
     fault,
 )
 from fmbench.suite.positions import Position, place_of
 
-DatasetRef = Annotated[ComponentRef, Component("dataset")]
-PathRef = Annotated[ComponentRef, Component("path")]
-CouplingRef = Annotated[ComponentRef, Component("coupling")]
-TDistributionRef = Annotated[ComponentRef, Component("t_distribution")]
-ObjectiveRef = Annotated[ComponentRef, Component("objective")]
-NetworkRef = Annotated[ComponentRef, Component("network")]
-SolverRef = Annotated[ComponentRef, Component("solver")]
-GridRef = Annotated[ComponentRef, Component("grid")]
-MetricRef = Annotated[ComponentRef, Component("metric")]
+DatasetRef = Annotated[ComponentRef, ComponentType("dataset")]
+PathRef = Annotated[ComponentRef, ComponentType("path")]
+CouplingRef = Annotated[ComponentRef, ComponentType("coupling")]
+TDistributionRef = Annotated[ComponentRef, ComponentType("t_distribution")]
+ObjectiveRef = Annotated[ComponentRef, ComponentType("objective")]
+NetworkRef = Annotated[ComponentRef, ComponentType("network")]
+SolverRef = Annotated[ComponentRef, ComponentType("solver")]
+GridRef = Annotated[ComponentRef, ComponentType("grid")]
+MetricRef = Annotated[ComponentRef, ComponentType("metric")]
 
 AXES: dict[str, tuple[str, ...]] = {
     "dataset": ("datasets",),
@@ -193,7 +193,7 @@ class Training(_Model):
     gradient_clip: Annotated[Positive | None, Rule("a number above 0, or null")] = Field(
         None, description="Largest norm of the gradient; null for none."
     )
-    ema: Annotated[Ema, Short("a number from 0 to below 1")] = Field(
+    ema: Annotated[Ema, ShorthandType("a number from 0 to below 1")] = Field(
         Ema(decay=0.999, warmup=True),
         description="Decay of the weights' moving average, 0 for none. A number is warmed up as (1+step)/(10+step), so "
         "that 0.999 ends as 0.9955 after 2,000 steps; {decay: 0.999, warmup: false} is 0.999 from the first step on.",

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from fmbench.errors import SuiteError, did_you_mean
-from fmbench.suite.positions import Position, PositionedList, Problem, Table, shown
+from fmbench.suite.positions import Position, PositionedList, PositionedMapping, Problem, shown
 from fmbench.suite.yaml_reader import read_yaml
 
 
-def apply_override(root: Table, text: str) -> list[Problem]:
+def apply_override(root: PositionedMapping, text: str) -> list[Problem]:
     """Set one value of a suite, KEY.KEY=VALUE with the value as YAML, and return what is wrong inside the value.
 
     The entry of a list is reached by its index or, where it is a component, by its name, as in
@@ -27,7 +27,7 @@ def apply_override(root: Table, text: str) -> list[Problem]:
     return problems
 
 
-def _set(holder: Table | PositionedList, steps: Sequence[str], value: Any, place: Position) -> None:
+def _set(holder: PositionedMapping | PositionedList, steps: Sequence[str], value: Any, place: Position) -> None:
     """Set the value that `steps` lead to from `holder`."""
     step, rest = steps[0], steps[1:]
     if isinstance(holder, PositionedList):
@@ -49,14 +49,14 @@ def _set(holder: Table | PositionedList, steps: Sequence[str], value: Any, place
         _set(inner, rest, value, place)
 
 
-def _opened(value: Any, name: str, step: str, place: Position) -> Table | PositionedList:
+def _opened(value: Any, name: str, step: str, place: Position) -> PositionedMapping | PositionedList:
     """Return `value`, which is called `name`, as something that may hold `step`."""
-    if isinstance(value, Table | PositionedList):
+    if isinstance(value, PositionedMapping | PositionedList):
         return value
-    table = Table(place)
+    table = PositionedMapping(place)
     if isinstance(value, str) and value == step:
         # `cosine` is short for `{cosine: {}}`.
-        table.put(step, Table(place), place, place)
+        table.put(step, PositionedMapping(place), place, place)
     elif value is not None:
         raise SuiteError(f"{name} is {shown(value)}, which holds no {step!r}. Set {name} as a whole.", str(place))
     return table

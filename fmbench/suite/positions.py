@@ -40,7 +40,7 @@ class Text(str):
         return text
 
 
-class Table(dict[str, Any]):
+class PositionedMapping(dict[str, Any]):
     """A mapping with its place, and the places of its keys and values."""
 
     def __init__(self, place: Position) -> None:
@@ -55,7 +55,7 @@ class Table(dict[str, Any]):
         self.key_places[key] = key_place
         self.value_places[key] = value_place
 
-    def take(self, other: Table) -> None:
+    def take(self, other: PositionedMapping) -> None:
         """Set all entries of another mapping, each where it is written there."""
         for key, value in other.items():
             self.put(key, value, other.key_places[key], other.value_places[key])
@@ -74,7 +74,7 @@ def place_of(root: Any, location: Sequence[str | int], key: bool = False) -> Pos
     """Return the place of the value at `location`, or of its key; where it is not there, of the nearest around it."""
     place, value = getattr(root, "place", Position()), root
     for step in location:
-        if isinstance(value, Table) and isinstance(step, str) and step in value:
+        if isinstance(value, PositionedMapping) and isinstance(step, str) and step in value:
             place = value.key_places[step] if key and step == location[-1] else value.value_places[step]
             value = value[step]
         elif isinstance(value, PositionedList) and isinstance(step, int) and step < len(value):

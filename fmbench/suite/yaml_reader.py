@@ -20,7 +20,7 @@ from yaml.scanner import Scanner
 
 from fmbench.errors import SuiteError, did_you_mean, missing_space
 from fmbench.io.regular_files import read_regular
-from fmbench.suite.positions import Position, PositionedList, Problem, Table, Text, short, shown
+from fmbench.suite.positions import Position, PositionedList, PositionedMapping, Problem, Text, short, shown
 
 MOST_BYTES = 2**20
 """Of a suite file: reading more takes longer than a mistake should."""
@@ -191,8 +191,8 @@ class _Reading:
         self.open.remove(id(node))
         return value
 
-    def table(self, node: yaml.MappingNode) -> Table:
-        own, merged = Table(self.place(node)), Table(self.place(node))
+    def table(self, node: yaml.MappingNode) -> PositionedMapping:
+        own, merged = PositionedMapping(self.place(node)), PositionedMapping(self.place(node))
         merge: yaml.Node | None = None
         for key_node, value_node in node.value:
             if _is_merge(key_node):
@@ -213,18 +213,18 @@ class _Reading:
                 own.put(str(key), self.convert(value_node), self.place(key_node), self.place(value_node))
         if merge is None:
             return own
-        whole = Table(own.place)
+        whole = PositionedMapping(own.place)
         whole.take(merged)
         whole.take(own)
         return whole
 
-    def merged(self, node: yaml.Node) -> Table:
+    def merged(self, node: yaml.Node) -> PositionedMapping:
         """Return what `<<` brings into a mapping, as YAML 1.1 has it: of several mappings, the earlier one counts."""
         listed = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        found = Table(self.place(node))
+        found = PositionedMapping(self.place(node))
         for each in reversed(listed):
             value = self.convert(each)
-            if isinstance(value, Table):
+            if isinstance(value, PositionedMapping):
                 found.take(value)
             else:
                 self.fail(

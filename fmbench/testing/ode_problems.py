@@ -15,7 +15,7 @@ from fmbench.plugins.registry import load_registry
 
 
 @dataclass(frozen=True)
-class Problem:
+class ODEProblem:
     """dx/dt = velocity(x, t) from t=0 to t=1, started at `x_0` `(batch, dim)`, with the exact `solution` at t=1."""
 
     name: str
@@ -50,9 +50,9 @@ def _grown(x_0: Tensor) -> Tensor:
 
 
 PROBLEMS = (
-    Problem("decay with a growing rate", _decay, torch.tensor([[1.0], [-0.7], [2.5]]).double(), _decayed),
-    Problem("rotation", _turn, torch.tensor([[1.0, 0.2], [-0.5, 0.8], [0.1, -1.5]]).double(), _turned),
-    Problem("logistic growth with a varying rate", _grow, torch.tensor([[0.2], [0.5], [0.8]]).double(), _grown),
+    ODEProblem("decay with a growing rate", _decay, torch.tensor([[1.0], [-0.7], [2.5]]).double(), _decayed),
+    ODEProblem("rotation", _turn, torch.tensor([[1.0, 0.2], [-0.5, 0.8], [0.1, -1.5]]).double(), _turned),
+    ODEProblem("logistic growth with a varying rate", _grow, torch.tensor([[0.2], [0.5], [0.8]]).double(), _grown),
 )
 """A linear problem that depends on time, an oscillating system, and a nonlinear problem that depends on time."""
 

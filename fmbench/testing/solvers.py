@@ -15,7 +15,7 @@ from fmbench.components.contracts import Solver
 from fmbench.testing.base import ComponentConformance, generator
 from fmbench.testing.dummy_components import CountedField
 from fmbench.testing.few_steps import GIVEN, STEPS, exact_flow, gaussian_paths
-from fmbench.testing.ode_problems import PROBLEMS, Problem, grids, uniform_times
+from fmbench.testing.ode_problems import PROBLEMS, ODEProblem, grids, uniform_times
 
 ROUNDING = 1e-12
 """Errors below it say nothing about a method."""
@@ -147,7 +147,7 @@ class SolverConformance(AnySolverConformance):
         )
 
     @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
-    def test_converges_at_its_order(self, component: Any, problem: Problem, grid: str) -> None:
+    def test_converges_at_its_order(self, component: Any, problem: ODEProblem, grid: str) -> None:
         if component.order is None:
             pytest.skip("the solver declares no order")
         expected = self.convergence_on.get(grid, Convergence(component.order, self.order_steps))
@@ -186,7 +186,7 @@ class SolverConformance(AnySolverConformance):
         )
 
     @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
-    def test_examples_do_not_interact(self, component: Any, problem: Problem) -> None:
+    def test_examples_do_not_interact(self, component: Any, problem: ODEProblem) -> None:
         self._skip_if_random()
         together = component.integrate(CountedField(problem.velocity), problem.x_0, uniform_times(6))
         alone = [component.integrate(CountedField(problem.velocity), x[None], uniform_times(6)) for x in problem.x_0]
@@ -205,7 +205,7 @@ class AdaptiveSolverConformance(AnySolverConformance):
     tolerance: ClassVar[float] = 1e-3
 
     @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
-    def test_reaches_its_tolerance(self, component: Any, problem: Problem) -> None:
+    def test_reaches_its_tolerance(self, component: Any, problem: ODEProblem) -> None:
         error = errors_of(component, problem, uniform_times(1)).abs().max().item()
         assert error <= self.tolerance, f"an error of at most {self.tolerance:g} on {problem.name}; found {error:.3g}"
 
@@ -217,7 +217,7 @@ class AdaptiveSolverConformance(AnySolverConformance):
         assert torch.equal(first, other), "an adaptive solver takes only the two ends of the times"
 
 
-def errors_of(solver: Solver, problem: Problem, times: Tensor) -> Tensor:
+def errors_of(solver: Solver, problem: ODEProblem, times: Tensor) -> Tensor:
     """Return what x_1 is wrong by, with its sign, for each number of the state: `(batch * dim,)`."""
     x_1 = solver.integrate(CountedField(problem.velocity), problem.x_0, times)
     return (x_1 - problem.solution(problem.x_0)).flatten()

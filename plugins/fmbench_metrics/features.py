@@ -54,13 +54,13 @@ class Reference(FeatureSet):
         """
         file = self.file.with_name(f"{self.file.stem}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.statistic")
 
-        def found() -> dict[str, Tensor]:
+        def computed_or_kept() -> dict[str, Tensor]:
             if operations < WORTH_KEEPING:
                 return compute(self.features)
             statistic = kept(file, lambda: compute(self.features))
             return {key: value.to(self.features.device) for key, value in statistic.items()}
 
-        remembered: dict[str, Tensor] = cached_on(self.features, name, found)
+        remembered: dict[str, Tensor] = cached_on(self.features, name, computed_or_kept)
         return remembered
 
 

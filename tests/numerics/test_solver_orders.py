@@ -9,7 +9,7 @@ from torch import Tensor
 from fmbench import AffinePath
 from fmbench.plugins.registry import load_registry
 from fmbench.testing.dummy_components import CountedField
-from fmbench.testing.ode_problems import PROBLEMS, Problem, uniform_times
+from fmbench.testing.ode_problems import PROBLEMS, ODEProblem, uniform_times
 from fmbench.testing.solvers import errors_of, measured_order
 
 REGISTRY = load_registry()
@@ -26,7 +26,7 @@ class Inner(AffinePath):
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
 @pytest.mark.parametrize(("solver", "order"), [("ddim", 1), ("dpmpp_2m", 2), ("unipc", 3)])
 def test_between_the_ends_of_a_path_diffusion_solvers_have_their_papers_order(
-    solver: str, order: int, problem: Problem
+    solver: str, order: int, problem: ODEProblem
 ) -> None:
     """UniPC-2's corrector raises the predictor's order by one, and nothing has a logarithm."""
     component = REGISTRY.build(REGISTRY.spec("solver", solver))

@@ -197,7 +197,7 @@ def test_counts_are_those_of_looking_at_every_cell(half_done: ResultsIndex) -> N
     for cell in results_index.plan.evaluations:
         state = results_index.evaluation(cell)
         again = results_index.state("evaluation", cell.key, results_index.wanted(cell.training, "evaluation"))
-        assert (state.todo, state.status, state.lacking) == (again.todo, again.status, again.lacking)
+        assert (state.todo, state.status, state.missing_metrics) == (again.todo, again.status, again.missing_metrics)
         lost = results_index.failed(cell.training)
         tally["failed" if lost or (state.failures and not state.todo) else "todo" if state.todo else "done"] += 1
     assert results_index.counts()["evaluations"] == {"total": len(results_index.plan.evaluations), **tally}

@@ -35,7 +35,7 @@ from fmbench.results.records import MetricFacts
 from fmbench.stats.paired_seeds import Interval, interval
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-BATCHED_SAMPLING, CHANCE = "what they do together", "seeds"
+INTERACTIONS, CHANCE = "what they do together", "seeds"
 NOTHING = 1e-20
 """A spread of this part of the values' size is rounding."""
 VAGUE = 0.9

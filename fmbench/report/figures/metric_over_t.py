@@ -27,7 +27,7 @@ MOST_LINES = 8
 
 
 @dataclass(frozen=True)
-class Series:
+class MetricCurve:
     """A metric over something: the facts of its first value, and of the parts in order."""
 
     facts: MetricFacts
@@ -39,18 +39,18 @@ class Series:
         return [(number + 0.5) / len(self.parts) for number in range(len(self.parts))]
 
 
-def all_series(metrics: Sequence[MetricFacts]) -> list[Series]:
+def all_series(metrics: Sequence[MetricFacts]) -> list[MetricCurve]:
     """Return the training-scope metrics that have a value for each part of something."""
     found = []
     for facts in metrics:
         parts = [each for each in metrics if each.over and each.label == facts.label]
         if not facts.over and facts.scope == "training" and parts:
-            found.append(Series(facts, parts))
+            found.append(MetricCurve(facts, parts))
     return found
 
 
 def curves_over(
-    result_table: ResultTable, scores: Curves | None, series: Series, folder: Folder, name: str
+    result_table: ResultTable, scores: Curves | None, series: MetricCurve, folder: Folder, name: str
 ) -> tuple[Picture | None, str]:
     """Draw a series: a panel for each group of comparable values, a line a training combination.
 
@@ -94,7 +94,11 @@ def _joined(parts: Sequence[Values]) -> Values:
 
 
 def _lines(
-    axes: Axes, series: Series, values: Mapping[Row, Sequence[Values]], said: Sequence[int], styles: Mapping[str, Look]
+    axes: Axes,
+    series: MetricCurve,
+    values: Mapping[Row, Sequence[Values]],
+    said: Sequence[int],
+    styles: Mapping[str, Look],
 ) -> None:
     """Draw the mean over seeds of each part, and its interval as a band."""
     drawn: list[Interval] = []
@@ -114,7 +118,7 @@ def _lines(
         log_axis(axes, "y", min(score.mean for score in drawn), max(score.mean for score in drawn))
 
 
-def _caption(series: Series, values: Mapping[Row, Sequence[Values]], panels: int) -> str:
+def _caption(series: MetricCurve, values: Mapping[Row, Sequence[Values]], panels: int) -> str:
     known = any(len(v.by_seed) > 1 for parts in values.values() for v in parts)
     spread = "mean over seeds, the band its 95% interval (Student's t)" if known else "one seed, so no interval"
     over = series.parts[0].over

@@ -61,7 +61,7 @@ def sample_figures(
 
     Returns the pictures, and a note on what could not be drawn ("" when all could).
     """
-    shown = next((r for r in sampled(result_table) if shape_of(r.samples)), None)
+    shown = next((r for r in records_with_samples(result_table) if shape_of(r.samples)), None)
     if shown is None:
         return [], "There are no samples to show."
     shape, seed = shape_of(shown.samples) or (), shown.cell.training.seed
@@ -97,7 +97,7 @@ def sample_figures(
     ], ""
 
 
-def sampled(result_table: ResultTable) -> list[EvaluationRecord]:
+def records_with_samples(result_table: ResultTable) -> list[EvaluationRecord]:
     """Return the records that have samples, in the plan's order."""
     return [r for records in result_table.cells.values() for r in records if r.status == "ok" and r.samples is not None]
 

@@ -15,7 +15,7 @@ from fmbench.report.figures.theme import Picture
 from fmbench.report.number_format import moment
 from fmbench.report.result_table import ResultTable
 from fmbench.report.tables.table import Table
-from fmbench.report.text.headline import Short
+from fmbench.report.text.headline import Summary
 from fmbench.results.records import Records
 
 HERE = Path(__file__).parent
@@ -75,7 +75,7 @@ class Contents:
 
     records: Records
     command: str
-    in_short: Short
+    in_short: Summary
     sections: Sequence[Section]
     speed: Sequence[Table]
     failures: Table | None

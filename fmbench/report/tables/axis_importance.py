@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fmbench.report.analysis.axis_importance import BATCHED_SAMPLING, CHANCE, Array, attribute, percents_within, within
+from fmbench.report.analysis.axis_importance import CHANCE, INTERACTIONS, Array, attribute, percents_within, within
 from fmbench.report.result_table import ResultTable
 from fmbench.report.tables.table import Entry, Table, TableLine
 from fmbench.stats.paired_seeds import interval
@@ -17,7 +17,7 @@ def of_attribution(result_table: ResultTable) -> Table | None:
     columns |= {f"NFE {nfe}": shares for nfe, shares in found.by_nfe.items()}
     lines = [
         TableLine((name,), tuple(_entry(shares[:, i], name) for shares in columns.values()))
-        for i, name in enumerate((*found.names, BATCHED_SAMPLING, CHANCE))
+        for i, name in enumerate((*found.names, INTERACTIONS, CHANCE))
     ]
     notes = (
         f"Percent of the spread of {found.metric} between the rows of one NFE, with the 95% interval over "

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fmbench.report.analysis.axis_importance import (
-    BATCHED_SAMPLING,
     CHANCE,
+    INTERACTIONS,
     Shares,
     attribute,
     is_vague,
@@ -31,14 +31,14 @@ WIDE = 0.5
 
 
 @dataclass(frozen=True)
-class Short:
+class Summary:
     """What a report says in short, as `(what it is about, sentences)`: `lines` first of all, `details` beneath them."""
 
     lines: Said
     details: Said
 
 
-def in_short(records: Records, result_tables: Sequence[ResultTable] | None = None) -> Short:
+def in_short(records: Records, result_tables: Sequence[ResultTable] | None = None) -> Summary:
     """Say what records answer: a line with the answer of each dataset, one on the axes, one on what is not known."""
     result_tables = make_result_tables(drawable(records)) if result_tables is None else result_tables
     ranking = [(result_table, rankings(result_table)) for result_table in result_tables]
@@ -55,7 +55,7 @@ def in_short(records: Records, result_tables: Sequence[ResultTable] | None = Non
         lines.append(("What matters", text))
     if text := _unknown(records, ranking):
         lines.append(("Not known", text))
-    return Short(lines, beneath)
+    return Summary(lines, beneath)
 
 
 def _no_score(result_tables: Sequence[ResultTable]) -> str:
@@ -112,7 +112,7 @@ def _in_figures(shares: Shares) -> str:
         return f"how much of the spread of {shares.metric} {_axes(vague, 'or')} explains is not known from {seeds}."
     named = [f"the {name} {_interval(i)}{_range(shares, name)}" for name, i in ranked if name not in vague]
     left = shares.overall.mean(axis=0)
-    named += [f"{BATCHED_SAMPLING} {_percent(left[-2])}"] if len(ranked) > 1 else []
+    named += [f"{INTERACTIONS} {_percent(left[-2])}"] if len(ranked) > 1 else []
     text = (
         f"at equal NFE, the spread of {shares.metric} is explained by {', '.join(named)}, {CHANCE} {_percent(left[-1])}"
     )

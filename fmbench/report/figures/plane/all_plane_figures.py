@@ -9,7 +9,7 @@ from fmbench.report.figures.plane.animation import with_animation
 from fmbench.report.figures.plane.densities import densities
 from fmbench.report.figures.plane.snapshots import chosen, flow_snapshots
 from fmbench.report.figures.plane.trajectories import trajectories, velocity_field
-from fmbench.report.figures.sample_grids import sampled, shape_of
+from fmbench.report.figures.sample_grids import records_with_samples, shape_of
 from fmbench.report.figures.theme import Picture
 from fmbench.report.number_format import count
 from fmbench.report.output_folder import Folder
@@ -24,7 +24,7 @@ def point_figures(
 ) -> tuple[list[Picture], str]:
     """Draw what can be drawn; nothing for other data. The note says what is missing ("" where nothing is)."""
     known, rows = flow_snapshots(result_table), training_rows(result_table)
-    sample = next((shape for record in sampled(result_table) if (shape := shape_of(record.samples))), None)
+    sample = next((shape for record in records_with_samples(result_table) if (shape := shape_of(record.samples))), None)
     if not known and sample != (2,):
         return [], ""
     shown, left = chosen(result_table, curves, rows, MOST_PANELS)

@@ -21,7 +21,7 @@ from fmbench.report.figures.plane.snapshots import (
     titles,
 )
 from fmbench.report.figures.plane.trajectories import mass_map
-from fmbench.report.figures.sample_grids import frame_of, load_samples, sampled, widest_solver
+from fmbench.report.figures.sample_grids import frame_of, load_samples, records_with_samples, widest_solver
 from fmbench.report.figures.theme import COLOURS, INK, MUTED, Picture, new_figure, save, themed
 from fmbench.report.output_folder import Folder
 from fmbench.report.result_table import ResultTable, Row
@@ -53,7 +53,7 @@ def densities(
     `left` says what other combinations there are. None where there is nothing to compare.
     """
     truth = true_density(list(flow_snapshots.values()), load_samples(real, MOST_POINTS))
-    if truth is None or not rows or not sampled(result_table):
+    if truth is None or not rows or not records_with_samples(result_table):
         return None
     sampler, said = widest_solver(result_table), titles(result_table, rows)
     columns = [clouds(result_table, row, sampler) for row in rows]

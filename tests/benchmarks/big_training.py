@@ -31,10 +31,10 @@ from fmbench.cells.component_spec import Settings
 from fmbench.model.context import WorkerContext
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.runtime.device import synchronise
-from fmbench.training.compilation import Program
+from fmbench.training.compilation import Compilation
 from fmbench.training.loop import HISTORY_POINTS, begin, run_steps
 from fmbench.training.optimizers import make_optimizer
-from fmbench.training.path_batches import Lesson, Samples
+from fmbench.training.path_batches import JointBatch, PathBatchSampler
 
 MOST = 10**6
 BARE = "a bare loop by hand, with the same settings"
@@ -48,7 +48,7 @@ class Case:
 
     name: str
     cell: TrainingCell
-    peer: Callable[[TrainingCell, WorkerContext, Program], Callable[[], None]]
+    peer: Callable[[TrainingCell, WorkerContext, Compilation], Callable[[], None]]
     block: int
     opponent: str
     target: float
@@ -93,10 +93,12 @@ def cases(registry: Registry) -> list[Case]:
     ]
 
 
-class Alternating(Samples):
+class Alternating(PathBatchSampler):
     """Draws as its original does; before each block of steps, the peer takes as many, and both are timed."""
 
-    def __init__(self, original: Samples, step: Callable[[], None], block: int, device: str, enough: float) -> None:
+    def __init__(
+        self, original: PathBatchSampler, step: Callable[[], None], block: int, device: str, enough: float
+    ) -> None:
         self.__dict__.update(original.__dict__)
         self._step, self._block, self._device, self._enough = step, block, device, enough
         self._since = 0.0
@@ -105,7 +107,7 @@ class Alternating(Samples):
         self.ours: list[float] = []
         self._began = time.perf_counter()
 
-    def draw(self, step: int) -> list[Lesson]:
+    def draw(self, step: int) -> list[JointBatch]:
         """Return the samples of a step. Raises StopIteration when enough was measured."""
         if step % self._block == 0:
             synchronise(self._device)
@@ -150,7 +152,7 @@ def compare(case: Case, registry: Registry, seconds: float, device: str) -> Row:
     )
 
 
-def bare_loop(cell: TrainingCell, shop: WorkerContext, program: Program) -> Callable[[], None]:
+def bare_loop(cell: TrainingCell, shop: WorkerContext, program: Compilation) -> Callable[[], None]:
     """Return a step of a training as somebody writes it by hand who wants this one training to be fast."""
     settings, device = cell.settings, shop.device
     data, _ = shop.data(cell.dataset, "train")
@@ -192,7 +194,7 @@ def bare_loop(cell: TrainingCell, shop: WorkerContext, program: Program) -> Call
     return step
 
 
-def tutorial_loop(cell: TrainingCell, shop: WorkerContext, program: Program) -> Callable[[], None]:
+def tutorial_loop(cell: TrainingCell, shop: WorkerContext, program: Compilation) -> Callable[[], None]:
     """Return a step as tutorials print it."""
     data, _ = shop.data(cell.dataset, "train")
     model: nn.Module = shop.build(cell.network).build(tuple(data.shape[1:]), 0).to(shop.device)

@@ -35,7 +35,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from fmbench.history import Found, History, TrendLine, find_steps, make_lines, told_first
+from fmbench.history import History, StepsOfLine, TrendLine, find_steps, make_lines, told_first
 from fmbench.history.change_points import DF, scatter
 from fmbench.history.night import AXIS_COLUMNS, NightFacts
 from fmbench.results.records import MetricFacts
@@ -86,7 +86,9 @@ def line(level: np.ndarray) -> TrendLine:
     return TrendLine("line", "cell", {}, frozenset({("x",)}), nights, level, level[:, None], level, none, False, False)
 
 
-def single(rng: np.random.Generator, nights: int, size: float = 0.0, start: int = 0, outlier: float = 0.0) -> Found:
+def single(
+    rng: np.random.Generator, nights: int, size: float = 0.0, start: int = 0, outlier: float = 0.0
+) -> StepsOfLine:
     """Return what is found in a line of normal noise with a step of `size` and one night that is off by `outlier`."""
     level = rng.normal(size=nights) + size * (np.arange(nights) >= start)
     level[nights // 3] += outlier
@@ -109,7 +111,9 @@ def found_lines(rng: np.random.Generator, histories: int, nights: int, size: flo
     return float(np.mean(near)), float(np.mean(elsewhere))
 
 
-def suites(rng: np.random.Generator, count: int, nights: int, kind: str, factor: float = 1.0) -> Iterator[list[Found]]:
+def suites(
+    rng: np.random.Generator, count: int, nights: int, kind: str, factor: float = 1.0
+) -> Iterator[list[StepsOfLine]]:
     """Yield what is found in simulated suites; a planted fault begins at two thirds."""
     for _ in range(count):
         known = suite(rng, nights, kind, factor, 2 * nights // 3)

@@ -38,7 +38,7 @@ import numpy as np
 import pandas as pd
 
 from fmbench.regression import CellValues, Outcome, Snapshot, check
-from fmbench.regression.snapshot import AXES, Group, Place
+from fmbench.regression.snapshot import AXES, Group, SeededGroup
 from fmbench.results.records import TRAINING_AXES, MetricFacts
 
 RECORDS = Path(__file__).parents[2] / "reports" / "low_nfe" / "records.csv"
@@ -95,7 +95,7 @@ class Nights:
 
     def night(self, shared: float = 0.0, slower: float = 1.0) -> Snapshot:
         """Return one night with everything drawn anew; `shared`: the part of the variance that is a whole seed's."""
-        rows: dict[str, dict[Place, dict[str, float]]] = {"training": {}, "evaluation": {}}
+        rows: dict[str, dict[SeededGroup, dict[str, float]]] = {"training": {}, "evaluation": {}}
         for seed in self.seeds:
             luck: dict[Group, np.ndarray] = {}
             common = self._luck()
@@ -115,7 +115,7 @@ class Nights:
     def _luck(self) -> np.ndarray:
         return self.random.standard_normal(len(self.design.residuals["fid_digits"]))
 
-    def _times(self, rows: dict[Place, dict[str, float]], slower: float) -> None:
+    def _times(self, rows: dict[SeededGroup, dict[str, float]], slower: float) -> None:
         drift = self.random.normal(0, TIME_DRIFT) + math.log(slower)
         times = {}
         for group in self.design.samplers:
@@ -154,7 +154,7 @@ class Nights:
 def changed(night: Snapshot, factor: Callable[[Mapping[str, str], str], float]) -> Snapshot:
     """Return a night whose values are multiplied by a factor of their axes and their metric."""
 
-    def rows(section: str, found: Mapping[Place, CellValues]) -> dict[Place, CellValues]:
+    def rows(section: str, found: Mapping[SeededGroup, CellValues]) -> dict[SeededGroup, CellValues]:
         return {
             (group, seed): dataclasses.replace(
                 row,
@@ -174,7 +174,9 @@ def changed(night: Snapshot, factor: Callable[[Mapping[str, str], str], float]) 
 def half(baseline: Snapshot, night: Snapshot, path: str) -> Snapshot:
     """Return the baseline with the trainings of one path from another night."""
 
-    def rows(then: Mapping[Place, CellValues], now: Mapping[Place, CellValues]) -> dict[Place, CellValues]:
+    def rows(
+        then: Mapping[SeededGroup, CellValues], now: Mapping[SeededGroup, CellValues]
+    ) -> dict[SeededGroup, CellValues]:
         return {place: now[place] if place[0][1] == path else row for place, row in then.items()}
 
     return dataclasses.replace(

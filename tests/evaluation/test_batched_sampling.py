@@ -119,7 +119,7 @@ def test_a_fleet_is_evaluated_and_the_member_that_diverges_fails_alone(
 ) -> None:
     drawn: list[str] = []
     monkeypatch.setattr(run_task, "worth_it", lambda of, file: together)
-    monkeypatch.setattr(run_task, "draw_together", lambda of, cell: drawn.append(cell.key) or draw_batched(of, cell))
+    monkeypatch.setattr(run_task, "draw_batched", lambda of, cell: drawn.append(cell.key) or draw_batched(of, cell))
     broken = members[1].cell.key
 
     def load(cell, of):  # type: ignore[no-untyped-def]

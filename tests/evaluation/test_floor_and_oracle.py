@@ -21,7 +21,7 @@ from fmbench.model.trained_model import source_samples
 from fmbench.plan import make_plan
 from fmbench.plan.reference_cells import References
 from fmbench.plugins.registry import Registry, load_registry
-from fmbench.report.analysis.error_decomposition import splits
+from fmbench.report.analysis.error_decomposition import error_decompositions
 from fmbench.report.analysis.floor_and_oracle import floor_of, oracle_of
 from fmbench.report.result_table import make_result_tables
 from fmbench.runner.run import run
@@ -243,7 +243,7 @@ def test_a_run_splits_the_distance(tmp_path: Path) -> None:
     assert (result.computed["floor"], result.computed["oracle"]) == (3, 12)
     (result_table,) = make_result_tables(result.records)
     assert result_table.headline is not None
-    found, real = splits(result_table)
+    found, real = error_decompositions(result_table)
     assert real is not None
     assert (real.n, real.label) == (300, "real data")
     assert len(found) == 4

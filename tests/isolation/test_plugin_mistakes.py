@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from fmbench.isolation.plugin_traceback import Line, described, lines_of, own_line, to_blame
+from fmbench.isolation.plugin_traceback import SourceLine, described, lines_of, own_line, to_blame
 from fmbench.report.tables.standard_tables import of_failures
 from fmbench.results.failures import Failed, grouped
 from fmbench.runner.failure_messages import FailureMessages
 from fmbench.runner.session import Options, Session, open_session
-from fmbench.runner.why import describe_failure
+from fmbench.runner.why import explain_cell
 
 BUGGY = '''\
 import warnings
@@ -179,7 +179,7 @@ def test_why_shows_the_traceback_and_how_to_try_again(ran: subprocess.CompletedP
 
 def test_why_says_as_data_what_failed(session: Session) -> None:
     failed = next(cell for cell in session.plan.evaluations if cell.solver.name == "buggy")
-    data = describe_failure(session, failed.key)
+    data = explain_cell(session, failed.key)
     assert data["status"] == "error"
     assert [failure["section"] for failure in data["failures"]] == ["evaluation"]
     assert "in pick" in data["failures"][0]["traceback"]
@@ -188,7 +188,7 @@ def test_why_says_as_data_what_failed(session: Session) -> None:
 
 def test_an_evaluation_that_its_training_took_along_says_so(session: Session) -> None:
     lost = next(cell for cell in session.plan.evaluations if cell.training.network.name == "wrong")
-    told = describe_failure(session, lost.key)
+    told = explain_cell(session, lost.key)
     assert (told["status"], told["failures"][0]["section"]) == ("error", "training")
     assert "in forward" in told["failures"][0]["traceback"]
 
@@ -207,11 +207,14 @@ def test_the_users_own_line_is_the_last_outside_of_fmbench_torch_and_python() ->
 
     core, library = fmbench.errors.__file__, os.__file__
     inside = "/env/lib/python3.11/site-packages"
-    torch_line, installed = Line(f"{inside}/torch/nn/module.py", 7), Line(f"{inside}/their_plugin/solver.py", 5)
-    mine = Line("/home/me/plugin.py", 3)
-    assert own_line([Line(core, 1), mine, torch_line, Line(library, 2), Line("<string>", 1)]) == mine
-    assert own_line([Line(core, 1), installed, torch_line]) == installed
-    assert own_line([Line(core, 1), torch_line]) == torch_line
+    torch_line, installed = (
+        SourceLine(f"{inside}/torch/nn/module.py", 7),
+        SourceLine(f"{inside}/their_plugin/solver.py", 5),
+    )
+    mine = SourceLine("/home/me/plugin.py", 3)
+    assert own_line([SourceLine(core, 1), mine, torch_line, SourceLine(library, 2), SourceLine("<string>", 1)]) == mine
+    assert own_line([SourceLine(core, 1), installed, torch_line]) == installed
+    assert own_line([SourceLine(core, 1), torch_line]) == torch_line
     assert own_line([]) is None
 
 
@@ -234,13 +237,13 @@ def test_a_component_is_blamed_only_where_that_is_sure() -> None:
         pass
 
     one, two = Here(), Here()
-    at = Line(__file__, 1)
+    at = SourceLine(__file__, 1)
     assert to_blame([at], [("solver one", one)]) == "solver one"
     assert to_blame([at], [("solver one", one), ("path two", two)]) == ""
-    mine = Line(__file__, 1, two)
+    mine = SourceLine(__file__, 1, two)
     assert to_blame([mine, at], [("solver one", one), ("path two", two)]) == "path two"
     # one that only passed on what another raised is not to blame
-    assert to_blame([mine, Line("/elsewhere/net.py", 9)], [("path two", two)]) == ""
+    assert to_blame([mine, SourceLine("/elsewhere/net.py", 9)], [("path two", two)]) == ""
 
 
 def test_failures_are_alike_but_for_their_numbers_and_never_but_for_their_lines() -> None:

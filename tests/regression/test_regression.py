@@ -422,7 +422,7 @@ def broken(found: Snapshot, chosen: int, row: CellValues) -> Snapshot:
 )
 def test_a_cell_that_fails_or_vanishes_is_a_regression(row: CellValues, what: str, said: str) -> None:
     baseline = night(metrics={"fid": FID, "recall": RECALL})
-    outcome = check(baseline, broken(baseline_file, 5, row))
+    outcome = check(baseline, broken(baseline, 5, row))
     assert outcome.exit_code == 1
     (event,) = (event for event in outcome.events if event.alarming)
     assert event.what == what
@@ -432,10 +432,10 @@ def test_a_cell_that_fails_or_vanishes_is_a_regression(row: CellValues, what: st
 
 def test_a_failed_training_is_told_once_and_not_for_each_of_its_evaluations() -> None:
     baseline = night()
-    place = next(iter(baseline_file.trainings))
+    place = next(iter(baseline.trainings))
     lost = CellValues("error", "training: boom")
-    rows = {p: lost if (p[0][:6], p[1]) == place else r for p, r in baseline_file.evaluations.items()}
-    trainings = {**baseline_file.trainings, place: CellValues("error", "boom")}
+    rows = {p: lost if (p[0][:6], p[1]) == place else r for p, r in baseline.evaluations.items()}
+    trainings = {**baseline.trainings, place: CellValues("error", "boom")}
     outcome = check(baseline, dataclasses.replace(baseline, trainings=trainings, evaluations=rows))
     assert [(e.what, e.reason) for e in outcome.events if e.alarming] == [("failed", "error: boom")]
 
@@ -490,7 +490,7 @@ def test_an_older_version_of_one_metric_leaves_the_others() -> None:
         return dataclasses.replace(row, identities={**row.identities, "fid": {"metric": "fid", "version": 0}})
 
     baseline = night()
-    baseline = dataclasses.replace(baseline, evaluations={p: older(r) for p, r in baseline_file.evaluations.items()})
+    baseline = dataclasses.replace(baseline, evaluations={p: older(r) for p, r in baseline.evaluations.items()})
     outcome = check(baseline, night(100, worse_where("solver", "heun", "recall", 0.6)))
     assert {c.verdict for c in outcome.comparisons if c.metric == "fid"} == {"cannot tell"}
     assert outcome.exit_code == 1

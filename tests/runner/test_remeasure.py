@@ -147,7 +147,7 @@ def test_what_is_slow_each_time_is_an_alarm_after_so_many_moments(monkeypatch: p
         def time_again(self, cells: list[str]) -> None:
             measured.append(cells)
 
-    monkeypatch.setattr(remeasure, "Computation", Scheduler)
+    monkeypatch.setattr(remeasure, "Scheduler", Scheduler)
     monkeypatch.setattr(remeasure, "sampler_key", str)
     monkeypatch.setattr(remeasure, "alarmed_samplers", lambda records, found: ["a sampler"] if found.worse else [])
     session: Any = Session()

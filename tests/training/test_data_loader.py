@@ -88,7 +88,7 @@ def test_training_from_memory_ends_in_the_same_weights(
         shop = context(tmp_path / name, registry)
         train([cell], shop)
         found.append(shop.store.folder("training", cell.key).read("weights.safetensors"))
-        monkeypatch.setattr(pairing, "examples", prefetched)
+        monkeypatch.setattr(pairing, "data_loader", prefetched)
         assert not loading()
     assert found[0] == found[1]
 
@@ -98,9 +98,9 @@ def test_data_that_do_not_fit_stay_in_memory(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch, free: int, kind: type
 ) -> None:
     shop, cell = context(tmp_path, registry), training_cell(registry)
-    assert isinstance(data_loader.examples(cell, shop), Resident), "on a CPU they are where they are computed with"
+    assert isinstance(data_loader.data_loader(cell, shop), Resident), "on a CPU they are where they are computed with"
     monkeypatch.setattr(data_loader, "free_memory", lambda device: free)
     there = shop.data(cell.dataset, "train")
     monkeypatch.setattr(WorkerContext, "data", lambda *_: there)
     shop.device = "cuda"
-    assert isinstance(data_loader.examples(cell, shop), kind)
+    assert isinstance(data_loader.data_loader(cell, shop), kind)

@@ -18,16 +18,16 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 SLOW = (
-    "test_runner",
+    "test_run",
     "test_tutorials",
     "test_failures",
-    "test_mistakes",
+    "test_plugin_mistakes",
     "test_tracking",
-    "test_executor",
+    "test_local_executor",
     "test_cli",
     "test_report",
-    "test_portraits",
-    "test_report_flow",
+    "test_flow_snapshots",
+    "test_plane_figures",
     "test_quality",
     "test_outsider",
     "test_startup",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.keys import digest
 from fmbench.components.solver_times import fault_of, solver_times
 from fmbench.errors import ComponentError, PluginError
 from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices, shown_choice
 from fmbench.plan.plan import MetricRule, Scope
+from fmbench.plan.result_code import result_code_fingerprint
 from fmbench.suite import Suite
 
 if TYPE_CHECKING:
@@ -205,8 +208,15 @@ class Rules:
             if least > samples:
                 refused.append((spec, f"{spec.name} needs {least} samples or more; evaluation.samples is {samples}"))
             else:
-                rules.append(MetricRule(spec, scope, self._capabilities(spec, "requires")))
+                rules.append(MetricRule(_measured(spec, scope), scope, self._capabilities(spec, "requires")))
         return rules, refused
+
+
+def _measured(spec: ComponentSpec, scope: Scope) -> ComponentSpec:
+    """Return a metric with all code that its values depend on and the key of what it judges does not hold."""
+    if scope != "training":
+        return spec
+    return replace(spec, fingerprint=digest(spec.fingerprint, result_code_fingerprint("measurement")))
 
 
 def _order(words: str) -> int:

@@ -13,11 +13,16 @@ from typing import Literal
 from fmbench.plugins.source import code_fingerprint
 from fmbench.plugins.source.core_modules import core_modules
 
-Stage = Literal["training", "taught training", "flow snapshot", "evaluation", "noise floor", "oracle"]
+Stage = Literal["training", "taught training", "measurement", "flow snapshot", "evaluation", "noise floor", "oracle"]
 
 ROOTS: Mapping[Stage, tuple[str, ...]] = {
     "training": ("fmbench.training.loop", "fmbench.components.gaussian_mixture"),
     "taught training": ("fmbench.training.loop", "fmbench.training.teacher", "fmbench.components.gaussian_mixture"),
+    "measurement": (
+        "fmbench.evaluation.metrics",
+        "fmbench.model.trained_model",
+        "fmbench.components.gaussian_mixture",
+    ),
     "flow snapshot": ("fmbench.evaluation.flow_snapshots", "fmbench.components.gaussian_mixture"),
     "evaluation": (
         "fmbench.evaluation.evaluate",
@@ -27,7 +32,9 @@ ROOTS: Mapping[Stage, tuple[str, ...]] = {
     "noise floor": ("fmbench.evaluation.noise_floor", "fmbench.components.gaussian_mixture"),
     "oracle": ("fmbench.evaluation.oracle", "fmbench.components.gaussian_mixture"),
 }
-"""Where the code of each kind of cell begins. Datasets take the mixture by its public name, which no import shows."""
+"""Where the code of each kind of cell begins; "measurement" is what metrics of scope "training" are computed by, which
+are kept with the training. Datasets take the mixture by its public name, which no import shows.
+"""
 
 NO_RESULT: Mapping[str, str] = {
     "fmbench.errors": "says what went wrong",

@@ -106,10 +106,10 @@ class ResultsIndex:
     @cached_property
     def _timed(self) -> dict[str, tuple[ComponentSpec, ...]]:
         """The metrics that are wanted of each sampler, by `sampler_key`."""
-        stored_evaluations: dict[str, tuple[ComponentSpec, ...]] = {}
+        wanted: dict[str, tuple[ComponentSpec, ...]] = {}
         for cell in self._measured():
-            stored_evaluations.setdefault(sampler_key(cell), self.wanted(cell.training, "sampler"))
-        return stored_evaluations
+            wanted.setdefault(sampler_key(cell), self.wanted(cell.training, "sampler"))
+        return wanted
 
     def _measured(self) -> Iterator[EvaluationCell]:
         """Yield evaluations among which every sampler is: trainings that differ in what samplers do not see share them.
@@ -130,11 +130,11 @@ class ResultsIndex:
     @cached_property
     def _timings(self) -> dict[str, dict[str, CellState]]:
         """What the store holds of each sampler's cost, on any hardware: by `sampler_key`, by folder."""
-        stored_evaluations: dict[str, dict[str, CellState]] = {key: {} for key in self._timed}
+        timings: dict[str, dict[str, CellState]] = {key: {} for key in self._timed}
         for place in self.store.keys("sampler"):
-            if (key := key_of(place)) in stored_evaluations:
-                stored_evaluations[key][place] = self.state("sampler", place, self._timed[key])
-        return stored_evaluations
+            if (key := key_of(place)) in timings:
+                timings[key][place] = self.state("sampler", place, self._timed[key])
+        return timings
 
     @cached_property
     def _counting(self) -> Mapping[str, Any]:
@@ -143,38 +143,32 @@ class ResultsIndex:
     @cached_property
     def _leading(self) -> str:
         """The hardware whose costs have the metrics' plain names."""
-        results = (
-            state.result for stored_evaluations in self._timings.values() for state in stored_evaluations.values()
-        )
+        results = (state.result for timings in self._timings.values() for state in timings.values())
         return leading_hardware(results, str(self._counting.get("hardware", "")), anywhere=self._anywhere)
 
     def _leading_state(self, key: str, wanted: tuple[ComponentSpec, ...]) -> CellState:
         """Return the state of a sampler's cost on the leading hardware; what does not count is as if not measured."""
-        stored_evaluations = self._timings[key]
-        place = place_of(key, self._leading, {name: state.result for name, state in stored_evaluations.items()})
-        state = stored_evaluations.get(place, CellState(self.store.folder("sampler", place), wanted=wanted))
+        timings = self._timings[key]
+        place = place_of(key, self._leading, {name: state.result for name, state in timings.items()})
+        state = timings.get(place, CellState(self.store.folder("sampler", place), wanted=wanted))
         if self._anywhere:
-            failed = (s for s in stored_evaluations.values() if s.result is None and s.failure is not None)
-            return state if place in stored_evaluations else next(failed, state)
+            failed = (s for s in timings.values() if s.result is None and s.failure is not None)
+            return state if place in timings else next(failed, state)
         facts = (state.result or {}).get("facts", {})
         counts = all(facts.get(name) == value for name, value in self._counting.items())
         return state if state.result is None or counts else CellState(state.folder, wanted=wanted)
 
     def _elsewhere(self, key: str) -> tuple[Timing, ...]:
         """Return what a sampler costs on other hardware than the leading one."""
-        stored_evaluations = {
-            hardware_of(s.result): s for s in self._timings.get(key, {}).values() if s.result is not None
-        }
-        others = sorted(line for line in stored_evaluations if line != self._leading)
-        return tuple(Timing(line or UNKNOWN_HARDWARE, *self._metrics(stored_evaluations[line])) for line in others)
+        timings = {hardware_of(s.result): s for s in self._timings.get(key, {}).values() if s.result is not None}
+        others = sorted(line for line in timings if line != self._leading)
+        return tuple(Timing(line or UNKNOWN_HARDWARE, *self._metrics(timings[line])) for line in others)
 
     def timed_on(self, cell: EvaluationCell) -> dict[str, str]:
         """Return the hardware on which a cell's sampler was measured, each with the folder of the measurement."""
-        stored_evaluations = self._timings.get(sampler_key(cell), {})
+        timings = self._timings.get(sampler_key(cell), {})
         return {
-            hardware_of(s.result) or UNKNOWN_HARDWARE: place
-            for place, s in stored_evaluations.items()
-            if s.result is not None
+            hardware_of(s.result) or UNKNOWN_HARDWARE: place for place, s in timings.items() if s.result is not None
         }
 
     def _portrayed(self) -> list[str]:
@@ -205,12 +199,12 @@ class ResultsIndex:
     def damaged(self) -> list[str]:
         """What was found damaged, a text each cell; all that earlier versions of fmbench wrote is one text."""
         earlier = [error for error in self._damaged.values() if isinstance(error, EarlierFile)]
-        stored_evaluations = [str(error) for error in self._damaged.values() if error not in earlier]
+        texts = [str(error) for error in self._damaged.values() if error not in earlier]
         if len(earlier) == 1:
-            stored_evaluations.append(str(earlier[0]))
+            texts.append(str(earlier[0]))
         elif earlier:
-            stored_evaluations.append(f"{earlier[0]}, and {len(earlier) - 1} more cells")
-        return stored_evaluations
+            texts.append(f"{earlier[0]}, and {len(earlier) - 1} more cells")
+        return texts
 
     def is_told(self, section: str, key: str) -> bool:
         """Tell whether a cell is among the damaged ones."""
@@ -272,9 +266,9 @@ class ResultsIndex:
         sampler = self._shared_samplers.get(sampler_key(cell)) if state.status == "ok" else None
         values: dict[str, float] = {}
         identities: dict[str, Mapping[str, Any]] = {}
-        for stored_evaluations in (training, state, sampler):
-            if stored_evaluations is not None:
-                some, named = self._metrics(stored_evaluations)
+        for known in (training, state, sampler):
+            if known is not None:
+                some, named = self._metrics(known)
                 values, identities = values | some, identities | named
         facts = (state.result or {}).get("facts", {})
         samples = state.folder.path / "samples.safetensors"
@@ -318,7 +312,7 @@ class ResultsIndex:
     def metric_facts(self) -> list[MetricFacts]:
         """Return what reports must know of each metric value, in the suite's order."""
         names: dict[str, list[str]] = {}
-        timed = [state for stored_evaluations in self._timings.values() for state in stored_evaluations.values()]
+        timed = [state for timings in self._timings.values() for state in timings.values()]
         for state in [*self.trainings.values(), *self.evaluations.values(), *timed]:
             for metric_digest, entry in state.metrics.items():
                 if entry["values"]:

@@ -225,7 +225,8 @@ class Session:
         """The fingerprints of the code that no cell names: see `fmbench.results.records.Records`."""
         stages = {"training code": result_code("training"), "evaluation code": result_code("evaluation")}
         core = {kind: {module: code_fingerprint(module) for module in modules} for kind, modules in stages.items()}
-        return {"metric": {str(metric): metric.fingerprint for metric in self.plan.metrics}, **core}
+        specs = (self.registry.spec("metric", metric.name, metric.parameters) for metric in self.plan.metrics)
+        return {"metric": {str(spec): spec.fingerprint for spec in specs}, **core}
 
     def _t_densities(self) -> dict[str, list[float]]:
         """Return the densities that the store holds; a damaged one is no loss, for the next run writes it again."""

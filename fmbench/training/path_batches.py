@@ -36,8 +36,8 @@ class Times:
 class MemberBlock:
     """Neighbours in a fleet, from member `first` to before `last`, that share objective and path.
 
-    `sampled` and `joint_loss_ok` say whether one call for all of them gives what calls one by one give; None is: not
-    yet known.
+    `joint_sample_ok` and `joint_loss_ok` say whether one call for all of them gives what calls one by one give; None
+    is: not yet known.
     """
 
     first: int
@@ -45,7 +45,7 @@ class MemberBlock:
     times: list[Times]
     parts: Components
     objective: str
-    sampled: bool | None = None
+    joint_sample_ok: bool | None = None
     joint_loss_ok: bool | None = None
 
 
@@ -127,9 +127,9 @@ class PathBatchSampler:
         x_0, x_1 = (self._of_members(name, range(block.first, block.last)) for name in ("x_0", "x_1"))
         t = _join([self._times(times) for times in block.times], steps)
         generators = self._noise[block.first : block.last]
-        if block.sampled is None:
-            block.sampled = len(generators) * steps == 1 or self._alike_together(block, x_0, x_1, t, steps)
-        if block.sampled:
+        if block.joint_sample_ok is None:
+            block.joint_sample_ok = len(generators) * steps == 1 or self._alike_together(block, x_0, x_1, t, steps)
+        if block.joint_sample_ok:
             sample = _sampled(block.parts, x_0, x_1, t, generators[0])
         else:
             sample = _sample_apart(block.parts, x_0, x_1, t, generators * steps)

@@ -73,7 +73,7 @@ FAULTS = (
     _core("early times never drawn", "training/batch_sampler.py", ".clamp_(min=2.0**-25)", ".clamp_(min=0.1)", "training", TRAININGS),
     _core("training noise too small", "training/pairing.py", "sources = [self._source(self._batch, noise) for", "sources = [0.9 * self._source(self._batch, noise) for", "training", TRAININGS),
     _core("one block of noise again and again", "model/trained_model.py", 'f"{role}/{number}"', 'f"{role}/0"', "evaluation", SAMPLES),
-    _core("sampling stops short", "evaluation/sampling.py", ", times.to(model.workshop.device)\n", ", (0.95 * times).to(model.workshop.device)\n", "evaluation", SAMPLES),
+    _core("sampling stops short", "evaluation/sampling.py", ", times.to(model.context.device)\n", ", (0.95 * times).to(model.context.device)\n", "evaluation", SAMPLES),
     _core("a wrong sign in the exact velocity", "components/gaussian_mixture.py", "posterior.mean_x_1 + d_sigma_t[:, None]", "posterior.mean_x_1 - d_sigma_t[:, None]", "evaluation", "excess_loss"),
 )  # fmt: skip
 

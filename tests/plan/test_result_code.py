@@ -46,7 +46,7 @@ CHANGED: dict[str, set[Stage]] = {
     "training/loop.py": TRAINED,
     "training/teacher.py": {"taught training"},
     "training/compilation.py": set(),
-    "evaluation/metrics.py": {"noise floor", *SAMPLED},
+    "evaluation/metrics.py": {"measurement", "noise floor", *SAMPLED},
     "evaluation/sampling.py": SAMPLED,
     "evaluation/flow_snapshots.py": {"flow snapshot"},
     "evaluation/oracle.py": {"oracle"},

@@ -96,9 +96,9 @@ def _owners() -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == OWN and isinstance(module, ModuleType):
             yield name, module, _callables(vars(module))
-    contracts = sys.modules.get(f"{OWN}.contracts")
+    contracts = sys.modules.get(f"{OWN}.components.contracts")
     for name, value in list(vars(contracts).items()) if contracts else ():
-        if isinstance(value, type) and value.__module__ == f"{OWN}.contracts":
+        if isinstance(value, type) and value.__module__ == f"{OWN}.components.contracts":
             yield f"{OWN}.{name}", value, _public(vars(value))
 
 

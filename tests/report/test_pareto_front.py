@@ -288,7 +288,7 @@ def test_the_front_is_over_all_rows_where_other_figures_show_some(tmp_path: Path
     seen: list[Fronts] = []
     monkeypatch.setattr(build, "MOST_PANELS", 2)
     monkeypatch.setattr(build, "pareto", lambda fronts, *_: seen.append(fronts))
-    for name in ("overview.at_a_glance", "overview.losses", "figures.by_nfe", "figures.by_time"):
-        monkeypatch.setattr(f"fmbench.report.{name}", lambda *_: None)
+    for name in ("at_a_glance.at_a_glance", "loss_curves.losses", "score_curves.by_nfe", "score_curves.by_time"):
+        monkeypatch.setattr(f"fmbench.report.figures.{name}", lambda *_: None)
     written(small(tmp_path, t_distributions=MANY[:5], seeds=(0,), nfe=(1,)), tmp_path)
     assert len({c.row[:6] for c in seen[0].candidates}) == 10

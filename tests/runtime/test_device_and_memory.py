@@ -116,20 +116,20 @@ def test_a_gpu_is_not_taken_where_there_is_none(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_everything_is_asked_of_the_gpu_that_was_chosen(calls: list[tuple[str, object]]) -> None:
-    device = "cuda:1"
-    assert environment.hardware(device).startswith("GPU; ")
-    assert precision.choose_precision("auto", True, device) == "bf16"
-    assert memory.free_memory(device) == 7
-    memory.reset_peak_memory(device)
-    assert memory.peak_memory(device) == 9
-    device.synchronise(device)
-    environment.make_current(device)
-    with global_random.seeded(0, device):
+    chosen = "cuda:1"
+    assert environment.hardware(chosen).startswith("GPU; ")
+    assert precision.choose_precision("auto", True, chosen) == "bf16"
+    assert memory.free_memory(chosen) == 7
+    memory.reset_peak_memory(chosen)
+    assert memory.peak_memory(chosen) == 9
+    device.synchronise(chosen)
+    environment.make_current(chosen)
+    with global_random.seeded(0, chosen):
         pass
-    with compilation._own_random(device):
+    with compilation._own_random(chosen):
         pass
     assert {name for name, _ in calls} >= {"get_device_name", "mem_get_info", "set_device", "synchronize"}
-    assert {where for _, where in calls} == {device}
+    assert {where for _, where in calls} == {chosen}
 
 
 def test_a_process_keeps_its_own_gpu_where_no_number_was_given(calls: list[tuple[str, object]]) -> None:

@@ -76,8 +76,8 @@ def test_samples_go_on_where_they_were_stopped(tmp_path: Path, registry: Registr
 def test_large_examples_are_sampled_step_by_step(registry: Registry, tmp_path: Path) -> None:
     shop = context(tmp_path, registry)
     small, large = (begin([training_cell(registry, settings={"batch_size": n})], shop) for n in (64, 4096))
-    assert path_batches.steps_ahead(small.cells[0], small.parts[0]) > 1
-    assert path_batches.steps_ahead(large.cells[0], large.parts[0]) == 1
+    assert path_batches.steps_ahead(small.cells[0], small.components[0]) > 1
+    assert path_batches.steps_ahead(large.cells[0], large.components[0]) == 1
 
 
 class Hasty:

@@ -142,9 +142,9 @@ def test_what_a_student_learns_is_studied_once(
     first = with_teacher(coupling, student, shop)
 
     def refuse(*arguments: Any) -> None:
-        raise AssertionError("studied again")
+        raise AssertionError("fitted again")
 
-    monkeypatch.setattr(teaching, "study", refuse)
+    monkeypatch.setattr(teaching, "fit_to_teacher", refuse)
     again = with_teacher(coupling, other, shop)
     batch = torch.zeros(64, 2)
     pairs = [c.pair(batch, batch, None, torch.Generator().manual_seed(3)) for c in (first, again)]
@@ -153,7 +153,7 @@ def test_what_a_student_learns_is_studied_once(
 
     path = shop.store.folder("study", student.fit_key).path / teaching.FIT_FILE
     path.write_bytes(path.read_bytes()[:-4] + b"ruin")
-    with pytest.raises(AssertionError, match="studied again"):
+    with pytest.raises(AssertionError, match="fitted again"):
         with_teacher(coupling, student, shop)
 
 

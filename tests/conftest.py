@@ -16,6 +16,7 @@ import pytest
 # Two pytest processes share the cores. Set before anything imports torch, and inherited by subprocesses.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # or threads that wait take the core from those that work
 
 SLOW = (
     "test_run",

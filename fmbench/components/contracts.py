@@ -19,10 +19,10 @@ This module does not import torch.
 
 from __future__ import annotations
 
+import pathlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ Coefficients = tuple["Tensor", "Tensor", "Tensor", "Tensor"]
 """`alpha_t, sigma_t, d_alpha_t, d_sigma_t`, each of the shape and dtype of `t`."""
 
 
-class Path(Component):
+class ProbabilityPath(Component):
     """A probability path p_t between the source (t=0) and the data (t=1), given as a conditional flow.
 
     Capabilities in use: "affine" (it is an `AffinePath`), "gaussian" (`gaussian` is defined), "straight" (x_t is
@@ -140,7 +140,11 @@ class Path(Component):
         raise NotImplementedError(f'{type(self).__name__} does not provide "gaussian"')
 
 
-class AffinePath(Path):
+Path = ProbabilityPath
+"""The name by which plugins know it."""
+
+
+class AffinePath(ProbabilityPath):
     """x_t = alpha_t x_1 + sigma_t x_0, with dx_t = d_alpha_t x_1 + d_sigma_t x_0 (Lipman et al. 2024, eq. 4.14)."""
 
     provides = ("affine", "gaussian")
@@ -229,7 +233,7 @@ class Objective(Component):
         """Return the loss of each example, `(batch,)`, averaged over the dimensions of an example."""
 
     @abstractmethod
-    def velocity(self, output: Tensor, x: Tensor, t: Tensor, path: Path) -> Tensor:
+    def velocity(self, output: Tensor, x: Tensor, t: Tensor, path: ProbabilityPath) -> Tensor:
         """Convert the network's output at `(x, t)` to the velocity that solvers integrate, of the shape of `x`."""
 
 
@@ -263,7 +267,7 @@ class Velocity(Protocol):
     labels `(batch,)` that the next calls are for, None where the network takes none.
     """
 
-    path: Path
+    path: ProbabilityPath
     generator: Generator
     y: Tensor | None
 
@@ -348,7 +352,7 @@ class Evidence:
     """
 
     dataset: Dataset
-    path: Path
+    path: ProbabilityPath
     objective: Objective
     t_distribution: TDistribution
     module: nn.Module
@@ -356,7 +360,7 @@ class Evidence:
     training: TrainingFacts
     seed: int
     device: str
-    cache: FilePath
+    cache: pathlib.Path
     real: Callable[[Literal["train", "test"]], tuple[Tensor, Tensor | None]]
     generator: Callable[[str], Generator]
     classes: int = 0
@@ -414,7 +418,7 @@ class Metric(Component):
 
 CONTRACTS: dict[str, type[Component]] = {
     "dataset": Dataset,
-    "path": Path,
+    "path": ProbabilityPath,
     "coupling": Coupling,
     "t_distribution": TDistribution,
     "objective": Objective,

@@ -51,7 +51,7 @@ class _Conversion:
 
     members: Sequence[Trained]
 
-    def velocity(self, output: Tensor, x: Tensor, t: Tensor, path: contracts.Path) -> Tensor:
+    def velocity(self, output: Tensor, x: Tensor, t: Tensor, path: contracts.ProbabilityPath) -> Tensor:
         """Return the velocities `(members * batch, *shape)`."""
         rows, found, first = len(x) // len(self.members), [], 0
         for _, group in groupby(self.members, key=lambda m: (m.cell.objective.digest, m.cell.path.digest)):
@@ -68,7 +68,9 @@ def joint_velocity(members: Sequence[Trained], guidance: float, weights: Any) ->
         member.velocity(guidance, weights)  # so that its module has these weights
     networks = Networks([member.module for member in members])
     own = members[0].parts
-    path = own.path if len({m.cell.path.digest for m in members}) == 1 else cast("contracts.Path", _OwnPath())
+    path = (
+        own.path if len({m.cell.path.digest for m in members}) == 1 else cast("contracts.ProbabilityPath", _OwnPath())
+    )
     parts = replace(own, objective=cast("contracts.Objective", _Conversion(members)), path=path)
     context = members[0].context
     generator = context.generator(members[0].cell, "solver_noise")

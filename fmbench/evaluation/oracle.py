@@ -25,7 +25,9 @@ from fmbench.model.trained_model import source_samples
 class ExactVelocity:
     """The marginal velocity of a mixture on a path, counted and made in pieces as `ModelVelocity` does."""
 
-    def __init__(self, mixture: Mixture, path: contracts.Path, generator: Generator, most: int | None = None) -> None:
+    def __init__(
+        self, mixture: Mixture, path: contracts.ProbabilityPath, generator: Generator, most: int | None = None
+    ) -> None:
         self.path = path
         self.generator = generator
         self.y: Tensor | None = None
@@ -48,7 +50,7 @@ class Oracle:
     def __init__(self, cell: ReferenceCell, context: WorkerContext) -> None:
         self.cell, self.context = cell, context
         assert cell.path is not None
-        self.path: contracts.Path = context.build(cell.path)
+        self.path: contracts.ProbabilityPath = context.build(cell.path)
         mixture = context.build(cell.dataset).mixture()
         if mixture is None:
             raise CellFailure(f'{cell.dataset} provides "mixture", and its mixture() returns none')

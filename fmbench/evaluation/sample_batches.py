@@ -22,7 +22,7 @@ TOLERANCE = 1e-6
 class _Field:
     """A smooth velocity that treats each example by itself and costs next to nothing."""
 
-    def __init__(self, path: contracts.Path) -> None:
+    def __init__(self, path: contracts.ProbabilityPath) -> None:
         self.path = path
         self.generator = Generator().manual_seed(0)
         self.y: Tensor | None = None
@@ -31,7 +31,9 @@ class _Field:
         return torch.cos(3 * x + contracts.expand(t, x))
 
 
-def why_in_blocks(solver: contracts.Solver, times: Tensor, path: contracts.Path, shape: Sequence[int]) -> str:
+def why_in_blocks(
+    solver: contracts.Solver, times: Tensor, path: contracts.ProbabilityPath, shape: Sequence[int]
+) -> str:
     """Return why a solver keeps to blocks of one size; "" where an example's result is the same in any batch.
 
     That is tried in float64 on a field of its own, whose examples are integrated at once and in two parts. A solver

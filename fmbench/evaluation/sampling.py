@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.reference_cell import ReferenceCell
-from fmbench.components.contracts import Path, Solver, Velocity
+from fmbench.components.contracts import ProbabilityPath, Solver, Velocity
 from fmbench.components.solver_times import fault_of, solver_times
 from fmbench.errors import CellFailure, Diverged
 from fmbench.evaluation.batch_size import best_batch
@@ -148,7 +148,7 @@ def _noise(model: Model, velocity: Velocity) -> global_random.State:
     return {"solver": velocity.generator.get_state(), **global_random.state(model.context.device)}
 
 
-def _may_be_larger(model: Model, cell: SampledCell, path: Path, larger: int) -> bool:
+def _may_be_larger(model: Model, cell: SampledCell, path: ProbabilityPath, larger: int) -> bool:
     """Whether batches of `larger` are more than a block, there is more than a block to draw, and the solver may."""
     if larger < 2 * NOISE_BLOCK or int(cell.settings["samples"]) <= 2 * NOISE_BLOCK:
         return False

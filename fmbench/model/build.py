@@ -26,7 +26,7 @@ class Components:
     """The components of a training cell, and what follows from them."""
 
     dataset: contracts.Dataset
-    path: contracts.Path
+    path: contracts.ProbabilityPath
     coupling: contracts.Coupling
     t_distribution: contracts.TDistribution
     objective: contracts.Objective

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from torch import Generator, Tensor
@@ -127,7 +127,7 @@ class WorkerContext:
         return Generator(self.device).manual_seed(seed_for(cell.seed, role, cell.dataset.text))
 
     @property
-    def cache(self) -> FilePath:
+    def cache(self) -> Path:
         """The folder for reference statistics."""
         return self.store.cache()
 

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from fmbench.components.contracts import AffinePath, Dataset, Objective, Path, PathSample, TDistribution
+from fmbench.components.contracts import AffinePath, Dataset, Objective, PathSample, ProbabilityPath, TDistribution
 from fmbench.testing.base import generator
 
 
@@ -37,7 +37,7 @@ class VelocityOutput(Objective):
         """Return the mean squared error of each example, `(batch,)`."""
         return (output - sample.dx_t).square().flatten(1).mean(1)
 
-    def velocity(self, output: Tensor, x: Tensor, t: Tensor, path: Path) -> Tensor:
+    def velocity(self, output: Tensor, x: Tensor, t: Tensor, path: ProbabilityPath) -> Tensor:
         """Return the output itself."""
         return output
 
@@ -89,7 +89,10 @@ class CountedField:
     """A velocity field of a function `(x, t)` that counts its calls and keeps the times that it was asked for."""
 
     def __init__(
-        self, function: Callable[[Tensor, Tensor], Tensor], path: Path | None = None, noise: Generator | None = None
+        self,
+        function: Callable[[Tensor, Tensor], Tensor],
+        path: ProbabilityPath | None = None,
+        noise: Generator | None = None,
     ) -> None:
         self.path = path or StraightPath()
         self.generator = noise or generator()

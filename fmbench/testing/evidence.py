@@ -7,13 +7,13 @@ import tempfile
 import weakref
 from dataclasses import replace
 from functools import lru_cache, partial
-from pathlib import Path as FilePath
+from pathlib import ProbabilityPath as Path
 
 import torch
 from torch import Generator, Tensor, nn
 
 from fmbench.cells.seeds import seed_for
-from fmbench.components.contracts import Dataset, Evidence, Objective, Path, TDistribution, TrainingFacts
+from fmbench.components.contracts import Dataset, Evidence, Objective, ProbabilityPath, TDistribution, TrainingFacts
 from fmbench.testing.dummy_components import CountedField, EvenT, StraightPath, TinyNetwork, VelocityOutput
 
 FACTS = TrainingFacts(
@@ -36,12 +36,12 @@ def make_evidence(
     samples: Tensor | None = None,
     *,
     labels: Tensor | None = None,
-    path: Path | None = None,
+    path: ProbabilityPath | None = None,
     objective: Objective | None = None,
     t_distribution: TDistribution | None = None,
     module: nn.Module | None = None,
     seed: int = 0,
-    cache: FilePath | None = None,
+    cache: Path | None = None,
 ) -> Evidence:
     """Return evidence of every scope: `samples` (the training data unless given) of `dataset`, and a tiny network.
 
@@ -53,7 +53,7 @@ def make_evidence(
         module, path or StraightPath(), objective or VelocityOutput(), generator_of(seed, "solver_noise")
     )
     real = lru_cache(maxsize=2)(dataset.load)
-    folder = cache or FilePath(tempfile.mkdtemp(prefix="fmbench-"))
+    folder = cache or Path(tempfile.mkdtemp(prefix="fmbench-"))
     evidence = Evidence(
         dataset=dataset,
         path=velocity.path,
@@ -82,7 +82,7 @@ def generator_of(seed: int, role: str) -> Generator:
     return Generator().manual_seed(seed_for(seed, role))
 
 
-def field_of(module: nn.Module, path: Path, objective: Objective, noise: Generator) -> CountedField:
+def field_of(module: nn.Module, path: ProbabilityPath, objective: Objective, noise: Generator) -> CountedField:
     """Return the velocity field that an objective makes of a network, given the labels in its `y`."""
 
     def velocity(x: Tensor, t: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from fmbench.components.contracts import Path, Solver
+from fmbench.components.contracts import ProbabilityPath, Solver
 from fmbench.components.gaussian_mixture import Mixture
 from fmbench.plugins.registry import load_registry
 from fmbench.testing.base import generator
@@ -38,7 +38,7 @@ class ExactFlow:
     `euler` are the mean distances from `x_1` at which Euler's method ends, by its number of equal steps.
     """
 
-    path: Path
+    path: ProbabilityPath
     x_0: Tensor
     x_1: Tensor
     euler: Mapping[int, float]
@@ -54,7 +54,7 @@ class ExactFlow:
 
 
 @cache
-def gaussian_paths() -> Mapping[str, Path]:
+def gaussian_paths() -> Mapping[str, ProbabilityPath]:
     """Return the paths that come with fmbench and are affine to a normal source, by name, with their defaults."""
     registry = load_registry()
     own = [entry.name for entry in registry.entries("path") if entry.owner.split()[0] == "fmbench"]
@@ -81,7 +81,7 @@ def exact_flow(name: str) -> ExactFlow:
     return ExactFlow(path, x_0, x_1, euler)
 
 
-def _velocity(path: Path) -> Field:
+def _velocity(path: ProbabilityPath) -> Field:
     mixture = Mixture(*(torch.tensor(a, dtype=torch.float64) for a in (WEIGHTS, MEANS, COVARIANCES)))
     return lambda x, t: mixture.velocity(x, t, path.gaussian)
 

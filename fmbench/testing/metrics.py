@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -42,7 +42,7 @@ class MetricConformance(ComponentConformance):
         """The dataset of the evidence."""
         return TwoBlobs()
 
-    def evidence(self, dataset: Dataset, samples: Tensor, cache: FilePath) -> Evidence:
+    def evidence(self, dataset: Dataset, samples: Tensor, cache: Path) -> Evidence:
         """Return the evidence that the metric computes from."""
         return make_evidence(dataset, samples, cache=cache)
 
@@ -55,7 +55,7 @@ class MetricConformance(ComponentConformance):
         assert component.version >= 1, f"version starts at 1; found {component.version}"
         assert component.minimum_samples >= 0, f"minimum_samples is at least 0; found {component.minimum_samples}"
 
-    def test_values(self, component: Any, dataset: Dataset, tmp_path: FilePath) -> None:
+    def test_values(self, component: Any, dataset: Dataset, tmp_path: Path) -> None:
         component.prepare()
         values = component.compute(self._good(component, dataset, tmp_path))
         first = self.name or next(iter(values))
@@ -67,13 +67,13 @@ class MetricConformance(ComponentConformance):
             assert isinstance(value, float | int), f"values are plain floats; {name} is {type(value).__name__}"
             assert math.isfinite(value), f"values are finite; {name} is {value}"
 
-    def test_identity_is_plain_data(self, component: Any, dataset: Dataset, tmp_path: FilePath) -> None:
+    def test_identity_is_plain_data(self, component: Any, dataset: Dataset, tmp_path: Path) -> None:
         evidence = self._good(component, dataset, tmp_path)
         component.compute(evidence)
         identity = dict(component.identity(evidence))
         assert json.loads(json.dumps(identity)) == identity, f"an identity is plain JSON data; found {identity!r}"
 
-    def test_repeats(self, component: Any, dataset: Dataset, tmp_path: FilePath) -> None:
+    def test_repeats(self, component: Any, dataset: Dataset, tmp_path: Path) -> None:
         if not self.repeatable or component.scope == "sampler":
             pytest.skip("the metric measures the machine")
         evidence = self._good(component, dataset, tmp_path)
@@ -88,7 +88,7 @@ class MetricConformance(ComponentConformance):
             assert torch.equal(kept, evidence.samples), "a metric does not change the samples in place"
         assert all(map(torch.equal, held, real)), "a metric does not change the real data in place"
 
-    def test_real_data_is_better_than_noise(self, component: Any, dataset: Dataset, tmp_path: FilePath) -> None:
+    def test_real_data_is_better_than_noise(self, component: Any, dataset: Dataset, tmp_path: Path) -> None:
         if not self.judges_samples or component.scope != "evaluation":
             pytest.skip("the metric does not judge samples")
         good = self._good(component, dataset, tmp_path)
@@ -102,7 +102,7 @@ class MetricConformance(ComponentConformance):
             f"{on_noise:.6g} for noise"
         )
 
-    def test_samples_only_is_kept(self, component: Any, dataset: Dataset, tmp_path: FilePath) -> None:
+    def test_samples_only_is_kept(self, component: Any, dataset: Dataset, tmp_path: Path) -> None:
         if "samples_only" not in component.provides:
             pytest.skip('the metric does not provide "samples_only"')
         evidence = self._good(component, dataset, tmp_path)
@@ -119,7 +119,7 @@ class MetricConformance(ComponentConformance):
             f"it must not depend on anything but samples; found {values} with a network, {found} without"
         )
 
-    def _good(self, component: Metric, dataset: Dataset, cache: FilePath) -> Evidence:
+    def _good(self, component: Metric, dataset: Dataset, cache: Path) -> Evidence:
         """Return evidence whose samples are real training data, as many as the metric needs."""
         real = dataset.load("train")[0]
         count = max(component.minimum_samples, min(LEAST_SAMPLES, len(real)))

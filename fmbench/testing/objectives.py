@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fmbench.components.contracts import Objective, Path, PathSample
+from fmbench.components.contracts import Objective, PathSample, ProbabilityPath
 from fmbench.testing.base import ComponentConformance, generator
 from fmbench.testing.dummy_components import BentPath, StraightPath
 from fmbench.testing.paths import BATCH, SHAPES, draws
@@ -30,7 +30,7 @@ class ObjectiveConformance(ComponentConformance):
     is_velocity: ClassVar[bool] = True
     size_factor: ClassVar[float] = 2
 
-    def perfect_output(self, sample: PathSample, path: Path) -> Tensor:
+    def perfect_output(self, sample: PathSample, path: ProbabilityPath) -> Tensor:
         """Return the output of a network that knows `x_0` and `x_1`: the conditional velocity unless overridden."""
         return sample.dx_t
 
@@ -92,7 +92,9 @@ class ObjectiveConformance(ComponentConformance):
 
     @pytest.mark.parametrize("path", [StraightPath(), BentPath()], ids=["straight", "bent"])
     @pytest.mark.parametrize("shape", SHAPES)
-    def test_perfect_output_becomes_the_velocity(self, component: Any, shape: tuple[int, ...], path: Path) -> None:
+    def test_perfect_output_becomes_the_velocity(
+        self, component: Any, shape: tuple[int, ...], path: ProbabilityPath
+    ) -> None:
         sample, path = _sample(shape, path)
         velocity = component.velocity(self.perfect_output(sample, path), sample.x_t, sample.t, path)
         assert velocity.shape == sample.x_t.shape, f"a velocity has the shape of x; found {tuple(velocity.shape)}"
@@ -111,7 +113,9 @@ def _shape(component: Any) -> tuple[int, ...]:
     return (1, 4, 4) if "images" in component.requires else (3,)
 
 
-def _sample(shape: tuple[int, ...], path: Path | None = None, batch: int = BATCH) -> tuple[PathSample, Path]:
+def _sample(
+    shape: tuple[int, ...], path: ProbabilityPath | None = None, batch: int = BATCH
+) -> tuple[PathSample, ProbabilityPath]:
     path = path or StraightPath()
     x_0, x_1, t = draws(shape, torch.float64, batch)
     return path.sample(x_0, x_1, t, generator()), path

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fmbench.components.contracts import AffinePath, Path
+from fmbench.components.contracts import AffinePath, ProbabilityPath
 from fmbench.testing.base import ComponentConformance, generator
 
 SHAPES = [(2,), (1, 4, 4), (3, 5, 5)]
@@ -26,7 +26,7 @@ class PathConformance(ComponentConformance):
         inner: the times between which dx_t is compared with the derivative of x_t.
     """
 
-    contract = Path
+    contract = ProbabilityPath
     endpoint_tolerance: ClassVar[float] = 1e-6
     inner: ClassVar[tuple[float, float]] = (0.02, 0.98)
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from test_report import T, moons, page, small
 from test_plane_figures import drawn_flow_snapshot, quick
+from test_report import T, moons, page, small
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import Settings

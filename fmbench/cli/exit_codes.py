@@ -1,19 +1,5 @@
-"""The exit codes of all verbs."""
+"""The exit codes of all verbs: 0 done, 2 the user's input is at fault, and these."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
-
-INTERRUPTED = 130
-
-CELLS_FAILED, INTERRUPTED = 1, 130
 
 CELLS_FAILED, INTERRUPTED = 1, 130

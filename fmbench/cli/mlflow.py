@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fmbench.cli import options
 from fmbench.cli.output import Bars, say, show_json
-
-if TYPE_CHECKING:
-    pass
 
 
 def sync(

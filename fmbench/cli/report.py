@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
@@ -12,9 +11,6 @@ from fmbench.cli.mlflow import sync, ui
 from fmbench.cli.output import say, tell_damaged
 from fmbench.cli.run import tell_short
 from fmbench.cli.store import clean, merge
-
-if TYPE_CHECKING:
-    pass
 
 
 def add_verbs(app: typer.Typer) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fmbench.cli import options
 from fmbench.cli.output import show_json, show_table
-
-if TYPE_CHECKING:
-    pass
 
 
 def schema(plugins: options.Plugins = None) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fmbench.cli import options
 from fmbench.cli.output import say, show_json, show_table, tell_passed_over
-
-if TYPE_CHECKING:
-    pass
 
 
 def why(

@@ -1,7 +1,7 @@
 """How many samples to draw at once: a short measured probe. What it finds changes how long that takes, and no key.
 
 Source samples do not depend on how they are batched, and a network treats each example by itself; so samples agree
-between batch sizes, but for rounding. Solvers of which that is not so keep to blocks (see `solver_blocks`).
+between batch sizes, but for rounding. Solvers of which that is not so keep to blocks (see `sample_batches`).
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def joint_velocity(members: Sequence[Trained], guidance: float, weights: Any) ->
 def draw_batched(members: Sequence[Trained], cell: EvaluationCell) -> list[Drawn]:
     """Return what `draw_samples` does for each member; they share the sampler of `cell`, an evaluation of the first.
 
-    Raises NotTogetherError where the solver is adaptive, draws noise, or looks at its batch or at paths that differ.
+    Raises NotBatchedError where the solver is adaptive, draws noise, or looks at its batch or at paths that differ.
     """
     began = time.perf_counter()
     velocity = joint_velocity(members, cell.guidance, cell.weights)

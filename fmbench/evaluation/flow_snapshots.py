@@ -1,4 +1,4 @@
-"""Portraits: what a trained cell on points in the plane does to noise, kept in the store for figures."""
+"""Flow snapshots: what a trained cell on points in the plane does to noise, kept in the store for figures."""
 
 from __future__ import annotations
 

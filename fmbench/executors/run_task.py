@@ -323,7 +323,7 @@ class Computer:
         if task.training_metrics:
             yield ("training", task.training.key), task.training, partial(self._training_metrics, task)
         if task.flow_snapshot:
-            yield ("portrait", task.flow_snapshot), task.training, partial(self._portray, task)
+            yield ("portrait", task.flow_snapshot), task.training, partial(self._take_flow_snapshot, task)
         for work in task.work:
             yield (task.section, work.key), task.training, partial(self._evaluate, task, work)
         if self._trained is not None:
@@ -335,7 +335,7 @@ class Computer:
             evaluate.measure_training(self._load(task.training), metrics)
             self._check_measured(folder, metrics)
 
-    def _portray(self, task: EvaluateTask) -> None:
+    def _take_flow_snapshot(self, task: EvaluateTask) -> None:
         folder = self.context.store.folder("portrait", task.flow_snapshot)
         if folder.result() is None:
             folder.begin({"training": task.training.key})

@@ -1,4 +1,4 @@
-"""What is shipped to a worker, and what it says back: plain data both ways."""
+"""Tasks: what a worker is asked to compute, as plain data."""
 
 from __future__ import annotations
 

@@ -49,7 +49,9 @@ class ResultsIndex:
         self.trainings = {c.key: self.state("training", c.key, self.wanted(c, "training")) for c in plan.trainings}
         self._found = {cell.key: cell for cell in self._computed()}
         self.evaluations = {key: self._read(cell) for key, cell in self._found.items()}
-        self.flow_snapshots = {key: self.state("portrait", flow_snapshot_key(key), ()) for key in self._portrayed()}
+        self.flow_snapshots = {
+            key: self.state("portrait", flow_snapshot_key(key), ()) for key in self._with_flow_snapshot()
+        }
         self.references = References(plan, registry)
         self.reference_states = {
             c.key: self.state(c.section, c.key, self.references.metrics(c)) for c in self._referred()
@@ -171,7 +173,7 @@ class ResultsIndex:
             hardware_of(s.result) or UNKNOWN_HARDWARE: place for place, s in timings.items() if s.result is not None
         }
 
-    def _portrayed(self) -> list[str]:
+    def _with_flow_snapshot(self) -> list[str]:
         """Return the keys of the cells that figures show: on points, the first seed of each combination."""
         chosen: dict[tuple[str, ...], TrainingCell] = {}
         for cell in self.plan.trainings:

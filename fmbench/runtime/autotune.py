@@ -10,17 +10,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fmbench.errors import DamagedFile
 from fmbench.io.json_forms import MOST_WHOLE
 from fmbench.runtime.device import device_type, synchronise
 from fmbench.runtime.environment import measured_on
 from fmbench.store.atomic_files import read_sealed, write_sealed
-
-if TYPE_CHECKING:
-    pass
-
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,6 @@ from fmbench.runtime.device import device_type
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of GNU's malloc.h."""
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Of GNU's malloc.h."""
-
 
 def free_memory(device: str) -> int:
     """Return the bytes that could still be had: on a GPU, or of the machine; without limit where that is not known."""

@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from fmbench.cells.keys import digest
-
-if TYPE_CHECKING:
-    pass
 
 Result = Mapping[str, Any] | None
 """The result of a finished cell, or None."""

@@ -3,10 +3,14 @@
 ```
 <root>/training/<key>/    cell.json  weights.safetensors  history.json  metrics.json  result.json
 <root>/study/<key>/       cell.json  study.safetensors  result.json
-<root>/flow_snapshot/<key>/    cell.json  flow_snapshot.safetensors  result.json
+<root>/portrait/<key>/    cell.json  portrait.safetensors  result.json
 <root>/evaluation/<key>/  cell.json  samples.safetensors  metrics.json  result.json
 <root>/sampler/<key>/     cell.json  metrics.json  result.json
+<root>/floor/<key>/       cell.json  metrics.json  result.json
+<root>/oracle/<key>/      cell.json  metrics.json  result.json
 ```
+
+"study" is what couplings learnt from teachers, and "portrait" the flow snapshots: the names of earlier versions, kept.
 
 `result.json` is written last and holds the checksum of every file beside it; JSON files carry their own, which is made
 over their place in the store, too: a file or a folder that was copied or moved to another cell's place is damaged, and

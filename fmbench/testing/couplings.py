@@ -116,7 +116,7 @@ class CouplingConformance(ComponentConformance):
         x_0, x_1, y = _batch(component, shape, labelled)
         lesson = KnownTeacher(shape, labelled)
         taught = component.with_fit(lesson.teach(component))
-        assert isinstance(taught, Coupling), f"remember returns a coupling; found {type(taught).__name__}"
+        assert isinstance(taught, Coupling), f"with_fit returns a coupling; found {type(taught).__name__}"
         paired_0, paired_1, paired_y = taught.pair(x_0, x_1, y, generator())
         for name, given, found in (("x_0", x_0, paired_0), ("x_1", x_1, paired_1)):
             _has_the_form(name, found, given)
@@ -129,7 +129,7 @@ class CouplingConformance(ComponentConformance):
         gap = (paired_1 - expected).abs().max().item()
         assert gap <= self.learnt, f"x_1 is where the teacher takes x_0, with its label; it is {gap:.3g} away"
 
-    def test_draws_from_what_was_studied(self, component: Any) -> None:
+    def test_draws_from_what_was_fitted(self, component: Any) -> None:
         _only_with_a_teacher(component)
         taught = component.with_fit(KnownTeacher((2,)).teach(component))
         given = _batch(component, (2,), labelled=True)
@@ -141,11 +141,11 @@ class CouplingConformance(ComponentConformance):
         before = dict(vars(component))
         fitted = KnownTeacher((2,)).teach(component)
         for name, value in fitted.items():
-            assert isinstance(name, str), f"what was studied is named by texts; found {name!r}"
-            assert isinstance(value, Tensor), f"what was studied is tensors; {name} is {type(value).__name__}"
+            assert isinstance(name, str), f"what was fitted is named by texts; found {name!r}"
+            assert isinstance(value, Tensor), f"what was fitted is tensors; {name} is {type(value).__name__}"
         taught = component.with_fit(fitted)
-        assert taught is not component, "remember returns another coupling"
-        assert same(before, vars(component)), "study and remember leave the coupling as it is"
+        assert taught is not component, "with_fit returns another coupling"
+        assert same(before, vars(component)), "fit and with_fit leave the coupling as it is"
 
 
 class KnownTeacher:

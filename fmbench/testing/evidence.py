@@ -7,7 +7,7 @@ import tempfile
 import weakref
 from dataclasses import replace
 from functools import lru_cache, partial
-from pathlib import ProbabilityPath as Path
+from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn

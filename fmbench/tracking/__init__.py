@@ -1,15 +1,16 @@
 """MLflow, made from records: one experiment a suite, one run a training cell, below it one for each way of sampling.
 
 ```
-tracker   Tracker and sync: what the rest of fmbench calls
-writer    the one thread that writes; waits, retries, gives up
-server    makes and writes runs; known_runs: finds them; client: MLflow's own, made quiet, and what its errors mean
-content   what a run shows, as plain data; summaries: the run that sums a suite up
-images    sample files -> the picture files that MLflow's image grid reads
-ledger    what has been logged, so that a suite that is done imports no mlflow
-uris      which server; probing: whether it is there; drivers: what it needs; ui: the command that shows it
-masking   a URI without its password; bounds: answers that have no end
-locks     one process at a time; moved: artifacts of a project that was moved or copied
+tracker            Tracker and sync: what the rest of fmbench calls
+background_writer  the one thread that writes; waits, retries, gives up
+experiment         makes and writes runs; known_runs finds them; client: MLflow's own, made quiet, and its errors' meaning
+run_content        what a run shows, as plain data; summary_run: the run that sums a suite up
+images             sample files -> the picture files that MLflow's image grid reads
+ledger             what has been logged, so that a suite that is done imports no mlflow
+uris               which server; server_check: whether it is there; required_packages: what it needs
+ui, ui_links       the command that shows it, and links into it
+credentials        a URI without its password; response_limits: answers that have no end
+moved_artifacts    artifacts of a project that was moved or copied
 ```
 
 The store is the truth. Everything here can be made again from it, is safe to interrupt anywhere, and changes no cell.

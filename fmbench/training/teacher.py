@@ -42,7 +42,7 @@ def with_teacher(coupling: Coupling, cell: TrainingCell, context: WorkerContext)
     fitted = {name: value.to(context.device) for name, value in load_safetensors(payload).items()}
     ready = coupling.with_fit(fitted)
     if not isinstance(ready, Coupling):
-        raise CellFailure(f"remember of coupling {cell.coupling} must return a coupling; found {type(ready).__name__}")
+        raise CellFailure(f"with_fit of coupling {cell.coupling} must return a coupling; found {type(ready).__name__}")
     return ready
 
 
@@ -51,7 +51,7 @@ def _whole(folder: CellFolder) -> bytes | None:
     try:
         return folder.read(FIT_FILE) if folder.result() is not None else None
     except DamagedFile as error:
-        log.warning("%s, so it is studied again", error)
+        log.warning("%s, so it is fitted again", error)
         folder.discard()
         return None
 
@@ -72,7 +72,7 @@ def fit_to_teacher(coupling: Coupling, teacher: TrainingCell, context: WorkerCon
     with unchanged(f"coupling {type(coupling).__name__}"), global_random.seeded(seed, context.device):
         fitted = coupling.fit(trained.velocity(), _Source(trained))
     if not all(isinstance(value, Tensor) for value in fitted.values()):
-        raise CellFailure(f"study of coupling {type(coupling).__name__} must return tensors by name")
+        raise CellFailure(f"fit of coupling {type(coupling).__name__} must return tensors by name")
     return {name: value.detach().cpu().contiguous() for name, value in fitted.items()}
 
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from fmbench.report.analysis.floor_and_oracle import Floor, comparable, floor_of, oracle_of
 from fmbench.report.result_table import ResultTable, Row
 from fmbench.stats.paired_seeds import Interval, interval
-
-if TYPE_CHECKING:
-    pass
 
 PARTS = ("real data", "solver", "network")
 

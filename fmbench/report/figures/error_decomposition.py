@@ -22,10 +22,6 @@ COLOURS = dict(zip(PARTS, (FAINT, "#56B4E9", "#D55E00"), strict=True))
 
 MOST_PANELS, MOST_ACROSS, MOST_BARS = 12, 4, 24
 
-MOST_PANELS, MOST_ACROSS, MOST_BARS = 12, 4, 24
-
-MOST_PANELS, MOST_ACROSS, MOST_BARS = 12, 4, 24
-
 
 def error_decomposition_figure(result_table: ResultTable, folder: Folder, name: str) -> Picture | None:
     """Draw stacked bars: a panel a training combination, a bar a solver and NFE."""

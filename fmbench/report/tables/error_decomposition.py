@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from fmbench.report.analysis.error_decomposition import error_decompositions
 from fmbench.report.number_format import style_for
 from fmbench.report.result_table import ROW_AXES, ResultTable, varying
 from fmbench.report.tables.table import Entry, Table, TableLine
 from fmbench.results.records import ReferenceRecord
 from fmbench.stats.paired_seeds import Interval
-
-if TYPE_CHECKING:
-    pass
 
 
 def error_decomposition_table(result_table: ResultTable) -> Table | None:

@@ -199,7 +199,7 @@ def shape_of_panel(frame: tuple[Array, Array], width: float) -> float:
     return width * float(np.clip((high[1] - low[1]) / (high[0] - low[0]), 0.35, 2.0))
 
 
-def panel_rows(portraits_shown: Mapping[Row, FlowSnapshot]) -> tuple[int, int]:
+def panel_rows(snapshots_shown: Mapping[Row, FlowSnapshot]) -> tuple[int, int]:
     """Return how many panels stand across and down."""
-    across = min(len(portraits_shown), ACROSS)
-    return across, -(-len(portraits_shown) // across)
+    across = min(len(snapshots_shown), ACROSS)
+    return across, -(-len(snapshots_shown) // across)

@@ -1,4 +1,4 @@
-"""Result tables: the records of one dataset, arranged by row (a combination of axes) and NFE, for tables and figures."""
+"""Result tables: the records of one dataset by row (a combination of axes) and NFE, for tables and figures."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ from fmbench.isolation.plugin_traceback import described, lines_of, to_blame
 def describe_failure(error: BaseException, components: Iterable[tuple[str, object]] = ()) -> CellFailure:
     """Return the failure that a row shows for any exception of a cell or a metric.
 
-    It names the line of the user's own code, and the one of `components` that this line is of (`fmbench.isolation.plugin_traceback.to_blame`).
+    It names the line of the user's own code, and the one of `components` that this line is of
+    (`fmbench.isolation.plugin_traceback.to_blame`).
     """
     if isinstance(error, CellFailure):
         return error

@@ -3,7 +3,7 @@
 ```
 tracker            Tracker and sync: what the rest of fmbench calls
 background_writer  the one thread that writes; waits, retries, gives up
-experiment         makes and writes runs; known_runs finds them; client: MLflow's own, made quiet, and its errors' meaning
+experiment         makes and writes runs; known_runs finds them; client: MLflow's own, made quiet
 run_content        what a run shows, as plain data; summary_run: the run that sums a suite up
 images             sample files -> the picture files that MLflow's image grid reads
 ledger             what has been logged, so that a suite that is done imports no mlflow

@@ -101,8 +101,8 @@ def absolute(module: Module, node: ast.Import | ast.ImportFrom) -> Iterator[Impo
 def closure(start: Module) -> list[Module]:
     """Return a module and all modules that it imports, directly or not, sorted by name.
 
-    Not fmbench's, not the standard library's, and not those that were installed with a distribution (see `installed_modules`),
-    but for the module's own package and other packages of components.
+    Not fmbench's, not the standard library's, and not those that were installed with a distribution (see
+    `installed_modules`), but for the module's own package and other packages of components.
     """
     beside = start.path.parent if start.name.startswith(FILE_PLUGIN) else None
     found: dict[str, Module] = {}

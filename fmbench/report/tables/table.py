@@ -1,4 +1,4 @@
-"""The tables of a report, as data that markdown_and_latex.py and the page print; standard_tables.py says which there are."""
+"""The tables of a report as data; markdown_and_latex.py and the page print them, standard_tables.py says which."""
 
 from __future__ import annotations
 

@@ -41,7 +41,8 @@ def point_figures(
         drawn.append(field and with_animation(field, result_table, few, folder, f"flow{suffix}"))
     note = ""
     if lacking := len(rows) - len(known):
-        note = f"No trajectories of {lacking} of {count(len(rows), 'training combination')}: the store holds no flow snapshot."
+        many = count(len(rows), "training combination")
+        note = f"No trajectories of {lacking} of {many}: the store holds no flow snapshot of them."
     return [picture for picture in drawn if picture is not None], note
 
 

@@ -36,13 +36,49 @@ SLOW = (
 """Files whose tests run fmbench in processes of its own, or train for long, the longest first."""
 
 
+EVERY_RUN: dict[str, dict[str, tuple[str, ...]]] = {
+    "test_a_tutorial_runs_to_a_report_with_its_budget_cut": {"path": ("sine", "mnist_simple_cnn")},
+    "test_converges_at_its_order": {
+        "grid": ("cosine", "uniform"),
+        "problem": ("decay with a growing rate", "rotation"),
+    },
+}
+"""Of these matrices every run tests so many of each axis, and `pytest -m nightly` the rest."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m selects
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow files and put them first, so that no process is left alone with a long one at the end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the slow files and put them first, so that no process is left alone with a long one at the end.
+
+    Tests marked nightly are left to `-m nightly`, unless they are asked for by name.
+    """
     for item in items:
         if item.path.stem in SLOW:
             item.add_marker("slow")
+        if not _is_of_every_run(item):
+            item.add_marker("nightly")
     items.sort(key=lambda item: SLOW.index(item.path.stem) if item.path.stem in SLOW else len(SLOW))
+    if "nightly" not in config.option.markexpr and not any("::" in argument for argument in config.args):
+        later = [item for item in items if item.get_closest_marker("nightly")]
+        config.hook.pytest_deselected(items=later)
+        items[:] = [item for item in items if not item.get_closest_marker("nightly")]
+
+
+def _is_of_every_run(item: pytest.Item) -> bool:
+    """Tell whether a test is no part of a matrix, or one of those of it that every run has."""
+    if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return True
+    parameters = item.callspec.params
+    return all(
+        label(parameters[axis]) in kept
+        for axis, kept in EVERY_RUN.get(item.originalname, {}).items()
+        if axis in parameters
+    )
+
+
+def label(value: object) -> str:
+    """Return how a parameter is called: a file by its stem, a problem by its name."""
+    return str(getattr(value, "stem", None) or getattr(value, "name", None) or value)
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from fmbench.plugins.registry import Registry
 
 # Two pytest processes share the cores. Set before anything imports torch, and inherited by subprocesses.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -106,6 +110,14 @@ def install_outsider(source: Path, site: Path) -> None:
     if done.returncode:
         shutil.rmtree(site, ignore_errors=True)
         pytest.fail(f"tests/outsider could not be installed:\n{done.stdout}{done.stderr}")
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    """The registry of the built-in components."""
+    from fmbench.plugins.registry import load_registry
+
+    return load_registry()
 
 
 @pytest.fixture

@@ -41,11 +41,6 @@ evaluation:
 """
 
 
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_registry()
-
-
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_times_increase_in_float32_up_to_as_many_steps_as_a_grid_says(registry: Registry, name: str) -> None:
     spec = registry.spec("grid", name)

@@ -17,7 +17,7 @@ from fmbench.executors.messages import Event
 from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, Work
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, load_trained
-from fmbench.plugins.registry import Registry, load_registry
+from fmbench.plugins.registry import Registry
 from fmbench.store.atomic_files import read_sealed
 from fmbench.training.loop import train
 
@@ -27,11 +27,6 @@ KINDS = [
     (1, {"path": "cosine"}),
     (1, {"objective": "pseudo_huber"}),
 ]
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_registry()
 
 
 @pytest.fixture(scope="module")

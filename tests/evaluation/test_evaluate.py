@@ -23,14 +23,9 @@ from fmbench.evaluation.sampling import draw_samples, larger_batch
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, in_turn, load_trained
 from fmbench.model.velocity_cache import SharedCalls, SharingVelocity
-from fmbench.plugins.registry import Registry, load_registry
+from fmbench.plugins.registry import Registry
 from fmbench.store.atomic_files import read_sealed
 from fmbench.training.loop import train
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_registry()
 
 
 @pytest.fixture(scope="module")

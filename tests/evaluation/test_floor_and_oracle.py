@@ -20,7 +20,7 @@ from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import source_samples
 from fmbench.plan import make_plan
 from fmbench.plan.reference_cells import References
-from fmbench.plugins.registry import Registry, load_registry
+from fmbench.plugins.registry import Registry
 from fmbench.report.analysis.error_decomposition import error_decompositions
 from fmbench.report.analysis.floor_and_oracle import floor_of, oracle_of
 from fmbench.report.result_table import make_result_tables
@@ -43,11 +43,6 @@ evaluation:
   samples: 300
   metrics: [sliced_wasserstein, nll, validation_loss]
 """
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_registry()
 
 
 @pytest.fixture(scope="module")

@@ -33,11 +33,6 @@ POINTS = {"size": 400}
 
 
 @pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_registry()
-
-
-@pytest.fixture(scope="module")
 def shop(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
     return context(tmp_path_factory.mktemp("portraits"), registry)
 

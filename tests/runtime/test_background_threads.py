@@ -16,18 +16,13 @@ from torch import Generator, Tensor
 from fmbench import Coupling
 from fmbench.cells.cells import TrainingCell
 from fmbench.model.context import WorkerContext
-from fmbench.plugins.registry import Registry, load_registry
+from fmbench.plugins.registry import Registry
 from fmbench.runtime import background_threads
 from fmbench.runtime.background_threads import PrefetchPool
 from fmbench.training.loop import begin, run_steps, train
 from fmbench.training.state import TrainingState
 
 COUPLINGS: list[Any] = ["minibatch_ot", ("minibatch_ot", {"pool": 3}), "sinkhorn", ("sinkhorn", {"pool": 2})]
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_registry()
 
 
 @pytest.fixture

@@ -15,18 +15,13 @@ from torch import nn
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.model.build import assemble, make_module
-from fmbench.plugins.registry import Registry, load_registry
+from fmbench.plugins.registry import Registry
 from fmbench.store.atomic_files import read_sealed
 from fmbench.training import compilation
 from fmbench.training.compilation import Compilation, choose, compilation_file, usual
 from fmbench.training.loop import train
 
 IMAGES: dict[str, Any] = {"dataset": "digits", "network": ("small_unet", {"channels": 4})}
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_registry()
 
 
 def compiling(registry: Registry, **names: Any) -> TrainingCell:

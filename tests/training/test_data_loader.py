@@ -12,16 +12,11 @@ from helpers import context, training_cell
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.model.context import WorkerContext
-from fmbench.plugins.registry import Registry, load_registry
+from fmbench.plugins.registry import Registry
 from fmbench.runtime.background_threads import PrefetchPool
 from fmbench.training import data_loader, pairing
 from fmbench.training.data_loader import BUFFERS, DataOrder, Prefetched, Resident
 from fmbench.training.loop import train
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_registry()
 
 
 def prefetched(cell: TrainingCell, shop: WorkerContext) -> Prefetched:

@@ -39,11 +39,6 @@ OPTIMIZERS: list[dict[str, Any]] = [
 DIVERGING = {"name": "sgd", "lr": 0.1, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
 
 
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_registry()
-
-
 def varied(registry: Registry, settings: dict[str, Any] | None = None, **names: Any) -> list[TrainingCell]:
     """Return cells that differ in everything that members of a fleet may differ in."""
     variants: list[dict[str, Any]] = [

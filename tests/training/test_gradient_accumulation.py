@@ -12,13 +12,8 @@ from helpers import context, training_cell
 from safetensors.torch import load
 
 from fmbench.cells.cells import TrainingCell
-from fmbench.plugins.registry import Registry, load_registry
+from fmbench.plugins.registry import Registry
 from fmbench.training.loop import train
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_registry()
 
 
 def varied(registry: Registry, settings: dict[str, Any]) -> list[TrainingCell]:

@@ -16,16 +16,11 @@ from fmbench.cells.cells import TrainingCell
 from fmbench.errors import Diverged
 from fmbench.model.build import assemble, make_module
 from fmbench.model.context import WorkerContext
-from fmbench.plugins.registry import Registry, load_registry
+from fmbench.plugins.registry import Registry
 from fmbench.training.batch_sampler import BatchSampler
 from fmbench.training.data_loader import DataOrder
 from fmbench.training.loop import begin, run_steps, train
 from fmbench.training.path_batches import PathBatchSampler
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_registry()
 
 
 def trained(cell: TrainingCell, shop: WorkerContext) -> dict[str, Tensor]:

@@ -11,17 +11,12 @@ from helpers import context, training_cell
 
 from fmbench.components.contracts import Network, PathSample
 from fmbench.errors import CellFailure
-from fmbench.plugins.registry import Registry, load_registry
+from fmbench.plugins.registry import Registry
 from fmbench.training import path_batches
 from fmbench.training.loop import begin, train
 from fmbench.training.path_batches import PathBatchSampler
 
 STEPS = 2 * path_batches.AHEAD + 3
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_registry()
 
 
 def sampler(tmp_path: Path, registry: Registry, batch: int = 50) -> PathBatchSampler:

@@ -13,7 +13,7 @@ from fmbench.components.contracts import Metric
 from fmbench.evaluation.evaluate import evaluate
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import load_trained
-from fmbench.plugins.registry import Registry, load_registry
+from fmbench.plugins.registry import Registry
 from fmbench.testing.evidence import make_evidence
 from fmbench.training.loop import train
 
@@ -32,11 +32,6 @@ SETTINGS: dict[str, Any] = {
     "schedule": {"name": "cosine", "warmup": 0, "final": 0.0},
     "ema": 0.99,
 }
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_registry()
 
 
 def distances(registry: Registry, shop: WorkerContext, steps: int) -> dict[int, float]:

@@ -12,7 +12,7 @@ from helpers import context
 from fmbench.errors import CellFailure, SuiteError
 from fmbench.model.build import assemble
 from fmbench.plan import Plan, make_plan
-from fmbench.plugins.registry import Registry, load_registry
+from fmbench.plugins.registry import Registry
 from fmbench.results.collect import ResultsIndex
 from fmbench.runner.run import run
 from fmbench.runner.session import Options
@@ -39,11 +39,6 @@ evaluation:
   metrics: [sliced_wasserstein, validation_loss]
 """
 SHARED = "{reflow: {pairs: 600, steps: 3, teacher: {coupling: independent, t_distribution: uniform}}}"
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_registry()
 
 
 def plan_of(registry: Registry, couplings: str) -> Plan:

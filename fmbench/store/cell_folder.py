@@ -29,18 +29,15 @@ from fmbench.store.atomic_files import (
     write_atomically,
     write_sealed,
 )
-from fmbench.store.checkpoints import _CHECKPOINT, _checkpoint_content
+from fmbench.store.checkpoints import NAME, Checkpoints
 from fmbench.store.file_forms import CELL, FAILURE, HISTORY, METRICS, RESULT, RESULTS
 
-_HASH_LIMIT = (
-    64 * 2**20
-)  # a larger file is only checked for its size when the store is scanned, and hashed when it is read
-
-
+_HASH_LIMIT = 64 * 2**20
+"""A larger file is only checked for its size when the store is scanned, and hashed when it is read."""
 SEALED = ("cell.json", "metrics.json", "result.json", "failure.json")
 """The files of a cell that carry their own checksum and name their place."""
 _CELL_FILE = re.compile(
-    rf"(cell|result|failure|metrics|history)\.json|(weights|study|portrait|samples)\.safetensors|{_CHECKPOINT.pattern}"
+    rf"(cell|result|failure|metrics|history)\.json|(weights|study|portrait|samples)\.safetensors|{NAME.pattern}"
     r"|\.lock|\.\S+\.\d+\.tmp"
 )
 """What fmbench itself writes into a cell's folder: nothing else is ever removed."""
@@ -53,6 +50,7 @@ class CellFolder:
     def __init__(self, path: Path, place: str = "") -> None:
         self.path = path
         self.place = place or f"{path.parent.name}/{path.name}"
+        self.checkpoints = Checkpoints(path, self.place)
 
     @property
     def section(self) -> str:
@@ -84,9 +82,8 @@ class CellFolder:
         """Declare the cell done: checksums of `files` and the result, in one file; checkpoints and failures go."""
         sums = {name: list(size_and_sum(self.path / name)) for name in files}
         self.seal("result.json", {**result, "files": sums})
-        cut_off = self.path.glob(".checkpoint-*.tmp")  # of a process that was killed while it wrote
-        for leftover in [*self.path.glob("checkpoint-*.pt"), *cut_off, self.path / "failure.json"]:
-            leftover.unlink(missing_ok=True)
+        self.checkpoints.drop()
+        (self.path / "failure.json").unlink(missing_ok=True)
 
     def result(self, *, thorough: bool = False) -> dict[str, Any] | None:
         """Return the result when the cell is done and whole, None when it is not done.
@@ -161,59 +158,12 @@ class CellFolder:
         """Forget a failure and failed metrics, so that they are computed again; a diverged training starts anew."""
         failure = self.failure()
         if failure and failure["status"] == "diverged":
-            self.drop_checkpoints()
+            self.checkpoints.drop()
         (self.path / "failure.json").unlink(missing_ok=True)
         metrics = self.metrics()
         if any("error" in entry for entry in metrics.values()):
             kept = {digest: entry for digest, entry in metrics.items() if "error" not in entry}
             self.set_metrics(kept)
-
-    def save_checkpoint(self, step: int, payload: bytes) -> None:
-        """Keep the state of a training after `step` steps; older ones go.
-
-        The checksum in the name is made over the place and the step, too: another cell's checkpoint is damaged here.
-        """
-        name = f"checkpoint-{step}-{self._checksum(step, payload)}.pt"
-        write_atomically(self.path / name, payload)
-        for old in self.path.glob("checkpoint-*.pt"):
-            if old.name != name:
-                old.unlink(missing_ok=True)
-
-    def checkpoint(self) -> bytes | None:
-        """Return the newest whole checkpoint, or None; damaged ones are said and removed."""
-        for step, checksum, path in self._checkpoints():
-            payload = _checkpoint_content(path)
-            if payload is not None and self._checksum(step, payload) == checksum:
-                return payload
-            log.warning("%s is not what was written for this cell, so the training does not go on from it", path)
-            set_aside(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
-        return None
-
-    def newest_checkpoint(self) -> tuple[int, Path | None]:
-        """Return step and file of the newest whole checkpoint, 0 and None without one; nothing is removed."""
-        for step, checksum, path in self._checkpoints():
-            payload = _checkpoint_content(path)
-            if payload is not None and self._checksum(step, payload) == checksum:
-                return step, path
-        return 0, None
-
-    def _checkpoints(self) -> list[tuple[int, str, Path]]:
-        """Return step, checksum by name, and file of every checkpoint, newest first; none of them is read."""
-        found = [
-            (int(m[1]), m[2], p) for p in self.path.glob("checkpoint-*.pt") if (m := _CHECKPOINT.fullmatch(p.name))
-        ]
-        return sorted(found, reverse=True)
-
-    def _checksum(self, step: int, payload: bytes) -> str:
-        """Return the checksum of a checkpoint, its place and its step."""
-        checksum = hashlib.sha256(f"{self.place}/checkpoint-{step}\n".encode())
-        checksum.update(payload)
-        return checksum.hexdigest()
-
-    def drop_checkpoints(self) -> None:
-        """Remove all checkpoints."""
-        for path in self.path.glob("checkpoint-*.pt"):
-            path.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove all that is known of the cell but its lock, for it is damaged. What fmbench did not write stays."""

@@ -1,19 +1,72 @@
-"""Checkpoints of a training: the newest one that is whole."""
+"""Checkpoints of a training: written whole, named by step and checksum, resumed from the newest that is whole."""
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from fmbench.io.regular_files import (
-    NotRegularError,
-    read_regular,
-)
+from fmbench.io.regular_files import NotRegularError, read_regular, set_aside
+from fmbench.store.atomic_files import write_atomically
 
-_CHECKPOINT = re.compile(r"checkpoint-(\d+)-([0-9a-f]{64})\.pt")
+NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{64})\.pt")
+ANY = "checkpoint-*.pt"
+log = logging.getLogger(__name__)
 
 
-def _checkpoint_content(path: Path) -> bytes | None:
+class Checkpoints:
+    """The checkpoints in the folder `path` of a cell whose `place` is its section and key, "training/abc"."""
+
+    def __init__(self, path: Path, place: str) -> None:
+        self.path, self.place = path, place
+
+    def save(self, step: int, payload: bytes) -> None:
+        """Keep the state of a training after `step` steps; older ones go.
+
+        The checksum in the name is made over the place and the step, too: another cell's checkpoint is damaged here.
+        """
+        name = f"checkpoint-{step}-{self._checksum(step, payload)}.pt"
+        write_atomically(self.path / name, payload)
+        for old in self.path.glob(ANY):
+            if old.name != name:
+                old.unlink(missing_ok=True)
+
+    def load(self) -> bytes | None:
+        """Return the newest whole checkpoint, or None; damaged ones are said and removed."""
+        for _, path, payload in self._newest_first():
+            if payload is not None:
+                return payload
+            log.warning("%s is not what was written for this cell, so the training does not go on from it", path)
+            set_aside(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+        return None
+
+    def newest(self) -> tuple[int, Path | None]:
+        """Return step and file of the newest whole checkpoint, 0 and None without one; nothing is removed."""
+        return next(((step, path) for step, path, payload in self._newest_first() if payload is not None), (0, None))
+
+    def drop(self) -> None:
+        """Remove all checkpoints, and what a process that was killed while it wrote one has left."""
+        for path in [*self.path.glob(ANY), *self.path.glob(f".{ANY[:-3]}*.tmp")]:
+            path.unlink(missing_ok=True)
+
+    def _newest_first(self) -> Iterator[tuple[int, Path, bytes | None]]:
+        """Yield step, file and content of every checkpoint, the content None where it is not what was written."""
+        named = [(int(m[1]), m[2], p) for p in self.path.glob(ANY) if (m := NAME.fullmatch(p.name))]
+        for step, checksum, path in sorted(named, reverse=True):
+            payload = _content(path)
+            whole = payload is not None and self._checksum(step, payload) == checksum
+            yield step, path, payload if whole else None
+
+    def _checksum(self, step: int, payload: bytes) -> str:
+        """Return the checksum of a checkpoint, its place and its step."""
+        checksum = hashlib.sha256(f"{self.place}/checkpoint-{step}\n".encode())
+        checksum.update(payload)
+        return checksum.hexdigest()
+
+
+def _content(path: Path) -> bytes | None:
     """Return what is in a checkpoint's file, None where it is no regular file or not there any more."""
     try:
         return read_regular(path, path.stat().st_size)

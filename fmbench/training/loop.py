@@ -90,7 +90,7 @@ def train(
 
 def _checkpoint(cell: TrainingCell, context: WorkerContext) -> dict[str, Any] | None:
     """Return the newest state that was saved of a cell."""
-    payload = context.store.folder("training", cell.key).checkpoint()
+    payload = context.store.folder("training", cell.key).checkpoints.load()
     return None if payload is None else torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
 
 
@@ -99,7 +99,7 @@ def _save_checkpoint(
 ) -> None:
     """Save a cell's state, unless a component has changed the process."""
     watch.check(who)
-    context.store.folder("training", cell.key).save_checkpoint(step, payload)
+    context.store.folder("training", cell.key).checkpoints.save(step, payload)
 
 
 def _fleets(

@@ -104,7 +104,7 @@ def test_a_checkpoint_is_of_its_step_however_far_threads_are_ahead(
         folder = shop.store.folder("training", cell.key)
 
         def save(_: TrainingCell, at: int, payload: bytes, folder: Any = folder, last: int = step) -> None:
-            folder.save_checkpoint(at, payload)
+            folder.checkpoints.save(at, payload)
             if at == last:
                 raise KeyboardInterrupt
 

@@ -309,7 +309,7 @@ def test_no_pipe_or_device_is_read_for_ever(finished: Session, tmp_path: Path, k
         if kept is not None:
             (training.path / name).write_bytes(kept)
     special(training.path / f"checkpoint-1-{'0' * 64}.pt", kind)
-    assert training.checkpoint() is None
+    assert training.checkpoints.load() is None
     for file in (home / "cache").iterdir():
         special(file, kind)
     special(home / "fmbench-store.json", kind)

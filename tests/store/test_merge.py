@@ -444,7 +444,7 @@ def cell_at(root: Path, state: str) -> CellFolder:
     folder = Store(root).folder("training", KEY)
     folder.begin({"seed": 0})
     if state.startswith("half"):
-        folder.save_checkpoint(int(state.split()[1]), state.encode())
+        folder.checkpoints.save(int(state.split()[1]), state.encode())
     elif state == "failed":
         folder.fail("oom", "no memory")
     elif state == "finished":

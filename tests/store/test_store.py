@@ -91,13 +91,13 @@ def test_a_file_under_another_name_and_one_that_names_no_place_are_damage(tmp_pa
 def test_a_checkpoint_of_another_cell_or_step_is_not_gone_on_from(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     mine, other = (store.folder("training", key) for key in ("abc", "def"))
-    mine.save_checkpoint(10, b"ten")
+    mine.checkpoints.save(10, b"ten")
     other.begin({})
     (file,) = mine.path.glob("checkpoint-*.pt")
     shutil.copy(file, other.path)
     shutil.copy(file, mine.path / file.name.replace("-10-", "-20-"))
-    assert mine.newest_checkpoint() == (10, file)
-    assert (mine.checkpoint(), other.checkpoint()) == (b"ten", None)
+    assert mine.checkpoints.newest() == (10, file)
+    assert (mine.checkpoints.load(), other.checkpoints.load()) == (b"ten", None)
 
 
 def test_metrics_accumulate(folder: CellFolder) -> None:
@@ -111,28 +111,28 @@ def test_metrics_accumulate(folder: CellFolder) -> None:
 
 
 def test_the_newest_whole_checkpoint_is_used(folder: CellFolder) -> None:
-    folder.save_checkpoint(10, b"ten")
+    folder.checkpoints.save(10, b"ten")
     (folder.path / f"checkpoint-20-{'0' * 64}.pt").write_bytes(b"damaged")
-    assert folder.checkpoint() == b"ten"
-    folder.save_checkpoint(30, b"thirty")
+    assert folder.checkpoints.load() == b"ten"
+    folder.checkpoints.save(30, b"thirty")
     assert [p.name.split("-")[1] for p in folder.path.glob("checkpoint-*.pt")] == ["30"]
 
 
 def test_finishing_removes_checkpoints_and_failures(folder: CellFolder) -> None:
-    folder.save_checkpoint(1, b"state")
+    folder.checkpoints.save(1, b"state")
     folder.fail("error", "it broke")
     finished(folder)
-    assert folder.checkpoint() is None
+    assert folder.checkpoints.load() is None
     assert folder.failure() is None
 
 
 def test_a_diverged_training_starts_anew_and_another_goes_on(folder: CellFolder) -> None:
     for status, kept in (("diverged", None), ("error", b"state")):
-        folder.save_checkpoint(1, b"state")
+        folder.checkpoints.save(1, b"state")
         folder.fail(status, "why")
         folder.clear_failures()
         assert folder.failure() is None
-        assert folder.checkpoint() == kept
+        assert folder.checkpoints.load() == kept
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,7 +157,7 @@ def test_a_killed_fleet_goes_on_as_a_fleet_and_alone(
     state = begin(cells, shop)
 
     def save_then_die(cell: TrainingCell, step: int, payload: bytes) -> None:
-        shop.store.folder("training", cell.key).save_checkpoint(step, payload)
+        shop.store.folder("training", cell.key).checkpoints.save(step, payload)
         if step == 7 and cell == state.cells[-1]:
             raise Killed
 

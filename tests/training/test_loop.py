@@ -67,13 +67,13 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     folder = shop.store.folder("training", cell.key)
 
     def save_then_die(_: TrainingCell, step: int, payload: bytes) -> None:
-        folder.save_checkpoint(step, payload)
+        folder.checkpoints.save(step, payload)
         if step == 7:
             raise Killed
 
     with pytest.raises(Killed):
         run_steps(begin([cell], shop), shop, save_then_die, lambda steps: None)
-    assert folder.checkpoint() is not None
+    assert folder.checkpoints.load() is not None
     resumed = trained(cell, context(tmp_path / "killed", registry))
 
     assert resumed.keys() == whole.keys()

@@ -52,7 +52,7 @@ class WholeCell:
 def look(folder: CellFolder, *, thorough: bool = False) -> WholeCell:
     """Read a cell's folder, with `thorough` large files too. Raises DamagedFile, StoreError and OSError."""
     result = folder.result(thorough=thorough)
-    step, checkpoint = folder.newest_checkpoint() if result is None else (0, None)
+    step, checkpoint = folder.checkpoints.newest() if result is None else (0, None)
     return WholeCell(folder, folder.cell() or {}, result, folder.failure(), folder.metrics(), step, checkpoint)
 
 

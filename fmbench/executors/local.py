@@ -14,8 +14,8 @@ from pathlib import Path
 
 from fmbench.errors import CellFailure, TimedOut, UserError, WorkerDied
 from fmbench.executors.messages import Event, WorkerConfig
+from fmbench.executors.start_worker import start_worker
 from fmbench.executors.tasks import LINE_LOST, EvaluateFleetTask, PrepareTask, Task, TrainTask, Unit
-from fmbench.executors.worker_process import start_worker
 from fmbench.runtime.environment import cpu_count
 from fmbench.store.store import Store
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fmbench.executors.worker_process import late_path
+from fmbench.executors.start_worker import late_path
 from fmbench.plugins.source import core_fingerprint
 
 

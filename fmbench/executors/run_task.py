@@ -29,7 +29,7 @@ from fmbench.evaluation.batched_sampling import NotBatchedError, draw_batched, i
 from fmbench.evaluation.evaluate import kept_samples
 from fmbench.evaluation.noise_floor import measure_floor
 from fmbench.evaluation.oracle import measure_oracle
-from fmbench.evaluation.sampler_cost import measure_sampler
+from fmbench.evaluation.sampler_timing import measure_sampler
 from fmbench.evaluation.sampling import Drawn
 from fmbench.executors.messages import Event
 from fmbench.executors.tasks import (

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Literal
 
 from fmbench.plugins.source import code_fingerprint
-from fmbench.plugins.source.core_modules import core_modules
+from fmbench.plugins.source.import_closure import core_modules
 
 Stage = Literal["training", "taught training", "measurement", "flow snapshot", "evaluation", "noise floor", "oracle"]
 

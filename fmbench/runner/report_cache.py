@@ -14,7 +14,7 @@ from typing import Any
 from fmbench.cells.keys import canonical
 from fmbench.errors import DamagedFile
 from fmbench.plugins.source import code_fingerprint
-from fmbench.plugins.source.core_modules import core_modules
+from fmbench.plugins.source.import_closure import core_modules
 from fmbench.results.records import EvaluationRecord, Records, ReferenceRecord, TrainingRecord
 from fmbench.runner.session import Session
 from fmbench.store.atomic_files import read_sealed, write_sealed

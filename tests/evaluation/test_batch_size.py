@@ -14,7 +14,7 @@ from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.evaluation.batched_sampling import NotBatchedError, draw_batched, in_order, joint_velocity
 from fmbench.evaluation.oracle import Oracle
 from fmbench.evaluation.sample_batches import why_in_blocks
-from fmbench.evaluation.sampler_cost import SAMPLES, measure_sampler
+from fmbench.evaluation.sampler_timing import SAMPLES, measure_sampler
 from fmbench.evaluation.sampling import Drawn, draw_samples, larger_batch, usual_batch
 from fmbench.model.build import in_pieces
 from fmbench.model.context import WorkerContext

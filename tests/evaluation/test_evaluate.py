@@ -18,7 +18,7 @@ from fmbench.errors import DamagedFile, Diverged
 from fmbench.evaluation import batch_size
 from fmbench.evaluation.evaluate import evaluate
 from fmbench.evaluation.metrics import compute_metrics
-from fmbench.evaluation.sampler_cost import calls_of, measure_sampler
+from fmbench.evaluation.sampler_timing import calls_of, measure_sampler
 from fmbench.evaluation.sampling import draw_samples, larger_batch
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, in_turn, load_trained

@@ -14,7 +14,7 @@ import pytest
 import fmbench
 from fmbench.plan.result_code import NO_RESULT, ROOTS, Stage, result_code
 from fmbench.plugins.source import code_fingerprint
-from fmbench.plugins.source.core_modules import core_modules, is_within
+from fmbench.plugins.source.import_closure import core_modules, is_within
 
 CORE = Path(fmbench.__file__).parent
 EVERYTHING: set[Stage] = set(ROOTS)

@@ -134,8 +134,9 @@ class ProbabilityPath(Component):
     def gaussian(self, t: Tensor) -> Coefficients:
         """Return the coefficients of the affine path with the same marginals and the same marginal velocity.
 
-        That is for a standard normal source that is paired independently: then x_t given x_1 is normal with mean
-        alpha_t x_1 and deviation sigma_t, and what the path draws besides is part of that noise.
+        Each is of the shape of `t`, `(batch,)`. That is for a standard normal source that is paired independently: then
+        x_t given x_1 is normal with mean alpha_t x_1 and deviation sigma_t, and what the path draws besides is part of
+        that noise.
         """
         raise NotImplementedError(f'{type(self).__name__} does not provide "gaussian"')
 
@@ -154,11 +155,11 @@ class AffinePath(ProbabilityPath):
         """Return `alpha_t, sigma_t, d_alpha_t, d_sigma_t`, each of the shape and dtype of `t`."""
 
     def gaussian(self, t: Tensor) -> Coefficients:
-        """Return the path's own coefficients."""
+        """Return the path's own coefficients, each of the shape of `t`."""
         return self.coefficients(t)
 
     def sample(self, x_0: Tensor, x_1: Tensor, t: Tensor, generator: Generator) -> PathSample:
-        """Combine `x_0` and `x_1` by the coefficients at `t`."""
+        """Combine `x_0` and `x_1`, both `(batch, *shape)`, by the coefficients at `t` `(batch,)`."""
         alpha_t, sigma_t, d_alpha_t, d_sigma_t = (expand(c, x_1) for c in self.coefficients(t))
         return PathSample(x_0, x_1, t, alpha_t * x_1 + sigma_t * x_0, d_alpha_t * x_1 + d_sigma_t * x_0)
 
@@ -185,7 +186,10 @@ class Coupling(Component):
     def pair(
         self, x_0: Tensor, x_1: Tensor, y: Tensor | None, generator: Generator
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return re-paired `x_0, x_1, y`; the marginals stay as they are and labels travel with their `x_1`."""
+        """Return re-paired `x_0`, `x_1` `(batch, *shape)` and labels `y`, `(batch,)` or None.
+
+        The marginals stay as they are and labels travel with their `x_1`. A pool of batches is given as one batch.
+        """
 
     def fit(self, teacher: Velocity, source: Callable[[int], tuple[Tensor, Tensor | None]]) -> Mapping[str, Tensor]:
         """Return what pairing must know of the teacher. It is kept in the store, and handed to `with_fit`.
@@ -198,7 +202,7 @@ class Coupling(Component):
         return _earlier(self, "fit", "study")(teacher, source)  # type: ignore[no-any-return]
 
     def with_fit(self, fitted: Mapping[str, Tensor]) -> Coupling:
-        """Return the coupling that pairs with what was fitted; this one stays as it is.
+        """Return the coupling that pairs with what was fitted, tensors of any shape; this one stays as it is.
 
         Components that name this method `remember`, as it was called before, work as they are.
         """

@@ -18,7 +18,7 @@ def solver_times(grid: Grid, steps: int) -> Tensor:
 
 
 def fault_of(times: Tensor) -> str:
-    """Return which of the times, as solvers get them, is not above the one before; empty where all are."""
+    """Return which of `times` `(steps + 1,)`, as solvers get them, is not above the one before; empty where all are."""
     stuck = (~(times.diff() > 0)).nonzero().flatten().tolist()  # also where one is NaN
     if not stuck:
         return ""

@@ -67,5 +67,8 @@ def evaluate(
 
 
 def kept_samples(context: WorkerContext, samples: Tensor) -> int:
-    """Return how many samples are kept for figures: what the suite says, else 64 KiB of them, and at least 64."""
+    """Return how many of `samples` `(n, *shape)` are kept for figures.
+
+    That is what the suite says, else 64 KiB of them, and at least 64.
+    """
     return context.keep_samples or max(PREVIEW_LEAST, PREVIEW_BYTES // (4 * samples[0].numel()))

@@ -63,7 +63,10 @@ def trajectories(velocity: ModelVelocity, x_0: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def field(velocity: ModelVelocity, x: Tensor, y: Tensor, classes: int) -> dict[str, Tensor]:
-    """Return the velocity at the points of a grid, for the label "no label" where the network takes labels."""
+    """Return the velocity at the points of a grid, for the label "no label" where the network takes labels.
+
+    The grid is `x` `(w,)` and `y` `(h,)`; found are `field_times (F,)`, `x`, `y` and `field (F, h, w, 2)`.
+    """
     points = torch.cartesian_prod(y, x).flip(1)
     velocity.y = torch.full((len(points),), classes, device=x.device) if classes else None
     times = torch.linspace(0, 1, FIELD_TIMES).clamp(max=LAST)
@@ -72,7 +75,10 @@ def field(velocity: ModelVelocity, x: Tensor, y: Tensor, classes: int) -> dict[s
 
 
 def density(trained: Trained, data: Tensor) -> dict[str, Tensor]:
-    """Return the exact log-density of the data on a grid around it; nothing where the dataset does not know it."""
+    """Return the exact log-density of the data on a grid around it; nothing where the dataset does not know it.
+
+    For `data` `(n, 2)` that is `density_x (w,)`, `density_y (h,)` and `log_density (h, w)`.
+    """
     x, y = axes(torch.stack([data.min(0).values, data.max(0).values]), CELLS, margin=0.2)
     points = torch.cartesian_prod(y, x).flip(1)
     found = trained.parts.dataset.log_density(points)

@@ -36,8 +36,9 @@ def why_in_blocks(
 ) -> str:
     """Return why a solver keeps to blocks of one size; "" where an example's result is the same in any batch.
 
-    That is tried in float64 on a field of its own, whose examples are integrated at once and in two parts. A solver
-    that fails at it keeps to blocks, too; the cell then says what is wrong with it, if anything is.
+    That is tried at `times` `(steps + 1,)`, in float64, on a field of its own, whose examples `(batch, *shape)` are
+    integrated at once and in two parts. A solver that fails at it keeps to blocks, too; the cell then says what is
+    wrong with it, if anything is.
     """
     if solver.adaptive:
         return "an adaptive solver chooses its steps for a batch as a whole"

@@ -47,7 +47,7 @@ class CountedVelocity(Velocity, Protocol):
 
 
 def check_finite(samples: Tensor) -> None:
-    """Raise Diverged when a sample is not finite."""
+    """Raise Diverged when one of `samples` `(n, *shape)` is not finite."""
     if not bool(torch.isfinite(samples).all()):
         bad = int((~torch.isfinite(samples.flatten(1)).all(1)).sum())
         raise Diverged(f"{bad} of {len(samples)} samples are not finite")

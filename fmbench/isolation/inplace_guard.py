@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def versions(tensors: Iterable[Tensor | None]) -> list[int]:
-    """Return a number for each tensor that rises when it is changed in place.
+    """Return a number for each tensor, of any shape, that rises when it is changed in place.
 
     torch keeps none in inference mode, and does not see what is written through `.numpy()` or `.data` (see `marks`).
     """
@@ -31,8 +31,9 @@ def versions(tensors: Iterable[Tensor | None]) -> list[int]:
 def marks(tensors: Iterable[Tensor | None]) -> list[Mark]:
     """Return for each tensor its version and a checksum of its numbers, evenly chosen where they are very many.
 
-    The checksum sees what is written through `.numpy()` or `.data`. It is 0 for what is not in the machine's memory.
-    Numbers are read in the order in which they lie there, so that none of a tensor without gaps is copied.
+    Tensors are of any shape. The checksum sees what is written through `.numpy()` or `.data`. It is 0 for what is not
+    in the machine's memory. Numbers are read in the order in which they lie there, so that none of a tensor without
+    gaps is copied.
     """
     given = list(tensors)
     return [(version, _checksum(tensor)) for version, tensor in zip(versions(given), given, strict=True)]
@@ -47,7 +48,10 @@ def _checksum(tensor: Tensor | None) -> int:
 
 
 def guard_inplace(who: object, given: Iterable[Tensor | None], compute: Callable[[], T]) -> T:
-    """Return what a component computes. Raises CellFailure where it changed in place what it was given."""
+    """Return what a component computes. Raises CellFailure where it changed in place what it was given.
+
+    The tensors are of any shape.
+    """
     tensors = list(given)
     before = versions(tensors)
     found = compute()
@@ -57,7 +61,10 @@ def guard_inplace(who: object, given: Iterable[Tensor | None], compute: Callable
 
 
 def guarding_inplace(given: Sequence[Tensor | None], compute: Callable[[S], T]) -> Callable[[S], T]:
-    """Return a function that raises CellFailure once a call of it changed in place what all calls share."""
+    """Return a function that raises CellFailure once a call of it changed in place what all calls share.
+
+    The tensors are of any shape.
+    """
     before, called = marks(given), ["what came before"]
 
     def checked(what: S) -> T:

@@ -36,7 +36,10 @@ class Call:
     calls: int
 
     def is_for(self, x: Tensor, t: Tensor, y: Tensor | None) -> bool:
-        """Whether the call was for exactly these."""
+        """Whether the call was for exactly these.
+
+        They are `x` `(batch, *shape)`, `t` `(batch,)` and labels `(batch,)` or None.
+        """
         alike = self.y is y if self.y is None or y is None else torch.equal(self.y, y)
         return alike and torch.equal(self.t, t) and torch.equal(self.x, x)
 
@@ -49,7 +52,10 @@ class SharedCalls:
         self._left = most
 
     def find(self, x: Tensor, t: Tensor, y: Tensor | None) -> Call | None:
-        """Return the call that was for exactly these, None where there was none."""
+        """Return the call that was for exactly these, None where there was none.
+
+        Calls are for `x` `(batch, *shape)`, `t` `(batch,)` and labels `(batch,)` or None.
+        """
         return next((call for call in self._calls.get(_place(x, t), ()) if call.is_for(x, t, y)), None)
 
     def add(self, call: Call) -> None:

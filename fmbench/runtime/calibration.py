@@ -27,7 +27,10 @@ def calibration_matrix(device: str) -> Tensor:
 
 @torch.no_grad()
 def calibrate(matrix: Tensor) -> float:
-    """Do the calibration's work: products for arithmetic, short operations for what a call costs; wait for the end."""
+    """Do the calibration's work with a matrix of shape `(SIZE, SIZE)`, and wait for the end.
+
+    Products are for arithmetic, short operations for what a call costs.
+    """
     x = matrix
     for _ in range(ROUNDS):
         x = torch.tanh(x @ matrix + matrix)
@@ -38,7 +41,7 @@ def calibrate(matrix: Tensor) -> float:
 
 
 def middle(values: Tensor) -> tuple[float, float]:
-    """Return the median of values and the distance between their quartiles."""
+    """Return the median of values `(n,)` and the distance between their quartiles."""
     quartiles = torch.quantile(values, torch.tensor([0.25, 0.5, 0.75], dtype=values.dtype))
     low, median, high = quartiles.tolist()
     return median, high - low

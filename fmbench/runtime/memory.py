@@ -13,17 +13,14 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def free_memory(device: str) -> int:
-    """Return the bytes that could still be had: on a GPU, or of the machine; without limit where that is not known."""
+    """Return the bytes that could still be had, on a GPU or of the machine."""
     if device_type(device) == "cuda":
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0])
-    info = Path("/proc/meminfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("MemAvailable"):
-                return int(line.split()[1]) * 1024
-    return sys.maxsize
+    import psutil
+
+    return int(psutil.virtual_memory().available)
 
 
 def keep_freed_memory() -> None:

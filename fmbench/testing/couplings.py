@@ -174,7 +174,10 @@ class KnownTeacher:
         return x_0, y
 
     def shift(self, y: Tensor | None, shape: tuple[int, ...]) -> Tensor:
-        """Return how far the flow takes examples with these labels, to be added to them."""
+        """Return how far the flow takes examples with labels `(batch,)`, to be added to them: `(batch, 1, ..., 1)`.
+
+        Without labels it is the same for all, `(1,)`.
+        """
         return torch.ones(1) if y is None else (1.0 + y).reshape(-1, *[1] * len(shape))
 
 

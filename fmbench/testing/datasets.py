@@ -70,7 +70,7 @@ class DatasetConformance(ComponentConformance):
 
 
 def density_integral(dataset: Dataset, x: Tensor, points: int = 600) -> float:
-    """Return the integral of the density over a box that holds the data, by the midpoint rule."""
+    """Return the integral of the density over a box that holds the data `(n, dim)`, by the midpoint rule."""
     low, high = x.double().amin(0), x.double().amax(0)
     margin = 0.6 * (high - low)
     sizes = (high - low + 2 * margin) / points

@@ -16,7 +16,7 @@ class StraightPath(AffinePath):
     """x_t = t x_1 + (1-t) x_0."""
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return `t`, `1 - t` and their derivatives."""
+        """Return `t`, `1 - t` and their derivatives, each of the shape of `t`."""
         return t, 1 - t, torch.ones_like(t), -torch.ones_like(t)
 
 
@@ -24,7 +24,7 @@ class BentPath(AffinePath):
     """x_t = sin^2(pi t/2) x_1 + cos^2(pi t/2) x_0: an affine path whose velocity depends on t."""
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the squared sine and cosine and their derivatives."""
+        """Return the squared sine and cosine and their derivatives, each of the shape of `t`."""
         alpha_t = torch.sin(torch.pi / 2 * t).square()
         d_alpha_t = torch.pi / 2 * torch.sin(torch.pi * t)
         return alpha_t, 1 - alpha_t, d_alpha_t, -d_alpha_t
@@ -38,7 +38,7 @@ class VelocityOutput(Objective):
         return (output - sample.dx_t).square().flatten(1).mean(1)
 
     def velocity(self, output: Tensor, x: Tensor, t: Tensor, path: ProbabilityPath) -> Tensor:
-        """Return the output itself."""
+        """Return the output itself, `(batch, *shape)`."""
         return output
 
 
@@ -46,11 +46,11 @@ class EvenT(TDistribution):
     """t is uniform."""
 
     def quantile(self, u: Tensor) -> Tensor:
-        """Return `u`."""
+        """Return `u` itself, of any shape."""
         return u
 
     def density(self, t: Tensor) -> Tensor:
-        """Return ones."""
+        """Return ones of the shape of `t`."""
         return torch.ones_like(t)
 
 

@@ -43,7 +43,7 @@ class MetricConformance(ComponentConformance):
         return TwoBlobs()
 
     def evidence(self, dataset: Dataset, samples: Tensor, cache: Path) -> Evidence:
-        """Return the evidence that the metric computes from."""
+        """Return the evidence that the metric computes from, with `samples` `(n, *shape)`."""
         return make_evidence(dataset, samples, cache=cache)
 
     def test_declarations(self, component: Any) -> None:

@@ -111,7 +111,10 @@ def quantile_masses(component: TDistribution) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def integrals(component: TDistribution, z: Tensor) -> Tensor:
-    """Return the density's integrals between neighbours of `z`, logits of t, by Gauss-Legendre quadrature."""
+    """Return the density's integrals between neighbours of `z`, logits of t, by Gauss-Legendre quadrature.
+
+    `z` is `(n,)`, and the integrals are `(n - 1,)`.
+    """
     half = z.diff()[:, None] / 2
     points = (z[:-1] + z[1:])[:, None] / 2 + half * NODES
     t = torch.sigmoid(points)

@@ -15,7 +15,7 @@ FIELDS = tuple(field.name for field in fields(PathSample))
 
 
 def joined(values: Iterable[Tensor]) -> Tensor:
-    """Concatenate along the batch; one tensor is itself."""
+    """Concatenate tensors `(batch, *shape)` along the batch; one tensor is itself."""
     tensors = list(values)
     return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
 

@@ -140,7 +140,7 @@ def keep(
     facts: TrainingFacts,
     context: WorkerContext,
 ) -> None:
-    """Leave what a training gave in the store."""
+    """Leave what a training gave in the store; the weights are tensors of any shape, by name."""
     folder = context.store.folder("training", cell.key)
     folder.write("weights.safetensors", safetensors_bytes(dict(weights)))
     folder.write("history.json", canonical(history).encode())

@@ -42,7 +42,7 @@ class ConditionalOT(Coupling):
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return `x_0` in the order of its partners, `x_1` and `y` as they are; nothing is drawn.
 
-        Raises ValueError without labels.
+        `x_0` and `x_1` are `(batch, *shape)`, labels `(batch,)`. Raises ValueError without labels.
         """
         if y is None:
             raise ValueError("coupling conditional_ot pairs by label, and was given none. Take minibatch_ot.")

@@ -22,5 +22,8 @@ class Independent(Coupling):
     def pair(
         self, x_0: Tensor, x_1: Tensor, y: Tensor | None, generator: Generator
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return `x_0`, `x_1` and `y` themselves; nothing is drawn."""
+        """Return `x_0`, `x_1` and `y` themselves; nothing is drawn.
+
+        `x_0` and `x_1` are `(batch, *shape)`, labels `(batch,)` or None.
+        """
         return x_0, x_1, y

@@ -35,5 +35,8 @@ class MinibatchOT(Coupling):
     def pair(
         self, x_0: Tensor, x_1: Tensor, y: Tensor | None, generator: Generator
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return `x_0` in the order of its partners, `x_1` and `y` as they are; nothing is drawn."""
+        """Return `x_0` in the order of its partners, `x_1` and `y` as they are; nothing is drawn.
+
+        `x_0` and `x_1` are `(batch, *shape)`, labels `(batch,)` or None.
+        """
         return x_0[cheapest_rows(squared_distances(x_0, x_1))], x_1, y

@@ -66,7 +66,10 @@ class Reflow(Coupling):
         return {name: torch.cat(column) for name, column in columns if column[0] is not None}
 
     def with_fit(self, fitted: Mapping[str, Tensor]) -> Reflow:
-        """Return the coupling that draws from these pairs."""
+        """Return the coupling that draws from these pairs.
+
+        "x_0" and "x_1" are `(pairs, *shape)`, and "y", where there are labels, `(pairs,)`.
+        """
         taught = Reflow(pairs=self.pairs, steps=self.steps)
         taught._x_0, taught._x_1, taught._y = fitted["x_0"], fitted["x_1"], fitted.get("y")
         return taught
@@ -76,7 +79,8 @@ class Reflow(Coupling):
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return as many pairs of the teacher, drawn with replacement; what was given is not used.
 
-        Labels are those that the teacher was asked for; without them, None. Raises RuntimeError before `with_fit`.
+        `x_0` and `x_1` are `(batch, *shape)`. Labels `(batch,)` are those that the teacher was asked for; without them,
+        None. Raises RuntimeError before `with_fit`.
         """
         if self._x_0 is None or self._x_1 is None:
             raise RuntimeError("coupling reflow must learn from its teacher before it pairs")

@@ -64,7 +64,8 @@ class Sinkhorn(Coupling):
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return, for each `x_1`, an `x_0` drawn from its column of the plan; `x_1` and `y` as they are.
 
-        Raises RuntimeError where the plan does not converge.
+        `x_0` and `x_1` are `(batch, *shape)`, labels `(batch,)` or None. Raises RuntimeError where the plan does not
+        converge.
         """
         cumulative = self.plan(x_0, x_1).T.cumsum(1)
         u = torch.rand(len(x_1), 1, generator=generator, device=x_1.device, dtype=cumulative.dtype)

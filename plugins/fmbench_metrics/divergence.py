@@ -61,5 +61,8 @@ def signs(probes: int, x: Tensor, generator: Generator) -> Tensor:
 
 
 def depending_on(x: Tensor, v: Tensor) -> Tensor:
-    """Return `v` as a function of `x` even where it is constant, so that autograd finds its derivative, 0."""
+    """Return `v` as a function of `x` even where it is constant, so that autograd finds its derivative, 0.
+
+    Both are `(batch, *shape)`.
+    """
     return torch.add(v, x, alpha=0)

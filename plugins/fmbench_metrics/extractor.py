@@ -44,7 +44,10 @@ class Extractor(ABC):
 
     @torch.no_grad()
     def features(self, levels: Tensor) -> Tensor:
-        """Return the features of any number of pictures, in batches, on their device."""
+        """Return the features of any number of pictures, in batches, on their device.
+
+        For `(n, channels, height, width)` they are `(n, dimensions)`.
+        """
         self.check(tuple(levels.shape[1:]))
         return torch.cat([self.batch_features(batch) for batch in torch.split(levels, BATCH)])
 

@@ -45,7 +45,10 @@ class Cloud:
         self.seen = target.seen(self.x)
 
     def distances(self, subsets: Sequence[Tensor]) -> Tensor:
-        """Return the squared Fréchet distances of subsets, given by their rows, from the target, float64 on the CPU."""
+        """Return the squared Fréchet distances of subsets from the target, float64 `(k,)` on the CPU.
+
+        Each of the k subsets is given by its rows, `(size,)`; the sizes may differ.
+        """
         found = torch.empty(len(subsets), dtype=torch.float64)
         by_size: dict[int, list[int]] = {}
         for place, rows in enumerate(subsets):
@@ -130,7 +133,10 @@ def extrapolate(
 
 
 def deal(n: int, blocks: int, generator: Generator, labels: Tensor | None = None) -> list[Tensor]:
-    """Return the rows of each block of a random cut of 0..n-1, those of each label dealt out evenly."""
+    """Return the rows of each block of a random cut of 0..n-1, those of each of `labels` `(n,)` dealt out evenly.
+
+    A block's rows are `(size,)`; sizes differ by one at most.
+    """
     order = torch.randperm(n, generator=generator)
     if labels is not None:
         order = order[torch.argsort(labels.cpu()[order], stable=True)]

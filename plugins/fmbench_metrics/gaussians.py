@@ -93,7 +93,7 @@ def product(x: Tensor) -> Tensor:
 
 
 def precise(features: Tensor) -> Tensor:
-    """Return features in float64, on the CPU where their device may have none."""
+    """Return features `(n, d)` in float64, on the CPU where their device may have none."""
     return features.double() if features.is_cuda else features.cpu().double()
 
 

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 def kept(file: Path, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """Return the tensors of a file, on the CPU; where it is not there, or damaged, compute and keep them.
 
-    Name the file after all that they depend on. Raises DataError where it cannot be written.
+    They are of any shape. Name the file after all that they depend on. Raises DataError where it cannot be written.
     """
     found = _read(file)
     if found is None:

@@ -91,9 +91,9 @@ def subset_distances(
 def subset_means(x: Tensor, in_x: Tensor, y: Tensor | None = None, in_y: Tensor | None = None) -> Tensor:
     """Return, for each subset, the mean of k over its pairs, float64 `(subsets,)`; `in_x` are rows `(subsets, size)`.
 
-    Pairs are of rows of `x` and of `y`, or of two different rows of `x`. Where the subsets have more pairs, all taken
-    together, than the whole sets, the kernel matrix of these is made once, and each subset's sum is read off it by a
-    matrix product.
+    Pairs are of rows of `x` `(n, d)` and of `y` `(m, d)`, or of two different rows of `x`. Where the subsets have more
+    pairs, all taken together, than the whole sets, the kernel matrix of these is made once, and each subset's sum is
+    read off it by a matrix product.
     """
     # float64 costs little on a GPU, where float32 may be set to mean TF32; a CPU is twice as quick in float32.
     dtype = torch.float64 if x.is_cuda else torch.float32

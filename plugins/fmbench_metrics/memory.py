@@ -15,7 +15,7 @@ _known: dict[tuple[int, int, str], Any] = {}
 
 
 def cached_on(tensor: Tensor, key: str, compute: Callable[[], Any]) -> Any:
-    """Return what `compute` makes of a tensor, made once for as long as the tensor lives and does not change."""
+    """Return what `compute` makes of a tensor of any shape, made once for as long as it lives and does not change."""
     place = (id(tensor), 0 if tensor.is_inference() else tensor._version, key)
     if place not in _known:
         _known[place] = compute()

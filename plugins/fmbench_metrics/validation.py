@@ -42,7 +42,7 @@ def validation_losses(evidence: Evidence) -> tuple[Tensor, Tensor]:
 
 
 def draws(data: Tensor) -> int:
-    """Return the number of draws: the test split as often as 4,096 draws need."""
+    """Return the number of draws: the test split `(n, *shape)` as often as 4,096 draws need."""
     return len(data) * -(-DRAWS // len(data))
 
 
@@ -64,7 +64,7 @@ def examples(evidence: Evidence, points: int, generator: Generator) -> tuple[Ten
 
 @contextmanager
 def labelled(velocity: Velocity, y: Tensor | None) -> Iterator[Velocity]:
-    """Let a velocity be that of the labels `y` for a while."""
+    """Let a velocity be that of the labels `y`, `(batch,)` or None, for a while."""
     before = velocity.y
     velocity.y = y
     try:

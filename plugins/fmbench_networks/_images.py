@@ -36,7 +36,10 @@ def round_up(size: int, factor: int) -> int:
 
 
 def pad(x: Tensor, height: int, width: int) -> Tensor:
-    """Append rows and columns of zeros, the grey between the two ends of [-1, 1]; the caller crops the result."""
+    """Append rows and columns of zeros, the grey between the two ends of [-1, 1]; the caller crops the result.
+
+    That takes images `(batch, channels, h, w)` to `(batch, channels, height, width)`.
+    """
     if x.shape[-2:] == (height, width):
         return x
     return F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]))

@@ -21,5 +21,8 @@ def coefficients(path: Path, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor, T
 
 
 def divide(rest: Tensor, weight: Tensor, clip: float) -> Tensor:
-    """Return rest/weight where weight >= clip, and below it rest weight/clip^2, which fades to 0 with the weight."""
+    """Return rest/weight where weight >= clip, and below it rest weight/clip^2, which fades to 0 with the weight.
+
+    `rest` is `(batch, *shape)`, as is the result, and `weight` `(batch, 1, ..., 1)`.
+    """
     return rest * weight / weight.clamp(min=clip).square()

@@ -27,6 +27,9 @@ class Linear(AffinePath):
         return t, one - t, one, -one
 
     def sample(self, x_0: Tensor, x_1: Tensor, t: Tensor, generator: Generator) -> PathSample:
-        """Return what the coefficients give, to the same bits, without the multiplications by 1 and -1."""
+        """Return what the coefficients give, to the same bits, without the multiplications by 1 and -1.
+
+        `x_0` and `x_1` are `(batch, *shape)`, `t` `(batch,)`.
+        """
         t_ = expand(t, x_1)
         return PathSample(x_0, x_1, t, t_ * x_1 + (1 - t_) * x_0, x_1 - x_0)

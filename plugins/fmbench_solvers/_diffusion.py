@@ -61,14 +61,17 @@ class Node:
         return x * (self.d_sigma / self.determinant) - v * (self.sigma / self.determinant)
 
     def noise(self, x: Tensor, v: Tensor) -> Tensor:
-        """Return the prediction of x_0 from the velocity `v` at `x`; at pure noise that is x/sigma, whatever v is."""
+        """Return the prediction of x_0 from the velocity `v` at `x`, both `(batch, *shape)`.
+
+        At pure noise that is x/sigma, whatever v is.
+        """
         if self.alpha == 0:
             return x / self.sigma
         return v * (self.alpha / self.determinant) - x * (self.d_alpha / self.determinant)
 
 
 def nodes_of(path: Path, times: Tensor) -> list[Node]:
-    """Return a path, as the affine one that it is to a normal source, at each of `times`, computed in float64.
+    """Return a path, as the affine one that it is to a normal source, at each of `times` `(n,)`, computed in float64.
 
     Raises TypeError for paths that are none.
     """
@@ -112,6 +115,9 @@ def extrapolated(
 
 
 def transfer(x: Tensor, data: Tensor, node: Node, following: Node) -> Tensor:
-    """Return (sigma'/sigma) x + (alpha' - alpha sigma'/sigma) data: exact for a constant prediction of the data."""
+    """Return (sigma'/sigma) x + (alpha' - alpha sigma'/sigma) data: exact for a constant prediction of the data.
+
+    `x`, `data` and the result are `(batch, *shape)`.
+    """
     ratio = following.sigma / node.sigma
     return x * ratio + data * (following.alpha - node.alpha * ratio)

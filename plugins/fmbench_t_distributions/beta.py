@@ -35,11 +35,11 @@ class Beta(TDistribution):
         self.beta = beta
 
     def quantile(self, u: Tensor) -> Tensor:
-        """Return the inverse of the regularised incomplete beta function at `u`, in the dtype of `u`."""
+        """Return the inverse of the regularised incomplete beta function at `u`, in the shape and dtype of `u`."""
         return self._quantile(u.double()).to(u.dtype)
 
     def density(self, t: Tensor) -> Tensor:
-        """Return the density at `t`, computed in float64 through logarithms, in the dtype of `t`."""
+        """Return the density at `t`, computed in float64 through logarithms, in the shape and dtype of `t`."""
         s = t.double()
         a, b = self.alpha, self.beta
         logarithm = torch.xlogy(torch.full_like(s, a - 1), s) + torch.special.xlog1py(torch.full_like(s, b - 1), -s)

@@ -29,5 +29,5 @@ class CosMap(TDistribution):
         return (sine / (sine + cosine)).to(u.dtype)
 
     def density(self, t: Tensor) -> Tensor:
-        """Return the density at `t`, in the dtype of `t`."""
+        """Return the density at `t`, in the shape and dtype of `t`."""
         return 2 / (math.pi * (1 - 2 * t + 2 * t.square()))

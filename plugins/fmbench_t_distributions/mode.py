@@ -38,7 +38,7 @@ class Mode(TDistribution):
         return self._map(u.double()).clamp(0, 1).to(u.dtype)
 
     def density(self, t: Tensor) -> Tensor:
-        """Return one over the slope of the map, where it takes the value `t`, in the dtype of `t`."""
+        """Return one over the slope of the map, where it takes the value `t`, in the shape and dtype of `t`."""
         nearer = torch.minimum(t.double(), 1 - t.double())
         u = self._level(nearer)
         return (1 / (1 + self.s - self.s * math.pi / 2 * torch.sin(math.pi * u))).to(t.dtype)

@@ -42,11 +42,11 @@ class ShiftedBeta(TDistribution):
         self._mirrored = Beta(alpha=beta, beta=alpha)  # the distribution of 1 - B
 
     def quantile(self, u: Tensor) -> Tensor:
-        """Return s times the quantile of Beta(beta, alpha) at `u`, in the dtype of `u`."""
+        """Return s times the quantile of Beta(beta, alpha) at `u`, in the shape and dtype of `u`."""
         return (self.s * self._mirrored.quantile(u.double())).to(u.dtype)
 
     def density(self, t: Tensor) -> Tensor:
-        """Return the density of Beta(beta, alpha) at t/s, over s, and 0 beyond s, in the dtype of `t`."""
+        """Return the density of Beta(beta, alpha) at t/s, over s, and 0 beyond s, in the shape and dtype of `t`."""
         scaled = t.double() / self.s
         inside = self._mirrored.density(scaled.clamp(max=1)) / self.s
         return torch.where(scaled <= 1, inside, 0.0).to(t.dtype)

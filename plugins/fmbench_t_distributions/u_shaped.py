@@ -37,6 +37,6 @@ class UShaped(TDistribution):
         return (centred + 0.5).clamp(0, 1).to(u.dtype)
 
     def density(self, t: Tensor) -> Tensor:
-        """Return the density at `t`, computed in float64, in the dtype of `t`."""
+        """Return the density at `t`, computed in float64, in the shape and dtype of `t`."""
         scale = self.a / (2 * math.sinh(self.a / 2))
         return (scale * torch.cosh(self.a * (t.double() - 0.5))).to(t.dtype)

@@ -21,7 +21,7 @@ class Uniform(TDistribution):
     reference = "Lipman et al. 2023, Flow Matching for Generative Modeling (arXiv:2210.02747), eq. 9"
 
     def quantile(self, u: Tensor) -> Tensor:
-        """Return `u` itself."""
+        """Return `u` itself, of any shape."""
         return u
 
     def density(self, t: Tensor) -> Tensor:

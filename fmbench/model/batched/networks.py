@@ -70,11 +70,11 @@ class Networks:
         return torch.func.functional_call(self.module, (parameters, buffers), inputs)
 
     def part(self, stacked: Tensor, member: int) -> Tensor:
-        """Return what of a stacked tensor is a member's own."""
+        """Return what of a stacked tensor `(members, *shape)` is a member's own; that of a member alone is as it is."""
         return stacked if self.members == 1 else stacked[member]
 
     def stack(self, parts: Sequence[Tensor]) -> Tensor:
-        """Return the members' tensors as one: the inverse of `part`."""
+        """Return the members' tensors of one shape as one, `(members, *shape)`: the inverse of `part`."""
         return parts[0] if self.members == 1 else torch.stack(list(parts))
 
     def state(self, member: int) -> dict[str, Tensor]:
@@ -85,14 +85,17 @@ class Networks:
         return {name: self.part(stacked[name].detach(), member) for name in self._names}
 
     def averaged(self, member: int, average: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Return the state dict of a member's module with the averaged parameters, if there are any, in it."""
+        """Return the state dict of a member's module with the averaged parameters, if there are any, in it.
+
+        Each tensor of `average` is `(members, *shape)`; those of a member alone have the shapes of its parameters.
+        """
         names = [name for name, parameter in self._parameters.items() if parameter.requires_grad]
         own = (self.part(value, member) for value in average)
         return self.state(member) | dict(zip(names, own, strict=False))
 
     @torch.no_grad()
     def load(self, states: Sequence[dict[str, Tensor]]) -> None:
-        """Take the members' state dicts."""
+        """Take the members' state dicts, whose tensors have the shapes of a member's own."""
         if self.members == 1:
             self.module.load_state_dict(states[0])
             return

@@ -88,7 +88,10 @@ def train(x: Tensor, y: Tensor, epochs: int, generator: Generator) -> LeNet:
 
 
 def distort(x: Tensor, generator: Generator) -> Tensor:
-    """Turn by up to 10 degrees, scale by up to 10% and move by up to a pixel; what comes in from outside is -1."""
+    """Turn by up to 10 degrees, scale by up to 10% and move by up to a pixel; what comes in from outside is -1.
+
+    Pictures are `(n, 1, size, size)`, before and after.
+    """
     angle, scale, right, down = 2 * torch.rand(4, len(x), generator=generator) - 1
     cos, sin = (f(angle * torch.pi / 18) * (1 + 0.1 * scale) for f in (torch.cos, torch.sin))
     pixel = 2 / x.shape[-1]
@@ -99,7 +102,7 @@ def distort(x: Tensor, generator: Generator) -> Tensor:
 
 @torch.no_grad()
 def accuracy(network: LeNet, x: Tensor, y: Tensor) -> float:
-    """Return the share of pictures whose digit is recognised, to four digits."""
+    """Return the share of pictures `(n, 1, size, size)` whose digit `y` `(n,)` is recognised, to four digits."""
     return round(float((network(quantise(x)).argmax(dim=1) == y).float().mean()), 4)
 
 

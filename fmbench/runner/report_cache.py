@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fmbench.cells.keys import canonical
 from fmbench.errors import DamagedFile
-from fmbench.plugins.source import code_fingerprint
-from fmbench.plugins.source.import_closure import core_modules
 from fmbench.results.records import EvaluationRecord, Records, ReferenceRecord, TrainingRecord
 from fmbench.runner.session import Session
 from fmbench.store.atomic_files import read_sealed, write_sealed
 from fmbench.store.file_forms import REPORT
 
-TEMPLATES = Path(__file__).parents[1] / "report" / "html"
+CORE = Path(__file__).parents[1]
+CODE = ("report", "results", "stats", "cells", "io", "errors.py", "store/sampler_timings.py")
+"""The rooms and modules that make a report: all that `fmbench.report` imports. Parsing these would take longer."""
 LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas")
 
 Lines = list[tuple[str, str]]
@@ -75,9 +76,15 @@ def fingerprint(records: Records, folder: Path) -> str:
 def code() -> str:
     """Return the digest of the code that makes reports, templates too, and of the libraries that draw."""
     parts = [f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES]
-    parts.append(code_fingerprint(*core_modules("fmbench.report")))
-    parts += [f"{file.name} {_sum(file)}" for file in sorted(TEMPLATES.iterdir()) if file.suffix in (".html", ".css")]
+    parts += [f"{file.relative_to(CORE).as_posix()} {_sum(file)}" for file in sorted(_code_files())]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _code_files() -> Iterator[Path]:
+    for name in CODE:
+        place = CORE / name
+        files = place.rglob("*") if place.is_dir() else (place,)
+        yield from (file for file in files if file.suffix in (".py", ".html", ".css"))
 
 
 def _sum(file: Path) -> str:

@@ -15,6 +15,7 @@ import pytest
 from helpers import SMOKE
 
 import fmbench
+from fmbench.plugins.source.import_closure import core_modules, is_within
 from fmbench.results.records import Records
 from fmbench.runner import report_cache
 from fmbench.runner.session import Options, Session, open_session
@@ -155,6 +156,12 @@ def test_a_report_counts_as_another_where_anything_that_it_shows_differs(session
     same = report_cache.fingerprint(changed, Path("r")) == report_cache.fingerprint(records, Path("r"))
     assert same == (what == "nothing")
     assert report_cache.fingerprint(records, Path("s")) != report_cache.fingerprint(records, Path("r"))
+
+
+def test_the_code_of_a_report_is_all_that_it_imports() -> None:
+    named = [f"fmbench.{name.removesuffix('.py').replace('/', '.')}" for name in report_cache.CODE]
+    beyond = [module for module in core_modules("fmbench.report") if not is_within(module, named)]
+    assert not beyond
 
 
 def test_a_report_counts_as_another_where_its_code_differs(tmp_path: Path) -> None:

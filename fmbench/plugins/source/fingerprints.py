@@ -13,6 +13,7 @@ import ast
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -20,7 +21,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from fmbench.io.regular_files import size_and_sum
-from fmbench.plugins.source.module_imports import Module, closure, find_module, parse, stamp
+from fmbench.plugins.source.module_imports import Module, closure, find_module, parse, parsed, stamp
 
 
 def fingerprint(modules: Sequence[Module], name: str, files: Sequence[Path] = (), version: str = "") -> str:
@@ -148,14 +149,14 @@ def _code_digest(path: str, mtime: int, size: int) -> str:
     return _hash([ast.dump(_without_bare_strings(parse(path)))])
 
 
+_CORE_IMPORT = re.compile(r"ImportFrom\(module='fmbench[^']*'")
+
+
 @lru_cache(maxsize=1024)
 def _core_digest(path: str, mtime: int, size: int) -> str:
     """Hash a file's syntax tree as `_code_digest` does, without the names of the core's modules."""
-    tree = _without_bare_strings(parse(path))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "fmbench":
-            node.module = "fmbench"
-    return _hash([ast.dump(tree)])
+    text = ast.dump(_without_bare_strings(parsed(path, mtime, size)))
+    return _hash([_CORE_IMPORT.sub("ImportFrom(module='fmbench'", text)])
 
 
 def _without_bare_strings(tree: ast.Module) -> ast.Module:

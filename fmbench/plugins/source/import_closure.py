@@ -33,16 +33,23 @@ def is_within(name: str, packages: Collection[str]) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _imported(name: str) -> tuple[str, ...]:
+def _imported(name: str) -> frozenset[str]:
     """Return the modules of fmbench that a module imports. A package's face counts where a name of its own is taken."""
-    module = find_module(name)
+    module = _found(name)
     if module is None:
         raise ValueError(f"no source file for module {name!r}")
-    targets = {_target(imported) for imported in imports(module) if imported.module.partition(".")[0] == CORE}
-    return tuple(sorted(targets))
+    return frozenset(_target(each) for each in imports(module) if each.module.partition(".")[0] == CORE)
 
 
 def _target(imported: Import) -> str:
-    """Return the module that an import reads: the submodule, where what is imported is one."""
-    inner: Module | None = find_module(f"{imported.module}.{imported.name}") if imported.name else None
-    return inner.name if inner is not None else imported.module
+    """Return the module that an import reads: the submodule, where what is imported from a package is one."""
+    package = _found(imported.module)
+    if imported.name and package is not None and package.package == package.name:
+        inner = _found(f"{imported.module}.{imported.name}")
+        return inner.name if inner is not None else imported.module
+    return imported.module
+
+
+@lru_cache(maxsize=1024)
+def _found(name: str) -> Module | None:
+    return find_module(name)

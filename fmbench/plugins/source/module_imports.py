@@ -48,7 +48,7 @@ class Module:
     @property
     def tree(self) -> ast.Module:
         """The syntax tree, parsed once for each state of the file. Raises PluginError where it cannot be parsed."""
-        return _parsed(*stamp(self.path))
+        return parsed(*stamp(self.path))
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,8 @@ def stamp(path: Path) -> tuple[str, int, int]:
 
 
 @lru_cache(maxsize=256)
-def _parsed(path: str, mtime: int, size: int) -> ast.Module:
+def parsed(path: str, mtime: int, size: int) -> ast.Module:
+    """Return the syntax tree of a file's state, parsed once: bare strings may have been taken out of it."""
     return parse(path)
 
 
@@ -152,7 +153,7 @@ def parse(path: str) -> ast.Module:
 @lru_cache(maxsize=_MOST)
 def _import_nodes(path: str, mtime: int, size: int) -> tuple[ast.Import | ast.ImportFrom, ...]:
     found: list[ast.Import | ast.ImportFrom] = []
-    pending: list[ast.AST] = [_parsed(path, mtime, size)]
+    pending: list[ast.AST] = [parsed(path, mtime, size)]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -173,7 +174,7 @@ def import_calls(path: str, mtime: int, size: int) -> tuple[ast.Call, ...]:
     content = Path(path).read_bytes()
     if not any(name.encode() in content for name in _IMPORTERS):
         return ()
-    nodes = list(ast.walk(_parsed(path, mtime, size)))
+    nodes = list(ast.walk(parsed(path, mtime, size)))
     froms = (node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "importlib")
     aliases = (alias for node in froms for alias in node.names if alias.name in _IMPORTERS)
     plain = {"__import__", *(alias.asname or alias.name for alias in aliases)}

@@ -30,7 +30,13 @@ def visible(text: str) -> str:
 
 
 def visible_json(text: str) -> str:
-    """Return the text of JSON, in which what cannot be seen or encoded is an escape of JSON's own."""
+    """Return the text of JSON, in which what cannot be seen or encoded is an escape of JSON's own.
+
+    Controls below a space are that already, for JSON has no others: ASCII, which a plan of a million cells mostly is,
+    needs no second look.
+    """
+    if text.isascii() and "\x7f" not in text:
+        return text
     return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text) if _UNSEEN.search(text) else text
 
 

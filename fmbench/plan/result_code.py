@@ -70,6 +70,9 @@ def result_code(stage: Stage) -> tuple[str, ...]:
     return core_modules(*ROOTS[stage], without=without)
 
 
+@lru_cache(maxsize=len(ROOTS))
 def result_code_fingerprint(stage: Stage) -> str:
-    """Return the fingerprint of the core's code that counts in the keys of a kind of cell."""
+    """Return the fingerprint of the core's code that counts in the keys of a kind of cell, as it was when this process
+    first asked.
+    """
     return code_fingerprint(*result_code(stage))

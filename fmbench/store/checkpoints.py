@@ -12,7 +12,7 @@ from fmbench.io.regular_files import NotRegularError, read_regular, set_aside
 from fmbench.store.atomic_files import write_atomically
 
 NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{64})\.pt")
-ANY = "checkpoint-*.pt"
+ANY, CUT_OFF = "checkpoint-*.pt", ".checkpoint-*.tmp"
 log = logging.getLogger(__name__)
 
 
@@ -48,7 +48,7 @@ class Checkpoints:
 
     def drop(self) -> None:
         """Remove all checkpoints, and what a process that was killed while it wrote one has left."""
-        for path in [*self.path.glob(ANY), *self.path.glob(f".{ANY[:-3]}*.tmp")]:
+        for path in [*self.path.glob(ANY), *self.path.glob(CUT_OFF)]:
             path.unlink(missing_ok=True)
 
     def _newest_first(self) -> Iterator[tuple[int, Path, bytes | None]]:

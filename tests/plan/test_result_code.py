@@ -73,6 +73,7 @@ for name in json.loads(sys.argv[2]):
     file = core / name
     text = file.read_text()
     file.write_text(text + "\\nCHANGED = 1\\n")
+    result_code_fingerprint.cache_clear()
     changed[name] = sorted(stage for stage in ROOTS if result_code_fingerprint(stage) != before[stage])
     file.write_text(text)
 print(json.dumps(changed))

@@ -22,14 +22,6 @@ PREVIEW_LEAST = 64
 
 
 @torch.no_grad()
-def measure_training(trained: Trained, metrics: Sequence[ComponentSpec]) -> None:
-    """Compute training-scope metrics of a trained cell and leave them in the store."""
-    folder = trained.context.store.folder("training", trained.cell.key)
-    evidence = trained.evidence(trained.velocity())
-    folder.add_metrics(compute_metrics(metrics, trained.cell, evidence, trained.context))
-
-
-@torch.no_grad()
 def evaluate(
     trained: Trained, cell: EvaluationCell, metrics: Sequence[ComponentSpec], drawn: Drawn | None = None
 ) -> None:

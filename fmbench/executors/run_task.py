@@ -31,6 +31,7 @@ from fmbench.evaluation.noise_floor import measure_floor
 from fmbench.evaluation.oracle import measure_oracle
 from fmbench.evaluation.sampler_timing import measure_sampler
 from fmbench.evaluation.sampling import Drawn
+from fmbench.evaluation.training_metrics import measure_training
 from fmbench.executors.messages import Event
 from fmbench.executors.tasks import (
     EvaluateFleetTask,
@@ -332,7 +333,7 @@ class Computer:
     def _training_metrics(self, task: EvaluateTask) -> None:
         folder = self.context.store.folder("training", task.training.key)
         if metrics := missing(folder, task.training_metrics):
-            evaluate.measure_training(self._load(task.training), metrics)
+            measure_training(self._load(task.training), metrics)
             self._check_measured(folder, metrics)
 
     def _take_flow_snapshot(self, task: EvaluateTask) -> None:

@@ -13,22 +13,21 @@ from typing import Literal
 from fmbench.plugins.source import code_fingerprint
 from fmbench.plugins.source.import_closure import core_modules
 
-Stage = Literal["training", "taught training", "measurement", "flow snapshot", "evaluation", "noise floor", "oracle"]
+Stage = Literal[
+    "training", "taught training", "measurement", "flow snapshot", "evaluation", "sampler cost", "noise floor", "oracle"
+]
 
 ROOTS: Mapping[Stage, tuple[str, ...]] = {
     "training": ("fmbench.training.loop", "fmbench.components.gaussian_mixture"),
     "taught training": ("fmbench.training.loop", "fmbench.training.teacher", "fmbench.components.gaussian_mixture"),
-    "measurement": (
-        "fmbench.evaluation.metrics",
-        "fmbench.model.trained_model",
-        "fmbench.components.gaussian_mixture",
-    ),
+    "measurement": ("fmbench.evaluation.training_metrics", "fmbench.components.gaussian_mixture"),
     "flow snapshot": ("fmbench.evaluation.flow_snapshots", "fmbench.components.gaussian_mixture"),
     "evaluation": (
         "fmbench.evaluation.evaluate",
         "fmbench.evaluation.batched_sampling",
         "fmbench.components.gaussian_mixture",
     ),
+    "sampler cost": ("fmbench.evaluation.sampler_timing", "fmbench.components.gaussian_mixture"),
     "noise floor": ("fmbench.evaluation.noise_floor", "fmbench.components.gaussian_mixture"),
     "oracle": ("fmbench.evaluation.oracle", "fmbench.components.gaussian_mixture"),
 }
@@ -50,24 +49,27 @@ NO_RESULT: Mapping[str, str] = {
     "fmbench.isolation.process_state": "fails a cell that changed the process, and changes none",
     "fmbench.runtime.autotune": "measures which of several ways is faster; each way's own code counts",
     "fmbench.runtime.background_threads": "computes the same, earlier",
-    "fmbench.runtime.calibration": "times a fixed workload beside a training",
     "fmbench.runtime.device": "names the device, which is recorded",
     "fmbench.runtime.environment": "says what computed",
     "fmbench.runtime.failures": "says what went wrong",
     "fmbench.runtime.git_commit": "says which commit computed",
-    "fmbench.runtime.memory": "measures memory, and gives it back",
+    "fmbench.runtime.memory": "measures memory, and gives it back; peak_memory stands beside what it was measured with",
     "fmbench.model.dummy_inputs": "is what networks are called with when they are timed or tried",
     "fmbench.training.compilation": "chooses memory format and torch.compile, which change roundings only",
     "fmbench.evaluation.batch_size": "chooses how many samples are drawn at once, which changes roundings only",
 }
 """Modules, and packages with all that is in them, that training and evaluation import and that change no score."""
 
+NOT_OF: Mapping[Stage, Mapping[str, str]] = {
+    "training": {"fmbench.training.teacher": "fits couplings to teachers, which these cells have not"},
+}
+"""What is left out of one kind of cell besides, with the reason."""
+
 
 @lru_cache(maxsize=len(ROOTS))
 def result_code(stage: Stage) -> tuple[str, ...]:
     """Return the modules whose code counts in the keys of a kind of cell, sorted."""
-    without = [*NO_RESULT, "fmbench.training.teacher"] if stage == "training" else [*NO_RESULT]
-    return core_modules(*ROOTS[stage], without=without)
+    return core_modules(*ROOTS[stage], without=[*NO_RESULT, *NOT_OF.get(stage, ())])
 
 
 @lru_cache(maxsize=len(ROOTS))

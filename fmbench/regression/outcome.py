@@ -14,7 +14,7 @@ Happening = Literal["failed", "vanished", "still failing", "new", "not compared"
 ALARMS: tuple[Happening, ...] = ("failed", "vanished")
 CORE: Mapping[str, tuple[str, ...]] = {
     "training code": ("training", "evaluation"),
-    "evaluation code": ("evaluation",),
+    "evaluation code": ("training", "evaluation"),
 }
 """The core's code, and the scopes of the metrics that follow from it."""
 NOTHING_WORSE, SOMETHING_WORSE, AT_FAULT = 0, 1, 2

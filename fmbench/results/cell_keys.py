@@ -18,7 +18,8 @@ def sampler_key(cell: EvaluationCell) -> str:
     kept = f"{training.settings['class_conditional']} {training.settings['precision']}"
     axes = f"{cell.nfe} {cell.steps} {cell.guidance!r}"
     parts = (training.dataset, training.objective, training.network, cell.solver)
-    return digest("sampler", *(part.digest for part in parts), grid, axes, kept, cell.code)
+    code = result_code_fingerprint("sampler cost")
+    return digest("sampler", *(part.digest for part in parts), grid, axes, kept, cell.code, code)
 
 
 def flow_snapshot_key(training: str) -> str:

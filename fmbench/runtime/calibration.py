@@ -16,7 +16,9 @@ from fmbench.runtime.device import synchronise
 SIZE, ROUNDS = 192, 8
 """The calibration: so many products of matrices of so many rows, and as much between them."""
 TIMES = 16
-"""How often a training is timed beside a calibration."""
+"""How often, at most, a training is timed beside a calibration."""
+SHARE, FIRST = 0.02, 0.004
+"""The part of a training's time that calibrations may take, and the seconds that the first is taken to need."""
 
 
 def calibration_matrix(device: str) -> Tensor:
@@ -49,10 +51,10 @@ def middle(values: Tensor) -> tuple[float, float]:
 
 @dataclass
 class Pace:
-    """Times the steps of a training, so many times in its course, each beside a calibration.
+    """Times the steps of a training, up to TIMES in its course, each beside a calibration.
 
     `ratios` are the times of a step of a member over the calibrations'; the steps before the first calibration, which
-    warm up, are left out.
+    warm up, are left out. Calibrations take SHARE of the training's time at most: a short one has few of them.
     """
 
     device: str
@@ -60,22 +62,27 @@ class Pace:
     ratios: list[float] = field(default_factory=list)
     _matrix: Tensor | None = None
     _since: tuple[int, float] | None = None
+    _began: float = field(default_factory=time.perf_counter)
+    _spent: float = FIRST
 
     def note(self, step: int, members: int) -> float:
         """Take note that `step` steps are done; return the seconds that a calibration took, 0 where there was none."""
-        if step % max(1, self.steps // TIMES):
+        if step % max(1, self.steps // TIMES) or self._spent > SHARE * (time.perf_counter() - self._began):
             return 0.0
+        synchronise(self.device)
+        noted = began = time.perf_counter()
         if self._matrix is None:
             self._matrix = calibration_matrix(self.device)
             calibrate(self._matrix)
-        synchronise(self.device)
-        began = time.perf_counter()
+            began = time.perf_counter()
         calibrate(self._matrix)
-        own = time.perf_counter() - began
+        ended = time.perf_counter()
+        own = ended - began
+        self._spent += ended - noted
         if self._since is not None and step > self._since[0] and members:
-            self.ratios.append((began - self._since[1]) / (step - self._since[0]) / members / own)
-        self._since = step, began + own
-        return own
+            self.ratios.append((noted - self._since[1]) / (step - self._since[0]) / members / own)
+        self._since = step, ended
+        return ended - noted
 
     def middle(self) -> tuple[float, float]:
         """Return median and interquartile range of the ratios; `(0, 0)` where nothing was timed."""

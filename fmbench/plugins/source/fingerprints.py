@@ -19,9 +19,10 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from fmbench.io.regular_files import size_and_sum
-from fmbench.plugins.source.module_imports import Module, closure, find_module, parse, parsed, stamp
+from fmbench.plugins.source.module_imports import Module, closure, import_statements, parse, stamp
 
 
 def fingerprint(modules: Sequence[Module], name: str, files: Sequence[Path] = (), version: str = "") -> str:
@@ -38,22 +39,7 @@ def fingerprint(modules: Sequence[Module], name: str, files: Sequence[Path] = ()
             parts += [relative, _code_digest(*stamp(each.path))]
     for file in files:
         parts += [file.name, content_fingerprint(file)]
-    return _hash(parts)
-
-
-def code_fingerprint(*module_names: str) -> str:
-    """Return the fingerprint of exactly these modules, without those that they import.
-
-    Neither their names count nor where they import the core's names from: code that is moved stays what it is.
-    Raises ValueError where a module has no source file.
-    """
-    parts = []
-    for name in module_names:
-        module = find_module(name)
-        if module is None:
-            raise ValueError(f"no source file for module {name!r}")
-        parts.append(_core_digest(*stamp(module.path)))
-    return _hash(sorted(parts))
+    return hash_of(parts)
 
 
 @lru_cache(maxsize=1)
@@ -61,7 +47,7 @@ def core_fingerprint() -> str:
     """Return a hash over all Python files of fmbench, as they were when this process first asked."""
     folder = Path(__file__).parents[2]
     files = sorted(folder.rglob("*.py"))
-    return _hash([part for file in files for part in (file.relative_to(folder).as_posix(), _sum(file))])
+    return hash_of([part for file in files for part in (file.relative_to(folder).as_posix(), _sum(file))])
 
 
 def _sum(file: Path) -> str:
@@ -76,13 +62,13 @@ def content_fingerprint(path: Path) -> str:
     """
     kind = _kind(path, linked=True)
     if kind == FILE:
-        return _hash(["", *_content(path)])
+        return hash_of(["", *_content(path)])
     if kind != FOLDER:
         raise OSError(errno.EINVAL, f"it is {kind}", str(path))
     parts = []
     for name, place, what in sorted(_below(path), key=itemgetter(1)):
         parts += [name, *(_content(place) if what == FILE else ("", what))]
-    return _hash(parts)
+    return hash_of(parts)
 
 
 FILE, FOLDER = "a file", "a folder"
@@ -146,17 +132,31 @@ def _content(file: Path) -> tuple[str, str]:
 @lru_cache(maxsize=8192)
 def _code_digest(path: str, mtime: int, size: int) -> str:
     """Hash a file's syntax tree without positions and without bare strings, of which docstrings are one kind."""
-    return _hash([ast.dump(_without_bare_strings(parse(path)))])
+    return hash_of([ast.dump(_without_bare_strings(parse(path)))])
 
 
-_CORE_IMPORT = re.compile(r"ImportFrom\(module='fmbench[^']*'")
+_CORE_IMPORT = re.compile(r"ImportFrom\(module='fmbench[^']*', names=\[[^\]]*\], level=0\)")
+
+
+class CoreImport(NamedTuple):
+    """A name that a module of the core takes from another one, and what it calls it ("" for the name itself)."""
+
+    module: str
+    name: str
+    alias: str
 
 
 @lru_cache(maxsize=1024)
-def _core_digest(path: str, mtime: int, size: int) -> str:
-    """Hash a file's syntax tree as `_code_digest` does, without the names of the core's modules."""
-    text = ast.dump(_without_bare_strings(parsed(path, mtime, size)))
-    return _hash([_CORE_IMPORT.sub("ImportFrom(module='fmbench'", text)])
+def core_code(path: str, mtime: int, size: int) -> tuple[str, tuple[CoreImport, ...]]:
+    """Return the digest of a file of the core without its imports of the core, and these, from one parse."""
+    tree = _without_bare_strings(parse(path))
+    imported = tuple(
+        CoreImport(str(node.module), alias.name, alias.asname or "")
+        for node in import_statements(tree)
+        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "fmbench"
+        for alias in node.names
+    )
+    return hash_of([_CORE_IMPORT.sub("", ast.dump(tree))]), imported
 
 
 def _without_bare_strings(tree: ast.Module) -> ast.Module:
@@ -175,6 +175,6 @@ def _is_bare_string(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _hash(parts: Sequence[str]) -> str:
+def hash_of(parts: Sequence[str]) -> str:
     """Hash texts so that no two lists of texts are hashed alike. File names may hold bytes that are no text."""
     return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")).hexdigest()

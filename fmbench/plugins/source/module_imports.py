@@ -48,7 +48,7 @@ class Module:
     @property
     def tree(self) -> ast.Module:
         """The syntax tree, parsed once for each state of the file. Raises PluginError where it cannot be parsed."""
-        return parsed(*stamp(self.path))
+        return _parsed(*stamp(self.path))
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,7 @@ def stamp(path: Path) -> tuple[str, int, int]:
 
 
 @lru_cache(maxsize=256)
-def parsed(path: str, mtime: int, size: int) -> ast.Module:
-    """Return the syntax tree of a file's state, parsed once: bare strings may have been taken out of it."""
+def _parsed(path: str, mtime: int, size: int) -> ast.Module:
     return parse(path)
 
 
@@ -152,17 +151,20 @@ def parse(path: str) -> ast.Module:
 
 @lru_cache(maxsize=_MOST)
 def _import_nodes(path: str, mtime: int, size: int) -> tuple[ast.Import | ast.ImportFrom, ...]:
-    found: list[ast.Import | ast.ImportFrom] = []
-    pending: list[ast.AST] = [parsed(path, mtime, size)]
+    return tuple(import_statements(_parsed(path, mtime, size)))
+
+
+def import_statements(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Yield the import statements that may run, those inside functions too, but not those under TYPE_CHECKING."""
+    pending: list[ast.AST] = [tree]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.Import | ast.ImportFrom):
-            found.append(node)
+            yield node
         elif isinstance(node, ast.If) and is_type_checking(node):
             pending += node.orelse
         elif not isinstance(node, ast.expr):
             pending += ast.iter_child_nodes(node)
-    return tuple(found)
 
 
 @lru_cache(maxsize=_MOST)
@@ -174,7 +176,7 @@ def import_calls(path: str, mtime: int, size: int) -> tuple[ast.Call, ...]:
     content = Path(path).read_bytes()
     if not any(name.encode() in content for name in _IMPORTERS):
         return ()
-    nodes = list(ast.walk(parsed(path, mtime, size)))
+    nodes = list(ast.walk(_parsed(path, mtime, size)))
     froms = (node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "importlib")
     aliases = (alias for node in froms for alias in node.names if alias.name in _IMPORTERS)
     plain = {"__import__", *(alias.asname or alias.name for alias in aliases)}

@@ -1,6 +1,6 @@
 """A store and an MLflow database of an earlier version, as they lie beside this file, are read and lose nothing.
 
-They were made at commit 1fe0bbb, before the core's modules were moved into rooms, by `fmbench run tiny.yaml` in an
+They were made at commit f9d36fc, before the core's modules were moved into rooms, by `fmbench run tiny.yaml` in an
 empty folder, where tiny.yaml is the suite that lies in the archive.
 """
 
@@ -19,7 +19,7 @@ from fmbench.store.merge import merge, open_sources
 from fmbench.store.store import SECTIONS, Store
 from fmbench.tracking import sync
 
-ARCHIVE = Path(__file__).with_name("earlier_version.tar.gz")
+ARCHIVE = Path(__file__).with_name("earlier_version.tar.xz")
 
 
 @pytest.fixture

@@ -6,12 +6,14 @@ import hashlib
 import multiprocessing
 import os
 import shutil
+import stat
 import threading
 from pathlib import Path
 
 import pytest
 
 from fmbench.errors import DamagedFile, EarlierFile, StoreError
+from fmbench.io.whole_files import temporary_name, write_whole
 from fmbench.store.atomic_files import read_sealed, write_atomically, write_sealed
 from fmbench.store.cell_folder import CellFolder
 from fmbench.store.store import Store
@@ -147,6 +149,31 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_cut_off_write_leaves_is_a_file_of_the_cell(folder: CellFolder) -> None:
+    folder.begin({"seed": 0})
+    names = {temporary_name(folder.path / name) for name in ("result.json", "weights.safetensors") for _ in range(100)}
+    assert len(names) == 200, "two processes of one number, on two hosts, do not write the same file"
+    for path in names:
+        path.write_bytes(b"half")
+    assert folder.strange() == ""
+    folder.discard()
+    assert list(folder.path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", [None, 0o644, 0o600])
+def test_a_whole_file_has_the_permissions_that_are_asked_for_or_those_of_the_umask(
+    tmp_path: Path, mode: int | None
+) -> None:
+    before = os.umask(0o027)
+    try:
+        write_whole(tmp_path / "file", b"content", mode=mode)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == (0o640 if mode is None else mode)
+    assert (tmp_path / "file").read_bytes() == b"content"
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
 def test_a_store_below_a_file_cannot_be_written(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Cells: plain, hashable data that says what is trained and evaluated, with its content address and its seeds."""
+"""Cells: plain, hashable data that says what is trained and evaluated, with its content address."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from fmbench.cells.component_spec import ComponentSpec, Settings, spec_as_dict
-from fmbench.cells.keys import KEY_LENGTH, _joined, digest
+from fmbench.cells.keys import KEY_LENGTH, digest, joined_texts
 
 Weights = Literal["ema", "raw"]
 """The moving average of the weights, or the weights themselves as the last step left them."""
@@ -142,7 +142,7 @@ def evaluation_keys(training: str, samplings: Iterable[str]) -> Iterator[str]:
 
     They are those of `EvaluationCell.key`; what all of them begin with is hashed once.
     """
-    shared = _joined(("evaluation", training, "0" * KEY_LENGTH))[:-KEY_LENGTH]
+    shared = joined_texts(("evaluation", training, "0" * KEY_LENGTH))[:-KEY_LENGTH]
     begun = hashlib.sha256(shared.encode())
     for sampling in samplings:
         hashed = begun.copy()

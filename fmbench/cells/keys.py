@@ -18,8 +18,9 @@ def canonical(value: Any) -> str:
 
 def digest(*texts: str) -> str:
     """Return the key of texts, in order; no two lists of texts share the text that is hashed."""
-    return hashlib.sha256(_joined(texts).encode()).hexdigest()[:KEY_LENGTH]
+    return hashlib.sha256(joined_texts(texts).encode()).hexdigest()[:KEY_LENGTH]
 
 
-def _joined(texts: Sequence[str]) -> str:
+def joined_texts(texts: Sequence[str]) -> str:
+    """Return one text, which no other list of texts gives."""
     return "\n".join(texts) if len(texts) < 2 else "\n".join([",".join(str(len(t)) for t in texts), *texts])

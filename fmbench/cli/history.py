@@ -30,7 +30,7 @@ Since = Annotated[
     str | None,
     typer.Option("--since", metavar="DATE|COMMIT", help="Only nights from 2026-01-31 or a commit on."),
 ]
-Effect = Annotated[float, typer.Option("--effect", help="The least relative step that matters.")]
+LeastStep = Annotated[float, typer.Option("--effect", help="The least relative step that matters.")]
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -44,7 +44,7 @@ def history(
     where: Where = None,
     over: Over = None,
     since: Since = None,
-    effect: Effect = 0.01,
+    effect: LeastStep = 0.01,
     reports: options.Reports = Path("reports"),
     as_json: options.Json = False,
 ) -> None:

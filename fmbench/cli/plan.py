@@ -1,4 +1,4 @@
-"""The verbs that look and change nothing: plan, plugins, schema, env and why."""
+"""The verb plan, and the list of the verbs that look and change nothing: plan, plugins, schema, env and why."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHOWN = 30
 
 
 def add_verbs(app: typer.Typer) -> None:
-    """Add the verbs of this module."""
+    """Add the verbs that look and change nothing."""
     app.command("plan")(plan)
     app.add_typer(plugins_app, name="plugins", short_help=PLUGINS)
     app.command("schema")(schema)

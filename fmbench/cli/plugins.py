@@ -10,11 +10,7 @@ from fmbench.cli import options
 from fmbench.cli.output import say, show_json, show_table
 
 if TYPE_CHECKING:
-    from fmbench.plugins.registry import Code
-
-if TYPE_CHECKING:
-    from fmbench.plugins.registry import ListedComponent
-
+    from fmbench.plugins.registry import Code, ListedComponent
 
 PLUGINS = "List registered components, by whom, with which parameters; and what failed to load."
 

@@ -1,4 +1,4 @@
-"""The verbs that keep what was computed: report, sync, clean, merge and ui."""
+"""The verb report, and the list of the verbs for what was computed: report, sync, clean, merge and ui."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fmbench.cli.store import clean, merge
 
 
 def add_verbs(app: typer.Typer) -> None:
-    """Add the verbs of this module."""
+    """Add the verbs for what was computed."""
     app.command()(report)
     app.command()(sync)
     app.command()(clean)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
@@ -25,14 +26,12 @@ def start_worker(threads: int) -> tuple[WorkerProcess, Connection, int]:
     """Start a worker of so many threads; return its process, the connection to it, and this end of its lifeline."""
     here, there = Pipe()
     lifeline_end, lifeline = os.pipe()
-    settings = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-    settings |= {"PYTHONPATH": os.pathsep.join(import_path()), "PYTHONSAFEPATH": "1"}
     process = WorkerProcess(
         [sys.executable, "-P", "-m", "fmbench.executors.worker", str(there.fileno()), str(lifeline_end)],
         pass_fds=(there.fileno(), lifeline_end),
         stdin=subprocess.DEVNULL,
         stdout=2,  # what a plugin prints must not end up in --json
-        env={**patience(), **os.environ, **settings},
+        env=worker_environment(threads, import_path(), os.environ),
         process_group=0,  # Ctrl-C is for the driver, which ends its workers itself
     )
     there.close()
@@ -40,14 +39,21 @@ def start_worker(threads: int) -> tuple[WorkerProcess, Connection, int]:
     return process, here, lifeline
 
 
-def patience() -> dict[str, str]:
+def worker_environment(threads: int, folders: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a worker of so many threads that imports from these folders, made from the driver's."""
+    own = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    own |= {"PYTHONPATH": os.pathsep.join(folders), "PYTHONSAFEPATH": "1"}
+    return {**waiting_threads(given), **given, **own}
+
+
+def waiting_threads(given: Mapping[str, str]) -> dict[str, str]:
     """Return what keeps threads from spinning while they wait for each other, unless somebody chose how they wait.
 
     GNU's OpenMP spins for milliseconds by default. Where another program needs the core on which the awaited thread
     ran, each of a network's many short waits takes as long as the other's turn: two runs on two cores took five times
     as long as one after the other.
     """
-    return {} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": "1000"}
+    return {} if "OMP_WAIT_POLICY" in given else {"GOMP_SPINCOUNT": "1000"}
 
 
 def import_path() -> list[str]:

@@ -1,10 +1,12 @@
 """The history of a suite: what each night of `fmbench check` measured, and the steps in it.
 
-``` Records -> make_night() -> Night -> append() -> <reports>/history/<suite>.parquet       fmbench check SUITE read()
--> History -> make_lines() -> TrendLine -> find_steps() -> StepsOfLine -> draw()            fmbench history SUITE METRIC
+```
+Records -> make_night() -> Night -> append() -> <reports>/history/<suite>.parquet         fmbench check SUITE
+read() -> History -> make_lines() -> TrendLine -> find_steps() -> StepsOfLine -> draw()   fmbench history SUITE METRIC
 ```
 
-`file` says what the file holds, `lines` what is put together into one line, and `steps` how false alarms are held down.
+`parquet_file` says what the file holds, `trend_lines` what is put together into one line, and `step_detection` how
+false alarms are held down.
 """
 
 from fmbench.history.figure import draw

@@ -1,4 +1,4 @@
-"""Writing files that are whole or absent: under a temporary name first, flushed, and renamed."""
+"""Writing files that are whole or absent: under a temporary name first, flushed where that is wanted, and renamed."""
 
 from __future__ import annotations
 
@@ -6,19 +6,29 @@ import os
 from pathlib import Path
 
 
-def write_whole(path: Path, payload: bytes, *, flush: bool = True) -> None:
+def write_whole(path: Path, payload: bytes, *, flush: bool = True, mode: int | None = None) -> None:
     """Write a file so that it is either wholly there or not at all; with `flush`, also after a power cut.
 
-    Its folder is made where it is not there. Raises OSError.
+    Its folder is made where it is not there. `mode` are the file's permissions; None leaves them to the umask. Raises
+    OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
+    handle = temporary.open("xb")
     try:
-        with temporary.open("wb") as handle:
+        with handle:
             handle.write(payload)
+            if mode is not None:
+                os.fchmod(handle.fileno(), mode)
             if flush:
                 handle.flush()
                 os.fsync(handle.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_name(path: Path) -> Path:
+    """Return a name beside a file, `.<name>.<digits>.tmp`, that no other process takes, on this host or another."""
+    digits = f"{os.getpid()}{int.from_bytes(os.urandom(8)):020}"
+    return path.with_name(f".{path.name}.{digits}.tmp")

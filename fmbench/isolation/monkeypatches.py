@@ -98,7 +98,8 @@ def _owners() -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
             yield name, module, _callables(vars(module))
     contracts = sys.modules.get(f"{OWN}.components.contracts")
     for name, value in list(vars(contracts).items()) if contracts else ():
-        if isinstance(value, type) and value.__module__ == f"{OWN}.components.contracts":
+        is_own = isinstance(value, type) and value.__module__ == f"{OWN}.components.contracts"
+        if is_own and name == value.__name__:  # an alias is the same class once more
             yield f"{OWN}.{name}", value, _public(vars(value))
 
 

@@ -90,11 +90,11 @@ class Setting:
             return f"what cannot be read ({error})"
 
 
-State = Mapping[str, Any]
+ProcessState = Mapping[str, Any]
 """Values by the names of their settings."""
 
 
-def read() -> State:
+def read() -> ProcessState:
     """Return the state of the process. Libraries that nobody has imported have none."""
     state = {setting.name: setting.value() for setting in _settings()}
     state["the environment"] = dict(os.environ)
@@ -102,7 +102,7 @@ def read() -> State:
     return state
 
 
-def changes(before: State, after: State) -> list[str]:
+def changes(before: ProcessState, after: ProcessState) -> list[str]:
     """Return what differs, each as `what from old to new`; nothing is missing that a library brought with it."""
     found = []
     for setting in _settings():
@@ -113,7 +113,7 @@ def changes(before: State, after: State) -> list[str]:
     return [*found, *_environment(before, after), *_path(before["sys.path"], after["sys.path"])]
 
 
-def put_back(before: State) -> None:
+def put_back(before: ProcessState) -> None:
     """Put back what can be."""
     for setting in _settings():
         old = before.get(setting.name, setting.at_first)
@@ -366,7 +366,7 @@ def _forget_module_hooks(left: int) -> None:
             held.clear()
 
 
-def _environment(before: State, after: State) -> Iterator[str]:
+def _environment(before: ProcessState, after: ProcessState) -> Iterator[str]:
     old, new = before["the environment"], after["the environment"]
     if old == new:
         return

@@ -1,4 +1,4 @@
-"""From a cell, which is plain data, to the objects that compute it: components, data, network, generators."""
+"""From a cell, which is plain data, to what computes it: its components and its network; and calls in pieces."""
 
 from __future__ import annotations
 

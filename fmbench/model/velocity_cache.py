@@ -26,7 +26,7 @@ MOST = 2**27
 
 
 @dataclass(frozen=True)
-class Call:
+class VelocityCall:
     """A call of a velocity, what it gave, and how many calls of the network, times their batch, it cost."""
 
     x: Tensor
@@ -48,21 +48,21 @@ class SharedCalls:
     """Remembers the calls of one velocity field, as long as they take no more than `most` bytes."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._calls: dict[tuple[object, ...], list[Call]] = {}
+        self._calls: dict[tuple[object, ...], list[VelocityCall]] = {}
         self._left = most
 
-    def find(self, x: Tensor, t: Tensor, y: Tensor | None) -> Call | None:
+    def find(self, x: Tensor, t: Tensor, y: Tensor | None) -> VelocityCall | None:
         """Return the call that was for exactly these, None where there was none.
 
         Calls are for `x` `(batch, *shape)`, `t` `(batch,)` and labels `(batch,)` or None.
         """
         return next((call for call in self._calls.get(_place(x, t), ()) if call.is_for(x, t, y)), None)
 
-    def add(self, call: Call) -> None:
+    def add(self, call: VelocityCall) -> None:
         """Remember a call, if there is room; solvers may overwrite the tensors that they handed over or were given."""
         self._left -= call.x.nbytes + call.velocity.nbytes
         if self._left >= 0:
-            kept = Call(call.x.clone(), call.t.clone(), call.y, call.velocity.clone(), call.calls)
+            kept = VelocityCall(call.x.clone(), call.t.clone(), call.y, call.velocity.clone(), call.calls)
             self._calls.setdefault(_place(call.x, call.t), []).append(kept)
 
 
@@ -109,7 +109,7 @@ class SharingVelocity:
         self.calls += calls
         if self._follows:
             if global_random.alike(random, global_random.state(device)):
-                self._shared.add(Call(x, t, self.y, found, calls))
+                self._shared.add(VelocityCall(x, t, self.y, found, calls))
             self._follows = False
         return found
 

@@ -5,7 +5,8 @@ Records -> snapshot() -> Snapshot -> write_baseline()            fmbench check S
 Records -> snapshot() -> Snapshot -> check(baseline, today) -> Outcome -> junit()
 ```
 
-`statistics` says how false alarms are held at 5% a night, and `comparing` what is compared with what.
+`hypothesis_tests` says how false alarms are held at 5% a night, `noise_model` what noise is expected, and
+`paired_values` what is compared with what.
 """
 
 from fmbench.regression.baseline_file import read_baseline, write_baseline

@@ -1,4 +1,22 @@
-"""Tests of one metric: every cell over its seeds, and every component over its cells."""
+"""Tests of one metric: every cell over its seeds, and every component over its cells; how false alarms are held at 5%.
+
+**The question.** Training is deterministic, so an unchanged night on the same machine repeats the baseline bit for bit.
+Another machine, or a harmless change of code (another order of a sum, other draws), gives another draw of the same
+noise: every value moves by what the seeds move it. The hypothesis that a test rejects is therefore: *tonight's seeds
+are another draw from where the baseline's seeds came from*. How much such draws differ is said in `noise_model` and in
+`fmbench.stats.variance`.
+
+**What is tested.** Beside single cells, components: the mean over all cells with one solver, one path, and so on, which
+a fault in that component moves as a whole. The whole suite is tested as well: a fault in every training moves each by
+too little to be seen in three seeds, and all of them together by enough.
+
+**Many tests.** One false alarm in all the night's tests has a chance of 5% at most: Holm 1979, A simple sequentially
+rejective multiple test procedure, section 4 with weights, over all metrics, wall time included. The whole suite, its
+components, combinations of them and single cells have a part of the 5% each (SHARES). Tests are one-sided, and *worse*
+has the 5% to itself; *better* has its own.
+
+tests/benchmarks/simulate_nights.py measures what these promises are worth.
+"""
 
 from __future__ import annotations
 

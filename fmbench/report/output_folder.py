@@ -13,6 +13,8 @@ from fmbench.io.whole_files import write_whole
 
 FIXED = ("index.html", "records.csv", "references.csv", "table.md", "table.tex")
 """The files of a report that are no figures."""
+MODE = 0o644
+"""Everybody may read a report, whatever the umask: a web server, say."""
 GENERATOR = '<meta name="generator" content="fmbench">'
 
 
@@ -32,7 +34,7 @@ class Folder:
         data = visible(content).encode() if isinstance(content, str) else content
         target = self.path / name
         try:
-            write_whole(target, data, flush=False)
+            write_whole(target, data, flush=False, mode=MODE)
         except OSError as error:
             raise self._refusal(error) from error
         self.written.add(name)

@@ -1,4 +1,4 @@
-"""A cell as the store holds it: its state, the keys of what is kept beside it, and how long such cells take."""
+"""A cell as the store holds it: its state; and which samplers' times are unsteady."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long the rest of a plan will take, judged by what like cells took. Reads what a results index found."""
+"""How long the rest of a plan will take, judged by what like cells took. Reads a results index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Computes what a results index found lacking: tasks to the executor, events to the observer and to MLflow."""
+"""Computes what the store lacks of a plan: tasks to the executor, events to the observer and to MLflow."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ REFERENCES_A_TASK = 16
 
 
 class Scheduler:
-    """Computes what a results index found lacking, on the local executor.
+    """Computes what the store lacks of a plan, on the local executor.
 
     `computed` counts the units that were computed, by section, and as "measurement" the trained cells that lacked a
     metric; `worked` says whether the store changed at all.

@@ -1,4 +1,4 @@
-"""What the short measured probes share: a clock, what a network is called with, and the record of what was found.
+"""What the short measured probes share: a clock, rounds in which ways take turns, and the record of what was found.
 
 Imports torch where it is used only: the driver looks into records, too.
 """

@@ -1,4 +1,4 @@
-"""What computes: the device, its precision, threads and memory, and the facts that stand beside every wall time."""
+"""What computes: hardware, cores, versions of libraries and the git commit, as facts that stand beside results."""
 
 from __future__ import annotations
 

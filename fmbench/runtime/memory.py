@@ -27,7 +27,8 @@ def keep_freed_memory() -> None:
     """Let this process keep the memory that tensors of up to 32 MiB free, until `give_memory_back`.
 
     Else they are given back and had anew, zeroed page by page, at each step of a training. What is larger leaves holes
-    that nothing else fits into. Does nothing where the C library is not GNU's.
+    that nothing else fits into. Does nothing where the C library is not GNU's. Without it a step took 1.05 times as
+    long for 32 MLPs and 1.07 for 9 small U-Nets (one thread of an AMD EPYC, median of 3 processes each, in turn).
     """
     if mallopt := _c_function("mallopt"):
         mallopt(M_MMAP_THRESHOLD, 2**25)

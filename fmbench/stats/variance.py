@@ -1,37 +1,21 @@
-"""The statistics of the check: what noise to expect, and which of many differences are beyond it.
+"""Variances between seeds with their degrees of freedom: of one night, of a difference of two, of a mean, moderated.
 
-**The question.** Training is deterministic, so an unchanged night on the same machine repeats the baseline bit for bit.
-Another machine, or a harmless change of code (another order of a sum, other draws), gives another draw of the same
-noise: every value moves by what the seeds move it. The hypothesis that a test rejects is therefore: *tonight's seeds
-are another draw from where the baseline's seeds came from*. Under it the mean of n paired differences has the variance
-2 V / n, with V the variance between seeds; where pairing cancels some of it, less, so this errs on the quiet side.
+**A difference of two nights.** The mean of n paired differences has the variance 2 V / n, with V the variance between
+seeds; where pairing cancels some of it, less, so this errs on the quiet side. V comes from both nights, each about its
+own mean and relative to it; tonight's counts at most NOISIER times the baseline's, so that a fault cannot hide behind
+the spread that it causes itself (where one seed of three comes out ten times worse, a t-test on the three differences
+sees nothing).
 
-**V comes from both nights**, each about its own mean and relative to it; tonight's counts at most NOISIER times the
-baseline's, so that a fault cannot hide behind the spread that it causes itself (where one seed of three comes out ten
-times worse, a t-test on the three differences sees nothing). Only where the training itself is the same to the last
-bit, as `noise` tells, is the variance that of the paired differences.
+**Moderation.** Three seeds give V few degrees of freedom, with which nothing short of a catastrophe is beyond doubt.
+Hence V of each single cell is moderated (Smyth 2004, Linear models and empirical Bayes methods for assessing
+differential expression, sections 3 and 6.2): shrunken towards the V of like cells, by as much as these agree with each
+other. The prior's degrees of freedom are at most those of the trainings that it was learnt from, since the evaluations
+of one training share its weights and are no independent witnesses.
 
-**Pooling.** Three seeds give V few degrees of freedom, with which nothing short of a catastrophe is beyond doubt.
-Hence:
-
-- V of each single cell is moderated (Smyth 2004, Linear models and empirical Bayes methods for assessing differential
-  expression, sections 3 and 6.2): shrunken towards the V of like cells, by as much as these agree with each other. The
-  prior's degrees of freedom are at most those of the trainings that it was learnt from, since the evaluations of one
-  training share its weights and are no independent witnesses.
-- Beside single cells, components are tested: the mean over all cells with one solver, one path, and so on, which a
-  fault in that component moves as a whole. The unit is the training, never the evaluation: the values are averaged
-  within a training first, and V is that of a mean over independent trainings, or one shrunken towards that of the
-  seeds' means where it is larger (`shared_by_seed`: all cells of a seed share their draws). As how many independent
-  trainings they count follows from SHARED.
-- The whole suite is tested as well: a fault in every training moves each by too little to be seen in three seeds, and
-  all of them together by enough.
-
-**Many tests.** One false alarm in all the night's tests has a chance of 5% at most: Holm 1979, A simple sequentially
-rejective multiple test procedure, section 4 with weights, over all metrics, wall time included. The whole suite, its
-components, combinations of them and single cells have a part of the 5% each (`comparing.SHARES`). Tests are one-sided,
-and *worse* has the 5% to itself; *better* has its own.
-
-tests/benchmarks/simulate_nights.py measures what these promises are worth.
+**A mean over cells.** The unit is the training, never the evaluation: the values are averaged within a training first,
+and V is that of a mean over independent trainings (`of_mean`), or one shrunken towards that of the seeds' means where
+it is larger (`shared_by_seed`: all cells of a seed share their draws). As how many independent trainings they count
+follows from SHARED.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from fmbench.io.regular_files import (
     open_regular,
     read_regular,
 )
-from fmbench.io.whole_files import write_whole
+from fmbench.io.whole_files import temporary_name, write_whole
 
 
 def check_writable(folder: Path) -> None:
@@ -40,7 +40,7 @@ def write_atomically(path: Path, payload: bytes) -> None:
 
 def copy_atomically(source: Path, target: Path) -> None:
     """Copy a file as `write_atomically` writes one. Raises StoreError, and the OSError of a source not readable."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(target)
     with open_regular(source) as reading:
         try:
             with explained(target):
@@ -76,7 +76,7 @@ def read_sealed(path: Path, form: Form = OBJECT, place: str = "") -> dict[str, A
     none, as an earlier fmbench left it.
     """
     try:
-        text = _content(path)
+        text = content(path)
     except FileNotFoundError:
         return None
     try:
@@ -118,14 +118,14 @@ def _seal(place: str, text: str) -> str:
     return hashlib.sha256((f"{place}\n{text}" if place else text).encode()).hexdigest()
 
 
-def _content(path: Path, most: int = MOST_BYTES) -> bytes:
-    """Return what is in a file of so many bytes at most. Raises FileNotFoundError, and else as `_readable`."""
-    with _readable(path):
+def content(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Return what is in a file of so many bytes at most. Raises FileNotFoundError, and else as `readable`."""
+    with readable(path):
         return read_regular(path, most)
 
 
 @contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
     """Turn an OSError of reading a cell's file into DamagedFile where the cell is at fault, else into StoreError."""
     try:
         yield

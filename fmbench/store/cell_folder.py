@@ -22,10 +22,10 @@ from fmbench.io.regular_files import (
     size_and_sum,
 )
 from fmbench.store.atomic_files import (
-    _content,
-    _readable,
+    content,
     explained,
     read_sealed,
+    readable,
     write_atomically,
     write_sealed,
 )
@@ -105,7 +105,7 @@ class CellFolder:
     def history(self) -> list[tuple[int, float]]:
         """Return the steps and losses of a finished training."""
         file = self.path / "history.json"
-        return [(step, loss) for step, loss in fitted(_content(file), HISTORY, file)]
+        return [(step, loss) for step, loss in fitted(content(file), HISTORY, file)]
 
     def check(self) -> None:
         """Raise DamagedFile when anything in the folder is not what was written."""
@@ -117,17 +117,17 @@ class CellFolder:
         if recorded is None:
             raise DamagedFile(f"{self.path / name} is not on record")
         try:
-            content = _content(self.path / name, recorded[0])
+            payload = content(self.path / name, recorded[0])
         except FileNotFoundError as error:
             raise DamagedFile(f"{self.path / name} is missing") from error
-        if [len(content), hashlib.sha256(content).hexdigest()] != recorded:
+        if [len(payload), hashlib.sha256(payload).hexdigest()] != recorded:
             raise DamagedFile(f"{self.path / name} does not have the checksum on record")
-        return content
+        return payload
 
     def _verify(self, name: str, recorded: list[Any], *, thorough: bool) -> None:
         path = self.path / name
         try:
-            with _readable(path):
+            with readable(path):
                 same = path.stat().st_size == recorded[0] and (not thorough or list(size_and_sum(path)) == recorded)
         except FileNotFoundError as error:
             raise DamagedFile(f"{path} is missing") from error

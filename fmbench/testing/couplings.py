@@ -114,8 +114,8 @@ class CouplingConformance(ComponentConformance):
     def test_pairs_as_its_teacher_flows(self, component: Any, shape: tuple[int, ...], labelled: bool) -> None:
         _only_with_a_teacher(component)
         x_0, x_1, y = _batch(component, shape, labelled)
-        lesson = KnownTeacher(shape, labelled)
-        taught = component.with_fit(lesson.teach(component))
+        teacher = KnownTeacher(shape, labelled)
+        taught = component.with_fit(teacher.teach(component))
         assert isinstance(taught, Coupling), f"with_fit returns a coupling; found {type(taught).__name__}"
         paired_0, paired_1, paired_y = taught.pair(x_0, x_1, y, generator())
         for name, given, found in (("x_0", x_0, paired_0), ("x_1", x_1, paired_1)):
@@ -123,9 +123,9 @@ class CouplingConformance(ComponentConformance):
         assert (paired_y is None) is not labelled, "y comes back where the teacher takes labels, and else as None"
         labels = [0] * BATCH if paired_y is None else paired_y.tolist()
         for row, label in zip(_listed(paired_0), labels, strict=True):
-            assert row in lesson.given, "every x_0 is one that source drew for the study, unchanged"
-            assert label == lesson.given[row], f"x_0 was drawn with the label {lesson.given[row]}; found {label}"
-        expected = paired_0 + lesson.shift(None if paired_y is None else paired_y, shape)
+            assert row in teacher.given, "every x_0 is one that source drew for the fit, unchanged"
+            assert label == teacher.given[row], f"x_0 was drawn with the label {teacher.given[row]}; found {label}"
+        expected = paired_0 + teacher.shift(None if paired_y is None else paired_y, shape)
         gap = (paired_1 - expected).abs().max().item()
         assert gap <= self.learnt, f"x_1 is where the teacher takes x_0, with its label; it is {gap:.3g} away"
 
@@ -161,9 +161,9 @@ class KnownTeacher:
         self._velocity = CountedField(lambda x, t: torch.zeros_like(x) + self.shift(self._velocity.y, self.shape))
 
     def teach(self, component: Any) -> Mapping[str, Tensor]:
-        """Return what a coupling studies."""
+        """Return what a coupling fits to this teacher."""
         fitted: Mapping[str, Tensor] = component.fit(self._velocity, self.source)
-        assert self._velocity.calls, "a coupling studies its teacher: it asks for velocities"
+        assert self._velocity.calls, "fit asks the teacher for velocities"
         return fitted
 
     def source(self, n: int) -> tuple[Tensor, Tensor | None]:

@@ -29,7 +29,8 @@ CURRENT = "no"
 """What SUPERSEDED says of a run that no later version has replaced; MLflow's search finds no run without a tag."""
 
 FORMAT_TAG, FORMAT = "fmbench.format", "1"
-"""What a run's names, tags and steps mean: another number where that changes. Runs without it are of before it."""
+"""The version of what a run's names, tags and steps mean, raised where that changes. A run without the tag was logged
+before there was one."""
 TRAINING_CODE, EVALUATION_CODE = "training.code", "evaluation.code"
 """The params that tell versions of the same components apart."""
 

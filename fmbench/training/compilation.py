@@ -35,23 +35,23 @@ log = logging.getLogger(__name__)
 Call = Callable[..., Tensor]
 
 WARM_UP, ROUNDS = 2, 5
-"""Steps of a trial before it is measured, and the rounds in which two programs then take turns. Medians count."""
+"""Steps of a trial before it is measured, and the rounds in which two compilations then take turns. Medians count."""
 GAIN = 0.9
-"""Another program is faster when a step takes less than this part of what it takes in the usual one, clearly."""
+"""Another compilation is faster when a step takes less than this part of what it takes in the usual one, clearly."""
 SHARE = 0.02
 """The probe takes at most this part of the time that the training is predicted to take."""
 COMPILING = 30.0
 """Seconds that trying torch.compile is expected to take: shorter trainings than that is 2% of are not worth it."""
 COMPILERS = ("c++", "g++", "clang++")
 FORM = {"channels_last": bool, "compiled": bool, "graphs": bool, "why": str, "seconds": dict}
-"""What must be on record of a Program."""
+"""What must be on record of a Compilation."""
 
 
 @dataclass(frozen=True)
 class Compilation:
     """How a network is computed: `graphs` are CUDA graphs, within torch.compile.
 
-    `why` says what was in the way of another program, if anything was; `seconds` a step were measured for each.
+    `why` says what was in the way of another compilation, if anything was; `seconds` a step were measured for each.
     """
 
     channels_last: bool
@@ -66,7 +66,7 @@ class Compilation:
         return f"{text} ({self.why})" if self.why else text
 
     def formatted(self, module: nn.Module) -> nn.Module:
-        """Return the module in the program's memory format."""
+        """Return the module in the compilation's memory format."""
         return module.to(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
 
     def call(self, module: nn.Module) -> Call:
@@ -85,7 +85,7 @@ def usual(parts: Components) -> Compilation:
 
 
 def choose(cell: TrainingCell, parts: Components, context: WorkerContext) -> Compilation:
-    """Return the program for a cell that is trained alone. What was found for its like is kept in the store's cache."""
+    """Return the compilation for a cell that trains alone. What was found for its like is kept in the store's cache."""
     if not is_worth_a_probe(cell):
         return usual(parts)
     return Compilation(
@@ -96,10 +96,10 @@ def choose(cell: TrainingCell, parts: Components, context: WorkerContext) -> Com
 
 
 def started(
-    program: Compilation, cell: TrainingCell, parts: Components, context: WorkerContext, module: nn.Module
+    compilation: Compilation, cell: TrainingCell, parts: Components, context: WorkerContext, module: nn.Module
 ) -> Call:
     """Return what calls the module, compiled before the training's time is taken; the module is left as it was."""
-    call = program.call(module)
+    call = compilation.call(module)
     before = {name: value.clone() for name, value in module.state_dict().items()}
     with _own_random(context.device):
         _gradient(call, network_inputs(parts, examples_a_call(cell), context.device), parts, context.device)
@@ -143,7 +143,7 @@ class _Probe:
         return replace(self._compiled(best), seconds=self.seconds)
 
     def _compiled(self, eager: Compilation) -> Compilation:
-        """Return the best of an eager program and its compiled ones, where those are wanted and worth trying."""
+        """Return the best of an eager computation and its compiled ones, where those are wanted and worth trying."""
         wanted, steps = self.cell.compile, self.cell.settings["steps"]
         if wanted is False or (wanted == "auto" and SHARE * steps * self._seconds_of(eager) < COMPILING):
             return eager
@@ -157,42 +157,42 @@ class _Probe:
             else [False]
         )
         for with_graphs in graphs:
-            program = replace(eager, compiled=True, graphs=with_graphs)
+            compilation = replace(eager, compiled=True, graphs=with_graphs)
             began = time.perf_counter()
             try:
-                gains = self._gains(program, best)
+                gains = self._gains(compilation, best)
             except Exception as error:  # whatever torch.compile, or the compiler that it calls, raises
                 return self._refused(best, f"torch.compile failed: {type(error).__name__}: {_first_line(error)}")
             cost = time.perf_counter() - began
-            saved = steps * (self.seconds[str(best)] - self.seconds[str(program)])
+            saved = steps * (self.seconds[str(best)] - self.seconds[str(compilation)])
             if (gains and saved > cost) or (wanted is True and not with_graphs):
-                best = program
+                best = compilation
         return best
 
-    def _refused(self, program: Compilation, why: str) -> Compilation:
-        """Return the program as it is, with the reason; that is a warning to somebody who asked for torch.compile."""
+    def _refused(self, compilation: Compilation, why: str) -> Compilation:
+        """Return the compilation as it is, with the reason; that is a warning to whoever asked for torch.compile."""
         log.log(logging.WARNING if self.cell.compile is True else logging.INFO, "%s: not compiled: %s", self.cell, why)
-        return replace(program, why=why)
+        return replace(compilation, why=why)
 
-    def _seconds_of(self, program: Compilation) -> float:
+    def _seconds_of(self, compilation: Compilation) -> float:
         """Return the seconds of a step, measured now where they are not known."""
-        if str(program) not in self.seconds:
-            self._measure([program])
-        return self.seconds[str(program)]
+        if str(compilation) not in self.seconds:
+            self._measure([compilation])
+        return self.seconds[str(compilation)]
 
-    def _gains(self, program: Compilation, best: Compilation) -> bool:
-        """Whether a program is clearly faster than the best so far; measured side by side."""
-        taken = self._measure([best, program])
-        return autotune.is_faster(taken[str(program)], taken[str(best)], GAIN)
+    def _gains(self, compilation: Compilation, best: Compilation) -> bool:
+        """Whether a compilation is clearly faster than the best so far; measured side by side."""
+        taken = self._measure([best, compilation])
+        return autotune.is_faster(taken[str(compilation)], taken[str(best)], GAIN)
 
-    def _measure(self, programs: Sequence[Compilation]) -> dict[str, list[float]]:
-        """Return the seconds that programs take to compute a gradient, round by round, each on a copy of its own.
+    def _measure(self, compilations: Sequence[Compilation]) -> dict[str, list[float]]:
+        """Return the seconds that compilations take to compute a gradient, round by round, each on a copy of its own.
 
         Raises what torch.compile raises.
         """
         device = self.context.device
         inputs = network_inputs(self.parts, examples_a_call(self.cell), device)
-        ways = {str(program): self._step(program, inputs) for program in programs}
+        ways = {str(compilation): self._step(compilation, inputs) for compilation in compilations}
         for step in ways.values():
             for _ in range(WARM_UP):
                 step()
@@ -201,9 +201,9 @@ class _Probe:
         self.seconds |= {name: median(times) * parts_of_a_batch for name, times in taken.items()}
         return taken
 
-    def _step(self, program: Compilation, inputs: list[Tensor]) -> Callable[[], None]:
-        module = program.formatted(self._spare()).train()
-        call = program.call(module)
+    def _step(self, compilation: Compilation, inputs: list[Tensor]) -> Callable[[], None]:
+        module = compilation.formatted(self._spare()).train()
+        call = compilation.call(module)
 
         def step() -> None:
             _gradient(call, inputs, self.parts, self.context.device)

@@ -20,30 +20,30 @@ def joined(values: Iterable[Tensor]) -> Tensor:
     return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
 
 
-def _joined(samples: Sequence[PathSample], steps: int) -> PathSample:
+def join_samples(samples: Sequence[PathSample], steps: int) -> PathSample:
     """Return the samples of neighbours as one, step by step; a field that is None in the first is so in all."""
     if len(samples) == 1:
         return samples[0]
     there = [name for name in FIELDS if getattr(samples[0], name) is not None]
-    return PathSample(**{name: _join([getattr(sample, name) for sample in samples], steps) for name in there})
+    return PathSample(**{name: join_steps([getattr(sample, name) for sample in samples], steps) for name in there})
 
 
-def _join(values: Sequence[Tensor], steps: int) -> Tensor:
+def join_steps(values: Sequence[Tensor], steps: int) -> Tensor:
     """Return the rows of neighbours as one, step by step: `(steps * rows, *shape)` each."""
     if len(values) == 1:
         return values[0]
     return torch.cat([value.view(steps, -1, *value.shape[1:]) for value in values], dim=1).flatten(0, 1)
 
 
-def _split(sample: PathSample, parts: int) -> Iterator[PathSample]:
+def split_sample(sample: PathSample, parts: int) -> Iterator[PathSample]:
     """Yield so many equal parts of a sample."""
     values = [getattr(sample, name) for name in FIELDS]
     columns: list[Any] = [[None] * parts if value is None else value.chunk(parts) for value in values]
     return (PathSample(*own) for own in zip(*columns, strict=True))
 
 
-def _same(one: Tensor | None, other: Tensor | None) -> bool:
-    """Whether two tensors are the same but for rounding."""
+def same_but_for_rounding(one: Tensor | None, other: Tensor | None) -> bool:
+    """Whether two tensors are of one shape and the same but for rounding."""
     if one is None or other is None:
         return one is other
     tolerance = 100 * torch.finfo(one.dtype).eps if one.is_floating_point() else 0.0

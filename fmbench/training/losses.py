@@ -10,7 +10,7 @@ from torch import Tensor
 from fmbench.components.contracts import Objective, PathSample
 from fmbench.errors import CellFailure
 from fmbench.isolation.inplace_guard import guard_inplace
-from fmbench.training.joint_tensors import FIELDS, _same, _split, joined
+from fmbench.training.joint_tensors import FIELDS, joined, same_but_for_rounding, split_sample
 from fmbench.training.path_batches import JointBatch
 
 
@@ -41,7 +41,7 @@ def _loss(joint_batch: JointBatch, output: Tensor) -> Tensor:
             apart = _loss_apart(joint_batch, output)
             together = _loss_of(objective, output, joint_batch.sample)
             shape = (len(output),)
-            block.joint_loss_ok = together.shape == shape and _same(
+            block.joint_loss_ok = together.shape == shape and same_but_for_rounding(
                 together.view(joint_batch.members, -1).mean(1), apart
             )
     if block.joint_loss_ok:
@@ -50,7 +50,7 @@ def _loss(joint_batch: JointBatch, output: Tensor) -> Tensor:
 
 
 def _loss_apart(joint_batch: JointBatch, output: Tensor) -> Tensor:
-    pairs = zip(output.chunk(joint_batch.members), _split(joint_batch.sample, joint_batch.members), strict=True)
+    pairs = zip(output.chunk(joint_batch.members), split_sample(joint_batch.sample, joint_batch.members), strict=True)
     return torch.stack([_loss_of(joint_batch.block.parts.objective, own, sample).mean() for own, sample in pairs])
 
 

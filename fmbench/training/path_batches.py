@@ -1,4 +1,4 @@
-"""What the members of a fleet learn from at a step, and their losses: alike members are computed in one call."""
+"""What the members of a fleet learn from at a step: samples of their paths, those of alike members in one call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fmbench.isolation.inplace_guard import guard_inplace
 from fmbench.model.build import Components
 from fmbench.model.context import WorkerContext
 from fmbench.training.batch_sampler import Batch, shared_samplers
-from fmbench.training.joint_tensors import FIELDS, _join, _joined, _same, _split, joined
+from fmbench.training.joint_tensors import FIELDS, join_samples, join_steps, joined, same_but_for_rounding, split_sample
 
 AHEAD, SMALL = 8, 2**12
 """So many steps are sampled at once where a batch has at most so many numbers."""
@@ -59,7 +59,7 @@ class JointBatch:
 
 
 class PathBatchSampler:
-    """Draws the samples of a fleet's cells, one step after the other, and computes the members' losses.
+    """Draws the samples of a fleet's cells, one step after the other.
 
     Members stand in the order of `in_order`. What their draws share is drawn once (see `shared_samplers`); noise of a
     path is drawn for each member from its own generator. Small examples are sampled several steps ahead, in one call.
@@ -108,7 +108,7 @@ class PathBatchSampler:
             blocks, samples = zip(*group, strict=True)
             members = blocks[-1].last - blocks[0].first
             for joint_batch, sample in zip(
-                joint_batches, _of_steps(_joined(samples, len(steps)), len(steps)), strict=True
+                joint_batches, _of_steps(join_samples(samples, len(steps)), len(steps)), strict=True
             ):
                 joint_batch.append(JointBatch(blocks[0], members, sample))
         return joint_batches
@@ -125,7 +125,7 @@ class PathBatchSampler:
     def _sample(self, block: MemberBlock, steps: int) -> PathSample:
         """Return the sample of a block's members: all members of the first step, of the second, ..."""
         x_0, x_1 = (self._of_members(name, range(block.first, block.last)) for name in ("x_0", "x_1"))
-        t = _join([self._times(times) for times in block.times], steps)
+        t = join_steps([self._times(times) for times in block.times], steps)
         generators = self._noise[block.first : block.last]
         if block.joint_sample_ok is None:
             block.joint_sample_ok = len(generators) * steps == 1 or self._alike_together(block, x_0, x_1, t, steps)
@@ -164,7 +164,7 @@ class PathBatchSampler:
         if not torch.equal(before, spares[0].get_state()):
             return False
         apart = _sample_apart(block.parts, x_0, x_1, t, spares * steps)
-        return all(_same(getattr(together, name), getattr(apart, name)) for name in FIELDS)
+        return all(same_but_for_rounding(getattr(together, name), getattr(apart, name)) for name in FIELDS)
 
     def _states(self, members: Iterable[int]) -> list[dict[str, Any]]:
         """Return the members' states from which the next sample is drawn; those that share draws share theirs."""
@@ -219,7 +219,7 @@ def _sample_apart(parts: Components, x_0: Tensor, x_1: Tensor, t: Tensor, noise:
     """Return the joint sample of members, each sampled by itself with its own generator."""
     n = len(noise)
     pieces = zip(x_0.chunk(n), x_1.chunk(n), t.chunk(n), noise, strict=True)
-    return _joined([_sampled(parts, *piece) for piece in pieces], 1)
+    return join_samples([_sampled(parts, *piece) for piece in pieces], 1)
 
 
 def _sampled(parts: Components, x_0: Tensor, x_1: Tensor, t: Tensor, noise: Generator) -> PathSample:
@@ -234,4 +234,4 @@ def _quantile(t_distribution: TDistribution, u: Tensor) -> Tensor:
 
 def _of_steps(sample: PathSample, steps: int) -> Iterator[PathSample]:
     """Yield each step's part of a sample."""
-    return _split(sample, steps) if steps > 1 else iter([sample])
+    return split_sample(sample, steps) if steps > 1 else iter([sample])

@@ -152,12 +152,12 @@ def compare(case: Case, registry: Registry, seconds: float, device: str) -> Row:
     )
 
 
-def bare_loop(cell: TrainingCell, shop: WorkerContext, program: Compilation) -> Callable[[], None]:
+def bare_loop(cell: TrainingCell, shop: WorkerContext, compilation: Compilation) -> Callable[[], None]:
     """Return a step of a training as somebody writes it by hand who wants this one training to be fast."""
     settings, device = cell.settings, shop.device
     data, _ = shop.data(cell.dataset, "train")
     model = shop.build(cell.network).build(tuple(data.shape[1:]), 0).to(device)
-    model = program.formatted(model)
+    model = compilation.formatted(model)
     optimizer = make_optimizer(settings["optimizer"], list(model.parameters()))
     parameters = list(model.parameters())
     average = [parameter.detach().clone() for parameter in parameters]
@@ -194,7 +194,7 @@ def bare_loop(cell: TrainingCell, shop: WorkerContext, program: Compilation) -> 
     return step
 
 
-def tutorial_loop(cell: TrainingCell, shop: WorkerContext, program: Compilation) -> Callable[[], None]:
+def tutorial_loop(cell: TrainingCell, shop: WorkerContext, compilation: Compilation) -> Callable[[], None]:
     """Return a step as tutorials print it."""
     data, _ = shop.data(cell.dataset, "train")
     model: nn.Module = shop.build(cell.network).build(tuple(data.shape[1:]), 0).to(shop.device)

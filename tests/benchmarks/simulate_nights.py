@@ -10,7 +10,7 @@ comes out differently. Four kinds of unchanged nights:
 
 - "trainings": each training has its own w, as where floating point sums differ;
 - "seeds": all trainings of a seed share w, so that a seed's good luck is wholly that of the whole suite, as where other
-  random numbers are drawn: the worst case for `statistics.SHARED`, which takes a part of it for shared;
+  random numbers are drawn: the worst case for `variance.SHARED`, which takes a part of it for shared;
 - "half": as "trainings", but only of one path; the rest is the same bit for bit;
 - "solver": all trainings are the same bit for bit, and so is what is drawn from them, but for one solver whose own
   luck (what the residuals of its evaluations have beyond their training's mean) is drawn anew, for a whole seed.

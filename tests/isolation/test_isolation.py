@@ -18,7 +18,9 @@ import torch
 import yaml
 from helpers import context, training_cell
 
+import fmbench
 from fmbench.cells.component_spec import ComponentSpec
+from fmbench.components.contracts import ProbabilityPath
 from fmbench.errors import ProcessChanged
 from fmbench.evaluation.metrics import recorded
 from fmbench.executors.messages import Event
@@ -277,6 +279,16 @@ def test_replaced_attributes_of_a_component_and_of_torch_are_seen() -> None:
         del torch.nn.functional.mine  # type: ignore[attr-defined]
     assert type(path).sample is was
     assert torch.randn is randn
+
+
+def test_a_contract_of_two_names_is_told_once() -> None:
+    attributes = Attributes()
+    assert fmbench.Path is ProbabilityPath
+    try:
+        ProbabilityPath.sample = None  # type: ignore[assignment,method-assign]
+        assert attributes.replaced() == ["fmbench.ProbabilityPath.sample"]
+    finally:
+        attributes.put_back()
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ FACE = {
     "Objective",
     "Path",
     "PathSample",
+    "ProbabilityPath",
     "Solver",
     "TDistribution",
     "TrainingFacts",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -56,6 +57,9 @@ FORMER = {
 }
 """A name that is no longer used, and the field's word for it."""
 
+ALIAS = re.compile(r"[A-Z]\w*[a-z]\w*")
+"""How a module's alias of a type is called, and a constant is not."""
+
 KEPT = {("fmbench/report/figures/plane", "plane")}
 """The folder of figures of data in the plane."""
 
@@ -91,3 +95,23 @@ def test_public_classes_of_one_name_are_one_thing() -> None:
                 homes[node.name].add(str(file.relative_to(ROOT)))
     twice = {name: sorted(files) for name, files in homes.items() if len(files) > 1}
     assert not twice, twice
+
+
+def test_a_name_of_a_room_is_one_class_or_one_alias() -> None:
+    """Aliases of types count, too: `Line = tuple[str, float]` in one file is no class `Line` of another."""
+    homes: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for file in sorted((ROOT / "fmbench").rglob("*.py")):
+        place = file.relative_to(ROOT / "fmbench")
+        for node in ast.parse(file.read_bytes()).body:
+            for name in _names_of_types(node):
+                homes[place.parts[0], name].add(str(place))
+    twice = {name: sorted(files) for name, files in homes.items() if len(files) > 1}
+    assert not twice, twice
+
+
+def _names_of_types(node: ast.stmt) -> list[str]:
+    """Return the class or the aliases of types that a statement of a module defines, without private ones."""
+    if isinstance(node, ast.ClassDef):
+        return [] if node.name.startswith("_") else [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return [each.id for each in targets if isinstance(each, ast.Name) and ALIAS.fullmatch(each.id)]

@@ -174,7 +174,7 @@ def test_images_have_none_of_these_figures(tmp_path: Path, quick: None) -> None:
     factory = Factory(tmp_path, **(ONE | grey))
     folder = write_report(factory.records(), tmp_path / "report").parent
     assert not [name for name in FLOW if (folder / f"{name}.png").exists()]
-    assert "portrait" not in page(folder).text
+    assert "flow snapshot" not in page(folder).text
 
 
 def test_of_many_combinations_the_best_are_drawn_and_that_is_said(

@@ -1,4 +1,4 @@
-"""Results of several precisions never stand side by side without a word."""
+"""Results of several precisions never stand side by side without a word: `fmbench.results.precisions`, in a report."""
 
 from __future__ import annotations
 

@@ -1,13 +1,16 @@
-"""A suite's reports: one folder for each list of changes, and never one for two."""
+"""A suite's reports: one folder for each list of changes, and never one for two; its files may be read by all."""
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from fmbench.report.output_folder import Folder
 from fmbench.runner.session import Options, Session
 
 
@@ -79,3 +82,12 @@ def test_what_was_changed_of_a_name_is_told_by_eight_digits() -> None:
     assert name == "low_nfe+nfe=1e-3"
     assert len(digits) == 8
     assert int(digits, 16) >= 0
+
+
+def test_a_report_may_be_read_by_all_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        written = Folder(tmp_path).write("index.html", "<p>")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(written.stat().st_mode) == 0o644

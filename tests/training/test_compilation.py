@@ -34,9 +34,9 @@ def timed(monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float]) -> list[st
     """Have steps take what is said; return the list of what is tried, in the order in which it is first tried."""
     tried: list[str] = []
 
-    def measure(tune_fleet_size: Any, programs: Sequence[Compilation]) -> dict[str, list[float]]:
-        tried.extend(str(chosen) for chosen in programs if str(chosen) not in tried)
-        taken = {str(chosen): [seconds[str(chosen)]] * compilation.ROUNDS for chosen in programs}
+    def measure(tune_fleet_size: Any, compilations: Sequence[Compilation]) -> dict[str, list[float]]:
+        tried.extend(str(chosen) for chosen in compilations if str(chosen) not in tried)
+        taken = {str(chosen): [seconds[str(chosen)]] * compilation.ROUNDS for chosen in compilations}
         tune_fleet_size.seconds |= {name: times[0] for name, times in taken.items()}
         return taken
 
@@ -185,5 +185,5 @@ def test_a_format_changes_strides_and_no_value(tmp_path: Path, registry: Registr
         assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
-def test_what_must_be_on_record_is_all_of_a_program() -> None:
+def test_what_must_be_on_record_is_all_of_a_compilation() -> None:
     assert set(compilation.FORM) == {field.name for field in fields(Compilation)}

@@ -21,7 +21,8 @@ NARROW = 16
 def quicken_linear_layers(module: nn.Module) -> None:
     """Let the linear layers of a module be quick where it is mapped over stacked parameters, and there alone.
 
-    Layers of a subclass stay as they are: nobody knows what these compute.
+    Layers of a subclass stay as they are: nobody knows what these compute. As torch maps them, a step takes 1.11 times
+    as long for 32 MLPs and 1.08 for 9 small U-Nets (one thread of an AMD EPYC, 9 blocks of steps in turn).
     """
     for layer in module.modules():
         if type(layer) is nn.Linear:

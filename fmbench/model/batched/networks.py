@@ -1,4 +1,4 @@
-"""Fleets: networks of one shape as one batched program, and which cells may join one."""
+"""Fleets: networks of one shape as one batched program, with the members' states and gradients apart."""
 
 from __future__ import annotations
 

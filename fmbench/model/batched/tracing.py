@@ -30,6 +30,9 @@ def trace_calls(call: Call, inputs: Sequence[Tensor]) -> Call:
 
     What is traced is compared with the original on these inputs: operations whose gradient is not that of what they
     compute (a part without gradient, an `autograd.Function`) are found out so.
+
+    Untraced, a step takes 1.27 times as long for 32 MLPs and 1.28 for 9 small U-Nets (one thread of an AMD EPYC, 9
+    blocks of steps in turn).
     """
     from torch.fx.experimental.proxy_tensor import make_fx
 

@@ -34,7 +34,7 @@ from fmbench.report.result_table import ROW_AXES, ResultTable, Row, Values, vary
 from fmbench.results.records import MetricFacts
 from fmbench.stats.paired_seeds import Interval, interval
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Floats = np.ndarray[Any, np.dtype[np.float64]]
 INTERACTIONS, CHANCE = "what they do together", "seeds"
 NOTHING = 1e-20
 """A spread of this part of the values' size is rounding."""
@@ -53,13 +53,13 @@ class Shares:
 
     metric: str
     names: tuple[str, ...]
-    by_nfe: Mapping[int, Array]
+    by_nfe: Mapping[int, Floats]
     notes: tuple[str, ...] = ()
 
     @property
-    def overall(self) -> Array:
+    def overall(self) -> Floats:
         """The mean over NFE, `(seeds, len(names) + 2)`."""
-        mean: Array = np.mean(list(self.by_nfe.values()), axis=0)
+        mean: Floats = np.mean(list(self.by_nfe.values()), axis=0)
         return mean
 
     @property
@@ -101,7 +101,7 @@ def attribute(result_table: ResultTable) -> Shares | None:
     return Shares(("log " if logs else "") + facts.name, names, by_nfe, tuple(notes)) if by_nfe else None
 
 
-def _whole_tables(result_table: ResultTable, facts: MetricFacts) -> tuple[dict[int, dict[Row, Array]], list[str]]:
+def _whole_tables(result_table: ResultTable, facts: MetricFacts) -> tuple[dict[int, dict[Row, Floats]], list[str]]:
     """Return the values `(seeds,)` of the rows of each NFE that have every seed, and what was left out.
 
     The seeds are those that most rows have.
@@ -144,7 +144,7 @@ def _together(rows: Sequence[Row]) -> list[tuple[int, ...]]:
     return [tuple(group) for group in groups]
 
 
-def decompose(labels: Sequence[Sequence[Any]], values: Array) -> Array | None:
+def decompose(labels: Sequence[Sequence[Any]], values: Floats) -> Floats | None:
     """Return shares `(seeds, axes + 2)` of values `(seeds, rows)` by labels `(axes, rows)`; None where nothing varies.
 
     The last two columns are what the axes do together, and chance. Each seed's shares sum to 1. Two seeds at least.
@@ -156,7 +156,7 @@ def decompose(labels: Sequence[Sequence[Any]], values: Array) -> Array | None:
     rest = tables - tables.mean(axis=0)
     columns = [_columns(axis) for axis in labels]
 
-    def explained(axes: tuple[int, ...]) -> Array:
+    def explained(axes: tuple[int, ...]) -> Floats:
         """Return the sum of squares that a set of axes explains in each seed's table, less what noise adds to it."""
         basis = _basis([columns[i] for i in axes], values.shape[1])
         return _squares(basis, tables) - np.sum(_squares(basis, rest)) / (len(values) - 1)
@@ -174,28 +174,28 @@ def decompose(labels: Sequence[Sequence[Any]], values: Array) -> Array | None:
     sums = np.array([*shares, together, chance]).T
     ratio = sums.mean(axis=0) / total.mean()
     # The interval of a ratio of two means over seeds is that of these values, whose mean it is (the delta method).
-    found: Array = ratio + (sums - total[:, None] * ratio) / total.mean()
+    found: Floats = ratio + (sums - total[:, None] * ratio) / total.mean()
     return found
 
 
-def _columns(labels: Sequence[Any]) -> Array:
+def _columns(labels: Sequence[Any]) -> Floats:
     """Return the main effect of an axis as columns `(rows, labels)`, each of mean 0."""
     column = np.array([[label == each for each in dict.fromkeys(labels)] for label in labels], dtype=np.float64)
-    centred: Array = column - column.mean(axis=0)
+    centred: Floats = column - column.mean(axis=0)
     return centred
 
 
-def _basis(columns: Sequence[Array], rows: int) -> Array:
+def _basis(columns: Sequence[Floats], rows: int) -> Floats:
     """Return orthonormal columns that span the given ones, `(rows, rank)`."""
     if not columns:
         return np.zeros((rows, 0))
     left, sizes, _ = np.linalg.svd(np.concatenate(columns, axis=1), full_matrices=False)
-    basis: Array = left[:, sizes > 1e-9 * max(1.0, float(sizes[0]))]
+    basis: Floats = left[:, sizes > 1e-9 * max(1.0, float(sizes[0]))]
     return basis
 
 
-def _squares(basis: Array, tables: Array) -> Array:
-    squares: Array = np.sum((tables @ basis) ** 2, axis=1)
+def _squares(basis: Floats, tables: Floats) -> Floats:
+    squares: Floats = np.sum((tables @ basis) ** 2, axis=1)
     return squares
 
 

@@ -1,4 +1,4 @@
-"""Two further figures: all combinations at a glance, a panel an NFE; and the loss curves of training."""
+"""All combinations at a glance: a panel an NFE, a line of dots a training combination."""
 
 from __future__ import annotations
 

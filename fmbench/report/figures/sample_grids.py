@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Samples = NDArray[np.floating]
-TableLine = tuple[str, Samples | str]
+GridLine = tuple[str, Samples | str]
 SOLVER_AXIS = ROW_AXES.index("solver")
 NOISES = 10
 """Columns of a block of images: samples that start from the same noise in every line."""
@@ -42,7 +42,7 @@ class SampleGrid:
     """Samples of one row of the suite, a line an NFE ascending; a line without samples says why."""
 
     title: str
-    lines: Sequence[TableLine]
+    lines: Sequence[GridLine]
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def shape_of(path: Path | None) -> tuple[int, ...] | None:
 def _block(result_table: ResultTable, row: Row, seed: int, title: str, n: int) -> SampleGrid:
     """Load one row's samples of a seed: a line for every budget of the suite, or the one line of an adaptive solver."""
     fixed_step = (row, None) not in result_table.cells
-    lines: list[TableLine] = []
+    lines: list[GridLine] = []
     for nfe in result_table.budgets if fixed_step else [None]:
         record = next((r for r in result_table.cells.get((row, nfe), ()) if r.cell.training.seed == seed), None)
         measured = record.nfe if record and record.nfe is not None else math.nan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fmbench.report.analysis.axis_importance import CHANCE, INTERACTIONS, Array, attribute, percents_within, within
+from fmbench.report.analysis.axis_importance import CHANCE, INTERACTIONS, Floats, attribute, percents_within, within
 from fmbench.report.result_table import ResultTable
 from fmbench.report.tables.table import Entry, Table, TableLine
 from fmbench.stats.paired_seeds import interval
@@ -39,7 +39,7 @@ def of_attribution(result_table: ResultTable) -> Table | None:
     )
 
 
-def _entry(shares: Array, name: str) -> Entry:
+def _entry(shares: Floats, name: str) -> Entry:
     said = interval([float(x) for x in shares])
     spread = "" if name == CHANCE else f"[{', '.join(percents_within(said))}]"
     return Entry(f"{within(said.mean)} %", spread)

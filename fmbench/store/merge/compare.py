@@ -10,11 +10,11 @@ from typing import Any
 from fmbench.store.cell_folder import CellFolder
 
 NOTHING, FAILED, HALF, FINISHED = range(4)
-"""How far a cell is: `WholeCell.rank`."""
+"""How far a cell is: `StoredCell.rank`."""
 
 
 @dataclass(frozen=True)
-class WholeCell:
+class StoredCell:
     """A whole cell as it was found. `step` and `checkpoint` are of the newest whole checkpoint (0 and None: none)."""
 
     folder: CellFolder
@@ -43,17 +43,17 @@ class WholeCell:
             found.insert(0, self.checkpoint)
         return [file for file in (*found, self.folder.path / "result.json") if file.exists()]
 
-    def farther_than(self, other: WholeCell) -> bool:
+    def farther_than(self, other: StoredCell) -> bool:
         """Tell whether more is known of the cell here than there."""
         both_half = self.rank == other.rank == HALF
         return self.step > other.step if both_half else self.rank > other.rank
 
 
-def look(folder: CellFolder, *, thorough: bool = False) -> WholeCell:
+def look(folder: CellFolder, *, thorough: bool = False) -> StoredCell:
     """Read a cell's folder, with `thorough` large files too. Raises DamagedFile, StoreError and OSError."""
     result = folder.result(thorough=thorough)
     step, checkpoint = folder.checkpoints.newest() if result is None else (0, None)
-    return WholeCell(folder, folder.cell() or {}, result, folder.failure(), folder.metrics(), step, checkpoint)
+    return StoredCell(folder, folder.cell() or {}, result, folder.failure(), folder.metrics(), step, checkpoint)
 
 
 def sums(result: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -61,7 +61,7 @@ def sums(result: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return None if result is None else result.get("files", {})
 
 
-def difference(section: str, here: WholeCell, there: WholeCell) -> str:
+def difference(section: str, here: StoredCell, there: StoredCell) -> str:
     """Say in what the results of two finished folders of one cell differ, "" where they are the same.
 
     Metrics of a training may be times and memory, and what a sampler costs is nothing else: these always differ, so
@@ -90,7 +90,7 @@ def _agree(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return repr(one.get("values")) == repr(other.get("values"))
 
 
-def new_metrics(here: WholeCell, there: WholeCell) -> dict[str, Mapping[str, Any]]:
+def new_metrics(here: StoredCell, there: StoredCell) -> dict[str, Mapping[str, Any]]:
     """Return the metrics that one folder has and the other lacks, or has as failed."""
     lacking = {d: e for d, e in there.metrics.items() if d not in here.metrics or "error" in here.metrics[d]}
     return {d: e for d, e in lacking.items() if d not in here.metrics or "error" not in e}

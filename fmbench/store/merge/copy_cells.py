@@ -15,7 +15,7 @@ from fmbench.errors import DamagedFile, EarlierFile, StoreError, UserError
 from fmbench.io.regular_files import open_lock
 from fmbench.store.atomic_files import copy_atomically, explained
 from fmbench.store.cell_folder import SEALED, CellFolder
-from fmbench.store.merge.compare import FAILED, FINISHED, NOTHING, WholeCell, difference, look, new_metrics, sums
+from fmbench.store.merge.compare import FAILED, FINISHED, NOTHING, StoredCell, difference, look, new_metrics, sums
 from fmbench.store.merge.outcome import Merged, MergeResult
 from fmbench.store.sampler_timings import hardware_of, key_of, place_of
 from fmbench.store.store import SECTIONS, Store
@@ -177,7 +177,7 @@ class _Joining:
             return self._decided(section, place, there)
         return self._put(section, place, there)
 
-    def _strange(self, section: str, there: WholeCell) -> str:
+    def _strange(self, section: str, there: StoredCell) -> str:
         """Say why a cell does not belong to the training that the store has by now; "" where it does."""
         parent = there.parts.get("training") or there.parts.get("teacher")
         if section == "sampler" or there.rank == FAILED or not isinstance(parent, str):
@@ -192,7 +192,7 @@ class _Joining:
     def _folder(self, training: str) -> CellFolder:
         return self.planned.get(("training", training), self.into.folder("training", training))
 
-    def _place(self, name: str, there: WholeCell) -> str:
+    def _place(self, name: str, there: StoredCell) -> str:
         """Return the folder of the store in which the cost of a sampler, measured on its hardware, is kept."""
         key, hardware = key_of(name), hardware_of(there.result)
         if not hardware:
@@ -205,7 +205,7 @@ class _Joining:
                     results[place] = folder.result() or {}
         return place_of(key, hardware, results)
 
-    def _decided(self, section: str, key: str, there: WholeCell) -> tuple[str, str]:
+    def _decided(self, section: str, key: str, there: StoredCell) -> tuple[str, str]:
         """Say what would become of a cell, and note what would be copied."""
         folder = self.planned.get((section, key), self.into.folder(section, key))
         here = _whole(folder)
@@ -214,7 +214,7 @@ class _Joining:
             self.planned[section, key] = there.folder
         return outcome, why
 
-    def _put(self, section: str, key: str, there: WholeCell) -> tuple[str, str]:
+    def _put(self, section: str, key: str, there: StoredCell) -> tuple[str, str]:
         """Bring a cell into the store: as a whole folder where there is none, else under the cell's lock."""
         folder = self.into.folder(section, key)
         with _staged(self.into, section, key) as staged:
@@ -237,7 +237,7 @@ class _Joining:
                 return outcome, why
 
 
-def decide(section: str, here: WholeCell | None, there: WholeCell) -> tuple[str, str]:
+def decide(section: str, here: StoredCell | None, there: StoredCell) -> tuple[str, str]:
     """Return what becomes of a cell that another store has, and why; `here` is None where the store's is damaged."""
     if here is None:
         return "completed", ""
@@ -251,7 +251,7 @@ def decide(section: str, here: WholeCell | None, there: WholeCell) -> tuple[str,
     return ("extended" if news else "there"), ""
 
 
-def _whole(folder: CellFolder) -> WholeCell | None:
+def _whole(folder: CellFolder) -> StoredCell | None:
     """Return what the store has of a cell; None where that is damaged."""
     try:
         return look(folder)
@@ -269,7 +269,7 @@ def _made_of(folder: CellFolder) -> object:
         return None
 
 
-def _copy(there: WholeCell, staged: CellFolder) -> tuple[str, str] | None:
+def _copy(there: StoredCell, staged: CellFolder) -> tuple[str, str] | None:
     """Copy a cell to a folder of its own and check the copy; return outcome and reason where that fails."""
     staged.discard()
     try:

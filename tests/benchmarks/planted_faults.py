@@ -106,6 +106,7 @@ class Laboratory:
             against = ["--baseline", str(self.baseline)]
             started = time.perf_counter()
             exit_code, out, err = check(code, home, self.suite, against)
+            out = out.replace(str(self.baseline), self.baseline.name)
             seconds = time.perf_counter() - started
             _, data, _ = check(code, home, self.suite, [*against, "--no-run", "--json"])
         if exit_code not in (0, 1, 2) or not data.startswith("{"):

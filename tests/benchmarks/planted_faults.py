@@ -171,6 +171,7 @@ def table(results: Mapping[str, Any]) -> str:
         "all cells that the line has a part in, positive where it got worse; *named* whether the first line of the",
         "check names the right part, and *by scores* whether it does so without looking at whose code has changed.",
         "",
+        *([results["note"], ""] if results.get("note") else []),
         *_faults(results.get("faults", {})),
         "",
         *_unchanged(results.get("unchanged", [])),

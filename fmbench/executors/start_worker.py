@@ -43,17 +43,7 @@ def worker_environment(threads: int, folders: Sequence[str], given: Mapping[str,
     """Return the environment of a worker of so many threads that imports from these folders, made from the driver's."""
     own = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     own |= {"PYTHONPATH": os.pathsep.join(folders), "PYTHONSAFEPATH": "1"}
-    return {**waiting_threads(given), **given, **own}
-
-
-def waiting_threads(given: Mapping[str, str]) -> dict[str, str]:
-    """Return what keeps threads from spinning while they wait for each other, unless somebody chose how they wait.
-
-    GNU's OpenMP spins for milliseconds by default. Where another program needs the core on which the awaited thread
-    ran, each of a network's many short waits takes as long as the other's turn: two runs on two cores took five times
-    as long as one after the other.
-    """
-    return {} if "OMP_WAIT_POLICY" in given else {"GOMP_SPINCOUNT": "1000"}
+    return {**given, **own}
 
 
 def import_path() -> list[str]:

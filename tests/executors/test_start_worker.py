@@ -1,30 +1,13 @@
-"""The environment of a worker: threads that wait do not spin, unless its user chose how they wait."""
+"""The environment of a worker: the driver's, but for threads and the folders to import from."""
 
 from __future__ import annotations
 
 import os
 
-import pytest
-
-from fmbench.executors.start_worker import waiting_threads, worker_environment
+from fmbench.executors.start_worker import worker_environment
 
 
-@pytest.mark.parametrize("given", [{}, {"HOME": "/home/somebody"}])
-def test_threads_wait_without_spinning_where_nobody_chose_how(given: dict[str, str]) -> None:
-    assert waiting_threads(given) == {"GOMP_SPINCOUNT": "1000"}
-    assert worker_environment(1, [], given)["GOMP_SPINCOUNT"] == "1000"
-
-
-@pytest.mark.parametrize("policy", ["PASSIVE", "ACTIVE"])
-def test_a_wait_policy_that_is_set_is_left_alone(policy: str) -> None:
-    given = {"OMP_WAIT_POLICY": policy}
-    assert waiting_threads(given) == {}
-    environment = worker_environment(1, [], given)
-    assert environment["OMP_WAIT_POLICY"] == policy
-    assert "GOMP_SPINCOUNT" not in environment
-
-
-def test_a_spin_count_of_the_user_reaches_the_worker() -> None:
+def test_how_threads_wait_is_the_users_choice() -> None:
     assert worker_environment(1, [], {"GOMP_SPINCOUNT": "7"})["GOMP_SPINCOUNT"] == "7"
 
 

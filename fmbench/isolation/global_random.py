@@ -19,8 +19,16 @@ State = dict[str, Any]
 
 
 def seed(number: int) -> None:
-    """Seed all of them, on every device."""
-    torch.manual_seed(number)
+    """Seed all of them, on every device that is at work.
+
+    `torch.manual_seed` would note, with a traceback, what to do for each kind of device once it is: at each piece of
+    work, and for ever where there is no such device.
+    """
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(number)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(number)
     random.seed(number)
     if (numpy := sys.modules.get("numpy")) is not None:
         numpy.random.seed(number % 2**32)
@@ -72,6 +80,6 @@ def _plain(saved: tuple[Any, ...]) -> tuple[Any, ...]:
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, torch.Tensor):
         return torch.equal(one, other)
-    if isinstance(one, tuple) and isinstance(other, tuple):
+    if isinstance(one, tuple) and isinstance(other, tuple) and any(isinstance(each, torch.Tensor) for each in one):
         return len(one) == len(other) and all(map(_same, one, other))
-    return bool(one == other)
+    return bool(one == other)  # hundreds of numbers of Python's generator at once

@@ -92,7 +92,8 @@ class SharingVelocity:
     def y(self, labels: Tensor | None) -> None:
         self._velocity.y = labels
         self._follows = True
-        self._watch = watch_all()
+        if self._watch is None:
+            self._watch = watch_all()
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         if self._follows and self._watch is not None and self._watch.changes():

@@ -96,8 +96,6 @@ class SharingVelocity:
             self._watch = watch_all()
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        if self._follows and self._watch is not None and self._watch.changes():
-            self._follows = False
         known = self._shared.find(x, t, self.y) if self._follows else None
         if known is not None:
             self.saved += known.calls
@@ -109,7 +107,8 @@ class SharingVelocity:
         calls = self._velocity.calls - before
         self.calls += calls
         if self._follows:
-            if global_random.alike(random, global_random.state(device)):
+            changed = self._watch is not None and self._watch.changes()  # what is computed by then is this solver's own
+            if not changed and global_random.alike(random, global_random.state(device)):
                 self._shared.add(VelocityCall(x, t, self.y, found, calls))
             self._follows = False
         return found

@@ -11,6 +11,7 @@ import typer
 from fmbench.cli import options
 from fmbench.cli.output import note, say, show_json, show_table
 from fmbench.errors import StoreError, UserError
+from fmbench.io.printable_text import count
 
 if TYPE_CHECKING:
     from fmbench.history import History, Step, StepsOfLine
@@ -145,7 +146,6 @@ def _what_there_is(known: History, path: Path, as_json: bool) -> None:
 
 
 def _span(known: History) -> str:
-    from fmbench.report.number_format import count
 
     first, last = known.nights[0], known.nights[-1]
     commits = len({night.code_state for night in known.nights})
@@ -157,7 +157,6 @@ def _span(known: History) -> str:
 
 def _tell(known: History, metric: str, found: Sequence[StepsOfLine]) -> None:
     from fmbench.history import told_first
-    from fmbench.report.number_format import count
 
     say(_span(known), "bold")
     told = told_first(found)
@@ -220,7 +219,6 @@ def _row(one: StepsOfLine, known: History) -> tuple[Any, ...]:
 
 
 def _steps(known: History, told: Sequence[tuple[StepsOfLine, Step]]) -> None:
-    from fmbench.report.number_format import count
 
     if not told:
         say("No steps.")

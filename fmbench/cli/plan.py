@@ -14,6 +14,7 @@ from fmbench.cli.output import say, show_json_rows, show_table, tell_damaged
 from fmbench.cli.plugins import PLUGINS, plugins_app
 from fmbench.cli.schema_and_env import env, schema
 from fmbench.cli.why import why
+from fmbench.io.printable_text import count
 
 if TYPE_CHECKING:
     from fmbench.plan import LeftOut, Plan
@@ -93,20 +94,19 @@ def evaluation_rows(plan: Plan, results_index: ResultsIndex) -> Iterator[str]:
 def _tell_left_out(left_out: Sequence[LeftOut]) -> None:
     """Print what is left out and why."""
     for left in left_out[:SHOWN]:
-        noun = "metric" if left.unit == "metric" else f"{left.unit} cell"
-        counted = f"{left.count} {noun}" + ("s" if left.count != 1 else "")
+        counted = count(left.count, "metric" if left.unit == "metric" else f"{left.unit} cell")
         say(f"left out: {left.cell} ({counted}): {left.reason}", "yellow")
     if rest := left_out[SHOWN:]:
         counts = Counter[str]()
         for left in rest:
             counts[left.unit] += left.count
-        said = " and ".join(f"{count} {unit} cells" for unit, count in counts.items())
+        said = " and ".join(count(number, f"{unit} cell") for unit, number in counts.items())
         say(f"left out: {said} more, for {len(rest)} reasons like these (--json lists them all)", "yellow")
 
 
 def _references(results_index: ResultsIndex) -> str:
     """Say what scores will be read against."""
     floors, oracles = len(results_index.references.floors), len(results_index.references.oracles)
-    said = [f"{floors} floor{'s' * (floors != 1)} (real data in place of samples)"] if floors else []
-    said += [f"{oracles} oracle{'s' * (oracles != 1)} (the exact velocity in place of a network)"] if oracles else []
+    said = [f"{count(floors, 'floor')} (real data in place of samples)"] if floors else []
+    said += [f"{count(oracles, 'oracle')} (the exact velocity in place of a network)"] if oracles else []
     return " and ".join(said)

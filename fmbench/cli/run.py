@@ -11,6 +11,7 @@ import typer
 from fmbench.cli import options
 from fmbench.cli.exit_codes import CELLS_FAILED, INTERRUPTED
 from fmbench.cli.output import Bars, complain, note, say, show_json
+from fmbench.io.printable_text import count
 from fmbench.results.failures import failures_of, grouped
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def tell_failures(session: Session, records: Records) -> None:
     groups = grouped(failures_of(records))
     for group in groups[:SHOWN]:
         failed = group.first
-        counted = f"{group.count} {failed.section}s" if group.count > 1 else f"1 {failed.section}"
+        counted = count(group.count, failed.section)
         example = f"; {failed.cell.key}, for example" if group.count > 1 else f": {failed.cell.key}"
         say(f"{counted} failed ({failed.status}): {failed.error}{example}", "red")
     if len(groups) > SHOWN:
@@ -109,8 +110,7 @@ def tell_failures(session: Session, records: Records) -> None:
     total = sum(group.count for group in groups)
     cells = [group.first.cell for group in groups if group.first.section in ("training", "evaluation")]
     look = f"`{session.again('why', cells[0].key)}` says more, and " if cells else ""
-    counted = f"{total} cells" if total > 1 else "1 cell"
-    say(f"{counted} failed; the report lists them, {look}`{session.again('retry')}` tries again.", "red")
+    say(f"{count(total, 'cell')} failed; the report lists them, {look}`{session.again('retry')}` tries again.", "red")
 
 
 def tell_short(lines: Sequence[tuple[str, str]]) -> None:

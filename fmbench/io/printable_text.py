@@ -19,6 +19,11 @@ _UNSEEN = re.compile(
 )
 
 
+def count(n: int, noun: str, plural: str = "") -> str:
+    """Say a number of things: "1 seed", "3 seeds"."""
+    return f"{n} {noun if n == 1 else plural or noun + 's'}"
+
+
 def some(texts: Sequence[str], most: int) -> list[str]:
     """Return the first of many texts, and how many more there are."""
     return [*texts[:most], *([f"{len(texts) - most} more"] if len(texts) > most else [])]

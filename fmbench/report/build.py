@@ -6,7 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from fmbench.io.printable_text import count
 from fmbench.report.analysis.curves import Curves, best_trainings, make_curves, time_metric, training_rows
 from fmbench.report.analysis.pareto_front import Fronts, find_fronts
 from fmbench.report.commands import Commands
@@ -19,7 +21,6 @@ from fmbench.report.figures.plane.all_plane_figures import point_figures
 from fmbench.report.figures.t_densities import t_densities
 from fmbench.report.figures.theme import Look, Picture, looks
 from fmbench.report.html import page
-from fmbench.report.number_format import count
 from fmbench.report.output_folder import Folder
 from fmbench.report.result_table import ResultTable, make_result_tables
 from fmbench.report.tables import markdown_and_latex, standard_tables
@@ -30,6 +31,9 @@ from fmbench.report.tables.pareto_front import front_table
 from fmbench.report.tables.table import Table
 from fmbench.report.text.headline import in_short
 from fmbench.results.records import Records
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 MOST_PANELS = 24
 """Training combinations in one figure; of more, the best are shown."""
@@ -70,17 +74,17 @@ def write_report(records: Records, folder: Path) -> Path:
 
 def csv(records: Records) -> str:
     """Return records.csv: one row an evaluation cell in the plan's order, floats with all their digits."""
-    frame = records.frame()
-    frame["nfe_budget"] = frame["nfe_budget"].astype("Int64")
-    content: str = frame.to_csv(index=False, lineterminator="\n")
-    return content
+    return _csv(records.frame())
 
 
 def references_csv(records: Records) -> str:
     """Return references.csv: one row a floor or oracle."""
     import pandas as pd
 
-    frame = pd.DataFrame([record.row() for record in records.references])
+    return _csv(pd.DataFrame([record.row() for record in records.references]))
+
+
+def _csv(frame: DataFrame) -> str:
     frame["nfe_budget"] = frame["nfe_budget"].astype("Int64")
     content: str = frame.to_csv(index=False, lineterminator="\n")
     return content

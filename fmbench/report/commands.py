@@ -14,7 +14,7 @@ class Commands:
 
     def __init__(self, command: str, result_tables: list[ResultTable]) -> None:
         self.command = command or "fmbench run SUITE"
-        self._boards = result_tables
+        self._result_tables = result_tables
         rows = [row for result_table in result_tables for row, _ in result_table.cells]
         trainings = [row for result_table in result_tables for row in result_table.trainings]
         self._axes = varying(rows) if rows else varying(trainings)
@@ -30,11 +30,11 @@ class Commands:
         """Write one filter: the component's name where that names it alone, else its name and parameters."""
         axis = ROW_AXES[position]
         spec = next(
-            (s for s in (result_table.spec(axis, label) for result_table in self._boards) if s is not None), None
+            (s for s in (result_table.spec(axis, label) for result_table in self._result_tables) if s is not None), None
         )
         if spec is None:
             return f"{axis}={label}"
-        known = [s for result_table in self._boards for s in result_table.specs.values()]
+        known = [s for result_table in self._result_tables for s in result_table.specs.values()]
         alike = {s.text for s in known if (s.kind, s.name) == (axis, spec.name)}
         if len(alike) == 1:
             return f"{axis}={spec.name}"

@@ -69,11 +69,6 @@ def percents(value: Percent, sign: float = 1.0) -> str:
     return f"{numbers(sign * value.mean)}%{spread}"
 
 
-def count(n: int, noun: str, plural: str = "") -> str:
-    """Say a number of things: "1 seed", "3 seeds"."""
-    return f"{n} {noun if n == 1 else plural or noun + 's'}"
-
-
 def moment(text: str) -> str:
     """Return an ISO time as a person reads it, to the minute; another text stays as it is."""
     try:

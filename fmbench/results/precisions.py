@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from fmbench.io.printable_text import count
 from fmbench.results.records import Records
 
 ADVICE = "pin training.precision to compare them"
@@ -32,7 +33,7 @@ def mixed_precisions(records: Records) -> list[str]:
     )
     for (network, weights, precision), number in apart.items():
         said.append(
-            f"{number} evaluation{'s' * (number > 1)} of {network} drew samples in {precision} with weights trained in "
+            f"{count(number, 'evaluation')} of {network} drew samples in {precision} with weights trained in "
             f"{weights}: {ADVICE}"
         )
     return said

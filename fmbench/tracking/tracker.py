@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fmbench.io.printable_text import count
 from fmbench.results.records import EvaluationRecord, Records, TrainingRecord
 from fmbench.tracking.background_writer import Writer
 from fmbench.tracking.credentials import shown
@@ -38,7 +39,7 @@ class TrackingSummary:
     experiment: str = ""
 
     def __str__(self) -> str:
-        text = f"MLflow at {self.uri}: {self.logged} runs logged, {self.unchanged} unchanged"
+        text = f"MLflow at {self.uri}: {count(self.logged, 'run')} logged, {self.unchanged} unchanged"
         if not self.pending:
             return text
         return f"{text}, {self.pending} not logged ({self.problem})"

@@ -211,7 +211,7 @@ def test_the_users_own_line_is_the_last_outside_of_fmbench_torch_and_python() ->
         SourceLine(f"{inside}/torch/nn/module.py", 7),
         SourceLine(f"{inside}/their_plugin/solver.py", 5),
     )
-    mine = SourceLine("/home/me/plugin.py", 3)
+    mine = SourceLine("/somewhere/plugin.py", 3)
     assert own_line([SourceLine(core, 1), mine, torch_line, SourceLine(library, 2), SourceLine("<string>", 1)]) == mine
     assert own_line([SourceLine(core, 1), installed, torch_line]) == installed
     assert own_line([SourceLine(core, 1), torch_line]) == torch_line

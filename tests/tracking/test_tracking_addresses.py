@@ -349,7 +349,7 @@ def test_a_sqlalchemy_that_decodes_no_uri_gets_it_as_it_is(monkeypatch: pytest.M
 def test_mlflows_advice_is_shown_whole_and_ours_only_once() -> None:
     advice = (
         "Detected out-of-date database schema (found version 0123456789ab, but expected ba9876543210). Take a backup "
-        "of your database, then run 'mlflow db upgrade sqlite:////home/somebody/projects/benchmarks/mlflow.db' to "
+        "of your database, then run 'mlflow db upgrade sqlite:////srv/somebody/projects/benchmarks/mlflow.db' to "
         "migrate your database to the latest schema. NOTE: schema migration may result in database downtime - "
         "please consult your database's documentation for more detail."
     )

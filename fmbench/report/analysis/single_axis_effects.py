@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fmbench.io.printable_text import count
 from fmbench.report.analysis.baseline import gap, is_baseline
-from fmbench.report.number_format import count
 from fmbench.report.result_table import ROW_AXES, ResultTable, Row, varying
 from fmbench.results.records import TRAINING_AXES, MetricFacts
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fmbench.report.number_format import count
+from fmbench.io.printable_text import count
 from fmbench.report.result_table import ResultTable, Row
 from fmbench.results.records import MetricFacts
 from fmbench.store.sampler_timings import MOST_SPREAD, Measured, falling, measured

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fmbench.io.printable_text import count
 from fmbench.report.analysis.comparability import split_by_identity
 from fmbench.report.analysis.curves import Curves
 from fmbench.report.figures.plane.snapshots import chosen
 from fmbench.report.figures.score_curves import name_above
 from fmbench.report.figures.theme import Look, Picture, log_axis, looks, new_figure, save, themed, wants_log
-from fmbench.report.number_format import count
 from fmbench.report.output_folder import Folder
 from fmbench.report.result_table import ResultTable, Row, Values, gather, varying, words
 from fmbench.results.records import MetricFacts

@@ -7,8 +7,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fmbench.io.printable_text import count
 from fmbench.report.analysis.baseline import gap, references
-from fmbench.report.number_format import MINUS, count, percent_style, style_for
+from fmbench.report.number_format import MINUS, percent_style, style_for
 from fmbench.report.result_table import ROW_AXES, ResultTable, Row, varying
 from fmbench.report.tables.standard_tables import Command
 from fmbench.report.tables.table import Entry, Table, TableLine

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from fmbench.io.printable_text import count
 from fmbench.report.analysis.pareto_front import Fronts, Tie, same_as
-from fmbench.report.number_format import count, style_for
+from fmbench.report.number_format import style_for
 from fmbench.report.result_table import ROW_AXES, fixed
 from fmbench.report.tables.baseline import difference_entry
 from fmbench.report.tables.standard_tables import Command

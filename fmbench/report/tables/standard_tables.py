@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from fmbench.io.printable_text import count
 from fmbench.report.analysis.comparability import mixture, split_by_identity, split_by_seed
 from fmbench.report.analysis.floor_and_oracle import floor_of
 from fmbench.report.analysis.timing_noise import steadiness
-from fmbench.report.number_format import count, style_for
+from fmbench.report.number_format import style_for
 from fmbench.report.result_table import ROW_AXES, ResultTable, Row, Values, gather, varying
 from fmbench.report.tables.table import Column, Entry, Table, TableLine, assemble, metric_title
 from fmbench.results.failures import failures_of, grouped

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fmbench.io.printable_text import count
 from fmbench.report.analysis.baseline import gap, references
 from fmbench.report.analysis.ranking import RankingAtNFE, combination
 from fmbench.report.analysis.single_axis_effects import effects
-from fmbench.report.number_format import count, style_for
+from fmbench.report.number_format import style_for
 from fmbench.report.result_table import ResultTable, Row
 from fmbench.report.text.answer import size
 from fmbench.stats.paired_seeds import interval

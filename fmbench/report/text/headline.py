@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fmbench.io.printable_text import count
 from fmbench.report.analysis.axis_importance import (
     CHANCE,
     INTERACTIONS,
@@ -17,7 +18,6 @@ from fmbench.report.analysis.axis_importance import (
 from fmbench.report.analysis.floor_and_oracle import floor_of
 from fmbench.report.analysis.ranking import RankingAtNFE, at_nfe, combination, enumeration, rankings
 from fmbench.report.drawable import drawable
-from fmbench.report.number_format import count
 from fmbench.report.result_table import ResultTable, make_result_tables
 from fmbench.report.text.answer import answer
 from fmbench.report.text.details import details

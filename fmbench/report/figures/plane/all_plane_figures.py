@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fmbench.io.printable_text import count
 from fmbench.report.analysis.curves import Curves, training_rows
 from fmbench.report.figures.plane.animation import with_animation
 from fmbench.report.figures.plane.densities import densities
@@ -11,7 +12,6 @@ from fmbench.report.figures.plane.snapshots import chosen, flow_snapshots
 from fmbench.report.figures.plane.trajectories import trajectories, velocity_field
 from fmbench.report.figures.sample_grids import records_with_samples, shape_of
 from fmbench.report.figures.theme import Picture
-from fmbench.report.number_format import count
 from fmbench.report.output_folder import Folder
 from fmbench.report.result_table import ResultTable
 

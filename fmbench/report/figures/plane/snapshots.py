@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fmbench.io.printable_text import count
 from fmbench.report.analysis.curves import Curves, best_trainings, training_rows
 from fmbench.report.drawable import FURTHEST
 from fmbench.report.figures.theme import COLOURS
-from fmbench.report.number_format import count
 from fmbench.report.result_table import ResultTable, Row, varying, words
 
 if TYPE_CHECKING:

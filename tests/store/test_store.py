@@ -32,6 +32,16 @@ def finished(folder: CellFolder) -> CellFolder:
     return folder
 
 
+def test_a_finished_training_has_no_checkpoint_left_nor_one_that_was_cut_off(folder: CellFolder) -> None:
+    folder.begin({"seed": 0})
+    folder.checkpoints.save(100, b"state")
+    (cut_off,) = {temporary_name(path) for path in folder.path.glob("checkpoint-*.pt")}
+    cut_off.write_bytes(b"sta")  # as a process leaves it that is killed while it writes
+    assert folder.checkpoints.load() == b"state"
+    finished(folder)
+    assert not [path.name for path in folder.path.iterdir() if "checkpoint" in path.name]
+
+
 def test_a_cell_is_not_done_before_its_result(folder: CellFolder) -> None:
     folder.begin({"seed": 0})
     folder.write("weights.safetensors", b"\x00" * 1000)

@@ -33,8 +33,8 @@ MOST_OF_A_LINE, MOST_OF_A_WORD = 600, 200
 """Characters of a message: of a line, and of what has no space in it."""
 LONGEST_NAME = 100
 """Nothing that is longer was meant to be the name of something."""
-_GLUED = re.compile(r"^\s*(?:- +)*(\w+):([^\s:/\\].*)$", re.DOTALL)
-_WORD = re.compile(rf"\S{{{MOST_OF_A_WORD + 1},}}")
+_GLUED = r"(?s)^\s*(?:- +)*(\w+):([^\s:/\\].*)$"
+_WORD = rf"\S{{{MOST_OF_A_WORD + 1},}}"
 
 
 class FmbenchError(Exception):
@@ -135,7 +135,7 @@ def did_you_mean(found: str, choices: Iterable[str]) -> str:
 
 def missing_space(text: str) -> str:
     """Return a hint where a text is `key:value`, which is one word for YAML, else an empty string."""
-    found = _GLUED.match(text)
+    found = re.match(_GLUED, text)
     return f" A colon needs a space after it: write '{found[1]}: {found[2][:40]}'." if found else ""
 
 
@@ -152,7 +152,8 @@ def nearest(found: str, choices: Iterable[str]) -> str:
 def brief(text: str) -> str:
     """Return a message with its long words and lines shortened in the middle; few are written so, and none is read."""
     return "\n".join(
-        _cut(_WORD.sub(lambda word: _cut(word[0], MOST_OF_A_WORD), line), MOST_OF_A_LINE) for line in text.split("\n")
+        _cut(re.sub(_WORD, lambda word: _cut(word[0], MOST_OF_A_WORD), line), MOST_OF_A_LINE)
+        for line in text.split("\n")
     )
 
 

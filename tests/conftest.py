@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # or threads that wait take the core from those that work
+# Hundreds of processes that tests start would each compile all modules of fmbench that they import.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 SLOW = (
     "test_run",

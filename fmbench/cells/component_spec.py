@@ -9,6 +9,9 @@ from typing import Any
 
 from fmbench.cells.keys import canonical, digest
 
+OWN = "fmbench "
+"""How the owner of components begins that come with fmbench: a distribution and its version."""
+
 
 @dataclass(frozen=True)
 class ComponentSpec:
@@ -24,6 +27,11 @@ class ComponentSpec:
     fingerprint: str = ""
     label: str = field(default="", compare=False)
     owner: str = field(default="", compare=False)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it comes with fmbench: owners are a distribution and its version, or a file."""
+        return self.owner.startswith(OWN)
 
     @cached_property
     def text(self) -> str:

@@ -2,69 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import gc
-import sys
-from inspect import getdoc
-from typing import Any
-
-import typer
-
-from fmbench.cli import check, history, plan, plugins, report, run
-from fmbench.cli.output import complain, lose, prepare_streams
-from fmbench.errors import DamagedFile, UserError, brief
-
-USER_ERROR = 2
-_UsageError: Any = typer.BadParameter.__mro__[1]
-"""What click, or the copy of it that typer has, raises for options that it does not know."""
-
-app = typer.Typer(
-    name="fmbench",
-    help="Benchmarks for flow matching: which choice is better at a given number of function evaluations?",
-    no_args_is_help=True,
-    context_settings={"max_content_width": 120},
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # drawing boxes takes as long as all the rest of --help
-)
-run.add_verbs(app)
-check.add_verbs(app)
-history.add_verbs(app)
-plan.add_verbs(app)
-report.add_verbs(app)
-for verb in app.registered_commands:  # else the list of verbs cuts them off
-    verb.short_help = " ".join((verb.help or getdoc(verb.callback) or "").partition("\n\n")[0].split())
 
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 cells failed or worse, 2 the input is at fault, 130 interrupted."""
-    # Reading sources and suites makes many objects and leaves little to collect, and Python would look often.
+    # Importing, and reading sources and suites, makes many objects and leaves little to collect; Python looks often.
     gc.set_threshold(200_000, 20, 20)
-    prepare_streams()
-    code: object = None
-    try:
-        try:
-            if sys.argv[1:] == ["plugins"]:
-                plugins.list_components()  # an answer that takes less than the library which reads options
-            else:
-                code = app(standalone_mode=False)
-        finally:
-            sys.stdout.flush()  # here, where what goes wrong is said
-        if isinstance(code, int) and code:
-            sys.exit(code)
-    except _UsageError as error:
-        error.message = brief(error.message)
-        error.show()
-        sys.exit(error.exit_code)
-    except UserError as error:
-        complain(str(error))
-        sys.exit(USER_ERROR)
-    except DamagedFile as error:
-        complain(f"{error}; remove it, or the folder that it is in, and run again")
-        sys.exit(USER_ERROR)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        lose(sys.stdout)
-        complain(f"what fmbench writes or prints finds no room: {error.strerror}; make room, and run again")
-        sys.exit(USER_ERROR)
+    from fmbench.cli.app import run_app
+
+    run_app()

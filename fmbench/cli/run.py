@@ -12,7 +12,6 @@ from fmbench.cli import options
 from fmbench.cli.exit_codes import CELLS_FAILED, INTERRUPTED
 from fmbench.cli.output import Bars, complain, note, say, show_json
 from fmbench.io.printable_text import count
-from fmbench.results.failures import failures_of, grouped
 
 if TYPE_CHECKING:
     from fmbench.results.records import Records
@@ -99,6 +98,8 @@ def summary(session: Session, result: RunResult) -> dict[str, object]:
 
 def tell_failures(session: Session, records: Records) -> None:
     """Print what failed, each mistake once, and how to see more of it and to try again."""
+    from fmbench.results.failures import failures_of, grouped
+
     groups = grouped(failures_of(records))
     for group in groups[:SHOWN]:
         failed = group.first

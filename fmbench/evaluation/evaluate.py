@@ -36,7 +36,7 @@ def evaluate(
     started = time.perf_counter()
     if drawn is None:
         sharing = trained.sharing(velocity, cell.guidance, cell.weights)
-        with context.unchanged(f"solver {cell.solver}"):
+        with context.unchanged(f"solver {cell.solver}", cell.solver):
             drawn = draw_samples(trained, cell, sharing, larger)
     samples, labels = drawn.samples, drawn.labels
     synchronise(context.device)

@@ -59,7 +59,7 @@ def recorded(
         global_random.seed(seed_for(cell.seed, f"metric/{spec.text}", cell.dataset.text))
         started = time.perf_counter()
         try:
-            with context.unchanged("it"):
+            with context.unchanged("it", spec):
                 found = score(spec)
         except (StoreError, KeyboardInterrupt):
             raise

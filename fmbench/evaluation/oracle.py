@@ -75,7 +75,7 @@ def measure_oracle(cell: ReferenceCell, metrics: Sequence[ComponentSpec], contex
     """Draw the samples of an oracle, and leave what metrics say of them in the store."""
     folder = context.store.folder(cell.section, cell.key)
     oracle = Oracle(cell, context)
-    with context.unchanged(f"solver {cell.solver}"):
+    with context.unchanged(f"solver {cell.solver}", cell.solver):
         drawn = draw_samples(oracle, cell, oracle.velocity(), usual_batch(oracle))
     samples, nfe = drawn.samples, drawn.nfe
     check_finite(samples)

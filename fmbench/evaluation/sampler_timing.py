@@ -48,7 +48,7 @@ def measure_sampler(
 
     context = trained.context
     folder = context.store.folder("sampler", key)
-    with context.unchanged(f"solver {cell.solver}"):
+    with context.unchanged(f"solver {cell.solver}", cell.solver):
         calls = calls_of(trained, cell)
     evidence = trained.evidence(velocity)
     evidence.draw = draw

@@ -152,8 +152,13 @@ def _may_be_larger(model: Model, cell: SampledCell, path: ProbabilityPath, large
     """Whether batches of `larger` are more than a block, there is more than a block to draw, and the solver may."""
     if larger < 2 * NOISE_BLOCK or int(cell.settings["samples"]) <= 2 * NOISE_BLOCK:
         return False
-    shape = model.context.build(model.cell.dataset).shape
-    return not why_in_blocks(*solver_and_times(model, cell), path, shape)
+    dataset = model.cell.dataset
+    asked = (cell.solver, cell.grid, cell.steps, model.cell.path, dataset)
+    known = model.context.keeps_to_blocks
+    if asked not in known:
+        shape = model.context.build(dataset).shape
+        known[asked] = why_in_blocks(*solver_and_times(model, cell), path, shape)
+    return not known[asked]
 
 
 def solver_and_times(model: Model, cell: SampledCell) -> tuple[Solver, Tensor]:

@@ -303,7 +303,7 @@ class Computer:
 
     def _check_measured(self, folder: CellFolder, metrics: Sequence[ComponentSpec]) -> None:
         """Raise SpoiltProcess where a metric changed the process, so that others are left for another one."""
-        if missing(folder, metrics):
+        if self.context.spoilt and missing(folder, metrics):
             raise SpoiltProcess(self.context.spoilt)
 
     def _explain(self, error: BaseException) -> CellFailure:
@@ -393,7 +393,7 @@ class Computer:
                 left -= 4 * len(cells) * int(cells[0].settings["samples"]) * prod(shape)
                 if left >= 0:
                     global_random.seed(seed_for(cells[0].training.seed, "together", cells[0].training.dataset.text))
-                    with self.context.unchanged(f"solver {cells[0].solver}"):
+                    with self.context.unchanged(f"solver {cells[0].solver}", cells[0].solver):
                         self._draw_all(cells, trained)
         except StoreError:
             raise

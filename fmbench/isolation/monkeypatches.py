@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from types import ModuleType
 from typing import Any
 
@@ -47,39 +48,63 @@ class Attributes:
     """
 
     def __init__(self) -> None:
-        self._held = [(title, owner, dict(held)) for title, owner, held in _owners()]
-        self._modules = dict(sys.modules)
+        self._held = [(title, owner, _Held(held)) for title, owner, held in _owners()]
+        self._modules = _Held(sys.modules)
 
     def include(self, title: str, cls: type) -> None:
         """Compare from now on a class, those that it is made from, and the functions beside it, too."""
         known = {id(owner) for _, owner, _ in self._held}
         for base in cls.__mro__:
             if base is not object and id(base) not in known:
-                self._held.append((title, base, _callables(vars(base))))
+                self._held.append((title, base, _Held(_callables(vars(base)))))
         module = sys.modules.get(cls.__module__)
         if module is not None and id(module) not in known:
-            self._held.append((cls.__module__, module, _callables(vars(module))))
+            self._held.append((cls.__module__, module, _Held(_callables(vars(module)))))
 
     def replaced(self) -> list[str]:
         """Return the names of what is no longer what it was, such as `torch.randn`."""
-        found = [f"sys.modules[{name!r}]" for name in _different(self._modules, sys.modules)]
+        found = [f"sys.modules[{name!r}]" for name in self._modules.differing(sys.modules)]
         for title, owner, held in self._held:
             now = vars(owner)
             found += [
                 f"{title}.{name}"
-                for name in _different(held, now)
+                for name in held.differing(now)
                 if f"{title}.{name}" not in FOLLOWING and not _wraps(now.get(name), held[name], title)
             ]
         return found
 
     def put_back(self) -> None:
         """Put back what was replaced or taken away."""
-        for name in _different(self._modules, sys.modules):
+        for name in self._modules.differing(sys.modules):
             sys.modules[name] = self._modules[name]
         for title, owner, held in self._held:
-            for name in _different(held, vars(owner)):
+            for name in held.differing(vars(owner)):
                 if not _wraps(vars(owner).get(name), held[name], title):
                     setattr(owner, name, held[name])
+
+
+class _Held:
+    """Objects by their names, as they were, and quick to compare with what stands under the names now."""
+
+    def __init__(self, held: Mapping[str, Any]) -> None:
+        self._names = tuple(held)
+        self._values = tuple(held.values())
+        self._get = itemgetter(*self._names, *self._names[:1]) if held else None  # two names at least make a tuple
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[self._names.index(name)]
+
+    def differing(self, now: Mapping[str, Any]) -> list[str]:
+        """Return the names under which something else stands, or nothing."""
+        if self._get is None:
+            return []
+        try:
+            if self._get(now)[:-1] == self._values:  # the same objects, which Python sees at once
+                return []
+        except Exception:
+            pass  # a name is gone, or its value cannot be compared with another that is in its place
+        pairs = zip(self._names, self._values, strict=True)
+        return [name for name, value in pairs if now.get(name, _MISSING) is not value]
 
 
 def _owners() -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
@@ -109,16 +134,6 @@ def _public(held: Mapping[str, Any]) -> dict[str, Any]:
 
 def _callables(held: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in held.items() if callable(value) or isinstance(value, property)}
-
-
-def _different(held: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return the names under which something else stands, or nothing."""
-    try:
-        if held.items() <= now.items():  # the same objects, which Python sees at once
-            return []
-    except Exception:
-        pass  # some value cannot be compared with another that is in its place
-    return [name for name, value in held.items() if now.get(name, _MISSING) is not value]
 
 
 def _wraps(new: Any, old: Any, title: str) -> bool:

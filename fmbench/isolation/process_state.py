@@ -19,7 +19,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -94,11 +94,15 @@ ProcessState = Mapping[str, Any]
 """Values by the names of their settings."""
 
 
-def read() -> ProcessState:
-    """Return the state of the process. Libraries that nobody has imported have none."""
+def read(whole: bool = True) -> ProcessState:
+    """Return the state of the process, without its environment where not the `whole` is asked for.
+
+    Libraries that nobody has imported have none.
+    """
     state = {setting.name: setting.value() for setting in _settings()}
-    state["the environment"] = dict(os.environ)
     state["sys.path"] = tuple(sys.path)
+    if whole:
+        state["the environment"] = dict(os.environ)
     return state
 
 
@@ -120,23 +124,29 @@ def put_back(before: ProcessState) -> None:
         if setting.write is not None and old is not UNKNOWN and setting.value() != old:
             with suppress(RuntimeError, OSError, ValueError, TypeError):
                 setting.write(old)
-    if dict(os.environ) != before["the environment"]:
+    if dict(os.environ) != before.get("the environment", os.environ):
         os.environ.clear()
         os.environ.update(before["the environment"])
     sys.path[:] = before["sys.path"]
 
 
 class Watch:
-    """Compares the process with what it was when the watch began: its state, and attributes where they are given."""
+    """Compares the process with what it was when the watch began: its state, and attributes where they are given.
 
-    def __init__(self, attributes: Attributes | None = None) -> None:
-        self._attributes = attributes
-        self._state = read()
+    Without its environment and attributes where not the `whole` is asked for: many texts and objects, which take as
+    long to compare as a small metric takes. `attributes` is asked when they are compared.
+    """
+
+    def __init__(self, attributes: Callable[[], Attributes | None] = lambda: None, whole: bool = True) -> None:
+        self._attributes = attributes if whole else lambda: None
+        self._whole = whole
+        self._state = read(whole)
 
     def changes(self) -> list[str]:
         """Return what differs now, in words."""
-        replaced = self._attributes.replaced() if self._attributes else []
-        return [*changes(self._state, read()), *replaced]
+        attributes = self._attributes()
+        replaced = attributes.replaced() if attributes else []
+        return [*changes(self._state, read(self._whole)), *replaced]
 
     def check(self, who: str) -> None:
         """Raise ProcessChanged where anything differs now, and name `who` for it."""
@@ -145,8 +155,8 @@ class Watch:
 
     def put_back(self) -> list[str]:
         """Put back what can be; return what still differs."""
-        if self._attributes:
-            self._attributes.put_back()
+        if attributes := self._attributes():
+            attributes.put_back()
         put_back(self._state)
         return self.changes()
 
@@ -161,38 +171,70 @@ def said(who: str, found: Sequence[str]) -> str:
 
 
 def watch_all() -> Watch:
-    """Return a watch over all that is compared in this process."""
-    return Watch(_everybodys[-1] if _everybodys else None)
+    """Return a watch over all that is compared in this process; over less within `unchanged`, where that says so."""
+    return Watch(_attributes, _whole[-1])
 
 
 @contextmanager
-def unchanged(who: str) -> Iterator[None]:
-    """Raise ProcessChanged where what is called inside changes the process, whether it fails or not."""
-    watch = watch_all()
+def unchanged(who: str, part: Hashable = None) -> Iterator[None]:
+    """Raise ProcessChanged where what is called inside changes the process, whether it fails or not.
+
+    `part` names a part of a unit, which is compared as a whole at its end: then the whole is compared here only when
+    the part first runs in this process. One that replaces a function, say, does so when it is first called.
+    """
+    _whole.append(part is None or part not in _parts_seen)
+    _parts_seen.add(part)
     try:
-        yield
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        if found := watch.changes():
-            raise ProcessChanged(f"{said(who, found)}; it failed, too, with {type(error).__name__}") from error
-        raise
-    watch.check(who)
+        watch = watch_all()
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if found := watch.changes():
+                raise ProcessChanged(f"{said(who, found)}; it failed, too, with {type(error).__name__}") from error
+            raise
+        watch.check(who)
+    finally:
+        _whole.pop()
 
 
-_everybodys: list[Attributes] = []
-"""What `unchanged` compares beside the state: nothing, or what `guard_attributes` took."""
+_parts_seen: set[Hashable] = set()
+"""The parts of units that have run in this process."""
+_whole = [True]
+"""Whether watches compare the whole, as the innermost `unchanged` says."""
+_held: list[Attributes] = []
+"""What `guard_attributes` took."""
+_strangers: set[type] = set()
+"""Classes of components that are not fmbench's own and are at work in this process."""
 
 
 def guard_attributes() -> None:
-    """Have `unchanged` compare attributes, too, from now on with what they are now: for a process of fmbench's own."""
-    _everybodys.append(Attributes())
+    """Have `unchanged` compare attributes, too, with what they are now: for a process of fmbench's own.
+
+    That is done from the first component on that is not fmbench's: its own are known to replace nothing.
+    """
+    _held.append(Attributes())
 
 
-def guard_class(title: str, cls: type) -> None:
-    """Have `unchanged` compare a component's class and module, too, where it compares attributes at all."""
-    if _everybodys:
-        _everybodys[-1].include(title, cls)
+def guard_class(title: str, cls: type, *, own: bool = False) -> None:
+    """Have `unchanged` compare a component's class and module, too, where it compares attributes.
+
+    `own` says that it is fmbench's.
+    """
+    if _held:
+        _held[-1].include(title, cls)
+    if not own:
+        _strangers.add(cls)
+
+
+def strangers_at_work() -> bool:
+    """Whether a component that is not fmbench's own has been built in this process."""
+    return bool(_strangers)
+
+
+def _attributes() -> Attributes | None:
+    return _held[-1] if _held and _strangers else None
 
 
 _guarded: list[Setting] = []
@@ -350,6 +392,7 @@ def _set_default_device(device: Any) -> None:
     torch.set_default_device(None if device == torch.device("cpu") else device)  # None leaves no mode behind
 
 
+@cache
 def _hooks_of_all_modules() -> list[dict[int, Any]]:
     from torch.nn.modules import module
 
@@ -367,7 +410,7 @@ def _forget_module_hooks(left: int) -> None:
 
 
 def _environment(before: ProcessState, after: ProcessState) -> Iterator[str]:
-    old, new = before["the environment"], after["the environment"]
+    old, new = (state.get("the environment", {}) for state in (before, after))
     if old == new:
         return
     for name in sorted(old.keys() | new.keys()):

@@ -52,7 +52,7 @@ def assemble(cell: TrainingCell, context: WorkerContext) -> Components:
 def make_module(cell: TrainingCell, parts: Components, device: str) -> nn.Module:
     """Build the network with the initial weights of the cell's seed; the global random state is left as it was."""
     seed = seed_for(cell.seed, "initial_weights", cell.dataset.text)
-    with unchanged(f"network {cell.network}"), global_random.seeded(seed, device):
+    with unchanged(f"network {cell.network}", cell.network.digest), global_random.seeded(seed, device):
         try:
             module = parts.network.build(parts.dataset.shape, parts.classes)
         except ValueError as error:

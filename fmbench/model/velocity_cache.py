@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from fmbench.isolation import global_random
-from fmbench.isolation.process_state import Watch, watch_all
+from fmbench.isolation.process_state import Watch, strangers_at_work, watch_all
 
 if TYPE_CHECKING:
     from fmbench.model.velocity import ModelVelocity
@@ -92,7 +92,7 @@ class SharingVelocity:
     def y(self, labels: Tensor | None) -> None:
         self._velocity.y = labels
         self._follows = True
-        if self._watch is None:
+        if self._watch is None and strangers_at_work():
             self._watch = watch_all()
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pluggy
 
+from fmbench.cells.component_spec import OWN
 from fmbench.components import hookspecs
 from fmbench.components.contracts import KINDS
 from fmbench.errors import PluginError, ProcessChanged, did_you_mean
@@ -85,6 +86,11 @@ class _Plugin:
     content: Any
     explicit: bool
 
+    @property
+    def own(self) -> bool:
+        """Whether it comes with fmbench."""
+        return not self.explicit and self.owner.startswith(OWN)
+
 
 def load_plugins(given: Sequence[str] = ()) -> Plugins:
     """Load the installed plugins and those given by path or module name, here and in FMBENCH_PLUGINS.
@@ -135,7 +141,7 @@ def _installed(failures: list[PluginFailure]) -> Iterator[_Plugin]:
     for name, (distribution, version), point in sorted(found, key=lambda each: (*each[:2], each[2].value)):
         owner = f"{distribution} {version}".strip()
         try:
-            with plugin_code(f"plugin {name!r} of {owner}"):
+            with plugin_code(f"plugin {name!r} of {owner}", own=owner.startswith(OWN)):
                 content = point.load()
         except PluginError:
             raise  # what it changed cannot be put back
@@ -174,7 +180,7 @@ def _components(plugin: _Plugin, failures: list[PluginFailure]) -> Iterator[Regi
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     try:
-        with plugin_code(f"plugin {plugin.name!r}"):
+        with plugin_code(f"plugin {plugin.name!r}", own=plugin.own):
             manager.register(plugin.content)
     except (pluggy.PluginValidationError, ValueError) as error:
         report(" ".join(str(error).split()))
@@ -193,7 +199,7 @@ def _components(plugin: _Plugin, failures: list[PluginFailure]) -> Iterator[Regi
     for hook, kind in HOOKS.items():
         for implementation in getattr(manager.hook, hook).get_hookimpls():
             try:
-                with plugin_code(f"plugin {plugin.name!r}"):
+                with plugin_code(f"plugin {plugin.name!r}", own=plugin.own):
                     returned = implementation.function()
             except PluginError:
                 raise

@@ -156,7 +156,7 @@ class Registry:
         _check_contract(known.title, cls, spec.kind)
         known.check_unchanged(cls)
         try:
-            with plugin_code(known.title):
+            with plugin_code(known.title, own=spec.is_own):
                 built = cls(**known.signature.values(spec.parameters))
         except (ProcessChanged, PluginStopped) as error:
             raise PluginError(f"{known.title} cannot be built: {describe_error(error)}") from error

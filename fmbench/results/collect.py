@@ -190,6 +190,8 @@ class ResultsIndex:
     def state(self, section: str, key: str, wanted: Sequence[ComponentSpec]) -> CellState:
         """Read a cell's folder."""
         folder = self.store.folder(section, key)
+        if not folder.is_there():
+            return CellState(folder, None, None, {}, tuple(wanted))
         try:
             result, failure, metrics = folder.result(), folder.failure(), folder.metrics()
         except DamagedFile as error:

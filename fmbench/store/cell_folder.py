@@ -57,6 +57,16 @@ class CellFolder:
         """The section of the store that the cell belongs to."""
         return self.place.partition("/")[0]
 
+    def is_there(self) -> bool:
+        """Whether anything lies in its place: one look, where to ask for each of its files takes many."""
+        try:
+            os.lstat(self.path)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            pass  # who reads a file of it says what is wrong
+        return True
+
     def sealed(self, name: str, form: Form = OBJECT) -> dict[str, Any] | None:
         """Return the content of one of SEALED, None where it is not there. Raises DamagedFile."""
         return read_sealed(self.path / name, form, f"{self.place}/{name}")

@@ -20,6 +20,7 @@ from urllib.request import url2pathname
 
 from fmbench.io.file_lock import held, lock_of
 from fmbench.tracking.client import check_file, make_client
+from fmbench.tracking.database_version import DatabaseVersion
 from fmbench.tracking.known_runs import CONTENT, KnownRun, KnownRuns
 from fmbench.tracking.ledger import TOKEN
 from fmbench.tracking.moved_artifacts import bring_home
@@ -58,6 +59,7 @@ class Server:
         self._client: MlflowClient | None = None
         self._runs: KnownRuns | None = None
         self._alone = False
+        self._version = DatabaseVersion()
         self._experiment_tags: set[str] = set()
 
     @contextmanager
@@ -72,11 +74,13 @@ class Server:
             check_file(database)
         with held(lock_of(database), goes_on) if database is not None else nullcontext():
             self._alone = database is not None
-            if self._runs is not None:
+            if self._runs is not None and (database is None or not self._version.is_noted(database)):
                 self._runs.sure = False
             try:
                 yield
             finally:
+                if database is not None:
+                    self._version.note(database)
                 self._alone = False
 
     @property

@@ -7,7 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from fmbench.cli import app
+from fmbench.cli.app import app
 
 CATALOGUE = {
     "path": "linear lipman icfm cosine vp linear_vp polynomial schrodinger_bridge",

@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fmbench import DataError
-from fmbench.cli import app
+from fmbench.cli.app import app
 from fmbench.plugins.source import content_fingerprint
 from fmbench_datasets.image_folder import ImageFolder
 

@@ -14,7 +14,8 @@ import pytest
 from helpers import TINY
 from typer.testing import CliRunner, Result
 
-from fmbench.cli import app, check
+from fmbench.cli import check
+from fmbench.cli.app import app
 from fmbench.errors import UserError
 from fmbench.history import history_file, read
 from fmbench.regression import read_baseline, write_baseline

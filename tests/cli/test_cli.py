@@ -53,7 +53,7 @@ def test_help_names_every_verb(tmp_path: Path) -> None:
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom fmbench.cli import app\n"
+        "import sys\nfrom fmbench.cli.app import app\n"
         "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
         "print([m for m in ('torch', 'mlflow', 'pandas', 'numpy', 'pydantic') if m in sys.modules])"
     )

@@ -18,7 +18,7 @@ import pytest
 from helpers import TINY
 from typer.testing import CliRunner, Result
 
-from fmbench.cli import app
+from fmbench.cli.app import app
 from fmbench.errors import UserError
 from fmbench.history import (
     Night,

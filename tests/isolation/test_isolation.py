@@ -25,10 +25,10 @@ from fmbench.errors import ProcessChanged
 from fmbench.evaluation.metrics import recorded
 from fmbench.executors.messages import Event
 from fmbench.executors.run_task import Computer, lingering
-from fmbench.isolation import global_random
+from fmbench.isolation import global_random, process_state
 from fmbench.isolation.inplace_guard import READ, marks
 from fmbench.isolation.monkeypatches import Attributes
-from fmbench.isolation.process_state import Watch, unchanged
+from fmbench.isolation.process_state import Watch, guard_attributes, guard_class, unchanged, watch_all
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, load_trained
 from fmbench.plugins.registry import load_registry
@@ -255,6 +255,57 @@ def test_what_fails_and_changes_the_process_says_both() -> None:
     assert watch.put_back() == []
 
 
+@pytest.fixture
+def stranger_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process compare what one of fmbench's own with somebody else's component in it does."""
+    monkeypatch.setattr(process_state, "_held", [Attributes()])
+    monkeypatch.setattr(process_state, "_strangers", {Watch})
+    monkeypatch.setattr(process_state, "_parts_seen", set())
+
+
+def test_a_part_of_a_unit_is_compared_as_a_whole_at_first_and_the_unit_always(stranger_at_work: None) -> None:
+    randn = torch.randn
+    for turn in range(2):
+        unit = watch_all()
+        try:
+            with pytest.raises(ProcessChanged, match=r"^solver mine changed torch.randn"), unchanged("solver mine"):
+                torch.randn = torch.rand  # type: ignore[assignment]
+            assert "torch.randn" in unit.changes()
+        finally:
+            torch.randn = randn  # type: ignore[assignment]
+
+        def replace_it() -> None:
+            with unchanged("solver mine", "mine"):
+                torch.randn, os.environ["HOME"] = torch.rand, "/elsewhere"  # type: ignore[assignment]
+
+        home = os.environ["HOME"]
+        try:
+            if turn:
+                replace_it()
+            else:
+                with pytest.raises(ProcessChanged, match=r"^solver mine changed the environment variable HOME, torch"):
+                    replace_it()
+            assert unit.changes() == ["the environment variable HOME", "torch.randn"]
+        finally:
+            torch.randn, os.environ["HOME"] = randn, home  # type: ignore[assignment]
+        assert unit.changes() == []
+
+
+def test_attributes_are_compared_from_the_first_stranger_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_state, "_held", [])
+    monkeypatch.setattr(process_state, "_strangers", set())
+    guard_attributes()
+    unit, randn = watch_all(), torch.randn
+    try:
+        torch.randn = torch.rand  # type: ignore[assignment]
+        guard_class("solver euler", Watch, own=True)
+        assert unit.changes() == []
+        guard_class("solver mine", Attributes)
+        assert unit.changes() == ["torch.randn"], "though its watch began before there was one"
+    finally:
+        torch.randn = randn  # type: ignore[assignment]
+
+
 def test_contexts_and_late_imports_are_no_changes() -> None:
     with unchanged("it"):
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16), np.errstate(all="raise"):
@@ -404,7 +455,7 @@ def test_metrics_after_one_that_changed_the_process_are_left_for_another(shop: W
     assert own.spoilt.startswith("metric nfe")
 
 
-def test_a_call_from_within_autocast_is_given_to_no_other_solver(trained: Trained) -> None:
+def test_a_call_from_within_autocast_is_given_to_no_other_solver(trained: Trained, stranger_at_work: None) -> None:
     x, t = trained.source(0, 50), torch.zeros(50)
     with torch.no_grad():
         expected = trained.velocity()(x, t)

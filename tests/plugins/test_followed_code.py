@@ -13,7 +13,7 @@ import pytest
 from helpers import evaluation_cell, training_cell
 from typer.testing import CliRunner
 
-from fmbench.cli import app
+from fmbench.cli.app import app
 from fmbench.plugins.registry import load_registry
 from fmbench.plugins.source import ClassSource, find_module, module_imports
 from fmbench.plugins.source.module_imports import closure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import sys
@@ -16,6 +17,7 @@ from fmbench.components.contracts import Path as PathContract
 from fmbench.components.contracts import Solver
 from fmbench.errors import PluginError
 from fmbench.plugins.source import ClassSource, code_fingerprint, content_fingerprint, find_module
+from fmbench.plugins.source.syntax_text import syntax_text
 
 Write = Callable[..., Path]
 
@@ -313,3 +315,50 @@ def test_finding_a_module_imports_nothing(package: Write) -> None:
     assert find_module("sample.gone") is None
     assert find_module("no_such_package.module") is None
     assert "sample" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("def f(*, a): pass", "def f(*, a=None): pass"),
+        ("x = {**None}", "x = {None: None}"),
+        ("x = 1", "x = True"),
+        ("x = 1", "x = 1.0"),
+        ("x = 'y'", "x = y"),
+        ("x = b'y'", "x = 'y'"),
+        ("f(a, b)", "f((a, b))"),
+        ("x = [a, [b]]", "x = [[a], b]"),
+        ("if a: b\nelse: c", "if a: b\nc"),
+        ("async def f(): pass", "def f(): pass"),
+        ("lambda a, /: a", "lambda a: a"),
+        ("x = f'{y!r}'", "x = f'{y}'"),
+        (f"x = {10**5000:#x}", f"x = {10**5000 + 1:#x}"),
+        ("from .a import b", "from ..a import b"),
+        ("del x", "x"),
+    ],
+)
+def test_what_runs_differently_has_another_text(one: str, other: str) -> None:
+    assert syntax_text(ast.parse(one)) != syntax_text(ast.parse(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("x = 1", "# a comment\n\nx  =  0x1\n"),
+        ("def f():\n    return 1", 'def f():\n    """Say one."""\n    return (1)'),
+        ("x = u'y'", 'x = "y"'),
+        ("x = 'a' 'b'", "x = 'ab'"),
+        ("x = [1, 2,]", "x = [1,\n     2]"),
+    ],
+)
+def test_what_runs_alike_has_the_same_text(one: str, other: str) -> None:
+    assert syntax_text(ast.parse(one)) == syntax_text(ast.parse(other))
+
+
+def test_no_two_files_of_the_standard_library_have_one_text() -> None:
+    texts: dict[str, list[str]] = {}
+    for file in sorted(Path(ast.__file__).parent.glob("*.py")):
+        tree = ast.parse(file.read_bytes())
+        texts.setdefault(syntax_text(tree), []).append(ast.dump(tree))
+    assert len(texts) > 100
+    assert all(len(set(dumps)) == 1 for dumps in texts.values())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from fmbench.cli import app
+from fmbench.cli.app import app
 from fmbench.regression import Comparison, Outcome
 from fmbench.results.records import Records
 from fmbench.runner import remeasure

@@ -21,7 +21,7 @@ from test_merge import HereExecutor
 from typer.testing import CliRunner
 
 from fmbench.cells.keys import canonical
-from fmbench.cli import app
+from fmbench.cli.app import app
 from fmbench.errors import UserError
 from fmbench.history import history_file, make_night
 from fmbench.history import parquet_file as history

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from fmbench.cli import app
+from fmbench.cli.app import app
 from fmbench.errors import DamagedFile, StoreError, UserError
 from fmbench.results.unused_cells import find_unused
 from fmbench.store.cell_folder import CellFolder

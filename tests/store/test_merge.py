@@ -14,7 +14,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from fmbench.cli import app
+from fmbench.cli.app import app
 from fmbench.errors import StoreError, UserError
 from fmbench.executors.messages import Event, WorkerConfig
 from fmbench.executors.run_task import Computer

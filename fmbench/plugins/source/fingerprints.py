@@ -13,16 +13,16 @@ import ast
 import errno
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from fmbench.io.regular_files import size_and_sum
 from fmbench.plugins.source.module_imports import Module, closure, import_statements, parse, stamp
+from fmbench.plugins.source.syntax_text import syntax_text
 
 
 def fingerprint(modules: Sequence[Module], name: str, files: Sequence[Path] = (), version: str = "") -> str:
@@ -131,11 +131,7 @@ def _content(file: Path) -> tuple[str, str]:
 
 @lru_cache(maxsize=8192)
 def _code_digest(path: str, mtime: int, size: int) -> str:
-    """Hash a file's syntax tree without positions and without bare strings, of which docstrings are one kind."""
-    return hash_of([ast.dump(_without_bare_strings(parse(path)))])
-
-
-_CORE_IMPORT = re.compile(r"ImportFrom\(module='fmbench[^']*', names=\[[^\]]*\], level=0\)")
+    return hash_of([syntax_text(parse(path))])
 
 
 class CoreImport(NamedTuple):
@@ -149,30 +145,18 @@ class CoreImport(NamedTuple):
 @lru_cache(maxsize=1024)
 def core_code(path: str, mtime: int, size: int) -> tuple[str, tuple[CoreImport, ...]]:
     """Return the digest of a file of the core without its imports of the core, and these, from one parse."""
-    tree = _without_bare_strings(parse(path))
+    tree = parse(path)
     imported = tuple(
         CoreImport(str(node.module), alias.name, alias.asname or "")
         for node in import_statements(tree)
-        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "fmbench"
+        if _takes_from_core(node)
         for alias in node.names
     )
-    return hash_of([_CORE_IMPORT.sub("", ast.dump(tree))]), imported
+    return hash_of([syntax_text(tree, leave_out=_takes_from_core)]), imported
 
 
-def _without_bare_strings(tree: ast.Module) -> ast.Module:
-    pending: list[ast.AST] = [tree]
-    while pending:
-        node = pending.pop()
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            body[:] = [statement for statement in body if not _is_bare_string(statement)]
-        # No expression holds a statement, and most of a tree is expressions.
-        pending += (inner for inner in ast.iter_child_nodes(node) if not isinstance(inner, ast.expr))
-    return tree
-
-
-def _is_bare_string(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+def _takes_from_core(node: ast.AST) -> TypeGuard[ast.ImportFrom]:
+    return isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "fmbench"
 
 
 def hash_of(parts: Sequence[str]) -> str:

@@ -23,6 +23,9 @@ _IMPORTERS = ("import_module", "__import__")
 _MOST = 8192
 """States of files of which is kept what was read."""
 
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Fields of statements that hold statements."""
+
 _not_found: set[str] = set()
 """Top-level names that a component imports and that were not there. They stay so while the process runs: a class whose
 code is imported may change the path, and must keep the fingerprint under which its results are kept."""
@@ -163,8 +166,9 @@ def import_statements(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]
             yield node
         elif isinstance(node, ast.If) and is_type_checking(node):
             pending += node.orelse
-        elif not isinstance(node, ast.expr):
-            pending += ast.iter_child_nodes(node)
+        else:
+            for field in _BLOCKS:
+                pending += getattr(node, field, ())
 
 
 @lru_cache(maxsize=_MOST)

@@ -1,0 +1,67 @@
+"""All verbs as one application, and what becomes of the errors that come out of it."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from inspect import getdoc
+from typing import Any
+
+import typer
+
+from fmbench.cli import check, history, plan, plugins, report, run
+from fmbench.cli.output import complain, lose, prepare_streams
+from fmbench.errors import DamagedFile, UserError, brief
+
+USER_ERROR = 2
+_UsageError: Any = typer.BadParameter.__mro__[1]
+"""What click, or the copy of it that typer has, raises for options that it does not know."""
+
+app = typer.Typer(
+    name="fmbench",
+    help="Benchmarks for flow matching: which choice is better at a given number of function evaluations?",
+    no_args_is_help=True,
+    context_settings={"max_content_width": 120},
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # drawing boxes takes as long as all the rest of --help
+)
+run.add_verbs(app)
+check.add_verbs(app)
+history.add_verbs(app)
+plan.add_verbs(app)
+report.add_verbs(app)
+for verb in app.registered_commands:  # else the list of verbs cuts them off
+    verb.short_help = " ".join((verb.help or getdoc(verb.callback) or "").partition("\n\n")[0].split())
+
+
+def run_app() -> None:
+    """Run what the command line asks for, and end the process with its exit code where that is not 0."""
+    prepare_streams()
+    code: object = None
+    try:
+        try:
+            if sys.argv[1:] == ["plugins"]:
+                plugins.list_components()  # an answer that takes less than the library which reads options
+            else:
+                code = app(standalone_mode=False)
+        finally:
+            sys.stdout.flush()  # here, where what goes wrong is said
+        if isinstance(code, int) and code:
+            sys.exit(code)
+    except _UsageError as error:
+        error.message = brief(error.message)
+        error.show()
+        sys.exit(error.exit_code)
+    except UserError as error:
+        complain(str(error))
+        sys.exit(USER_ERROR)
+    except DamagedFile as error:
+        complain(f"{error}; remove it, or the folder that it is in, and run again")
+        sys.exit(USER_ERROR)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        lose(sys.stdout)
+        complain(f"what fmbench writes or prints finds no room: {error.strerror}; make room, and run again")
+        sys.exit(USER_ERROR)

@@ -15,7 +15,7 @@ from fmbench.evaluation.metrics import compute_metrics
 from fmbench.evaluation.sampling import Drawn, check_finite, check_nfe, draw_samples, larger_batch
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained
-from fmbench.runtime.device import synchronise
+from fmbench.runtime.device import device_type, synchronise
 
 PREVIEW_BYTES = 2**16
 PREVIEW_LEAST = 64
@@ -55,7 +55,8 @@ def evaluate(
     folder.write("samples.safetensors", payload)
     per_batch = drawn.nfe_of_batches
     facts = {"nfe": evidence.nfe, "nfe_min": min(per_batch), "nfe_max": max(per_batch), "seconds": seconds}
-    folder.finish({"facts": {**facts, "precision": trained.parts.precision}}, ("samples.safetensors",))
+    computed_with = {"precision": trained.parts.precision, "device": device_type(context.device)}
+    folder.finish({"facts": {**facts, **computed_with}}, ("samples.safetensors",))
 
 
 def kept_samples(context: WorkerContext, samples: Tensor) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, fields
@@ -23,6 +24,7 @@ from fmbench.cells.keys import canonical
 from fmbench.errors import StoreError, UserError
 from fmbench.history.history import History
 from fmbench.history.night import AXIS_COLUMNS, Night, NightFacts
+from fmbench.io.file_lock import StoppedWaiting, held
 from fmbench.io.json_forms import OBJECT, TEXT, Each, parsed
 from fmbench.io.regular_files import read_regular
 from fmbench.regression.baseline_file import METRIC_FACTS
@@ -188,11 +190,10 @@ def _body_of(text: bytes, path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
     check_writable(path.parent)
+    ends = time.monotonic() + WAIT
     try:
-        with FileLock(path.with_name(f".{path.name}.lock"), timeout=WAIT):
+        with held(path.with_name(f".{path.name}.lock"), lambda: time.monotonic() < ends):
             yield
-    except Timeout:
+    except StoppedWaiting:
         raise StoreError(f"another process has held {path} for {WAIT:.0f} s; try again when it is done.") from None

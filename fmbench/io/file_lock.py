@@ -1,11 +1,14 @@
-"""One process at a time: locks that lie beside what they protect."""
+"""One process at a time: locks that lie beside what they protect. The system drops those of a process that dies."""
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from fmbench.io.regular_files import NotRegularError, check_regular
 
 POLL = 0.01
 """Seconds between two looks at a lock that another process holds."""
@@ -15,12 +18,25 @@ class StoppedWaiting(Exception):
     """The caller wants to do something else than wait for a lock."""
 
 
+def never_wait() -> bool:
+    """Return False: for a caller of `held` that does not wait at all."""
+    return False
+
+
 @contextmanager
 def held(path: Path, goes_on: Callable[[], bool] = lambda: True) -> Iterator[None]:
-    """Hold the lock file `path`; waits as long as `goes_on()` holds, and then raises StoppedWaiting."""
+    """Hold the lock file `path`; waits as long as `goes_on()` holds, and then raises StoppedWaiting.
+
+    Where whoever held it has removed the file meanwhile, there is a new one. Raises NotRegularError where something
+    else than a file lies there, and OSError where none can be made.
+    """
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink():
+        raise NotRegularError(errno.ELOOP, "it is a link, and must be a regular file", str(path))
+    with suppress(FileNotFoundError):
+        check_regular(path)
     lock = FileLock(path)
     while True:
         try:

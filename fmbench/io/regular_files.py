@@ -126,18 +126,3 @@ def why_no_folder(entry: os.DirEntry[str]) -> str:
         return f"is {kind_of(entry.stat().st_mode)}, where folders of cells lie"
     except OSError as error:
         return f"leads nowhere: {error.strerror}"
-
-
-def open_lock(path: Path) -> int:
-    """Open, or make, a file to be locked, and return its descriptor. What is no file, or a link, raises OSError."""
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise NotRegularError(error.errno, "it is a link, and must be a regular file", str(path)) from error
-        raise
-    mode = os.fstat(handle).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(handle)
-        raise NotRegularError(errno.EINVAL, f"it is {kind_of(mode)}, and must be a regular file", str(path))
-    return handle

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from fmbench.errors import StoreError, UserError
+from fmbench.io.file_lock import StoppedWaiting
 from fmbench.plan import Plan
 from fmbench.plan.reference_cells import References
 from fmbench.plugins.registry import Registry
@@ -42,7 +43,7 @@ class Unneeded:
             try:
                 cell.folder.remove()
                 removed.append(cell)
-            except BlockingIOError:
+            except StoppedWaiting:
                 self.passed_over.append(f"{cell.folder.path} is worked on by another process")
             except StoreError as error:
                 self.passed_over.append(str(error).partition(";")[0])

@@ -11,7 +11,7 @@ from fmbench.errors import DamagedFile, StoreError, UserError, did_you_mean
 from fmbench.results.cell_keys import sampler_key
 from fmbench.results.cell_state import CellState
 from fmbench.results.collect import ResultsIndex
-from fmbench.results.precisions import precision_of
+from fmbench.results.precision_and_device import computed_with
 from fmbench.runner.session import Session
 from fmbench.store.store import Store
 
@@ -37,7 +37,11 @@ def explain_cell(session: Session, prefix: str) -> dict[str, Any]:
         verdict = f"a failure is on record; `{session.again('retry')}` tries again"
         return {**answer, "status": found[0]["status"], "failures": found, "verdict": verdict, "differences": []}
     if not state.todo:
-        return {**answer, "verdict": f"computed{_precision(results_index, cell)}, and used as it is", "differences": []}
+        return {
+            **answer,
+            "verdict": f"computed{_computed_with(results_index, cell)}, and used as it is",
+            "differences": [],
+        }
     if state.result is not None:
         lacking = ", ".join(map(str, state.missing_metrics))
         return {**answer, "verdict": f"computed, but for these metrics: {lacking}", "differences": []}
@@ -47,16 +51,12 @@ def explain_cell(session: Session, prefix: str) -> dict[str, Any]:
     return {**answer, "verdict": f"not computed; the nearest stored cell is {nearest}", "differences": differences}
 
 
-def _precision(results_index: ResultsIndex, cell: TrainingCell | EvaluationCell) -> str:
-    """Say in which precision a cell was computed, and its weights where that is another; "" where it is not known."""
+def _computed_with(results_index: ResultsIndex, cell: TrainingCell | EvaluationCell) -> str:
+    """Say in which precision and on which kind of device a cell was computed, and its weights where that is another."""
     training = cell if isinstance(cell, TrainingCell) else cell.training
-    weights = precision_of((results_index.trainings[training.key].result or {}).get("facts", {}))
-    if isinstance(cell, TrainingCell):
-        return f" in {weights}" if weights else ""
-    own = precision_of((results_index.evaluation(cell).result or {}).get("facts", {}))
-    if weights and own and weights != own:
-        return f" in {own}, with weights that were trained in {weights}"
-    return f" in {own}" if own else ""
+    own = results_index.trainings[cell.key] if isinstance(cell, TrainingCell) else results_index.evaluation(cell)
+    facts, trained = ((state.result or {}).get("facts", {}) for state in (own, results_index.trainings[training.key]))
+    return computed_with(facts, trained)
 
 
 def failures(results_index: ResultsIndex, cell: TrainingCell | EvaluationCell) -> list[dict[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import logging
 import os
@@ -14,13 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from fmbench.errors import DamagedFile, StoreError
+from fmbench.io.file_lock import held
 from fmbench.io.json_forms import OBJECT, Form, fitted
-from fmbench.io.regular_files import (
-    kind_of,
-    open_lock,
-    set_aside,
-    size_and_sum,
-)
+from fmbench.io.regular_files import kind_of, set_aside, size_and_sum
 from fmbench.store.atomic_files import (
     content,
     explained,
@@ -197,7 +192,7 @@ class CellFolder:
         return f"holds {others[0]!r}, which is not of fmbench" if others else ""
 
     def remove(self) -> None:
-        """Remove the folder. Raises StoreError where it is `strange`, and BlockingIOError where it is worked on."""
+        """Remove the folder. Raises StoreError where it is `strange`, and StoppedWaiting where it is worked on."""
         if why := self.strange():
             raise StoreError(f"{self.path} {why}, so it is not removed")
         with self.lock(wait=False), explained(self.path):
@@ -219,38 +214,16 @@ class CellFolder:
 
     @contextlib.contextmanager
     def lock(self, *, wait: bool = True) -> Iterator[None]:
-        """Wait until no other process works on the cell. The system drops the lock of a process that dies.
+        """Wait until no other process works on the cell. The folder is made where it is not there.
 
-        Raises BlockingIOError where another works on it, and it is not to be waited for.
+        Raises StoppedWaiting where another works on it, and it is not to be waited for.
         """
-        handle = self._locked(wait)
-        while not self._is_lock(handle):  # whoever had it has removed the folder meanwhile
-            os.close(handle)
-            handle = self._locked(wait)
-        try:
+        with contextlib.ExitStack() as stack:
+            with explained(self.path):
+                self._make_way()
+                self.path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(held(self.path / ".lock", lambda: wait))
             yield
-        finally:
-            os.close(handle)
-
-    def _locked(self, wait: bool) -> int:
-        """Return the descriptor of the lock's file, locked; the folder is made where it is not there."""
-        with explained(self.path):
-            self._make_way()
-            self.path.mkdir(parents=True, exist_ok=True)
-            handle = open_lock(self.path / ".lock")
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BaseException:
-            os.close(handle)
-            raise
-        return handle
-
-    def _is_lock(self, handle: int) -> bool:
-        """Whether a descriptor is of the file that stands for the lock now."""
-        try:
-            return os.path.samestat(os.fstat(handle), (self.path / ".lock").lstat())
-        except FileNotFoundError:
-            return False
 
     def _make_way(self) -> None:
         """Give another name to what stands where the folder must be: a file, a link to none, a folder without entry."""

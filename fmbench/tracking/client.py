@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
@@ -43,7 +42,10 @@ _LOST = {"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED", 
 
 
 def make_client(uri: str) -> MlflowClient:
-    """Import mlflow and return a client; a sqlite database is made with write-ahead logging, which is faster."""
+    """Import mlflow and return a client; a sqlite database is made with write-ahead logging, which is faster.
+
+    Whoever asks for one of a sqlite database holds its lock (see `file_lock.lock_of`).
+    """
     check_driver(uri)
     _import_mlflow()
     from mlflow import MlflowClient
@@ -119,32 +121,20 @@ def _make_database(database: Path) -> None:
     MLflow makes them in 60 steps. A process that dies between two of them, or two processes that do it at once, leave a
     file that cannot be opened any more.
     """
-    with _locked(database.parent):
-        if database.exists() and database.stat().st_size:
-            return
-        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    if database.exists() and database.stat().st_size:
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-        for leftover in database.parent.glob(f"{UNFINISHED}*"):
-            shutil.rmtree(leftover)
-        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=database.parent) as folder:
-            fresh = Path(folder) / "mlflow.db"
-            with _address(fresh) as address:
-                store = SqlAlchemyStore(address, artifact_root(database).as_uri())  # type: ignore[no-untyped-call]
-            store.engine.dispose()
-            with closing(sqlite3.connect(fresh)) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
-            fresh.replace(database)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Be alone among fmbench's processes, which need no file for it: the folder itself is locked."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+    for leftover in database.parent.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(leftover)
+    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=database.parent) as folder:
+        fresh = Path(folder) / "mlflow.db"
+        with _address(fresh) as address:
+            store = SqlAlchemyStore(address, artifact_root(database).as_uri())  # type: ignore[no-untyped-call]
+        store.engine.dispose()
+        with closing(sqlite3.connect(fresh)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        fresh.replace(database)
 
 
 def check_file(database: Path) -> None:

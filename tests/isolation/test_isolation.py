@@ -364,7 +364,7 @@ def test_a_component_that_somebody_else_changed_is_named(shop: WorkerContext, tr
 
 
 def test_a_component_is_watched_while_another_is_called_and_where_that_fails(
-    shop: WorkerContext, trained: Trained
+    shop: WorkerContext, trained: Trained, stranger_at_work: None
 ) -> None:
     dataset = shop.build(trained.cell.dataset)
     specs = [shop.registry.spec("metric", name) for name in ("mmd", "nfe", "straightness")]
@@ -436,7 +436,9 @@ def test_marks_see_what_torch_does_not() -> None:
         assert marks([x, None]) != before
 
 
-def test_metrics_after_one_that_changed_the_process_are_left_for_another(shop: WorkerContext, trained: Trained) -> None:
+def test_metrics_after_one_that_changed_the_process_are_left_for_another(
+    shop: WorkerContext, trained: Trained, stranger_at_work: None
+) -> None:
     specs = [shop.registry.spec("metric", name) for name in ("mmd", "nfe", "straightness")]
     watch = Watch()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fmbench.errors import DamagedFile, EarlierFile, StoreError
+from fmbench.io.file_lock import StoppedWaiting
 from fmbench.io.whole_files import temporary_name, write_whole
 from fmbench.store.atomic_files import read_sealed, write_atomically, write_sealed
 from fmbench.store.cell_folder import CellFolder
@@ -223,7 +224,7 @@ def test_the_lock_of_a_folder_that_was_removed_is_not_held(folder: CellFolder) -
         (folder.path / ".lock").unlink()
     try:
         held.wait()
-        with pytest.raises(BlockingIOError), folder.lock(wait=False):
+        with pytest.raises(StoppedWaiting), folder.lock(wait=False):
             pass
     finally:
         done.set()

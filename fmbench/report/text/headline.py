@@ -21,7 +21,7 @@ from fmbench.report.drawable import drawable
 from fmbench.report.result_table import ResultTable, make_result_tables
 from fmbench.report.text.answer import answer
 from fmbench.report.text.details import details
-from fmbench.results.precisions import mixed_precisions
+from fmbench.results.precision_and_device import mixed
 from fmbench.results.records import Records, TrainingRecord
 from fmbench.stats.paired_seeds import Difference, Interval, difference
 
@@ -161,7 +161,7 @@ def _unknown(records: Records, ranking: Sequence[tuple[ResultTable, list[Ranking
         said.append(f"{len(seeds)} seeds are few: small differences are missed")
     if any(len(place.order) > len(place.first) for place in leads):
         said.append("The best of several looks a little better than it is")
-    said += mixed_precisions(records)
+    said += mixed(records)
     if records.failed:
         said.append(_failed(records))
     if scope := _scope(records):

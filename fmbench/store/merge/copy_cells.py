@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import tempfile
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fmbench.errors import DamagedFile, EarlierFile, StoreError, UserError
-from fmbench.io.regular_files import open_lock
+from fmbench.io.file_lock import StoppedWaiting, held, never_wait
 from fmbench.store.atomic_files import copy_atomically, explained
 from fmbench.store.cell_folder import SEALED, CellFolder
 from fmbench.store.merge.compare import FAILED, FINISHED, NOTHING, StoredCell, difference, look, new_metrics, sums
@@ -79,13 +78,12 @@ def _alone(into: Store) -> Iterator[None]:
     """Hold the store's lock on merging, and remove what a merge that was killed has left."""
     claim(into)
     staging = _staging(into)
-    with explained(staging):
-        staging.mkdir(parents=True, exist_ok=True)
-        handle = open_lock(into.root / "merging.lock")
-    try:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            with explained(staging):
+                staging.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(held(into.root / "merging.lock", never_wait))
+        except StoppedWaiting as error:
             raise UserError(f"another merge into {into.root} is under way; wait until it has ended") from error
         for leftover in staging.iterdir():
             if _STAGED.fullmatch(leftover.name) and not leftover.is_symlink():
@@ -97,8 +95,6 @@ def _alone(into: Store) -> Iterator[None]:
         finally:
             with contextlib.suppress(OSError):  # something of a stranger's is in it, which `merge` says
                 staging.rmdir()
-    finally:
-        os.close(handle)
 
 
 def _staging(into: Store) -> Path:
@@ -151,7 +147,7 @@ class _Joining:
             self._settled[section, key] = Merged(self.source.root, section, key, "damaged", circle)
             try:
                 outcome, why = self._join(section, key)
-            except BlockingIOError:
+            except StoppedWaiting:
                 outcome, why = (
                     "busy",
                     f"another process works on {section}/{key} of {self.into.root}; merge again later",

@@ -45,6 +45,7 @@ BENCHMARKS = (
 """The modules, in the order in which they run."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 LONGEST = 900
 """Seconds after which a benchmark is given up."""
 
@@ -106,8 +107,10 @@ def summary_of(module: Path) -> str:
 
 
 def free_environment() -> dict[str, str]:
-    """Return this process's environment without what would change torch's default threads."""
-    return {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
+    """Return this process's environment without what would change torch's default threads, or have each process
+    compile all modules that it imports.
+    """
+    return {name: value for name, value in os.environ.items() if name not in (*THREAD_VARIABLES, NO_BYTECODE)}
 
 
 def facts(options: Options, results: Sequence[Result]) -> dict[str, str]:

@@ -26,7 +26,7 @@ from fmbench.components.contracts import (
     Velocity,
     expand,
 )
-from fmbench.components.hookspecs import hookimpl
+from fmbench.components.hookspecs import Preset, hookimpl
 from fmbench.errors import DataError, FmbenchError, UserError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ __all__ = [
     "Objective",
     "Path",
     "PathSample",
+    "Preset",
     "ProbabilityPath",
     "Solver",
     "TDistribution",

@@ -1,8 +1,11 @@
-"""Pictures that the tests of metrics score, given tensors as a dataset, and torch-fidelity's own scores."""
+"""Pictures that the tests of metrics score, metrics by name, and torch-fidelity's own scores."""
+
+from functools import cache
 
 import torch
 
 from fmbench import Dataset
+from fmbench.plugins.registry import load_registry
 from fmbench_datasets.digits import Digits
 from fmbench_metrics.quantiser import quantise
 
@@ -10,6 +13,14 @@ DIGITS = Digits()
 REAL = DIGITS.load("train")[0]
 NOISE = torch.randn(1200, 1, 8, 8, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
 BLURRED = REAL + 0.2 * torch.randn(REAL.shape, generator=torch.Generator().manual_seed(1))
+
+
+registry = cache(load_registry)
+
+
+def by_name(name, **parameters):
+    """Return a metric as a suite names it."""
+    return registry().build(registry().spec("metric", name, parameters))
 
 
 class Pictures(Dataset):

@@ -42,6 +42,11 @@ class Component(ABC):  # noqa: B024  (each kind has abstract methods of its own)
             "no_label" (it can be asked without one).
         files: data files beside the module (weights, say) that count in the component's fingerprint.
         content: names of parameters that are files or folders whose content counts in a cell's key.
+        by_parameter: attributes, all but `files`, that a value of a parameter sets: `{parameter: {value: {attribute:
+            value}}}`, such as `{"size": {"large": {"minimum_samples": 1000}}}`. For that value they stand in place of
+            the attributes of the same class and of its bases. A component that fmbench builds has them as its own.
+        registered_name: the name under which the component was built, which fmbench sets: several names may stand for
+            one class. What a class itself says holds where somebody else builds it.
     """
 
     reference: ClassVar[str] = ""
@@ -49,6 +54,8 @@ class Component(ABC):  # noqa: B024  (each kind has abstract methods of its own)
     requires: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[str, ...]] = ()
     content: ClassVar[tuple[str, ...]] = ()
+    by_parameter: ClassVar[Mapping[str, Mapping[Any, Mapping[str, Any]]]] = {}
+    registered_name: str = ""
 
 
 class Dataset(Component):
@@ -404,7 +411,7 @@ class Metric(Component):
 
     @abstractmethod
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
-        """Return values by name. The first is the metric's own and bears its name; others start with `<name>_`.
+        """Return values by name. The first bears the metric's `registered_name`; others start with it and `_`.
 
         All are finite: a metric with a value that is not has failed, and its row says so. Raise an error that says why
         where there is no value.

@@ -1,12 +1,14 @@
 """The hooks that a plugin may implement, one a kind.
 
-Each returns `{name: component}`, where a component is a class or `"module:Class"`. The second form is imported only
-when the component is used, so a plugin that uses it costs nothing to list.
+Each returns `{name: component}`, where a component is a class, `"module:Class"`, or a `Preset` of either. A class
+that is given as text is imported only when the component is used, so a plugin of such costs nothing to list.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import pluggy
 
@@ -14,7 +16,19 @@ PROJECT = "fmbench"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
-Components = Mapping[str, "type | str"]
+
+@dataclass(frozen=True)
+class Preset:
+    """A component under one more name, with defaults of its own for some of its parameters.
+
+    `target` is a class or `"module:Class"`; `parameters` are JSON values, in whose place a suite may write others.
+    """
+
+    target: type | str
+    parameters: Mapping[str, Any] = field(hash=False)
+
+
+Components = Mapping[str, "type | str | Preset"]
 
 
 @hookspec

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.keys import digest
 from fmbench.components.solver_times import fault_of, solver_times
-from fmbench.errors import ComponentError, PluginError
+from fmbench.errors import PluginError
 from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices, shown_choice
 from fmbench.plan.plan import MetricRule, Scope
 from fmbench.plan.result_code import result_code_fingerprint
@@ -122,18 +122,12 @@ class Rules:
 
         A grid that cannot be built or that fails stays in the plan: its cells fail, each with the grid's own error.
         """
-        if steps <= self.registry.attribute(spec, "distinct_steps") and self._has_defaults(spec):
+        if steps <= self.registry.attribute(spec, "distinct_steps") and self.registry.has_defaults(spec):
             return ""
         try:
             return fault_of(solver_times(cast("Grid", self.registry.build(spec)), steps))
         except Exception:
             return ""
-
-    def _has_defaults(self, spec: ComponentSpec) -> bool:
-        try:
-            return self.registry.spec(spec.kind, spec.name).digest == spec.digest
-        except ComponentError:  # a parameter has no default
-            return False
 
     def steps(self, evaluation: Indices) -> int | None:
         """Return the steps that spend the NFE exactly; 0 where there are none, None for an adaptive solver."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -18,6 +18,7 @@ import pluggy
 from fmbench.cells.component_spec import OWN
 from fmbench.components import hookspecs
 from fmbench.components.contracts import KINDS
+from fmbench.components.hookspecs import Preset
 from fmbench.errors import PluginError, ProcessChanged, did_you_mean
 from fmbench.io.regular_files import expanded
 from fmbench.isolation.plugin_code import plugin_code
@@ -51,13 +52,17 @@ class PluginFailure:
 
 @dataclass(frozen=True)
 class Registered:
-    """A component as a plugin registered it. `version` is that of the distribution, empty for files and modules."""
+    """A component as a plugin registered it. `version` is that of the distribution, empty for files and modules.
+
+    `preset` are the parameters whose defaults are the name's own.
+    """
 
     kind: str
     name: str
     target: str | type
     owner: str
     version: str = ""
+    preset: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def target_text(self) -> str:
@@ -214,18 +219,26 @@ def _components(plugin: _Plugin, failures: list[PluginFailure]) -> Iterator[Regi
                 report(f"{hook} returned {wrong}")
                 continue
             for name in sorted(returned):
-                yield Registered(kind, name, returned[name], plugin.owner, plugin.version)
+                target, preset = _target_and_preset(returned[name])
+                yield Registered(kind, name, target, plugin.owner, plugin.version, preset)
+
+
+def _target_and_preset(component: Any) -> tuple[Any, Any]:
+    return (component.target, component.parameters) if isinstance(component, Preset) else (component, {})
 
 
 def _wrong(returned: Any) -> str:
     """Say what is wrong with what a hook returned; an empty string where nothing is."""
     if not isinstance(returned, Mapping):
         return f"{_brief(returned)} instead of a mapping of names to components"
-    for name, target in returned.items():
+    for name, component in returned.items():
+        target, preset = _target_and_preset(component)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             return f"the name {name!r}; names are lower-case letters, digits and '_', and start with a letter"
         if not isinstance(target, type) and not (isinstance(target, str) and _TARGET.fullmatch(target)):
-            return f"{_brief(target)} for {name!r} instead of a class or 'module:Class'"
+            return f"{_brief(target)} for {name!r} instead of a class, 'module:Class' or fmbench.Preset"
+        if not isinstance(preset, Mapping):
+            return f"a Preset for {name!r} with {_brief(preset)} instead of a mapping of parameters to values"
     return ""
 
 

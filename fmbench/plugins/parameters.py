@@ -10,7 +10,7 @@ import re
 import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -52,11 +52,22 @@ class Parameter:
 
 
 class Signature:
-    """The parameters of one component; `owner` names it in messages: "path 'lipman'"."""
+    """The parameters of one component; `owner` names it in messages: "path 'lipman'".
 
-    def __init__(self, arguments: Sequence[Argument], owner: str) -> None:
+    Those of `preset` have its values for defaults. Raises PluginError where one is unknown or its value wrong.
+    """
+
+    def __init__(self, arguments: Sequence[Argument], owner: str, preset: Mapping[str, Any] | None = None) -> None:
         self._arguments = {argument.name: argument for argument in arguments}
         self._owner = owner
+        for name, value in (preset or {}).items():
+            try:
+                if name not in self._arguments:
+                    raise ComponentError(self._unknown(name))
+                value = self._json(name, value)
+            except ComponentError as error:
+                raise PluginError(f"{owner} is registered with a preset that does not fit: {error}") from error
+            self._arguments[name] = replace(self._arguments[name], default=value, required=False)
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:

@@ -89,7 +89,7 @@ class Registry:
     def _summary(self, kind: str, name: str) -> tuple[str, str, str]:
         owner = self._components[kind, name].owner
         try:
-            return name, owner, self._find(kind, name).source.summary
+            return name, owner, self._find(kind, name).summary
         except PluginError as error:
             return name, owner, f"cannot be used: {error}"
 
@@ -102,7 +102,7 @@ class Registry:
             name,
             registered.owner,
             registered.target_text,
-            source.summary,
+            known.summary,
             source.attribute("reference"),
             known.signature.parameters,
         )
@@ -130,15 +130,26 @@ class Registry:
         known = self._find(kind, name)
         values = known.signature.check(parameters or {})
         fingerprint = known.fingerprint
-        contents = [known.content(each, values) for each in known.attribute("content")]
+        contents = [known.content(each, values) for each in known.attribute("content", values)]
         if contents:
             fingerprint = digest(fingerprint, *contents)
         label = known.signature.label(name, values)
         return ComponentSpec(kind, name, values, fingerprint, label, known.registered.owner)
 
     def attribute(self, spec: ComponentSpec, name: str) -> Any:
-        """Return a class attribute of a component, or its contract's default. Raises AttributeError without either."""
-        return self._find(spec.kind, spec.name).attribute(name)
+        """Return what a component has for a class attribute with its parameters, or its contract's default.
+
+        Raises AttributeError without either.
+        """
+        return self._find(spec.kind, spec.name).attribute(name, spec.parameters)
+
+    def has_defaults(self, spec: ComponentSpec) -> bool:
+        """Tell whether a component's parameters are its class's own defaults, which those of a preset are not."""
+        known = self._find(spec.kind, spec.name)
+        try:
+            return not known.registered.preset and dict(spec.parameters) == known.signature.check({})
+        except ComponentError:  # a parameter has no default
+            return False
 
     def overrides(self, spec: ComponentSpec, method: str) -> bool:
         """Tell whether a component has a method of its own in place of its contract's; nothing is imported for it."""
@@ -165,12 +176,15 @@ class Registry:
         except ImportError as error:
             raise PluginError(f"{known.title} cannot be built: {error}") from error
         assert isinstance(built, Component)
+        dependent = known.source.by_parameter(spec.parameters)
+        own = {name: known.attribute(name, spec.parameters) for name in dependent}
+        vars(built).update(own, registered_name=spec.name)
         return built
 
     def schema(self, kind: str, name: str) -> dict[str, Any]:
         """Return the JSON Schema of a component's parameters."""
         known = self._find(kind, name)
-        return {**known.signature.schema(), "title": name, "description": known.source.summary}
+        return {**known.signature.schema(), "title": name, "description": known.summary}
 
     def fingerprints(self) -> str:
         """Return one digest of all registered components, by which a worker sees whether it has the same code."""
@@ -220,7 +234,14 @@ class _Known:
         """The parameters; reading them is most of the work, and lists do not show them."""
         from fmbench.plugins.parameters import Signature
 
-        return Signature(self.source.arguments, f"{self.registered.kind} {self.registered.name!r}")
+        owner = f"{self.registered.kind} {self.registered.name!r}"
+        return Signature(self.source.arguments, owner, self.registered.preset)
+
+    @property
+    def summary(self) -> str:
+        """What the class says of itself, and with which preset."""
+        preset = ", ".join(f"{name}={value}" for name, value in self.registered.preset.items())
+        return f"{self.source.summary} Preset: {preset}." if preset else self.source.summary
 
     @property
     def fingerprint(self) -> str:
@@ -228,9 +249,12 @@ class _Known:
             self._fingerprint = self.source.fingerprint(self.registered.version)
         return self._fingerprint
 
-    def attribute(self, name: str) -> Any:
-        """Return a class attribute; its type must be that of the contract's default."""
-        value = self.source.attribute(name)
+    def attribute(self, name: str, parameters: Mapping[str, Any] | None = None) -> Any:
+        """Return a class attribute, for parameters where it depends on them.
+
+        Its type must be that of the contract's default.
+        """
+        value = self.source.attribute(name, parameters)
         expected = getattr(CONTRACTS[self.registered.kind], name, None)
         if isinstance(expected, tuple) and isinstance(value, list):
             return tuple(value)

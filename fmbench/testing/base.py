@@ -60,6 +60,14 @@ class ComponentConformance:
                 f"{name} is a tuple of texts (a single one needs a comma); found {value!r}"
             )
 
+    def test_attributes_depend_on_parameters_that_are_there(self, component: Any) -> None:
+        parameters = {parameter.name for parameter in _parameters(type(component))}
+        for each in type(component).__mro__:
+            for parameter, by_value in vars(each).get("by_parameter", {}).items():
+                assert parameter in parameters, f"by_parameter names parameters; {parameter!r} is none"
+                unknown = {name for then in by_value.values() for name in then if not hasattr(component, name)}
+                assert not unknown, f"by_parameter names attributes that the class has; found {sorted(unknown)}"
+
     def test_survives_pickling(self, component: Any) -> None:
         try:
             copy = pickle.loads(pickle.dumps(component))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fmbench import hookimpl
+from fmbench import Preset, hookimpl
 
 
 @hookimpl
-def fmbench_metrics() -> dict[str, str]:
+def fmbench_metrics() -> dict[str, str | Preset]:
     """Return the metrics by name."""
     return {
         "class_wasserstein": "fmbench_metrics.class_wasserstein:ClassWasserstein",
@@ -14,13 +14,7 @@ def fmbench_metrics() -> dict[str, str]:
         "excess_loss": "fmbench_metrics.excess_loss:ExcessLoss",
         "fid": "fmbench_metrics.fid:FID",
         "fid_infinity": "fmbench_metrics.fid_infinity:FIDInfinity",
-        "fid_digits": "fmbench_metrics.fid_digits:FIDDigits",
-        "fid_digits_infinity": "fmbench_metrics.fid_digits_infinity:FIDDigitsInfinity",
-        "fid_mnist": "fmbench_metrics.fid_mnist:FIDMnist",
-        "fid_mnist_infinity": "fmbench_metrics.fid_mnist_infinity:FIDMnistInfinity",
         "kid": "fmbench_metrics.kid:KID",
-        "kid_digits": "fmbench_metrics.kid_digits:KIDDigits",
-        "kid_mnist": "fmbench_metrics.kid_mnist:KIDMnist",
         "loss_by_t": "fmbench_metrics.loss_by_t:LossByT",
         "mmd": "fmbench_metrics.mmd:MMD",
         "nfe": "fmbench_metrics.nfe:NFE",
@@ -29,11 +23,7 @@ def fmbench_metrics() -> dict[str, str]:
         "parameters": "fmbench_metrics.parameters:Parameters",
         "peak_memory": "fmbench_metrics.peak_memory:PeakMemory",
         "precision": "fmbench_metrics.precision:Precision",
-        "precision_digits": "fmbench_metrics.precision_digits:PrecisionDigits",
-        "precision_mnist": "fmbench_metrics.precision_mnist:PrecisionMnist",
         "recall": "fmbench_metrics.recall:Recall",
-        "recall_digits": "fmbench_metrics.recall_digits:RecallDigits",
-        "recall_mnist": "fmbench_metrics.recall_mnist:RecallMnist",
         "sample_ms": "fmbench_metrics.sample_ms:SampleMs",
         "sliced_wasserstein": "fmbench_metrics.sliced_wasserstein:SlicedWasserstein",
         "straightness": "fmbench_metrics.straightness:Straightness",
@@ -41,4 +31,21 @@ def fmbench_metrics() -> dict[str, str]:
         "validation_loss": "fmbench_metrics.validation_loss:ValidationLoss",
         "wasserstein_2": "fmbench_metrics.wasserstein_2:Wasserstein2",
         "x1_error": "fmbench_metrics.x1_error:X1Error",
+        **_by_small_extractors(),
+    }
+
+
+def _by_small_extractors() -> dict[str, Preset]:
+    """Return the names that say which small extractor; suites know them from before it was a parameter."""
+    names = {
+        "fid_{}": "fmbench_metrics.fid:FID",
+        "fid_{}_infinity": "fmbench_metrics.fid_infinity:FIDInfinity",
+        "kid_{}": "fmbench_metrics.kid:KID",
+        "precision_{}": "fmbench_metrics.precision:Precision",
+        "recall_{}": "fmbench_metrics.recall:Recall",
+    }
+    return {
+        name.format(extractor): Preset(target, {"extractor": extractor})
+        for name, target in names.items()
+        for extractor in ("digits", "mnist")
     }

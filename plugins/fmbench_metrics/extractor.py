@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BATCH = 512
+SmallName = Literal["digits", "mnist"]
+ExtractorName = Literal["inception", "digits", "mnist"]
+"""How suites call the extractors."""
 SIDES = {"digits": 8, "mnist": 28}
 """Height and width of the pictures that a small extractor was trained on."""
 
@@ -55,7 +58,7 @@ class Extractor(ABC):
 class SmallExtractor(Extractor):
     """The penultimate layer of a LeNet trained on the digits of one dataset."""
 
-    def __init__(self, trained_on: Literal["digits", "mnist"], device: str) -> None:
+    def __init__(self, trained_on: SmallName, device: str) -> None:
         self.name = f"lenet-{trained_on}"
         self.dimensions = FEATURES
         self._side = SIDES[trained_on]
@@ -89,6 +92,6 @@ def _load(side: int, payload: bytes) -> LeNet:
 
 
 @lru_cache(maxsize=4)
-def small_extractor(trained_on: Literal["digits", "mnist"], device: str) -> SmallExtractor:
+def small_extractor(trained_on: SmallName, device: str) -> SmallExtractor:
     """Return the small extractor of "digits" or "mnist" on a device, loaded once a process."""
     return SmallExtractor(trained_on, device)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
 from fmbench import DataError
 from fmbench_metrics.extractor import Extractor
-from fmbench_metrics.feature_metric import FeatureMetric
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,28 +48,6 @@ class Inception(Extractor):
         """Return float32 features `(n, 2048)`."""
         features: tuple[Tensor] = self._network(levels.expand(-1, 3, -1, -1))
         return features[0]
-
-
-class OnInception(FeatureMetric):
-    """With 2,048 features of Inception, for pictures of any size.
-
-    Args:
-        weights: Inception's weights file; torch hub's cache unless given. Nothing is downloaded.
-    """
-
-    content = ("weights",)
-
-    def __init__(self, *, weights: str | None = None, reference: Literal["train", "test"] = "train") -> None:
-        super().__init__(reference=reference)
-        self.weights = weights
-
-    def extractor(self, device: str) -> Extractor:
-        """Return Inception on a device. Raises DataError where its weights are missing or broken."""
-        return inception(self.weights, device)
-
-    def prepare(self) -> None:
-        """Raise DataError, naming the file and where to put it, where Inception's weights are not at hand."""
-        weights_path(self.weights)
 
 
 def weights_path(weights: str | None) -> Path:

@@ -1,4 +1,4 @@
-"""How much of one set of pictures lies in the neighbourhood of another, for any extractor: precision and recall."""
+"""How much of one set of pictures lies in the neighbourhood of another: what precision and recall share."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ BLOCK = 512
 
 
 class NeighbourhoodShare(FeatureMetric):
-    """A share of pictures, between 0 and 1, with the extractor of a subclass.
+    """A share of pictures, between 0 and 1.
 
     A set's neighbourhood is made of one ball around each of its pictures, which reaches to the picture's third nearest
     neighbour in the set. Distances are torch.cdist's, which torch-fidelity takes. The paper takes as many samples as
-    real pictures, 50,000 of each; another number moves the values, recall most.
+    real pictures, 50,000 of each; another number moves the values, recall most. It takes features of VGG-16, so that
+    its own values are not to be compared with these.
     """
 
     reference = "Kynkäänniemi et al. 2019, eqs. 1 and 2; torch-fidelity's metric_prc"
@@ -39,32 +40,12 @@ class NeighbourhoodShare(FeatureMetric):
         counts = {"samples": len(samples.features), f"pictures in the {self.split} split": len(reference.features)}
         for name, count in counts.items():
             if count <= NEIGHBOURS:
-                raise DataError(f"{self.value_name} needs at least {NEIGHBOURS + 1} {name}; found {count}.")
+                raise DataError(f"{self.registered_name} needs at least {NEIGHBOURS + 1} {name}; found {count}.")
         return samples.features, reference
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return extractor, reference set, sample count, neighbours, quantiser and versions."""
         return {**super().identity(evidence), "neighbours": NEIGHBOURS}
-
-
-class ManifoldPrecision(NeighbourhoodShare):
-    """Precision: the share of samples that lie in the neighbourhood of the real pictures."""
-
-    def compute(self, evidence: Evidence) -> Mapping[str, float]:
-        """Return the share. Raises DataError where a set has no third neighbour."""
-        samples, reference = self.sets(evidence)
-        (m, d), name = reference.features.shape, f"radii 1 {NEIGHBOURS}"
-        known = reference.statistic(name, m**2 * d, lambda features: {"radii": _radii(features)})
-        return {self.value_name: share_inside(samples, reference.features, known["radii"])}
-
-
-class ManifoldRecall(NeighbourhoodShare):
-    """Recall: the share of real pictures that lie in the neighbourhood of the samples."""
-
-    def compute(self, evidence: Evidence) -> Mapping[str, float]:
-        """Return the share. Raises DataError where a set has no third neighbour."""
-        samples, reference = self.sets(evidence)
-        return {self.value_name: share_inside(reference.features, samples)}
 
 
 def share_inside(points: Tensor, centres: Tensor, radii: Tensor | None = None) -> float:
@@ -75,6 +56,12 @@ def share_inside(points: Tensor, centres: Tensor, radii: Tensor | None = None) -
     reach = _radii(centres) if radii is None else radii
     inside = sum(int((distances <= reach).any(dim=1).sum()) for distances in _distances(points, centres))
     return inside / len(points)
+
+
+def radii_of(reference: Reference) -> Tensor:
+    """Return the radii `(m,)` of a reference set's balls, found once for all that compare with it."""
+    (m, d), name = reference.features.shape, f"radii 1 {NEIGHBOURS}"
+    return reference.statistic(name, m**2 * d, lambda features: {"radii": _radii(features)})["radii"]
 
 
 def _radii(centres: Tensor) -> Tensor:

@@ -1,15 +1,22 @@
-"""Recall as it is published, but with Inception's features."""
+"""Recall: how many real pictures samples come near."""
 
 from __future__ import annotations
 
-from fmbench_metrics.inception import OnInception
-from fmbench_metrics.manifold import ManifoldRecall
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from fmbench_metrics.manifold import NeighbourhoodShare, share_inside
+
+if TYPE_CHECKING:
+    from fmbench import Evidence
 
 
-class Recall(OnInception, ManifoldRecall):
-    """The share of real pictures that samples come near, by torch-fidelity's inception-v3-compat, layer 2048.
+class Recall(NeighbourhoodShare):
+    """The share of real pictures that samples come near: that lie in the neighbourhood of the samples."""
 
-    The paper itself takes features of VGG-16, so its values are not to be compared with these.
-    """
+    registered_name = "recall"
 
-    value_name = "recall"
+    def compute(self, evidence: Evidence) -> Mapping[str, float]:
+        """Return the share. Raises DataError where a set has no third neighbour."""
+        samples, reference = self.sets(evidence)
+        return {self.registered_name: share_inside(reference.features, samples)}

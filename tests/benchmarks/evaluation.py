@@ -38,9 +38,10 @@ from fmbench_metrics import inception as inception_module
 from fmbench_metrics import memory
 from fmbench_metrics.extractor import Extractor, small_extractor
 from fmbench_metrics.feature_metric import FeatureMetric
-from fmbench_metrics.frechet import FrechetDistance
-from fmbench_metrics.kernel import KernelDistance
-from fmbench_metrics.manifold import ManifoldPrecision, ManifoldRecall
+from fmbench_metrics.fid import FID
+from fmbench_metrics.kid import KID
+from fmbench_metrics.precision import Precision
+from fmbench_metrics.recall import Recall
 
 WIDE = 2048
 
@@ -59,15 +60,14 @@ class Case:
 
     def metrics(self) -> list[Metric]:
         """Return fmbench's metrics of the case."""
-        kinds: list[type[FeatureMetric]] = [FrechetDistance, ManifoldPrecision, ManifoldRecall]
-        kinds += [KernelDistance] if self.options.get("kid") else []
+        kinds: list[type[FeatureMetric]] = [FID, Precision, Recall]
+        kinds += [KID] if self.options.get("kid") else []
         extractor = self.extractor()
         return [self._metric(kind, extractor) for kind in kinds]
 
     @staticmethod
     def _metric(kind: type[FeatureMetric], extractor: Extractor) -> Metric:
-        members = {"value_name": kind.__name__, "extractor": lambda self, device: extractor}
-        return type(kind.__name__, (kind,), members)()
+        return type(kind.__name__, (kind,), {"extractor": lambda self, device: extractor})()
 
 
 class Projection(Extractor):
@@ -172,10 +172,10 @@ def theirs_of(case: Case) -> dict[str, float]:
     """Return torch-fidelity's values under fmbench's names."""
     found = torch_fidelitys(case.samples, case.real, **case.peer, **case.options)
     names = {
-        "frechet_inception_distance": "FrechetDistance",
-        "kernel_inception_distance_mean": "KernelDistance",
-        "precision": "ManifoldPrecision",
-        "recall": "ManifoldRecall",
+        "frechet_inception_distance": "fid",
+        "kernel_inception_distance_mean": "kid",
+        "precision": "precision",
+        "recall": "recall",
     }
     return {names[name]: value for name, value in found.items() if name in names}
 

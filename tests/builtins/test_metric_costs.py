@@ -2,13 +2,11 @@
 
 import pytest
 import torch
-from picture_sets import DIGITS, Pictures
+from picture_sets import DIGITS, Pictures, by_name
 
 from fmbench import DataError, PathSample
 from fmbench.testing.evidence import make_evidence
 from fmbench_datasets.gaussian_mixture import GaussianMixture
-from fmbench_metrics.fid_digits import FIDDigits
-from fmbench_metrics.kid_digits import KIDDigits
 from fmbench_metrics.parameters import Parameters
 from fmbench_metrics.peak_memory import PeakMemory
 from fmbench_metrics.sample_ms import SampleMs
@@ -143,7 +141,7 @@ def test_the_calibration_is_the_same_work_every_time():
 def test_missing_evidence_is_said():
     evidence = make_evidence(DIGITS)
     evidence.samples = evidence.draw = None
-    for metric in (FIDDigits(), KIDDigits(), SlicedWasserstein(), SampleMs()):
+    for metric in (by_name("fid_digits"), by_name("kid_digits"), SlicedWasserstein(), SampleMs()):
         with pytest.raises(DataError, match="this evidence has none"):
             metric.compute(evidence)
 

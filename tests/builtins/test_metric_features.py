@@ -8,20 +8,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from picture_sets import BLURRED, DIGITS, NOISE, REAL, Pictures
+from picture_sets import BLURRED, DIGITS, NOISE, REAL, Pictures, by_name
 
 from fmbench import DataError
 from fmbench.testing.evidence import make_evidence
 from fmbench_datasets.mnist_5k import Mnist5k
-from fmbench_metrics import extractors, features, gaussians, kernel, manifold, memory
+from fmbench_metrics import extractors, features, gaussians, kid, manifold, memory
 from fmbench_metrics.extractor import small_extractor
-from fmbench_metrics.fid_digits import FIDDigits
-from fmbench_metrics.fid_digits_infinity import FIDDigitsInfinity
 from fmbench_metrics.kept import _read as read_kept
-from fmbench_metrics.kid_digits import KIDDigits
-from fmbench_metrics.precision_digits import PrecisionDigits
 from fmbench_metrics.quantiser import quantise
-from fmbench_metrics.recall_digits import RecallDigits
+
+
+def every_kind():
+    """Return one metric of each kind, on digits."""
+    plain = [by_name(f"{kind}_digits") for kind in ("fid", "precision", "recall")]
+    return [*plain, by_name("kid_digits", subsets=3), by_name("fid_digits_infinity", cuts=2)]
 
 
 def test_extractor_runs_once_for_all_metrics(monkeypatch):
@@ -30,8 +31,7 @@ def test_extractor_runs_once_for_all_metrics(monkeypatch):
     extractor = small_extractor("digits", "cpu")
     whole = type(extractor).features
     monkeypatch.setattr(type(extractor), "features", lambda self, x: calls.append(len(x)) or whole(self, x))
-    others = (KIDDigits(subsets=3), FIDDigitsInfinity(cuts=2))
-    for metric in (FIDDigits(), KIDDigits(), PrecisionDigits(), RecallDigits(), FIDDigits(), *others):
+    for metric in (*every_kind(), by_name("fid_digits"), by_name("kid_digits")):
         metric.compute(evidence)
         metric.identity(evidence)
     assert sorted(calls) == [1200, 1437]
@@ -40,9 +40,9 @@ def test_extractor_runs_once_for_all_metrics(monkeypatch):
 def test_features_follow_samples_that_change():
     samples = NOISE.clone()
     evidence = make_evidence(DIGITS, samples)
-    before = FIDDigits().compute(evidence)
+    before = by_name("fid_digits").compute(evidence)
     samples.copy_(BLURRED[: len(samples)])
-    assert FIDDigits().compute(evidence) != before
+    assert by_name("fid_digits").compute(evidence) != before
 
 
 def test_features_of_one_set_are_shared_by_identity():
@@ -64,7 +64,7 @@ def test_memory_goes_with_its_tensor():
 
 def test_reference_features_are_kept_and_a_damaged_file_is_not_used(tmp_path, caplog):
     def score():
-        return FIDDigits().compute(make_evidence(DIGITS, NOISE, cache=tmp_path))["fid_digits"]
+        return by_name("fid_digits").compute(make_evidence(DIGITS, NOISE, cache=tmp_path))["fid_digits"]
 
     first = score()
     (kept,) = tmp_path.iterdir()
@@ -91,8 +91,7 @@ def test_reference_features_are_kept_and_a_damaged_file_is_not_used(tmp_path, ca
 def test_what_is_made_of_a_reference_is_kept_for_other_processes(tmp_path, monkeypatch):
     def scores():
         evidence = make_evidence(DIGITS, NOISE.clone(), cache=tmp_path)
-        metrics = (FIDDigits(), KIDDigits(subsets=3), PrecisionDigits(), RecallDigits(), FIDDigitsInfinity(cuts=2))
-        return [metric.compute(evidence) for metric in metrics]
+        return [metric.compute(evidence) for metric in every_kind()]
 
     apart = scores()
     monkeypatch.setattr(features, "WORTH_KEEPING", 0)
@@ -101,7 +100,7 @@ def test_what_is_made_of_a_reference_is_kept_for_other_processes(tmp_path, monke
 
     computed = []
     monkeypatch.setattr(gaussians.Target, "of", lambda x: pytest.fail("the Gaussian of the reference is on the disk"))
-    for module, name in ((kernel, "subset_means"), (manifold, "_radii")):
+    for module, name in ((kid, "subset_means"), (manifold, "_radii")):
         whole = getattr(module, name)
         monkeypatch.setattr(module, name, lambda x, *rest, f=whole: computed.append(len(x)) or f(x, *rest))
     assert scores() == apart
@@ -110,9 +109,9 @@ def test_what_is_made_of_a_reference_is_kept_for_other_processes(tmp_path, monke
 
 def test_reference_files_are_told_apart_by_what_they_hold(tmp_path):
     for dataset, metric in (
-        (DIGITS, FIDDigits()),
-        (DIGITS, FIDDigits(reference="test")),
-        (Pictures(REAL + 0.1), FIDDigits()),
+        (DIGITS, by_name("fid_digits")),
+        (DIGITS, by_name("fid_digits", reference="test")),
+        (Pictures(REAL + 0.1), by_name("fid_digits")),
     ):
         metric.compute(make_evidence(dataset, NOISE, cache=tmp_path))
     assert len(list(tmp_path.iterdir())) == 3
@@ -121,7 +120,7 @@ def test_reference_files_are_told_apart_by_what_they_hold(tmp_path):
 def test_cache_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(DataError, match="cannot be kept"):
-        FIDDigits().compute(make_evidence(DIGITS, NOISE, cache=tmp_path / "file"))
+        by_name("fid_digits").compute(make_evidence(DIGITS, NOISE, cache=tmp_path / "file"))
 
 
 @pytest.mark.parametrize(("name", "dataset", "least"), [("digits", DIGITS, 0.97), ("mnist", Mnist5k(), 0.97)])

@@ -2,15 +2,11 @@
 
 import pytest
 import torch
-from picture_sets import BLURRED, DIGITS, NOISE, REAL, Pictures
+from picture_sets import BLURRED, DIGITS, NOISE, REAL, Pictures, by_name
 
-from fmbench import DataError
+from fmbench import DataError, UserError
 from fmbench.testing.evidence import make_evidence
 from fmbench_metrics.extrapolation import Cloud, deal, extrapolate
-from fmbench_metrics.fid_digits import FIDDigits
-from fmbench_metrics.fid_digits_infinity import FIDDigitsInfinity
-from fmbench_metrics.fid_infinity import FIDInfinity
-from fmbench_metrics.fid_mnist_infinity import FIDMnistInfinity
 from fmbench_metrics.gaussians import Target
 
 
@@ -21,14 +17,15 @@ def features(n, d, seed=0):
 @pytest.mark.parametrize("samples", [BLURRED, NOISE, REAL], ids=["blurred", "noise", "real"])
 def test_the_whole_set_has_the_fid_of_the_metric_fid(samples):
     evidence = make_evidence(DIGITS, samples)
-    found = FIDDigitsInfinity().extrapolation(evidence)
-    assert float(found.distances[0]) == pytest.approx(FIDDigits().compute(evidence)["fid_digits"], rel=1e-5, abs=1e-5)
+    found = by_name("fid_digits_infinity").extrapolation(evidence)
+    fid = by_name("fid_digits").compute(evidence)["fid_digits"]
+    assert float(found.distances[0]) == pytest.approx(fid, rel=1e-5, abs=1e-5)
     assert found.distances[0] < found.distances[-1]
     assert found.value < found.distances[0]
 
 
 def test_values_are_the_distance_and_its_error_and_better_pictures_score_better():
-    values = [FIDDigitsInfinity().compute(make_evidence(DIGITS, x)) for x in (REAL, BLURRED, NOISE)]
+    values = [by_name("fid_digits_infinity").compute(make_evidence(DIGITS, x)) for x in (REAL, BLURRED, NOISE)]
     assert [list(each) for each in values] == [["fid_digits_infinity", "fid_digits_infinity_se"]] * 3
     assert all(each["fid_digits_infinity_se"] > 0 for each in values)
     real, blurred, noise = (each["fid_digits_infinity"] for each in values)
@@ -56,7 +53,7 @@ def test_features_that_do_not_vary_are_no_trouble(reference):
 
 
 def test_pictures_that_are_all_alike_have_a_distance_and_no_error():
-    values = FIDDigitsInfinity().compute(make_evidence(DIGITS, REAL[:1].expand(300, -1, -1, -1)))
+    values = by_name("fid_digits_infinity").compute(make_evidence(DIGITS, REAL[:1].expand(300, -1, -1, -1)))
     assert values["fid_digits_infinity"] > 1
     assert values["fid_digits_infinity_se"] == pytest.approx(0, abs=1e-4)
 
@@ -72,23 +69,24 @@ def test_cuts_use_every_sample_once_and_deal_out_labels_evenly(blocks):
 
 
 def test_too_few_samples_are_refused_before_and_after_training():
-    assert FIDDigitsInfinity.minimum_samples == FIDMnistInfinity.minimum_samples == 4 * 2 * 32
-    assert FIDInfinity.minimum_samples == 4 * 2 * 2048
+    for name in ("fid_digits_infinity", "fid_mnist_infinity"):
+        assert by_name(name).minimum_samples == 4 * 2 * 32
+    assert by_name("fid_infinity").minimum_samples == 4 * 2 * 2048
     with pytest.raises(DataError, match=r"needs 512; found 400\. Draw more or lower splits"):
-        FIDDigitsInfinity(splits=8).compute(make_evidence(DIGITS, NOISE[:400]))
-    assert FIDDigitsInfinity(splits=3).compute(make_evidence(DIGITS, NOISE[:192]))
+        by_name("fid_digits_infinity", splits=8).compute(make_evidence(DIGITS, NOISE[:400]))
+    assert by_name("fid_digits_infinity", splits=3).compute(make_evidence(DIGITS, NOISE[:192]))
 
 
-@pytest.mark.parametrize("metric", [FIDDigitsInfinity, FIDMnistInfinity, FIDInfinity])
-def test_a_curve_that_is_not_determined_is_refused(metric):
-    with pytest.raises(ValueError, match="splits must exceed degree"):
-        metric(splits=2)
-    assert metric(splits=2, degree=1).degree == 1
+@pytest.mark.parametrize("name", ["fid_digits_infinity", "fid_mnist_infinity", "fid_infinity"])
+def test_a_curve_that_is_not_determined_is_refused(name):
+    with pytest.raises(UserError, match="splits must exceed degree"):
+        by_name(name, splits=2)
+    assert by_name(name, splits=2, degree=1).degree == 1
 
 
 def test_the_reference_can_be_the_test_split():
-    identity = FIDDigitsInfinity(reference="test").identity(make_evidence(DIGITS, NOISE))
+    identity = by_name("fid_digits_infinity", reference="test").identity(make_evidence(DIGITS, NOISE))
     assert identity["reference_n"] == 360
-    assert FIDInfinity(reference="test", weights="file").split == "test"
-    changed = FIDDigitsInfinity().identity(make_evidence(Pictures(REAL + 0.1), NOISE))
-    assert changed != FIDDigitsInfinity().identity(make_evidence(DIGITS, NOISE))
+    assert by_name("fid_infinity", reference="test").split == "test"
+    changed = by_name("fid_digits_infinity").identity(make_evidence(Pictures(REAL + 0.1), NOISE))
+    assert changed != by_name("fid_digits_infinity").identity(make_evidence(DIGITS, NOISE))

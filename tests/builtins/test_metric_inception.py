@@ -10,7 +10,7 @@ from picture_sets import Pictures, torch_fidelitys
 
 from fmbench import DataError
 from fmbench.testing.evidence import make_evidence
-from fmbench_metrics import inception, kernel
+from fmbench_metrics import inception, kid
 from fmbench_metrics.fid import FID
 from fmbench_metrics.kid import KID
 from fmbench_metrics.precision import Precision
@@ -87,7 +87,7 @@ def test_scores_with_inception_are_torch_fidelitys(random_inception, monkeypatch
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     path, size = str(random_inception[0]), 8
-    monkeypatch.setattr(kernel, "SUBSET_SIZE", size)
+    monkeypatch.setattr(kid, "SUBSET_SIZE", size)
     # Every layer as it is, on an eighth of the pixels that it usually sees; and FID's one slow step is done once.
     monkeypatch.setattr(FeatureExtractorInceptionV3, "INPUT_IMAGE_SIZE", 107)
     monkeypatch.setattr(np.linalg, "eigvals", done_once(np.linalg.eigvals))

@@ -2,13 +2,11 @@
 
 import pytest
 import torch
-from picture_sets import BLURRED, DIGITS, NOISE, REAL
+from picture_sets import BLURRED, DIGITS, NOISE, REAL, by_name
 
 from fmbench import DataError
 from fmbench.testing.evidence import make_evidence
 from fmbench_metrics import manifold
-from fmbench_metrics.precision_digits import PrecisionDigits
-from fmbench_metrics.recall_digits import RecallDigits
 
 KEPT = DIGITS.load("train")[1]
 
@@ -16,7 +14,7 @@ KEPT = DIGITS.load("train")[1]
 def scores(samples):
     """Return precision and recall of samples against the digits."""
     evidence = make_evidence(DIGITS, samples)
-    return tuple(metric.compute(evidence)[metric.value_name] for metric in (PrecisionDigits(), RecallDigits()))
+    return tuple(by_name(name).compute(evidence)[name] for name in ("precision_digits", "recall_digits"))
 
 
 def test_neighbourhood_of_a_row_of_points():
@@ -62,13 +60,14 @@ def test_the_references_neighbourhood_is_found_once(monkeypatch):
     evidence = make_evidence(DIGITS)
     for samples in (NOISE, BLURRED[:500]):
         evidence.samples = samples
-        for metric in (PrecisionDigits(), RecallDigits()):
-            metric.compute(evidence)
+        for name in ("precision_digits", "recall_digits"):
+            by_name(name).compute(evidence)
     assert found == [len(REAL), len(NOISE), 500]
 
 
-@pytest.mark.parametrize("metric", [PrecisionDigits(), RecallDigits()])
-def test_a_third_neighbour_is_needed(metric):
-    with pytest.raises(DataError, match=f"{metric.value_name} needs at least 4 samples; found 3"):
+@pytest.mark.parametrize("name", ["precision_digits", "recall_digits"])
+def test_a_third_neighbour_is_needed(name):
+    metric = by_name(name)
+    with pytest.raises(DataError, match=f"{name} needs at least 4 samples; found 3"):
         metric.compute(make_evidence(DIGITS, NOISE[:3]))
     assert metric.identity(make_evidence(DIGITS, NOISE[:4]))["neighbours"] == 3

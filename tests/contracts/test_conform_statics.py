@@ -6,19 +6,26 @@ import pytest
 from built_ins import REGISTRY, Case, names
 
 from fmbench.components.contracts import CONTRACTS, KINDS, Component
+from fmbench.plugins.discovery import load_plugins
 
 NEEDS_PARAMETERS = {("dataset", "image_folder"), ("objective", "lpips_huber")}
 CASES = [Case(kind, name) for kind in KINDS for name in names(kind) if (kind, name) not in NEEDS_PARAMETERS]
+PRESETS = {key: registered.preset for key, registered in load_plugins().components.items()}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.kind}-{c.name}")
 def test_class_attributes_are_read_as_they_are(case):
-    spec, cls = REGISTRY.spec(case.kind, case.name), type(case.build())
+    spec, built = REGISTRY.spec(case.kind, case.name), case.build()
+    cls = type(built)
     contract = {name for name in [*vars(Component), *vars(CONTRACTS[case.kind])] if not name.startswith("_")}
     values = {name: inspect.getattr_static(cls, name) for name in contract}
     values = {n: v for n, v in values.items() if not callable(v) and not isinstance(v, property | classmethod)}
     assert {"reference", "provides", "requires"} <= values.keys()
+    tables = [table for each in cls.__mro__ for table in vars(each).get("by_parameter", {}).values()]
+    dependent = {name for table in tables for of_value in table.values() for name in of_value}
+    values |= {name: getattr(built, name) for name in dependent}
     assert {name: REGISTRY.attribute(spec, name) for name in values} == values
+    assert built.registered_name == case.name
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -37,7 +44,8 @@ def test_defaults_are_what_the_registry_builds():
         entry = REGISTRY.entry(case.kind, case.name)
         built = vars(case.build())
         written = inspect.signature(type(case.build())).parameters
-        assert {p.name: p.default for p in entry.parameters} == {name: p.default for name, p in written.items()}
+        defaults = {name: p.default for name, p in written.items()} | PRESETS[case.kind, case.name]
+        assert {p.name: p.default for p in entry.parameters} == defaults
         for parameter in entry.parameters:
             if parameter.name in built and isinstance(parameter.default, int | float | str):
                 assert built[parameter.name] == parameter.default, (case, parameter)

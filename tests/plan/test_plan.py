@@ -68,7 +68,7 @@ class Close(Grid):
 
 
 class FakeRegistry:
-    """The registry's `spec`, `build` and `attribute` over CATALOGUE."""
+    """The registry's `spec`, `has_defaults`, `build` and `attribute` over CATALOGUE."""
 
     def spec(self, kind: str, name: str, parameters: Mapping[str, Any] | None = None) -> ComponentSpec:
         if name not in CATALOGUE[kind]:
@@ -80,6 +80,9 @@ class FakeRegistry:
         values = {**defaults, **(parameters or {})}
         changed = ", ".join(f"{k}={v}" for k, v in values.items() if v != defaults[k])
         return ComponentSpec(kind, name, values, f"code of {name}", f"{name}({changed})" if changed else name)
+
+    def has_defaults(self, spec: ComponentSpec) -> bool:
+        return dict(spec.parameters) == CATALOGUE[spec.kind][spec.name][0]
 
     def build(self, spec: ComponentSpec) -> Grid:
         if spec.name == "broken":

@@ -179,8 +179,11 @@ BROKEN = {
     ): r"fmbench_grids raised ZeroDivisionError: .* \(.*broken\.py, line 10\)",
     GRID.replace('{"mine": Mine}', "[Mine]"): "instead of a mapping",
     GRID.replace('{"mine": Mine}', "None"): "fmbench_grids returned None of type NoneType instead of a mapping",
-    GRID.replace('"mine": Mine', '"mine": 3'): "3 of type int for 'mine' instead of a class or 'module:Class'",
-    GRID.replace('"mine": Mine', '"mine": "Mine"'): "instead of a class or 'module:Class'",
+    GRID.replace('"mine": Mine', '"mine": 3'): "3 of type int for 'mine' instead of a class, 'module:Class'",
+    GRID.replace('"mine": Mine', '"mine": "Mine"'): "instead of a class, 'module:Class' or fmbench.Preset",
+    GRID.replace(
+        '"mine": Mine', '"mine": __import__("fmbench").Preset(Mine, 3)'
+    ): "a Preset for 'mine' with 3 of type int",
     GRID.replace('"mine": Mine', '"Mine": Mine'): "the name 'Mine'; names are lower-case",
     GRID.replace('"mine": Mine', "3: Mine"): "the name 3; names are",
 }

@@ -22,6 +22,7 @@ FACE = {
     "Objective",
     "Path",
     "PathSample",
+    "Preset",
     "ProbabilityPath",
     "Solver",
     "TDistribution",

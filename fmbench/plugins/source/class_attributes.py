@@ -75,10 +75,35 @@ class ClassSource:
         """The first line of the class's docstring."""
         return (self.view.__doc__ or "").strip().partition("\n")[0].strip()
 
-    def attribute(self, name: str) -> Any:
-        """Return a class attribute, inherited ones too. Raises AttributeError where there is none."""
+    def attribute(self, name: str, parameters: Mapping[str, Any] | None = None) -> Any:
+        """Return a class attribute, inherited ones too, for parameters where it depends on them.
+
+        Raises AttributeError where there is none.
+        """
+        if parameters is not None and name in (of_these := self.by_parameter(parameters)):
+            return of_these[name]
         value = getattr(self.view, name)
         return getattr(self.load(), name) if isinstance(value, _Computed | Method) else value
+
+    def by_parameter(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the attributes that depend on parameters, as these set them: see `Component.by_parameter`."""
+        found: dict[str, Any] = {}
+        view = self.view
+        if any(isinstance(vars(each).get("by_parameter"), _Computed) for each in view.__mro__):
+            view = self.load()
+        for each in reversed(view.__mro__):
+            own = vars(each)
+            found = {name: value for name, value in found.items() if name not in own}
+            try:
+                for parameter, by_value in own.get("by_parameter", {}).items():
+                    chosen = parameters[parameter]
+                    found |= next((dict(then) for value, then in by_value.items() if value == chosen), {})
+            except KeyError as error:
+                raise PluginError(f"{self.target}: by_parameter names {error}, which is no parameter of it") from error
+            except (AttributeError, TypeError, ValueError) as error:
+                rule = "by_parameter must map parameters to their values, and these to attributes"
+                raise PluginError(f"{self.target}: {rule}; found {own['by_parameter']!r}") from error
+        return found
 
     @cached_property
     def arguments(self) -> tuple[Argument, ...]:

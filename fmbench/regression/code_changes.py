@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from fmbench.regression.hypothesis_tests import Test
 from fmbench.regression.outcome import CORE, CodeChange, Comparison
-from fmbench.regression.snapshot import AXES, Group, Snapshot
+from fmbench.regression.snapshot import Group, Snapshot
 
 METRIC = "metric"
 
@@ -47,10 +47,4 @@ def _has_part(test: Test, kind: str, label: str) -> bool:
         return test.metric.scope in CORE[kind]
     if kind == METRIC:
         return test.metric.label == label
-    return _labels(test).get(kind) == label
-
-
-def _labels(test: Test) -> Mapping[str, str]:
-    (group,) = test.parts
-    axes = AXES["training" if test.metric.scope == "training" else "evaluation"]
-    return dict(zip(axes, group, strict=True))
+    return test.axes.get(kind) == label

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from fmbench.cells.keys import canonical
-from fmbench.regression.snapshot import CellValues, Group, Section, Snapshot, training_of
+from fmbench.regression.snapshot import CellValues, Group, Section, Snapshot, grouped, training_of
 from fmbench.results.records import MetricFacts
 from fmbench.stats.variance import mean_of, variance_of
 from fmbench.store.sampler_timings import RELATIVE
@@ -168,11 +168,9 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[s
 
 def _by_group(rows: Mapping[tuple[Group, int], CellValues], metric: str) -> dict[Group, dict[int, CellValues]]:
     """Return the rows that have a value which can be compared, by group and seed."""
-    found: dict[Group, dict[int, CellValues]] = {}
-    for (group, seed), row in rows.items():
-        if is_usable(row.values.get(metric, math.nan)):
-            found.setdefault(group, {})[seed] = row
-    return found
+    usable = ((place, row) for place, row in rows.items() if is_usable(row.values.get(metric, math.nan)))
+    found = grouped((group, (seed, row)) for (group, seed), row in usable)
+    return {group: dict(pairs) for group, pairs in found.items()}
 
 
 def _incomparable(then: Mapping[int, CellValues], now: Mapping[int, CellValues], metric: str) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.keys import canonical
 from fmbench.results.records import SAMPLER_AXES, TRAINING_AXES, EvaluationRecord, MetricFacts, Records, TrainingRecord
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 AXES = {"training": TRAINING_AXES, "evaluation": (*TRAINING_AXES, *SAMPLER_AXES, "nfe")}
 """What a group is named by, in each section: labels, never keys, since keys change with the code."""
@@ -83,15 +86,26 @@ def snapshot(records: Records) -> Snapshot:
             "training": _settings(r.cell.settings.values for r in trainings),
             "evaluation": _settings(r.cell.settings.values for r in evaluations),
         },
-        components=_components(specs, names),
+        components=_by_label(specs, names, lambda spec: dict(spec.parameters)),
         made={"command": records.command, "date": records.finished, "environment": dict(records.environment)},
-        code={**_fingerprints(specs, names), **{kind: dict(found) for kind, found in records.code.items()}},
+        code={
+            **_by_label((spec for spec in specs if spec.fingerprint), names, lambda spec: spec.fingerprint),
+            **{kind: dict(found) for kind, found in records.code.items()},
+        },
     )
 
 
 def named(section: Section, group: Group) -> dict[str, str]:
     """Return a group's labels by axis; what an adaptive solver has not is left out."""
     return {axis: label for axis, label in zip(AXES[section], group, strict=True) if label != ""}
+
+
+def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """Return the values of each key, both in the order in which they come."""
+    found: dict[K, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
 
 
 def training_of(group: Group) -> Group:
@@ -164,20 +178,13 @@ def _unique_labels(specs: Iterable[ComponentSpec]) -> dict[tuple[str, str], str]
     }
 
 
-def _components(
-    specs: Iterable[ComponentSpec], names: Mapping[tuple[str, str], str]
-) -> dict[str, dict[str, dict[str, Any]]]:
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+def _by_label(
+    specs: Iterable[ComponentSpec], names: Mapping[tuple[str, str], str], told: Callable[[ComponentSpec], V]
+) -> dict[str, dict[str, V]]:
+    """Return what is `told` of each component, by kind and label."""
+    found: dict[str, dict[str, V]] = {}
     for spec in specs:
-        found.setdefault(spec.kind, {})[names[spec.kind, spec.text]] = dict(spec.parameters)
-    return found
-
-
-def _fingerprints(specs: Iterable[ComponentSpec], names: Mapping[tuple[str, str], str]) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for spec in specs:
-        if spec.fingerprint:
-            found.setdefault(spec.kind, {})[names[spec.kind, spec.text]] = spec.fingerprint
+        found.setdefault(spec.kind, {})[names[spec.kind, spec.text]] = told(spec)
     return found
 
 

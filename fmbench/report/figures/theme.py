@@ -119,6 +119,14 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)
 
 
+def new_panels(figure: Figure, n: int, across: int, **shared: Any) -> list[Axes]:
+    """Return `n` panels of a figure, `across` beside each other; what is left of the last line stays empty."""
+    created: list[Axes] = figure.subplots(-(-n // across), across, squeeze=False, **shared).flatten().tolist()
+    for axes in created[n:]:
+        axes.set_axis_off()
+    return created[:n]
+
+
 def save(figure: Figure, folder: Folder, name: str, title: str, caption: str, *, pixels: bool = False) -> Picture:
     """Write a figure as PNG and SVG, the same bytes for the same content."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -106,15 +106,10 @@ def _legend(metrics: Iterable[MetricFacts]) -> str:
 
 def of_sampling(result_table: ResultTable, facts: MetricFacts, minor: bool = False) -> list[Table]:
     """Return what samplers cost: a table for each hardware on which they were measured."""
-    result_tables = result_table.by_hardware()
-    tables = []
-    for hardware, part in result_tables.items():
-        title = f"{result_table.dataset}: {metric_title(facts)}" + (
-            f", on {hardware}" if len(result_tables) > 1 else ""
-        )
-        if (table := _sampling(part, facts, title, minor)) is not None:
-            tables.append(table)
-    return tables
+    parts, title = result_table.by_hardware(), f"{result_table.dataset}: {metric_title(facts)}"
+    titles = {hardware: f"{title}, on {hardware}" if len(parts) > 1 else title for hardware in parts}
+    tables = [_sampling(part, facts, titles[hardware], minor) for hardware, part in parts.items()]
+    return [table for table in tables if table is not None]
 
 
 def _sampling(result_table: ResultTable, facts: MetricFacts, title: str, minor: bool) -> Table | None:

@@ -151,18 +151,10 @@ def _mark(axes: Axes, step: Step, when: Any, height: float, colour: str, with_si
     marker = "^" if step.change > 0 else "v"
     size = 8 if with_size else 5
     axes.plot([when], [height], marker=marker, markersize=size, color=colour, markerfacecolor=filled, zorder=5)
-    if not with_size:
-        return
-    axes.annotate(
-        f"{100 * step.change:+.0f}%" if abs(step.change) >= 0.1 else f"{100 * step.change:+.1f}%",
-        (when, height),
-        xytext=(-7, 5 if step.change > 0 else -11),
-        textcoords="offset points",
-        ha="right",
-        fontsize=7.5,
-        color=colour,
-        zorder=6,
-    )
+    if with_size:
+        label = f"{100 * step.change:+{'.0f' if abs(step.change) >= 0.1 else '.1f'}}%"
+        beside: dict[str, Any] = {"xytext": (-7, 5 if step.change > 0 else -11), "textcoords": "offset points"}
+        axes.annotate(label, (when, height), **beside, ha="right", fontsize=7.5, color=colour, zorder=6)
 
 
 def _shown(line: TrendLine, absolute: bool) -> tuple[Floats, Floats, Floats]:

@@ -88,14 +88,8 @@ def make_night(records: Records, time: datetime | None = None) -> Night:
     }
     content = digest(canonical(known), canonical([astuple(value) for value in values]))
     at = (time or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
-    return Night(
-        suite=records.suite,
-        facts=NightFacts(time=at, content=content, **known),
-        values=values,
-        metrics=night.metrics,
-        components=night.components,
-        texts=texts,
-    )
+    facts = NightFacts(time=at, content=content, **known)
+    return Night(records.suite, facts, values, night.metrics, night.components, texts)
 
 
 def code_of(records: Records) -> str:

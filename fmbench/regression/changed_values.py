@@ -19,6 +19,7 @@ from fmbench.regression.snapshot import (
     SECTIONS,
     CellValues,
     Group,
+    Repeated,
     Section,
     SeededGroup,
     Snapshot,
@@ -49,7 +50,7 @@ class Trace:
     alike: bool = False
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     metrics: tuple[str, ...] = ()
-    repeated: Mapping[Group, frozenset[int]] = field(default_factory=dict)
+    repeated: Repeated = field(default_factory=dict)
 
     def suspects(self, changed: Collection[tuple[str, str]], core: bool) -> set[frozenset[tuple[str, str]]]:
         """Return the labels that the differing cells lead to: those of the one component that tells them from all
@@ -97,9 +98,7 @@ def trace(before: Snapshot, after: Snapshot) -> Trace:
     return Trace("scores" if metrics else "", metrics=metrics, repeated=known)
 
 
-def _located(
-    stage: str, changed: set[Group], everything: set[Group], repeated: Mapping[Group, frozenset[int]]
-) -> Trace:
+def _located(stage: str, changed: set[Group], everything: set[Group], repeated: Repeated) -> Trace:
     """Return a trace to the labels that exactly the changed groups have."""
     if changed == everything:
         return Trace(stage, everywhere=True, repeated=repeated)

@@ -21,7 +21,16 @@ from fmbench.regression.paired_values import (
     is_usable,
 )
 from fmbench.regression.root_cause import find_culprits, improved
-from fmbench.regression.snapshot import SECTIONS, CellValues, Group, SeededGroup, Snapshot, grouped, training_of
+from fmbench.regression.snapshot import (
+    SECTIONS,
+    CellValues,
+    Group,
+    Repeated,
+    SeededGroup,
+    Snapshot,
+    grouped,
+    training_of,
+)
 from fmbench.regression.training_speed import pace_tests
 from fmbench.regression.wall_time import timing_tests
 from fmbench.results.records import MetricFacts
@@ -90,12 +99,7 @@ def _compared(baseline: Snapshot, tonight: Snapshot) -> list[str]:
 
 
 def _tests(
-    baseline: Snapshot,
-    tonight: Snapshot,
-    compared: Collection[str],
-    effect: float,
-    slower: float,
-    repeated: Mapping[Group, frozenset[int]],
+    baseline: Snapshot, tonight: Snapshot, compared: Collection[str], effect: float, slower: float, repeated: Repeated
 ) -> Iterator[Test]:
     for name in compared:
         facts = tonight.metrics[name]

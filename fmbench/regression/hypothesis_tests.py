@@ -111,7 +111,7 @@ def _cell(series: PairedValues, noise: Noise | None, least: float, varying: Sequ
     elif noise is None:
         reason = f"the baseline has {listed(series.before)} only, which says nothing about the spread between seeds"
         settled = "cannot tell"
-    if noise is not None and settled is None:
+    else:
         error, df = math.sqrt(noise.variance / len(seeds)), noise.df
     return Test(
         metric=series.metric,

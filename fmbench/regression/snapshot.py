@@ -24,6 +24,8 @@ Group = tuple[str, ...]
 """A cell without its seed: labels in the order of AXES."""
 SeededGroup = tuple[Group, int]
 """A cell: its group and its seed."""
+Repeated = Mapping[Group, frozenset[int]]
+"""Trainings that repeat to the last bit, with their seeds."""
 
 NFE = MetricFacts("nfe", "lower", "", "evaluation", "nfe")
 """The measured NFE of adaptive solvers, which is a result and not a setting."""
@@ -163,9 +165,7 @@ def _specs(records: Records) -> Iterable[ComponentSpec]:
     for cell in cells:
         yield from cell.components
     for record in records.evaluations:
-        yield record.cell.solver
-        if record.cell.grid is not None:
-            yield record.cell.grid
+        yield from filter(None, (record.cell.solver, record.cell.grid))
 
 
 def _unique_labels(specs: Iterable[ComponentSpec]) -> dict[tuple[str, str], str]:

@@ -29,8 +29,7 @@ from fmbench.report.tables.axis_importance import of_attribution
 from fmbench.report.tables.baseline import against_baseline
 from fmbench.report.tables.error_decomposition import error_decomposition_table
 from fmbench.report.tables.pareto_front import front_table
-from fmbench.report.tables.standard_tables import Command
-from fmbench.report.tables.table import Table
+from fmbench.report.tables.table import Command, Table
 from fmbench.report.text.headline import in_short
 from fmbench.results.records import Records
 

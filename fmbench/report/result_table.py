@@ -41,9 +41,8 @@ class Names:
         cells += [r.cell.training for r in records.evaluations]
         specs = {(s.kind, s.text): s for cell in cells for s in cell.components}
         for record in records.evaluations:
-            for spec in (record.cell.solver, record.cell.grid):
-                if spec is not None:
-                    specs.setdefault((spec.kind, spec.text), spec)
+            for spec in filter(None, (record.cell.solver, record.cell.grid)):
+                specs.setdefault((spec.kind, spec.text), spec)
         taken = Counter((spec.kind, str(spec)) for spec in specs.values())
         self._labels = {key: _label(spec, taken[spec.kind, str(spec)] > 1) for key, spec in specs.items()}
         self.specs = {(spec.kind, self._labels[key]): spec for key, spec in specs.items()}

@@ -35,13 +35,10 @@ class DatabaseVersion:
 
     def _read(self) -> int | None:
         """Return sqlite's number for what is in the database, which a commit of any other connection changes."""
-        if self._connection is None:
-            return None
-        try:
-            number: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        except sqlite3.Error:
-            return None
-        return number
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+        return None
 
 
 def _identity(database: Path) -> tuple[int, int] | None:

@@ -20,9 +20,7 @@ def references(result_table: ResultTable, wanted: Mapping[str, Any]) -> dict[Row
     rows = result_table.rows()
     base = [row for row in rows if is_baseline(result_table, row, wanted)]
     others = [i for i, axis in enumerate(ROW_AXES) if axis not in wanted]
-    by_rest: dict[Row, Row] = {}
-    for row in base:
-        by_rest.setdefault(tuple(row[i] for i in others), row)
+    by_rest = {tuple(row[i] for i in others): row for row in reversed(base)}  # of several, the first
     found = {row: by_rest.get(tuple(row[i] for i in others)) for row in rows if row not in base}
     return {row: reference for row, reference in found.items() if reference is not None}
 

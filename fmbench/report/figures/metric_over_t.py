@@ -36,12 +36,11 @@ class MetricCurve:
 
 def all_series(metrics: Sequence[MetricFacts]) -> list[MetricCurve]:
     """Return the training-scope metrics that have a value for each part of something."""
-    found = []
-    for facts in metrics:
-        parts = [each for each in metrics if each.over and each.label == facts.label]
-        if not facts.over and facts.scope == "training" and parts:
-            found.append(MetricCurve(facts, parts))
-    return found
+    whole = [facts for facts in metrics if not facts.over and facts.scope == "training"]
+    found = [
+        MetricCurve(facts, [each for each in metrics if each.over and each.label == facts.label]) for facts in whole
+    ]
+    return [each for each in found if each.parts]
 
 
 def curves_over(

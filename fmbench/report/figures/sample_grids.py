@@ -70,23 +70,16 @@ def sample_figures(
     trainings, rows = training_rows(result_table), [*result_table.rows(), *result_table.rows(adaptive=True)]
     chosen = next((row for row in trainings if baseline and is_baseline(result_table, row, baseline)), trainings[0])
     solver = widest_solver(result_table)
-    said = varying(rows)
     limit = NOISES if _is_image(shape) else POINTS
     scene = Scene(shape, seed, load_samples(real, limit * 8))
-    of_solvers = [
-        _block(result_table, row, seed, words(row, [i for i in said if i >= SOLVER_AXIS] or [SOLVER_AXIS]), limit)
-        for row in rows
-        if row[:N_TRAINING] == chosen
-    ]
-    order = [row for line in panels(trainings) for row in line if row is not None]
-    of_trainings = [
-        _block(result_table, (*row, *solver), seed, words(row, varying(trainings)), limit)
-        for row in order
-        if len(order) > 1
-    ]
-    about = words(chosen, varying(trainings))
+    sampled = [i for i in varying(rows) if i >= SOLVER_AXIS] or [SOLVER_AXIS]
+    mine = [row for row in rows if row[:N_TRAINING] == chosen]
+    of_solvers = [_block(result_table, row, seed, words(row, sampled), limit) for row in mine]
+    said = varying(trainings)
+    order = [row for line in panels(trainings) for row in line if row is not None and len(trainings) > 1]
+    of_trainings = [_block(result_table, (*row, *solver), seed, words(row, said), limit) for row in order]
     plans = [
-        (f"samples_by_solver{suffix}", f"samples by NFE, {about}", of_solvers, 3),
+        (f"samples_by_solver{suffix}", f"samples by NFE, {words(chosen, said)}", of_solvers, 3),
         (f"samples_by_training{suffix}", f"samples by NFE, {solver[0]}", of_trainings, len(panels(trainings)[0])),
     ]
     draw = _draw_images if _is_image(shape) else _draw_points

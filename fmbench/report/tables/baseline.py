@@ -11,8 +11,7 @@ from fmbench.io.printable_text import count
 from fmbench.report.analysis.baseline import gap_of_rows, references
 from fmbench.report.number_format import MINUS, percent_style, style_for
 from fmbench.report.result_table import ROW_AXES, ResultTable, varying
-from fmbench.report.tables.standard_tables import Command
-from fmbench.report.tables.table import Entry, Table, TableLine
+from fmbench.report.tables.table import Command, Entry, Table, TableLine
 from fmbench.results.records import MetricFacts
 from fmbench.stats.paired_seeds import Difference
 

@@ -14,13 +14,12 @@ from fmbench.report.analysis.floor_and_oracle import floor_of
 from fmbench.report.analysis.timing_noise import steadiness
 from fmbench.report.number_format import style_for
 from fmbench.report.result_table import ROW_AXES, ResultTable, Row, Values, gather, varying
-from fmbench.report.tables.table import Column, Entry, Table, TableLine, assemble, metric_title
+from fmbench.report.tables.table import Column, Command, Entry, Table, TableLine, assemble, metric_title
 from fmbench.results.failures import failures_of, grouped
 from fmbench.results.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
 from fmbench.stats.paired_seeds import Interval
 from fmbench.store.sampler_timings import SPREAD
 
-Command = Callable[[Row], str]
 BLANK_NOTE = "–: the suite has no such cell; what the plan left out stands under “Left out”, with the reason."
 
 

@@ -72,9 +72,8 @@ def _no_score(result_tables: Sequence[ResultTable]) -> str:
 
 def _matters(result_tables: Sequence[ResultTable]) -> str:
     """Say which axis explains how much: at length for one dataset, in figures alone for several."""
-    found = [
-        (result_table, shares) for result_table in result_tables if (shares := attribute(result_table)) is not None
-    ]
+    every = [(result_table, attribute(result_table)) for result_table in result_tables]
+    found = [(result_table, shares) for result_table, shares in every if shares is not None]
     if len(found) == 1 and len(result_tables) == 1:
         return _of_one(found[0][1])
     said = [

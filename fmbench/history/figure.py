@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime
 from pathlib import Path
 from textwrap import fill
@@ -202,11 +202,8 @@ def _caption(found: Sequence[StepsOfLine]) -> str:
     if any(line.log for line in lines) and relative:
         said[0] += " and the geometric mean over cells"
     said.append("Bands are 95% intervals (Student's t)")
-    marks: Mapping[str, bool] = {
-        "Triangles are steps (small: another one explains it; hollow: new, it may not stay)": any(
-            one.steps for one in found
-        ),
-        "Circles are nights set aside": any(one.outliers for one in found),
-        "Dotted: values before it cannot be compared": any(line.breaks for line in lines),
-    }
-    return ". ".join([*said, *(text for text, there in marks.items() if there)]) + ". Above: git commits."
+    if any(one.steps for one in found):
+        said.append("Triangles are steps (small: another one explains it; hollow: new, it may not stay)")
+    said += ["Circles are nights set aside"] if any(one.outliers for one in found) else []
+    said += ["Dotted: values before it cannot be compared"] if any(line.breaks for line in lines) else []
+    return ". ".join(said) + ". Above: git commits."

@@ -155,9 +155,8 @@ def _evaluation_row(record: EvaluationRecord, scopes: Mapping[str, str]) -> Cell
     row = _row(record, scopes, {"evaluation", "sampler"})
     if record.cell.nfe is not None or record.nfe is None:
         return row
-    return CellValues(
-        row.status, row.error, {NFE.name: record.nfe, **row.values}, {NFE.name: {"metric": "nfe"}, **row.identities}
-    )
+    identities = {NFE.name: {"metric": "nfe"}, **row.identities}
+    return CellValues(row.status, row.error, {NFE.name: record.nfe, **row.values}, identities)
 
 
 def _specs(records: Records) -> Iterable[ComponentSpec]:

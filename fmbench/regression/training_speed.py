@@ -35,9 +35,8 @@ def pace_tests(before: Snapshot, after: Snapshot, facts: MetricFacts, slower: fl
         what = said({AXES["training"][i]: members[0].group[i] for i in varying})
         usable = [each for each in members if not each.reason]
         if not usable:
-            untold = timed(named, what, members[:1], slower, reason=members[0].reason)
             # another size of the fleets is no fault of the night: what a probe found on a busy machine
-            yield replace(untold, level="component")
+            yield replace(timed(named, what, members[:1], slower, reason=members[0].reason), level="component")
             continue
         noises = [own_noise(each, spreads.get(each.group)) / OF_MEDIAN for each in usable]
         middle, scatter = _middle(usable)

@@ -42,8 +42,7 @@ class DatabaseVersion:
 
 
 def _identity(database: Path) -> tuple[int, int] | None:
-    try:
+    with suppress(OSError):
         state = database.stat()
-    except OSError:
-        return None
-    return state.st_dev, state.st_ino
+        return state.st_dev, state.st_ino
+    return None

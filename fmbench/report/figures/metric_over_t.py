@@ -37,10 +37,8 @@ class MetricCurve:
 def all_series(metrics: Sequence[MetricFacts]) -> list[MetricCurve]:
     """Return the training-scope metrics that have a value for each part of something."""
     whole = [facts for facts in metrics if not facts.over and facts.scope == "training"]
-    found = [
-        MetricCurve(facts, [each for each in metrics if each.over and each.label == facts.label]) for facts in whole
-    ]
-    return [each for each in found if each.parts]
+    parts = {facts: [each for each in metrics if each.over and each.label == facts.label] for facts in whole}
+    return [MetricCurve(facts, found) for facts, found in parts.items() if found]
 
 
 def curves_over(

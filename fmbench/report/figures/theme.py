@@ -81,13 +81,8 @@ class Look:
     @property
     def line(self) -> dict[str, Any]:
         """Keyword arguments for `Axes.plot`."""
-        return {
-            "color": self.colour,
-            "marker": self.marker,
-            "linestyle": self.dashes,
-            "markersize": 4.5,
-            "linewidth": 1.4,
-        }
+        own = {"color": self.colour, "marker": self.marker, "linestyle": self.dashes}
+        return {**own, "markersize": 4.5, "linewidth": 1.4}
 
 
 def looks(labels: Iterable[str]) -> dict[str, Look]:

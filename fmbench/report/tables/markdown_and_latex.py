@@ -115,9 +115,7 @@ def tex(records: Records, tables: Iterable[Table], command: str, short: Sequence
         "\n".join(f"% {' '.join(comment.split())}" for comment in comments),
         r"% needs \usepackage{booktabs,graphicx}",
     ]
-    for table in tables:
-        if not table.lines:
-            continue
+    for table in (each for each in tables if each.lines):
         content = frame(table, escape_tex, r"\textbf{{{}}}", r"$^\dagger$")
         alignment = "l" * len(table.heads) + "r" * len(table.columns)
         body = content.to_latex(index=False, escape=False, column_format=alignment).strip()

@@ -150,16 +150,13 @@ class Turn:
 def turns(seeds: Floats, repeated: NDArray[np.bool_]) -> list[Turn]:
     """Return the turns of a piece `(nights, seeds)`; `repeated` says which nights repeat the one before."""
     starts = [i for i in range(len(seeds)) if i == 0 or not repeated[i]]
-    runs = [slice(a, b) for a, b in zip(starts, [*starts[1:], len(seeds)], strict=True)]
     found = []
-    for number in range(1, len(runs)):
-        old, new = seeds[runs[number - 1].start], seeds[runs[number].start]
-        differences = new - old
-        back = math.nan
-        if number + 1 < len(runs) and np.isfinite(left := seeds[runs[number + 1].start] - old).any():
+    for before, run in pairwise(slice(a, b) for a, b in pairwise([*starts, len(seeds)])):
+        old = seeds[before.start]
+        differences, back = seeds[run.start] - old, math.nan
+        if run.stop < len(seeds) and np.isfinite(left := seeds[run.stop] - old).any():
             back = float(np.nanmean(left))
-        known = differences[np.isfinite(differences)]
-        found.append(Turn(runs[number].start, runs[number - 1], runs[number], known, back))
+        found.append(Turn(run.start, before, run, differences[np.isfinite(differences)], back))
     return found
 
 

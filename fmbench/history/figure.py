@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime
 from pathlib import Path
 from textwrap import fill
@@ -14,13 +14,13 @@ import numpy as np
 from fmbench.history.history import History
 from fmbench.history.step_detection import Step, StepsOfLine, told_first
 from fmbench.history.trend_lines import WHOLE, Floats, TrendLine, half_widths
-from fmbench.report.figures.theme import INK, MUTED, Look, Picture, looks, new_figure, save, themed
+from fmbench.regression.snapshot import grouped
+from fmbench.report.figures.theme import INK, MUTED, Look, Picture, looks, new_figure, new_panels, save, themed
 from fmbench.report.output_folder import Folder
 from fmbench.results.records import MetricFacts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MOST_LINES, MOST_CELLS, BANDS, COLUMNS = 8, 6, 3, 2
 WIDTH, HEIGHT = 11.5, 2.5
@@ -38,41 +38,34 @@ def draw(
 
     `chosen` says in words, such as `path=linear`, which part of the history it is; they are in the title and the name.
     """
-    name = "+".join([f"{history.suite}_{facts.name}", *chosen])
+    name = re.sub(r"[^A-Za-z0-9_.=+-]+", "-", "+".join([f"{history.suite}_{facts.name}", *chosen])).strip("-")[:150]
     panels = _panels(found)
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     with themed():
         figure = new_figure(WIDTH if columns > 1 else 0.66 * WIDTH, HEIGHT * rows + 1.1)
-        created = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel().tolist()
+        created = new_panels(figure, len(panels), columns, sharex=True)
         times: Any = np.array([datetime.fromisoformat(night.time).replace(tzinfo=None) for night in history.nights])
         times = times.astype("datetime64[s]")
         named = {id(step) for _, step in told_first(found)}
-        for axes, (title, members) in zip(created, panels.items(), strict=False):
+        for axes, (title, members) in zip(created, panels.items(), strict=True):
             _panel(axes, title, members, times, facts, named)
-        for axes in created[len(panels) :]:
-            axes.set_axis_off()
-        _dates(created, len(panels), columns)
+        _dates(created, columns)
         for axes in created[:columns]:
             _commits(axes, history, found, times)
         title = f"{facts.name} of {history.suite}" + (f", {facts.better} is better" if facts.better else "")
-        figure.suptitle(
-            ": ".join([title, *([", ".join(chosen)] if chosen else [])]), x=0.01, ha="left", fontsize=11, color=INK
-        )
-        _footnote(figure, found)
-        return save(figure, Folder(folder), _file_name(name), f"{facts.name} over the nights", _caption(found))
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.=+-]+", "-", name).strip("-")[:150]
+        title += f": {', '.join(chosen)}" if chosen else ""
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
+        caption = _caption(found)
+        footnote = fill(caption, int(figure.get_figwidth() * LETTERS))
+        figure.supxlabel(footnote, x=0.01, ha="left", fontsize=7.5, color=MUTED)
+        return save(figure, Folder(folder), name, f"{facts.name} over the nights", caption)
 
 
 def _panels(found: Sequence[StepsOfLine]) -> dict[str, list[StepsOfLine]]:
     """Return the lines of each panel: the whole, then an axis each, then cells that have steps of their own."""
-    panels: dict[str, list[StepsOfLine]] = {}
-    for one in found:
-        if one.line.kind == "component":
-            panels.setdefault(" and ".join(one.line.axes) or WHOLE, []).append(one)
+    components = [one for one in found if one.line.kind == "component"]
+    panels = grouped((" and ".join(one.line.axes) or WHOLE, one) for one in components)
     cells = [one for one in found if one.line.kind == "cell"]
     if not panels:
         return {"": _most(cells, MOST_LINES)}
@@ -158,18 +151,10 @@ def _mark(axes: Axes, step: Step, when: Any, height: float, colour: str, with_si
     marker = "^" if step.change > 0 else "v"
     size = 8 if with_size else 5
     axes.plot([when], [height], marker=marker, markersize=size, color=colour, markerfacecolor=filled, zorder=5)
-    if not with_size:
-        return
-    axes.annotate(
-        f"{100 * step.change:+.0f}%" if abs(step.change) >= 0.1 else f"{100 * step.change:+.1f}%",
-        (when, height),
-        xytext=(-7, 5 if step.change > 0 else -11),
-        textcoords="offset points",
-        ha="right",
-        fontsize=7.5,
-        color=colour,
-        zorder=6,
-    )
+    if with_size:
+        label = f"{100 * step.change:+{'.0f' if abs(step.change) >= 0.1 else '.1f'}}%"
+        beside: dict[str, Any] = {"xytext": (-7, 5 if step.change > 0 else -11), "textcoords": "offset points"}
+        axes.annotate(label, (when, height), **beside, ha="right", fontsize=7.5, color=colour, zorder=6)
 
 
 def _shown(line: TrendLine, absolute: bool) -> tuple[Floats, Floats, Floats]:
@@ -182,14 +167,14 @@ def _shown(line: TrendLine, absolute: bool) -> tuple[Floats, Floats, Floats]:
     return shown[0], shown[1], shown[2]
 
 
-def _dates(created: Sequence[Axes], panels: int, columns: int) -> None:
+def _dates(created: Sequence[Axes], columns: int) -> None:
     from matplotlib import dates
 
     locator = dates.AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
-    for number, axes in enumerate(created[:panels]):
+    for number, axes in enumerate(created):
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-        axes.tick_params(axis="x", labelbottom=number + columns >= panels)
+        axes.tick_params(axis="x", labelbottom=number + columns >= len(created))
 
 
 def _commits(axes: Axes, history: History, found: Sequence[StepsOfLine], times: Any) -> None:
@@ -210,11 +195,6 @@ def _commits(axes: Axes, history: History, found: Sequence[StepsOfLine], times: 
     axes.set_title(axes.get_title(loc="left"), pad=ABOVE)
 
 
-def _footnote(figure: Figure, found: Sequence[StepsOfLine]) -> None:
-    wide = int(figure.get_figwidth() * LETTERS)
-    figure.supxlabel(fill(_caption(found), wide), x=0.01, ha="left", fontsize=7.5, color=MUTED)
-
-
 def _caption(found: Sequence[StepsOfLine]) -> str:
     lines = [one.line for one in found]
     relative = len(lines) > 1
@@ -222,11 +202,8 @@ def _caption(found: Sequence[StepsOfLine]) -> str:
     if any(line.log for line in lines) and relative:
         said[0] += " and the geometric mean over cells"
     said.append("Bands are 95% intervals (Student's t)")
-    marks: Mapping[str, bool] = {
-        "Triangles are steps (small: another one explains it; hollow: new, it may not stay)": any(
-            one.steps for one in found
-        ),
-        "Circles are nights set aside": any(one.outliers for one in found),
-        "Dotted: values before it cannot be compared": any(line.breaks for line in lines),
-    }
-    return ". ".join([*said, *(text for text, there in marks.items() if there)]) + ". Above: git commits."
+    if any(one.steps for one in found):
+        said.append("Triangles are steps (small: another one explains it; hollow: new, it may not stay)")
+    said += ["Circles are nights set aside"] if any(one.outliers for one in found) else []
+    said += ["Dotted: values before it cannot be compared"] if any(line.breaks for line in lines) else []
+    return ". ".join(said) + ". Above: git commits."

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fmbench.cells.keys import canonical, digest
-from fmbench.regression import CellValues, Snapshot, snapshot
-from fmbench.regression.snapshot import AXES, Section
+from fmbench.regression import Snapshot, snapshot
+from fmbench.regression.snapshot import AXES, SECTIONS, Section
 from fmbench.results.records import MetricFacts, Records
 
 SCOPES = {"training": ("training",), "evaluation": ("evaluation", "sampler")}
@@ -88,14 +88,8 @@ def make_night(records: Records, time: datetime | None = None) -> Night:
     }
     content = digest(canonical(known), canonical([astuple(value) for value in values]))
     at = (time or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
-    return Night(
-        suite=records.suite,
-        facts=NightFacts(time=at, content=content, **known),
-        values=values,
-        metrics=night.metrics,
-        components=night.components,
-        texts=texts,
-    )
+    facts = NightFacts(time=at, content=content, **known)
+    return Night(records.suite, facts, values, night.metrics, night.components, texts)
 
 
 def code_of(records: Records) -> str:
@@ -117,21 +111,15 @@ def unfinished(records: Records) -> int:
 
 def _values(night: Snapshot, texts: dict[str, Mapping[str, Any]]) -> Iterator[NightValue]:
     """Yield the values; a cell that failed has a row for each metric, without a value. Fills `texts`."""
-    sections: tuple[Section, ...] = ("training", "evaluation")
-    for section in sections:
-        settings = {each: night.settings[each] for each in sections[: 1 + sections.index(section)]}
+    for number, section in enumerate(SECTIONS, start=1):
+        settings = {f"{each} settings": night.settings[each] for each in SECTIONS[:number]}
         names = [name for name, facts in night.metrics.items() if facts.scope in SCOPES[section]]
         for (group, seed), row in sorted(night.rows(section).items()):
             for name in names:
                 if name in row.values:
-                    identity = {**row.identities.get(name, {}), **{f"{s} settings": v for s, v in settings.items()}}
+                    identity = {**row.identities.get(name, {}), **settings}
                     short = digest(canonical(identity))
                     texts[short] = identity
                     yield NightValue(section, group, seed, name, float(row.values[name]), row.status, short)
-                elif _lacks(row):
+                elif row.status != "ok":  # no metric is left out of a failed cell
                     yield NightValue(section, group, seed, name, math.nan, row.status, "")
-
-
-def _lacks(row: CellValues) -> bool:
-    """Tell whether a value that a row has not got should be there: no metric is left out of a failed cell."""
-    return row.status != "ok"

@@ -27,8 +27,7 @@ from fmbench.history.night import AXIS_COLUMNS, Night, NightFacts
 from fmbench.io.file_lock import StoppedWaiting, held
 from fmbench.io.json_forms import OBJECT, TEXT, Each, parsed
 from fmbench.io.regular_files import read_regular
-from fmbench.regression.baseline_file import METRIC_FACTS
-from fmbench.results.records import MetricFacts
+from fmbench.regression.baseline_file import METRIC_FACTS, metric_facts
 from fmbench.store.atomic_files import check_writable, write_atomically
 
 if TYPE_CHECKING:
@@ -85,9 +84,7 @@ def read(path: Path, suite: str) -> History:
     position = {number: index for index, number in enumerate(each["night"])}
     nights = [NightFacts(**row) for row in each[list(FACTS)].to_dict("records")]
     frame = frame.drop(columns=list(FACTS)).assign(night=frame["night"].map(position))
-    known = {field.name for field in fields(MetricFacts)}
-    metrics = {n: MetricFacts(**{k: v for k, v in facts.items() if k in known}) for n, facts in body["metrics"].items()}
-    return History(suite, nights, frame, metrics, body["components"], body["texts"])
+    return History(suite, nights, frame, metric_facts(body["metrics"]), body["components"], body["texts"])
 
 
 def _schema() -> pa.Schema:

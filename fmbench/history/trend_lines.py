@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from fmbench.errors import UserError
 from fmbench.history.history import History
+from fmbench.regression.hypothesis_tests import partition
 from fmbench.regression.snapshot import AXES, said
 from fmbench.results.records import MetricFacts
 from fmbench.stats.student_t import half_width
@@ -120,18 +121,13 @@ def make_lines(history: History, facts: MetricFacts, over: Sequence[str] = ()) -
 def _lines(cells: _Cells, axes: Sequence[str], costs: bool, machine: str, over: Sequence[str]) -> Iterator[TrendLine]:
     varying = [i for i, _ in enumerate(axes) if len({group[i] for group in cells.groups}) > 1]
     chosen = [[axes.index(axis) for axis in over]] if over else [[], *([i] for i in varying)]
+    numbers = {group: number for number, group in enumerate(cells.groups)}
     seen: set[frozenset[tuple[str, ...]]] = set()
     for some in chosen:
-        sets: dict[tuple[str, ...], list[int]] = {}
-        for number, group in enumerate(cells.groups):
-            sets.setdefault(tuple(group[i] for i in some), []).append(number)
-        for labels, members in sets.items():
-            parts = frozenset(cells.groups[i] for i in members)
-            if len(parts) > 1 and parts not in seen:
-                seen.add(parts)
-                named = {axes[i]: label for i, label in zip(some, labels, strict=True) if label != ""}
-                yield _line(cells, members, named, "component", costs, machine)
-    for number, group in enumerate(cells.groups):
+        for labels, members in partition(numbers, some, seen).items():
+            named = {axes[i]: label for i, label in zip(some, labels, strict=True) if label != ""}
+            yield _line(cells, members, named, "component", costs, machine)
+    for group, number in numbers.items():
         named = {axes[i]: group[i] for i in varying or range(len(axes)) if group[i] != ""}
         yield _line(cells, [number], named, "cell", costs, machine)
 

@@ -132,12 +132,9 @@ def read_baseline(path: Path, suite: str) -> Snapshot:
 def _snapshot(body: Mapping[str, Any]) -> Snapshot:
     if wrong := FORM.misfit(body):
         raise ValueError(wrong)
-    known = {field.name for field in fields(MetricFacts)}
     found = Snapshot(
         suite=body["suite"],
-        metrics={
-            name: MetricFacts(**{k: v for k, v in f.items() if k in known}) for name, f in body["metrics"].items()
-        },
+        metrics=metric_facts(body["metrics"]),
         trainings=_rows("training", body["trainings"], body["identities"]),
         evaluations=_rows("evaluation", body["evaluations"], body["identities"]),
         settings=body["settings"],
@@ -149,6 +146,12 @@ def _snapshot(body: Mapping[str, Any]) -> Snapshot:
     if unknown := {name for row in rows for name in row.values} - found.metrics.keys():
         raise ValueError(f"it has values of {', '.join(sorted(unknown))}, and says nothing of such a metric")
     return found
+
+
+def metric_facts(found: Mapping[str, Mapping[str, Any]]) -> dict[str, MetricFacts]:
+    """Return the facts of metrics as METRIC_FACTS has them; what a later fmbench adds is left out."""
+    known = {field.name for field in fields(MetricFacts)}
+    return {name: MetricFacts(**{k: v for k, v in each.items() if k in known}) for name, each in found.items()}
 
 
 def _cells(
@@ -181,9 +184,7 @@ def _rows(section: Section, cells: list[Any], identities: Mapping[str, Any]) -> 
 
 def _finite(value: float) -> float | str:
     """Return a value as JSON can hold it: other readers of JSON know no NaN."""
-    if math.isnan(value):
-        return "NaN"
-    return value if math.isfinite(value) else ("Infinity" if value > 0 else "-Infinity")
+    return value if math.isfinite(value) else json.dumps(value)
 
 
 def _checksum(body: Mapping[str, Any]) -> str:
@@ -197,10 +198,8 @@ def _text(value: Any, indent: int = 0) -> str:
         return line
     pad = " " * (indent + 1)
     if isinstance(value, dict):
-        inner = [
-            f"{pad}{json.dumps(key, ensure_ascii=False)}: {_text(value[key], indent + 1)}" for key in sorted(value)
-        ]
+        keys = sorted(value)
+        inner = [f"{json.dumps(key, ensure_ascii=False)}: {_text(value[key], indent + 1)}" for key in keys]
     else:
-        inner = [f"{pad}{_text(each, indent + 1)}" for each in value]
-    brackets = "{}" if isinstance(value, dict) else "[]"
-    return f"{brackets[0]}\n" + ",\n".join(inner) + f"\n{' ' * indent}{brackets[1]}"
+        inner = [_text(each, indent + 1) for each in value]
+    return line[0] + ",".join(f"\n{pad}{each}" for each in inner) + f"\n{' ' * indent}{line[-1]}"

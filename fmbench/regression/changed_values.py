@@ -14,7 +14,18 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from fmbench.regression.paired_values import is_judged
-from fmbench.regression.snapshot import AXES, CellValues, Group, Section, SeededGroup, Snapshot, training_of
+from fmbench.regression.snapshot import (
+    AXES,
+    SECTIONS,
+    CellValues,
+    Group,
+    Repeated,
+    Section,
+    SeededGroup,
+    Snapshot,
+    grouped,
+    training_of,
+)
 
 TELLING = 6
 """A value of more significant digits is not shared by two nights by chance; a count or a share of a few has fewer."""
@@ -39,7 +50,7 @@ class Trace:
     alike: bool = False
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     metrics: tuple[str, ...] = ()
-    repeated: Mapping[Group, frozenset[int]] = field(default_factory=dict)
+    repeated: Repeated = field(default_factory=dict)
 
     def suspects(self, changed: Collection[tuple[str, str]], core: bool) -> set[frozenset[tuple[str, str]]]:
         """Return the labels that the differing cells lead to: those of the one component that tells them from all
@@ -73,16 +84,13 @@ def _listed(names: tuple[str, ...]) -> str:
 def trace(before: Snapshot, after: Snapshot) -> Trace:
     """Return where two nights differ by more than rounding."""
     judged = {name: facts.scope for name, facts in after.metrics.items() if is_judged(facts)}
-    repeated: dict[Group, set[int]] = {}
-    for (group, seed), repeats in _repeating(before, after, judged, 0.0):
-        if repeats:
-            repeated.setdefault(group, set()).add(seed)
+    repeated = grouped(place for place, repeats in _repeating(before, after, judged, 0.0) if repeats)
     known = {group: frozenset(seeds) for group, seeds in repeated.items()}
     trainings = dict(_repeating(before, after, judged, NEAR))
     if changed := {group for (group, _), repeats in trainings.items() if not repeats}:
         return _located("trainings", changed, {group for group, _ in trainings}, known)
     rows = _both(before, after, "evaluation")
-    samples = {place: _equal(row, after.evaluations[place], judged, NEAR) for place, row in rows}
+    samples = {place: _equal(then, now, judged, NEAR) for place, then, now in rows}
     compared = {place: found for place, found in samples.items() if found is not None}
     if changed := {group for (group, _), repeats in compared.items() if not repeats}:
         return _located("samples", changed, {group for group, _ in compared}, known)
@@ -90,9 +98,7 @@ def trace(before: Snapshot, after: Snapshot) -> Trace:
     return Trace("scores" if metrics else "", metrics=metrics, repeated=known)
 
 
-def _located(
-    stage: str, changed: set[Group], everything: set[Group], repeated: Mapping[Group, frozenset[int]]
-) -> Trace:
+def _located(stage: str, changed: set[Group], everything: set[Group], repeated: Repeated) -> Trace:
     """Return a trace to the labels that exactly the changed groups have."""
     if changed == everything:
         return Trace(stage, everywhere=True, repeated=repeated)
@@ -123,17 +129,16 @@ def _repeating(
 ) -> Iterator[tuple[SeededGroup, bool]]:
     """Yield each training of which both nights tell, and whether some value that follows from its weights repeats."""
     found: dict[SeededGroup, list[bool]] = {}
-    for section in ("training", "evaluation"):
-        for (group, seed), row in _both(before, after, section):
-            equal = _equal(row, after.rows(section)[group, seed], judged, near)
-            if equal is not None:
+    for section in SECTIONS:
+        for (group, seed), then, now in _both(before, after, section):
+            if (equal := _equal(then, now, judged, near)) is not None:
                 found.setdefault((training_of(group), seed), []).append(equal)
     return ((place, any(equal)) for place, equal in found.items())
 
 
-def _both(before: Snapshot, after: Snapshot, section: Section) -> Iterator[tuple[SeededGroup, CellValues]]:
+def _both(before: Snapshot, after: Snapshot, section: Section) -> Iterator[tuple[SeededGroup, CellValues, CellValues]]:
     now = after.rows(section)
-    return ((place, row) for place, row in before.rows(section).items() if place in now)
+    return ((place, row, now[place]) for place, row in before.rows(section).items() if place in now)
 
 
 def _equal(then: CellValues, now: CellValues, judged: Mapping[str, str], near: float) -> bool | None:
@@ -153,10 +158,8 @@ def is_telling(value: float) -> bool:
 
 
 def _differing(before: Snapshot, after: Snapshot, judged: Mapping[str, str]) -> Iterator[str]:
-    sections: tuple[Section, ...] = ("training", "evaluation")
     for name, scope in judged.items():
-        section = sections[scope != "training"]
-        rows = ((row.values, after.rows(section)[place].values) for place, row in _both(before, after, section))
+        rows = ((then.values, now.values) for _, then, now in _both(before, after, SECTIONS[scope != "training"]))
         values = ((then[name], now[name]) for then, now in rows if name in then and name in now)
         if any(not math.isclose(a, b, rel_tol=NEAR) for a, b in values):
             yield name

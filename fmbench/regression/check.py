@@ -9,7 +9,7 @@ from fmbench.errors import UserError
 from fmbench.regression.changed_values import trace
 from fmbench.regression.code_changes import changed_code
 from fmbench.regression.hypothesis_tests import Test, judge, tests_of
-from fmbench.regression.missing_values import lacking_values, pairs, uncompared
+from fmbench.regression.missing_values import happened, lacking_values, pairs, uncompared
 from fmbench.regression.outcome import Happened, Happening, Outcome
 from fmbench.regression.paired_values import (
     all_series,
@@ -19,10 +19,18 @@ from fmbench.regression.paired_values import (
     is_judged,
     is_relative,
     is_usable,
-    listed,
 )
 from fmbench.regression.root_cause import find_culprits, improved
-from fmbench.regression.snapshot import SECTIONS, CellValues, Group, SeededGroup, Snapshot, named, training_of
+from fmbench.regression.snapshot import (
+    SECTIONS,
+    CellValues,
+    Group,
+    Repeated,
+    SeededGroup,
+    Snapshot,
+    grouped,
+    training_of,
+)
 from fmbench.regression.training_speed import pace_tests
 from fmbench.regression.wall_time import timing_tests
 from fmbench.results.records import MetricFacts
@@ -61,7 +69,7 @@ def check(
     judged = judge(tests)
     changes = tuple(changed_code(baseline, tonight, tests, judged))
     labels = [(change.kind, change.labels[0]) for change in changes if not change.is_core]
-    core = _same_machine(baseline, tonight) and any(change.is_core for change in changes)
+    core = not _other_machine(baseline, tonight) and any(change.is_core for change in changes)
     suspects = where.suspects(labels, core)
     comparisons, culprits = find_culprits(tests, judged, suspects)
     reasons = uncompared(baseline, tonight, compared, comparisons)
@@ -84,26 +92,14 @@ def check(
 
 def _compared(baseline: Snapshot, tonight: Snapshot) -> list[str]:
     """Return the metrics of both nights that are judged: those with a direction, and relative times on one machine."""
-    found = []
-    for name, now in tonight.metrics.items():
-        then = baseline.metrics.get(name)
-        if then is None:
-            continue
-        if is_relative(now) or is_relative(then):
-            wanted = _same_machine(baseline, tonight)
-        else:
-            wanted = is_judged(now) or is_judged(then)
-        found += [name] * wanted
-    return found
+    same = not _other_machine(baseline, tonight)
+    both = {name: (baseline.metrics[name], now) for name, now in tonight.metrics.items() if name in baseline.metrics}
+    timed = {name for name, facts in both.items() if any(map(is_relative, facts))}
+    return [name for name, facts in both.items() if (same if name in timed else any(map(is_judged, facts)))]
 
 
 def _tests(
-    baseline: Snapshot,
-    tonight: Snapshot,
-    compared: Collection[str],
-    effect: float,
-    slower: float,
-    repeated: Mapping[Group, frozenset[int]],
+    baseline: Snapshot, tonight: Snapshot, compared: Collection[str], effect: float, slower: float, repeated: Repeated
 ) -> Iterator[Test]:
     for name in compared:
         facts = tonight.metrics[name]
@@ -118,10 +114,6 @@ def _tests(
             yield from tests_of(all_series(baseline, tonight, facts, repeated), effect)
 
 
-def _same_machine(baseline: Snapshot, tonight: Snapshot) -> bool:
-    return not _other_machine(baseline, tonight)
-
-
 def _other_machine(baseline: Snapshot, tonight: Snapshot) -> str:
     """Say in what the nights differ that wall times must share, "" where in nothing: a runner has what it was given."""
     if baseline.hardware != tonight.hardware:
@@ -132,14 +124,12 @@ def _other_machine(baseline: Snapshot, tonight: Snapshot) -> str:
 
 def _on_other_hardware(name: str, baseline: Snapshot, tonight: Snapshot) -> bool:
     """Tell whether a metric is a time of both nights that nobody can compare."""
-    return name in baseline.metrics and is_relative(tonight.metrics[name]) and not _same_machine(baseline, tonight)
+    return name in baseline.metrics and is_relative(tonight.metrics[name]) and bool(_other_machine(baseline, tonight))
 
 
 def _fault(reasons: Mapping[str, str], nothing: bool) -> str:
     """Say which metrics could not be compared, and why; "" where each was, as far as it should be."""
-    by_reason: dict[str, list[str]] = {}
-    for name, reason in reasons.items():
-        by_reason.setdefault(reason, []).append(name)
+    by_reason = grouped((reason, name) for name, reason in reasons.items())
     said = [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
     if nothing:
         none = "no metric of tonight's that has a direction is in the baseline"
@@ -164,9 +154,7 @@ def _cells(baseline: Snapshot, tonight: Snapshot, partial: bool) -> Iterator[Hap
                 continue
             found.setdefault((group, *event), []).append(seed)
         for (group, what, reason), seeds in found.items():
-            axes = named(section, group)
-            name = f"{listed(seeds)} of {' '.join(axes.values())}"
-            yield Happened(what, name, reason, {**axes, "seed": ", ".join(map(str, seeds))})
+            yield happened(what, section, group, seeds, reason)
 
 
 def _happened(then: CellValues | None, now: CellValues | None, partial: bool) -> tuple[Happening, str] | None:
@@ -224,10 +212,8 @@ def _values(baseline: Snapshot, tonight: Snapshot, compared: Collection[str]) ->
                     what = "is absent" if value is None else f"is {value}"
                     found.setdefault((name, group, what), []).append(seed)
         for (name, group, what), seeds in found.items():
-            axes = named(section, group)
             kind: Happening = "vanished" if what == "is absent" else "failed"
-            where = f"metric {name} in {listed(seeds)} of {' '.join(axes.values())}"
-            yield Happened(kind, where, f"it {what} tonight", {**axes, "seed": ", ".join(map(str, seeds))})
+            yield happened(kind, section, group, seeds, f"it {what} tonight", name)
 
 
 def _notes(baseline: Snapshot, tonight: Snapshot) -> Iterator[str]:
@@ -240,10 +226,9 @@ def _notes(baseline: Snapshot, tonight: Snapshot) -> Iterator[str]:
     if other := _other_machine(baseline, tonight):
         yield f"{other}. Wall times are not compared; the rest is, as another draw of the seeds' noise."
     then, now = (night.made.get("environment", {}) for night in (baseline, tonight))
-    changed_versions = [
+    if changed_versions := [
         f"{name} {then[name]} -> {now[name]}"
         for name in ("torch", "numpy", "python")
         if name in then and name in now and then[name] != now[name]
-    ]
-    if changed_versions:
+    ]:
         yield f"other versions: {', '.join(changed_versions)}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from fmbench.regression.hypothesis_tests import Test
 from fmbench.regression.outcome import CORE, CodeChange, Comparison
-from fmbench.regression.snapshot import AXES, Group, Snapshot
+from fmbench.regression.snapshot import Group, Snapshot
 
 METRIC = "metric"
 
@@ -34,10 +35,8 @@ def _moves(tests: Sequence[Test], found: Sequence[Comparison], kind: str, label:
         if test.level == "cell" and _has_part(test, kind, label):
             parts.setdefault(test.metric.name, set()).update(test.parts)
     for name, groups in parts.items():
-        pairs = zip(tests, found, strict=True)
-        same = (c for test, c in pairs if test.metric.name == name and test.parts == groups)
-        if (comparison := next(same, None)) is not None:
-            yield comparison
+        same = (c for test, c in zip(tests, found, strict=True) if test.metric.name == name and test.parts == groups)
+        yield from islice(same, 1)
 
 
 def _has_part(test: Test, kind: str, label: str) -> bool:
@@ -47,10 +46,4 @@ def _has_part(test: Test, kind: str, label: str) -> bool:
         return test.metric.scope in CORE[kind]
     if kind == METRIC:
         return test.metric.label == label
-    return _labels(test).get(kind) == label
-
-
-def _labels(test: Test) -> Mapping[str, str]:
-    (group,) = test.parts
-    axes = AXES["training" if test.metric.scope == "training" else "evaluation"]
-    return dict(zip(axes, group, strict=True))
+    return test.axes.get(kind) == label

@@ -24,17 +24,18 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from fmbench.regression.noise_model import noise_of_cells, noise_of_means
 from fmbench.regression.outcome import Comparison, Verdict
 from fmbench.regression.paired_values import PairedValues, is_relative, listed
-from fmbench.regression.snapshot import AXES, Group, named, said
+from fmbench.regression.snapshot import AXES, Group, grouped, named, said
 from fmbench.results.records import TRAINING_AXES, MetricFacts
 from fmbench.stats import multiple_testing
 from fmbench.stats.student_t import half_width, quantile
 from fmbench.stats.variance import Noise, mean_of
 
+T = TypeVar("T")
 Level = Literal["cell", "component"]
 Tier = Literal["suite", "component", "combination", "cell"]
 SHARES: Mapping[Tier, float] = {"suite": 0.2, "component": 0.4, "combination": 0.2, "cell": 0.2}
@@ -110,9 +111,8 @@ def _cell(series: PairedValues, noise: Noise | None, least: float, varying: Sequ
     elif noise is None:
         reason = f"the baseline has {listed(series.before)} only, which says nothing about the spread between seeds"
         settled = "cannot tell"
-    if noise is not None and settled is None:
+    else:
         error, df = math.sqrt(noise.variance / len(seeds)), noise.df
-    before, after = (mean_of(values.values()) for values in (series.before, series.after))
     return Test(
         metric=series.metric,
         level="cell",
@@ -126,8 +126,8 @@ def _cell(series: PairedValues, noise: Noise | None, least: float, varying: Sequ
         seeds=len(seeds),
         reason=reason,
         settled=settled,
-        before=before,
-        after=after,
+        before=mean_of(series.before.values()),
+        after=mean_of(series.after.values()),
     )
 
 
@@ -141,9 +141,10 @@ def _components(series: Sequence[PairedValues], least: float) -> list[Test]:
     training = [i for i in varying if axes[i] in TRAINING_AXES]
     sampler = [i for i in varying if axes[i] not in TRAINING_AXES]
     seen: set[frozenset[Group]] = set()
+    by_group = {each.group: each for each in series}
     tests: list[Test] = []
     for chosen in [[], *([i] for i in varying), training, sampler]:
-        sets = partition(series, chosen, seen)
+        sets = partition(by_group, chosen, seen)
         noises = noise_of_means(sets.values(), moderate=bool(chosen) and set(chosen) <= set(training))
         for (labels, members), noise in zip(sets.items(), noises, strict=True):
             where = {axes[i]: label for i, label in zip(chosen, labels, strict=True)}
@@ -152,19 +153,16 @@ def _components(series: Sequence[PairedValues], least: float) -> list[Test]:
 
 
 def partition(
-    series: Sequence[PairedValues], chosen: Sequence[int], seen: set[frozenset[Group]]
-) -> dict[tuple[str, ...], list[PairedValues]]:
-    """Return the series by their labels on the chosen axes, without single cells and sets that were seen before."""
-    sets: dict[tuple[str, ...], list[PairedValues]] = {}
-    for each in series:
-        sets.setdefault(tuple(each.group[i] for i in chosen), []).append(each)
-    kept = {}
-    for labels, members in sets.items():
-        parts = frozenset(each.group for each in members)
-        if len(parts) > 1 and parts not in seen:
-            seen.add(parts)
-            kept[labels] = members
-    return kept
+    members: Mapping[Group, T], chosen: Sequence[int], seen: set[frozenset[Group]]
+) -> dict[tuple[str, ...], list[T]]:
+    """Return what groups have by their labels on the chosen axes, without single cells and sets that were seen before.
+
+    What it returns counts as seen from then on.
+    """
+    sets = grouped((tuple(group[i] for i in chosen), group) for group in members)
+    kept = {labels: groups for labels, groups in sets.items() if len(groups) > 1 and frozenset(groups) not in seen}
+    seen.update(map(frozenset, kept.values()))
+    return {labels: [members[group] for group in groups] for labels, groups in kept.items()}
 
 
 def _component(members: Sequence[PairedValues], axes: Mapping[str, str], noise: Noise, least: float) -> Test:

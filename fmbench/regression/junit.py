@@ -14,42 +14,38 @@ READABLE = 1e4
 
 def junit(outcome: Outcome) -> bytes:
     """Return the XML: worse, failed and vanished are failures; what cannot be told is skipped, with the reason."""
-    name = f"fmbench check {outcome.suite}"
     suites = Xml.Element("testsuites")
-    suite = Xml.SubElement(suites, "testsuite", name=_clean(name))
+    suite = _add(suites, "testsuite", name=f"fmbench check {outcome.suite}")
     for comparison in outcome.comparisons:
         _comparison(suite, comparison, moved=outcome.strict and comparison in outcome.improved)
     for event in outcome.events:
         _event(suite, event)
     if outcome.fault:
-        case = Xml.SubElement(suite, "testcase", classname="check", name="every judged metric can be compared")
-        Xml.SubElement(case, "error", message=_clean(outcome.fault))
-    tally = {tag: len(suite.findall(f"testcase/{tag}")) for tag in ("failure", "error", "skipped")}
-    counts = {"tests": len(suite), "failures": tally["failure"], "errors": tally["error"], "skipped": tally["skipped"]}
+        case = _add(suite, "testcase", classname="check", name="every judged metric can be compared")
+        _add(case, "error", message=outcome.fault)
+    outcomes = {"failures": "failure", "errors": "error", "skipped": "skipped"}
+    counts = {name: str(len(suite.findall(f"testcase/{tag}"))) for name, tag in outcomes.items()}
     for element in (suites, suite):
-        for attribute, count in counts.items():
-            element.set(attribute, str(count))
+        element.attrib |= {"tests": str(len(suite)), **counts}
     suite.set("time", "0")
     Xml.indent(suites)
     return bytes(Xml.tostring(suites, encoding="utf-8", xml_declaration=True))
 
 
 def _comparison(suite: Xml.Element, comparison: Comparison, moved: bool) -> None:
-    case = Xml.SubElement(
-        suite, "testcase", classname=_clean(f"{comparison.metric}.{comparison.level}"), name=_clean(comparison.what)
-    )
+    case = _add(suite, "testcase", classname=f"{comparison.metric}.{comparison.level}", name=comparison.what)
     if comparison.verdict == "worse" or moved:
-        Xml.SubElement(case, "failure", message=_clean(sentence(comparison)), type=comparison.verdict)
+        _add(case, "failure", message=sentence(comparison), type=comparison.verdict)
     elif comparison.verdict == "cannot tell":
-        Xml.SubElement(case, "skipped", message=_clean(f"cannot tell: {comparison.reason}"))
+        _add(case, "skipped", message=f"cannot tell: {comparison.reason}")
 
 
 def _event(suite: Xml.Element, event: Happened) -> None:
-    case = Xml.SubElement(suite, "testcase", classname=_clean(event.what), name=_clean(event.name))
+    case = _add(suite, "testcase", classname=event.what, name=event.name)
     if event.alarming:
-        Xml.SubElement(case, "failure", message=_clean(f"{event.what}: {event.reason}"), type=event.what)
+        _add(case, "failure", message=f"{event.what}: {event.reason}", type=event.what)
     elif event.what != "new":
-        Xml.SubElement(case, "skipped", message=_clean(f"{event.what}: {event.reason}"))
+        _add(case, "skipped", message=f"{event.what}: {event.reason}")
 
 
 def sentence(comparison: Comparison) -> str:
@@ -70,5 +66,5 @@ def percent(value: float, sign: str = "") -> str:
     return f"{100 * value:{sign}{'.1f' if abs(value) < READABLE else '.1e'}}"
 
 
-def _clean(text: str) -> str:
-    return _FORBIDDEN.sub("?", text)
+def _add(parent: Xml.Element, tag: str, **texts: str) -> Xml.Element:
+    return Xml.SubElement(parent, tag, {name: _FORBIDDEN.sub("?", text) for name, text in texts.items()})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 
-from fmbench.regression.outcome import Comparison, Happened
+from fmbench.regression.outcome import Comparison, Happened, Happening
 from fmbench.regression.paired_values import LARGEST, is_usable, listed
 from fmbench.regression.snapshot import SECTIONS, CellValues, Group, Section, SeededGroup, Snapshot, named
 
@@ -41,9 +41,16 @@ def _told(name: str, section: Section, reason: str, cells: dict[Group, list[int]
         yield Happened("not compared", f"metric {name}", f"{reason}, in {count}")
         return
     for group, seeds in cells.items():
-        axes = named(section, group)
-        where = f"metric {name} in {listed(seeds)} of {' '.join(axes.values())}"
-        yield Happened("not compared", where, reason, {**axes, "seed": ", ".join(map(str, seeds))})
+        yield happened("not compared", section, group, seeds, reason, name)
+
+
+def happened(
+    what: Happening, section: Section, group: Group, seeds: Sequence[int], reason: str, metric: str = ""
+) -> Happened:
+    """Return what happened to some seeds of a group, or to one metric of theirs."""
+    axes = named(section, group)
+    where = (f"metric {metric} in " if metric else "") + f"{listed(seeds)} of {' '.join(axes.values())}"
+    return Happened(what, where, reason, {**axes, "seed": ", ".join(map(str, seeds))})
 
 
 def lack(value: float | None) -> str:

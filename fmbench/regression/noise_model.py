@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from fmbench.regression.paired_values import PairedValues
-from fmbench.regression.snapshot import Group
+from fmbench.regression.snapshot import Group, grouped
 from fmbench.stats import variance
 from fmbench.stats.variance import Noise, mean_of
 
@@ -95,9 +95,7 @@ def _of_differences(members: Sequence[PairedValues], same: bool) -> Noise:
 
 def _parts(members: Sequence[tuple[PairedValues, Mapping[int, float]]]) -> tuple[Noise, Noise]:
     """Return the variance of the mean for one seed: with trainings as independent units, and with seeds as units."""
-    trainings: dict[Group, list[Mapping[int, float]]] = {}
-    for series, values in members:
-        trainings.setdefault(series.training, []).append(values)
+    trainings = grouped((series.training, values) for series, values in members)
     by_training = [by_seed(values) for values in trainings.values()]
     noise = variance.of_mean(by_training, [len(values) for values in trainings.values()])
     if len(trainings) == 1:
@@ -111,8 +109,4 @@ def _less(one: Noise, other: Noise) -> Noise:
 
 def by_seed(found: Iterable[Mapping[int, float]]) -> list[float]:
     """Return the means over what is there, seed by seed."""
-    values: dict[int, list[float]] = {}
-    for each in found:
-        for seed, value in each.items():
-            values.setdefault(seed, []).append(value)
-    return [mean_of(each) for each in values.values()]
+    return [mean_of(values) for values in grouped(pair for each in found for pair in each.items()).values()]

@@ -12,10 +12,7 @@ from fmbench.regression.snapshot import said
 Verdict = Literal["worse", "better", "same", "cannot tell"]
 Happening = Literal["failed", "vanished", "still failing", "new", "not compared"]
 ALARMS: tuple[Happening, ...] = ("failed", "vanished")
-CORE: Mapping[str, tuple[str, ...]] = {
-    "training code": ("training", "evaluation"),
-    "evaluation code": ("training", "evaluation"),
-}
+CORE: Mapping[str, tuple[str, ...]] = dict.fromkeys(("training code", "evaluation code"), ("training", "evaluation"))
 """The core's code, and the scopes of the metrics that follow from it."""
 NOTHING_WORSE, SOMETHING_WORSE, AT_FAULT = 0, 1, 2
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from fmbench.cells.keys import canonical
-from fmbench.regression.snapshot import CellValues, Group, Section, Snapshot, training_of
+from fmbench.regression.snapshot import CellValues, Group, Repeated, Section, Snapshot, grouped, training_of
 from fmbench.results.records import MetricFacts
 from fmbench.stats.variance import mean_of, variance_of
 from fmbench.store.sampler_timings import RELATIVE
@@ -109,7 +109,7 @@ def is_judged(facts: MetricFacts) -> bool:
 
 
 def all_series(
-    before: Snapshot, after: Snapshot, facts: MetricFacts, repeated: Mapping[Group, frozenset[int]] | None = None
+    before: Snapshot, after: Snapshot, facts: MetricFacts, repeated: Repeated | None = None
 ) -> list[PairedValues]:
     """Return the series of a metric over all groups that both nights have."""
     section: Section = "training" if facts.scope == "training" else "evaluation"
@@ -142,21 +142,18 @@ def changed_settings(before: Snapshot, after: Snapshot, section: Section) -> str
 
 def changed_facts(then: MetricFacts, now: MetricFacts) -> str:
     """Say how a metric's direction, unit or scope differ between two nights, "" where they do not."""
-    words = {"better": "direction", "unit": "unit", "scope": "scope"}
-    pairs = [(word, getattr(then, name), getattr(now, name)) for name, word in words.items()]
-    changed = [(word, a or "(none)", b or "(none)") for word, a, b in pairs if a != b]
+    pair = ({"direction": each.better, "unit": each.unit, "scope": each.scope} for each in (then, now))
+    changed = [(name, a or "(none)", b or "(none)") for name, a, b in differences(*pair)]
     return "; ".join(f"its {name} is {a} in the baseline and {b} tonight" for name, a, b in changed)
 
 
-def changed_components(before: Snapshot, after: Snapshot) -> list[str]:
-    """Say which components have other parameters under the same label: their defaults have changed."""
-    notes = []
+def changed_components(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    """Yield which components have other parameters under the same label: their defaults have changed."""
     for kind, components in before.components.items():
         for label, parameters in components.items():
             now = after.components.get(kind, {}).get(label)
             for name, was, found in differences(parameters, parameters if now is None else now):
-                notes.append(f"{kind} {label}: {name} is {_short(was)} in the baseline and {_short(found)} tonight")
-    return notes
+                yield f"{kind} {label}: {name} is {_short(was)} in the baseline and {_short(found)} tonight"
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -168,11 +165,9 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[s
 
 def _by_group(rows: Mapping[tuple[Group, int], CellValues], metric: str) -> dict[Group, dict[int, CellValues]]:
     """Return the rows that have a value which can be compared, by group and seed."""
-    found: dict[Group, dict[int, CellValues]] = {}
-    for (group, seed), row in rows.items():
-        if is_usable(row.values.get(metric, math.nan)):
-            found.setdefault(group, {})[seed] = row
-    return found
+    usable = ((place, row) for place, row in rows.items() if is_usable(row.values.get(metric, math.nan)))
+    found = grouped((group, (seed, row)) for (group, seed), row in usable)
+    return {group: dict(pairs) for group, pairs in found.items()}
 
 
 def _incomparable(then: Mapping[int, CellValues], now: Mapping[int, CellValues], metric: str) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.keys import canonical
 from fmbench.results.records import SAMPLER_AXES, TRAINING_AXES, EvaluationRecord, MetricFacts, Records, TrainingRecord
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 AXES = {"training": TRAINING_AXES, "evaluation": (*TRAINING_AXES, *SAMPLER_AXES, "nfe")}
 """What a group is named by, in each section: labels, never keys, since keys change with the code."""
@@ -21,6 +24,8 @@ Group = tuple[str, ...]
 """A cell without its seed: labels in the order of AXES."""
 SeededGroup = tuple[Group, int]
 """A cell: its group and its seed."""
+Repeated = Mapping[Group, frozenset[int]]
+"""Trainings that repeat to the last bit, with their seeds."""
 
 NFE = MetricFacts("nfe", "lower", "", "evaluation", "nfe")
 """The measured NFE of adaptive solvers, which is a result and not a setting."""
@@ -83,15 +88,26 @@ def snapshot(records: Records) -> Snapshot:
             "training": _settings(r.cell.settings.values for r in trainings),
             "evaluation": _settings(r.cell.settings.values for r in evaluations),
         },
-        components=_components(specs, names),
+        components=_by_label(specs, names, lambda spec: dict(spec.parameters)),
         made={"command": records.command, "date": records.finished, "environment": dict(records.environment)},
-        code={**_fingerprints(specs, names), **{kind: dict(found) for kind, found in records.code.items()}},
+        code={
+            **_by_label((spec for spec in specs if spec.fingerprint), names, lambda spec: spec.fingerprint),
+            **{kind: dict(found) for kind, found in records.code.items()},
+        },
     )
 
 
 def named(section: Section, group: Group) -> dict[str, str]:
     """Return a group's labels by axis; what an adaptive solver has not is left out."""
     return {axis: label for axis, label in zip(AXES[section], group, strict=True) if label != ""}
+
+
+def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """Return the values of each key, both in the order in which they come."""
+    found: dict[K, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
 
 
 def training_of(group: Group) -> Group:
@@ -139,9 +155,8 @@ def _evaluation_row(record: EvaluationRecord, scopes: Mapping[str, str]) -> Cell
     row = _row(record, scopes, {"evaluation", "sampler"})
     if record.cell.nfe is not None or record.nfe is None:
         return row
-    return CellValues(
-        row.status, row.error, {NFE.name: record.nfe, **row.values}, {NFE.name: {"metric": "nfe"}, **row.identities}
-    )
+    identities = {NFE.name: {"metric": "nfe"}, **row.identities}
+    return CellValues(row.status, row.error, {NFE.name: record.nfe, **row.values}, identities)
 
 
 def _specs(records: Records) -> Iterable[ComponentSpec]:
@@ -149,9 +164,7 @@ def _specs(records: Records) -> Iterable[ComponentSpec]:
     for cell in cells:
         yield from cell.components
     for record in records.evaluations:
-        yield record.cell.solver
-        if record.cell.grid is not None:
-            yield record.cell.grid
+        yield from filter(None, (record.cell.solver, record.cell.grid))
 
 
 def _unique_labels(specs: Iterable[ComponentSpec]) -> dict[tuple[str, str], str]:
@@ -164,20 +177,13 @@ def _unique_labels(specs: Iterable[ComponentSpec]) -> dict[tuple[str, str], str]
     }
 
 
-def _components(
-    specs: Iterable[ComponentSpec], names: Mapping[tuple[str, str], str]
-) -> dict[str, dict[str, dict[str, Any]]]:
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+def _by_label(
+    specs: Iterable[ComponentSpec], names: Mapping[tuple[str, str], str], told: Callable[[ComponentSpec], V]
+) -> dict[str, dict[str, V]]:
+    """Return what is `told` of each component, by kind and label."""
+    found: dict[str, dict[str, V]] = {}
     for spec in specs:
-        found.setdefault(spec.kind, {})[names[spec.kind, spec.text]] = dict(spec.parameters)
-    return found
-
-
-def _fingerprints(specs: Iterable[ComponentSpec], names: Mapping[tuple[str, str], str]) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for spec in specs:
-        if spec.fingerprint:
-            found.setdefault(spec.kind, {})[names[spec.kind, spec.text]] = spec.fingerprint
+        found.setdefault(spec.kind, {})[names[spec.kind, spec.text]] = told(spec)
     return found
 
 

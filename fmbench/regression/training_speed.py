@@ -15,9 +15,9 @@ from dataclasses import replace
 import numpy as np
 
 from fmbench.regression.hypothesis_tests import Test, varying_axes
-from fmbench.regression.paired_values import PairedValues, all_series
-from fmbench.regression.snapshot import AXES, Snapshot, said
-from fmbench.regression.wall_time import IQR_OF_NORMAL, LEAST_DF, own_noise, timed, with_times
+from fmbench.regression.paired_values import PairedValues
+from fmbench.regression.snapshot import AXES, Snapshot, grouped, said
+from fmbench.regression.wall_time import IQR_OF_NORMAL, LEAST_DF, all_times, own_noise, timed
 from fmbench.results.records import MetricFacts
 
 SHARING = tuple(AXES["training"].index(axis) for axis in ("dataset", "network"))
@@ -27,26 +27,21 @@ LEAST_NOISE, OF_MEDIAN = 0.05, 2.0
 
 def pace_tests(before: Snapshot, after: Snapshot, facts: MetricFacts, slower: float) -> Iterator[Test]:
     """Yield the test of each network on each dataset. `slower` is the threshold of the ratio."""
-    facts = replace(facts, better="lower")
-    series = [with_times(each) for each in all_series(before, after, facts)]
-    spreads = {each.group: each for each in all_series(before, after, replace(facts, name=f"{facts.name}_iqr"))}
+    series, spreads = all_times(before, after, facts)
     varying = [i for i in SHARING if i in varying_axes(series)] or [SHARING[0]]
-    sets: dict[tuple[str, ...], list[PairedValues]] = {}
-    for each in series:
-        sets.setdefault(tuple(each.group[i] for i in SHARING), []).append(each)
+    sets = grouped((tuple(each.group[i] for i in SHARING), each) for each in series)
     for labels, members in sets.items():
         named = dict(zip((AXES["training"][i] for i in SHARING), labels, strict=True))
         what = said({AXES["training"][i]: members[0].group[i] for i in varying})
         usable = [each for each in members if not each.reason]
         if not usable:
-            untold = timed(facts, named, what, members[:1], math.nan, math.nan, 0.0, slower, members[0].reason)
             # another size of the fleets is no fault of the night: what a probe found on a busy machine
-            yield replace(untold, level="component")
+            yield replace(timed(named, what, members[:1], slower, reason=members[0].reason), level="component")
             continue
         noises = [own_noise(each, spreads.get(each.group)) / OF_MEDIAN for each in usable]
         middle, scatter = _middle(usable)
         noise = max(scatter, float(np.median(noises)), LEAST_NOISE)
-        yield timed(facts, named, what, usable[:1], middle, noise, LEAST_DF, slower)
+        yield timed(named, what, usable[:1], slower, middle, noise, LEAST_DF)
 
 
 def _middle(series: Sequence[PairedValues]) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fmbench.regression.hypothesis_tests import Test, partition
+from fmbench.regression.hypothesis_tests import Test, partition, varying_axes
 from fmbench.regression.paired_values import PairedValues, all_series, listed
 from fmbench.regression.snapshot import AXES, Group, Snapshot, named, said
 from fmbench.results.records import MetricFacts
@@ -31,9 +31,7 @@ LARGEST_LOG = 138.0
 
 def timing_tests(before: Snapshot, after: Snapshot, facts: MetricFacts, slower: float) -> list[Test]:
     """Return the tests of one relative time: each sampler's, each component's median. `slower` is the threshold."""
-    facts = replace(facts, better="lower")
-    series = [with_times(each) for each in all_series(before, after, facts)]
-    spreads = {each.group: each for each in all_series(before, after, replace(facts, name=f"{facts.name}_iqr"))}
+    series, spreads = all_times(before, after, facts)
     measured, reasons = _measured(series)
     if not measured:
         return [_untimed(each, slower, _varying(list(reasons))) for each in reasons.values()]
@@ -44,10 +42,19 @@ def timing_tests(before: Snapshot, after: Snapshot, facts: MetricFacts, slower: 
     varying = _varying([*measured, *reasons])
     tests = [_untimed(each, slower, varying) for key, each in reasons.items() if key not in measured]
     tests += [_sampler(each, noises[each.group], df, slower, varying) for each in representatives]
-    return tests + _components(representatives, facts, noises, df, slower)
+    return tests + _components(representatives, noises, df, slower)
 
 
-def with_times(series: PairedValues) -> PairedValues:
+def all_times(
+    before: Snapshot, after: Snapshot, facts: MetricFacts
+) -> tuple[list[PairedValues], dict[Group, PairedValues]]:
+    """Return the series of a relative time, of which less is better, and by group those of its repeats' spread."""
+    facts = replace(facts, better="lower")
+    spreads = all_series(before, after, replace(facts, name=f"{facts.name}_iqr"))
+    return [_with_times(each) for each in all_series(before, after, facts)], {each.group: each for each in spreads}
+
+
+def _with_times(series: PairedValues) -> PairedValues:
     """Return the series with a reason where one of its times is none: a ratio needs times above 0."""
     for night, values in (("the baseline", series.before), ("tonight", series.after)):
         for seed, value in values.items():
@@ -122,46 +129,40 @@ def _what(series: PairedValues, varying: Sequence[str]) -> str:
 
 
 def _untimed(series: PairedValues, slower: float, varying: Sequence[str]) -> Test:
-    what = _what(series, varying)
-    return timed(series.metric, _axes(series), what, [series], math.nan, math.nan, 0.0, slower, series.reason)
+    return timed(_axes(series), _what(series, varying), [series], slower, reason=series.reason)
 
 
 def _sampler(series: PairedValues, noise: float, df: float, slower: float, varying: Sequence[str]) -> Test:
     unstable = f"its times are known to {100 * noise:.0f}% only" if noise > math.log(slower) / 3 else ""
-    test = timed(series.metric, _axes(series), _what(series, varying), [series], _log_ratio(series), noise, df, slower)
+    test = timed(_axes(series), _what(series, varying), [series], slower, _log_ratio(series), noise, df)
     return replace(test, reason=unstable)
 
 
-def _components(
-    series: Sequence[PairedValues], facts: MetricFacts, noises: Mapping[Group, float], df: float, slower: float
-) -> list[Test]:
+def _components(series: Sequence[PairedValues], noises: Mapping[Group, float], df: float, slower: float) -> list[Test]:
     """Return the tests of medians over what shares a dataset, objective, network, solver, ..., and over everything."""
     axes = AXES["evaluation"]
-    varying = [
-        i for i, axis in enumerate(axes) if axis not in NOT_MEASURED and len({each.group[i] for each in series}) > 1
-    ]
+    varying = [i for i in varying_axes(series) if axes[i] not in NOT_MEASURED]
     seen: set[frozenset[Group]] = set()
+    by_group = {each.group: each for each in series}
     tests = []
     for chosen in [[], *([i] for i in varying)]:
-        for labels, members in partition(series, chosen, seen).items():
+        for labels, members in partition(by_group, chosen, seen).items():
             where = {axes[i]: label for i, label in zip(chosen, labels, strict=True)}
             middle = float(np.median([_log_ratio(each) for each in members]))
             noise = math.sqrt(sum(noises[each.group] ** 2 for each in members) / len(members))
             error = MEDIAN_OF_NORMAL * noise / math.sqrt(len(members))
-            what = said(where) or "the whole suite"
-            tests.append(timed(facts, where, what, members, middle, error, df, slower))
+            tests.append(timed(where, said(where) or "the whole suite", members, slower, middle, error, df))
     return tests
 
 
 def timed(
-    facts: MetricFacts,
     axes: Mapping[str, str],
     what: str,
     members: Sequence[PairedValues],
-    log_ratio: float,
-    error: float,
-    df: float,
     slower: float,
+    log_ratio: float = math.nan,
+    error: float = math.nan,
+    df: float = 0.0,
     reason: str = "",
 ) -> Test:
     """Return a test of a log ratio, said on the scale of the ratio: effect over error stays what it is."""
@@ -169,7 +170,7 @@ def timed(
     effect = math.expm1(log_ratio)
     single = members[0] if len(members) == 1 else None
     return Test(
-        metric=facts,
+        metric=members[0].metric,
         level="component" if single is None else "cell",
         what=what,
         axes=axes,

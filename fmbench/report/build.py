@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,17 +18,18 @@ from fmbench.report.figures.error_decomposition import error_decomposition_figur
 from fmbench.report.figures.metric_over_t import all_series, curves_over
 from fmbench.report.figures.pareto_front import pareto
 from fmbench.report.figures.plane.all_plane_figures import point_figures
+from fmbench.report.figures.score_curves import Styles
 from fmbench.report.figures.t_densities import t_densities
-from fmbench.report.figures.theme import Look, Picture, looks
+from fmbench.report.figures.theme import Picture, looks
 from fmbench.report.html import page
 from fmbench.report.output_folder import Folder
-from fmbench.report.result_table import ResultTable, make_result_tables
+from fmbench.report.result_table import SOLVER_AXIS, ResultTable, make_result_tables
 from fmbench.report.tables import markdown_and_latex, standard_tables
 from fmbench.report.tables.axis_importance import of_attribution
 from fmbench.report.tables.baseline import against_baseline
 from fmbench.report.tables.error_decomposition import error_decomposition_table
 from fmbench.report.tables.pareto_front import front_table
-from fmbench.report.tables.table import Table
+from fmbench.report.tables.table import Command, Table
 from fmbench.report.text.headline import in_short
 from fmbench.results.records import Records
 
@@ -54,9 +55,9 @@ def write_report(records: Records, folder: Path) -> Path:
     records = drawable(records)
     result_tables = make_result_tables(records)
     commands = Commands(records.command, result_tables)
-    styles = looks(row[score_curves.SOLVER_AXIS] for result_table in result_tables for row, _ in result_table.cells)
+    styles = looks(row[SOLVER_AXIS] for result_table in result_tables for row, _ in result_table.cells)
     sections = [
-        _section(records, result_table, commands, styles, target, suffix)
+        _section(records, result_table, commands.row, styles, target, suffix)
         for result_table, suffix in zip(result_tables, suffixes(result_tables), strict=True)
     ]
     speed, failures = _speed(records, result_tables), standard_tables.of_failures(records)
@@ -86,8 +87,7 @@ def references_csv(records: Records) -> str:
 
 def _csv(frame: DataFrame) -> str:
     frame["nfe_budget"] = frame["nfe_budget"].astype("Int64")
-    content: str = frame.to_csv(index=False, lineterminator="\n")
-    return content
+    return str(frame.to_csv(index=False, lineterminator="\n"))
 
 
 def suffixes(result_tables: Sequence[ResultTable]) -> list[str]:
@@ -104,41 +104,27 @@ def _slug(text: str) -> str:
 
 
 def _section(
-    records: Records,
-    result_table: ResultTable,
-    commands: Commands,
-    styles: dict[str, Look],
-    target: Folder,
-    suffix: str,
+    records: Records, result_table: ResultTable, command: Command, styles: Styles, target: Folder, suffix: str
 ) -> page.Section:
     """Make the tables and pictures of one dataset."""
-    tables: list[Table | None] = []
-    fronts = find_fronts(result_table)
-    if result_table.headline is not None:
-        tables.append(standard_tables.by_nfe(result_table, result_table.headline, commands.row))
-    tables.append(front_table(fronts, result_table.dataset, commands.row))
-    if records.baseline:
-        tables.append(against_baseline(result_table, records.baseline, commands.row))
-    tables += [
-        standard_tables.of_adaptive(result_table, commands.row),
+    fronts, headline = find_fronts(result_table), result_table.headline
+    others = [facts for facts in result_table.scope("evaluation") if facts != headline]
+    tables = [
+        standard_tables.by_nfe(result_table, headline, command) if headline is not None else None,
+        front_table(fronts, result_table.dataset, command),
+        against_baseline(result_table, records.baseline, command) if records.baseline else None,
+        standard_tables.of_adaptive(result_table, command),
         error_decomposition_table(result_table),
-        standard_tables.of_training(result_table, commands.row),
+        standard_tables.of_training(result_table, command),
+        of_attribution(result_table),
+        *(standard_tables.by_nfe(result_table, facts, command, minor=True) for facts in others),
     ]
-    tables.append(of_attribution(result_table))
-    for facts in result_table.scope("evaluation"):
-        if facts != result_table.headline:
-            tables.append(standard_tables.by_nfe(result_table, facts, commands.row, minor=True))
     pictures, notes = _pictures(records, result_table, fronts, styles, target, suffix)
     return page.Section(result_table, [table for table in tables if table is not None], pictures, notes)
 
 
 def _pictures(
-    records: Records,
-    result_table: ResultTable,
-    fronts: Fronts | None,
-    styles: dict[str, Look],
-    target: Folder,
-    suffix: str,
+    records: Records, result_table: ResultTable, fronts: Fronts | None, styles: Styles, target: Folder, suffix: str
 ) -> tuple[list[Picture], list[str]]:
     """Draw the figures of one dataset; the notes say what could not be drawn."""
     drawn: list[Picture | None] = []
@@ -163,20 +149,17 @@ def _pictures(
             notes.append(f"No figures of {facts.name}: its values are not comparable with each other, {mixed}.")
             curves = None
         else:
-            draw: list[tuple[Callable[..., Picture | None], str]]
-            draw = [
-                (at_a_glance.at_a_glance, "at_a_glance"),
-                (score_curves.by_nfe, "by_nfe"),
-                (score_curves.by_time, "by_time"),
+            drawn += [
+                at_a_glance.at_a_glance(result_table, curves, styles, target, f"score_at_a_glance{suffix}"),
+                score_curves.by_nfe(result_table, curves, styles, target, f"score_by_nfe{suffix}"),
+                score_curves.by_time(result_table, curves, styles, target, f"score_by_time{suffix}"),
             ]
-            drawn += [make(result_table, curves, styles, target, f"score_{name}{suffix}") for make, name in draw]
     drawn.append(error_decomposition_figure(result_table, target, f"network_or_solver{suffix}"))
     drawn.append(pareto(fronts, styles, target, f"pareto{suffix}", result_table.dataset))
-    shown, note = sample_grids.sample_figures(
-        result_table, records.real.get(result_table.dataset), records.baseline, target, suffix
-    )
+    real = records.real.get(result_table.dataset)
+    shown, note = sample_grids.sample_figures(result_table, real, records.baseline, target, suffix)
     notes += [note] if note else []
-    flows, note = point_figures(result_table, curves, records.real.get(result_table.dataset), target, suffix)
+    flows, note = point_figures(result_table, curves, real, target, suffix)
     notes += [note] if note else []
     drawn += [*shown, *flows, loss_curves.losses(result_table, target, f"losses{suffix}")]
     for each in all_series(records.metrics):

@@ -29,9 +29,8 @@ class Commands:
     def _filter(self, position: int, label: str) -> str:
         """Write one filter: the component's name where that names it alone, else its name and parameters."""
         axis = ROW_AXES[position]
-        spec = next(
-            (s for s in (result_table.spec(axis, label) for result_table in self._result_tables) if s is not None), None
-        )
+        specs = (result_table.spec(axis, label) for result_table in self._result_tables)
+        spec = next((each for each in specs if each is not None), None)
         if spec is None:
             return f"{axis}={label}"
         known = [s for result_table in self._result_tables for s in result_table.specs.values()]

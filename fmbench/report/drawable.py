@@ -59,11 +59,9 @@ def _metrics(metrics: Mapping[str, float], times: set[str]) -> Mapping[str, floa
     """Return metrics as numbers; a time is above zero."""
     found = {name: number(value) for name, value in metrics.items()}
     found |= {name: math.nan for name in times & found.keys() if not found[name] > 0}
-    return metrics if _same(found, metrics) else found
-
-
-def _same(found: Mapping[str, float], metrics: Mapping[str, Any]) -> bool:
-    return all(isinstance(metrics[name], float | int) and metrics[name] == value for name, value in found.items())
+    numbers: Mapping[str, Any] = metrics
+    same = all(isinstance(numbers[name], float | int) and numbers[name] == value for name, value in found.items())
+    return metrics if same else found
 
 
 def _training(record: TrainingRecord, times: set[str]) -> TrainingRecord:
@@ -76,7 +74,7 @@ def _training(record: TrainingRecord, times: set[str]) -> TrainingRecord:
 
 def _evaluation(record: EvaluationRecord, times: set[str]) -> EvaluationRecord:
     metrics = _metrics(record.metrics, times)
-    nfe = None if record.nfe is None else positive(record.nfe)
+    nfe = positive(record.nfe)
     elsewhere = tuple(replace(timing, metrics=_metrics(timing.metrics, times)) for timing in record.elsewhere)
     if metrics is record.metrics and nfe == record.nfe and elsewhere == record.elsewhere:
         return record
@@ -88,5 +86,4 @@ def _reference(record: ReferenceRecord, labels: Mapping[str, str]) -> ReferenceR
     found = {name: number(value) for name, value in record.metrics.items()}
     kept = {name: value for name, value in found.items() if math.isfinite(value)}
     why = {labels.get(name, name): NOT_FINITE for name in found if name not in kept}
-    nfe = None if record.nfe is None else positive(record.nfe)
-    return replace(record, metrics=kept, nfe=nfe, left_out={**record.left_out, **why})
+    return replace(record, metrics=kept, nfe=positive(record.nfe), left_out={**record.left_out, **why})

@@ -63,10 +63,14 @@ def percent_style(value: Percent) -> Style:
 
 def percents(value: Percent, sign: float = 1.0) -> str:
     """Say a percentage and its interval, times a sign: "27% [12, 42]"."""
-    numbers = percent_style(value)
+    return bounded(value, percent_style(value), sign, "%")
+
+
+def bounded(value: Percent | Interval, numbers: Style, sign: float, unit: str = "") -> str:
+    """Say a number with its unit, and its interval where that is known, times a sign."""
     low, high = sorted((sign * value.low, sign * value.high))
     spread = f" [{numbers(low)}, {numbers(high)}]" if value.known else ""
-    return f"{numbers(sign * value.mean)}%{spread}"
+    return f"{numbers(sign * value.mean)}{unit}{spread}"
 
 
 def moment(text: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fmbench.errors import StoreError
@@ -24,19 +25,15 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.written: set[str] = set()
-        try:
+        with self._writing():
             path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self._refusal(error) from error
 
     def write(self, name: str, content: str | bytes) -> Path:
         """Write one file, whole or not at all, and return its path."""
         data = visible(content).encode() if isinstance(content, str) else content
         target = self.path / name
-        try:
+        with self._writing():
             write_whole(target, data, flush=False, mode=MODE)
-        except OSError as error:
-            raise self._refusal(error) from error
         self.written.add(name)
         return target
 
@@ -54,15 +51,17 @@ class Folder:
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files of the folder; one that is not there is no error."""
-        try:
+        with self._writing():
             for name in names:
                 (self.path / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise self._refusal(error) from error
 
-    def _refusal(self, error: OSError) -> StoreError:
-        reason = error.strerror or str(error)
-        return StoreError(
-            f"the report's folder must be writable; {self.path} is not ({reason}). Mend its permissions, free some "
-            "space, or choose another folder with --reports."
-        )
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StoreError(
+                f"the report's folder must be writable; {self.path} is not ({reason}). Mend its permissions, free some "
+                "space, or choose another folder with --reports."
+            ) from error

@@ -24,6 +24,7 @@ from fmbench.results.records import (
 )
 
 ROW_AXES = (*TRAINING_AXES, *SAMPLER_AXES)
+SOLVER_AXIS = ROW_AXES.index("solver")
 SAID = {"weights": "{} weights", "guidance": "guidance {}"}
 """How a value is said on the axes whose values do not speak for themselves."""
 
@@ -40,9 +41,8 @@ class Names:
         cells += [r.cell.training for r in records.evaluations]
         specs = {(s.kind, s.text): s for cell in cells for s in cell.components}
         for record in records.evaluations:
-            for spec in (record.cell.solver, record.cell.grid):
-                if spec is not None:
-                    specs.setdefault((spec.kind, spec.text), spec)
+            for spec in filter(None, (record.cell.solver, record.cell.grid)):
+                specs.setdefault((spec.kind, spec.text), spec)
         taken = Counter((spec.kind, str(spec)) for spec in specs.values())
         self._labels = {key: _label(spec, taken[spec.kind, str(spec)] > 1) for key, spec in specs.items()}
         self.specs = {(spec.kind, self._labels[key]): spec for key, spec in specs.items()}
@@ -168,12 +168,10 @@ class ResultTable:
         leading = next((record.hardware for record in records if record.hardware), "")
         if not others:
             return {leading: self}
-        lines = [*([leading] if leading else []), *others]
-        result_tables = {}
-        for line in lines:
-            cells = {key: [_timed_on(line, record) for record in group] for key, group in self.cells.items()}
-            result_tables[line] = replace(self, cells=cells)
-        return result_tables
+        return {
+            line: replace(self, cells={key: [_timed_on(line, r) for r in group] for key, group in self.cells.items()})
+            for line in filter(None, [leading, *others])
+        }
 
     def scope(self, scope: str) -> list[MetricFacts]:
         """Return the metrics of a scope that have a value in this dataset, in the suite's order.
@@ -219,10 +217,8 @@ def make_result_tables(records: Records) -> list[ResultTable]:
         mine = cells.get(dataset, {})
         headline = _headline(records.metrics, mine)
         own = [r for r in records.references if names.label(r.cell.dataset) == dataset]
-        result_table = ResultTable(
-            dataset, trainings.get(dataset, {}), mine, records.metrics, failed, names.specs, headline, own
-        )
-        result_tables.append(result_table)
+        rows = trainings.get(dataset, {})
+        result_tables.append(ResultTable(dataset, rows, mine, records.metrics, failed, names.specs, headline, own))
     return result_tables
 
 

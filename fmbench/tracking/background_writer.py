@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -60,15 +61,10 @@ class Writer:
         self.progress = Progress()
         self.seen: dict[str, RunContent] = {}
         self._waiting: dict[str, RunContent] = {}
-        self._attempts: dict[str, int] = {}
+        self._attempts: Counter[str] = Counter()
         self._batch: dict[str, RunContent] = {}
         self._tidied = 0
-        self._hurry = False
-        self._closing = False
-        self._ahead = False
-        self._resting = False
-        self._busy = False
-        self._opened = False
+        self._hurry = self._closing = self._ahead = self._resting = self._busy = self._opened = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -234,7 +230,10 @@ class Writer:
         cell, content = next(iter(batch.items()))
         try:
             if not self.ledger.holds(content):
-                parent = self._parent(content)
+                above = content.parent
+                parent = self.server.find(above, self.ledger.run_id(above)) if above else None
+                if above and parent is None:
+                    raise LookupError("its training run is not logged")
                 written = self.server.write(content, self.ledger.marks(cell), self.ledger.run_id(cell), parent)
                 with self._changed:
                     self.ledger.note(content, written.run_id)
@@ -243,27 +242,16 @@ class Writer:
                     if written.changed:
                         self.progress.logged.add(cell)
         except Exception as error:
-            self._attempts[cell] = self._attempts.get(cell, 0) + 1
+            self._attempts[cell] += 1
             if is_passing(error) and self._attempts[cell] < ATTEMPTS:
                 raise
-            self._give_up(cell, error)
+            self.progress.failed[cell] = reason(error, self.server.uri)
         else:
             self._attempts.pop(cell, None)
             self.progress.problem = ""
         with self._changed:
             del batch[cell]
             self.progress.beat = time.monotonic()
-
-    def _parent(self, content: RunContent) -> str | None:
-        if not content.parent:
-            return None
-        found = self.server.find(content.parent, self.ledger.run_id(content.parent))
-        if found is None:
-            raise LookupError("its training run is not logged")
-        return found
-
-    def _give_up(self, cell: str, error: Exception) -> None:
-        self.progress.failed[cell] = reason(error, self.server.uri)
 
     def _failed(self, batch: dict[str, RunContent], error: Exception) -> None:
         """Note why a batch stopped. A server that refuses will refuse the rest as well."""

@@ -85,8 +85,7 @@ def _secrets(uri: str) -> Iterator[str]:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    plain = (secret, unquote(secret), unquote_plus(secret))
-    for text in plain:
+    for text in (secret, unquote(secret), unquote_plus(secret)):
         yield text
         yield quote(text, safe="", errors="replace")
         yield quote_plus(text, errors="replace")

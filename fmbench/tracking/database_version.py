@@ -35,18 +35,14 @@ class DatabaseVersion:
 
     def _read(self) -> int | None:
         """Return sqlite's number for what is in the database, which a commit of any other connection changes."""
-        if self._connection is None:
-            return None
-        try:
-            number: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        except sqlite3.Error:
-            return None
-        return number
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+        return None
 
 
 def _identity(database: Path) -> tuple[int, int] | None:
-    try:
+    with suppress(OSError):
         state = database.stat()
-    except OSError:
-        return None
-    return state.st_dev, state.st_ino
+        return state.st_dev, state.st_ino
+    return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,6 @@ def scatter(points: NDArray[np.floating]) -> NDArray[np.uint8]:
     reach = float(np.ceil(np.quantile(np.abs(finite).max(axis=1), 0.99) + 0.05))
     inside = finite[np.abs(finite).max(axis=1) < reach]
     place = ((inside / reach + 1) / 2 * (SIDE - 2)).astype(int)
-    for right in (0, 1):
-        for up in (0, 1):
-            canvas[SIDE - 1 - (place[:, 1] + up), place[:, 0] + right] = (31, 78, 121)
+    for right, up in product((0, 1), repeat=2):
+        canvas[SIDE - 1 - (place[:, 1] + up), place[:, 0] + right] = (31, 78, 121)
     return canvas

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 
 from fmbench.errors import TrackingError
 from fmbench.tracking.credentials import masked, shown
@@ -52,9 +51,11 @@ def check_driver(uri: str) -> None:
 
 def missing_package(error: BaseException) -> str:
     """Return what to install where an error, or what caused it, is a module that is not there; else ""."""
-    for link in _chain(error):
+    link: BaseException | None = error
+    while link is not None:
         if isinstance(link, ModuleNotFoundError) and link.name:
             return f"it needs {_missing(link.name)}"
+        link = link.__cause__ or link.__context__
     return ""
 
 
@@ -67,9 +68,3 @@ def _is_there(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # nor is the package that it would be in
         return False
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

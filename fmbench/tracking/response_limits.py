@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -53,23 +54,18 @@ def within(seconds: float, ask: Callable[[], T]) -> T:
 
     A request that hangs is left behind in a thread of its own, and ends with the process.
     """
-    found: list[T] = []
-    wrong: list[BaseException] = []
+    answer: Future[T] = Future()
 
     def work() -> None:
         try:
-            found.append(ask())
+            answer.set_result(ask())
         except BaseException as error:
-            wrong.append(error)
+            answer.set_exception(error)
 
-    thread = threading.Thread(target=work, name="fmbench-probe", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if wrong:
-        raise wrong[0]
-    if not found:
+    threading.Thread(target=work, name="fmbench-probe", daemon=True).start()
+    if not wait([answer], seconds).done:
         raise EndlessAnswer(f"it gave no whole answer within {seconds:g} s")
-    return found[0]
+    return answer.result()
 
 
 def bound_answers() -> None:

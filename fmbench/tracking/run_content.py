@@ -143,7 +143,8 @@ def training_content(record: TrainingRecord, common: Common) -> RunContent:
     seconds = float(facts.get("seconds", 0.0))
     last = record.history[-1][0] if record.history else 0
     curve = [MetricPoint("loss", float(loss), step, "") for step, loss in thinned(record.history, HISTORY_POINTS)]
-    metrics = [_once(name, value, last) for name, value in record.metrics.items()]
+    own = [(metric_name(name), value) for name, value in record.metrics.items()]
+    metrics = [MetricPoint(name, float(value), last, name) for name, value in own]
     part = Part(
         cell.key, record.status, record.error, (*curve, *metrics), last, pace=1000 * seconds / last if last else 0.0
     )
@@ -153,7 +154,7 @@ def training_content(record: TrainingRecord, common: Common) -> RunContent:
         kind="training",
         cell=cell.key,
         name=training_name(cell, common.axes),
-        params={**params, TRAINING_CODE: training_code(cell)},
+        params={**params, TRAINING_CODE: code_of(cell.components, cell.code)},
         tags={
             **common.tags("training", cell.key),
             CONFIGURATION: configuration("training", params),
@@ -180,13 +181,16 @@ def evaluation_contents(
         parts = [_evaluation_part(record, training.metrics) for record in members]
         own = [spec for spec in (cell.solver, cell.grid) if spec is not None]
         params = {**training_params(cell.training), **evaluation_params(cell)}
-        code = code_of(own, cell.code)
+        code = {
+            TRAINING_CODE: code_of(cell.training.components, cell.training.code),
+            EVALUATION_CODE: code_of(own, cell.code),
+        }
         yield RunContent(
             kind="evaluation",
             cell=identity,
             name=evaluation_name(cell, common.axes),
             parent=cell.training.key,
-            params={**params, TRAINING_CODE: training_code(cell.training), EVALUATION_CODE: code},
+            params={**params, **code},
             tags={
                 **common.tags("evaluation", identity),
                 CONFIGURATION: configuration("evaluation", params),
@@ -216,17 +220,8 @@ class Common:
 
 def evaluation_identity(cell: EvaluationCell) -> str:
     """Return what the evaluation cells of one run share: everything but the NFE."""
-    grid = cell.grid.digest if cell.grid else ""
-    return digest(
-        "evaluation run",
-        cell.training.key,
-        cell.solver.digest,
-        grid,
-        repr(cell.guidance),
-        cell.weights,
-        cell.settings.text,
-        cell.code,
-    )
+    own = (cell.solver.digest, cell.grid.digest if cell.grid else "", repr(cell.guidance), cell.weights)
+    return digest("evaluation run", cell.training.key, *own, cell.settings.text, cell.code)
 
 
 def _evaluation_part(record: EvaluationRecord, inherited: Mapping[str, float]) -> Part:
@@ -243,9 +238,7 @@ def _evaluation_part(record: EvaluationRecord, inherited: Mapping[str, float]) -
 
 def training_params(cell: TrainingCell) -> dict[str, str]:
     """Return every component of a training, each of its parameters, the settings and the seed, flat."""
-    params: dict[str, str] = {}
-    for spec in cell.components:
-        params |= component_params(spec)
+    params = {name: text for spec in cell.components for name, text in component_params(spec).items()}
     return {**params, **flat("training", cell.settings.values), "seed": str(cell.seed)}
 
 
@@ -261,11 +254,6 @@ def configuration(kind: str, params: Mapping[str, str]) -> str:
     """Return what all versions of a run share: kind, components, parameters, settings and seed, whatever the code."""
     code = {TRAINING_CODE, EVALUATION_CODE}
     return digest("configuration", kind, canonical({name: text for name, text in params.items() if name not in code}))
-
-
-def training_code(cell: TrainingCell) -> str:
-    """Return a short digest of the code that a training's numbers come from."""
-    return code_of(cell.components, cell.code)
 
 
 def code_of(components: Iterable[ComponentSpec], core: str) -> str:
@@ -328,11 +316,6 @@ def thinned(history: Sequence[tuple[int, float]], most: int) -> list[tuple[int, 
     if len(history) <= most:
         return list(history)
     return [history[round((i + 1) * len(history) / most) - 1] for i in range(most)]
-
-
-def _once(name: str, value: float, step: int) -> MetricPoint:
-    plain = metric_name(name)
-    return MetricPoint(plain, float(value), step, plain)
 
 
 def _about(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -99,9 +99,8 @@ def request_settings() -> dict[str, Any] | None:
 def _credentials() -> tuple[str, str]:
     """Return MLflow's user and password, from the environment or its file in the home folder."""
     file = configparser.ConfigParser(interpolation=None)
-    with suppress(
-        RuntimeError, OSError, configparser.Error
-    ):  # no home, or not what MLflow reads, as it will say itself
+    # no home, or not what MLflow reads, as it will say itself
+    with suppress(RuntimeError, OSError, configparser.Error):
         file.read(Path("~/.mlflow/credentials").expanduser())
     names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
     user, password = (os.environ.get(name) or file.get("mlflow", name.lower(), fallback="") or "" for name in names)

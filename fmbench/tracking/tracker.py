@@ -124,10 +124,20 @@ class Tracker:
         """
         contents = self._runs(records)
         common = self._make_common(records.environment)
-        self._writer.put([*contents, summary_content(records, contents, common, report)])
-        self._writer.settle(progress)
-        self._writer.close()
-        return self._summarise()
+        writer = self._writer
+        writer.put([*contents, summary_content(records, contents, common, report)])
+        writer.settle(progress)
+        writer.close()
+        problem = next(iter(writer.progress.failed.values()), writer.progress.problem or "the server does not answer")
+        return TrackingSummary(
+            uri=shown(self.uri),
+            suite=self.suite,
+            logged=len(writer.progress.logged),
+            unchanged=len(writer.seen.keys() - writer.progress.logged - writer.unlogged),
+            pending=len(writer.unlogged),
+            problem=problem if writer.unlogged else "",
+            experiment=self._memory.experiment,
+        )
 
     def _runs(self, records: Records) -> list[RunContent]:
         """Return the runs of all cells of a suite; those of the same records are made once."""
@@ -153,20 +163,6 @@ class Tracker:
         commit = str(environment.get("git_commit") or "")
         notes = {"mlflow.source.git.commit": commit} if commit else {}
         return Common(self.suite, varying_axes(self._settings), notes)
-
-    def _summarise(self) -> TrackingSummary:
-        writer = self._writer
-        failures = writer.progress.failed
-        problem = next(iter(failures.values()), writer.progress.problem or "the server does not answer")
-        return TrackingSummary(
-            uri=shown(self.uri),
-            suite=self.suite,
-            logged=len(writer.progress.logged),
-            unchanged=len(writer.seen.keys() - writer.progress.logged - writer.unlogged),
-            pending=len(writer.unlogged),
-            problem=problem if writer.unlogged else "",
-            experiment=self._memory.experiment,
-        )
 
 
 def sync(

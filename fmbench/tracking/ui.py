@@ -48,8 +48,7 @@ def ui_command(uri: str, port: int) -> UiCommand:
     if uri.startswith(("http://", "https://", "databricks")):
         raise TrackingError(f"MLflow's UI is started for a database; {shown(uri)} is a server: open it in a browser")
     command = [sys.executable, "-P", "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1"]
-    command += ["--uvicorn-opts", "--log-level warning"]
+    command += ["--workers", "1", "--uvicorn-opts", "--log-level warning"]
     check_driver(uri)
     database = sqlite_file(uri)
     if database is None:

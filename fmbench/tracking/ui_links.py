@@ -32,15 +32,9 @@ def views(records: Records) -> dict[str, str]:
     shown = [m for m in records.metrics if m.scope != "training" and m.better in {"lower", "higher"}][:MOST_CHARTS]
     curves = [_curve(metric_name(metric.name), logarithmic=_spans(records, metric.name)) for metric in shown]
     group = {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": "solver"}]}
-    found = {
-        CHARTS: _view(
-            f"tags.`fmbench.kind` = 'evaluation' AND {_SHOWN}",
-            "Step is NFE: mean over all trainings, lowest to highest as a band",
-            curves,
-            2,
-            {"groupBy": group},
-        )
-    }
+    evaluations = f"tags.`fmbench.kind` = 'evaluation' AND {_SHOWN}"
+    title = "Step is NFE: mean over all trainings, lowest to highest as a band"
+    found = {CHARTS: _view(evaluations, title, curves, 2, {"groupBy": group})}
     pictured = [record.cell for record in records.evaluations if record.samples is not None]
     if pictured:
         training = pictured[0].training.key

@@ -8,6 +8,7 @@ from typing import Any
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.report.analysis.comparability import mixture
 from fmbench.report.result_table import ROW_AXES, ResultTable, Row, Values
+from fmbench.results.records import MetricFacts
 from fmbench.stats.paired_seeds import Difference, difference
 
 
@@ -19,9 +20,7 @@ def references(result_table: ResultTable, wanted: Mapping[str, Any]) -> dict[Row
     rows = result_table.rows()
     base = [row for row in rows if is_baseline(result_table, row, wanted)]
     others = [i for i, axis in enumerate(ROW_AXES) if axis not in wanted]
-    by_rest: dict[Row, Row] = {}
-    for row in base:
-        by_rest.setdefault(tuple(row[i] for i in others), row)
+    by_rest = {tuple(row[i] for i in others): row for row in reversed(base)}  # of several, the first
     found = {row: by_rest.get(tuple(row[i] for i in others)) for row in rows if row not in base}
     return {row: reference for row, reference in found.items() if reference is not None}
 
@@ -50,6 +49,11 @@ def _is(result_table: ResultTable, row: Row, axis: str, wanted: Any) -> bool:
 
 def _has(spec: ComponentSpec, parameters: Mapping[str, Any]) -> bool:
     return all(name in spec.parameters and spec.parameters[name] == value for name, value in parameters.items())
+
+
+def gap_of_rows(result_table: ResultTable, row: Row, other: Row, nfe: int, facts: MetricFacts) -> Difference | None:
+    """Return the difference of two rows at one NFE, as `gap` does."""
+    return gap(result_table.values(row, nfe, facts), result_table.values(other, nfe, facts), facts.better)
 
 
 def gap(values: Values | None, reference: Values | None, better: str) -> Difference | None:

@@ -10,12 +10,12 @@ from typing import Any
 from fmbench.cells.keys import canonical
 from fmbench.report.result_table import ROW_AXES, Row, Values, varying
 
+Parts = list[tuple[str, Mapping[Row, Values | None]]]
+"""What a column is split into: suffixes for its title, and values by row."""
 MISSING = "(not recorded)"
 
 
-def split_by_identity(
-    values: Mapping[Row, Values | None],
-) -> tuple[list[tuple[str, Mapping[Row, Values | None]]], str]:
+def split_by_identity(values: Mapping[Row, Values | None]) -> tuple[Parts, str]:
     """Split one column so that each part holds values of a single identity.
 
     Where the identity follows from the axes (a validation loss that is comparable within one path and objective, say),
@@ -31,7 +31,7 @@ def split_by_identity(
     if not axes:
         found = [i for v in values.values() if v for i in v.identities]
         return [], "left out, because its values are not comparable with each other: " + differing(found)
-    parts: list[tuple[str, Mapping[Row, Values | None]]] = []
+    parts: Parts = []
     for text in distinct:
         places = list(dict.fromkeys(_at(row, axes) for row, texts in of_row.items() if text in texts))
         named = [", ".join(f"{ROW_AXES[i]} {label}" for i, label in zip(axes, at, strict=True)) for at in places]
@@ -41,9 +41,7 @@ def split_by_identity(
     return parts, f"comparable only within one {within}, so each has a column of its own (–: not in this column)"
 
 
-def split_by_seed(
-    values: Mapping[Row, Values],
-) -> tuple[list[tuple[str, Mapping[Row, Values | None]]], str]:
+def split_by_seed(values: Mapping[Row, Values]) -> tuple[Parts, str]:
     """Split one column of times that were taken on several machines: a part for each, with the seeds that it ran.
 
     Returns parts and a note as `split_by_identity` does; no part where a value cannot be told apart from another.
@@ -52,7 +50,7 @@ def split_by_seed(
     if any(len(v.by_seed) != len(v.identities) for v in values.values()):
         return [], "left out, because its values are not comparable with each other: " + differing(identities)
     keys = [key for key in dict.fromkeys(k for i in identities for k in i) if len(_found(key, identities)) > 1]
-    parts: list[tuple[str, Mapping[Row, Values | None]]] = []
+    parts: Parts = []
     for text in dict.fromkeys(map(_text, identities)):
         one = next(i for i in identities if _text(i) == text)
         said = ", ".join(f"{key} {one.get(key, MISSING)}" for key in keys)

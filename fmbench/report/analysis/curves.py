@@ -46,15 +46,17 @@ class Curves:
         """All points."""
         return [point for points in self.rows.values() for point in points]
 
+    @property
+    def fixed(self) -> dict[Row, Sequence[Point]]:
+        """The rows of solvers whose steps are set."""
+        return {row: points for row, points in self.rows.items() if row not in self.adaptive}
+
     def best_by_nfe(self) -> list[tuple[float, float]]:
         """Return the best complete mean at each NFE of the fixed-step solvers."""
-        found: dict[float, dict[int, float]] = {}
-        for row, points in self.rows.items():
-            for point in points if row not in self.adaptive else ():
-                if point.complete:
-                    scores = found.setdefault(point.nfe, {})
-                    scores[len(scores)] = point.score.mean
-        return [(nfe, scores[ranked(scores, self.facts.better)[0]]) for nfe, scores in sorted(found.items())]
+        pick = min if self.facts.better == "lower" else max
+        complete = [point for points in self.fixed.values() for point in points if point.complete]
+        budgets = sorted({point.nfe for point in complete})
+        return [(nfe, pick(p.score.mean for p in complete if p.nfe == nfe)) for nfe in budgets]
 
 
 def make_curves(result_table: ResultTable, facts: MetricFacts) -> tuple[Curves, str]:
@@ -62,7 +64,8 @@ def make_curves(result_table: ResultTable, facts: MetricFacts) -> tuple[Curves, 
     clock = time_metric(result_table)
     rows: dict[Row, list[Point]] = {}
     identities: list[Mapping[str, object]] = []
-    if clock and mixture(_clock_identities(result_table, clock)):
+    timed = [result_table.values(row, nfe, clock) or Values() for row, nfe in result_table.cells] if clock else []
+    if mixture(identity for values in timed for identity in values.identities):
         clock = None  # times of different machines never share an axis; the table of times says what differs
     steady = steadiness(result_table, clock) if clock else None
     if steady and steady.hidden:
@@ -81,11 +84,6 @@ def make_curves(result_table: ResultTable, facts: MetricFacts) -> tuple[Curves, 
     adaptive = frozenset(row for row, nfe in result_table.cells if nfe is None)
     ordered = {row: sorted(points, key=lambda point: point.nfe) for row, points in rows.items()}
     return Curves(facts, clock, ordered, adaptive, floor_of(result_table, facts)[0], steady), mixture(identities)
-
-
-def _clock_identities(result_table: ResultTable, clock: MetricFacts) -> list[Mapping[str, object]]:
-    found = (result_table.values(row, nfe, clock) or Values() for row, nfe in result_table.cells)
-    return [identity for values in found for identity in values.identities]
 
 
 def time_metric(result_table: ResultTable) -> MetricFacts | None:

@@ -32,16 +32,16 @@ def error_decompositions(
 ) -> tuple[dict[tuple[Row, int | None], ErrorDecomposition], Floor | None]:
     """Return the split of the headline metric by row and NFE, as far as floor and oracle are there."""
     facts = result_table.headline
-    if facts is None:
+    floor = floor_of(result_table, facts)[0] if facts is not None else None
+    if facts is None or floor is None:
         return {}, None
-    floor, _ = floor_of(result_table, facts)
     found: dict[tuple[Row, int | None], ErrorDecomposition] = {}
-    for row, nfe in result_table.cells if floor is not None else ():
+    for row, nfe in result_table.cells:
         total, oracle = result_table.values(row, nfe, facts), oracle_of(result_table, row, nfe, facts)
-        if floor is not None and total is not None and oracle is not None and comparable(total, oracle):
-            split = _split(total.by_seed, floor.values.by_seed, oracle.by_seed)
-            if split is not None:
-                found[row, nfe] = split
+        if total is None or oracle is None or not comparable(total, oracle):
+            continue
+        if split := _split(total.by_seed, floor.values.by_seed, oracle.by_seed):
+            found[row, nfe] = split
     return found, floor
 
 

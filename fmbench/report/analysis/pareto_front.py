@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from fmbench.io.printable_text import some
 from fmbench.report.analysis.curves import make_curves
 from fmbench.report.result_table import ResultTable, Row, Values, varying, words
 from fmbench.results.records import EvaluationRecord, MetricFacts
@@ -86,8 +87,7 @@ def same_as(place: Tie, short: Mapping[tuple[int, str], str], most: int = 2) -> 
     `short` are the labels to use instead of the full ones, by axis.
     """
     axes = varying(candidate.row for candidate in place)
-    said = [words(shortened(candidate.row, short), axes) for candidate in place[1:]]
-    return "; ".join(said[:most]) + (f"; {len(said) - most} more" if len(said) > most else "")
+    return "; ".join(some([words(shortened(candidate.row, short), axes) for candidate in place[1:]], most))
 
 
 def shortened(row: Row, short: Mapping[tuple[int, str], str]) -> Row:

@@ -61,9 +61,8 @@ def _place(result_table: ResultTable, nfe: int, facts: MetricFacts) -> RankingAt
     values = {row: v for row in result_table.rows() if (v := result_table.values(row, nfe, facts)) is not None}
     parts, note = split_by_identity(values)
     if len(parts) != 1:
-        return RankingAtNFE(
-            nfe, values, why=note.removeprefix("left out, because ").split(" (–")[0] or "no combination has a value"
-        )
+        why = note.removeprefix("left out, because ").split(" (–")[0] or "no combination has a value"
+        return RankingAtNFE(nfe, values, why=why)
     means = {row: interval(list(v.by_seed.values())).mean for row, v in values.items() if v.complete}
     if not means:
         return RankingAtNFE(nfe, values, why="no combination finished every seed")

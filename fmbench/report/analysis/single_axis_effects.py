@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fmbench.io.printable_text import count
-from fmbench.report.analysis.baseline import gap, is_baseline
-from fmbench.report.result_table import ROW_AXES, ResultTable, Row, varying
+from fmbench.report.analysis.baseline import gap_of_rows, is_baseline
+from fmbench.report.result_table import ROW_AXES, SOLVER_AXIS, ResultTable, Row, varying
 from fmbench.results.records import TRAINING_AXES, MetricFacts
-
-SOLVER_AXIS = ROW_AXES.index("solver")
 
 
 def effects(result_table: ResultTable, baseline: Mapping[str, Any] | None) -> list[tuple[str, str]]:
@@ -45,7 +43,7 @@ def _effect(
             continue
         other = (*row[:axis], reference, *row[axis + 1 :])
         for nfe in result_table.budgets:
-            found = gap(result_table.values(row, nfe, facts), result_table.values(other, nfe, facts), facts.better)
+            found = gap_of_rows(result_table, row, other, nfe, facts)
             if found is not None and found.absolute.known:
                 verdicts.setdefault(row[SOLVER_AXIS], Counter())[found.verdict] += 1
     total = sum(verdicts.values(), Counter[str]())

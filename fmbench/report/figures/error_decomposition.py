@@ -10,9 +10,10 @@ from fmbench.report.analysis.curves import N_TRAINING
 from fmbench.report.analysis.error_decomposition import PARTS, ErrorDecomposition, error_decompositions
 from fmbench.report.analysis.floor_and_oracle import Floor
 from fmbench.report.figures.score_curves import TITLE_WIDTH, name_above
-from fmbench.report.figures.theme import FAINT, INK, Picture, new_figure, save, themed
+from fmbench.report.figures.theme import FAINT, INK, Picture, new_figure, new_panels, save, themed
 from fmbench.report.output_folder import Folder
 from fmbench.report.result_table import ResultTable, Row, varying, words
+from fmbench.results.records import MetricFacts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,16 +33,14 @@ def error_decomposition_figure(result_table: ResultTable, folder: Folder, name: 
 
     trainings = list(dict.fromkeys(row[:N_TRAINING] for row, _ in found))[:MOST_PANELS]
     samplers = list(dict.fromkeys((row[N_TRAINING:], nfe) for row, nfe in found))[:MOST_BARS]
-    beyond = [i for i in varying(row for row, _ in found) if i >= N_TRAINING]
-    labels = [_bar_label(row, nfe, [i - N_TRAINING for i in beyond]) for row, nfe in samplers]
+    beyond = [i - N_TRAINING for i in varying(row for row, _ in found) if i >= N_TRAINING]
+    labels = [_bar_label(row, nfe, beyond) for row, nfe in samplers]
     width = min(len(trainings), MOST_ACROSS)
     down = -(-len(trainings) // width)
     with themed():
         figure = new_figure(2.0 * width + 0.075 * max(map(len, labels)) + 0.4, down * (0.2 * len(labels) + 0.55) + 0.6)
-        plots = figure.subplots(down, width, sharex=True, sharey=True, squeeze=False).flatten()
-        for axes in plots[len(trainings) :]:
-            axes.set_axis_off()
-        for axes, training in zip(plots, trainings, strict=False):
+        plots = new_panels(figure, len(trainings), width, sharex=True, sharey=True)
+        for axes, training in zip(plots, trainings, strict=True):
             axes.set_title(fill(words(training, varying(trainings)), TITLE_WIDTH))
             _bars(axes, [found.get(((*training, *row), nfe)) for row, nfe in samplers])
         plots[0].set_yticks(range(len(labels)), labels)
@@ -50,13 +49,8 @@ def error_decomposition_figure(result_table: ResultTable, folder: Folder, name: 
         figure.supxlabel(result_table.headline.name, fontsize=9)
         name_above(figure, [Patch(color=COLOURS[part], label=part) for part in PARTS])
         cut = len(trainings) < len({row[:N_TRAINING] for row, _ in found}) or len(samplers) == MOST_BARS
-        return save(
-            figure,
-            folder,
-            name,
-            f"{result_table.dataset}: network or solver?",
-            _caption(result_table, found, floor, cut),
-        )
+        caption = _caption(result_table.headline, found, floor, cut)
+        return save(figure, folder, name, f"{result_table.dataset}: network or solver?", caption)
 
 
 def _bars(axes: Axes, found: Sequence[ErrorDecomposition | None]) -> None:
@@ -81,10 +75,8 @@ def _bar_label(sampler: Row, nfe: int | None, said: Sequence[int]) -> str:
 
 
 def _caption(
-    result_table: ResultTable, found: Mapping[tuple[Row, int | None], ErrorDecomposition], floor: Floor, cut: bool
+    facts: MetricFacts, found: Mapping[tuple[Row, int | None], ErrorDecomposition], floor: Floor, cut: bool
 ) -> str:
-    facts = result_table.headline
-    assert facts is not None
     text = (
         f"{facts.name} in three parts: what {floor.label} score, what the solver adds when the velocity is exact "
         "(the black line is the exact velocity's score), and what the network adds. Where the black line lies beyond "

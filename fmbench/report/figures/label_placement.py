@@ -29,6 +29,7 @@ HIDDEN = 4
 """One thing hidden by a label counts as so many places further down the list."""
 LETTERS: dict[str, Any] = {"fontsize": 7.5, "linespacing": 1.05, "color": INK}
 
+Points = Sequence[tuple[float, float]]
 Box = NDArray[np.float64]
 """Left, bottom, right, top, in pixels."""
 
@@ -43,11 +44,7 @@ class Labelled:
 
 
 def place_labels(
-    axes: Axes,
-    wanted: Sequence[Labelled],
-    points: Sequence[tuple[float, float]],
-    lines: Sequence[Sequence[tuple[float, float]]],
-    side: int,
+    axes: Axes, wanted: Sequence[Labelled], points: Points, lines: Sequence[Points], side: int
 ) -> list[Labelled]:
     """Write a label beside each point, in order; return those that there is no room for, which are not written.
 
@@ -70,7 +67,7 @@ def place_labels(
     return left
 
 
-def _pixels(axes: Axes, corners: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+def _pixels(axes: Axes, corners: Points) -> NDArray[np.float64]:
     """Return points along a line in pixels, a few pixels apart."""
     at = axes.transData.transform(corners)
     parts = [at[:1]]

@@ -13,7 +13,7 @@ from fmbench.report.figures.score_curves import (
     Styles,
     name_above,
 )
-from fmbench.report.figures.theme import Picture, log_axis, looks, new_figure, save, themed
+from fmbench.report.figures.theme import Picture, log_axis, looks, new_figure, new_panels, save, themed
 from fmbench.report.output_folder import Folder
 from fmbench.report.result_table import ROW_AXES, ResultTable, Row, varying, words
 from fmbench.results.records import TrainingRecord
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 def losses(result_table: ResultTable, folder: Folder, name: str) -> Picture | None:
     """Draw training losses: a panel a t-distribution (their losses are not comparable), a line a combination."""
-    histories = {
-        row: found for row, records in result_table.trainings.items() if (found := _mean_history(records)) is not None
-    }
+    every = {row: _mean_history(records) for row, records in result_table.trainings.items()}
+    histories = {row: found for row, found in every.items() if found is not None}
     if not histories:
         return None
     across = list(dict.fromkeys(row[T_AXIS] for row in histories))
@@ -37,10 +36,7 @@ def losses(result_table: ResultTable, folder: Folder, name: str) -> Picture | No
     width = min(len(across), 3)
     with themed():
         figure = new_figure(max(5.4, 3.1 * width + 0.6), 2.5 * -(-len(across) // width) + 0.8)
-        created = figure.subplots(-(-len(across) // width), width, squeeze=False).flatten()
-        for axes in created[len(across) :]:
-            axes.set_axis_off()
-        for axes, label in zip(created, across, strict=False):
+        for axes, label in zip(new_panels(figure, len(across), width), across, strict=True):
             axes.set_title(f"{ROW_AXES[T_AXIS]} {label}")
             axes.grid(True, axis="y")
             _loss_lines(axes, {r: h for r, h in histories.items() if r[T_AXIS] == label}, axes_said, styles)
@@ -60,8 +56,8 @@ def losses(result_table: ResultTable, folder: Folder, name: str) -> Picture | No
 
 def _mean_history(records: Sequence[TrainingRecord]) -> np.ndarray | None:
     """Return `(4, entries)`: step, and mean, lowest and highest loss over the seeds, at the steps that all have."""
-    finished = [dict(r.history) for r in records if r.status == "ok" and len(r.history)]
-    finished = finished or [dict(r.history) for r in records if len(r.history)]
+    known = [r for r in records if len(r.history)]
+    finished = [dict(r.history) for r in [r for r in known if r.status == "ok"] or known]
     if not finished:
         return None
     steps = sorted(set(finished[0]).intersection(*finished[1:]))

@@ -12,8 +12,8 @@ from fmbench.io.printable_text import count
 from fmbench.report.analysis.comparability import split_by_identity
 from fmbench.report.analysis.curves import Curves
 from fmbench.report.figures.plane.snapshots import chosen
-from fmbench.report.figures.score_curves import name_above
-from fmbench.report.figures.theme import Look, Picture, log_axis, looks, new_figure, save, themed, wants_log
+from fmbench.report.figures.score_curves import directed, name_above
+from fmbench.report.figures.theme import Look, Picture, log_axis, looks, new_figure, new_panels, save, themed, wants_log
 from fmbench.report.output_folder import Folder
 from fmbench.report.result_table import ResultTable, Row, Values, gather, varying, words
 from fmbench.results.records import MetricFacts
@@ -33,20 +33,12 @@ class MetricCurve:
     facts: MetricFacts
     parts: Sequence[MetricFacts]
 
-    @property
-    def middles(self) -> list[float]:
-        """Where the parts stand in [0, 1]."""
-        return [(number + 0.5) / len(self.parts) for number in range(len(self.parts))]
-
 
 def all_series(metrics: Sequence[MetricFacts]) -> list[MetricCurve]:
     """Return the training-scope metrics that have a value for each part of something."""
-    found = []
-    for facts in metrics:
-        parts = [each for each in metrics if each.over and each.label == facts.label]
-        if not facts.over and facts.scope == "training" and parts:
-            found.append(MetricCurve(facts, parts))
-    return found
+    whole = [facts for facts in metrics if not facts.over and facts.scope == "training"]
+    parts = {facts: [each for each in metrics if each.over and each.label == facts.label] for facts in whole}
+    return [MetricCurve(facts, found) for facts, found in parts.items() if found]
 
 
 def curves_over(
@@ -71,19 +63,15 @@ def curves_over(
     from matplotlib.lines import Line2D
 
     with themed():
-        down = -(-len(parts) // width)
-        figure = new_figure(max(5.4, 3.3 * width + 0.6), 2.6 * down + 0.8)
-        created = figure.subplots(down, width, sharex=True, squeeze=False).flatten()
-        for axes in created[len(parts) :]:
-            axes.set_axis_off()
-        for axes, (suffix, part) in zip(created, parts, strict=False):
+        figure = new_figure(max(5.4, 3.3 * width + 0.6), 2.6 * -(-len(parts) // width) + 0.8)
+        created = new_panels(figure, len(parts), width, sharex=True)
+        for axes, (suffix, part) in zip(created, parts, strict=True):
             axes.set_title(suffix.strip(" ()"))
-            _lines(axes, series, {row: values[row] for row in rows if part[row] is not None}, said, styles)
+            _lines(axes, {row: values[row] for row in rows if part[row] is not None}, said, styles)
         if len(rows) > 1:
             name_above(figure, [Line2D([], [], color=k.colour, linestyle=k.dashes, label=n) for n, k in styles.items()])
         figure.supxlabel(f"{over} (0 is noise, 1 is data)" if over == "t" else over, fontsize=9)
-        direction = f" ({series.facts.better} is better)" if series.facts.better else ""
-        figure.supylabel(f"{series.facts.name}{direction}", fontsize=9)
+        figure.supylabel(directed(series.facts), fontsize=9)
         caption = _caption(series, values, len(parts)) + left
         return save(figure, folder, name, f"{result_table.dataset}: {series.facts.name}", caption), ""
 
@@ -93,19 +81,13 @@ def _joined(parts: Sequence[Values]) -> Values:
     return Values(identities=tuple(identity for values in parts for identity in values.identities))
 
 
-def _lines(
-    axes: Axes,
-    series: MetricCurve,
-    values: Mapping[Row, Sequence[Values]],
-    said: Sequence[int],
-    styles: Mapping[str, Look],
-) -> None:
-    """Draw the mean over seeds of each part, and its interval as a band."""
+def _lines(axes: Axes, values: Mapping[Row, Sequence[Values]], said: Sequence[int], styles: Mapping[str, Look]) -> None:
+    """Draw the mean over seeds of each part at its middle, and its interval as a band."""
     drawn: list[Interval] = []
     for row, parts in values.items():
         look = styles[words(row, said)]
         scores = [interval(list(v.by_seed.values())) for v in parts]
-        at = [x for x, score in zip(series.middles, scores, strict=True) if score.n]
+        at = [(number + 0.5) / len(scores) for number, score in enumerate(scores) if score.n]
         scores = [score for score in scores if score.n]
         drawn += scores
         means = np.array([score.mean for score in scores])
@@ -114,8 +96,8 @@ def _lines(
         axes.plot(at, means, **{**look.line, "markersize": 3.5})
     axes.grid(True, axis="y")
     axes.set_xlim(0, 1)
-    if wants_log([score.mean for score in drawn]):
-        log_axis(axes, "y", min(score.mean for score in drawn), max(score.mean for score in drawn))
+    if wants_log(levels := [score.mean for score in drawn]):
+        log_axis(axes, "y", min(levels), max(levels))
 
 
 def _caption(series: MetricCurve, values: Mapping[Row, Sequence[Values]], panels: int) -> str:

@@ -20,10 +20,10 @@ from fmbench.report.analysis.pareto_front import (
     time_of,
 )
 from fmbench.report.figures.label_placement import Labelled, place_labels
-from fmbench.report.figures.score_curves import SOLVER_AXIS, Styles, name_above, reach
+from fmbench.report.figures.score_curves import Styles, directed, name_above, reach
 from fmbench.report.figures.theme import INK, MUTED, Picture, log_axis, new_figure, nfe_axis, save, themed, wants_log
 from fmbench.report.output_folder import Folder
-from fmbench.report.result_table import Row, words
+from fmbench.report.result_table import SOLVER_AXIS, Row, words
 from fmbench.report.tables.pareto_front import caption
 from fmbench.stats.paired_seeds import Interval
 
@@ -148,7 +148,7 @@ def _score_axis(axes: Axes, fronts: Fronts) -> None:
         span = (high - low) / (1 - ROOM)
         low, high = low - below * span, high + above * span
     axes.set_ylim(low, high)
-    axes.set_ylabel(f"{facts.name} ({facts.better} is better)")
+    axes.set_ylabel(directed(facts))
 
 
 def _points(axes: Axes, panel: Panel, fronts: Fronts, styles: Styles) -> None:
@@ -263,10 +263,8 @@ def _key(fronts: Fronts, numbers: Numbers, part: float) -> list[list[str]]:
     """Return the key as lines of columns; `part` is the width of the figure as a part of the usual one."""
     if not numbers:
         return []
-    said = []
-    for place in fronts.places:
-        if number := numbers.get((place[0].row, place[0].budget)):
-            said.append(f"{number}  {_nfe(place[0])}: {_said(place, fronts)}")
+    chosen = {number: place for place in fronts.places if (number := numbers.get((place[0].row, place[0].budget)))}
+    said = [f"{number}  {_nfe(place[0])}: {_said(place, fronts)}" for number, place in chosen.items()]
     longest = max(map(len, said))
     columns = next((n for n, width in KEY_WIDTHS.items() if longest <= width * part), 1)
     most = int(KEY_WIDTHS[columns] * part)

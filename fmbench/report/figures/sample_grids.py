@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from fmbench.report.analysis.baseline import is_baseline
 from fmbench.report.analysis.curves import N_TRAINING, panels, training_rows
 from fmbench.report.drawable import FURTHEST
+from fmbench.report.figures.plane.snapshots import bulk, quiet
 from fmbench.report.figures.score_curves import TITLE_WIDTH
 from fmbench.report.figures.theme import COLOURS, INK, MUTED, Picture, new_figure, save, themed
 from fmbench.report.output_folder import Folder
-from fmbench.report.result_table import ROW_AXES, ResultTable, Row, varying, words
+from fmbench.report.result_table import SOLVER_AXIS, ResultTable, Row, varying, words
 from fmbench.results.image_grid import grid_of_images
 from fmbench.results.records import EvaluationRecord
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 Samples = NDArray[np.floating]
 GridLine = tuple[str, Samples | str]
-SOLVER_AXIS = ROW_AXES.index("solver")
 NOISES = 10
 """Columns of a block of images: samples that start from the same noise in every line."""
 POINTS = 1500
@@ -70,23 +70,16 @@ def sample_figures(
     trainings, rows = training_rows(result_table), [*result_table.rows(), *result_table.rows(adaptive=True)]
     chosen = next((row for row in trainings if baseline and is_baseline(result_table, row, baseline)), trainings[0])
     solver = widest_solver(result_table)
-    said = varying(rows)
     limit = NOISES if _is_image(shape) else POINTS
     scene = Scene(shape, seed, load_samples(real, limit * 8))
-    of_solvers = [
-        _block(result_table, row, seed, words(row, [i for i in said if i >= SOLVER_AXIS] or [SOLVER_AXIS]), limit)
-        for row in rows
-        if row[:N_TRAINING] == chosen
-    ]
-    order = [row for line in panels(trainings) for row in line if row is not None]
-    of_trainings = [
-        _block(result_table, (*row, *solver), seed, words(row, varying(trainings)), limit)
-        for row in order
-        if len(order) > 1
-    ]
-    about = words(chosen, varying(trainings))
+    sampled = [i for i in varying(rows) if i >= SOLVER_AXIS] or [SOLVER_AXIS]
+    mine = [row for row in rows if row[:N_TRAINING] == chosen]
+    of_solvers = [_block(result_table, row, seed, words(row, sampled), limit) for row in mine]
+    said = varying(trainings)
+    order = [row for line in panels(trainings) for row in line if row is not None and len(trainings) > 1]
+    of_trainings = [_block(result_table, (*row, *solver), seed, words(row, said), limit) for row in order]
     plans = [
-        (f"samples_by_solver{suffix}", f"samples by NFE, {about}", of_solvers, 3),
+        (f"samples_by_solver{suffix}", f"samples by NFE, {words(chosen, said)}", of_solvers, 3),
         (f"samples_by_training{suffix}", f"samples by NFE, {solver[0]}", of_trainings, len(panels(trainings)[0])),
     ]
     draw = _draw_images if _is_image(shape) else _draw_points
@@ -104,9 +97,8 @@ def records_with_samples(result_table: ResultTable) -> list[EvaluationRecord]:
 
 def widest_solver(result_table: ResultTable) -> Row:
     """Return the solver, grid and guidance with the most budgets and records; the first in the plan among equals."""
-    counts = Counter(
-        row[SOLVER_AXIS:] for (row, _), records in result_table.cells.items() for r in records if r.samples
-    )
+    cells = result_table.cells.items()
+    counts = Counter(row[SOLVER_AXIS:] for (row, _), records in cells for r in records if r.samples)
     return max(counts, key=lambda sampler: counts[sampler])
 
 
@@ -256,8 +248,7 @@ def _draw_points(
                 else:
                     _scatter(axes, scene.real, "#b9bdc6")
                     _scatter(axes, samples, COLOURS[0])
-                axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[], aspect="equal")
-                axes.spines[:].set(visible=True, color="#e1e4e8")
+                quiet(axes, low, high)
             line[0].set_ylabel(fill(block.title, 24), rotation=0, ha="right", va="center")
         caption = (
             f"Samples of seed {scene.seed} (blue) over real data (grey), from the same noise in every panel: a line a "
@@ -268,9 +259,8 @@ def _draw_points(
 
 def _scatter(axes: Axes, points: Samples | None, colour: str) -> None:
     if points is not None:
-        axes.scatter(
-            points[:POINTS, 0], points[:POINTS, 1], s=1.6, color=colour, alpha=0.6, linewidth=0, rasterized=True
-        )
+        x, y = points[:POINTS].T
+        axes.scatter(x, y, s=1.6, color=colour, alpha=0.6, linewidth=0, rasterized=True)
 
 
 def frame_of(clouds: Sequence[Samples], truth: Samples | None) -> tuple[Samples, Samples]:
@@ -280,8 +270,4 @@ def frame_of(clouds: Sequence[Samples], truth: Samples | None) -> tuple[Samples,
         margin = 0.2 * (truth.max(0) - truth.min(0)) + 1e-6 * np.maximum(1.0, np.abs(truth).max(0))
         return truth.min(0) - margin, truth.max(0) + margin
     pooled = np.concatenate([*clouds, np.empty((0, 2))])
-    pooled = pooled[np.isfinite(pooled).all(axis=1)].astype(np.float64)
-    if not len(pooled):
-        return np.full(2, -1.0), np.full(2, 1.0)
-    margin = 0.5 + 1e-6 * np.abs(pooled).max(0)
-    return np.percentile(pooled, 1, axis=0) - margin, np.percentile(pooled, 99, axis=0) + margin
+    return bulk(pooled[np.isfinite(pooled).all(axis=1)], 1)

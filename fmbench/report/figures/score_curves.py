@@ -22,7 +22,8 @@ from fmbench.report.figures.theme import (
     wants_log,
 )
 from fmbench.report.output_folder import Folder
-from fmbench.report.result_table import ROW_AXES, ResultTable, Row, varying, words
+from fmbench.report.result_table import SOLVER_AXIS, ResultTable, Row, varying, words
+from fmbench.results.records import MetricFacts
 from fmbench.stats.paired_seeds import Interval, interval
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SOLVER_AXIS = ROW_AXES.index("solver")
 TITLE_WIDTH = 40
 """Letters in a line of a panel's title."""
 HOLLOW: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white", "zorder": 4}
@@ -109,10 +109,14 @@ def _small_multiples(result_table: ResultTable, curves: Curves, styles: Styles) 
         next(iter(plots.values())).set_ylim(*reach(scores))
     for axes in plots.values():
         draw_floor(axes, curves)
-    direction = f" ({curves.facts.better} is better)" if curves.facts.better else ""
-    figure.supylabel(f"{curves.facts.name}{direction}", fontsize=9)
+    figure.supylabel(directed(curves.facts), fontsize=9)
     legend(figure, curves, styles)
     return figure, plots
+
+
+def directed(facts: MetricFacts) -> str:
+    """Return what an axis of a metric is called: its name, and in which direction it is better."""
+    return f"{facts.name} ({facts.better} is better)" if facts.better else facts.name
 
 
 def floor_score(curves: Curves) -> Interval | None:

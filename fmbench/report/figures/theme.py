@@ -81,13 +81,8 @@ class Look:
     @property
     def line(self) -> dict[str, Any]:
         """Keyword arguments for `Axes.plot`."""
-        return {
-            "color": self.colour,
-            "marker": self.marker,
-            "linestyle": self.dashes,
-            "markersize": 4.5,
-            "linewidth": 1.4,
-        }
+        own = {"color": self.colour, "marker": self.marker, "linestyle": self.dashes}
+        return {**own, "markersize": 4.5, "linewidth": 1.4}
 
 
 def looks(labels: Iterable[str]) -> dict[str, Look]:
@@ -117,6 +112,14 @@ def new_figure(width: float, height: float) -> Figure:
 
     layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.02, hspace=0.03)
     return Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)
+
+
+def new_panels(figure: Figure, n: int, across: int, **shared: Any) -> list[Axes]:
+    """Return `n` panels of a figure, `across` beside each other; what is left of the last line stays empty."""
+    created: list[Axes] = figure.subplots(-(-n // across), across, squeeze=False, **shared).flatten().tolist()
+    for axes in created[n:]:
+        axes.set_axis_off()
+    return created[:n]
 
 
 def save(figure: Figure, folder: Folder, name: str, title: str, caption: str, *, pixels: bool = False) -> Picture:

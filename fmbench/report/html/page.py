@@ -90,8 +90,7 @@ def render(contents: Contents) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["data_uri"] = _data_uri
-    environment.filters["moment"] = moment
+    environment.filters |= {"data_uri": _data_uri, "moment": moment}
     records = contents.records
     return environment.get_template("page.html").render(
         contents=contents,
@@ -141,13 +140,10 @@ def page_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _counts(records: Records) -> str:
     """Say how many cells there are."""
-    parts = [
-        (len(records.trainings), "trainings"),
-        (len(records.evaluations), "evaluations"),
-        (len(records.failed), "failed"),
-        (len(records.left_out), "left out"),
-    ]
-    return ", ".join(f"{n:,} {noun}" for n, noun in parts if n or noun in ("trainings", "evaluations"))
+    parts = {"trainings": len(records.trainings), "evaluations": len(records.evaluations)}
+    lost = {"failed": len(records.failed), "left out": len(records.left_out)}
+    parts |= {noun: n for noun, n in lost.items() if n}
+    return ", ".join(f"{n:,} {noun}" for noun, n in parts.items())
 
 
 def _data_uri(data: bytes, form: str = "png") -> str:

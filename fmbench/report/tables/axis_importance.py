@@ -29,14 +29,8 @@ def of_attribution(result_table: ResultTable) -> Table | None:
         "seed to seed.",
         "Shares speak of the choices that this suite offers: an axis with one very bad choice has a large one.",
     )
-    return Table(
-        f"{result_table.dataset}: what explains the spread of {found.metric}",
-        ("axis",),
-        tuple(columns),
-        tuple(lines),
-        (*notes, *found.notes),
-        minor=True,
-    )
+    title = f"{result_table.dataset}: what explains the spread of {found.metric}"
+    return Table(title, ("axis",), tuple(columns), tuple(lines), (*notes, *found.notes), minor=True)
 
 
 def _entry(shares: Floats, name: str) -> Entry:

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fmbench.io.printable_text import count
-from fmbench.report.analysis.baseline import gap, references
+from fmbench.report.analysis.baseline import gap_of_rows, references
 from fmbench.report.number_format import MINUS, percent_style, style_for
-from fmbench.report.result_table import ROW_AXES, ResultTable, Row, varying
-from fmbench.report.tables.standard_tables import Command
-from fmbench.report.tables.table import Entry, Table, TableLine
+from fmbench.report.result_table import ROW_AXES, ResultTable, varying
+from fmbench.report.tables.table import Command, Entry, Table, TableLine
 from fmbench.results.records import MetricFacts
 from fmbench.stats.paired_seeds import Difference
 
@@ -29,32 +28,23 @@ def against_baseline(result_table: ResultTable, wanted: Mapping[str, Any], comma
         return Table(title, ("row",), (), (), (f"The baseline ({said}) has no counterpart among these cells.",))
     axes = varying(rows)
     gaps = {
-        (row, nfe): _gap(result_table, row, reference, nfe, facts)
+        (row, nfe): gap_of_rows(result_table, row, reference, nfe, facts)
         for row, reference in pairs.items()
         for nfe in result_table.budgets
     }
-    known = [found for found in gaps.values() if found is not None and found.absolute.known]
-    usual = statistics.multimode(sorted(found.absolute.n for found in known))[-1] if known else 0
-    lines = tuple(
-        TableLine(
-            tuple(row[i] for i in axes),
-            tuple(difference_entry(gaps[row, nfe], usual) for nfe in result_table.budgets),
-            command(row),
-        )
-        for row in pairs
-    )
+    known = [each for each in gaps.values() if each is not None and each.absolute.known]
+    usual = statistics.multimode(sorted(each.absolute.n for each in known))[-1] if known else 0
+    lines = []
+    for row in pairs:
+        found = tuple(difference_entry(gaps[row, nfe], usual) for nfe in result_table.budgets)
+        lines.append(TableLine(tuple(row[i] for i in axes), found, command(row)))
     heads = tuple(ROW_AXES[i] for i in axes)
     notes = _notes(said, facts, known, usual)
-    unused = [axis for axis in wanted if axis not in ROW_AXES]
-    if unused:
+    if unused := [axis for axis in wanted if axis not in ROW_AXES]:
         notes.append(
             f"The baseline's {' and '.join(unused)} are not used: rows are compared seed by seed at equal NFE."
         )
-    return Table(title, heads, tuple(f"NFE {nfe}" for nfe in result_table.budgets), lines, tuple(notes))
-
-
-def _gap(result_table: ResultTable, row: Row, reference: Row, nfe: int, facts: MetricFacts) -> Difference | None:
-    return gap(result_table.values(row, nfe, facts), result_table.values(reference, nfe, facts), facts.better)
+    return Table(title, heads, tuple(f"NFE {nfe}" for nfe in result_table.budgets), tuple(lines), tuple(notes))
 
 
 def _notes(said: str, facts: MetricFacts, known: Sequence[Difference], usual: int) -> list[str]:

@@ -48,32 +48,18 @@ def escape_tex(text: str) -> str:
     return "".join(_TEX.get(letter, letter) for letter in text)
 
 
-def frame(table: Table, entry: Callable[[Entry], str], escape: Callable[[str], str]) -> pd.DataFrame:
-    """Return a table as a frame of text."""
+def frame(table: Table, escape: Callable[[str], str], bold: str, tied: str) -> pd.DataFrame:
+    """Return a table as a frame of text; `bold` holds {} in place of what it makes bold, `tied` is put behind it."""
     import pandas as pd
 
-    rows = [[*map(escape, line.labels), *map(entry, line.entries)] for line in table.lines]
+    def text(entry: Entry) -> str:
+        number = escape(" ".join(filter(None, (entry.value, entry.spread))))
+        number = (bold.format(number) if entry.best else number) + (tied if entry.tied else "")
+        note = escape(f"({entry.note})" if entry.value and entry.note else entry.note)
+        return " ".join(filter(None, (number, note)))
+
+    rows = [[*map(escape, line.labels), *map(text, line.entries)] for line in table.lines]
     return pd.DataFrame(rows, columns=[escape(head) for head in (*table.heads, *table.columns)], dtype=object)
-
-
-def markdown_entry(entry: Entry) -> str:
-    """Return an entry in Markdown."""
-    number = escape_markdown(" ".join(part for part in (entry.value, entry.spread) if part))
-    number = (f"**{number}**" if entry.best else number) + (" †" if entry.tied else "")
-    return " ".join(part for part in (number, _note(entry, escape_markdown)) if part)
-
-
-def tex_entry(entry: Entry) -> str:
-    """Return an entry in LaTeX."""
-    number = escape_tex(" ".join(part for part in (entry.value, entry.spread) if part))
-    number = (rf"\textbf{{{number}}}" if entry.best else number) + (r"$^\dagger$" if entry.tied else "")
-    return " ".join(part for part in (number, _note(entry, escape_tex)) if part)
-
-
-def _note(entry: Entry, escape: Callable[[str], str]) -> str:
-    if not entry.note:
-        return ""
-    return escape(f"({entry.note})" if entry.value else entry.note)
 
 
 def markdown(records: Records, tables: Iterable[Table], command: str, short: Sequence[tuple[str, str]] = ()) -> str:
@@ -93,10 +79,11 @@ def markdown(records: Records, tables: Iterable[Table], command: str, short: Seq
 
 
 def _markdown_table(table: Table) -> list[str]:
-    blocks = [_pipes(frame(table, markdown_entry, escape_markdown), len(table.heads))] if table.lines else []
+    blocks = [_pipes(frame(table, escape_markdown, "**{}**", " †"), len(table.heads))] if table.lines else []
     blocks += ["\n".join(f"- {escape_markdown(note)}" for note in table.notes)] if table.notes else []
-    commands = [f"# {' '.join(', '.join(line.labels).split())}\n{line.command}" for line in table.lines if line.command]
-    if commands:
+    if commands := [
+        f"# {' '.join(', '.join(line.labels).split())}\n{line.command}" for line in table.lines if line.command
+    ]:
         blocks.append(_details("Commands, one a row", _fence("\n".join(commands))))
     return blocks
 
@@ -128,10 +115,8 @@ def tex(records: Records, tables: Iterable[Table], command: str, short: Sequence
         "\n".join(f"% {' '.join(comment.split())}" for comment in comments),
         r"% needs \usepackage{booktabs,graphicx}",
     ]
-    for table in tables:
-        if not table.lines:
-            continue
-        content = frame(table, tex_entry, escape_tex)
+    for table in (each for each in tables if each.lines):
+        content = frame(table, escape_tex, r"\textbf{{{}}}", r"$^\dagger$")
         alignment = "l" * len(table.heads) + "r" * len(table.columns)
         body = content.to_latex(index=False, escape=False, column_format=alignment).strip()
         caption = escape_tex(f"{table.title}. {' '.join(table.notes)}")

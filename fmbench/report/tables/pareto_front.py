@@ -10,8 +10,7 @@ from fmbench.report.analysis.pareto_front import Fronts, Tie, same_as
 from fmbench.report.number_format import style_for
 from fmbench.report.result_table import ROW_AXES, fixed
 from fmbench.report.tables.baseline import difference_entry
-from fmbench.report.tables.standard_tables import Command
-from fmbench.report.tables.table import Entry, Table, TableLine, metric_title
+from fmbench.report.tables.table import Command, Entry, Table, TableLine, metric_title
 from fmbench.stats.paired_seeds import Interval, difference
 
 

@@ -14,13 +14,12 @@ from fmbench.report.analysis.floor_and_oracle import floor_of
 from fmbench.report.analysis.timing_noise import steadiness
 from fmbench.report.number_format import style_for
 from fmbench.report.result_table import ROW_AXES, ResultTable, Row, Values, gather, varying
-from fmbench.report.tables.table import Column, Entry, Table, TableLine, assemble, metric_title
+from fmbench.report.tables.table import Column, Command, Entry, Table, TableLine, assemble, metric_title
 from fmbench.results.failures import failures_of, grouped
 from fmbench.results.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
 from fmbench.stats.paired_seeds import Interval
 from fmbench.store.sampler_timings import SPREAD
 
-Command = Callable[[Row], str]
 BLANK_NOTE = "–: the suite has no such cell; what the plan left out stands under “Left out”, with the reason."
 
 
@@ -106,15 +105,10 @@ def _legend(metrics: Iterable[MetricFacts]) -> str:
 
 def of_sampling(result_table: ResultTable, facts: MetricFacts, minor: bool = False) -> list[Table]:
     """Return what samplers cost: a table for each hardware on which they were measured."""
-    result_tables = result_table.by_hardware()
-    tables = []
-    for hardware, part in result_tables.items():
-        title = f"{result_table.dataset}: {metric_title(facts)}" + (
-            f", on {hardware}" if len(result_tables) > 1 else ""
-        )
-        if (table := _sampling(part, facts, title, minor)) is not None:
-            tables.append(table)
-    return tables
+    parts, title = result_table.by_hardware(), f"{result_table.dataset}: {metric_title(facts)}"
+    titles = {hardware: f"{title}, on {hardware}" if len(parts) > 1 else title for hardware in parts}
+    tables = [_sampling(part, facts, titles[hardware], minor) for hardware, part in parts.items()]
+    return [table for table in tables if table is not None]
 
 
 def _sampling(result_table: ResultTable, facts: MetricFacts, title: str, minor: bool) -> Table | None:

@@ -12,6 +12,7 @@ from fmbench.report.result_table import ROW_AXES, Row, Values, fixed, varying
 from fmbench.results.records import MetricFacts
 from fmbench.stats.paired_seeds import difference, interval, ranked
 
+Command = Callable[[Row], str]
 BEST_NOTE = (
     "Bold: the best mean of the column, and whatever has the same values. †: not distinguishable from it, because the "
     "95% interval of the seed-by-seed difference from the best includes zero (or they share fewer than two seeds). Not "
@@ -83,17 +84,14 @@ def entries(column: Column, rows: Sequence[Row], usual: int) -> list[Entry]:
     `usual` is the number of seeds that is said once for the whole table.
     """
     values = {i: column.values.get(row) for i, row in enumerate(rows)}
-    shown = {i: interval(list(v.by_seed.values())) for i, v in values.items() if v and v.by_seed}
     numbers = _style(column, rows)
-    whole = {i: shown[i].mean for i, v in values.items() if v and v.complete}
-    order = ranked(whole, column.facts.better) if column.marks and column.facts.better and len(whole) > 1 else []
-    constant = len(set(whole.values())) <= 1
+    whole = {i: interval(list(v.by_seed.values())).mean for i, v in values.items() if v and v.complete}
+    marked = column.marks and column.facts.better and len(set(whole.values())) > 1
+    best = values[ranked(whole, column.facts.better)[0]] if marked else None
     found = []
-    for i in range(len(rows)):
-        entry = Entry("–") if values[i] is None else _entry(values[i] or Values(), numbers, usual)
-        if order and not constant and i in shown:
-            best = values[order[0]] or Values()
-            mine = values[i] or Values()
+    for mine in values.values():
+        entry = Entry("–") if mine is None else _entry(mine, numbers, usual)
+        if best and mine and mine.by_seed:
             same = mine.complete and mine.by_seed == best.by_seed
             gap = difference(mine.by_seed, best.by_seed, column.facts.better)
             near = mine.complete and gap.verdict in ("not distinguishable", "cannot tell") and usual > 1
@@ -110,17 +108,14 @@ def _style(column: Column, rows: Sequence[Row]) -> Style:
 
 def _floor_line(columns: Sequence[Column], rows: Sequence[Row], usual: int, labels: int) -> list[TableLine]:
     """Return the line of real data, where a column has such a floor."""
-    floors = {column.floor.label: column.floor for column in columns if column.floor}
-    return [
-        TableLine(
-            (label, *("" for _ in range(labels - 1))),
-            tuple(
-                _entry(c.floor.values, _style(c, rows), usual) if c.floor and c.floor.label == label else Entry("–")
-                for c in columns
-            ),
-        )
-        for label in floors
-    ]
+    lines = []
+    for label in dict.fromkeys(column.floor.label for column in columns if column.floor):
+        found = [
+            _entry(c.floor.values, _style(c, rows), usual) if c.floor and c.floor.label == label else Entry("–")
+            for c in columns
+        ]
+        lines.append(TableLine((label, *[""] * (labels - 1)), tuple(found)))
+    return lines
 
 
 def _entry(values: Values, numbers: Style, usual: int) -> Entry:
@@ -139,7 +134,7 @@ def assemble(
     title: str,
     rows: Sequence[Row],
     columns: Sequence[Column],
-    command: Callable[[Row], str],
+    command: Command,
     notes: Sequence[str] = (),
     minor: bool = False,
 ) -> Table:

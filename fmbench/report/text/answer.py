@@ -16,7 +16,7 @@ from fmbench.report.analysis.ranking import (
     trained,
     trained_as,
 )
-from fmbench.report.number_format import percents, style_for
+from fmbench.report.number_format import bounded, percents, style_for
 from fmbench.report.result_table import ROW_AXES, ResultTable, Row, varying
 from fmbench.results.records import TRAINING_AXES
 from fmbench.stats.paired_seeds import Difference, interval
@@ -54,10 +54,7 @@ def _alone(result_table: ResultTable, known: Sequence[RankingAtNFE]) -> str:
     assert result_table.headline is not None
     means = [interval(list(place.values[place.first[0]].by_seed.values())) for place in known]
     numbers = style_for(means)
-    said = [
-        f"{numbers(m.mean)}{f' [{numbers(m.low)}, {numbers(m.high)}]' if m.known else ''} at NFE {place.nfe}"
-        for m, place in zip(means, known, strict=True)
-    ]
+    said = [f"{bounded(m, numbers, 1.0)} at NFE {place.nfe}" for m, place in zip(means, known, strict=True)]
     return f"One combination, so nothing is compared: mean {result_table.headline.name} is {enumeration(said)}."
 
 
@@ -157,7 +154,4 @@ def size(found: Difference) -> str:
     sign = -1.0 if found.absolute.mean < 0 else 1.0
     if math.isfinite(found.percent.mean):
         return f"{percents(found.percent, sign)} {way}"
-    numbers = style_for([found.absolute])
-    low, high = sorted((sign * found.absolute.low, sign * found.absolute.high))
-    spread = f" [{numbers(low)}, {numbers(high)}]" if found.absolute.known else ""
-    return f"{numbers(abs(found.absolute.mean))}{spread} {way}"
+    return f"{bounded(found.absolute, style_for([found.absolute]), sign)} {way}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fmbench.io.printable_text import count
-from fmbench.report.analysis.baseline import gap, references
+from fmbench.report.analysis.baseline import gap_of_rows, references
 from fmbench.report.analysis.ranking import RankingAtNFE, combination
 from fmbench.report.analysis.single_axis_effects import effects
 from fmbench.report.number_format import style_for
@@ -22,9 +22,8 @@ def details(
 ) -> list[tuple[str, str]]:
     """Return lines of `(what it is about, sentences)` on one dataset."""
     pairs = references(result_table, baseline) if baseline else {}
-    return [(f"NFE {place.nfe}", _best(result_table, place, pairs)) for place in rankings] + effects(
-        result_table, baseline
-    )
+    best = [(f"NFE {place.nfe}", _best(result_table, place, pairs)) for place in rankings]
+    return best + effects(result_table, baseline)
 
 
 def _best(result_table: ResultTable, place: RankingAtNFE, pairs: Mapping[Row, Row]) -> str:
@@ -38,19 +37,12 @@ def _best(result_table: ResultTable, place: RankingAtNFE, pairs: Mapping[Row, Ro
     spread = f" ± {numbers(mean.half)}" if mean.known else ""
     text = f"{'Lowest' if facts.better == 'lower' else 'Highest'} {facts.name} is {numbers(mean.mean)}{spread} "
     text += f"({count(mean.n, 'seed')}), by {combination(result_table, best)}"
-    text += (
-        f" and, with the very same values, {'; '.join(combination(result_table, row) for row in same)}."
-        if same
-        else "."
-    )
+    others = "; ".join(combination(result_table, row) for row in same)
+    text += f" and, with the very same values, {others}." if same else "."
     if len(place.order) > len(place.first):
         text += " " + _rivals(result_table, place)
     if best in pairs:
-        found = gap(
-            result_table.values(best, place.nfe, facts),
-            result_table.values(pairs[best], place.nfe, facts),
-            facts.better,
-        )
+        found = gap_of_rows(result_table, best, pairs[best], place.nfe, facts)
         said = f"{size(found)}, {found.verdict}" if found else "they are not comparable"
         text += f" Against the baseline with the same solver: {said}."
     elif pairs:

@@ -72,9 +72,8 @@ def _no_score(result_tables: Sequence[ResultTable]) -> str:
 
 def _matters(result_tables: Sequence[ResultTable]) -> str:
     """Say which axis explains how much: at length for one dataset, in figures alone for several."""
-    found = [
-        (result_table, shares) for result_table in result_tables if (shares := attribute(result_table)) is not None
-    ]
+    every = [(result_table, attribute(result_table)) for result_table in result_tables]
+    found = [(result_table, shares) for result_table, shares in every if shares is not None]
     if len(found) == 1 and len(result_tables) == 1:
         return _of_one(found[0][1])
     said = [
@@ -185,15 +184,15 @@ def _near(result_table: ResultTable, found: Sequence[RankingAtNFE], alone: bool)
 
 def _as_real(ranking: Sequence[tuple[ResultTable, list[RankingAtNFE]]]) -> list[str]:
     """Say at which NFE the best cannot be told from real data, and where it even scores better than they do."""
-    near: list[str] = []
-    beyond: list[str] = []
+    told: dict[str, list[str]] = {"not distinguishable": [], "better": []}
     seeds: set[int] = set()
     for result_table, found in ranking:
         gaps = _from_real(result_table, found)
         seeds |= {gap.absolute.n for _, gap in gaps if gap.verdict == "not distinguishable"}
-        for said, verdict in ((near, "not distinguishable"), (beyond, "better")):
+        for verdict, places in told.items():
             if budgets := [nfe for nfe, gap in gaps if gap.verdict == verdict]:
-                said.append(f"the best on {result_table.dataset} at {at_nfe(budgets)}")
+                places.append(f"the best on {result_table.dataset} at {at_nfe(budgets)}")
+    near, beyond = told.values()
     many = f"{enumeration([str(n) for n in sorted(seeds)], 'or')} seeds"
     said = [f"Cannot be told from real data by these {many}: {'; '.join(near)}"] if near else []
     said += [f"Scores better than real data, where a better score means nothing: {'; '.join(beyond)}"] if beyond else []

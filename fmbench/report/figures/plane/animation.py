@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fmbench.report.figures.plane.snapshots import FlowSnapshot, box, panel_rows, quiet, shape_of_panel, titles, union
 from fmbench.report.figures.plane.trajectories import arrows, blend, directions, usual_speed
-from fmbench.report.figures.theme import INK, Picture, new_figure, themed
+from fmbench.report.figures.theme import INK, Picture, new_figure, new_panels, themed
 from fmbench.report.output_folder import Folder
 from fmbench.report.result_table import ResultTable, Row
 
@@ -45,11 +45,9 @@ def with_animation(
 def animate(result_table: ResultTable, shown: Mapping[Row, FlowSnapshot]) -> bytes:
     """Return a GIF of the particles and the field, a panel a training combination, all at the same time t."""
     frames = _frames(result_table, shown)
-    while True:
-        data = _gif(frames)
-        if len(data) <= MOST_BYTES or len(frames) < 4:
-            return data
+    while len(data := _gif(frames)) > MOST_BYTES and len(frames) >= 4:
         frames = [*frames[:-1:2], frames[-1]]
+    return data
 
 
 def _frames(result_table: ResultTable, shown: Mapping[Row, FlowSnapshot]) -> list[Pixels]:
@@ -87,17 +85,13 @@ def _stage(result_table: ResultTable, shown: Mapping[Row, FlowSnapshot]) -> tupl
     figure = new_figure(1.65 * across + 0.15, (shape_of_panel(frame, 1.6) + 0.3) * down + 0.3)
     clock = figure.suptitle("t = 0.00", x=0.01, ha="left", fontsize=9, animated=True)
     moving = _Moving(clock, list(shown.values()), usual_speed(shown))
-    created = figure.subplots(down, across, squeeze=False).flatten()
-    for axes in created[len(shown) :]:
-        axes.set_axis_off()
-    for axes, (row, flow_snapshot) in zip(created, shown.items(), strict=False):
+    created = new_panels(figure, len(shown), across)
+    for axes, (row, flow_snapshot) in zip(created, shown.items(), strict=True):
         axes.set_title(said[row], color=INK)
-        field = arrows(axes, flow_snapshot, 0.0, moving.unit)
-        dots = axes.scatter([], [], s=5, linewidth=0, zorder=4, animated=True)
-        if field is not None:
+        if (field := arrows(axes, flow_snapshot, 0.0, moving.unit)) is not None:
             field.set_animated(True)
-        moving.fields += [field] if field is not None else []
-        moving.dots.append(dots)
+            moving.fields.append(field)
+        moving.dots.append(axes.scatter([], [], s=5, linewidth=0, zorder=4, animated=True))
         quiet(axes, *frame)
     return figure, moving
 

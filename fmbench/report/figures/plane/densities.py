@@ -71,9 +71,8 @@ def densities(
                 above = [said[row]] if line == 0 and said[row] else []
                 found = points if isinstance(points, str) else smoothed(points, truth.x, truth.y, width)
                 _panel(axes, truth, found, "\n".join([*above, title]))
-        return save(
-            figure, folder, name, f"{result_table.dataset}: densities", _caption(truth, sampler[0], depth) + left
-        )
+        caption = _caption(truth, sampler[0], depth) + left
+        return save(figure, folder, name, f"{result_table.dataset}: densities", caption)
 
 
 def true_density(flow_snapshots: Sequence[FlowSnapshot], real: Array | None) -> Density | None:
@@ -104,15 +103,10 @@ def _budgets(result_table: ResultTable, row: Row) -> list[int | None]:
     budgets = [nfe for nfe in result_table.budgets if (row, nfe) in result_table.cells]
     if len(budgets) < 2:
         return [*budgets] or [None]
-    means = {}
-    for nfe in budgets[1:]:
-        values = result_table.values(row, nfe, result_table.headline) if result_table.headline is not None else None
-        if values is not None and values.complete:
-            means[nfe] = interval(list(values.by_seed.values())).mean
-    best = (
-        ranked(means, result_table.headline.better)[0] if result_table.headline is not None and means else budgets[-1]
-    )
-    return [budgets[0], best]
+    facts = result_table.headline
+    values = {nfe: result_table.values(row, nfe, facts) for nfe in budgets[1:]} if facts else {}
+    means = {nfe: interval(list(v.by_seed.values())).mean for nfe, v in values.items() if v and v.complete}
+    return [budgets[0], ranked(means, facts.better)[0] if facts and means else budgets[-1]]
 
 
 def _panel(axes: Axes, truth: Density, density: Array | str, title: str) -> None:

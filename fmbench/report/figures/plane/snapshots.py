@@ -119,12 +119,11 @@ def load_flow_snapshot(path: Path | None) -> FlowSnapshot | None:
 
 def flow_snapshots(result_table: ResultTable) -> dict[Row, FlowSnapshot]:
     """Return the flow snapshot of each training combination that has one, in the plan's order."""
-    found = {}
-    for row, records in result_table.trainings.items():
-        for record in records:
-            if row not in found and (flow_snapshot := load_flow_snapshot(record.flow_snapshot)) is not None:
-                found[row] = flow_snapshot
-    return found
+    loaded = {
+        row: next(filter(None, (load_flow_snapshot(record.flow_snapshot) for record in records)), None)
+        for row, records in result_table.trainings.items()
+    }
+    return {row: flow_snapshot for row, flow_snapshot in loaded.items() if flow_snapshot is not None}
 
 
 def chosen(result_table: ResultTable, curves: Curves | None, rows: Sequence[Row], most: int) -> tuple[list[Row], str]:
@@ -186,11 +185,16 @@ def box(flow_snapshot: FlowSnapshot) -> tuple[Array, Array]:
     """Return the corners of the part of the plane that a flow snapshot covers, source and data."""
     if (field := flow_snapshot.field) is not None:
         return np.array([field.x[0], field.y[0]]), np.array([field.x[-1], field.y[-1]])
-    pooled = flow_snapshot.finite.reshape(-1, 2).astype(np.float64)
-    if not len(pooled):
+    return bulk(flow_snapshot.finite.reshape(-1, 2), 0.5)
+
+
+def bulk(points: Array, left_out: float) -> tuple[Array, Array]:
+    """Return the corners of the frame of finite points `(n, 2)`, without so many percent of them on each side."""
+    if not len(points):
         return np.full(2, -1.0), np.full(2, 1.0)
-    margin = 0.5 + 1e-6 * np.abs(pooled).max(0)
-    return np.percentile(pooled, 0.5, axis=0) - margin, np.percentile(pooled, 99.5, axis=0) + margin
+    points = points.astype(np.float64)
+    margin = 0.5 + 1e-6 * np.abs(points).max(0)
+    return np.percentile(points, left_out, axis=0) - margin, np.percentile(points, 100 - left_out, axis=0) + margin
 
 
 def shape_of_panel(frame: tuple[Array, Array], width: float) -> float:

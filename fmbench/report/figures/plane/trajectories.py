@@ -23,7 +23,7 @@ from fmbench.report.figures.plane.snapshots import (
     titles,
     union,
 )
-from fmbench.report.figures.theme import INK, MUTED, Picture, new_figure, save, themed
+from fmbench.report.figures.theme import INK, MUTED, Picture, new_figure, new_panels, save, themed
 from fmbench.report.output_folder import Folder
 from fmbench.report.result_table import ResultTable, Row
 
@@ -54,10 +54,8 @@ def trajectories(
     with themed():
         height = shape_of_panel(frame, 2.45)
         figure = new_figure(2.5 * across + 0.2, (height + 0.3) * down + 0.1)
-        created = figure.subplots(down, across, squeeze=False).flatten()
-        for axes in created[len(shown) :]:
-            axes.set_axis_off()
-        for axes, (row, flow_snapshot) in zip(created, shown.items(), strict=False):
+        created = new_panels(figure, len(shown), across)
+        for axes, (row, flow_snapshot) in zip(created, shown.items(), strict=True):
             axes.set_title(said[row])
             _paths(axes, flow_snapshot.finite[:, :PATHS], flow_snapshot.times)
             quiet(axes, *frame)
@@ -127,11 +125,11 @@ def velocity_field(
 
 def usual_speed(shown: Mapping[Row, FlowSnapshot]) -> float:
     """Return the speed that most particles stay under, over all times and combinations; 1 where there is no field."""
-    speeds = []
-    for flow_snapshot in shown.values():
-        found = np.linalg.norm(np.diff(flow_snapshot.finite, axis=0), axis=2) / np.diff(flow_snapshot.times)[:, None]
-        speeds.append(found.ravel())
-    pooled = np.concatenate(speeds)
+    speeds = [
+        np.linalg.norm(np.diff(flow_snapshot.finite, axis=0), axis=2) / np.diff(flow_snapshot.times)[:, None]
+        for flow_snapshot in shown.values()
+    ]
+    pooled = np.concatenate([found.ravel() for found in speeds])
     return max(float(np.percentile(pooled, 90)), 1e-6) if len(pooled) else 1.0
 
 

@@ -7,6 +7,7 @@ does not take all of that away.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -96,16 +97,13 @@ def _compute(
     failure_messages: FailureMessages,
 ) -> None:
     """Compute rounds of tasks. What fails is said, and not measured again."""
-    executor = LocalExecutor(config, session.options.timeout)
-    try:
+    with closing(LocalExecutor(config, session.options.timeout)) as executor:
         for tasks in rounds(config):
             for task in tasks:
                 executor.submit(task)
             for event in executor.events():
                 if event.what == "failed":
                     failure_messages.failed(event.section, event.key, event.status, event.text)
-    finally:
-        executor.close()
 
 
 def _timed(scheduler: Scheduler, session: Session, cell: TrainingCell) -> tuple[ComponentSpec, ...]:

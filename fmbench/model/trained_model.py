@@ -157,9 +157,8 @@ def in_turn(counts: Tensor, n: int) -> Tensor:
     shares = counts.double() / counts.sum()
     # When the first, second, ... example of a class is due, counted in examples of all classes.
     due = [(torch.arange(int(n * share) + 2, device=counts.device) + 0.5) / share for share in shares]
-    labels = torch.repeat_interleave(
-        torch.arange(len(due), device=counts.device), counts.new_tensor(list(map(len, due)))
-    )
+    classes = torch.arange(len(due), device=counts.device)
+    labels = torch.repeat_interleave(classes, counts.new_tensor(list(map(len, due))))
     return labels[torch.argsort(torch.cat(due), stable=True)[:n]]
 
 

@@ -119,6 +119,5 @@ def joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any
 
 def _time(entry: Mapping[str, Any]) -> float:
     values = entry["values"]
-    return float(
-        next((value for name, value in values.items() if name.endswith(RELATIVE)), next(iter(values.values())))
-    )
+    relative = (value for name, value in values.items() if name.endswith(RELATIVE))
+    return float(next(relative, next(iter(values.values()))))

@@ -22,15 +22,8 @@ from fmbench.suite.positions import (
     shown,
 )
 
-_MODELS: dict[str, type[BaseModel]] = {
-    "adamw": models.AdamW,
-    "adam": models.Adam,
-    "adamax": models.Adamax,
-    "sgd": models.SGD,
-    "constant": models.Constant,
-    "cosine": models.Cosine,
-    "ema": models.Ema,
-}
+_NAMED = (models.AdamW, models.Adam, models.Adamax, models.SGD, models.Constant, models.Cosine, models.Ema)
+_MODELS: dict[str, type[BaseModel]] = {model.__name__.lower(): model for model in _NAMED}
 _SECTIONS: dict[str, type[BaseModel]] = {"training": models.Training, "evaluation": models.Evaluation}
 _SELECTIONS = {"exclude", "include", "baseline"}
 MOST_COMPARED = 100

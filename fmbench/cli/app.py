@@ -35,12 +35,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # drawing boxes takes as long as all the rest of --help
 )
-app.command("run", help="Plan, train, evaluate, log and report; what is done is skipped, so a run goes on.")(
-    run_verb(again=False)
-)
-app.command("retry", help="Run a suite again with its failed cells, which `run` leaves as they are.")(
-    run_verb(again=True)
-)
+run, retry = run_verb(again=False), run_verb(again=True)
+app.command("run", help="Plan, train, evaluate, log and report; what is done is skipped, so a run goes on.")(run)
+app.command("retry", help="Run a suite again with its failed cells, which `run` leaves as they are.")(retry)
 for callback in (check, history, plan, schema, env, why, report, sync, clean, merge, ui):
     app.command()(callback)
 app.add_typer(plugins_app, name="plugins", short_help=PLUGINS)

@@ -286,17 +286,12 @@ def _detectable(outcome: Outcome) -> str:
 
     said = []
     for metric in dict.fromkeys(c.metric for c in outcome.comparisons):
-        sizes = {
-            level: [
-                c.detectable for c in outcome.comparisons if (c.metric, c.level) == (metric, level) and c.detectable
-            ]
-            for level in ("component", "cell")
-        }
-        parts = [
-            f"{100 * median(found):.0f}% of a {level}" if median(found) < TOO_MUCH else f"no change of a {level}"
-            for level, found in sizes.items()
-            if found
-        ]
+        parts = []
+        for level in ("component", "cell"):
+            alike = (c for c in outcome.comparisons if (c.metric, c.level) == (metric, level))
+            if sizes := [c.detectable for c in alike if c.detectable]:
+                middle = median(sizes)
+                parts.append(f"{100 * middle:.0f}% of a {level}" if middle < TOO_MUCH else f"no change of a {level}")
         if parts:
             said.append(f"{metric} {' and '.join(parts)}")
     return f"Seen in 9 nights of 10: worse by {'; '.join(said)}." if said else ""

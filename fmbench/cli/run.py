@@ -112,11 +112,8 @@ def _tell(session: Session, result: RunResult) -> None:
     if result.records.failed or result.records.lost_references:
         tell_failures(session, result.records)
     if result.tracking is not None and result.tracking.pending:
-        say(
-            f"{result.tracking.pending} runs are not in MLflow yet ({result.tracking.problem}); "
-            f"`{session.again('sync')}` logs them.",
-            "yellow",
-        )
+        waiting = f"{result.tracking.pending} runs are not in MLflow yet ({result.tracking.problem})"
+        say(f"{waiting}; `{session.again('sync')}` logs them.", "yellow")
     tell_short(result.in_short)
     say(f"Report: {result.report}" + ("" if result.fresh_report else " (unchanged)"), "bold")
     if result.tracking is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -148,9 +149,8 @@ class LocalExecutor:
             yield event
 
     def _is_late(self, worker: _Worker) -> bool:
-        if self._timeout is None or not worker.units:
-            return False
-        return time.monotonic() - worker.since > self._timeout * worker.allowed
+        allowed = math.inf if self._timeout is None else self._timeout * worker.allowed
+        return bool(worker.units) and time.monotonic() - worker.since > allowed
 
     def _end(self, worker: _Worker, failure: CellFailure) -> Iterator[Event]:
         """End a worker, record the unit that it was at as failed, and queue the rest of its task again.

@@ -100,13 +100,7 @@ class Computer:
         self._send(event)
 
     def warned(
-        self,
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: object = None,
-        line: str | None = None,
+        self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object, **__: object
     ) -> None:
         """Take a warning, in place of `warnings.showwarning`: it is said once, with the component whose code it is."""
         lines = lines_here()
@@ -370,7 +364,8 @@ class Computer:
         samplers: dict[str, list[EvaluationCell]] = {}
         for work in (work for own in task.tasks for work in own.work):
             if self.context.store.folder("evaluation", work.key).result() is None:
-                samplers.setdefault(sampler_of(work.cell), []).append(work.cell)
+                same_but_for_training = canonical({**work.cell.parts(), "training": None})
+                samplers.setdefault(same_but_for_training, []).append(work.cell)
         shared = [cells for cells in samplers.values() if len(cells) > 1]
         try:
             if not shared:
@@ -447,11 +442,6 @@ def lingering(before: Collection[threading.Thread]) -> list[str]:
 def _made_by_torch(thread: threading.Thread) -> bool:
     target = getattr(thread, "_target", None)
     return any((getattr(each, "__module__", None) or "").startswith("torch.") for each in (target, type(thread)))
-
-
-def sampler_of(cell: EvaluationCell) -> str:
-    """Return what cells share that are sampled in the same way."""
-    return canonical({**cell.parts(), "training": None})
 
 
 def missing(folder: CellFolder, metrics: Sequence[ComponentSpec]) -> list[ComponentSpec]:

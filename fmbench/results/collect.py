@@ -222,16 +222,8 @@ class ResultsIndex:
         """
         lost = sum(len(samplings) for training, samplings in self.plan.evaluations.groups if self.failed(training))
         usable = [state for cell, state in self.stored_evaluations() if not self.failed(cell.training)]
-        tally = {}
-        for name, total, lost_too, states in (
-            ("trainings", len(self.trainings), 0, list(self.trainings.values())),
-            ("evaluations", len(self.plan.evaluations), lost, usable),
-        ):
-            failed = sum(bool(s.failures) and not s.todo for s in states)
-            done = sum(not s.todo for s in states) - failed
-            failed += lost_too
-            tally[name] = {"total": total, "done": done, "failed": failed, "todo": total - done - failed}
-        return tally
+        trainings = _tally(len(self.trainings), self.trainings.values())
+        return {"trainings": trainings, "evaluations": _tally(len(self.plan.evaluations), usable, lost)}
 
     def stored_evaluations(self) -> Iterator[tuple[EvaluationCell, CellState]]:
         """Yield the evaluations for which the store has a folder, and their states."""
@@ -265,21 +257,13 @@ class ResultsIndex:
         sampler = self._shared_samplers.get(sampler_key(cell)) if state.status == "ok" else None
         values, identities = self._metrics(training, state, sampler)
         facts = (state.result or {}).get("facts", {})
-        samples = state.folder.path / "samples.safetensors"
+        file = state.folder.path / "samples.safetensors"
+        samples = file if state.result is not None and file.exists() else None
+        hardware = hardware_of(sampler.result) if sampler is not None else ""
+        elsewhere = self._elsewhere(sampler_key(cell)) if state.status == "ok" else ()
         shown = sampler if sampler is not None and sampler.failures else state
-        return EvaluationRecord(
-            cell,
-            shown.status,
-            shown.error,
-            facts.get("nfe"),
-            values,
-            identities,
-            samples if state.result is not None and samples.exists() else None,
-            facts,
-            self.references.oracle_key(cell),
-            hardware_of(sampler.result) if sampler is not None else "",
-            self._elsewhere(sampler_key(cell)) if state.status == "ok" else (),
-        )
+        became = (shown.status, shown.error, facts.get("nfe"), values, identities, samples, facts)
+        return EvaluationRecord(cell, *became, self.references.oracle_key(cell), hardware, elsewhere)
 
     def _reference_records(self) -> Iterator[ReferenceRecord]:
         for cell in self.references.cells:
@@ -334,6 +318,17 @@ class ResultsIndex:
             references=list(self._reference_records()),
             **about,
         )
+
+
+def _tally(total: int, states: Iterable[CellState], lost: int = 0) -> dict[str, int]:
+    """Return how many of so many cells are done, failed and to be computed, given the states of those that are there.
+
+    Others are `lost`: they need what failed.
+    """
+    ended = [state for state in states if not state.todo]
+    failed = sum(bool(state.failures) for state in ended)
+    left = total - len(ended) - lost
+    return {"total": total, "done": len(ended) - failed, "failed": failed + lost, "todo": left}
 
 
 def _unrest(state: CellState) -> float:

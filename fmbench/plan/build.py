@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
-from fmbench.cells.cells import TrainingCell, Weights
+from fmbench.cells.cells import TrainingCell
 from fmbench.cells.component_spec import Settings
 from fmbench.errors import SuiteError, UserError
-from fmbench.plan.axes import NOT_ASKED, TRAINING_AXES, Axes, Indices
+from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices
 from fmbench.plan.compatibility import COMPONENT_AXES, Gap, Missing, Rules
 from fmbench.plan.evaluations import Evaluations, Sampling, Samplings
 from fmbench.plan.plan import LeftOut, MetricRule, Plan
@@ -20,7 +20,6 @@ from fmbench.plan.teachers import Teachers
 from fmbench.suite import Problem, Suite, Training, raise_problems
 
 if TYPE_CHECKING:
-    from fmbench.cells.component_spec import ComponentSpec
     from fmbench.plugins.registry import Registry
 
 Unit = Literal["training", "evaluation", "metric"]
@@ -207,18 +206,9 @@ class _Making:
         return found
 
     def _sampling(self, cell: Indices) -> Sampling:
-        values = self.axes.values
-        solver, grid, weights, guidance, nfe = cell
-        return Sampling(
-            cast("ComponentSpec", values["solver"][solver]),
-            None if grid == NOT_ASKED else cast("ComponentSpec", values["grid"][grid]),
-            None if nfe == NOT_ASKED else cast("int", values["nfe"][nfe]),
-            self.rules.steps(cell),
-            cast("float", values["guidance"][guidance]),
-            cast("Weights", values["weights"][weights]),
-            self.sampling,
-            self.code[1],
-        )
+        chosen = zip(EVALUATION_AXES, cell, strict=True)
+        held: dict[str, Any] = {axis: None if i == NOT_ASKED else self.axes.values[axis][i] for axis, i in chosen}
+        return Sampling(**held, steps=self.rules.steps(cell), settings=self.sampling, code=self.code[1])
 
     def _count(self, unit: Unit, gap: Gap, count: int) -> None:
         self.tally[unit, gap.cell, gap.reason] += count

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fmbench.components.contracts import Dataset, Evidence, Metric
-from fmbench.testing.base import ComponentConformance, generator, skip_if
+from fmbench.testing.base import ComponentConformance, generator, same, skip_if
 from fmbench.testing.dummy_components import TwoBlobs
 from fmbench.testing.evidence import make_evidence
 
@@ -83,8 +83,7 @@ class MetricConformance(ComponentConformance):
         first, again = (dict(component.compute(evidence)) for _ in range(2))
         assert first == again, f"the same evidence has the same values; found {first} and {again}"
         assert torch.equal(state, torch.get_rng_state()), "a metric draws from evidence.generator(role) only"
-        if kept is not None and evidence.samples is not None:
-            assert torch.equal(kept, evidence.samples), "a metric does not change the samples in place"
+        assert same(kept, evidence.samples), "a metric does not change the samples in place"
         assert all(map(torch.equal, held, real)), "a metric does not change the real data in place"
 
     def test_real_data_is_better_than_noise(self, component: Any, dataset: Dataset, tmp_path: Path) -> None:

@@ -72,11 +72,9 @@ def _is_plain_fused_adam(optimizer: torch.optim.Optimizer) -> bool:
         return False
     group = optimizer.param_groups[0]
     first = group["params"][0]
-    return (
-        bool(group["fused"])
-        and not (group["amsgrad"] or group["maximize"])
-        and all(
-            p.device == first.device and p.dtype == first.dtype and (p.grad is None or p in optimizer.state)
-            for p in group["params"]
-        )
+    if not group["fused"] or group["amsgrad"] or group["maximize"]:
+        return False
+    return all(
+        p.device == first.device and p.dtype == first.dtype and (p.grad is None or p in optimizer.state)
+        for p in group["params"]
     )

@@ -9,8 +9,17 @@ from typing import Any
 
 import typer
 
-from fmbench.cli import check, history, plan, plugins, report, run
+from fmbench.cli.check import check
+from fmbench.cli.history import history
+from fmbench.cli.mlflow import sync, ui
 from fmbench.cli.output import complain, lose, prepare_streams
+from fmbench.cli.plan import plan
+from fmbench.cli.plugins import PLUGINS, list_components, plugins_app
+from fmbench.cli.report import report
+from fmbench.cli.run import run_verb
+from fmbench.cli.schema_and_env import env, schema
+from fmbench.cli.store import clean, merge
+from fmbench.cli.why import why
 from fmbench.errors import DamagedFile, UserError, brief
 
 USER_ERROR = 2
@@ -26,11 +35,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # drawing boxes takes as long as all the rest of --help
 )
-run.add_verbs(app)
-check.add_verbs(app)
-history.add_verbs(app)
-plan.add_verbs(app)
-report.add_verbs(app)
+run, retry = run_verb(again=False), run_verb(again=True)
+app.command("run", help="Plan, train, evaluate, log and report; what is done is skipped, so a run goes on.")(run)
+app.command("retry", help="Run a suite again with its failed cells, which `run` leaves as they are.")(retry)
+for callback in (check, history, plan, schema, env, why, report, sync, clean, merge, ui):
+    app.command()(callback)
+app.add_typer(plugins_app, name="plugins", short_help=PLUGINS)
 for verb in app.registered_commands:  # else the list of verbs cuts them off
     verb.short_help = " ".join((verb.help or getdoc(verb.callback) or "").partition("\n\n")[0].split())
 
@@ -42,7 +52,7 @@ def run_app() -> None:
     try:
         try:
             if sys.argv[1:] == ["plugins"]:
-                plugins.list_components()  # an answer that takes less than the library which reads options
+                list_components()  # an answer that takes less than the library which reads options
             else:
                 code = app(standalone_mode=False)
         finally:

@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbench.cli import options
-from fmbench.cli.exit_codes import CELLS_FAILED, INTERRUPTED
+from fmbench.cli.exit_codes import CELLS_FAILED
 from fmbench.cli.history import add_night, history_of
-from fmbench.cli.output import Bars, complain, note, say, show_json, show_table
+from fmbench.cli.output import SHOWN, bars_of, complain, note, say, say_more, show_json, show_table
 from fmbench.cli.run import Jobs, NoTracking, Timeout
 from fmbench.errors import StoreError, UserError
-from fmbench.io.printable_text import some
+from fmbench.io.printable_text import count, some
 
 if TYPE_CHECKING:
     from fmbench.regression import Comparison, Happened, Outcome, Snapshot
     from fmbench.results.records import Records
     from fmbench.runner.session import Session
 
-SHOWN = 20
 NOT_WRITTEN = 2
 TOO_MUCH = 3.0
 """An effect above which it says nothing how large it is."""
@@ -47,11 +46,6 @@ NoHistory = Annotated[bool, typer.Option("--no-history", help="Add no night to <
 JUnit = Annotated[
     Path | None, typer.Option("--junit", metavar="FILE", callback=options.nameable, help="Write JUnit XML too, for CI.")
 ]
-
-
-def add_verbs(app: typer.Typer) -> None:
-    """Add the verb of this module."""
-    app.command()(check)
 
 
 def check(
@@ -173,24 +167,16 @@ def _records(session: Session, no_run: bool) -> Records:
         return session.records(results_index)
     from fmbench.runner.run import run_session
 
-    try:
-        with Bars() as bars:
-            return run_session(session, bars).records
-    except KeyboardInterrupt:
-        complain("interrupted; what finished is kept, and the same command goes on from there")
-        raise typer.Exit(INTERRUPTED) from None
+    with bars_of("what finished is kept") as bars:
+        return run_session(session, bars).records
 
 
 def _confirmed(session: Session, records: Records, judge: Callable[[Records], Outcome]) -> tuple[Records, Outcome]:
     """Return the outcome, after what is an alarm about time was measured again."""
     from fmbench.runner.remeasure import confirm
 
-    try:
-        with Bars() as bars:
-            return confirm(session, records, judge, bars)
-    except KeyboardInterrupt:
-        complain("interrupted while times were measured again; the same command goes on from there")
-        raise typer.Exit(INTERRUPTED) from None
+    with bars_of(during=" while times were measured again") as bars:
+        return confirm(session, records, judge, bars)
 
 
 def _accept(records: Records, path: Path, as_json: bool) -> int:
@@ -206,11 +192,11 @@ def _accept(records: Records, path: Path, as_json: bool) -> int:
         data = {"baseline_file": str(path), "suite": records.suite, **counts, "failed": failed, "not_finite": lost}
         show_json(data)
     else:
-        said = " and ".join(f"{count} {name}" for name, count in counts.items())
+        said = " and ".join(f"{number} {name}" for name, number in counts.items())
         say(f"Baseline: {path}, {said}. Commit it.", "bold")
-    for name, count in lost.items():
-        cells = "cell" if count == 1 else "cells"
-        note(f"warning: {name} of {count} {cells} is not finite in this baseline, and no check will compare it there.")
+    for name, number in lost.items():
+        cells = count(number, "cell")
+        note(f"warning: {name} of {cells} is not finite in this baseline, and no check will compare it there.")
     if failed:
         complain(
             f"{failed} cells are not ok; the baseline has them as they are, and a check will call them still failing."
@@ -248,7 +234,7 @@ def _tell(outcome: Outcome, path: Path) -> None:
         say(f"note: {text}", "yellow")
     _events([event for event in outcome.events if not event.alarming], "yellow")
     _untold(outcome)
-    counted = ", ".join(f"{count} {what}" for what, count in outcome.counts.items())
+    counted = ", ".join(f"{number} {what}" for what, number in outcome.counts.items())
     made = outcome.baseline
     commit = made.get("environment", {}).get("git_commit") or "no commit"
     say(f"Single cells and events: {counted}.")
@@ -272,8 +258,7 @@ def _headline(outcome: Outcome, path: Path) -> None:
 def _events(events: Sequence[Happened], style: str) -> None:
     for event in events[:SHOWN]:
         say(f"{event.what}: {event.name}: {event.reason}", style)
-    if len(events) > SHOWN:
-        say(f"... and {len(events) - SHOWN} more like these (--json lists them all)", style)
+    say_more(len(events) - SHOWN, " like these", style)
 
 
 def _comparisons(title: str, found: Sequence[Comparison]) -> None:
@@ -285,15 +270,14 @@ def _comparisons(title: str, found: Sequence[Comparison]) -> None:
     ]
     columns = ("metric", "of", "worse by", "95% interval", "seeds", "shows what is wrong with")
     show_table(columns, rows[:SHOWN], title=title)
-    if len(rows) > SHOWN:
-        say(f"... and {len(rows) - SHOWN} more (--json lists them all)")
+    say_more(len(rows) - SHOWN)
 
 
 def _untold(outcome: Outcome) -> None:
     """Print why cells cannot be told, each reason once."""
     untold = [c for c in outcome.comparisons if c.level == "cell" and c.verdict == "cannot tell"]
-    for (metric, reason), count in Counter((c.metric, c.reason) for c in untold).items():
-        say(f"cannot tell: {metric} of {count} {'cell' if count == 1 else 'cells'}: {reason}", "yellow")
+    for (metric, reason), number in Counter((c.metric, c.reason) for c in untold).items():
+        say(f"cannot tell: {metric} of {count(number, 'cell')}: {reason}", "yellow")
 
 
 def _detectable(outcome: Outcome) -> str:
@@ -302,17 +286,12 @@ def _detectable(outcome: Outcome) -> str:
 
     said = []
     for metric in dict.fromkeys(c.metric for c in outcome.comparisons):
-        sizes = {
-            level: [
-                c.detectable for c in outcome.comparisons if (c.metric, c.level) == (metric, level) and c.detectable
-            ]
-            for level in ("component", "cell")
-        }
-        parts = [
-            f"{100 * median(found):.0f}% of a {level}" if median(found) < TOO_MUCH else f"no change of a {level}"
-            for level, found in sizes.items()
-            if found
-        ]
+        parts = []
+        for level in ("component", "cell"):
+            alike = (c for c in outcome.comparisons if (c.metric, c.level) == (metric, level))
+            if sizes := [c.detectable for c in alike if c.detectable]:
+                middle = median(sizes)
+                parts.append(f"{100 * middle:.0f}% of a {level}" if middle < TOO_MUCH else f"no change of a {level}")
         if parts:
             said.append(f"{metric} {' and '.join(parts)}")
     return f"Seen in 9 nights of 10: worse by {'; '.join(said)}." if said else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fmbench.cli import options
-from fmbench.cli.output import note, say, show_json, show_table
+from fmbench.cli.output import SHOWN, note, say, say_more, show_json, show_table
 from fmbench.errors import StoreError, UserError
 from fmbench.io.printable_text import count
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fmbench.results.records import Records
     from fmbench.runner.session import Session
 
-SHOWN, SHOWN_LINES, SHOWN_NAMES = 20, 30, 4
+SHOWN_LINES, SHOWN_NAMES = 30, 4
 
 Metric = Annotated[str | None, typer.Argument(metavar="[METRIC]", help="Without it: what the history holds.")]
 Where = Annotated[
@@ -32,11 +32,6 @@ Since = Annotated[
     typer.Option("--since", metavar="DATE|COMMIT", help="Only nights from 2026-01-31 or a commit on."),
 ]
 LeastStep = Annotated[float, typer.Option("--effect", help="The least relative step that matters.")]
-
-
-def add_verbs(app: typer.Typer) -> None:
-    """Add the verb of this module."""
-    app.command()(history)
 
 
 def history(
@@ -74,7 +69,9 @@ def history(
     picture = past.draw(chosen, facts, found, path.parent, changes)
     figures = [path.parent / picture.png, path.parent / picture.svg]
     if as_json:
-        show_json(_as_data(chosen, metric, found, path, figures))
+        about = {"suite": chosen.suite, "metric": metric, "file": str(path), "figures": list(map(str, figures))}
+        nights = [vars(night) for night in chosen.nights]
+        show_json({**about, "nights": nights, "lines": [_line_data(one, chosen) for one in found]})
         return
     _tell(chosen, metric, found)
     say(f"Figure: {figures[0]}", "bold")
@@ -146,7 +143,6 @@ def _what_there_is(known: History, path: Path, as_json: bool) -> None:
 
 
 def _span(known: History) -> str:
-
     first, last = known.nights[0], known.nights[-1]
     commits = len({night.code_state for night in known.nights})
     machines = len({night.hardware for night in known.nights})
@@ -163,14 +159,9 @@ def _tell(known: History, metric: str, found: Sequence[StepsOfLine]) -> None:
     lines = [one for one in found if one.line.kind == "component"]
     own = list({id(one): one for one, _ in told if one.line.kind == "cell"}.values())
     shown = [*lines, *own] or list(found)
-    rows = [_row(one, known) for one in shown[:SHOWN_LINES]]
-    show_table(
-        ("line", "nights", "first", "last", "since the first or the cut", "95% interval", "steps", "noise"),
-        rows,
-        metric,
-    )
-    if len(shown) > SHOWN_LINES:
-        say(f"... and {len(shown) - SHOWN_LINES} more lines (--json lists them all)")
+    columns = ("line", "nights", "first", "last", "since the first or the cut", "95% interval", "steps", "noise")
+    show_table(columns, map(_row, shown[:SHOWN_LINES]), metric)
+    say_more(len(shown) - SHOWN_LINES, " lines")
     _steps(known, told)
     untold = sum(len(one.steps) for one in found) - len(told)
     if untold > 0:
@@ -198,12 +189,11 @@ def _when(known: History, night: int) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN_NAMES]) + (
-        f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
-    )
+    more = len(names) - SHOWN_NAMES
+    return ", ".join(names[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def _row(one: StepsOfLine, known: History) -> tuple[Any, ...]:
+def _row(one: StepsOfLine) -> tuple[Any, ...]:
     from fmbench.history.trend_lines import half_widths
 
     line = one.line
@@ -219,7 +209,6 @@ def _row(one: StepsOfLine, known: History) -> tuple[Any, ...]:
 
 
 def _steps(known: History, told: Sequence[tuple[StepsOfLine, Step]]) -> None:
-
     if not told:
         say("No steps.")
         return
@@ -236,22 +225,7 @@ def _steps(known: History, told: Sequence[tuple[StepsOfLine, Step]]) -> None:
         ))  # fmt: skip
     columns = ("since", "commits", "line", "from -> to", "change", "95% interval", "verdict", "lasted", "changed too")
     show_table(columns, rows, title="Steps, newest first")
-    if len(told) > SHOWN:
-        say(f"... and {len(told) - SHOWN} more (--json lists them all)")
-
-
-def _as_data(
-    known: History, metric: str, found: Sequence[StepsOfLine], path: Path, figures: list[Path]
-) -> dict[str, Any]:
-    """Return everything as data."""
-    return {
-        "suite": known.suite,
-        "metric": metric,
-        "file": str(path),
-        "figures": [str(figure) for figure in figures],
-        "nights": [vars(night) for night in known.nights],
-        "lines": [_line_data(one, known) for one in found],
-    }
+    say_more(len(told) - SHOWN)
 
 
 def _line_data(one: StepsOfLine, known: History) -> dict[str, Any]:

@@ -7,11 +7,15 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+import typer
+
+from fmbench.cli.exit_codes import INTERRUPTED
 from fmbench.io.printable_text import some, visible, visible_json
 
 if TYPE_CHECKING:
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 1000
 SHOWN = 20
-"""Things damaged or passed over that are printed."""
+"""Rows, and things damaged or passed over, that are printed."""
 WIDE = 200
 """Columns of what is no terminal."""
 
@@ -113,6 +117,12 @@ def say(text: str, style: str = "") -> None:
     from rich.text import Text
 
     console().print(Text(visible(text), style=style))
+
+
+def say_more(number: int, what: str = "", style: str = "") -> None:
+    """Print how many more there are than were printed, if there are any."""
+    if number > 0:
+        say(f"... and {number} more{what} (--json lists them all)", style)
 
 
 def tell_damaged(results_index: ResultsIndex) -> None:
@@ -218,3 +228,14 @@ class Bars:
         """Stop a stage's clock."""
         if stage in self._tasks:
             self._progress.stop_task(self._tasks[stage])
+
+
+@contextmanager
+def bars_of(kept: str = "", during: str = "") -> Iterator[Bars]:
+    """Show bars for what is done inside. Where that is interrupted, say what is kept, and end the process."""
+    try:
+        with Bars() as bars:
+            yield bars
+    except KeyboardInterrupt:
+        complain(f"interrupted{during}; {f'{kept}, and ' if kept else ''}the same command goes on from there")
+        raise typer.Exit(INTERRUPTED) from None

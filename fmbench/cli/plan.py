@@ -1,4 +1,4 @@
-"""The verb plan, and the list of the verbs that look and change nothing: plan, plugins, schema, env and why."""
+"""The verb plan."""
 
 from __future__ import annotations
 
@@ -7,13 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import typer
-
 from fmbench.cli import options
 from fmbench.cli.output import say, show_json_rows, show_table, tell_damaged
-from fmbench.cli.plugins import PLUGINS, plugins_app
-from fmbench.cli.schema_and_env import env, schema
-from fmbench.cli.why import why
 from fmbench.io.printable_text import count
 
 if TYPE_CHECKING:
@@ -22,15 +17,6 @@ if TYPE_CHECKING:
 
 SHOWN = 30
 """Reasons for leaving cells out that `plan` prints; of a suite with many NFE there are hundreds."""
-
-
-def add_verbs(app: typer.Typer) -> None:
-    """Add the verbs that look and change nothing."""
-    app.command("plan")(plan)
-    app.add_typer(plugins_app, name="plugins", short_help=PLUGINS)
-    app.command("schema")(schema)
-    app.command("env")(env)
-    app.command("why")(why)
 
 
 def plan(

@@ -1,25 +1,12 @@
-"""The verb report, and the list of the verbs for what was computed: report, sync, clean, merge and ui."""
+"""The verb report."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import typer
-
 from fmbench.cli import options
-from fmbench.cli.mlflow import sync, ui
 from fmbench.cli.output import say, tell_damaged
 from fmbench.cli.run import tell_short
-from fmbench.cli.store import clean, merge
-
-
-def add_verbs(app: typer.Typer) -> None:
-    """Add the verbs for what was computed."""
-    app.command()(report)
-    app.command()(sync)
-    app.command()(clean)
-    app.command()(merge)
-    app.command()(ui)
 
 
 def report(
@@ -38,12 +25,9 @@ def report(
     results_index = session.results_index(anywhere=True)
     tell_damaged(results_index)
     records = session.records(results_index)
-    missing = sum(record.status == "missing" for record in records.evaluations)
-    if missing:
-        say(
-            f"{missing} of {len(records.evaluations)} evaluations are not computed yet; `{session.again('run')}` does.",
-            "yellow",
-        )
+    if missing := sum(record.status == "missing" for record in records.evaluations):
+        lacking = f"{missing} of {len(records.evaluations)} evaluations are not computed yet"
+        say(f"{lacking}; `{session.again('run')}` does.", "yellow")
     page = write_report(records, session.report_folder)
     tell_short(in_short(records).lines)
     say(f"Report: {page}", "bold")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbench.cli import options
-from fmbench.cli.exit_codes import CELLS_FAILED, INTERRUPTED
-from fmbench.cli.output import Bars, complain, note, say, show_json
+from fmbench.cli.exit_codes import CELLS_FAILED
+from fmbench.cli.output import bars_of, note, say, say_more, show_json
 from fmbench.io.printable_text import count
 
 if TYPE_CHECKING:
@@ -26,15 +26,7 @@ Timeout = Annotated[float | None, typer.Option("--timeout", min=0.0, help="Secon
 NoTracking = Annotated[bool, typer.Option("--no-tracking", help="Log nothing to MLflow; `fmbench sync` does it later.")]
 
 
-def add_verbs(app: typer.Typer) -> None:
-    """Add the verbs of this module."""
-    app.command("run", help="Plan, train, evaluate, log and report; what is done is skipped, so a run goes on.")(
-        _verb(False)
-    )
-    app.command("retry", help="Run a suite again with its failed cells, which `run` leaves as they are.")(_verb(True))
-
-
-def _verb(again: bool) -> Callable[..., None]:
+def run_verb(*, again: bool) -> Callable[..., None]:
     """Return the verb that runs a suite; `again` has it forget failures first."""
 
     def verb(
@@ -57,39 +49,29 @@ def _verb(again: bool) -> Callable[..., None]:
         )
         if again:
             note(f"{session.clear_failures()} failed cells are tried again.")
-        _run(session, as_json)
+        from fmbench.runner.run import run_session
+
+        with bars_of("what finished is kept") as bars:
+            result = run_session(session, bars)
+        if as_json:
+            show_json(summary(session, result))
+        else:
+            _tell(session, result)
+        if result.records.failed or result.records.lost_references:
+            raise typer.Exit(CELLS_FAILED)
 
     return verb
 
 
-def _run(session: Session, as_json: bool) -> None:
-    from fmbench.runner.run import run_session
-
-    try:
-        with Bars() as bars:
-            result = run_session(session, bars)
-    except KeyboardInterrupt:
-        complain("interrupted; what finished is kept, and the same command goes on from there")
-        raise typer.Exit(INTERRUPTED) from None
-    if as_json:
-        show_json(summary(session, result))
-    else:
-        _tell(session, result)
-    if result.records.failed or result.records.lost_references:
-        raise typer.Exit(CELLS_FAILED)
-
-
 def summary(session: Session, result: RunResult) -> dict[str, object]:
     """Return what a run did, as data."""
+    failed = [*result.records.failed, *result.records.lost_references]
     return {
         "suite": session.suite.name,
         "cells": result.cells,
         "computed": result.computed,
         "in_short": [f"{about}: {text}" for about, text in result.in_short],
-        "failed": [
-            {"key": r.cell.key, "status": r.status, "error": r.error}
-            for r in [*result.records.failed, *result.records.lost_references]
-        ],
+        "failed": [{"key": r.cell.key, "status": r.status, "error": r.error} for r in failed],
         "report": str(result.report),
         "tracking_uri": result.tracking.uri if result.tracking else None,
         "runs_not_logged": result.tracking.pending if result.tracking else None,
@@ -106,8 +88,7 @@ def tell_failures(session: Session, records: Records) -> None:
         counted = count(group.count, failed.section)
         example = f"; {failed.cell.key}, for example" if group.count > 1 else f": {failed.cell.key}"
         say(f"{counted} failed ({failed.status}): {failed.error}{example}", "red")
-    if len(groups) > SHOWN:
-        say(f"... and {len(groups) - SHOWN} more kinds of failures (--json lists them all)", "red")
+    say_more(len(groups) - SHOWN, " kinds of failures", "red")
     total = sum(group.count for group in groups)
     cells = [group.first.cell for group in groups if group.first.section in ("training", "evaluation")]
     look = f"`{session.again('why', cells[0].key)}` says more, and " if cells else ""
@@ -131,11 +112,8 @@ def _tell(session: Session, result: RunResult) -> None:
     if result.records.failed or result.records.lost_references:
         tell_failures(session, result.records)
     if result.tracking is not None and result.tracking.pending:
-        say(
-            f"{result.tracking.pending} runs are not in MLflow yet ({result.tracking.problem}); "
-            f"`{session.again('sync')}` logs them.",
-            "yellow",
-        )
+        waiting = f"{result.tracking.pending} runs are not in MLflow yet ({result.tracking.problem})"
+        say(f"{waiting}; `{session.again('sync')}` logs them.", "yellow")
     tell_short(result.in_short)
     say(f"Report: {result.report}" + ("" if result.fresh_report else " (unchanged)"), "bold")
     if result.tracking is not None:

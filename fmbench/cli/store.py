@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbench.cli import options
-from fmbench.cli.exit_codes import INTERRUPTED
-from fmbench.cli.output import SHOWN, Bars, complain, say, show_json, show_table, tell_passed_over
+from fmbench.cli.output import SHOWN, bars_of, say, say_more, show_json, show_table, tell_passed_over
 from fmbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -80,14 +79,10 @@ def merge(
 
     store = open_store(into)
     stores = open_sources(sources, store.root)
-    try:
-        with Bars() as bars:
-            result = merge_stores(
-                stores, store, dry_run=dry_run, tell=lambda done, total: bars.begin("merging", total, done)
-            )
-    except KeyboardInterrupt:
-        complain("interrupted; what was merged is kept, and the same command goes on from there")
-        raise typer.Exit(INTERRUPTED) from None
+    with bars_of("what was merged is kept") as bars:
+        result = merge_stores(
+            stores, store, dry_run=dry_run, tell=lambda done, total: bars.begin("merging", total, done)
+        )
     if as_json:
         show_json(result.as_data())
     else:
@@ -110,8 +105,7 @@ def _tell_merged(result: MergeResult) -> None:
     faults = [cell for cell in result.skipped if cell.outcome != "earlier"]  # of which there are many, all alike
     for cell in faults[:SHOWN]:
         say(f"{cell.outcome}: {cell.source}/{cell.section}/{cell.key}: {cell.why}", "red")
-    if len(faults) > SHOWN:
-        say(f"... and {len(faults) - SHOWN} more (--json lists them all)", "red")
+    say_more(len(faults) - SHOWN, style="red")
     tell_passed_over(result.passed_over)
     if any("apart" in found for found in counts.values()):
         say(

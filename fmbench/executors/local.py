@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -71,8 +72,7 @@ class LocalExecutor:
         """Go on under another configuration, with at most its number of workers. Call it when no task is queued."""
         self._config = config
         for worker in self._workers[config.jobs :]:
-            self._kill(worker)
-        del self._workers[config.jobs :]
+            self._drop(worker)
         for worker in list(self._workers):
             self._send(worker, config)
 
@@ -99,9 +99,8 @@ class LocalExecutor:
 
     def close(self) -> None:
         """End all workers."""
-        for worker in self._workers:
-            self._kill(worker)
-        self._workers.clear()
+        for worker in list(self._workers):
+            self._drop(worker)
 
     def _assign(self) -> None:
         while self._queue:
@@ -119,8 +118,7 @@ class LocalExecutor:
         try:
             worker.connection.send(message)
         except OSError:
-            self._kill(worker)
-            self._workers.remove(worker)
+            self._drop(worker)
             return False
         return True
 
@@ -151,17 +149,15 @@ class LocalExecutor:
             yield event
 
     def _is_late(self, worker: _Worker) -> bool:
-        if self._timeout is None or not worker.units:
-            return False
-        return time.monotonic() - worker.since > self._timeout * worker.allowed
+        allowed = math.inf if self._timeout is None else self._timeout * worker.allowed
+        return bool(worker.units) and time.monotonic() - worker.since > allowed
 
     def _end(self, worker: _Worker, failure: CellFailure) -> Iterator[Event]:
         """End a worker, record the unit that it was at as failed, and queue the rest of its task again.
 
         A fleet that fails so is no member's fault until each has been tried alone.
         """
-        self._kill(worker)
-        self._workers.remove(worker)
+        self._drop(worker)
         if isinstance(worker.task, PrepareTask) and (worker.units or worker.ended):
             title = next((title for _, title in worker.units), "a component")  # none, between two of them
             raise UserError(f"{title} cannot be used: preparing it {_in_preparing(failure)}")
@@ -181,8 +177,7 @@ class LocalExecutor:
 
     def _replace(self, worker: _Worker, why: str) -> Iterator[Event]:
         """End a worker whose process a component changed: another does what its task lacks, a fleet one by one."""
-        self._kill(worker)
-        self._workers.remove(worker)
+        self._drop(worker)
         if worker.allowed > 1:
             yield from (Event("again", section, key, text=why) for section, key in sorted(worker.units))
         self._queue_rest(worker, worker.allowed > 1 and bool(worker.units))
@@ -214,6 +209,10 @@ class LocalExecutor:
         self._deaths.update(worker.units)
         return all(section != "probe" and self._deaths[section, key] == 1 for section, key in worker.units)
 
+    def _drop(self, worker: _Worker) -> None:
+        self._kill(worker)
+        self._workers.remove(worker)
+
     def _kill(self, worker: _Worker) -> None:
         worker.process.kill()
         worker.process.wait()
@@ -238,7 +237,7 @@ def _cause_of_death(process: subprocess.Popen[bytes]) -> str:
     try:
         code = process.wait(_DYING_SECONDS)
     except subprocess.TimeoutExpired:
-        return lost
+        code = LINE_LOST
     if code == LINE_LOST:
         return lost
     if code == -signal.SIGKILL:

@@ -100,13 +100,7 @@ class Computer:
         self._send(event)
 
     def warned(
-        self,
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: object = None,
-        line: str | None = None,
+        self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object, **__: object
     ) -> None:
         """Take a warning, in place of `warnings.showwarning`: it is said once, with the component whose code it is."""
         lines = lines_here()
@@ -129,32 +123,33 @@ class Computer:
         """
         if isinstance(task, PrepareTask):
             self._prepare(task)
-            return
-        if isinstance(task, ProbeTask):
+        elif isinstance(task, ProbeTask):
             self._probe(task)
-            return
-        if isinstance(task, TrainTask) and len(task.cells) > 1:
-            self._train_fleet(task)
-            return
-        if isinstance(task, EvaluateFleetTask):
+        elif isinstance(task, EvaluateFleetTask):
             self._evaluate_fleet(task)
-            return
-        for (section, key), cell, compute in self._steps(task):
-            folder = self.context.store.folder(section, key)
-            threads = set(threading.enumerate())
-            with folder.lock():
-                self.say(Event("started", section, key))
-                global_random.seed(seed_for(cell.seed, f"unit/{section}", cell.dataset.text))
-                self.say(self._attempt(section, key, folder, compute))
-            if self.context.spoilt:
-                raise SpoiltProcess(self.context.spoilt)
-            if left := lingering(threads):
-                raise SpoiltProcess(f"{section} {key} left threads running: {', '.join(left)}")
+        elif isinstance(task, TrainTask) and len(task.cells) > 1:
+            self._train_fleet(task)
+        else:
+            for (section, key), cell, compute in self._steps(task):
+                folder = self.context.store.folder(section, key)
+                threads = set(threading.enumerate())
+                with folder.lock():
+                    self.say(Event("started", section, key))
+                    global_random.seed(seed_for(cell.seed, f"unit/{section}", cell.dataset.text))
+                    self.say(self._attempt(section, key, folder, compute))
+                if self.context.spoilt:
+                    raise SpoiltProcess(self.context.spoilt)
+                if left := lingering(threads):
+                    raise SpoiltProcess(f"{section} {key} left threads running: {', '.join(left)}")
 
     def _steps(self, task: TrainTask | EvaluateTask | ReferenceTask) -> Iterator[Step]:
         if isinstance(task, TrainTask):
-            return self._train_steps(task)
-        return self._reference_steps(task) if isinstance(task, ReferenceTask) else self._evaluate_steps(task)
+            yield from ((("training", cell.key), cell, partial(self._train, cell)) for cell in task.cells)
+        elif isinstance(task, ReferenceTask):
+            for wanted in task.work:
+                yield (wanted.cell.section, wanted.cell.key), wanted.cell, partial(self._reference, wanted)
+        else:
+            yield from self._evaluate_steps(task)
 
     def _prepare(self, task: PrepareTask) -> None:
         for spec in task.components:
@@ -273,7 +268,8 @@ class Computer:
                 compute()
             if not self.context.spoilt:  # by a metric, which has failed already
                 watch.check("a component of this cell")
-                self._check_components()
+                if changed := self._changed_components():
+                    raise ProcessChanged(f"somebody changed {changed}")
         except (StoreError, SpoiltProcess):
             raise
         except BaseException as error:
@@ -287,11 +283,6 @@ class Computer:
             folder.fail(failure.status, str(failure), traceback.format_exc())
             return Event("failed", section, key, status=failure.status, text=str(failure))
         return Event("finished", section, key)
-
-    def _check_components(self) -> None:
-        """Raise ProcessChanged where somebody changed a component or a network that others are given."""
-        if changed := self._changed_components():
-            raise ProcessChanged(f"somebody changed {changed}")
 
     def _changed_components(self) -> str:
         """Say what somebody changed of the components or the trained network; "" where nobody did."""
@@ -308,10 +299,6 @@ class Computer:
 
     def _explain(self, error: BaseException) -> CellFailure:
         return describe_failure(error, self.context.components)
-
-    def _train_steps(self, task: TrainTask) -> Iterator[Step]:
-        for cell in task.cells:
-            yield ("training", cell.key), cell, partial(self._train, cell)
 
     def _train(self, cell: TrainingCell) -> None:
         folder = self.context.store.folder("training", cell.key)
@@ -377,7 +364,8 @@ class Computer:
         samplers: dict[str, list[EvaluationCell]] = {}
         for work in (work for own in task.tasks for work in own.work):
             if self.context.store.folder("evaluation", work.key).result() is None:
-                samplers.setdefault(sampler_of(work.cell), []).append(work.cell)
+                same_but_for_training = canonical({**work.cell.parts(), "training": None})
+                samplers.setdefault(same_but_for_training, []).append(work.cell)
         shared = [cells for cells in samplers.values() if len(cells) > 1]
         try:
             if not shared:
@@ -417,10 +405,6 @@ class Computer:
             return
         self._drawn |= {keys[member.cell.key]: drawn for member, drawn in zip(members, found, strict=True)}
 
-    def _reference_steps(self, task: ReferenceTask) -> Iterator[Step]:
-        for work in task.work:
-            yield (work.cell.section, work.cell.key), work.cell, partial(self._reference, work)
-
     def _reference(self, work: ReferenceWork) -> None:
         folder = self.context.store.folder(work.cell.section, work.cell.key)
         if metrics := missing(folder, work.metrics):
@@ -434,20 +418,17 @@ class Computer:
         facts = (folder.result() or {}).get("facts", {})
         return all(facts.get(name) == value for name, value in measured_on(self.context.device).items())
 
-    def _check_facts(self, cell: TrainingCell) -> None:
-        """Raise DamagedFile where a training's result lacks facts: an older fmbench's would have another key."""
-        folder = self.context.store.folder("training", cell.key)
-        facts = (folder.recorded() or {}).get("facts", {})
-        if lacking := [each.name for each in fields(TrainingFacts) if each.name not in facts]:
-            raise DamagedFile(f"{folder.path / 'result.json'} lacks the facts {', '.join(lacking)}")
-
     def _load(self, cell: TrainingCell) -> Trained:
         if self._trained is None or self._trained.cell.key != cell.key:
+            folder = self.context.store.folder("training", cell.key)
             try:
-                self._check_facts(cell)
+                facts = (folder.recorded() or {}).get("facts", {})
+                # an older fmbench's would have another key
+                if lacking := [each.name for each in fields(TrainingFacts) if each.name not in facts]:
+                    raise DamagedFile(f"{folder.path / 'result.json'} lacks the facts {', '.join(lacking)}")
                 self._trained = load_trained(cell, self.context)
             except DamagedFile as error:
-                self.context.store.folder("training", cell.key).discard()
+                folder.discard()
                 raise CellFailure(f"{error}; `fmbench retry` trains the cell again") from error
         return self._trained
 
@@ -461,11 +442,6 @@ def lingering(before: Collection[threading.Thread]) -> list[str]:
 def _made_by_torch(thread: threading.Thread) -> bool:
     target = getattr(thread, "_target", None)
     return any((getattr(each, "__module__", None) or "").startswith("torch.") for each in (target, type(thread)))
-
-
-def sampler_of(cell: EvaluationCell) -> str:
-    """Return what cells share that are sampled in the same way."""
-    return canonical({**cell.parts(), "training": None})
 
 
 def missing(folder: CellFolder, metrics: Sequence[ComponentSpec]) -> list[ComponentSpec]:

@@ -76,7 +76,9 @@ def main() -> None:
             if isinstance(message, WorkerConfig):
                 serve = prepare(message, line.send)
                 if message.trains and line.is_empty():
-                    _make_ready()
+                    from fmbench.training.optimizers import import_ahead  # what the first training would wait for
+
+                    import_ahead()
             elif serve is not None:
                 if why := serve(message):
                     line.send(Event("spoilt", text=why))
@@ -87,13 +89,6 @@ def main() -> None:
         line.send(Event("fatal", text=str(error)))
     except (EOFError, BrokenPipeError):
         sys.exit(1)
-
-
-def _make_ready() -> None:
-    """Import what the first training would wait for."""
-    from fmbench.training.optimizers import import_ahead
-
-    import_ahead()
 
 
 def _end_with_driver(lifeline: int) -> None:
@@ -125,10 +120,8 @@ def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], str]:
     sys.path += [folder for folder in config.late_path if folder not in sys.path]
     registry = load_registry(config.plugins)
     if registry.fingerprints() != config.fingerprints:
-        why = (
-            "; ".join(map(str, registry.failures)) or "the code of a plugin changed after the run had begun; run again"
-        )
-        raise UserError(why)
+        changed = "the code of a plugin changed after the run had begun; run again"
+        raise UserError("; ".join(map(str, registry.failures)) or changed)
     context = WorkerContext(
         registry=registry,
         store=Store(Path(config.store)),

@@ -96,9 +96,8 @@ class WorkerContext:
             raise
         except BaseException as error:
             if altered := self.altered():
-                raise ProcessChanged(
-                    f"{_altered(who, altered)}; it failed, too, with {type(error).__name__}"
-                ) from error
+                failed = f"it failed, too, with {type(error).__name__}"
+                raise ProcessChanged(f"{_altered(who, altered)}; {failed}") from error
             raise
         if altered := self.altered():
             raise ProcessChanged(_altered(who, altered))

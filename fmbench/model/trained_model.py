@@ -62,11 +62,8 @@ class Trained:
     def is_intact(self) -> bool:
         """Whether the network still has exactly the weights that it was given, and modes, hooks and methods."""
         now, prefix = self.module.state_dict(), f"{self._holds}."
-        alike = all(
-            _bits(now[name]).equal(_bits(self.saved[f"{prefix}{name}"]))
-            for name in now
-            if f"{prefix}{name}" in self.saved
-        )
+        saved = {name: self.saved[prefix + name] for name in now if prefix + name in self.saved}
+        alike = all(_bits(now[name]).equal(_bits(value)) for name, value in saved.items())
         return alike and _arrangement(self.module) == self._arranged
 
     def sharing(self, velocity: ModelVelocity, guidance: float, weights: Weights) -> SharingVelocity:
@@ -157,9 +154,8 @@ def in_turn(counts: Tensor, n: int) -> Tensor:
     shares = counts.double() / counts.sum()
     # When the first, second, ... example of a class is due, counted in examples of all classes.
     due = [(torch.arange(int(n * share) + 2, device=counts.device) + 0.5) / share for share in shares]
-    labels = torch.repeat_interleave(
-        torch.arange(len(due), device=counts.device), counts.new_tensor(list(map(len, due)))
-    )
+    classes = torch.arange(len(due), device=counts.device)
+    labels = torch.repeat_interleave(classes, counts.new_tensor(list(map(len, due))))
     return labels[torch.argsort(torch.cat(due), stable=True)[:n]]
 
 

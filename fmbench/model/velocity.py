@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import torch
 from torch import Generator, Tensor, nn
 
 from fmbench.model.build import Components, in_pieces
 
 
+@dataclass(eq=False, repr=False)
 class ModelVelocity:
     """The velocity field of a trained network, with guidance, counting how often the network is called.
 
@@ -18,39 +21,31 @@ class ModelVelocity:
     limit. Where it stands for several `members`, that is for each of them.
     """
 
-    def __init__(
-        self,
-        module: nn.Module,
-        parts: Components,
-        guidance: float,
-        device: str,
-        generator: Generator,
-        most: int | None = None,
-        members: int = 1,
-    ) -> None:
-        self.path = parts.path
-        self.generator = generator
-        self.y: Tensor | None = None
-        self.calls = 0
-        self.most = most
-        self._members = members
-        self._module = module
-        self._parts = parts
-        self._guidance = guidance
-        self._autocast = parts.autocast(device)
+    module: nn.Module
+    parts: Components
+    guidance: float
+    device: str
+    generator: Generator
+    most: int | None = None
+    members: int = 1
+    y: Tensor | None = field(default=None, init=False)
+    calls: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.path, self._autocast = self.parts.path, self.parts.autocast(self.device)
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         if self.y is None:
             return self._velocity(x, t, None)
-        if self._guidance == 1.0:
+        if self.guidance == 1.0:
             return self._velocity(x, t, self.y)
-        without = self._velocity(x, t, torch.full_like(self.y, self._parts.classes))
-        if self._guidance == 0.0:
+        without = self._velocity(x, t, torch.full_like(self.y, self.parts.classes))
+        if self.guidance == 0.0:
             return without
-        return torch.lerp(without, self._velocity(x, t, self.y), self._guidance)
+        return torch.lerp(without, self._velocity(x, t, self.y), self.guidance)
 
     def _velocity(self, x: Tensor, t: Tensor, y: Tensor | None) -> Tensor:
         self.calls += x.shape[0]
         with self._autocast():
-            output = in_pieces(self._module, (x, t) if y is None else (x, t, y), self.most, self._members)
-        return self._parts.objective.velocity(output.to(x.dtype), x, t, self._parts.path)
+            output = in_pieces(self.module, (x, t) if y is None else (x, t, y), self.most, self.members)
+        return self.parts.objective.velocity(output.to(x.dtype), x, t, self.parts.path)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
-from fmbench.cells.cells import TrainingCell, Weights
+from fmbench.cells.cells import TrainingCell
 from fmbench.cells.component_spec import Settings
 from fmbench.errors import SuiteError, UserError
-from fmbench.plan.axes import NOT_ASKED, TRAINING_AXES, Axes, Indices
+from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices
 from fmbench.plan.compatibility import COMPONENT_AXES, Gap, Missing, Rules
 from fmbench.plan.evaluations import Evaluations, Sampling, Samplings
 from fmbench.plan.plan import LeftOut, MetricRule, Plan
@@ -20,7 +20,6 @@ from fmbench.plan.teachers import Teachers
 from fmbench.suite import Problem, Suite, Training, raise_problems
 
 if TYPE_CHECKING:
-    from fmbench.cells.component_spec import ComponentSpec
     from fmbench.plugins.registry import Registry
 
 Unit = Literal["training", "evaluation", "metric"]
@@ -64,8 +63,8 @@ class _Sorted:
     """What becomes of a list of evaluations: those that are kept, and how many are not, by the reason."""
 
     kept: Samplings = ()
-    excluded: dict[int, int] = field(default_factory=dict)
-    gaps: dict[Gap | Missing, int] = field(default_factory=dict)
+    excluded: Counter[int] = field(default_factory=Counter)
+    gaps: Counter[Gap | Missing] = field(default_factory=Counter)
     filtered: int = 0
 
 
@@ -80,7 +79,7 @@ class _Making:
         ]
         self.baseline = match_selection(suite.baseline, axes, ("baseline",), problems) if suite.baseline else Match()
         raise_problems(problems)
-        self.tally: dict[tuple[Unit, str, str], int] = {}
+        self.tally: Counter[tuple[Unit, str, str]] = Counter()
         self.used = [False] * len(self.excludes)
         self.has_baseline = False
         self.sampling = Settings({"samples": suite.evaluation.samples})
@@ -98,10 +97,8 @@ class _Making:
             kept = self._judge(training, candidates)
             if kept:
                 chosen = {a: self.axes.values[a][i] for a, i in zip(TRAINING_AXES, training, strict=True)}
-                compiling = self.suite.training.compile
-                cell = TrainingCell(
-                    **cast("dict[str, Any]", chosen), settings=settings, code=self.code[0], compile=compiling
-                )
+                held: dict[str, Any] = {**chosen, "settings": settings, "code": self.code[0]}
+                cell = TrainingCell(**held, compile=self.suite.training.compile)
                 taught = self.teachers.taught(cell)
                 if isinstance(taught, Gap):
                     self._count("training", taught, 1)
@@ -112,12 +109,11 @@ class _Making:
         if not groups:
             self._nothing_left(filters)
         self._check_used()
-        metrics = self._metrics(indices)
+        rules = tuple(self._metrics(indices))
         left_out = tuple(LeftOut(cell, reason, n, unit) for (unit, cell, reason), n in self.tally.items())
-        applied = tuple(rule.spec for rule in metrics)
+        applied = tuple(rule.spec for rule in rules)
         cells = tuple(trainings.values())
         provided = self.rules.provided | self.teachers.provides(cells)
-        rules = tuple(metrics)
         return Plan(self.suite, cells, Evaluations(groups), left_out, applied, rules, provided, self.rules.granted)
 
     def _candidates(self) -> list[tuple[Indices, tuple[Indices, ...]]]:
@@ -201,31 +197,21 @@ class _Making:
             if not all(match.has_evaluation(cell) for match in self.filters):
                 found.filtered += 1
             elif excluding is not None:
-                found.excluded[excluding] = found.excluded.get(excluding, 0) + 1
+                found.excluded[excluding] += 1
             elif gap is not None:
-                found.gaps[gap] = found.gaps.get(gap, 0) + 1
+                found.gaps[gap] += 1
             else:
                 kept.append(self._sampling(cell))
         found.kept = tuple(kept)
         return found
 
     def _sampling(self, cell: Indices) -> Sampling:
-        values = self.axes.values
-        solver, grid, weights, guidance, nfe = cell
-        return Sampling(
-            cast("ComponentSpec", values["solver"][solver]),
-            None if grid == NOT_ASKED else cast("ComponentSpec", values["grid"][grid]),
-            None if nfe == NOT_ASKED else cast("int", values["nfe"][nfe]),
-            self.rules.steps(cell),
-            cast("float", values["guidance"][guidance]),
-            cast("Weights", values["weights"][weights]),
-            self.sampling,
-            self.code[1],
-        )
+        chosen = zip(EVALUATION_AXES, cell, strict=True)
+        held: dict[str, Any] = {axis: None if i == NOT_ASKED else self.axes.values[axis][i] for axis, i in chosen}
+        return Sampling(**held, steps=self.rules.steps(cell), settings=self.sampling, code=self.code[1])
 
     def _count(self, unit: Unit, gap: Gap, count: int) -> None:
-        entry = (unit, gap.cell, gap.reason)
-        self.tally[entry] = self.tally.get(entry, 0) + count
+        self.tally[unit, gap.cell, gap.reason] += count
 
     def _exclude(self, number: int, count: int, unit: Unit) -> None:
         place = self.suite.place("exclude", number)

@@ -74,9 +74,8 @@ class Plan:
             given = self._on[cell.digest] if isinstance(cell, ComponentSpec) else {_components(cell)}
             capabilities = [self.capabilities(components) for components in given]
             rules = [rule for rule in self.rules if rule.scope == scope]
-            self._applicable[asked] = tuple(
-                rule.spec for rule in rules if any(rule.requires <= provided for provided in capabilities)
-            )
+            met = (rule.spec for rule in rules if any(rule.requires <= provided for provided in capabilities))
+            self._applicable[asked] = tuple(met)
         return self._applicable[asked]
 
     def evaluations_of(self, training: TrainingCell) -> list[EvaluationCell]:

@@ -17,22 +17,21 @@ Stage = Literal[
     "training", "taught training", "measurement", "flow snapshot", "evaluation", "sampler cost", "noise floor", "oracle"
 ]
 
+MIXTURE = "fmbench.components.gaussian_mixture"
+"""Datasets take the mixture by its public name, which no import shows."""
+
 ROOTS: Mapping[Stage, tuple[str, ...]] = {
-    "training": ("fmbench.training.loop", "fmbench.components.gaussian_mixture"),
-    "taught training": ("fmbench.training.loop", "fmbench.training.teacher", "fmbench.components.gaussian_mixture"),
-    "measurement": ("fmbench.evaluation.training_metrics", "fmbench.components.gaussian_mixture"),
-    "flow snapshot": ("fmbench.evaluation.flow_snapshots", "fmbench.components.gaussian_mixture"),
-    "evaluation": (
-        "fmbench.evaluation.evaluate",
-        "fmbench.evaluation.batched_sampling",
-        "fmbench.components.gaussian_mixture",
-    ),
-    "sampler cost": ("fmbench.evaluation.sampler_timing", "fmbench.components.gaussian_mixture"),
-    "noise floor": ("fmbench.evaluation.noise_floor", "fmbench.components.gaussian_mixture"),
-    "oracle": ("fmbench.evaluation.oracle", "fmbench.components.gaussian_mixture"),
+    "training": ("fmbench.training.loop", MIXTURE),
+    "taught training": ("fmbench.training.loop", "fmbench.training.teacher", MIXTURE),
+    "measurement": ("fmbench.evaluation.training_metrics", MIXTURE),
+    "flow snapshot": ("fmbench.evaluation.flow_snapshots", MIXTURE),
+    "evaluation": ("fmbench.evaluation.evaluate", "fmbench.evaluation.batched_sampling", MIXTURE),
+    "sampler cost": ("fmbench.evaluation.sampler_timing", MIXTURE),
+    "noise floor": ("fmbench.evaluation.noise_floor", MIXTURE),
+    "oracle": ("fmbench.evaluation.oracle", MIXTURE),
 }
 """Where the code of each kind of cell begins; "measurement" is what metrics of scope "training" are computed by, which
-are kept with the training. Datasets take the mixture by its public name, which no import shows.
+are kept with the training.
 """
 
 NO_RESULT: Mapping[str, str] = {

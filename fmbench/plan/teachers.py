@@ -105,12 +105,8 @@ class Teachers:
     def _gap(self, teacher: TrainingCell, coupling: ComponentSpec) -> Gap | None:
         """Return where a component of the teacher needs what no other of its components provides."""
         for spec in teacher.components:
-            provided = {
-                each
-                for other in teacher.components
-                if other is not spec
-                for each in self._registry.attribute(other, "provides")
-            }
+            others = [other for other in teacher.components if other is not spec]
+            provided = {each for other in others for each in self._registry.attribute(other, "provides")}
             lacking = sorted(set(self._registry.attribute(spec, "requires")) - provided - self._granted)
             if lacking:
                 reason = f"its teacher's {spec} needs {lacking[0]!r}, which its other components do not provide"

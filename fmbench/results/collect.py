@@ -49,13 +49,11 @@ class ResultsIndex:
         self.trainings = {c.key: self.state("training", c.key, self.wanted(c, "training")) for c in plan.trainings}
         self._found = {cell.key: cell for cell in self._computed()}
         self.evaluations = {key: self._read(cell) for key, cell in self._found.items()}
-        self.flow_snapshots = {
-            key: self.state("portrait", flow_snapshot_key(key), ()) for key in self._with_flow_snapshot()
-        }
+        shown = self._with_flow_snapshot()
+        self.flow_snapshots = {key: self.state("portrait", flow_snapshot_key(key), ()) for key in shown}
         self.references = References(plan, registry)
-        self.reference_states = {
-            c.key: self.state(c.section, c.key, self.references.metrics(c)) for c in self._referred()
-        }
+        known = ((cell, self.references.metrics(cell)) for cell in self._referred())
+        self.reference_states = {cell.key: self.state(cell.section, cell.key, wanted) for cell, wanted in known}
 
     def _computed(self) -> Iterator[EvaluationCell]:
         """Yield the evaluations for which the store has a folder."""
@@ -169,9 +167,8 @@ class ResultsIndex:
     def timed_on(self, cell: EvaluationCell) -> dict[str, str]:
         """Return the hardware on which a cell's sampler was measured, each with the folder of the measurement."""
         timings = self._timings.get(sampler_key(cell), {})
-        return {
-            hardware_of(s.result) or UNKNOWN_HARDWARE: place for place, s in timings.items() if s.result is not None
-        }
+        measured = {place: state.result for place, state in timings.items() if state.result is not None}
+        return {hardware_of(result) or UNKNOWN_HARDWARE: place for place, result in measured.items()}
 
     def _with_flow_snapshot(self) -> list[str]:
         """Return the keys of the cells that figures show: on points, the first seed of each combination."""
@@ -190,14 +187,12 @@ class ResultsIndex:
     def state(self, section: str, key: str, wanted: Sequence[ComponentSpec]) -> CellState:
         """Read a cell's folder."""
         folder = self.store.folder(section, key)
-        if not folder.is_there():
-            return CellState(folder, None, None, {}, tuple(wanted))
         try:
-            result, failure, metrics = folder.result(), folder.failure(), folder.metrics()
+            if folder.is_there():
+                return CellState(folder, folder.result(), folder.failure(), folder.metrics(), tuple(wanted))
         except DamagedFile as error:
             self._damaged[section, key] = error
-            result, failure, metrics = None, None, {}
-        return CellState(folder, result, failure, metrics, tuple(wanted))
+        return CellState(folder, wanted=tuple(wanted))
 
     @property
     def damaged(self) -> list[str]:
@@ -227,16 +222,8 @@ class ResultsIndex:
         """
         lost = sum(len(samplings) for training, samplings in self.plan.evaluations.groups if self.failed(training))
         usable = [state for cell, state in self.stored_evaluations() if not self.failed(cell.training)]
-        tally = {}
-        for name, total, lost_too, states in (
-            ("trainings", len(self.trainings), 0, list(self.trainings.values())),
-            ("evaluations", len(self.plan.evaluations), lost, usable),
-        ):
-            failed = sum(bool(s.failures) and not s.todo for s in states)
-            done = sum(not s.todo for s in states) - failed
-            failed += lost_too
-            tally[name] = {"total": total, "done": done, "failed": failed, "todo": total - done - failed}
-        return tally
+        trainings = _tally(len(self.trainings), self.trainings.values())
+        return {"trainings": trainings, "evaluations": _tally(len(self.plan.evaluations), usable, lost)}
 
     def stored_evaluations(self) -> Iterator[tuple[EvaluationCell, CellState]]:
         """Yield the evaluations for which the store has a folder, and their states."""
@@ -268,47 +255,32 @@ class ResultsIndex:
         if training.result is None and training.failure is not None:
             return EvaluationRecord(cell, training.status, f"training: {training.error}")
         sampler = self._shared_samplers.get(sampler_key(cell)) if state.status == "ok" else None
-        values: dict[str, float] = {}
-        identities: dict[str, Mapping[str, Any]] = {}
-        for known in (training, state, sampler):
-            if known is not None:
-                some, named = self._metrics(known)
-                values, identities = values | some, identities | named
+        values, identities = self._metrics(training, state, sampler)
         facts = (state.result or {}).get("facts", {})
-        samples = state.folder.path / "samples.safetensors"
-        timing = sampler is not None and bool(sampler.failures)
-        return EvaluationRecord(
-            cell,
-            sampler.status if sampler is not None and timing else state.status,
-            sampler.error if sampler is not None and timing else state.error,
-            facts.get("nfe"),
-            values,
-            identities,
-            samples if state.result is not None and samples.exists() else None,
-            facts,
-            self.references.oracle_key(cell),
-            hardware_of(sampler.result) if sampler is not None else "",
-            self._elsewhere(sampler_key(cell)) if state.status == "ok" else (),
-        )
+        file = state.folder.path / "samples.safetensors"
+        samples = file if state.result is not None and file.exists() else None
+        hardware = hardware_of(sampler.result) if sampler is not None else ""
+        elsewhere = self._elsewhere(sampler_key(cell)) if state.status == "ok" else ()
+        shown = sampler if sampler is not None and sampler.failures else state
+        became = (shown.status, shown.error, facts.get("nfe"), values, identities, samples, facts)
+        return EvaluationRecord(cell, *became, self.references.oracle_key(cell), hardware, elsewhere)
 
     def _reference_records(self) -> Iterator[ReferenceRecord]:
         for cell in self.references.cells:
             state = self.reference(cell)
             values, identities = self._metrics(state)
-            entries = [e for spec in state.wanted if (e := state.metrics.get(spec.digest)) is not None]
-            counted = {name: (e["n"], e["extrapolated"]) for e in entries if "n" in e for name in e["values"]}
-            entries_of = {str(spec): state.metrics.get(spec.digest, {}) for spec in state.wanted}
-            reasons = {label: e.get("left_out") or e.get("error") for label, e in entries_of.items()}
-            left_out = {label: why for label, why in reasons.items() if why}
+            entries = {str(spec): state.metrics.get(spec.digest, {}) for spec in state.wanted}
+            counted = {name: (e["n"], e["extrapolated"]) for e in entries.values() if "n" in e for name in e["values"]}
+            left_out = {label: why for label, e in entries.items() if (why := e.get("left_out") or e.get("error"))}
             nfe = (state.result or {}).get("facts", {}).get("nfe")
             yield ReferenceRecord(cell, state.status, state.error, nfe, values, identities, counted, left_out)
 
-    def _metrics(self, state: CellState) -> tuple[dict[str, float], dict[str, Mapping[str, Any]]]:
-        """Return the values and identities of the metrics that are wanted and there."""
+    def _metrics(self, *states: CellState | None) -> tuple[dict[str, float], dict[str, Mapping[str, Any]]]:
+        """Return the values and identities of the metrics that are wanted and there; the last state counts."""
         values: dict[str, float] = {}
         identities: dict[str, Mapping[str, Any]] = {}
-        for spec in state.wanted:
-            if (entry := state.metrics.get(spec.digest)) is not None:
+        for metrics, spec in ((state.metrics, spec) for state in states if state for spec in state.wanted):
+            if (entry := metrics.get(spec.digest)) is not None:
                 values |= entry["values"]
                 identities |= dict.fromkeys(entry["values"], entry["identity"])
         return values, identities
@@ -348,8 +320,18 @@ class ResultsIndex:
         )
 
 
+def _tally(total: int, states: Iterable[CellState], lost: int = 0) -> dict[str, int]:
+    """Return how many of so many cells are done, failed and to be computed, given the states of those that are there.
+
+    Others are `lost`: they need what failed.
+    """
+    ended = [state for state in states if not state.todo]
+    failed = sum(bool(state.failures) for state in ended)
+    left = total - len(ended) - lost
+    return {"total": total, "done": len(ended) - failed, "failed": failed + lost, "todo": left}
+
+
 def _unrest(state: CellState) -> float:
     """Return how far the repeats of a sampler's times lie apart, as a part of the time: of the worst of them."""
-    return max(
-        (time.spread / time.time for time in measured_times(state.metrics).values() if time.time > 0), default=0.0
-    )
+    times = [time for time in measured_times(state.metrics).values() if time.time > 0]
+    return max((time.spread / time.time for time in times), default=0.0)

@@ -79,9 +79,6 @@ def computed_with(facts: Mapping[str, Any], training: Mapping[str, Any]) -> str:
     " in float32 on cuda, with weights that were trained in bf16". "" where it is not on record.
     """
     own = [f" {fact.word} {value}" for fact in FACTS if (value := fact.of(facts))]
-    weights = [
-        f" {fact.word} {value}"
-        for fact in FACTS
-        if (value := fact.of(training)) and fact.of(facts) and value != fact.of(facts)
-    ]
+    both = [(fact.word, fact.of(facts), fact.of(training)) for fact in FACTS]
+    weights = [f" {word} {trained}" for word, here, trained in both if here and trained and trained != here]
     return "".join([*own, *([", with weights that were trained", *weights] if weights else [])])

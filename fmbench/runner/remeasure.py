@@ -6,7 +6,8 @@ does not take all of that away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +16,6 @@ from typing import Any
 from fmbench.cells.cells import TrainingCell
 from fmbench.cells.component_spec import ComponentSpec, Settings
 from fmbench.executors.local import LocalExecutor
-from fmbench.executors.messages import WorkerConfig
 from fmbench.executors.tasks import EvaluateTask, Task
 from fmbench.regression import Outcome, alarmed_samplers, alarmed_trainings
 from fmbench.results.cell_keys import sampler_key
@@ -43,12 +43,12 @@ def confirm(
     in the end.
     """
     first = outcome = judge(records)
-    again = False
     for moment in range(1, MOMENTS + 1):
         trainings, samplers = alarmed_trainings(records, outcome), alarmed_samplers(records, outcome)
         if not trainings and not samplers:
+            if moment == 1:
+                return records, outcome
             break
-        again = True
         counts = {"trainings": len(trainings), "samplers": len({sampler_key(cell) for cell in samplers})}
         said = [f"{count} {what}" for what, count in counts.items() if count]
         observer.say(f"{' and '.join(said)} seem slower than in the baseline: measured again ({moment})")
@@ -59,8 +59,6 @@ def confirm(
             scheduler.time_again(samplers)
         records = session.records(session.results_index())
         outcome = judge(records)
-    if not again:
-        return records, outcome
     return records, replace(outcome, notes=(*outcome.notes, _said(first, outcome)))
 
 
@@ -71,16 +69,14 @@ def train_again(scheduler: Scheduler, session: Session, cells: Sequence[Training
     """
     short = {_shortened(cell).key: cell for cell in cells if cell.teacher is None}
     with TemporaryDirectory(prefix="fmbench-again-") as folder:
-        apart = Store(Path(folder))
-
-        def tasks(config: WorkerConfig) -> Iterator[Sequence[Task]]:
-            again = [_shortened(cell) for cell in short.values()]
-            yield list(Fleets(session.store.root, config, again).ready())
+        apart, config = Store(Path(folder)), replace(scheduler.config, store=folder, trains=True)
+        again = [_shortened(cell) for cell in short.values()]
+        with closing(LocalExecutor(config, session.options.timeout)) as executor:
+            _compute(executor, Fleets(session.store.root, config, again).ready(), scheduler.failure_messages)
             timed = {key: _timed(scheduler, session, cell) for key, cell in short.items()}
             trained = (cell for cell in again if apart.folder("training", cell.key).result() is not None)
-            yield [EvaluateTask(cell, timed[cell.key], ()) for cell in trained if timed[cell.key]]
-
-        _compute(replace(scheduler.config, store=folder, trains=True), session, tasks, scheduler.failure_messages)
+            tasks = (EvaluateTask(cell, timed[cell.key], ()) for cell in trained if timed[cell.key])
+            _compute(executor, tasks, scheduler.failure_messages)
         for key, cell in short.items():
             found = session.store.folder("training", cell.key)
             with found.lock():
@@ -89,40 +85,26 @@ def train_again(scheduler: Scheduler, session: Session, cells: Sequence[Training
                 found.add_metrics(joined(before, {name: _paced(before[name], new) for name, new in after.items()}))
 
 
-def _compute(
-    config: WorkerConfig,
-    session: Session,
-    rounds: Callable[[WorkerConfig], Iterator[Sequence[Task]]],
-    failure_messages: FailureMessages,
-) -> None:
-    """Compute rounds of tasks. What fails is said, and not measured again."""
-    executor = LocalExecutor(config, session.options.timeout)
-    try:
-        for tasks in rounds(config):
-            for task in tasks:
-                executor.submit(task)
-            for event in executor.events():
-                if event.what == "failed":
-                    failure_messages.failed(event.section, event.key, event.status, event.text)
-    finally:
-        executor.close()
+def _compute(executor: LocalExecutor, tasks: Iterable[Task], failure_messages: FailureMessages) -> None:
+    """Compute tasks. What fails is said, and not measured again."""
+    for task in tasks:
+        executor.submit(task)
+    for event in executor.events():
+        if event.what == "failed":
+            failure_messages.failed(event.section, event.key, event.status, event.text)
 
 
 def _timed(scheduler: Scheduler, session: Session, cell: TrainingCell) -> tuple[ComponentSpec, ...]:
     """Return the metrics of a training that hold a time in units of a calibration's."""
     known = session.store.folder("training", cell.key).metrics()
-    wanted = scheduler.results_index.wanted(cell, "training")
-    return tuple(
-        spec for spec in wanted if any(RELATIVE in name for name in known.get(spec.digest, {"values": ()})["values"])
-    )
+    relative = {digest for digest, metric in known.items() if any(RELATIVE in name for name in metric["values"])}
+    return tuple(spec for spec in scheduler.results_index.wanted(cell, "training") if spec.digest in relative)
 
 
 def _paced(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """Return a metric of the first steps with what it says of a whole training left as it was."""
-    return {
-        **new,
-        "values": {name: value if RELATIVE in name else old["values"][name] for name, value in new["values"].items()},
-    }
+    values = {name: value if RELATIVE in name else old["values"][name] for name, value in new["values"].items()}
+    return {**new, "values": values}
 
 
 def _shortened(cell: TrainingCell) -> TrainingCell:

@@ -92,12 +92,6 @@ def make_tracker(session: Session) -> Tracker:
     """Return the tracker of a session; it touches nothing yet."""
     uri = resolve_uri(session.options.tracking_uri, Path())
     name = hashlib.sha256(shown(uri).encode(errors="surrogateescape")).hexdigest()[:12]
-    ledger = session.store.root / "tracking" / f"{session.suite.name}-{name}.json"
-    return Tracker(
-        uri,
-        session.suite.name,
-        ledger,
-        session.suite.description,
-        session.suite.settings(),
-        environment=session.environment,
-    )
+    suite = session.suite
+    ledger = session.store.root / "tracking" / f"{suite.name}-{name}.json"
+    return Tracker(uri, suite.name, ledger, suite.description, suite.settings(), environment=session.environment)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from itertools import chain
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
@@ -69,39 +70,33 @@ class Scheduler:
         if not tasks and not any(state.todo for state in self.results_index.samplers.values()):
             return dict(self.computed)
         config = self.config
-        executor = LocalExecutor(config, self.session.options.timeout)
-        try:
+        with self._executor(config, STAGES[:-1]) as executor:
             if tasks:
                 claim(self.session.store)
                 executor.warm_up(tasks)
                 self._prepare(executor)
                 self._train_and_evaluate(executor, config)
             self._measure(executor)
-        finally:
-            executor.close()
-            self.failure_messages.end()
-            for stage in STAGES[:-1]:
-                self.observer.end(stage)
         if self._unmeasured:
             self.computed["measurement"] = self._unmeasured
         return dict(self.computed)
 
     def time_again(self, cells: Iterable[EvaluationCell]) -> None:
         """Measure the samplers of cells at one more moment, beside what the store holds of them."""
-        work: dict[str, Work] = {}
-        for cell in cells:
-            key = sampler_key(cell)
-            if (state := self.results_index.samplers.get(key)) is not None and self._usable(cell):
-                work.setdefault(
-                    key, Work(state.folder.path.name, cell, self.results_index.wanted(cell.training, "sampler"))
-                )
-        executor = LocalExecutor(self._config("1", 1), self.session.options.timeout)
+        with self._executor(self._config("1", 1), ("timing",)) as executor:
+            self._time(executor, self._sampler_work(cells, again=True), again=True)
+
+    @contextmanager
+    def _executor(self, config: WorkerConfig, stages: Iterable[str]) -> Iterator[LocalExecutor]:
+        """Return an executor, which is closed in the end; so are messages and stages."""
+        executor = LocalExecutor(config, self.session.options.timeout)
         try:
-            self._time(executor, work, again=True)
+            yield executor
         finally:
             executor.close()
             self.failure_messages.end()
-            self.observer.end("timing")
+            for stage in stages:
+                self.observer.end(stage)
 
     @property
     def config(self) -> WorkerConfig:
@@ -207,19 +202,23 @@ class Scheduler:
 
     def _measure(self, executor: LocalExecutor) -> None:
         """Measure what samplers cost, one at a time, with every core and nothing else of the suite at work."""
-        work: dict[str, Work] = {}
-        for cell in self.session.plan.evaluations:
-            key = sampler_key(cell)
-            state = self.results_index.samplers.get(key)
-            if state is not None and state.todo and key not in work and self._usable(cell):
-                work[key] = Work(state.folder.path.name, cell, self.results_index.wanted(cell.training, "sampler"))
-        if not work:
+        if not (work := self._sampler_work(self.session.plan.evaluations)):
             return
         # the writer would disturb the times
         with self.tracker.at_rest() if self.tracker is not None else nullcontext(True) as rested:
             if not rested:
                 self.observer.say("MLflow is still being written to: the times that are measured now may be too long")
             self._time(executor, work)
+
+    def _sampler_work(self, cells: Iterable[EvaluationCell], *, again: bool = False) -> dict[str, Work]:
+        """Return what is to be measured of the samplers of cells, by `sampler_key`; `again` also what was measured."""
+        work: dict[str, Work] = {}
+        for cell in cells:
+            key = sampler_key(cell)
+            state = self.results_index.samplers.get(key)
+            if state is not None and (again or state.todo) and key not in work and self._usable(cell):
+                work[key] = Work(state.folder.path.name, cell, self.results_index.wanted(cell.training, "sampler"))
+        return work
 
     def _time(self, executor: LocalExecutor, work: Mapping[str, Work], *, again: bool = False) -> None:
         executor.reconfigure(self._config("1", 1))
@@ -291,23 +290,15 @@ class Scheduler:
             return
         evaluations = self.session.plan.evaluations_of(training)
         self.results_index.look_again(training, evaluations)
-        self.tracker.log(
-            self.results_index.training_record(training),
-            [self.results_index.evaluation_record(cell) for cell in evaluations],
-        )
+        records = [self.results_index.evaluation_record(cell) for cell in evaluations]
+        self.tracker.log(self.results_index.training_record(training), records)
 
     def _components(self) -> tuple[ComponentSpec, ...]:
         """Return every component that the plan uses, once."""
-        specs: dict[str, ComponentSpec] = {}
-        for cell in self.session.plan.trainings:
-            specs |= {spec.digest: spec for spec in cell.components}
-        for evaluation in self.session.plan.evaluations:
-            specs[evaluation.solver.digest] = evaluation.solver
-            if evaluation.grid is not None:
-                specs[evaluation.grid.digest] = evaluation.grid
-        for metric in self.session.plan.metrics:
-            specs[metric.digest] = metric
-        return tuple(specs.values())
+        plan = self.session.plan
+        trained = (spec for cell in plan.trainings for spec in cell.components)
+        sampled = (spec for cell in plan.evaluations for spec in (cell.solver, cell.grid) if spec is not None)
+        return tuple({spec.digest: spec for spec in chain(trained, sampled, plan.metrics)}.values())
 
     def _config(self, jobs: str, tasks: int) -> WorkerConfig:
         options, evaluation = self.session.options, self.session.suite.evaluation

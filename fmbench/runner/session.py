@@ -166,40 +166,24 @@ class Session:
     @property
     def _flags(self) -> list[str]:
         """The options that say which cells there are."""
-        words: list[str] = []
-        for flag, values in (
-            ("--set", self.options.overrides),
-            ("--filter", self.options.filters),
-            ("--plugins", self.options.plugins),
-        ):
-            for value in values:
-                words += [flag, value]
-        return words
+        options = self.options
+        given = {"--set": options.overrides, "--filter": options.filters, "--plugins": options.plugins}
+        return [word for flag, values in given.items() for value in values for word in (flag, value)]
 
     def clear_failures(self) -> int:
         """Forget the failures of the plan's cells, so that they are computed again; return how many there were.
 
         Unsteady times are forgotten too, and not counted.
         """
-        results_index = self.results_index(anywhere=True)
-        references = results_index.reference_states
-        computed = (
-            results_index.trainings,
-            results_index.flow_snapshots,
-            results_index.evaluations,
-            results_index.samplers,
-            references,
-        )
-        states = [state for section in computed for state in section.values()]
-        failed = [state for state in states if state.failures]
+        index = self.results_index(anywhere=True)
+        sections = (index.trainings, index.flow_snapshots, index.evaluations, index.samplers, index.reference_states)
+        failed = [state for section in sections for state in section.values() if state.failures]
         for state in failed:
             state.folder.clear_failures()
-        timed = {sampler_key(cell): cell for cell in self.plan.evaluations if results_index.samplers}
-        measured = [
-            (cell, results_index.samplers[key].folder) for key, cell in timed.items() if key in results_index.samplers
-        ]
+        timed = {sampler_key(cell): cell for cell in self.plan.evaluations if index.samplers}
+        measured = [(cell, index.samplers[key].folder) for key, cell in timed.items() if key in index.samplers]
         for cell in unsteady(measured):
-            results_index.samplers[sampler_key(cell)].folder.remove()
+            index.samplers[sampler_key(cell)].folder.remove()
         return len(failed)
 
     def records(self, results_index: ResultsIndex) -> Records:
@@ -243,9 +227,8 @@ def open_session(suite: str | Path, options: Options | None = None) -> Session:
     options = options or Options()
     registry = load_registry(options.plugins)
     loaded = load_suite(suite, options.overrides)
-    return Session(
-        Path(suite), options, registry, loaded, make_plan(loaded, registry, options.filters), open_store(options.home)
-    )
+    plan = make_plan(loaded, registry, options.filters)
+    return Session(Path(suite), options, registry, loaded, plan, open_store(options.home))
 
 
 def open_store(home: Path | None = None) -> Store:

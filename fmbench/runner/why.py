@@ -37,11 +37,8 @@ def explain_cell(session: Session, prefix: str) -> dict[str, Any]:
         verdict = f"a failure is on record; `{session.again('retry')}` tries again"
         return {**answer, "status": found[0]["status"], "failures": found, "verdict": verdict, "differences": []}
     if not state.todo:
-        return {
-            **answer,
-            "verdict": f"computed{_computed_with(results_index, cell)}, and used as it is",
-            "differences": [],
-        }
+        verdict = f"computed{_computed_with(results_index, cell)}, and used as it is"
+        return {**answer, "verdict": verdict, "differences": []}
     if state.result is not None:
         lacking = ", ".join(map(str, state.missing_metrics))
         return {**answer, "verdict": f"computed, but for these metrics: {lacking}", "differences": []}
@@ -69,10 +66,8 @@ def failures(results_index: ResultsIndex, cell: TrainingCell | EvaluationCell) -
     if isinstance(cell, TrainingCell) or results_index.failed(training):
         states["training"] = results_index.trainings[training.key]
     elif isinstance(cell, EvaluationCell):
-        states = {
-            "evaluation": results_index.evaluation(cell),
-            "sampler": results_index.samplers.get(sampler_key(cell)),
-        }
+        sampler = results_index.samplers.get(sampler_key(cell))
+        states = {"evaluation": results_index.evaluation(cell), "sampler": sampler}
     return [
         {"section": section, **{name: str(failure.get(name, "")) for name in ("status", "error", "traceback")}}
         for section, state in states.items()

@@ -22,12 +22,14 @@ def cpu_count() -> int:
 @cache
 def cpu_model() -> str:
     """Return the processor's name."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    return proc_value("cpuinfo", "model name") or platform.processor() or platform.machine()
+
+
+def proc_value(file: str, name: str) -> str:
+    """Return what stands under a name in a file of /proc; "" where it, or the file, is not there."""
+    path = Path("/proc", file)
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 
 def versions() -> dict[str, str]:

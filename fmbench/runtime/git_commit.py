@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 SETTINGS = {
     "core.fsmonitor": "false",
@@ -38,13 +38,9 @@ def git_commit() -> str:
     if not (commit := (_ask(SETTINGS, "rev-parse", "--verify", "HEAD") or "")[:12]):
         return ""
     named = _ask(SETTINGS, "config", "--null", "--name-only", "--get-regexp", FILTERS) or ""
-    changes = _ask(SETTINGS | _without_filters(named.split("\0")), *STATUS)
+    idle = {name: "false" if name.endswith(".required") else "" for name in named.split("\0") if name}
+    changes = _ask(SETTINGS | idle, *STATUS)
     return commit + ("" if changes == "" else "+")
-
-
-def _without_filters(names: Iterable[str]) -> dict[str, str]:
-    """Return settings that make filters do nothing, given the names of theirs."""
-    return {name: "false" if name.endswith(".required") else "" for name in names if name}
 
 
 def _ask(settings: Mapping[str, str], *arguments: str) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fmbench.runtime.device import device_type
+from fmbench.runtime.environment import proc_value
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of GNU's malloc.h."""
@@ -67,11 +68,8 @@ def peak_memory(device: str) -> int:
         import torch
 
         return int(torch.cuda.max_memory_allocated(device))
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) * 1024
+    if resident := proc_value("self/status", "VmHWM"):
+        return int(resident.split()[0]) * 1024
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -46,11 +46,9 @@ def measured(values: Mapping[str, float], name: str) -> Measured:
 
 def falling(by_nfe: Mapping[int, Measured]) -> set[int]:
     """Return the fewest numbers of calls whose times contradict the others: more calls took clearly less time."""
-    pairs = {
-        (few, many)
-        for few, many in combinations(sorted(by_nfe), 2)
-        if by_nfe[many].time + by_nfe[many].spread / 2 < by_nfe[few].time - by_nfe[few].spread / 2
-    }
+    least = {nfe: measured.time - measured.spread / 2 for nfe, measured in by_nfe.items()}
+    most = {nfe: measured.time + measured.spread / 2 for nfe, measured in by_nfe.items()}
+    pairs = {(few, many) for few, many in combinations(sorted(by_nfe), 2) if most[many] < least[few]}
     found: set[int] = set()
     while pairs:
         against = Counter(nfe for pair in sorted(pairs) for nfe in pair)
@@ -119,6 +117,5 @@ def joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any
 
 def _time(entry: Mapping[str, Any]) -> float:
     values = entry["values"]
-    return float(
-        next((value for name, value in values.items() if name.endswith(RELATIVE)), next(iter(values.values())))
-    )
+    relative = (value for name, value in values.items() if name.endswith(RELATIVE))
+    return float(next(relative, next(iter(values.values()))))

@@ -22,15 +22,8 @@ from fmbench.suite.positions import (
     shown,
 )
 
-_MODELS: dict[str, type[BaseModel]] = {
-    "adamw": models.AdamW,
-    "adam": models.Adam,
-    "adamax": models.Adamax,
-    "sgd": models.SGD,
-    "constant": models.Constant,
-    "cosine": models.Cosine,
-    "ema": models.Ema,
-}
+_NAMED = (models.AdamW, models.Adam, models.Adamax, models.SGD, models.Constant, models.Cosine, models.Ema)
+_MODELS: dict[str, type[BaseModel]] = {model.__name__.lower(): model for model in _NAMED}
 _SECTIONS: dict[str, type[BaseModel]] = {"training": models.Training, "evaluation": models.Evaluation}
 _SELECTIONS = {"exclude", "include", "baseline"}
 MOST_COMPARED = 100
@@ -56,7 +49,7 @@ def _problem(details: Mapping[str, Any], root: Any) -> Problem:
     location, kind = location_of(details), details["type"]
     place = place_of(root, location, key=kind == "extra_forbidden")
     if kind == FAULT:
-        return Problem(place, f"{_prefix(location)}{details['ctx']['text']}")
+        return Problem(place, f"{_dotted(location)}: {details['ctx']['text']}" if location else details["ctx"]["text"])
     if kind == RULE:
         return Problem(place, f"{_dotted(location)} must be {details['ctx']['rule']}; found {shown(details['input'])}.")
     if kind == "missing":
@@ -70,10 +63,6 @@ def _problem(details: Mapping[str, Any], root: Any) -> Problem:
 
 def _dotted(location: Location) -> str:
     return ".".join(step for step in location if isinstance(step, str)) or "a suite"
-
-
-def _prefix(location: Location) -> str:
-    return f"{_dotted(location)}: " if location else ""
 
 
 def _model_at(location: Location) -> type[BaseModel]:

@@ -167,6 +167,11 @@ class ComponentType:
         return ComponentRef(name, plain(parameters), where, dict(places))
 
 
+def only(properties: dict[str, Any]) -> JsonSchemaValue:
+    """Return the JSON Schema of a mapping with exactly these keys."""
+    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+
+
 class Choice:
     """One of a few models by their field `name`, written as `name` or `{name: {settings}}`."""
 
@@ -185,10 +190,7 @@ class Choice:
             settings = {k: v for k, v in model["properties"].items() if k != "name"}
             required = [k for k in model.get("required", []) if k != "name"]
             name = model["properties"]["name"]["const"]
-            inner = {**model, "properties": settings, "required": required}
-            forms.append(
-                {"type": "object", "properties": {name: inner}, "required": [name], "additionalProperties": False}
-            )
+            forms.append(only({name: {**model, "properties": settings, "required": required}}))
             if not required:
                 forms.append({"const": name})
         return {"anyOf": forms}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fmbench.suite.field_types import KIND_MARK
+from fmbench.suite.field_types import KIND_MARK, only
 from fmbench.suite.models import Suite
 
 KINDS = ("dataset", "path", "coupling", "t_distribution", "objective", "network", "solver", "grid", "metric")
@@ -45,5 +45,5 @@ def _component(kind: str, parameters: Mapping[str, Mapping[str, Any]] | None) ->
     forms: list[dict[str, Any]] = [{"enum": bare}] if bare else []
     for name, schema in parameters.items():
         held = dict(schema) if schema.get("required") else {"anyOf": [dict(schema), {"type": "null"}]}
-        forms.append({"type": "object", "properties": {name: held}, "required": [name], "additionalProperties": False})
+        forms.append(only({name: held}))
     return {"description": f"A {kind}.", "anyOf": forms}

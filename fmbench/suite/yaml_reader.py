@@ -87,11 +87,9 @@ def read_file(path: Path) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        before = raw[: error.start].decode("utf-8", errors="replace")
-        place = _place_after(before, str(path))
-        raise SuiteError(
-            f"a suite is UTF-8 text; byte 0x{raw[error.start]:02x} is not. Save the file as UTF-8.", str(place)
-        ) from None
+        place = _place_after(raw[: error.start].decode("utf-8", errors="replace"), str(path))
+        text = f"a suite is UTF-8 text; byte 0x{raw[error.start]:02x} is not. Save the file as UTF-8."
+        raise SuiteError(text, str(place)) from None
 
 
 def _too_large(size: int) -> str:
@@ -125,30 +123,27 @@ def read_yaml(text: str, source: str, fixed: Position | None = None) -> tuple[An
 
     `fixed` is the place of everything, for text that is no file. Raises SuiteError where the text is not YAML at all.
     """
-    reading = _Reading(source, fixed)
+    reading, whole = _Reading(source, fixed), fixed or Position(source)
     if len(text) > MOST_BYTES:
-        raise SuiteError(_too_large(len(text)), str(fixed or Position(source)))
+        raise SuiteError(_too_large(len(text)), str(whole))
     try:
         node = _Loader(text).get_single_node()
         value = reading.convert(node) if node is not None else None
     except _TooManyValues as error:
-        raise SuiteError(
-            f"a suite holds at most {MOST_VALUES:,} keys and values; found more. Split it into several suites.",
-            str(reading.place_at(error.mark)),
-        ) from None
+        words = f"a suite holds at most {MOST_VALUES:,} keys and values; found more. Split it into several suites."
+        raise SuiteError(words, str(reading.place_at(error.mark))) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = reading.place_at(mark) if mark else fixed or Position(source)
+        place = reading.place_at(mark) if mark else whole
         words = ", ".join(part for part in (error.problem, error.context) if part)
         hint = _missing_space(text, mark.line) if mark else ""
         raise SuiteError(f"this is not YAML: {words}.{hint}", str(place)) from None
     except ReaderError as error:
         place = fixed or _place_after(text[: error.position], source)
-        raise SuiteError(
-            f"this is not YAML: the character {text[error.position]!r} is not allowed.", str(place)
-        ) from None
+        words = f"this is not YAML: the character {text[error.position]!r} is not allowed."
+        raise SuiteError(words, str(place)) from None
     except RecursionError:
-        raise SuiteError("the values are nested too deeply to be a suite.", str(fixed or Position(source))) from None
+        raise SuiteError("the values are nested too deeply to be a suite.", str(whole)) from None
     return value, reading.problems
 
 
@@ -199,8 +194,7 @@ class _Reading:
                 if merge is not None:
                     self.fail(key_node, "<< is written twice; merge several mappings as <<: [*one, *two].")
                     continue
-                merge = key_node
-                merged = self.merged(value_node)
+                merge, merged = key_node, self.merged(value_node)
                 continue
             key = self.convert(key_node)
             if not isinstance(key, str):
@@ -227,10 +221,8 @@ class _Reading:
             if isinstance(value, PositionedMapping):
                 found.take(value)
             else:
-                self.fail(
-                    each,
-                    f"<< takes the keys of a mapping that has an anchor, <<: *NAME after &NAME; found {shown(value)}.",
-                )
+                words = "<< takes the keys of a mapping that has an anchor, <<: *NAME after &NAME"
+                self.fail(each, f"{words}; found {shown(value)}.")
         return found
 
     def row(self, node: yaml.Node) -> PositionedList:
@@ -277,10 +269,6 @@ def _shown_tag(tag: str) -> str:
     return short("!!" + tag.removeprefix(_TAG) if tag.startswith(_TAG) else tag)
 
 
-def _integer(text: str) -> int:
-    return int(text, 0) if text[:2] in {"0x", "0o"} else int(text)
-
-
 def _float(text: str) -> float:
     word = text.lstrip("+-").lower()
     return math.nan if word in {".nan", ".inf"} else float(text)
@@ -289,6 +277,6 @@ def _float(text: str) -> float:
 _SCALARS: dict[str, Any] = {
     "null": lambda text: None,
     "bool": lambda text: text.lower() == "true",
-    "int": _integer,
+    "int": lambda text: int(text, 0) if text[:2] in {"0x", "0o"} else int(text),
     "float": _float,
 }

@@ -79,6 +79,19 @@ class ComponentConformance:
         )
 
 
+def skip_if(condition: object, reason: str) -> None:
+    """Skip a test of what is not asked of a component."""
+    __tracebackhide__ = True
+    if condition:
+        pytest.skip(reason)
+
+
+def assert_form_of(of: str, given: Tensor, name: str, found: Tensor) -> None:
+    """Assert that a tensor called `name` has shape and dtype of the one called `of`."""
+    assert found.shape == given.shape, f"{name} has the shape of {of}, {tuple(given.shape)}; found {tuple(found.shape)}"
+    assert found.dtype == given.dtype, f"{name} has the dtype of {of}, {given.dtype}; found {found.dtype}"
+
+
 def generator(seed: int = 0) -> Generator:
     """Return a CPU generator with a seed."""
     return Generator().manual_seed(seed)

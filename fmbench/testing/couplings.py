@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fmbench.components.contracts import Coupling
-from fmbench.testing.base import ComponentConformance, generator, same
+from fmbench.testing.base import ComponentConformance, generator, same, skip_if
 from fmbench.testing.dummy_components import CountedField
 
 BATCH = 24
@@ -47,8 +47,7 @@ class CouplingConformance(ComponentConformance):
     @pytest.mark.parametrize("shape", SHAPES)
     @pytest.mark.parametrize("labelled", [True, False])
     def test_preserves_both_marginals(self, component: Any, shape: tuple[int, ...], labelled: bool) -> None:
-        if component.teacher:
-            pytest.skip("the pairs are those of a teacher")
+        skip_if(component.teacher, "the pairs are those of a teacher")
         x_0, x_1, y = _batch(component, shape, labelled)
         paired_0, paired_1, paired_y = component.pair(x_0, x_1, y, generator())
         for name, given, found in (("x_0", x_0, paired_0), ("x_1", x_1, paired_1)):
@@ -60,8 +59,8 @@ class CouplingConformance(ComponentConformance):
         assert (paired_y is None) is not labelled, "y comes back where it was given, and as None where it was not"
 
     def test_uses_each_source_once_on_average(self, component: Any) -> None:
-        if component.permutes or component.teacher:
-            pytest.skip("the coupling reorders the x_0 that it is given, or does not use them")
+        other = component.permutes or component.teacher
+        skip_if(other, "the coupling reorders the x_0 that it is given, or does not use them")
         x_0, x_1, y = _batch(component, (2,), labelled=True)
         number = {row: i for i, row in enumerate(_listed(x_0))}
         noise, uses = generator(), torch.zeros(BATCH)
@@ -76,8 +75,7 @@ class CouplingConformance(ComponentConformance):
         )
 
     def test_labels_travel_with_the_data(self, component: Any) -> None:
-        if component.teacher:
-            pytest.skip("the pairs are those of a teacher")
+        skip_if(component.teacher, "the pairs are those of a teacher")
         x_0, x_1, y = _batch(component, (2,), labelled=True)
         assert y is not None
         _, paired_1, paired_y = component.pair(x_0, x_1, y, generator())
@@ -94,8 +92,7 @@ class CouplingConformance(ComponentConformance):
         assert torch.equal(state, torch.get_rng_state()), "a coupling draws from the generator only"
 
     def test_draws_only_where_it_says_so(self, component: Any) -> None:
-        if component.draws:
-            pytest.skip("the coupling draws")
+        skip_if(component.draws, "the coupling draws")
         given, noise = _batch(component, (2,), labelled=True), generator(7)
         before = noise.get_state()
         component.pair(*given, noise)
@@ -112,7 +109,7 @@ class CouplingConformance(ComponentConformance):
     @pytest.mark.parametrize("shape", SHAPES)
     @pytest.mark.parametrize("labelled", [True, False])
     def test_pairs_as_its_teacher_flows(self, component: Any, shape: tuple[int, ...], labelled: bool) -> None:
-        _only_with_a_teacher(component)
+        skip_if(not component.teacher, "the coupling has no teacher")
         x_0, x_1, y = _batch(component, shape, labelled)
         teacher = KnownTeacher(shape, labelled)
         taught = component.with_fit(teacher.teach(component))
@@ -130,14 +127,14 @@ class CouplingConformance(ComponentConformance):
         assert gap <= self.learnt, f"x_1 is where the teacher takes x_0, with its label; it is {gap:.3g} away"
 
     def test_draws_from_what_was_fitted(self, component: Any) -> None:
-        _only_with_a_teacher(component)
+        skip_if(not component.teacher, "the coupling has no teacher")
         taught = component.with_fit(KnownTeacher((2,)).teach(component))
         given = _batch(component, (2,), labelled=True)
         first, other = (taught.pair(*given, generator(seed))[0] for seed in (1, 2))
         assert not torch.equal(first, other), "other draws of the generator give other pairs"
 
     def test_learning_leaves_the_coupling_alone(self, component: Any) -> None:
-        _only_with_a_teacher(component)
+        skip_if(not component.teacher, "the coupling has no teacher")
         before = dict(vars(component))
         fitted = KnownTeacher((2,)).teach(component)
         for name, value in fitted.items():
@@ -181,11 +178,6 @@ class KnownTeacher:
         return torch.ones(1) if y is None else (1.0 + y).reshape(-1, *[1] * len(shape))
 
 
-def _only_with_a_teacher(component: Any) -> None:
-    if not component.teacher:
-        pytest.skip("the coupling has no teacher")
-
-
 def _has_the_form(name: str, found: Tensor, given: Tensor) -> None:
     assert found.shape == given.shape, f"{name} keeps its shape {tuple(given.shape)}; found {tuple(found.shape)}"
     assert found.dtype == given.dtype, f"{name} keeps its dtype {given.dtype}; found {found.dtype}"
@@ -193,8 +185,8 @@ def _has_the_form(name: str, found: Tensor, given: Tensor) -> None:
 
 def _batch(component: Any, shape: tuple[int, ...], labelled: bool) -> tuple[Tensor, Tensor, Any]:
     """Return `x_0`, `x_1` and labels, or None; skip where a coupling needs labels and is to have none."""
-    if not labelled and "classes" in component.requires:
-        pytest.skip('the coupling requires "classes", so it is always given labels')
+    needed = not labelled and "classes" in component.requires
+    skip_if(needed, 'the coupling requires "classes", so it is always given labels')
     noise = generator(2)
     x_0, x_1 = (torch.randn(BATCH, *shape, generator=noise) for _ in range(2))
     return x_0, x_1, torch.arange(BATCH) % CLASSES if labelled else None

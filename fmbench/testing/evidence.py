@@ -49,15 +49,14 @@ def make_evidence(
     given. Without `cache` a temporary folder is used, which goes when the evidence does.
     """
     module = (module or TinyNetwork(dataset.shape)).eval().requires_grad_(False)
-    velocity = field_of(
-        module, path or StraightPath(), objective or VelocityOutput(), generator_of(seed, "solver_noise")
-    )
+    objective = objective or VelocityOutput()
+    velocity = field_of(module, path or StraightPath(), objective, generator_of(seed, "solver_noise"))
     real = lru_cache(maxsize=2)(dataset.load)
     folder = cache or Path(tempfile.mkdtemp(prefix="fmbench-"))
     evidence = Evidence(
         dataset=dataset,
         path=velocity.path,
-        objective=objective or VelocityOutput(),
+        objective=objective,
         t_distribution=t_distribution or EvenT(),
         module=module,
         velocity=velocity,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-import pytest
 import torch
 
 from fmbench.components.contracts import Grid
 from fmbench.components.solver_times import fault_of, solver_times
-from fmbench.testing.base import ComponentConformance
+from fmbench.testing.base import ComponentConformance, skip_if
 
 STEPS = (*range(1, 65), 100, 128, 250, 256, 500, 512, 999, 1000)
 
@@ -45,8 +44,7 @@ class GridConformance(ComponentConformance):
 
     def test_says_what_a_plan_may_rely_on(self, component: Any) -> None:
         known = component.distinct_steps
-        if not known:
-            pytest.skip("distinct_steps is 0: a plan asks for the times themselves")
+        skip_if(not known, "distinct_steps is 0: a plan asks for the times themselves")
         usual = type(component)()
         for steps in (*(n for n in STEPS if n < known), known):
             fault = fault_of(solver_times(usual, steps))

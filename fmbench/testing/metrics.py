@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fmbench.components.contracts import Dataset, Evidence, Metric
-from fmbench.testing.base import ComponentConformance, generator
+from fmbench.testing.base import ComponentConformance, generator, same, skip_if
 from fmbench.testing.dummy_components import TwoBlobs
 from fmbench.testing.evidence import make_evidence
 
@@ -74,8 +74,7 @@ class MetricConformance(ComponentConformance):
         assert json.loads(json.dumps(identity)) == identity, f"an identity is plain JSON data; found {identity!r}"
 
     def test_repeats(self, component: Any, dataset: Dataset, tmp_path: Path) -> None:
-        if not self.repeatable or component.scope == "sampler":
-            pytest.skip("the metric measures the machine")
+        skip_if(not self.repeatable or component.scope == "sampler", "the metric measures the machine")
         evidence = self._good(component, dataset, tmp_path)
         kept = evidence.samples.clone() if evidence.samples is not None else None
         held = (evidence.real("train")[0], evidence.real("test")[0])
@@ -84,13 +83,11 @@ class MetricConformance(ComponentConformance):
         first, again = (dict(component.compute(evidence)) for _ in range(2))
         assert first == again, f"the same evidence has the same values; found {first} and {again}"
         assert torch.equal(state, torch.get_rng_state()), "a metric draws from evidence.generator(role) only"
-        if kept is not None and evidence.samples is not None:
-            assert torch.equal(kept, evidence.samples), "a metric does not change the samples in place"
+        assert same(kept, evidence.samples), "a metric does not change the samples in place"
         assert all(map(torch.equal, held, real)), "a metric does not change the real data in place"
 
     def test_real_data_is_better_than_noise(self, component: Any, dataset: Dataset, tmp_path: Path) -> None:
-        if not self.judges_samples or component.scope != "evaluation":
-            pytest.skip("the metric does not judge samples")
+        skip_if(not self.judges_samples or component.scope != "evaluation", "the metric does not judge samples")
         good = self._good(component, dataset, tmp_path)
         count = len(good.samples) if good.samples is not None else LEAST_SAMPLES
         noise = dataset.source(count, generator(4))
@@ -103,8 +100,7 @@ class MetricConformance(ComponentConformance):
         )
 
     def test_samples_only_is_kept(self, component: Any, dataset: Dataset, tmp_path: Path) -> None:
-        if "samples_only" not in component.provides:
-            pytest.skip('the metric does not provide "samples_only"')
+        skip_if("samples_only" not in component.provides, 'the metric does not provide "samples_only"')
         evidence = self._good(component, dataset, tmp_path)
         split = component.identity(evidence).get("reference_split")
         assert split in ("train", "test"), (

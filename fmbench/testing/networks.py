@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fmbench.components.contracts import Network
-from fmbench.testing.base import ComponentConformance, generator
+from fmbench.testing.base import ComponentConformance, assert_form_of, generator, skip_if
 
 BATCH = 6
 
@@ -35,10 +35,7 @@ class NetworkConformance(ComponentConformance):
         for classes in {0, self.classes}:
             module, (x, t, y) = _build(component, self.shape, classes), self._inputs(classes, batch)
             output = _call(module, x, t, y)
-            assert output.shape == x.shape, (
-                f"the output has the shape of x, {tuple(x.shape)}; found {tuple(output.shape)}"
-            )
-            assert output.dtype == x.dtype, f"the output has the dtype of x, {x.dtype}; found {output.dtype}"
+            assert_form_of("x", x, "the output", output)
             assert torch.isfinite(output).all(), "the output of an untrained network is finite"
 
     def test_initial_weights_follow_the_seed(self, component: Any) -> None:
@@ -51,10 +48,8 @@ class NetworkConformance(ComponentConformance):
     def test_gradients_reach_every_parameter(self, component: Any) -> None:
         for classes in {0, self.classes}:
             module = _build(component, self.shape, classes)
-            missed = self._train(module, classes)
-            assert not missed, (
-                f"within {self.training_steps} optimiser steps every parameter has a gradient; never: {sorted(missed)}"
-            )
+            missed, steps = self._train(module, classes), self.training_steps
+            assert not missed, f"within {steps} optimiser steps every parameter has a gradient; never: {sorted(missed)}"
 
     def test_depends_on_state_and_time(self, component: Any) -> None:
         module = self._trained(component, 0)
@@ -64,8 +59,7 @@ class NetworkConformance(ComponentConformance):
         assert not torch.allclose(output, module(x, 1 - t)), "the output depends on t"
 
     def test_depends_on_the_label(self, component: Any) -> None:
-        if not self.classes:
-            pytest.skip("the network takes no labels")
+        skip_if(not self.classes, "the network takes no labels")
         module = self._trained(component, self.classes)
         x, t, y = self._inputs(self.classes)
         assert y is not None

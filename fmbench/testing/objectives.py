@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fmbench.components.contracts import Objective, PathSample, ProbabilityPath
-from fmbench.testing.base import ComponentConformance, generator
+from fmbench.testing.base import ComponentConformance, generator, skip_if
 from fmbench.testing.dummy_components import BentPath, StraightPath
 from fmbench.testing.paths import BATCH, SHAPES, draws
 
@@ -76,8 +76,7 @@ class ObjectiveConformance(ComponentConformance):
     @pytest.mark.parametrize("shape", SHAPES)
     def test_perfect_output_has_no_loss(self, component: Any, shape: tuple[int, ...]) -> None:
         _suits(component, shape)
-        if not self.has_zero_loss:
-            pytest.skip("the objective states that its loss has no zero")
+        skip_if(not self.has_zero_loss, "the objective states that its loss has no zero")
         sample, path = _sample(shape)
         loss = component.loss(self.perfect_output(sample, path), sample).max().item()
         assert loss <= 1e-12, f"the perfect output has no loss; found {loss:.3g}"
@@ -104,8 +103,7 @@ class ObjectiveConformance(ComponentConformance):
 
 
 def _suits(component: Any, shape: tuple[int, ...]) -> None:
-    if "images" in component.requires and len(shape) != 3:
-        pytest.skip("the objective is for pictures")
+    skip_if("images" in component.requires and len(shape) != 3, "the objective is for pictures")
 
 
 def _shape(component: Any) -> tuple[int, ...]:

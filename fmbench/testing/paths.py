@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fmbench.components.contracts import AffinePath, ProbabilityPath
-from fmbench.testing.base import ComponentConformance, generator
+from fmbench.testing.base import ComponentConformance, assert_form_of, generator, skip_if
 
 SHAPES = [(2,), (1, 4, 4), (3, 5, 5)]
 BATCH = 8
@@ -37,10 +37,7 @@ class PathConformance(ComponentConformance):
         sample = component.sample(x_0, x_1, t, generator())
         for name in ("x_t", "dx_t"):
             value = getattr(sample, name)
-            assert value.shape == x_0.shape, (
-                f"{name} has the shape of x_0, {tuple(x_0.shape)}; found {tuple(value.shape)}"
-            )
-            assert value.dtype == dtype, f"{name} has the dtype of x_0, {dtype}; found {value.dtype}"
+            assert_form_of("x_0", x_0, name, value)
             assert torch.isfinite(value).all(), f"{name} is finite inside [0, 1]; found {value}"
         for name, given in (("x_0", x_0), ("x_1", x_1), ("t", t)):
             assert torch.equal(getattr(sample, name), given), f"the sample holds the {name} that it was made of"
@@ -92,8 +89,7 @@ class PathConformance(ComponentConformance):
         )
 
     def test_a_straight_path_is_straight(self, component: Any) -> None:
-        if "straight" not in component.provides:
-            pytest.skip('the path does not provide "straight"')
+        skip_if("straight" not in component.provides, 'the path does not provide "straight"')
         sample = component.sample(*draws((3,), torch.float64), generator())
         end = sample.x_t + (1 - sample.t)[:, None] * sample.dx_t
         error = (end - sample.x_1).abs().max().item()
@@ -101,8 +97,7 @@ class PathConformance(ComponentConformance):
 
     def test_gaussian_has_the_path_s_marginals(self, component: Any) -> None:
         """Given x_1, x_t is normal, and dx_t depends on it as on an affine path: found by many draws."""
-        if "gaussian" not in component.provides:
-            pytest.skip('the path does not provide "gaussian"')
+        skip_if("gaussian" not in component.provides, 'the path does not provide "gaussian"')
         n, x_1 = 100_000, 1.5
         for time in (0.1, 0.5, 0.8):
             t = torch.full((n,), time, dtype=torch.float64)
@@ -110,15 +105,12 @@ class PathConformance(ComponentConformance):
             sample = component.sample(x_0, torch.full_like(x_0, x_1), t, generator(9))
             alpha_t, sigma_t, d_alpha_t, d_sigma_t = (c[0].item() for c in component.gaussian(t))
             found = torch.cov(torch.cat([sample.x_t, sample.dx_t], dim=1).T)
+            of_both = 2 * (found[0, 0] * found[1, 1]).sqrt().item()
             facts = {
                 "the mean of x_t": (sample.x_t.mean().item(), alpha_t * x_1, sigma_t),
                 "the mean of dx_t": (sample.dx_t.mean().item(), d_alpha_t * x_1, found[1, 1].sqrt().item()),
                 "the variance of x_t": (found[0, 0].item(), sigma_t**2, 2 * sigma_t**2),
-                "their covariance": (
-                    found[0, 1].item(),
-                    sigma_t * d_sigma_t,
-                    2 * (found[0, 0] * found[1, 1]).sqrt().item(),
-                ),
+                "their covariance": (found[0, 1].item(), sigma_t * d_sigma_t, of_both),
             }
             for name, (measured, expected, spread) in facts.items():
                 allowed = 5 * spread / math.sqrt(n) + 1e-12
@@ -137,8 +129,7 @@ class AffinePathConformance(PathConformance):
         t = torch.linspace(0.1, 0.9, 7, dtype=dtype)
         names = ("alpha_t", "sigma_t", "d_alpha_t", "d_sigma_t")
         for name, value in zip(names, component.coefficients(t), strict=True):
-            assert value.shape == t.shape, f"{name} has the shape of t, {tuple(t.shape)}; found {tuple(value.shape)}"
-            assert value.dtype == dtype, f"{name} has the dtype of t, {dtype}; found {value.dtype}"
+            assert_form_of("t", t, name, value)
 
     def test_coefficient_derivatives(self, component: Any) -> None:
         t = torch.linspace(*self.inner, 101, dtype=torch.float64)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fmbench.components.contracts import Solver
-from fmbench.testing.base import ComponentConformance, generator
+from fmbench.testing.base import ComponentConformance, assert_form_of, generator, skip_if
 from fmbench.testing.dummy_components import CountedField
 from fmbench.testing.few_steps import GIVEN, STEPS, exact_flow, gaussian_paths
 from fmbench.testing.ode_problems import PROBLEMS, ODEProblem, grids, uniform_times
@@ -62,9 +62,8 @@ class AnySolverConformance(ComponentConformance):
             f"adaptive is {component.adaptive}"
         )
         for name in ("nfe_per_step", "nfe_offset"):
-            assert isinstance(getattr(component, name), int), (
-                f"{name} is an integer; found {getattr(component, name)!r}"
-            )
+            cost = getattr(component, name)
+            assert isinstance(cost, int), f"{name} is an integer; found {cost!r}"
         assert component.nfe_per_step >= 1, f"a step costs at least one evaluation; found {component.nfe_per_step}"
         order = component.order
         assert order is None or order >= 1, f"order is at least 1, or None where it means nothing; found {order!r}"
@@ -75,8 +74,7 @@ class AnySolverConformance(ComponentConformance):
         x_0 = torch.randn(5, *shape, dtype=dtype, generator=generator())
         before = x_0.clone()
         x_1 = component.integrate(CountedField(lambda x, t: -x), x_0, uniform_times(4).to(dtype))
-        assert x_1.shape == x_0.shape, f"x_1 has the shape of x_0, {tuple(x_0.shape)}; found {tuple(x_1.shape)}"
-        assert x_1.dtype == dtype, f"x_1 has the dtype of x_0, {dtype}; found {x_1.dtype}"
+        assert_form_of("x_0", x_0, "x_1", x_1)
         assert torch.equal(x_0, before), "a solver does not change x_0 in place"
 
     def test_leaves_velocities_alone(self, component: Any) -> None:
@@ -99,7 +97,7 @@ class AnySolverConformance(ComponentConformance):
         )
 
     def test_is_exact_on_constant_velocities(self, component: Any, grid: str) -> None:
-        self._skip_if_random()
+        skip_if(not self.deterministic, "the solver draws noise")
         x_0, v = torch.randn(2, 6, 3, dtype=torch.float64, generator=generator())
         for steps in (1, 2, 5):
             x_1 = component.integrate(CountedField(lambda x, t: v.clone()), x_0, grids()[grid].times(steps))
@@ -113,10 +111,6 @@ class AnySolverConformance(ComponentConformance):
         component.integrate(CountedField(problem.velocity), problem.x_0.flip(0), uniform_times(3))
         again = component.integrate(CountedField(problem.velocity), problem.x_0, uniform_times(5))
         assert torch.equal(first, again), "the same call gives the same result, whatever was integrated in between"
-
-    def _skip_if_random(self) -> None:
-        if not self.deterministic:
-            pytest.skip("the solver draws noise")
 
 
 class SolverConformance(AnySolverConformance):
@@ -148,8 +142,7 @@ class SolverConformance(AnySolverConformance):
 
     @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
     def test_converges_at_its_order(self, component: Any, problem: ODEProblem, grid: str) -> None:
-        if component.order is None:
-            pytest.skip("the solver declares no order")
+        skip_if(component.order is None, "the solver declares no order")
         expected = self.convergence_on.get(grid, Convergence(component.order, self.order_steps))
         errors = []
         for steps in expected.steps:
@@ -168,12 +161,12 @@ class SolverConformance(AnySolverConformance):
 
         Convergence is measured at many steps; what a method extrapolates over few and large ones can do harm.
         """
-        self._skip_if_random()
-        if component.nfe_per_step > 1 or component.order is None or component.order < 2:
-            pytest.skip("asked of solvers of order 2 or more whose step costs one evaluation")
+        skip_if(not self.deterministic, "the solver draws noise")
+        other = component.nfe_per_step > 1 or component.order is None or component.order < 2
+        skip_if(other, "asked of solvers of order 2 or more whose step costs one evaluation")
         flow = exact_flow(path)
-        if lacking := set(component.requires) - GIVEN - set(flow.path.provides):
-            pytest.skip(f"the solver needs {', '.join(sorted(lacking))}, which the path does not provide")
+        lacking = set(component.requires) - GIVEN - set(flow.path.provides)
+        skip_if(lacking, f"the solver needs {', '.join(sorted(lacking))}, which the path does not provide")
         factors = flow.behind_euler(component)
         steps, worst = max(factors.items(), key=lambda item: item[1])
         declared = self.behind_euler.get(path, 1.0)
@@ -187,7 +180,7 @@ class SolverConformance(AnySolverConformance):
 
     @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
     def test_examples_do_not_interact(self, component: Any, problem: ODEProblem) -> None:
-        self._skip_if_random()
+        skip_if(not self.deterministic, "the solver draws noise")
         together = component.integrate(CountedField(problem.velocity), problem.x_0, uniform_times(6))
         alone = [component.integrate(CountedField(problem.velocity), x[None], uniform_times(6)) for x in problem.x_0]
         error = (together - torch.cat(alone)).abs().max().item()
@@ -210,7 +203,7 @@ class AdaptiveSolverConformance(AnySolverConformance):
         assert error <= self.tolerance, f"an error of at most {self.tolerance:g} on {problem.name}; found {error:.3g}"
 
     def test_ignores_the_grid(self, component: Any) -> None:
-        self._skip_if_random()
+        skip_if(not self.deterministic, "the solver draws noise")
         first, other = (
             component.integrate(CountedField(PROBLEMS[0].velocity), PROBLEMS[0].x_0, uniform_times(n)) for n in (1, 6)
         )

@@ -17,7 +17,6 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -86,13 +85,11 @@ def usual(parts: Components) -> Compilation:
 
 def choose(cell: TrainingCell, parts: Components, context: WorkerContext) -> Compilation:
     """Return the compilation for a cell that trains alone. What was found for its like is kept in the store's cache."""
-    if not is_worth_a_probe(cell):
+    # whether the steps of two trials are few enough beside those of the training
+    if not (cell.compile is True or SHARE * cell.settings["steps"] >= 2 * (WARM_UP + ROUNDS)):
         return usual(parts)
-    return Compilation(
-        **autotune.cached_or_measured(
-            compilation_file(cell, context), FORM, lambda: asdict(tune_compilation(cell, parts, context))
-        )
-    )
+    file, probe = compilation_file(cell, context), _Probe(cell, parts, context)
+    return Compilation(**autotune.cached_or_measured(file, FORM, lambda: asdict(probe.run())))
 
 
 def started(
@@ -108,11 +105,6 @@ def started(
     return call
 
 
-def is_worth_a_probe(cell: TrainingCell) -> bool:
-    """Whether the steps of two trials are few enough beside those of the training."""
-    return cell.compile is True or SHARE * cell.settings["steps"] >= 2 * (WARM_UP + ROUNDS)
-
-
 def compilation_file(cell: TrainingCell, context: WorkerContext) -> Path:
     """Return the sealed file of what was found, on this machine, for cells like this one."""
     names = ("steps", "batch_size", "precision", "class_conditional", "accumulate")
@@ -122,25 +114,21 @@ def compilation_file(cell: TrainingCell, context: WorkerContext) -> Path:
     return context.cache / f"program-{digest('program', *texts)}.json"
 
 
-def tune_compilation(cell: TrainingCell, parts: Components, context: WorkerContext) -> Compilation:
-    """Measure the other memory format of a network that convolves beside the usual one, then torch.compile beside the
-    better of them.
-    """
-    with _own_random(context.device):
-        return _Probe(cell, parts, context).run()
-
-
 class _Probe:
     def __init__(self, cell: TrainingCell, parts: Components, context: WorkerContext) -> None:
         self.cell, self.parts, self.context = cell, parts, context
         self.seconds: dict[str, float] = {}
 
     def run(self) -> Compilation:
+        """Measure the other memory format of a network that convolves beside the usual one, then torch.compile beside
+        the better of them.
+        """
         best = usual(self.parts)
-        if any(isinstance(module, nn.Conv2d) for module in self._spare().modules()):
-            other = Compilation(not best.channels_last)
-            best = other if self._gains(other, best) else best
-        return replace(self._compiled(best), seconds=self.seconds)
+        with _own_random(self.context.device):
+            if any(isinstance(module, nn.Conv2d) for module in self._spare().modules()):
+                other = Compilation(not best.channels_last)
+                best = other if self._gains(other, best) else best
+            return replace(self._compiled(best), seconds=self.seconds)
 
     def _compiled(self, eager: Compilation) -> Compilation:
         """Return the best of an eager computation and its compiled ones, where those are wanted and worth trying."""
@@ -151,12 +139,8 @@ class _Probe:
             return self._refused(eager, lacking)
         best = eager
         # Graphs own the gradients that a second part of a batch would be added to.
-        graphs = (
-            [False, True]
-            if device_type(self.context.device) == "cuda" and "accumulate" not in self.cell.settings.values
-            else [False]
-        )
-        for with_graphs in graphs:
+        may_have = device_type(self.context.device) == "cuda" and "accumulate" not in self.cell.settings.values
+        for with_graphs in [False, True] if may_have else [False]:
             compilation = replace(eager, compiled=True, graphs=with_graphs)
             began = time.perf_counter()
             try:
@@ -240,5 +224,4 @@ def _lacks(device: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    lines: list[Any] = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return str(lines[0]) if lines else "without a message"
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "without a message")

@@ -84,7 +84,10 @@ class Prefetched:
 
     def take(self, steps: range) -> Rows:
         """Return the batches of some steps as one, and have the following ones be gathered."""
-        self._prepare(len(steps) * self._order.batch)
+        rows = len(steps) * self._order.batch
+        if self._rows != rows:
+            self._rows = rows
+            self._drop()
         future = self._ahead.pop(steps, None)
         if future is None or future.cancelled():
             self._drop()
@@ -108,12 +111,6 @@ class Prefetched:
 
     def _fill(self, buffer: _Buffer, steps: range) -> Callable[[], _Buffer]:
         return partial(buffer.fill, self._x, self._y, self._order.of(steps))
-
-    def _prepare(self, rows: int) -> None:
-        """Have buffers for so many rows."""
-        if self._rows != rows:
-            self._rows = rows
-            self._drop()
 
     def _drop(self) -> None:
         """Forget what was gathered and is not asked for, and the buffers with it."""
@@ -144,15 +141,11 @@ class _Buffer:
 
     def copied(self, device: str) -> Rows:
         """Return a copy on the device, which may not have arrived yet: what is queued there next waits for it."""
-        both = [
-            None if value is None else torch.empty_like(value, device=device).copy_(value, non_blocking=True)
-            for value in (self._x, self._y)
-        ]
+        there = [value for value in (self._x, self._y) if value is not None]
+        x, *y = [torch.empty_like(value, device=device).copy_(value, non_blocking=True) for value in there]
         if self._event is not None:
             self._event.record(torch.cuda.current_stream(device))
-        x, y = both
-        assert x is not None
-        return x, y
+        return x, y[0] if y else None
 
 
 class DataOrder:

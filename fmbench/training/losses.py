@@ -23,12 +23,8 @@ def losses(joint_batches: Sequence[JointBatch], output: Tensor) -> Tensor:
     expected = (sum(rows), *joint_batches[0].sample.x_t.shape[1:])
     if output.shape != expected:
         raise CellFailure(f"the network must return the shape of its x, {expected}; it returns {tuple(output.shape)}")
-    pieces = (
-        zip(joint_batches, torch.split(output, rows), strict=True)
-        if len(joint_batches) > 1
-        else [(joint_batches[0], output)]
-    )
-    return joined(_loss(joint_batch, piece) for joint_batch, piece in pieces)
+    pieces = torch.split(output, rows) if len(rows) > 1 else (output,)
+    return joined(map(_loss, joint_batches, pieces))
 
 
 def _loss(joint_batch: JointBatch, output: Tensor) -> Tensor:

@@ -56,25 +56,14 @@ def take_step(optimizer: torch.optim.Optimizer) -> None:
         return
     (group,) = optimizer.param_groups
     parameters = [p for p in group["params"] if p.grad is not None]
-    states = [optimizer.state[p] for p in parameters]
-    steps = [state["step"] for state in states]
+    gradients, states = [p.grad for p in parameters], [optimizer.state[p] for p in parameters]
+    averages, squares, steps = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
+    options = {name: group[name] for name in ("lr", "weight_decay", "eps", "amsgrad", "maximize")}
+    beta1, beta2 = group["betas"]
     with torch.no_grad():
         torch._foreach_add_(steps, 1)
-        _KERNELS[type(optimizer)](
-            parameters,
-            [p.grad for p in parameters],
-            [state["exp_avg"] for state in states],
-            [state["exp_avg_sq"] for state in states],
-            [],
-            steps,
-            lr=group["lr"],
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            amsgrad=False,
-            maximize=False,
-        )
+        kernel = _KERNELS[type(optimizer)]
+        kernel(parameters, gradients, averages, squares, [], steps, beta1=beta1, beta2=beta2, **options)
 
 
 def _is_plain_fused_adam(optimizer: torch.optim.Optimizer) -> bool:
@@ -83,11 +72,9 @@ def _is_plain_fused_adam(optimizer: torch.optim.Optimizer) -> bool:
         return False
     group = optimizer.param_groups[0]
     first = group["params"][0]
-    return (
-        bool(group["fused"])
-        and not (group["amsgrad"] or group["maximize"])
-        and all(
-            p.device == first.device and p.dtype == first.dtype and (p.grad is None or p in optimizer.state)
-            for p in group["params"]
-        )
+    if not group["fused"] or group["amsgrad"] or group["maximize"]:
+        return False
+    return all(
+        p.device == first.device and p.dtype == first.dtype and (p.grad is None or p in optimizer.state)
+        for p in group["params"]
     )

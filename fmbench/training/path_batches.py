@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -97,9 +97,8 @@ class PathBatchSampler:
         """Return the samples of some steps."""
         if len(self._samplers) == len(steps) == 1:
             return [self._sample_alone(steps[0])]
-        self._drawn = {
-            id(sampler): [sampler.batch(step) for step in steps] for sampler in dict.fromkeys(self._samplers)
-        }
+        samplers = dict.fromkeys(self._samplers)
+        self._drawn = {id(sampler): [sampler.batch(step) for step in steps] for sampler in samplers}
         self._joined.clear()
         sampled = [(block, self._sample(block, len(steps))) for block in self._blocks]
         self._drawn = {}
@@ -107,9 +106,9 @@ class PathBatchSampler:
         for _, group in groupby(sampled, key=lambda pair: (pair[0].objective, pair[1].epsilon is None)):
             blocks, samples = zip(*group, strict=True)
             members = blocks[-1].last - blocks[0].first
-            for joint_batch, sample in zip(
-                joint_batches, _of_steps(join_samples(samples, len(steps)), len(steps)), strict=True
-            ):
+            whole = join_samples(samples, len(steps))
+            of_steps = split_sample(whole, len(steps)) if len(steps) > 1 else [whole]
+            for joint_batch, sample in zip(joint_batches, of_steps, strict=True):
                 joint_batch.append(JointBatch(blocks[0], members, sample))
         return joint_batches
 
@@ -230,8 +229,3 @@ def _sampled(parts: Components, x_0: Tensor, x_1: Tensor, t: Tensor, noise: Gene
 def _quantile(t_distribution: TDistribution, u: Tensor) -> Tensor:
     """Return the times of uniforms, which other t-distributions are given, too."""
     return guard_inplace(t_distribution, (u,), lambda: t_distribution.quantile(u))
-
-
-def _of_steps(sample: PathSample, steps: int) -> Iterator[PathSample]:
-    """Yield each step's part of a sample."""
-    return split_sample(sample, steps) if steps > 1 else iter([sample])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,12 +97,8 @@ class TrainingState:
     def content(self, member: int) -> dict[str, Any]:
         """Return a member's state: what its checkpoint holds, whether it is trained alone or in a fleet."""
         part = self.networks.part
-        optimizer = self.optimizer.state_dict()
         sizes = [parameter.shape for parameter in self.networks.parameters]
-        optimizer["state"] = {
-            number: {n: part(v, member) if _is_like(n, v, sizes[number]) else v for n, v in values.items()}
-            for number, values in optimizer["state"].items()
-        }
+        optimizer = _with_changed(self.optimizer.state_dict(), sizes, lambda _number, _name, value: part(value, member))
         return {
             "module": self.networks.state(member),
             "optimizer": optimizer,
@@ -127,18 +123,11 @@ class TrainingState:
         first = contents[0]
         stack = self.networks.stack
         self.networks.load([content["module"] for content in contents])
-        optimizer = dict(first["optimizer"])
         sizes = [self.networks.part(parameter, 0).shape for parameter in self.networks.parameters]
-        optimizer["state"] = {
-            number: {
-                name: stack([content["optimizer"]["state"][number][name] for content in contents])
-                if _is_like(name, value, sizes[number])
-                else value
-                for name, value in values.items()
-            }
-            for number, values in first["optimizer"]["state"].items()
-        }
-        self.optimizer.load_state_dict(optimizer)
+        states = [content["optimizer"]["state"] for content in contents]
+        self.optimizer.load_state_dict(
+            _with_changed(first["optimizer"], sizes, lambda number, name, _: stack([s[number][name] for s in states]))
+        )
         for mine, *saved in zip(self.average.average, *(content["average"] for content in contents), strict=True):
             mine.copy_(stack(saved))
         for member, content in enumerate(contents):
@@ -189,9 +178,17 @@ class TrainingState:
         )
 
 
-def _is_like(name: str, value: Any, shape: torch.Size) -> bool:
-    """Whether a value in an optimizer's state belongs to the elements of a parameter of this shape."""
-    return name != "step" and isinstance(value, Tensor) and value.shape == shape
+def _with_changed(
+    optimizer: dict[str, Any], sizes: Sequence[torch.Size], changed: Callable[[int, str, Tensor], Tensor]
+) -> dict[str, Any]:
+    """Return an optimizer's state dict with all changed that belongs to the elements of parameters of these sizes."""
+
+    def kept(number: int, name: str, value: Any) -> Any:
+        is_like = name != "step" and isinstance(value, Tensor) and value.shape == sizes[number]
+        return changed(number, name, value) if is_like else value
+
+    state = {i: {name: kept(i, name, v) for name, v in values.items()} for i, values in optimizer["state"].items()}
+    return {**optimizer, "state": state}
 
 
 def _copied(value: Any) -> Any:

@@ -52,9 +52,8 @@ def batching_obstacle(cells: Sequence[TrainingCell], context: WorkerContext) -> 
     except Exception as error:  # whatever torch or a plugin raises: alone, the cell fails by itself or goes well
         return f"it cannot be mapped: {str(error).partition(chr(10))[0]}"
     after = [dict(module.named_buffers()) for module in modules]
-    if not all(
-        torch.equal(value, now[name]) for old, now in zip(before, after, strict=True) for name, value in old.items()
-    ):
+    pairs = zip(before, after, strict=True)
+    if not all(torch.equal(value, now[name]) for old, now in pairs for name, value in old.items()):
         return "it changes a buffer while it is called"
     if not global_random.alike(random, global_random.state(context.device)):
         return "it draws from a global generator"

@@ -35,9 +35,10 @@ def evaluate(
     velocity = trained.velocity(cell.guidance, cell.weights)
     started = time.perf_counter()
     if drawn is None:
-        sharing = trained.sharing(velocity, cell.guidance, cell.weights)
+        # Somebody else's solver may compute under something that it changes meanwhile: its calls are its own.
+        shared = trained.sharing(velocity, cell.guidance, cell.weights) if cell.solver.is_own else velocity
         with context.unchanged(f"solver {cell.solver}", cell.solver):
-            drawn = draw_samples(trained, cell, sharing, larger)
+            drawn = draw_samples(trained, cell, shared, larger)
     samples, labels = drawn.samples, drawn.labels
     synchronise(context.device)
     seconds = drawn.seconds or time.perf_counter() - started

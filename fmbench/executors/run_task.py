@@ -422,7 +422,9 @@ class Computer:
         if self._trained is None or self._trained.cell.key != cell.key:
             folder = self.context.store.folder("training", cell.key)
             try:
-                facts = (folder.recorded() or {}).get("facts", {})
+                if (recorded := folder.recorded()) is None:
+                    raise CellFailure("its training is not in the store any more: somebody removed it; run again")
+                facts = recorded.get("facts", {})
                 # an older fmbench's would have another key
                 if lacking := [each.name for each in fields(TrainingFacts) if each.name not in facts]:
                     raise DamagedFile(f"{folder.path / 'result.json'} lacks the facts {', '.join(lacking)}")

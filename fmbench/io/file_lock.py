@@ -34,9 +34,12 @@ def held(path: Path, goes_on: Callable[[], bool] = lambda: True) -> Iterator[Non
 
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink():
-        raise NotRegularError(errno.ELOOP, "it is a link, and must be a regular file", str(path))
+        raise NotRegularError(errno.ELOOP, f"{path.name} is a link, and must be a regular file", str(path))
     with suppress(FileNotFoundError):
-        check_regular(path)
+        try:
+            check_regular(path)
+        except NotRegularError as error:
+            raise NotRegularError(error.errno, f"{path.name}: {error.strerror}", str(path)) from None
     lock = FileLock(path)
     while True:
         try:

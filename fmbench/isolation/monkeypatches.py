@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -26,18 +28,31 @@ MODULES = (
     "torch.optim",
     "torch.random",
     "torch.special",
+    "torch.distributions",
     "numpy",
     "numpy.linalg",
     "numpy.random",
+    "scipy.interpolate",
+    "scipy.linalg",
+    "scipy.optimize",
+    "scipy.spatial.distance",
+    "scipy.special",
+    "scipy.stats",
+    "ot",
 )
 """Modules whose attributes are compared, where somebody has imported them: besides fmbench's."""
 
 OWN = __name__.partition(".")[0]
+KINDS = "couplings datasets grids metrics networks objectives paths solvers t_distributions"
+OWN_PACKAGES = tuple(f"{OWN}_{kind}" for kind in KINDS.split())
+"""Where fmbench's own components are."""
 
 FOLLOWING = {"torch.Storage"}
 """What torch itself replaces when its default dtype is set, which is compared."""
 
 _MISSING = object()
+_STDLIB = Path(sysconfig.get_paths()["stdlib"]).name
+"""The folder of Python's own modules: python3.12, say."""
 
 
 class Attributes:
@@ -57,9 +72,10 @@ class Attributes:
         for base in cls.__mro__:
             if base is not object and id(base) not in known:
                 self._held.append((title, base, _Held(_callables(vars(base)))))
-        module = sys.modules.get(cls.__module__)
-        if module is not None and id(module) not in known:
-            self._held.append((cls.__module__, module, _Held(_callables(vars(module)))))
+        for name, module in list(sys.modules.items()):
+            beside = name == cls.__module__ or name.partition(".")[0] in OWN_PACKAGES
+            if beside and id(module) not in known:
+                self._held.append((name, module, _Held(_callables(vars(module)))))
 
     def replaced(self) -> list[str]:
         """Return the names of what is no longer what it was, such as `torch.randn`."""
@@ -113,11 +129,11 @@ def _owners() -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
         if isinstance(module := sys.modules.get(name), ModuleType):
             yield name, module, _public(vars(module))
     if (torch := sys.modules.get("torch")) is not None and hasattr(torch, "Tensor"):
-        for title, cls in (("torch.Tensor", torch.Tensor), ("torch.optim.Optimizer", torch.optim.Optimizer)):
-            yield title, cls, _callables(vars(cls))
-        for name, value in list(vars(torch.nn).items()):
-            if isinstance(value, type):
-                yield f"torch.nn.{name}", value, _callables(vars(value))
+        yield "torch.Tensor", torch.Tensor, _callables(vars(torch.Tensor))
+        for title, module in (("torch.nn", torch.nn), ("torch.optim", torch.optim)):
+            for name, value in list(vars(module).items()):
+                if isinstance(value, type):
+                    yield f"{title}.{name}", value, _callables(vars(value))
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == OWN and isinstance(module, ModuleType):
             yield name, module, _callables(vars(module))
@@ -126,6 +142,42 @@ def _owners() -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
         is_own = isinstance(value, type) and value.__module__ == f"{OWN}.components.contracts"
         if is_own and name == value.__name__:  # an alias is the same class once more
             yield f"{OWN}.{name}", value, _public(vars(value))
+
+
+def intruders(new: Iterable[str], top: str) -> list[str]:
+    """Return the names of what hangs on libraries or on fmbench and comes from a plugin's modules.
+
+    Those are what lies below its module or package `top`, and of the `new` modules, which were imported with it, all
+    that are no library's. So is seen what was replaced in a library that was not there before.
+    """
+    theirs = {name for name in new if not _is_library(name)}
+    theirs |= {name for name in list(sys.modules) if name.partition(".")[0] == top}
+    theirs = {name for name in theirs if not _is_own(name)}
+    own = [(name, module) for name, module in list(sys.modules.items()) if _is_own(name)]
+    classes = [
+        (f"{name}.{cls.__name__}", cls, vars(cls))
+        for name, module in own
+        for cls in list(vars(module).values())
+        if isinstance(cls, type) and cls.__module__ == name
+    ]
+    places = [*_owners(), *((name, module, vars(module)) for name, module in own), *classes]
+    found = [
+        f"{title}.{name}"
+        for title, _, held in places
+        for name, value in list(held.items())
+        if getattr(value, "__module__", None) in theirs
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _is_own(name: str) -> bool:
+    return name.partition(".")[0] in (OWN, *OWN_PACKAGES)
+
+
+def _is_library(name: str) -> bool:
+    """Whether a module is Python's or was installed."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return file is None or any(place in Path(file).parts for place in ("site-packages", "dist-packages", _STDLIB))
 
 
 def _public(held: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from fmbench.errors import PluginError, ProcessChanged
-from fmbench.isolation.monkeypatches import Attributes
+from fmbench.isolation.monkeypatches import Attributes, intruders
 from fmbench.isolation.process_state import Watch, said
 
 
@@ -20,18 +20,19 @@ class PluginStopped(Exception):
 
 
 @contextmanager
-def plugin_code(who: str, *, own: bool = False) -> Iterator[None]:
+def plugin_code(who: str, *, own: bool = False, top: str = "") -> Iterator[None]:
     """Run code of a plugin that is imported, asked or built.
 
     What it prints goes to standard error. Whatever it raises comes out as an Exception, but for the user's own Ctrl-C.
     Raises ProcessChanged where it changed what others share, which is then put back; where it cannot be, PluginError,
-    which names `who`: this process must not go on. `own` says that the code is fmbench's, which does none of that.
+    which names `who`: this process must not go on. `own` says that the code is fmbench's, which does none of that;
+    `top` is the plugin's module or package, where it is imported.
     """
     if own:
         yield
         return
     with _interrupts() as interrupted, stdout_to_stderr():
-        held = Attributes()
+        held, modules = Attributes(), set(sys.modules)
         watch = Watch(lambda: held)
         try:
             yield
@@ -42,6 +43,8 @@ def plugin_code(who: str, *, own: bool = False) -> Iterator[None]:
             raise PluginStopped(f"{type(error).__name__} was raised") from error
         if changed := _put_back(watch, who):
             raise ProcessChanged(changed)
+        if top and (found := intruders(sys.modules.keys() - modules, top)):
+            raise PluginError(_for_ever(who, found))
 
 
 def _put_back(watch: Watch, who: str) -> str:
@@ -50,8 +53,12 @@ def _put_back(watch: Watch, who: str) -> str:
     if not found:
         return ""
     if left := watch.put_back():
-        raise PluginError(f"{said(who, left)}; nothing else can put it back, so leave the plugin out")
+        raise PluginError(_for_ever(who, left))
     return said("it", found)
+
+
+def _for_ever(who: str, changed: Sequence[str]) -> str:
+    return f"{said(who, changed)}; nothing else can put it back, so leave the plugin out"
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 Solvers of one trained cell start from the same source samples. Whatever they are, they ask for the same velocity at
 t=0; and the second that Heun's method, the midpoint method or Adams-Bashforth asks for is Euler's, after a step of that
 size. Such a call is made once. What is returned is what the network itself gave for exactly this state, time and label,
-to the last bit, and it counts as a call. A call from within autocast, say, is not one of these: what a solver changes
-of the process must not be in what others are given. Nor is a call in which the network draws at random.
+to the last bit, and it counts as a call. A call in which the network draws at random is not one of these. Only
+fmbench's own solvers share calls: what another one changes of the process while it calls, and puts back, would be in
+what others are given.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import torch
 from torch import Tensor
 
 from fmbench.isolation import global_random
-from fmbench.isolation.process_state import Watch, strangers_at_work, watch_all
 
 if TYPE_CHECKING:
     from fmbench.model.velocity import ModelVelocity
@@ -81,7 +81,6 @@ class SharingVelocity:
         self._velocity = velocity
         self._shared = shared
         self._follows = True
-        self._watch: Watch | None = None
 
     @property
     def y(self) -> Tensor | None:
@@ -92,8 +91,6 @@ class SharingVelocity:
     def y(self, labels: Tensor | None) -> None:
         self._velocity.y = labels
         self._follows = True
-        if self._watch is None and strangers_at_work():
-            self._watch = watch_all()
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         known = self._shared.find(x, t, self.y) if self._follows else None
@@ -107,8 +104,7 @@ class SharingVelocity:
         calls = self._velocity.calls - before
         self.calls += calls
         if self._follows:
-            changed = self._watch is not None and self._watch.changes()  # what is computed by then is this solver's own
-            if not changed and global_random.alike(random, global_random.state(device)):
+            if global_random.alike(random, global_random.state(device)):
                 self._shared.add(VelocityCall(x, t, self.y, found, calls))
             self._follows = False
         return found

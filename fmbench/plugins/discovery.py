@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
 from typing import Any
 
 import pluggy
@@ -54,7 +55,8 @@ class PluginFailure:
 class Registered:
     """A component as a plugin registered it. `version` is that of the distribution, empty for files and modules.
 
-    `preset` are the parameters whose defaults are the name's own.
+    `preset` are the parameters whose defaults are the name's own, `registrar` is the module whose hook returned it; ""
+    for fmbench's, whose code is not somebody else's.
     """
 
     kind: str
@@ -63,6 +65,7 @@ class Registered:
     owner: str
     version: str = ""
     preset: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    registrar: str = ""
 
     @property
     def target_text(self) -> str:
@@ -90,6 +93,13 @@ class _Plugin:
     version: str
     content: Any
     explicit: bool
+
+    @property
+    def module(self) -> str:
+        """The module of its hooks; "" where it is fmbench's own."""
+        if self.own:
+            return ""
+        return str(getattr(self.content, "__name__" if isinstance(self.content, ModuleType) else "__module__", ""))
 
     @property
     def own(self) -> bool:
@@ -146,7 +156,9 @@ def _installed(failures: list[PluginFailure]) -> Iterator[_Plugin]:
     for name, (distribution, version), point in sorted(found, key=lambda each: (*each[:2], each[2].value)):
         owner = f"{distribution} {version}".strip()
         try:
-            with plugin_code(f"plugin {name!r} of {owner}", own=owner.startswith(OWN)):
+            with plugin_code(
+                f"plugin {name!r} of {owner}", own=owner.startswith(OWN), top=point.module.partition(".")[0]
+            ):
                 content = point.load()
         except PluginError:
             raise  # what it changed cannot be put back
@@ -220,7 +232,7 @@ def _components(plugin: _Plugin, failures: list[PluginFailure]) -> Iterator[Regi
                 continue
             for name in sorted(returned):
                 target, preset = _target_and_preset(returned[name])
-                yield Registered(kind, name, target, plugin.owner, plugin.version, preset)
+                yield Registered(kind, name, target, plugin.owner, plugin.version, preset, plugin.module)
 
 
 def _target_and_preset(component: Any) -> tuple[Any, Any]:

@@ -93,7 +93,7 @@ def _package(folder: Path) -> ModuleType:
 
 def _module(name: str) -> ModuleType:
     try:
-        with plugin_code(f"plugin {name!r}"):
+        with plugin_code(f"plugin {name!r}", top=name.partition(".")[0]):
             return importlib.import_module(name)
     except PluginError:
         raise
@@ -127,7 +127,7 @@ def _execute(name: str, file: Path, package: bool) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with plugin_code(f"plugin {str(file)!r}"):
+        with plugin_code(f"plugin {str(file)!r}", top=name):
             spec.loader.exec_module(module)
     except PluginError:
         raise

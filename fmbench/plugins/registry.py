@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Code", "ListedComponent", "PluginFailure", "Registry", "load_registry"]
 
-_imported: WeakKeyDictionary[type, str] = WeakKeyDictionary()
+_imported: WeakKeyDictionary[type, dict[str, str]] = WeakKeyDictionary()
 """The fingerprint that each class had when this process first used it."""
 
 
@@ -113,7 +113,8 @@ class Registry:
         Raises ComponentError where there is none, PluginError where it cannot be read.
         """
         known = self._find(kind, name)
-        top, modules = known.source.target.partition(":")[0].partition(".")[0], known.source.code()
+        top = known.source.target.partition(":")[0].partition(".")[0]
+        modules = known.source.code(known.registered.registrar)
         return Code(
             tuple(module for module in modules if module.top == top),
             tuple(module for module in modules if module.top != top),
@@ -246,8 +247,11 @@ class _Known:
     @property
     def fingerprint(self) -> str:
         if not self._fingerprint:
-            self._fingerprint = self.source.fingerprint(self.registered.version)
+            self._fingerprint = self._read()
         return self._fingerprint
+
+    def _read(self) -> str:
+        return self.source.fingerprint(self.registered.version, self.registered.registrar)
 
     def attribute(self, name: str, parameters: Mapping[str, Any] | None = None) -> Any:
         """Return a class attribute, for parameters where it depends on them.
@@ -282,7 +286,7 @@ class _Known:
 
     def check_unchanged(self, cls: type) -> None:
         """Refuse a class whose source was edited between planning and importing it, or after it was imported."""
-        imported = _imported.setdefault(cls, self.source.fingerprint(self.registered.version))
+        imported = _imported.setdefault(cls, {}).setdefault(self.registered.registrar, self._read())
         if imported != self.fingerprint:
             raise PluginError(
                 f"{self.title}: its source has changed while this process was running, so results could not be told "

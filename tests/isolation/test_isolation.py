@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from helpers import context, training_cell
+from helpers import context, evaluation_cell, training_cell
 
 import fmbench
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.components.contracts import ProbabilityPath
 from fmbench.errors import ProcessChanged
+from fmbench.evaluation.evaluate import evaluate
 from fmbench.evaluation.metrics import recorded
 from fmbench.executors.messages import Event
 from fmbench.executors.run_task import Computer, lingering
@@ -457,16 +458,23 @@ def test_metrics_after_one_that_changed_the_process_are_left_for_another(
     assert own.spoilt.startswith("metric nfe")
 
 
-def test_a_call_from_within_autocast_is_given_to_no_other_solver(trained: Trained, stranger_at_work: None) -> None:
-    x, t = trained.source(0, 50), torch.zeros(50)
-    with torch.no_grad():
-        expected = trained.velocity()(x, t)
-        for autocast in (True, False):
-            sharing = trained.sharing(trained.velocity(), 1.0, "ema")
-            sharing.y = None
-            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-                found = sharing(x, t)
-            assert torch.equal(found, expected) != autocast
+def test_only_fmbenchs_own_solvers_share_calls(
+    shop: WorkerContext, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another may call the network under something that it changes for a while, such as autocast or a function."""
+    shared: list[str] = []
+    sharing = Trained.sharing
+
+    def noted(self: Trained, *given: Any) -> Any:
+        shared.append("euler")
+        return sharing(self, *given)
+
+    monkeypatch.setattr(Trained, "sharing", noted)
+    own = evaluation_cell(shop.registry, trained.cell, samples=50)
+    evaluate(trained, own, [])
+    assert shared == ["euler"]
+    evaluate(trained, replace(own, solver=replace(own.solver, owner="/home/me/mine.py"), nfe=2, steps=2), [])
+    assert shared == ["euler"]
     trained.forget()
 
 

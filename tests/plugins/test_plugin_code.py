@@ -122,6 +122,29 @@ def test_a_plugin_that_changes_the_process_at_import_is_refused_and_that_is_put_
     list(load_given(plugin(tmp_path)))
 
 
+REPLACED = {
+    "Euler.integrate = lambda self, velocity, x_0, times: x_0": "fmbench_solvers.euler.Euler.integrate",
+    "_runge_kutta.runge_kutta_step = print_it": "fmbench_solvers._runge_kutta.runge_kutta_step",
+    "scipy.optimize.linear_sum_assignment = print_it": "scipy.optimize.linear_sum_assignment",
+    "torch.optim.AdamW.step = print_it": "torch.optim.AdamW.step",
+    "torch.randn = print_it": "torch.randn",
+}
+"""What a plugin replaces in what it is the first to import, and what it is told."""
+
+
+@pytest.mark.parametrize("change", REPLACED)
+def test_what_is_replaced_in_something_that_was_not_imported_before_is_refused(change: str, tmp_path: Path) -> None:
+    imports = "scipy.optimize, torch\nfrom fmbench_solvers import _runge_kutta\nfrom fmbench_solvers.euler import Euler"
+    given = plugin(tmp_path, top=f"def print_it(*a, **k):\n    return print(a)\n\n{change}", imports=imports)
+    code = f"from fmbench.plugins.discovery import load_plugins; load_plugins([{given!r}])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert f"changed {REPLACED[change]}" in done.stderr
+    assert "leave the plugin out" in done.stderr
+    unchanged = plugin(tmp_path, imports=imports)
+    code = f"from fmbench.plugins.discovery import load_plugins; load_plugins([{unchanged!r}])"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_what_a_hook_and_a_constructor_change_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match=r"in fmbench_grids, it changed torch's default dtype"):
         load_plugins([plugin(tmp_path, hook="torch.set_default_dtype(torch.float64)")])

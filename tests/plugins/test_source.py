@@ -362,3 +362,51 @@ def test_no_two_files_of_the_standard_library_have_one_text() -> None:
         texts.setdefault(syntax_text(tree), []).append(ast.dump(tree))
     assert len(texts) > 100
     assert all(len(set(dumps)) == 1 for dumps in texts.values())
+
+
+CLASS = "from fmbench import Solver\nclass C(Solver):\n    pass\n"
+FACE = """
+from fmbench import Preset, hookimpl
+from sample import module
+
+@hookimpl
+def fmbench_solvers():
+    return {"c": "sample.module:C", "d": Preset("sample.module:C", {})}
+"""
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "\nmodule.GAIN = 2\n",
+        "\nfor name in ('a', 'b'):\n    setattr(module, name, 1)\n",
+        "\ndef make():\n    return module.C\n",
+    ],
+)
+def test_what_a_registering_module_does_besides_counts(package: Write, edit: str) -> None:
+    package(__init__=FACE, module=CLASS)
+    source = ClassSource("sample.module:C")
+    plain = source.fingerprint(registrar="sample")
+    assert plain == source.fingerprint(), "it merely registers"
+    package(__init__=FACE + edit)
+    first = source.fingerprint(registrar="sample")
+    package(__init__=FACE + edit.replace("1", "22").replace("2", "3").replace("C", "D"))
+    assert len({plain, first, source.fingerprint(registrar="sample")}) == 3
+    assert "sample" in [module.name for module in source.code("sample")]
+
+
+def test_what_is_registered_beside_a_class_does_not_count(package: Write) -> None:
+    package(__init__=FACE, module=CLASS)
+    source = ClassSource("sample.module:C")
+    before = source.fingerprint(registrar="sample")
+    package(__init__=FACE.replace('"c":', '"another": "sample.neighbour:N", "c":'))
+    assert source.fingerprint(registrar="sample") == before
+
+
+def test_a_hook_that_makes_its_classes_counts(package: Write) -> None:
+    made = FACE.replace('"sample.module:C",', "module.make(1),")
+    package(__init__=made, module=CLASS)
+    source = ClassSource("sample.module:C")
+    before = source.fingerprint(registrar="sample")
+    package(__init__=made.replace("make(1)", "make(22)"))
+    assert source.fingerprint(registrar="sample") != before

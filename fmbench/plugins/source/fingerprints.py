@@ -25,13 +25,15 @@ from fmbench.plugins.source.module_imports import Module, closure, import_statem
 from fmbench.plugins.source.syntax_text import syntax_text
 
 
-def fingerprint(modules: Sequence[Module], name: str, files: Sequence[Path] = (), version: str = "") -> str:
+def fingerprint(
+    modules: Sequence[Module], name: str, files: Sequence[Path] = (), version: str = "", besides: str = ""
+) -> str:
     """Return the fingerprint of the class `name` that modules make up: their code and that of the modules which they
-    import, data files, and the version of their distribution.
+    import, data files, the version of their distribution, and what else is done `besides`.
 
     Raises OSError where a data file cannot be read.
     """
-    parts = [name, version]
+    parts = [name, version, *([besides] if besides else [])]
     for module in modules:
         for each in closure(module):
             # Where a plugin lies must not count: the name of its package, or of its file, is left out.

@@ -41,7 +41,7 @@ def _write(value: Any, texts: list[str], leave_out: Callable[[ast.AST], bool]) -
     elif kind is list:
         texts.append("[")
         for inner in value:
-            if not (isinstance(inner, ast.stmt) and (_is_bare_string(inner) or leave_out(inner))):
+            if not (isinstance(inner, ast.stmt) and (is_bare_string(inner) or leave_out(inner))):
                 _write(inner, texts, leave_out)
         texts.append("]")
     else:
@@ -53,5 +53,6 @@ def _constant(value: object) -> str:
     return hex(value) if value.__class__ is int else repr(value)
 
 
-def _is_bare_string(node: ast.stmt) -> bool:
+def is_bare_string(node: ast.stmt) -> bool:
+    """Whether a statement is a text that nothing reads, such as a docstring."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Protocol
 
 from fmbench.errors import DamagedFile
@@ -51,17 +52,12 @@ class Each:
         """See Form."""
         if not isinstance(value, dict):
             return f"{place or 'it'} must be an object, and is {shown(value)}"
-        return next(
-            (
-                why
-                for name, each in value.items()
-                if (
-                    why := self.names.misfit(name, f"a name in {place or 'it'}")
-                    or self.form.misfit(each, _inside(place, name))
-                )
-            ),
-            "",
-        )
+        named, fitting = self.names is not TEXT, self.form is ANYTHING  # the names in JSON are texts
+        for name, each in value.items():
+            if (named and self.names.misfit(name)) or (not fitting and self.form.misfit(each)):
+                wrong_name = self.names.misfit(name, f"a name in {place or 'it'}")
+                return wrong_name or self.form.misfit(each, _inside(place, name))
+        return ""
 
 
 @dataclass(frozen=True)
@@ -83,9 +79,14 @@ class Fields:
         lacking += [second for first, second in self.together if first in value and second not in value]
         if lacking:
             return f"{place or 'it'} lacks {', '.join(lacking)}"
-        forms = {**self.required, **self.optional}
-        wrong = (form.misfit(value[name], _inside(place, name)) for name, form in forms.items() if name in value)
-        return next(filter(None, wrong), "")
+        for name, form in self._forms.items():
+            if name in value and form.misfit(value[name]):
+                return form.misfit(value[name], _inside(place, name))
+        return ""
+
+    @cached_property
+    def _forms(self) -> dict[str, Form]:
+        return {**self.required, **self.optional}
 
 
 @dataclass(frozen=True)
@@ -195,15 +196,14 @@ def _depth_exceeds(value: Any, most: int) -> bool:
     """Whether lists and objects lie in each other more than `most` deep."""
     layer = [value]
     for _ in range(most):
-        inner: list[Any] = []
-        for each in layer:
-            if isinstance(each, dict):
-                inner += [v for v in each.values() if isinstance(v, dict | list)]
-            elif isinstance(each, list):
-                inner += [v for v in each if isinstance(v, dict | list)]
-        if not inner:
+        layer = [
+            inner
+            for outer in layer
+            for inner in (outer.values() if outer.__class__ is dict else outer if outer.__class__ is list else ())
+            if inner.__class__ is dict or inner.__class__ is list
+        ]
+        if not layer:
             return False
-        layer = inner
     return True
 
 

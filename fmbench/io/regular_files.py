@@ -77,8 +77,10 @@ def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
         size = os.fstat(handle.fileno()).st_size
         if size > most:
             raise NotRegularError(errno.EFBIG, f"it is larger than {most / 1e6:.0f} MB", str(path))
-        content = b"".join(blocks_of(handle))
-        if handle.read(1):
+        content = handle.read(size + 1) or b""
+        while len(content) < size and (more := handle.read(size + 1 - len(content))):
+            content += more
+        if len(content) > size:
             raise NotRegularError(errno.EFBIG, "it goes on beyond its size, as files of /proc do", str(path))
     return content
 

@@ -381,7 +381,7 @@ class Computer:
                 left -= 4 * len(cells) * int(cells[0].settings["samples"]) * prod(shape)
                 if left >= 0:
                     global_random.seed(seed_for(cells[0].training.seed, "together", cells[0].training.dataset.text))
-                    with self.context.unchanged(f"solver {cells[0].solver}", cells[0].solver):
+                    with self.context.unchanged(f"solver {cells[0].solver}"):
                         self._draw_all(cells, trained)
         except StoreError:
             raise
@@ -423,7 +423,7 @@ class Computer:
             folder = self.context.store.folder("training", cell.key)
             try:
                 if (recorded := folder.recorded()) is None:
-                    raise CellFailure("its training is not in the store any more: somebody removed it; run again")
+                    raise CellFailure("somebody removed its training meanwhile; `fmbench retry` trains it again")
                 facts = recorded.get("facts", {})
                 # an older fmbench's would have another key
                 if lacking := [each.name for each in fields(TrainingFacts) if each.name not in facts]:

@@ -12,6 +12,8 @@ from fmbench.io.regular_files import NotRegularError, check_regular
 
 POLL = 0.01
 """Seconds between two looks at a lock that another process holds."""
+MOST_MISSED = 100
+"""So often in a row nobody removes the folder between two steps of making a lock in it."""
 
 
 class StoppedWaiting(Exception):
@@ -32,6 +34,28 @@ def held(path: Path, goes_on: Callable[[], bool] = lambda: True) -> Iterator[Non
     """
     from filelock import FileLock, Timeout
 
+    lock, missed = FileLock(path), 0
+    while True:
+        try:
+            _make_way(path)
+            lock.acquire(timeout=0)
+            break
+        except Timeout:
+            if not goes_on():
+                raise StoppedWaiting(path) from None
+            time.sleep(POLL)
+        except (FileNotFoundError, FileExistsError):  # somebody removes the folder at this moment, or another is there
+            missed += 1
+            if missed > MOST_MISSED or (path.parent.exists() and not path.parent.is_dir()):
+                raise
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _make_way(path: Path) -> None:
+    """Make the folder of a lock file. Raises NotRegularError where something else than a file lies in its place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink():
         raise NotRegularError(errno.ELOOP, f"{path.name} is a link, and must be a regular file", str(path))
@@ -40,19 +64,6 @@ def held(path: Path, goes_on: Callable[[], bool] = lambda: True) -> Iterator[Non
             check_regular(path)
         except NotRegularError as error:
             raise NotRegularError(error.errno, f"{path.name}: {error.strerror}", str(path)) from None
-    lock = FileLock(path)
-    while True:
-        try:
-            lock.acquire(timeout=0)
-            break
-        except Timeout:
-            if not goes_on():
-                raise StoppedWaiting(path) from None
-            time.sleep(POLL)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def lock_of(database: Path) -> Path:

@@ -51,8 +51,7 @@ FOLLOWING = {"torch.Storage"}
 """What torch itself replaces when its default dtype is set, which is compared."""
 
 _MISSING = object()
-_STDLIB = Path(sysconfig.get_paths()["stdlib"]).name
-"""The folder of Python's own modules: python3.12, say."""
+_STDLIB = sysconfig.get_paths()["stdlib"]
 
 
 class Attributes:
@@ -177,7 +176,11 @@ def _is_own(name: str) -> bool:
 def _is_library(name: str) -> bool:
     """Whether a module is Python's or was installed."""
     file = getattr(sys.modules.get(name), "__file__", None)
-    return file is None or any(place in Path(file).parts for place in ("site-packages", "dist-packages", _STDLIB))
+    return (
+        file is None
+        or Path(file).is_relative_to(_STDLIB)
+        or not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
+    )
 
 
 def _public(held: Mapping[str, Any]) -> dict[str, Any]:

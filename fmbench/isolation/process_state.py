@@ -10,7 +10,9 @@ collector; and what hangs on the modules that everybody uses (see `fmbench.isola
 Not seen is what is put back before it is compared; what threads and child processes of a component do later; what is
 written into memory past Python (through ctypes, say, or a kernel that is registered anew in torch's dispatcher); and
 what is changed within an object that others use, where neither torch nor the two modules count it. What is drawn from
-global random generators is no change: see `fmbench.isolation.global_random`.
+global random generators is no change: see `fmbench.isolation.global_random`. fmbench's own components change nothing,
+so that attributes are compared only once another one is at work, and for a part of a unit (a metric, say) attributes
+and the environment only when it first runs: the unit's end sees them in any case.
 """
 
 from __future__ import annotations

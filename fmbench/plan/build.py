@@ -20,6 +20,7 @@ from fmbench.plan.teachers import Teachers
 from fmbench.suite import Problem, Suite, Training, raise_problems
 
 if TYPE_CHECKING:
+    from fmbench.cells.component_spec import ComponentSpec
     from fmbench.plugins.registry import Registry
 
 Unit = Literal["training", "evaluation", "metric"]
@@ -240,6 +241,17 @@ class _Making:
             raise UserError(f"no cell of the suite matches --filter {' --filter '.join(filters)}.{why}")
         raise SuiteError(f"no cell is left to run.{why} Change the axes or the exclusions.", self.suite.path)
 
+    def _check_names(self, metrics: Sequence[ComponentSpec]) -> None:
+        """Raise SuiteError where two metrics have one name: values are kept by it."""
+        for name, count in Counter(metric.name for metric in metrics).items():
+            if count > 1:
+                alike = " and ".join(str(metric) for metric in metrics if metric.name == name)
+                raise SuiteError(
+                    f"{alike} have one name, {name}, under which their values would stand in one column. Take one of "
+                    "them, or register another under a name of its own (fmbench.Preset).",
+                    str(self.suite.place("evaluation", "metrics")),
+                )
+
     def _metrics(self, trainings: Sequence[Indices]) -> list[MetricRule]:
         """Return the metrics that apply to some cell, and note where the others do not.
 
@@ -248,6 +260,7 @@ class _Making:
         rules, refused = self.rules.metric_rules()
         for spec, reason in refused:
             self._count("metric", Gap(f"metric={spec}", reason), len(trainings))
+        self._check_names([rule.spec for rule in rules])
         applied = []
         distinct = Counter(training[: len(COMPONENT_AXES)] for training in trainings)
         for rule in rules:

@@ -73,7 +73,7 @@ def find_unused(
             found.passed_over.append(f"{store.root / section} is a link, and leads out of the store")
             continue
         for key in store.keys(section):
-            if key_of(key) not in used:  # but for samplers it is the key itself
+            if (key_of(key) if section == "sampler" else key) not in used:
                 _add(found, Unused(section, key, store.folder(section, key), 0), newest, only_failed)
     return found
 

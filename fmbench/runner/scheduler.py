@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import chain
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
@@ -21,6 +21,7 @@ from fmbench.executors.tasks import (
     TrainTask,
     Work,
 )
+from fmbench.io.file_lock import StoppedWaiting
 from fmbench.results.cell_keys import flow_snapshot_key, sampler_key
 from fmbench.results.cell_state import unsteady
 from fmbench.results.collect import ResultsIndex
@@ -241,7 +242,8 @@ class Scheduler:
             return
         self.observer.say(f"{len(busy)} of {len(work)} times are unsteady: they are measured once more")
         for cell in busy:
-            folders[sampler_key(cell)].remove()
+            with suppress(StoppedWaiting):  # another process measures it anew
+                folders[sampler_key(cell)].remove()
             executor.submit(MeasureTask(cell.training, (), (work[sampler_key(cell)],)))
         for event in executor.events():
             if event.what == "failed":  # said, and counted before

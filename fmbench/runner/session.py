@@ -15,6 +15,7 @@ from typing import Any
 
 from fmbench.components.contracts import Dataset
 from fmbench.errors import DamagedFile, UserError
+from fmbench.io.file_lock import StoppedWaiting
 from fmbench.plan import Plan, make_plan
 from fmbench.plan.result_code import result_code
 from fmbench.plugins.registry import Registry, load_registry
@@ -183,7 +184,8 @@ class Session:
         timed = {sampler_key(cell): cell for cell in self.plan.evaluations if index.samplers}
         measured = [(cell, index.samplers[key].folder) for key, cell in timed.items() if key in index.samplers]
         for cell in unsteady(measured):
-            index.samplers[sampler_key(cell)].folder.remove()
+            with contextlib.suppress(StoppedWaiting):  # another process measures it anew
+                index.samplers[sampler_key(cell)].folder.remove()
         return len(failed)
 
     def records(self, results_index: ResultsIndex) -> Records:

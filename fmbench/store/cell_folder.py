@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -198,7 +199,11 @@ class CellFolder:
         with self.lock(wait=False), explained(self.path):
             for entry in self._entries():
                 Path(entry.path).unlink(missing_ok=True)
-            self.path.rmdir()
+            try:
+                self.path.rmdir()
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:  # else somebody has begun the cell anew
+                    raise
 
     def size(self) -> int:
         """Return the bytes that the folder takes; links are not followed."""
@@ -221,7 +226,6 @@ class CellFolder:
         with contextlib.ExitStack() as stack:
             with explained(self.path):
                 self._make_way()
-                self.path.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(held(self.path / ".lock", lambda: wait))
             yield
 

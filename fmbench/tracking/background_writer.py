@@ -144,6 +144,8 @@ class Writer:
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join(timeout=0.2 if self.progress.problem else self.patience)
+            if not self._thread.is_alive():
+                self.server.close()
 
     def _work(self) -> None:
         pauses = itertools.count()

@@ -8,7 +8,10 @@ from pathlib import Path
 
 
 class DatabaseVersion:
-    """Compares a database with what it was at the last `note`. What cannot be read counts as changed."""
+    """Compares a database with what it was at the last `note`. What cannot be read counts as changed.
+
+    What others write while this process has the database's lock, and so not fmbench, is taken for its own.
+    """
 
     def __init__(self) -> None:
         self._connection: sqlite3.Connection | None = None
@@ -24,6 +27,12 @@ class DatabaseVersion:
         if self._connection is None or _identity(database) != self._file:
             self._open(database)
         self._noted = self._read()
+
+    def close(self) -> None:
+        """Forget what was noted, and let go of the database."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = self._noted = None
 
     def _open(self, database: Path) -> None:
         if self._connection is not None:

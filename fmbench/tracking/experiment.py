@@ -83,6 +83,10 @@ class Server:
                     self._version.note(database)
                 self._alone = False
 
+    def close(self) -> None:
+        """Let go of the database."""
+        self._version.close()
+
     @property
     def client(self) -> MlflowClient:
         """MLflow's client."""

@@ -44,7 +44,7 @@ SOLVERS = {
     "denormals": "torch.set_flush_denormal(True)",
     "patch": "torch.sum = torch.mean; torch.nn.functional.silu = torch.nn.functional.relu",
     "abort": "os.abort()",
-    "closes": "os.closerange(3, 200)",
+    "closes": "os.closerange(3, 4096)",
     "forks": "os.fork()",
     "exits": "sys.exit(0)",
     "raises": "raise BaseException('nothing that Exception catches')",

@@ -49,6 +49,7 @@ CATALOGUE: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
     "metric": {
         "distance": ({}, {}),
         "loss": ({}, {"scope": "training"}),
+        "score": ({"by": 1}, {}),
         "fidelity": ({}, {"requires": ("images",)}),
         "excess": ({}, {"requires": ("affine",), "scope": "training"}),
         "hungry": ({}, {"minimum_samples": 1000}),
@@ -430,6 +431,12 @@ def test_what_matches_nothing_is_refused_at_its_place(more: str, overrides: tupl
     with pytest.raises(SuiteError) as error:
         plan(more, *overrides)
     assert str(error.value).removeprefix("suite.yaml:").startswith(message)
+
+
+def test_two_metrics_of_one_name_are_refused() -> None:
+    with pytest.raises(SuiteError, match=r"score and score\(by=2\) have one name, score, under which") as error:
+        plan("", "evaluation.metrics=[score, {score: {by: 2}}]")
+    assert "fmbench.Preset" in str(error.value)
 
 
 def test_all_components_that_are_refused_are_named_at_once() -> None:

@@ -381,6 +381,7 @@ def fmbench_solvers():
         "\nmodule.GAIN = 2\n",
         "\nfor name in ('a', 'b'):\n    setattr(module, name, 1)\n",
         "\ndef make():\n    return module.C\n",
+        "\nif TYPE_CHECKING:\n    pass\nelse:\n    module.GAIN = 2\n",
     ],
 )
 def test_what_a_registering_module_does_besides_counts(package: Write, edit: str) -> None:
@@ -393,6 +394,24 @@ def test_what_a_registering_module_does_besides_counts(package: Write, edit: str
     package(__init__=FACE + edit.replace("1", "22").replace("2", "3").replace("C", "D"))
     assert len({plain, first, source.fingerprint(registrar="sample")}) == 3
     assert "sample" in [module.name for module in source.code("sample")]
+
+
+def test_what_a_registering_module_calls_counts_with_it(package: Write) -> None:
+    package(__init__=f"from sample import settings\nsettings.apply()\n{FACE}", module=CLASS, settings="GAIN = 1\n")
+    source = ClassSource("sample.module:C")
+    before = source.fingerprint(registrar="sample")
+    package(settings="GAIN = 22\n")
+    assert source.fingerprint(registrar="sample") != before
+
+
+@pytest.mark.parametrize("hook", ['{"c": Preset(make(1), {})}', "{make(1): 'sample.module:C'}", "{**make(1)}"])
+def test_a_hook_that_computes_what_it_returns_counts(package: Write, hook: str) -> None:
+    face = f"{FACE.partition('    return')[0]}    return {hook}\n"
+    package(__init__=face, module=CLASS)
+    source = ClassSource("sample.module:C")
+    before = source.fingerprint(registrar="sample")
+    package(__init__=face.replace("make(1)", "make(22)"))
+    assert source.fingerprint(registrar="sample") != before
 
 
 def test_what_is_registered_beside_a_class_does_not_count(package: Write) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import multiprocessing
 import os
 import shutil
 import stat
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -242,3 +245,31 @@ def test_the_lock_is_held_by_one_process_at_a_time(folder: CellFolder) -> None:
         assert (folder.path / "released").exists()
     other.join(30)
     assert other.exitcode == 0
+
+
+def test_a_lock_is_had_though_others_remove_the_folder_meanwhile(tmp_path: Path) -> None:
+    folder, ends = Store(tmp_path).folder("training", "a" * 20), time.monotonic() + 1.0
+    failed: list[BaseException] = []
+
+    def again_and_again(step: Callable[[], None]) -> None:
+        try:
+            while time.monotonic() < ends:
+                step()
+        except BaseException as error:
+            failed.append(error)
+
+    def hold() -> None:
+        with folder.lock():
+            folder.begin({"seed": 0})
+
+    def remove() -> None:
+        with contextlib.suppress(StoppedWaiting):
+            if folder.is_there():
+                folder.remove()
+
+    threads = [threading.Thread(target=again_and_again, args=(step,)) for step in (hold, hold, remove)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed

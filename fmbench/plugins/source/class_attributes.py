@@ -25,7 +25,7 @@ from fmbench.isolation.plugin_code import PluginStopped, plugin_code
 from fmbench.plugins.source.fingerprints import fingerprint
 from fmbench.plugins.source.module_imports import Import, Module, closure, find_module
 from fmbench.plugins.source.name_resolution import Unreadable, binding, literal, targets
-from fmbench.plugins.source.registration import other_code
+from fmbench.plugins.source.registration import does_more
 from fmbench.plugins.source.signatures import (
     Argument,
     Method,
@@ -121,25 +121,25 @@ class ClassSource:
     def fingerprint(self, version: str = "", registrar: str = "") -> str:
         """Return the fingerprint of the class's code, of its data files, and of its distribution's version.
 
-        What the module `registrar`, whose hook names the class, does besides counts, too.
+        The module `registrar`, whose hook names the class, counts where it does more than that.
         """
         files = self.files()
         missing = [str(file) for file in files if not file.is_file()]
         if missing:
             raise PluginError(f"{self.target}: its attribute 'files' names a file that is not there: {missing[0]}")
-        return fingerprint(self._modules(), self.target.partition(":")[2], files, version, self.besides(registrar))
-
-    def besides(self, registrar: str) -> str:
-        """Return what a module that registers the class does besides, "" where it is one of the class's own."""
-        module = find_module(registrar) if registrar else None
-        return other_code(module) if module is not None and module not in self.code() else ""
+        modules = [*self._modules(), *self._registrar(registrar)]
+        return fingerprint(modules, self.target.partition(":")[2], files, version)
 
     def code(self, registrar: str = "") -> list[Module]:
         """Return the modules whose code counts in the fingerprint, by name."""
-        found = {each.name: each for module in self._modules() for each in closure(module)}
-        if registrar and self.besides(registrar) and (module := find_module(registrar)) is not None:
-            found[registrar] = module
+        modules = [*self._modules(), *self._registrar(registrar)]
+        found = {each.name: each for module in modules for each in closure(module)}
         return [found[name] for name in sorted(found)]
+
+    def _registrar(self, name: str) -> list[Module]:
+        """The module that registers the class, where it does more than that."""
+        module = find_module(name) if name else None
+        return [module] if module is not None and does_more(module) else []
 
     def _modules(self) -> list[Module]:
         """The modules that define the class and its bases."""

@@ -25,15 +25,13 @@ from fmbench.plugins.source.module_imports import Module, closure, import_statem
 from fmbench.plugins.source.syntax_text import syntax_text
 
 
-def fingerprint(
-    modules: Sequence[Module], name: str, files: Sequence[Path] = (), version: str = "", besides: str = ""
-) -> str:
+def fingerprint(modules: Sequence[Module], name: str, files: Sequence[Path] = (), version: str = "") -> str:
     """Return the fingerprint of the class `name` that modules make up: their code and that of the modules which they
-    import, data files, the version of their distribution, and what else is done `besides`.
+    import, data files, and the version of their distribution.
 
     Raises OSError where a data file cannot be read.
     """
-    parts = [name, version, *([besides] if besides else [])]
+    parts = [name, version]
     for module in modules:
         for each in closure(module):
             # Where a plugin lies must not count: the name of its package, or of its file, is left out.

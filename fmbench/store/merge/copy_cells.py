@@ -124,7 +124,7 @@ def _staged(into: Store, section: str, key: str) -> Iterator[CellFolder]:
 def _drop(apart: Path) -> None:
     """Remove what is left of a copy, but nothing that is no copy of a cell."""
     store = Store(apart)
-    with contextlib.suppress(OSError, StoreError):  # it stays, and `merge` says so
+    with contextlib.suppress(OSError, StoreError, StoppedWaiting):  # it stays, and `merge` says so
         for section in SECTIONS:
             for key in store.keys(section):
                 store.folder(section, key).remove()

@@ -9,8 +9,10 @@ from typing import Any
 
 from fmbench.cells.keys import canonical, digest
 
-OWN = "fmbench "
-"""How the owner of components begins that come with fmbench: a distribution and its version."""
+
+def is_own(owner: str) -> bool:
+    """Whether what belongs to an owner comes with fmbench: owners are a distribution and its version, or a file."""
+    return owner.startswith("fmbench ")
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class ComponentSpec:
 
     @property
     def is_own(self) -> bool:
-        """Whether it comes with fmbench: owners are a distribution and its version, or a file."""
-        return self.owner.startswith(OWN)
+        """Whether it comes with fmbench."""
+        return is_own(self.owner)
 
     @cached_property
     def text(self) -> str:

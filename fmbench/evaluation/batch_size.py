@@ -18,9 +18,6 @@ from fmbench.model.trained_model import Trained
 from fmbench.model.velocity import ModelVelocity
 from fmbench.runtime import autotune, memory
 
-ROUNDS, MOST_ROUNDS, LONG = 5, 101, 0.05
-"""Rounds in which two ways take turns, after a call to warm up: more, where calls are short, until they took so many
-seconds together. A few calls of a fraction of a millisecond would show what disturbed them."""
 GAIN = 0.95
 """A larger batch is taken when a sample clearly takes less than this part of what it takes in the best so far."""
 FORM = {"size": int}
@@ -85,7 +82,7 @@ def _seconds(trained: Trained, sizes: Sequence[int]) -> dict[int, list[float]]:
     ways = {str(size): _call(trained, velocity, size) for size in sizes}
     for call in ways.values():
         call()
-    taken = autotune.interleaved(ways, context.device, context.threads, rounds=ROUNDS, most=MOST_ROUNDS, long=LONG)
+    taken = autotune.interleaved_calls(ways, context.device, context.threads)
     return {size: [seconds / size for seconds in taken[str(size)]] for size in sizes}
 
 

@@ -30,9 +30,6 @@ from fmbench.runtime.device import synchronise
 
 GAIN = 0.9
 """Cells are evaluated as one where a call takes less than this part of what the calls one by one take."""
-ROUNDS, MOST_ROUNDS, LONG = 5, 101, 0.05
-"""Rounds in which two ways take turns, after a call to warm up: more, where calls are short, until they took so many
-seconds together. A few calls of a fraction of a millisecond would show what disturbed them."""
 
 
 class NotBatchedError(Exception):
@@ -144,7 +141,7 @@ def _measured(members: Sequence[Trained]) -> dict[str, Any]:
     ways: dict[str, Callable[[], object]] = {"together": lambda: joint(x, t), "alone": one_by_one}
     for call in ways.values():
         call()
-    taken = autotune.interleaved(ways, shop.device, shop.threads, rounds=ROUNDS, most=MOST_ROUNDS, long=LONG)
+    taken = autotune.interleaved_calls(ways, shop.device, shop.threads)
     faster = autotune.is_faster(taken["together"], taken["alone"], GAIN)
     seconds = {name: median(times) for name, times in taken.items()}
     return {"together": faster, "why": "" if faster else "it is not clearly faster", "seconds": seconds}

@@ -16,7 +16,7 @@ from typing import Any
 
 import pluggy
 
-from fmbench.cells.component_spec import OWN
+from fmbench.cells.component_spec import is_own
 from fmbench.components import hookspecs
 from fmbench.components.contracts import KINDS
 from fmbench.components.hookspecs import Preset
@@ -104,7 +104,7 @@ class _Plugin:
     @property
     def own(self) -> bool:
         """Whether it comes with fmbench."""
-        return not self.explicit and self.owner.startswith(OWN)
+        return not self.explicit and is_own(self.owner)
 
 
 def load_plugins(given: Sequence[str] = ()) -> Plugins:
@@ -156,9 +156,7 @@ def _installed(failures: list[PluginFailure]) -> Iterator[_Plugin]:
     for name, (distribution, version), point in sorted(found, key=lambda each: (*each[:2], each[2].value)):
         owner = f"{distribution} {version}".strip()
         try:
-            with plugin_code(
-                f"plugin {name!r} of {owner}", own=owner.startswith(OWN), top=point.module.partition(".")[0]
-            ):
+            with plugin_code(f"plugin {name!r} of {owner}", own=is_own(owner), top=point.module.partition(".")[0]):
                 content = point.load()
         except PluginError:
             raise  # what it changed cannot be put back

@@ -20,6 +20,10 @@ from fmbench.store.atomic_files import read_sealed, write_sealed
 
 log = logging.getLogger(__name__)
 
+ROUNDS, MOST_ROUNDS, LONG = 5, 101, 0.05
+"""Rounds in which ways take turns, after a call of each to warm up: more, where calls are short, until they took so
+many seconds together. A few calls of a fraction of a millisecond would show what disturbed them."""
+
 FLEET_SIZE = {"size": int, "final": bool, "asked": int}
 """What must be on record of the size of a fleet."""
 BATCHED_SAMPLING = {"together": bool}
@@ -94,6 +98,11 @@ def interleaved(
             spent += taken[name][-1]
         number += 1
     return taken
+
+
+def interleaved_calls(ways: Mapping[str, Callable[[], object]], device: str, threads: int) -> dict[str, list[float]]:
+    """Return what `interleaved` does for calls of networks, which may be short: in as many rounds as those need."""
+    return interleaved(ways, device, threads, rounds=ROUNDS, most=MOST_ROUNDS, long=LONG)
 
 
 def is_faster(candidate: Sequence[float], best: Sequence[float], gain: float) -> bool:

@@ -9,6 +9,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from fmbench.cells.component_spec import is_own
 from fmbench.components.contracts import ProbabilityPath, Solver
 from fmbench.components.gaussian_mixture import Mixture
 from fmbench.plugins.registry import load_registry
@@ -57,7 +58,7 @@ class ExactFlow:
 def gaussian_paths() -> Mapping[str, ProbabilityPath]:
     """Return the paths that come with fmbench and are affine to a normal source, by name, with their defaults."""
     registry = load_registry()
-    own = [entry.name for entry in registry.entries("path") if entry.owner.split()[0] == "fmbench"]
+    own = [entry.name for entry in registry.entries("path") if is_own(entry.owner)]
     built = {name: registry.build(registry.spec("path", name)) for name in own}
     return {name: path for name, path in built.items() if "gaussian" in path.provides}  # type: ignore[misc]
 

@@ -10,6 +10,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from fmbench.cells.component_spec import is_own
 from fmbench.components.contracts import Grid
 from fmbench.plugins.registry import load_registry
 
@@ -66,5 +67,5 @@ def uniform_times(steps: int) -> Tensor:
 def grids() -> Mapping[str, Grid]:
     """Return the grids that come with fmbench, by name, with their default parameters."""
     registry = load_registry()
-    own = [entry.name for entry in registry.entries("grid") if entry.owner.split()[0] == "fmbench"]
+    own = [entry.name for entry in registry.entries("grid") if is_own(entry.owner)]
     return {name: registry.build(registry.spec("grid", name)) for name in own}  # type: ignore[misc]

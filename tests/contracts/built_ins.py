@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fmbench.cells.component_spec import is_own
 from fmbench.components.contracts import Component
 from fmbench.plugins.registry import load_registry
 
@@ -31,7 +32,7 @@ class Case:
 
 def names(kind: str) -> list[str]:
     """Return the names of fmbench's own components of a kind; there are some, or pytest would skip all their tests."""
-    found = [entry.name for entry in REGISTRY.entries(kind) if entry.owner.split()[0] == "fmbench"]
+    found = [entry.name for entry in REGISTRY.entries(kind) if is_own(entry.owner)]
     assert found, f"no built-in {kind} is registered: {'; '.join(map(str, REGISTRY.failures))}"
     return found
 

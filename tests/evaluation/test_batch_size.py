@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.reference_cell import ReferenceCell
+from fmbench.components.contracts import ProbabilityPath, Solver
+from fmbench.evaluation import sampling
 from fmbench.evaluation.batched_sampling import NotBatchedError, draw_batched, in_order, joint_velocity
 from fmbench.evaluation.oracle import Oracle
 from fmbench.evaluation.sample_batches import why_in_blocks
@@ -117,6 +120,35 @@ def test_samples_differ_by_rounding_and_nfe_not_at_all(
             assert other.sizes == usual.sizes == [256, 256, 256, 256, 76]
             assert other.nfe_of_batches == usual.nfe_of_batches
     assert solver != "heun" or with_batch(shop, own, 1000).sizes == [256, 768, 76]
+
+
+def test_a_solver_is_tried_once_for_each_sampler_and_path_and_each_for_itself(
+    registry: Registry, shop: WorkerContext, cell: TrainingCell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known of one solver, number of steps, grid, path or dataset says nothing of another."""
+    tried: list[str] = []
+
+    def why(solver: Solver, times: Tensor, path: ProbabilityPath, shape: Sequence[int]) -> str:
+        tried.append(f"{type(solver).__name__} {len(times) - 1} {float(times[1]):.3f} {type(path).__name__}")
+        return why_in_blocks(solver, times, path, shape)
+
+    monkeypatch.setattr(sampling, "why_in_blocks", why)
+    own = replace(shop, keeps_to_blocks={})
+    cosine = replace(cell, path=registry.spec("path", "cosine"))
+    train([cosine], own)
+    noisy, calm = (evaluation(registry, cell, name, 1100) for name in ("noisy", "euler"))
+    others = [
+        replace(calm, nfe=4, steps=4),
+        replace(calm, grid=registry.spec("grid", "cosine")),
+        replace(calm, training=cosine),
+    ]
+    for _ in range(2):
+        for one in (noisy, calm, *others):
+            blocks = with_batch(own, one, 1000).sizes == [256, 256, 256, 256, 76]
+            assert blocks == (one is noisy)
+    expected = ["Noisy 8 0.125 Linear", "Euler 8 0.125 Linear", "Euler 4 0.250 Linear"]
+    assert tried[:3] == expected
+    assert len(tried) == len(set(tried)) == 5
 
 
 def test_the_first_batch_is_a_block_on_every_device(

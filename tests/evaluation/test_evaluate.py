@@ -24,6 +24,7 @@ from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, in_turn, load_trained
 from fmbench.model.velocity_cache import SharedCalls, SharingVelocity
 from fmbench.plugins.registry import Registry
+from fmbench.runtime import autotune
 from fmbench.store.atomic_files import read_sealed
 from fmbench.training.loop import train
 
@@ -336,7 +337,7 @@ def test_the_batch_is_measured_once_and_a_suites_own_is_obeyed(
 
     def timed(of: Trained, sizes: Sequence[int]) -> dict[int, list[float]]:
         measured.append(tuple(sizes))
-        return {size: [seconds[size]] * batch_size.ROUNDS for size in sizes}
+        return {size: [seconds[size]] * autotune.ROUNDS for size in sizes}
 
     monkeypatch.setattr(batch_size, "_seconds", timed)
     for _ in range(2):

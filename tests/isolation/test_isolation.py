@@ -9,6 +9,7 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from helpers import context, evaluation_cell, training_cell
 
 import fmbench
 from fmbench.cells.component_spec import ComponentSpec
-from fmbench.components.contracts import ProbabilityPath
+from fmbench.components.contracts import KINDS, ProbabilityPath
 from fmbench.errors import ProcessChanged
 from fmbench.evaluation.evaluate import evaluate
 from fmbench.evaluation.metrics import recorded
@@ -28,7 +29,7 @@ from fmbench.executors.messages import Event
 from fmbench.executors.run_task import Computer, lingering
 from fmbench.isolation import global_random, process_state
 from fmbench.isolation.inplace_guard import READ, marks
-from fmbench.isolation.monkeypatches import Attributes
+from fmbench.isolation.monkeypatches import OWN_PACKAGES, Attributes
 from fmbench.isolation.process_state import Watch, guard_attributes, guard_class, unchanged, watch_all
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, load_trained
@@ -333,6 +334,12 @@ def test_replaced_attributes_of_a_component_and_of_torch_are_seen() -> None:
     assert torch.randn is randn
 
 
+def test_what_is_compared_are_the_packages_of_all_kinds() -> None:
+    points = [point for point in entry_points(group="fmbench") if point.dist and point.dist.name == "fmbench"]
+    shipped = {point.module for point in points}
+    assert set(OWN_PACKAGES) == shipped == {f"fmbench_{kind}s" for kind in KINDS}
+
+
 def test_a_contract_of_two_names_is_told_once() -> None:
     attributes = Attributes()
     assert fmbench.Path is ProbabilityPath
@@ -473,7 +480,7 @@ def test_only_fmbenchs_own_solvers_share_calls(
     own = evaluation_cell(shop.registry, trained.cell, samples=50)
     evaluate(trained, own, [])
     assert shared == ["euler"]
-    evaluate(trained, replace(own, solver=replace(own.solver, owner="/home/me/mine.py"), nfe=2, steps=2), [])
+    evaluate(trained, replace(own, solver=replace(own.solver, owner="mine.py"), nfe=2, steps=2), [])
     assert shared == ["euler"]
     trained.forget()
 

@@ -8,7 +8,7 @@ from itertools import chain, repeat
 import pytest
 
 from fmbench.runtime import autotune
-from fmbench.runtime.autotune import interleaved, is_faster
+from fmbench.runtime.autotune import interleaved, interleaved_calls, is_faster
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, speeds: Iterator[float]) -> dict[str, Callable[[], float]]:
@@ -33,6 +33,15 @@ def test_quick_steps_are_repeated_until_they_took_long_enough(
     monkeypatch.setattr(autotune, "seconds", lambda work, device, threads: step)
     taken = interleaved({"only": lambda: None}, "cpu", 1, rounds=5, most=20, long=0.0951)
     assert len(taken["only"]) == rounds
+
+
+@pytest.mark.parametrize(("call", "rounds"), [(1.0, 5), (1e-3, 25), (1e-5, 101)])
+def test_short_calls_are_made_more_often(monkeypatch: pytest.MonkeyPatch, call: float, rounds: int) -> None:
+    """Five of a fraction of a millisecond would show what disturbed them; long ones need no more."""
+    monkeypatch.setattr(autotune, "seconds", lambda work, device, threads: call * 0.999)
+    taken = interleaved_calls({"usual": lambda: None, "other": lambda: None}, "cpu", 1)
+    assert abs(len(taken["usual"]) - rounds) <= 1
+    assert len(taken["usual"]) == len(taken["other"])
 
 
 def test_a_machine_that_doubles_its_time_by_turns_does_not_choose(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ def read(path: Path, suite: str) -> History:
     if not path.exists():
         raise UserError(f"there is no history {path}: each complete `fmbench check` of {suite} adds a night to it.")
     table, body = _load(path, suite)
-    frame = table.to_pandas()
+    frame = table.to_pandas(use_threads=False)
     each = frame.drop_duplicates("night").sort_values(["time", "night"])
     position = {number: index for index, number in enumerate(each["night"])}
     nights = [NightFacts(**row) for row in each[list(FACTS)].to_dict("records")]
@@ -146,7 +146,9 @@ def _load(path: Path, suite: str) -> tuple[pa.Table, dict[str, Any]]:
     except OSError as error:
         raise UserError(f"the history {path} cannot be read: {error.strerror}.") from error
     try:
-        table = pq.read_table(io.BytesIO(content), page_checksum_verification=True)
+        # Without threads: those that are still at it when the process ends abort it (pyarrow 25.0.1).
+        with pq.ParquetFile(io.BytesIO(content), page_checksum_verification=True, pre_buffer=False) as file:
+            table = file.read(use_threads=False)
         metadata = table.schema.metadata or {}
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".")

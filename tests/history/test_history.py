@@ -134,6 +134,18 @@ def test_a_night_that_repeats_the_newest_one_is_not_added_twice(night: Night, tm
     assert append(later(night, 3), path) == 2
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the system does not list threads there")
+def test_reading_a_history_leaves_no_thread_behind(night: Night, tmp_path: Path) -> None:
+    """The library's own threads, when they are at it still while a process ends, abort it."""
+    path = history_file(tmp_path, night.suite)
+    append(night, path)
+    script = "import os, sys\nfrom pathlib import Path\nimport pandas, pyarrow.parquet\n"
+    script += "from fmbench.history import read\nbefore = len(os.listdir('/proc/self/task'))\n"
+    script += "read(Path(sys.argv[1]), sys.argv[2])\nprint(len(os.listdir('/proc/self/task')) - before)"
+    done = subprocess.run([sys.executable, "-c", script, path, night.suite], check=True, capture_output=True, text=True)
+    assert done.stdout == "0\n"
+
+
 def test_two_writers_lose_no_night(night: Night, tmp_path: Path) -> None:
     import pickle
 

@@ -248,7 +248,8 @@ class _Making:
                 alike = " and ".join(str(metric) for metric in metrics if metric.name == name)
                 raise SuiteError(
                     f"{alike} have one name, {name}, under which their values would stand in one column. Take one of "
-                    "them, or register another under a name of its own (fmbench.Preset).",
+                    "them, or another name for one: `fmbench plugins` lists those there are (fid_digits is fid with "
+                    "the extractor digits), and fmbench.Preset makes more.",
                     str(self.suite.place("evaluation", "metrics")),
                 )
 

@@ -1,36 +1,36 @@
 """fmbench: which choice makes a flow-matching model good at few function evaluations, and how do you know?
 
 The names below are the public face; everything else may change between versions. Importing fmbench imports neither
-torch nor mlflow.
+torch nor mlflow, and each name's module only once the name is used.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fmbench.components.contracts import (
-    AffinePath,
-    Coupling,
-    Dataset,
-    Evidence,
-    Grid,
-    Metric,
-    Network,
-    Objective,
-    Path,
-    PathSample,
-    ProbabilityPath,
-    Solver,
-    TDistribution,
-    TrainingFacts,
-    Velocity,
-    expand,
-)
-from fmbench.components.hookspecs import Preset, hookimpl
-from fmbench.errors import DataError, FmbenchError, UserError
-
 if TYPE_CHECKING:
+    from fmbench.components.contracts import (
+        AffinePath,
+        Coupling,
+        Dataset,
+        Evidence,
+        Grid,
+        Metric,
+        Network,
+        Objective,
+        Path,
+        PathSample,
+        ProbabilityPath,
+        Solver,
+        TDistribution,
+        TrainingFacts,
+        Velocity,
+        expand,
+    )
     from fmbench.components.gaussian_mixture import Mixture
+    from fmbench.components.hookspecs import Preset, hookimpl
+    from fmbench.errors import DataError, FmbenchError, UserError
     from fmbench.plan import make_plan
     from fmbench.runner.run import run
     from fmbench.suite import load_suite
@@ -63,17 +63,24 @@ __all__ = [
     "run",
 ]
 
-_LAZY = {
-    "Mixture": "fmbench.components.gaussian_mixture",
-    "load_suite": "fmbench.suite",
-    "make_plan": "fmbench.plan",
-    "run": "fmbench.runner.run",
+_MODULES = {
+    "fmbench.components.gaussian_mixture": ("Mixture",),
+    "fmbench.components.hookspecs": ("Preset", "hookimpl"),
+    "fmbench.errors": ("DataError", "FmbenchError", "UserError"),
+    "fmbench.plan": ("make_plan",),
+    "fmbench.runner.run": ("run",),
+    "fmbench.suite": ("load_suite",),
 }
+"""Where the names are defined; all others are contracts."""
+_PLACES = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        import importlib
+    if name not in __all__:
+        raise AttributeError(f"module 'fmbench' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_PLACES.get(name, "fmbench.components.contracts")), name)
+    return value
 
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'fmbench' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

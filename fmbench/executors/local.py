@@ -17,28 +17,11 @@ from fmbench.errors import CellFailure, TimedOut, UserError, WorkerDied
 from fmbench.executors.messages import Event, WorkerConfig
 from fmbench.executors.start_worker import start_worker
 from fmbench.executors.tasks import LINE_LOST, EvaluateFleetTask, PrepareTask, Task, TrainTask, Unit
-from fmbench.runtime.environment import cpu_count
 from fmbench.store.store import Store
 
-MOST_JOBS = 1024
 _POLL_SECONDS = 0.5
 _DYING_SECONDS = 10.0
 """A process whose connection has ended is given so long to end by itself."""
-
-
-def jobs_and_threads(wanted: str, tasks: int, device: str) -> tuple[int, int]:
-    """Return how many processes, and threads each, keep the machine busy. `wanted` is "auto" or a number.
-
-    On a CPU small networks gain more from processes than from threads; a GPU is given to one process.
-    """
-    cores = cpu_count()
-    if wanted == "auto":
-        jobs = 1 if device != "cpu" else max(1, min(cores, tasks))
-    elif wanted.isdecimal() and len(wanted) <= 4 and 1 <= int(wanted) <= MOST_JOBS:
-        jobs = int(wanted)
-    else:
-        raise UserError(f"--jobs must be 'auto' or a number from 1 to {MOST_JOBS}; found {wanted!r}")
-    return jobs, max(1, cores // jobs)
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fmbench.executors.start_worker import late_path
+from fmbench.executors.import_path import late_path
 from fmbench.plugins.source import core_fingerprint
 
 
@@ -12,8 +12,9 @@ from fmbench.plugins.source import core_fingerprint
 class WorkerConfig:
     """What a worker needs in order to rebuild the registry and the worker context.
 
-    `fingerprints` is the driver's `Registry.fingerprints()`, and `core` is that of fmbench itself: a worker whose own
-    differ refuses to work. `late_path` are folders from which it imports what is found nowhere else. With `trains`
+    `fingerprints` is the driver's `Registry.fingerprints(components)`, where `components` are the kinds and names of
+    those that the tasks need (None for all), and `core` is that of fmbench itself: a worker whose own differ refuses to
+    work. `late_path` are folders from which it imports what is found nowhere else. With `trains`
     there is something to train, for which an idle worker makes itself ready.
     """
 
@@ -27,6 +28,7 @@ class WorkerConfig:
     evaluation_batch: int | None = None
     keep_samples: int | None = None
     trains: bool = False
+    components: tuple[tuple[str, str], ...] | None = None
     core: str = field(default_factory=core_fingerprint)
     late_path: tuple[str, ...] = field(default_factory=late_path)
 

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection, Pipe
-from pathlib import Path
+
+from fmbench.executors.import_path import import_path
 
 
 class WorkerProcess(subprocess.Popen[bytes]):
@@ -44,23 +45,3 @@ def worker_environment(threads: int, folders: Sequence[str], given: Mapping[str,
     own = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     own |= {"PYTHONPATH": os.pathsep.join(folders), "PYTHONSAFEPATH": "1"}
     return {**given, **own}
-
-
-def import_path() -> list[str]:
-    """Return the folders from which a worker imports: the driver's, without the one where it happens to stand.
-
-    Python puts that first for `python -m` and in notebooks. A folder `fmbench` or a file `random.py` there must not
-    take the place of the real one. Where PYTHONPATH names it, its user wants it there.
-    """
-    return [entry for entry in sys.path if not _stands_here(entry)]
-
-
-def late_path() -> tuple[str, ...]:
-    """Return the folder that `import_path` leaves out: a worker looks into it last, for modules of plugins."""
-    return (str(Path.cwd()),) if any(map(_stands_here, sys.path)) else ()
-
-
-def _stands_here(entry: str) -> bool:
-    here = os.path.realpath(Path.cwd())
-    asked_for = {os.path.realpath(each) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each}
-    return here not in asked_for and (not entry or os.path.realpath(entry) == here)

@@ -119,7 +119,7 @@ def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], str]:
     make_current(config.device)
     sys.path += [folder for folder in config.late_path if folder not in sys.path]
     registry = load_registry(config.plugins)
-    if registry.fingerprints() != config.fingerprints:
+    if registry.fingerprints(config.components) != config.fingerprints:
         changed = "the code of a plugin changed after the run had begun; run again"
         raise UserError("; ".join(map(str, registry.failures)) or changed)
     context = WorkerContext(

@@ -187,9 +187,14 @@ def parsed(text: str | bytes) -> Any:
         value = json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    if _depth_exceeds(value, MOST_DEPTH):
+    if _brackets(text) > MOST_DEPTH and _depth_exceeds(value, MOST_DEPTH):
         raise ValueError(f"it is nested more than {MOST_DEPTH} deep")
     return value
+
+
+def _brackets(text: str | bytes) -> int:
+    """Return how many brackets open in a text; lists and objects lie in each other no deeper than that."""
+    return text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
 
 
 def _depth_exceeds(value: Any, most: int) -> bool:

@@ -60,28 +60,33 @@ def check_regular(path: Path) -> None:
 
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading, unbuffered. Raises NotRegularError, and OSError as `open` does."""
+    return cast(BinaryIO, os.fdopen(_opened(path)[0], "rb", buffering=0))
+
+
+def _opened(path: Path) -> tuple[int, int]:
+    """Open a regular file for reading; return its descriptor and its size in bytes."""
     check_regular(path)  # before it is opened: that alone can have effects on a device
-    handle = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0)
-    try:
-        if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
-            raise NotRegularError(errno.EINVAL, "it is no regular file any more", str(path))
-    except BaseException:
-        handle.close()
-        raise
-    return cast(BinaryIO, handle)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise NotRegularError(errno.EINVAL, "it is no regular file any more", str(path))
+    return descriptor, status.st_size
 
 
 def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
     """Return the content of a regular file. Raises NotRegularError, also where it has more than `most` bytes."""
-    with open_regular(path) as handle:
-        size = os.fstat(handle.fileno()).st_size
+    descriptor, size = _opened(path)
+    try:
         if size > most:
             raise NotRegularError(errno.EFBIG, f"it is larger than {most / 1e6:.0f} MB", str(path))
-        content = handle.read(size + 1) or b""
-        while len(content) < size and (more := handle.read(size + 1 - len(content))):
+        content = os.read(descriptor, size + 1)
+        while len(content) < size and (more := os.read(descriptor, size + 1 - len(content))):
             content += more
-        if len(content) > size:
-            raise NotRegularError(errno.EFBIG, "it goes on beyond its size, as files of /proc do", str(path))
+    finally:
+        os.close(descriptor)
+    if len(content) > size:
+        raise NotRegularError(errno.EFBIG, "it goes on beyond its size, as files of /proc do", str(path))
     return content
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.component_spec import ComponentSpec, is_own
 from fmbench.cells.keys import digest
 from fmbench.components.contracts import CONTRACTS, KINDS, Component
-from fmbench.errors import ComponentError, PluginError, ProcessChanged, did_you_mean
+from fmbench.errors import ComponentError, PluginError, ProcessChanged, UserError, did_you_mean
 from fmbench.io.regular_files import expanded
 from fmbench.isolation.plugin_code import PluginStopped, plugin_code
 from fmbench.plugins.discovery import PluginFailure, Plugins, Registered, load_plugins
@@ -187,15 +187,19 @@ class Registry:
         known = self._find(kind, name)
         return {**known.signature.schema(), "title": name, "description": known.summary}
 
-    def fingerprints(self) -> str:
-        """Return one digest of all registered components, by which a worker sees whether it has the same code."""
-        return digest(*(f"{kind} {name} {self._fingerprint(kind, name)}" for kind, name in sorted(self._components)))
+    def fingerprints(self, components: Iterable[tuple[str, str]] | None = None) -> str:
+        """Return one digest of components, given by kind and name, by which a worker sees whether it has the same code.
+
+        Without `components`, of all that are registered.
+        """
+        wanted = sorted(self._components if components is None else components)
+        return digest(*(f"{kind} {name} {self._fingerprint(kind, name)}" for kind, name in wanted))
 
     def _fingerprint(self, kind: str, name: str) -> str:
         try:
             return self._find(kind, name).fingerprint
-        except PluginError:
-            return "unreadable"
+        except UserError:
+            return "unreadable, or not there"
 
     def _entry(self, kind: str, name: str) -> ListedComponent:
         try:
@@ -226,7 +230,7 @@ class _Known:
     def __init__(self, registered: Registered) -> None:
         self.registered = registered
         self.title = f"{registered.kind} {registered.name!r} of {registered.owner}"
-        self.source = ClassSource(registered.target)
+        self.source = ClassSource(registered.target, own=is_own(registered.owner))
         _check_contract(self.title, self.source.view, registered.kind)
         self._fingerprint = ""
 

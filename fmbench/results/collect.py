@@ -12,6 +12,7 @@ from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.errors import DamagedFile, EarlierFile
 from fmbench.plan import Plan
+from fmbench.plan.evaluations import Samplings
 from fmbench.plan.reference_cells import References
 from fmbench.plugins.registry import Registry
 from fmbench.results.cell_keys import flow_snapshot_key, sampler_key
@@ -59,8 +60,12 @@ class ResultsIndex:
         """Yield the evaluations for which the store has a folder."""
         if not (there := set(self.store.keys("evaluation"))):
             return
+        shared: Samplings = ()
+        digests: list[str] = []
         for training, samplings in self.plan.evaluations.groups:
-            keys = list(evaluation_keys(training.key, [sampling.digest for sampling in samplings]))
+            if samplings is not shared:
+                shared, digests = samplings, [sampling.digest for sampling in samplings]
+            keys = list(evaluation_keys(training.key, digests))
             if not there.isdisjoint(keys):
                 pairs = zip(keys, samplings, strict=True)
                 yield from (sampling.of(training) for key, sampling in pairs if key in there)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from functools import cached_property
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
-from fmbench.executors.local import LocalExecutor, jobs_and_threads
+from fmbench.executors.jobs import jobs_and_threads
 from fmbench.executors.messages import Event, WorkerConfig
 from fmbench.executors.tasks import (
     EvaluateFleetTask,
@@ -32,6 +34,9 @@ from fmbench.runner.session import Session
 from fmbench.runtime.autotune import BATCHED_SAMPLING, read_cached
 from fmbench.store.store_mark import claim
 from fmbench.tracking import Tracker
+
+if TYPE_CHECKING:
+    from fmbench.executors.local import LocalExecutor
 
 STAGE_OF = {"evaluation": "evaluation", "floor": "evaluation", "oracle": "evaluation", "sampler": "timing"}
 REFERENCES_A_TASK = 16
@@ -90,6 +95,8 @@ class Scheduler:
     @contextmanager
     def _executor(self, config: WorkerConfig, stages: Iterable[str]) -> Iterator[LocalExecutor]:
         """Return an executor, which is closed in the end; so are messages and stages."""
+        from fmbench.executors.local import LocalExecutor  # only where something is left to compute
+
         executor = LocalExecutor(config, self.session.options.timeout)
         try:
             yield executor
@@ -164,7 +171,7 @@ class Scheduler:
     def _prepare(self, executor: LocalExecutor) -> None:
         """Have one worker build and check everything, so that a user's mistake is known before the first step."""
         self.observer.begin("preparing", 1)
-        executor.submit(PrepareTask(self._components()))
+        executor.submit(PrepareTask(self._components))
         for event in executor.events():
             self._note(event)
         self.observer.advance("preparing")
@@ -295,6 +302,7 @@ class Scheduler:
         records = [self.results_index.evaluation_record(cell) for cell in evaluations]
         self.tracker.log(self.results_index.training_record(training), records)
 
+    @cached_property
     def _components(self) -> tuple[ComponentSpec, ...]:
         """Return every component that the plan uses, once."""
         plan = self.session.plan
@@ -305,9 +313,10 @@ class Scheduler:
     def _config(self, jobs: str, tasks: int) -> WorkerConfig:
         options, evaluation = self.session.options, self.session.suite.evaluation
         processes, threads = jobs_and_threads(jobs, tasks, self.session.device)
+        needed = tuple(sorted({(spec.kind, spec.name) for spec in self._components}))
         return WorkerConfig(
             plugins=self.session.registry.plugins,
-            fingerprints=self.session.registry.fingerprints(),
+            fingerprints=self.session.registry.fingerprints(needed),
             store=str(self.session.store.root.resolve()),
             device=self.session.device,
             threads=threads,
@@ -316,4 +325,5 @@ class Scheduler:
             evaluation_batch=evaluation.batch_size,
             keep_samples=evaluation.keep_samples,
             trains=bool(self._untrained),
+            components=needed,
         )

@@ -83,7 +83,7 @@ def read_sealed(path: Path, form: Form = OBJECT, place: str = "") -> dict[str, A
         sealed = parsed(text)
         body: dict[str, Any] = sealed["body"]
         belongs = str(sealed.get("place", ""))
-        intact = _seal(belongs, canonical(body)) == sealed["checksum"]
+        intact = _is_intact(text, belongs, sealed["checksum"], body)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedFile(f"{path} is not the JSON that was written") from error
     if not intact:
@@ -113,32 +113,54 @@ def _place(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
+def _is_intact(text: bytes, place: str, checksum: str, body: Mapping[str, Any]) -> bool:
+    """Tell whether the body of a sealed file is the one that was written.
+
+    Its text is hashed as it stands in the file; of a file that somebody has laid out anew, as it would be written.
+    """
+    head, tail = f'{{"checksum": "{checksum}", "place": "{place}","body":'.encode(errors="replace"), b"}\n"
+    if text.startswith(head) and text.endswith(tail):
+        hashed = hashlib.sha256(f"{place}\n".encode(errors="replace"))
+        hashed.update(text[len(head) : -len(tail)])
+        if hashed.hexdigest() == checksum:
+            return True
+    return _seal(place, canonical(body)) == checksum
+
+
 def _seal(place: str, text: str) -> str:
     """Return the checksum of a text and its place; of the text alone where there is none, as earlier versions did."""
     return hashlib.sha256((f"{place}\n{text}" if place else text).encode()).hexdigest()
 
 
 def content(path: Path, most: int = MOST_BYTES) -> bytes:
-    """Return what is in a file of so many bytes at most. Raises FileNotFoundError, and else as `readable`."""
-    with readable(path):
+    """Return what is in a file of so many bytes at most. Raises FileNotFoundError, and else as `Reading`."""
+    with Reading(path):
         return read_regular(path, most)
 
 
-@contextlib.contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Turn an OSError of reading a cell's file into DamagedFile where the cell is at fault, else into StoreError."""
-    try:
-        yield
-    except FileNotFoundError:
-        if path.is_symlink():
-            raise DamagedFile(f"{path} is a link to nothing") from None
-        raise
-    except OSError as error:
-        cell, root = path.parent, path.parent.parent.parent
-        closed = error.errno == errno.EACCES and not os.access(cell, os.R_OK | os.X_OK)
-        of_cell = os.access(root, os.X_OK) and (closed or error.errno in (errno.ELOOP, errno.ENOTDIR))
-        if of_cell or isinstance(error, NotRegularError):
-            raise DamagedFile(f"{path} cannot be used: {error.strerror}") from error
-        raise StoreError(
-            f"{path} cannot be read: {error.strerror}; choose another store with --home or FMBENCH_HOME"
-        ) from error
+class Reading:
+    """The reading of a cell's file: turns an OSError into DamagedFile where the cell is at fault, else into StoreError.
+
+    It is entered for each file of a store, so that it is no generator.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        path = self.path
+        if isinstance(error, FileNotFoundError):
+            if path.is_symlink():
+                raise DamagedFile(f"{path} is a link to nothing") from None
+        elif isinstance(error, OSError):
+            cell, root = path.parent, path.parent.parent.parent
+            closed = error.errno == errno.EACCES and not os.access(cell, os.R_OK | os.X_OK)
+            of_cell = os.access(root, os.X_OK) and (closed or error.errno in (errno.ELOOP, errno.ENOTDIR))
+            if of_cell or isinstance(error, NotRegularError):
+                raise DamagedFile(f"{path} cannot be used: {error.strerror}") from error
+            raise StoreError(
+                f"{path} cannot be read: {error.strerror}; choose another store with --home or FMBENCH_HOME"
+            ) from error

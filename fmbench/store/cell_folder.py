@@ -18,10 +18,10 @@ from fmbench.io.file_lock import held
 from fmbench.io.json_forms import OBJECT, Form, fitted
 from fmbench.io.regular_files import kind_of, set_aside, size_and_sum
 from fmbench.store.atomic_files import (
+    Reading,
     content,
     explained,
     read_sealed,
-    readable,
     write_atomically,
     write_sealed,
 )
@@ -34,9 +34,9 @@ SEALED = ("cell.json", "metrics.json", "result.json", "failure.json")
 """The files of a cell that carry their own checksum and name their place."""
 _CELL_FILE = re.compile(
     rf"(cell|result|failure|metrics|history)\.json|(weights|study|portrait|samples)\.safetensors|{NAME.pattern}"
-    r"|\.lock|\.\S+\.\d+\.tmp"
+    r"|\.lock|\.filelock-probe-[0-9a-f]+|\.\S+\.\d+\.tmp"
 )
-"""What fmbench itself writes into a cell's folder: nothing else is ever removed."""
+"""What fmbench itself writes into a cell's folder, and filelock for a moment: nothing else is ever removed."""
 log = logging.getLogger(__name__)
 
 
@@ -133,7 +133,7 @@ class CellFolder:
     def _verify(self, name: str, recorded: list[Any], *, thorough: bool) -> None:
         path = self.path / name
         try:
-            with readable(path):
+            with Reading(path):
                 same = path.stat().st_size == recorded[0] and (not thorough or list(size_and_sum(path)) == recorded)
         except FileNotFoundError as error:
             raise DamagedFile(f"{path} is missing") from error

@@ -16,7 +16,6 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from fmbench.io.file_lock import held, lock_of
 from fmbench.tracking.client import check_file, make_client
@@ -25,7 +24,7 @@ from fmbench.tracking.known_runs import CONTENT, KnownRun, KnownRuns
 from fmbench.tracking.ledger import TOKEN
 from fmbench.tracking.moved_artifacts import bring_home
 from fmbench.tracking.run_content import CONFIGURATION, TAG_LENGTH, Part, RunContent, cut, mark_of
-from fmbench.tracking.uris import artifact_root, sqlite_file
+from fmbench.tracking.uris import artifact_root, folder_of, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -253,9 +252,8 @@ class Server:
 
         MLflow remembers for a whole process where the artifacts of a run lie, also when the run's database is a copy.
         """
-        here = urlsplit(run.artifacts)
-        if here.scheme == "file" and sqlite_file(self.uri) is not None:
-            place = Path(url2pathname(here.path)) / name
+        if urlsplit(run.artifacts).scheme == "file" and sqlite_file(self.uri) is not None:
+            place = folder_of(run.artifacts) / name
             place.mkdir(parents=True, exist_ok=True)
             yield place
             return

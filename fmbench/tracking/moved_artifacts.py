@@ -10,11 +10,9 @@ import sqlite3
 import uuid
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from fmbench.tracking.ledger import TOKEN
-from fmbench.tracking.uris import artifact_root
+from fmbench.tracking.uris import artifact_root, folder_of
 
 _OURS = (
     "SELECT experiment_id, artifact_location FROM experiments WHERE artifact_location LIKE 'file:%' "
@@ -45,7 +43,7 @@ def bring_home(database: Path) -> int:
 
 def _place_now(location: str, root: Path) -> str | None:
     """Return where artifacts are that lay at `location`, None where they have not moved or were never beside it."""
-    there = Path(url2pathname(urlsplit(location).path))
+    there = folder_of(location)
     if there.parent.name != root.name or there.parent == root:
         return None
     return (root / there.name).as_uri()

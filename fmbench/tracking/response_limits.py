@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -54,6 +53,8 @@ def within(seconds: float, ask: Callable[[], T]) -> T:
 
     A request that hangs is left behind in a thread of its own, and ends with the process.
     """
+    from concurrent.futures import Future, wait
+
     answer: Future[T] = Future()
 
     def work() -> None:

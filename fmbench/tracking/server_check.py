@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import configparser
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -98,6 +97,8 @@ def request_settings() -> dict[str, Any] | None:
 
 def _credentials() -> tuple[str, str]:
     """Return MLflow's user and password, from the environment or its file in the home folder."""
+    import configparser
+
     file = configparser.ConfigParser(interpolation=None)
     # no home, or not what MLflow reads, as it will say itself
     with suppress(RuntimeError, OSError, configparser.Error):

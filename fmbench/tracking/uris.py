@@ -57,6 +57,13 @@ def resolve_uri(uri: str | None, folder: Path) -> str:
     return uri
 
 
+def folder_of(location: str) -> Path:
+    """Return the folder that a file URI names, as MLflow writes where artifacts are."""
+    from urllib.request import url2pathname  # with it come HTTP and TLS, which a sqlite file has no use for
+
+    return Path(url2pathname(urlsplit(location).path))
+
+
 def _scheme(found: str) -> str:
     """Return a URI's scheme; raises TrackingError for what cannot be a URI."""
     try:

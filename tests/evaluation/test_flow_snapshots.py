@@ -212,7 +212,7 @@ class Here:
 def test_a_run_portrays_the_first_seed_and_makes_only_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fmbench.runner.scheduler.LocalExecutor", Here)
+    monkeypatch.setattr("fmbench.executors.local.LocalExecutor", Here)
     monkeypatch.setattr("fmbench.report.write_report", lambda *_: tmp_path)
     suite = tmp_path / "portrayed.yaml"
     suite.write_text(yaml.safe_dump(SUITE))
@@ -229,11 +229,11 @@ def test_a_run_portrays_the_first_seed_and_makes_only_what_is_missing(
     assert over["loss_by_t"] == ""
     assert over["loss_by_t_0"] == "t"
 
-    monkeypatch.setattr("fmbench.runner.scheduler.LocalExecutor.submit", lambda *_: pytest.fail("nothing is lacking"))
+    monkeypatch.setattr("fmbench.executors.local.LocalExecutor.submit", lambda *_: pytest.fail("nothing is lacking"))
     assert fmbench.run(suite, options).computed == {}
     monkeypatch.undo()
 
-    monkeypatch.setattr("fmbench.runner.scheduler.LocalExecutor", Here)
+    monkeypatch.setattr("fmbench.executors.local.LocalExecutor", Here)
     monkeypatch.setattr("fmbench.report.write_report", lambda *_: tmp_path)
     paths[4].unlink()
     mended = fmbench.run(suite, options)

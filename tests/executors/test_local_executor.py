@@ -15,9 +15,10 @@ from helpers import training_cell
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.errors import UserError, WorkerDied
-from fmbench.executors.local import LocalExecutor, jobs_and_threads
+from fmbench.executors.import_path import import_path, late_path
+from fmbench.executors.jobs import jobs_and_threads
+from fmbench.executors.local import LocalExecutor
 from fmbench.executors.messages import Event, WorkerConfig
-from fmbench.executors.start_worker import import_path, late_path
 from fmbench.executors.tasks import PrepareTask, TrainTask
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.runtime.environment import cpu_count

@@ -121,7 +121,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Session:
     (folder / "tiny.yaml").write_text(yaml.safe_dump(SUITE))
     opened = open_session(folder / "tiny.yaml", Options(home=folder / "home", reports=folder / "reports", device="cpu"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fmbench.runner.scheduler.LocalExecutor", HereExecutor)
+        patch.setattr("fmbench.executors.local.LocalExecutor", HereExecutor)
         Scheduler(opened, opened.results_index(), Silent(), None).run()
     return opened
 

@@ -106,7 +106,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("machines")
     (folder / "tiny.yaml").write_text(yaml.safe_dump(SUITE))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fmbench.runner.scheduler.LocalExecutor", HereExecutor)
+        patch.setattr("fmbench.executors.local.LocalExecutor", HereExecutor)
         for seed, model in enumerate(MACHINES):
             patch.setattr(environment, "cpu_model", lambda model=model: model)
             opened = session(folder, f"m{seed}", f"seed={seed}")
@@ -306,7 +306,7 @@ def test_cells_that_were_swapped_are_said_not_merged_and_computed_again(
 ) -> None:
     if section == "floor":
         join(two, "m0", "m1")  # two seeds have two floors
-    monkeypatch.setattr("fmbench.runner.scheduler.LocalExecutor", HereExecutor)
+    monkeypatch.setattr("fmbench.executors.local.LocalExecutor", HereExecutor)
     monkeypatch.setattr(environment, "cpu_model", lambda: MACHINES[0])
     before = scores(two)
     one, other = (two / "m0" / section / key for key in Store(two / "m0").keys(section)[:2])

@@ -44,17 +44,19 @@ _Shadows = dict[ast.ClassDef, type]
 class ClassSource:
     """A component class, given as `"module:Class"` or as the class itself; imported where its source is not enough.
 
-    Every member raises PluginError where the class can neither be read nor imported.
+    `own` says that it is fmbench's own, whose import changes nothing. Every member raises PluginError where the class
+    can neither be read nor imported.
     """
 
-    def __init__(self, target: str | type) -> None:
+    def __init__(self, target: str | type, *, own: bool = False) -> None:
+        self.own = own
         self._loaded = target if isinstance(target, type) else None
         self.target = f"{target.__module__}:{target.__qualname__}" if isinstance(target, type) else target
 
     def load(self) -> type:
         """Import the class."""
         if self._loaded is None:
-            self._loaded = _import_class(self.target)
+            self._loaded = _import_class(self.target, own=self.own)
         return self._loaded
 
     @cached_property
@@ -161,10 +163,10 @@ class ClassSource:
         return [module.path.parent / name for name in names] if module else []
 
 
-def _import_class(target: str) -> type:
+def _import_class(target: str, *, own: bool) -> type:
     module_name, _, name = target.partition(":")
     try:
-        with plugin_code(target):
+        with plugin_code(target, own=own):
             found: Any = importlib.import_module(module_name)
             for part in name.split("."):
                 found = getattr(found, part)

@@ -131,3 +131,11 @@ def double() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def watched() -> None:
+    """Have this process watched as one in which plugins run: components that tests write are nobody's but theirs."""
+    from fmbench.isolation import process_state
+
+    process_state.note_foreign_code("a test")

@@ -48,7 +48,7 @@ from fmbench.executors.tasks import (
 )
 from fmbench.isolation import global_random
 from fmbench.isolation.plugin_traceback import MOST_SHOWN, lines_here, own_line, to_blame
-from fmbench.isolation.process_state import watch_all
+from fmbench.isolation.process_state import foreign_code_ran, watch_all
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, load_trained
 from fmbench.runtime.environment import measured_on
@@ -285,7 +285,12 @@ class Computer:
         return Event("finished", section, key)
 
     def _changed_components(self) -> str:
-        """Say what somebody changed of the components or the trained network; "" where nobody did."""
+        """Say what somebody changed of the components or the trained network; "" where nobody did.
+
+        They are compared where code has run that is not fmbench's.
+        """
+        if not foreign_code_ran():
+            return ""
         if altered := self.context.altered():
             return f"{altered}, which others use: a component may change only itself"
         if self._trained is not None and not self._trained.is_intact():

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import errno
+import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fmbench.io.regular_files import NotRegularError, check_regular
+from fmbench.io.regular_files import NotRegularError, kind_of
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 POLL = 0.01
 """Seconds between two looks at a lock that another process holds."""
+_native: set[int] = set()
+"""Devices that had a lock of the system's: filelock need not try each new folder, which takes longer than the lock."""
 MOST_MISSED = 100
 """So often in a row nobody removes the folder between two steps of making a lock in it."""
 
@@ -34,10 +41,11 @@ def held(path: Path, goes_on: Callable[[], bool] = lambda: True) -> Iterator[Non
     """
     from filelock import FileLock, Timeout
 
-    lock, missed = FileLock(path), 0
+    missed = 0
     while True:
         try:
-            _make_way(path)
+            device = _make_way(path)
+            lock = FileLock(path, fallback_to_soft=device not in _native)
             lock.acquire(timeout=0)
             break
         except Timeout:
@@ -49,21 +57,37 @@ def held(path: Path, goes_on: Callable[[], bool] = lambda: True) -> Iterator[Non
             if missed > MOST_MISSED or (path.parent.exists() and not path.parent.is_dir()):
                 raise
     try:
+        if not _is_marker(lock):
+            _native.add(device)
         yield
     finally:
         lock.release()
 
 
-def _make_way(path: Path) -> None:
-    """Make the folder of a lock file. Raises NotRegularError where something else than a file lies in its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_symlink():
+def _make_way(path: Path) -> int:
+    """Make the folder of a lock file; return the number of the device that it is on.
+
+    Raises NotRegularError where something else than a file lies in the lock file's place.
+    """
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.parent.stat().st_dev
+    if stat.S_ISLNK(status.st_mode):
         raise NotRegularError(errno.ELOOP, f"{path.name} is a link, and must be a regular file", str(path))
-    with suppress(FileNotFoundError):
-        try:
-            check_regular(path)
-        except NotRegularError as error:
-            raise NotRegularError(error.errno, f"{path.name}: {error.strerror}", str(path)) from None
+    if not stat.S_ISREG(status.st_mode):
+        words = f"{path.name}: it is {kind_of(status.st_mode)}, and must be a regular file"
+        raise NotRegularError(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL, words, str(path))
+    return status.st_dev
+
+
+def _is_marker(lock: FileLock) -> bool:
+    """Whether a lock that is held is a file with its holder's number, for want of locks of the system's."""
+    try:
+        return lock.pid is not None
+    except AttributeError:
+        return False
 
 
 def lock_of(database: Path) -> Path:

@@ -12,9 +12,12 @@ def write_whole(path: Path, payload: bytes, *, flush: bool = True, mode: int | N
     Its folder is made where it is not there. `mode` are the file's permissions; None leaves them to the umask. Raises
     OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)
-    handle = temporary.open("xb")
+    try:
+        handle = temporary.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = temporary.open("xb")
     try:
         with handle:
             handle.write(payload)
@@ -24,8 +27,9 @@ def write_whole(path: Path, payload: bytes, *, flush: bool = True, mode: int | N
                 handle.flush()
                 os.fsync(handle.fileno())
         temporary.replace(path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
 
 
 def temporary_name(path: Path) -> Path:

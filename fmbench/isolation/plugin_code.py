@@ -12,7 +12,7 @@ from typing import Any
 
 from fmbench.errors import PluginError, ProcessChanged
 from fmbench.isolation.monkeypatches import Attributes, intruders
-from fmbench.isolation.process_state import Watch, said
+from fmbench.isolation.process_state import Watch, note_foreign_code, said
 
 
 class PluginStopped(Exception):
@@ -31,6 +31,7 @@ def plugin_code(who: str, *, own: bool = False, top: str = "") -> Iterator[None]
     if own:
         yield
         return
+    note_foreign_code(who)
     with _interrupts() as interrupted, stdout_to_stderr():
         held, modules = Attributes(), set(sys.modules)
         watch = Watch(lambda: held)

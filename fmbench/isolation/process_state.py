@@ -136,16 +136,25 @@ class Watch:
     """Compares the process with what it was when the watch began: its state, and attributes where they are given.
 
     Without its environment and attributes where not the `whole` is asked for: many texts and objects, which take as
-    long to compare as a small metric takes. `attributes` is asked when they are compared.
+    long to compare as a small metric takes. `attributes` is asked when they are compared. One that is `idle` compares
+    nothing.
     """
 
-    def __init__(self, attributes: Callable[[], Attributes | None] = lambda: None, whole: bool = True) -> None:
+    def __init__(
+        self,
+        attributes: Callable[[], Attributes | None] = lambda: None,
+        whole: bool = True,
+        *,
+        idle: bool = False,
+    ) -> None:
         self._attributes = attributes if whole else lambda: None
         self._whole = whole
-        self._state = read(whole)
+        self._state = None if idle else read(whole)
 
     def changes(self) -> list[str]:
         """Return what differs now, in words."""
+        if self._state is None:
+            return []
         attributes = self._attributes()
         replaced = attributes.replaced() if attributes else []
         return [*changes(self._state, read(self._whole)), *replaced]
@@ -159,7 +168,8 @@ class Watch:
         """Put back what can be; return what still differs."""
         if attributes := self._attributes():
             attributes.put_back()
-        put_back(self._state)
+        if self._state is not None:
+            put_back(self._state)
         return self.changes()
 
 
@@ -173,8 +183,11 @@ def said(who: str, found: Sequence[str]) -> str:
 
 
 def watch_all() -> Watch:
-    """Return a watch over all that is compared in this process; over less within `unchanged`, where that says so."""
-    return Watch(_attributes, _whole[-1])
+    """Return a watch over all that is compared in this process; over less within `unchanged`, where that says so.
+
+    It is idle as long as only fmbench's own code has run in the process, which changes nothing.
+    """
+    return Watch(_attributes, _whole[-1], idle=not foreign_code_ran())
 
 
 @contextmanager
@@ -207,6 +220,8 @@ _whole = [True]
 """Whether watches compare the whole, as the innermost `unchanged` says."""
 _held: list[Attributes] = []
 """What `guard_attributes` took."""
+_foreign_code: list[str] = []
+"""Whose code has run in this process that is not fmbench's."""
 _strangers: set[type] = set()
 """Classes of components that are not fmbench's own and are at work in this process."""
 
@@ -228,6 +243,16 @@ def guard_class(title: str, cls: type, *, own: bool = False) -> None:
         _held[-1].include(title, cls)
     if not own:
         _strangers.add(cls)
+
+
+def note_foreign_code(who: str) -> None:
+    """Have everything watched from now on: code of a plugin that is not fmbench's begins to run in this process."""
+    _foreign_code.append(who)
+
+
+def foreign_code_ran() -> bool:
+    """Whether code of a plugin that is not fmbench's has run in this process."""
+    return bool(_foreign_code)
 
 
 def strangers_at_work() -> bool:

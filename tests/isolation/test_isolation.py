@@ -6,6 +6,8 @@ import gc
 import io
 import os
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,6 +32,7 @@ from fmbench.executors.run_task import Computer, lingering
 from fmbench.isolation import global_random, process_state
 from fmbench.isolation.inplace_guard import READ, marks
 from fmbench.isolation.monkeypatches import OWN_PACKAGES, Attributes
+from fmbench.isolation.plugin_code import plugin_code
 from fmbench.isolation.process_state import Watch, guard_attributes, guard_class, unchanged, watch_all
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, load_trained
@@ -306,6 +309,41 @@ def test_attributes_are_compared_from_the_first_stranger_on(monkeypatch: pytest.
         assert unit.changes() == ["torch.randn"], "though its watch began before there was one"
     finally:
         torch.randn = randn  # type: ignore[assignment]
+
+
+def test_the_process_is_watched_as_soon_as_foreign_code_runs_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_state, "_foreign_code", [])
+    tensor, before = torch.zeros(3), random.getstate()
+    with plugin_code("plugin 'fmbench_solvers'", own=True):
+        assert marks([tensor]) == [(0, 0)]
+    with unchanged("fmbench's own solver"):
+        torch.set_default_dtype(torch.float64)
+    torch.set_default_dtype(torch.float32)
+    with plugin_code("plugin 'another'"):
+        assert marks([tensor]) != [(0, 0)]
+    with pytest.raises(ProcessChanged, match="default dtype"), unchanged("fmbench's own solver"):
+        torch.set_default_dtype(torch.float64)
+    torch.set_default_dtype(torch.float32)
+    assert random.getstate() == before
+
+
+def test_a_worker_without_plugins_of_others_watches_nothing_and_one_with_such_does(tmp_path: Path) -> None:
+    plugin = tmp_path / "another.py"
+    plugin.write_text(
+        "from fmbench import Solver, hookimpl\n\n\n"
+        "class Another(Solver):\n    def integrate(self, velocity, x, times):\n        return x\n\n\n"
+        "@hookimpl\ndef fmbench_solvers():\n    return {'another': Another}\n"
+    )
+    code = (
+        "import sys\n"
+        "from fmbench.isolation.process_state import foreign_code_ran\n"
+        "from fmbench.plugins.registry import load_registry\n"
+        "load_registry(tuple(sys.argv[1:]))\n"
+        "print(foreign_code_ran())\n"
+    )
+    for given, watched in (((), "False"), ((str(plugin),), "True")):
+        done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == watched, done.stderr
 
 
 def test_contexts_and_late_imports_are_no_changes() -> None:

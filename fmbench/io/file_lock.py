@@ -54,7 +54,7 @@ def held(path: Path, goes_on: Callable[[], bool] = lambda: True) -> Iterator[Non
             time.sleep(POLL)
         except (FileNotFoundError, FileExistsError):  # somebody removes the folder at this moment, or another is there
             missed += 1
-            if missed > MOST_MISSED or (path.parent.exists() and not path.parent.is_dir()):
+            if missed > MOST_MISSED or _is_no_folder(path.parent):
                 raise
     try:
         if not _is_marker(lock):
@@ -80,6 +80,14 @@ def _make_way(path: Path) -> int:
         words = f"{path.name}: it is {kind_of(status.st_mode)}, and must be a regular file"
         raise NotRegularError(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL, words, str(path))
     return status.st_dev
+
+
+def _is_no_folder(path: Path) -> bool:
+    """Whether something lies at a path that is no folder; one look, for it may come and go."""
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 def _is_marker(lock: FileLock) -> bool:

@@ -230,6 +230,16 @@ class CellFolder:
             yield
 
     def _make_way(self) -> None:
-        """Give another name to what stands where the folder must be: a file, a link to none, a folder without entry."""
-        if os.path.lexists(self.path) and not (self.path.is_dir() and os.access(self.path, os.R_OK | os.X_OK)):
+        """Give another name to what stands where the folder must be: a file, a link to none, a folder without entry.
+
+        A folder that somebody removes and makes anew at this moment is none of these: what is judged must be the same
+        before and after.
+        """
+        try:
+            before = os.lstat(self.path)
+            usable = self.path.is_dir() and os.access(self.path, os.R_OK | os.X_OK)
+            after = os.lstat(self.path)
+        except FileNotFoundError:
+            return
+        if not usable and os.path.samestat(before, after) and before.st_ctime_ns == after.st_ctime_ns:
             log.warning("%s is no folder that can be used; it is now called %s", self.path, set_aside(self.path).name)

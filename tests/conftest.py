@@ -25,6 +25,20 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # or threads that wait take
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each of the processes that share the tests its share of the cores, and so all that it starts.
+
+    What runs fmbench then starts one worker, and not one for each core, of which the other process's tests use theirs.
+    """
+    if not hasattr(config, "workerinput") or not hasattr(os, "sched_setaffinity"):
+        return
+    cores, number = sorted(os.sched_getaffinity(0)), int(config.workerinput["workerid"].removeprefix("gw"))
+    if share := cores[number :: config.workerinput["workercount"]]:
+        os.sched_setaffinity(0, share)
+
+
 SLOW = (
     "test_run",
     "test_tutorials",

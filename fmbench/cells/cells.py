@@ -39,6 +39,11 @@ class TrainingCell:
     compile: Compile = field(default="auto", compare=False)
 
     @property
+    def is_given(self) -> bool:
+        """Whether a model that exists already stands in the network's place: it is taken, and not trained."""
+        return self.network.kind == "model"
+
+    @property
     def components(self) -> tuple[ComponentSpec, ...]:
         """The six components, in the order of KINDS."""
         return (self.dataset, self.path, self.coupling, self.t_distribution, self.objective, self.network)

@@ -11,6 +11,7 @@ import typer
 
 from fmbench.cli.check import check
 from fmbench.cli.history import history
+from fmbench.cli.init import init
 from fmbench.cli.mlflow import sync, ui
 from fmbench.cli.output import complain, lose, prepare_streams
 from fmbench.cli.plan import plan
@@ -38,7 +39,7 @@ app = typer.Typer(
 run, retry = run_verb(again=False), run_verb(again=True)
 app.command("run", help="Plan, train, evaluate, log and report; what is done is skipped, so a run goes on.")(run)
 app.command("retry", help="Run a suite again with its failed cells, which `run` leaves as they are.")(retry)
-for callback in (check, history, plan, schema, env, why, report, sync, clean, merge, ui):
+for callback in (init, check, history, plan, schema, env, why, report, sync, clean, merge, ui):
     app.command()(callback)
 app.add_typer(plugins_app, name="plugins", short_help=PLUGINS)
 for verb in app.registered_commands:  # else the list of verbs cuts them off

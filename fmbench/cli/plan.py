@@ -49,7 +49,8 @@ def plan(
     if references := _references(results_index):
         say(f"Beside them: {references}.")
     training = session.suite.training
-    say(f"Average of the weights: {training.ema.averaging.said(training.steps)}.")
+    if session.suite.trains:
+        say(f"Average of the weights: {training.ema.averaging.said(training.steps)}.")
     tell_damaged(results_index)
     _tell_left_out(session.plan.left_out)
     if expected is None:

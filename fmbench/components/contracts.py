@@ -271,6 +271,34 @@ class Network(Component):
         """
 
 
+class Model(Component):
+    """A network that exists already: it was trained elsewhere, or needs no training.
+
+    It stands where a trained network stands: every solver, grid, NFE and metric takes it. What it was trained for is
+    declared and never guessed: each model has a parameter `path`, the probability path, written as a suite writes it,
+    and says what its output is in `predicts`. The samples of its dataset are what it is compared with.
+
+    Attributes:
+        network: the parameter that holds the network which the weights are for: `{mlp: {width: 64}}` of the networks
+            that are registered, or `{"file.py:Class": {...}}` of anybody's; empty where the model needs none.
+        predicts: "velocity" (dx/dt, where t=1 is the data), "x_1" (the data) or "noise"; a parameter of this name
+            goes before.
+    """
+
+    provides: ClassVar[tuple[str, ...]] = ("given",)
+    network: ClassVar[str] = ""
+    predicts: ClassVar[str] = "velocity"
+
+    @abstractmethod
+    def build(self, dataset: Dataset, path: ProbabilityPath, network: Any) -> nn.Module:
+        """Return the network with its weights, called `(x, t)` in fmbench's time convention.
+
+        `x` is `(batch, *dataset.shape)`, t `(batch,)`; the output has the shape of `x`. `network` is what the parameter
+        that the attribute names holds: a torch.nn.Module with any weights, or what a function of the user's returned;
+        None without one. Raises DataError where the weights cannot be read, or do not fit.
+        """
+
+
 class Velocity(Protocol):
     """The velocity field that a solver integrates.
 
@@ -434,6 +462,7 @@ CONTRACTS: dict[str, type[Component]] = {
     "t_distribution": TDistribution,
     "objective": Objective,
     "network": Network,
+    "model": Model,
     "solver": Solver,
     "grid": Grid,
     "metric": Metric,

@@ -62,6 +62,11 @@ def fmbench_networks() -> Components:  # type: ignore[empty-body]
 
 
 @hookspec
+def fmbench_models() -> Components:  # type: ignore[empty-body]
+    """Return the models that exist already by name; see `fmbench.Model`."""
+
+
+@hookspec
 def fmbench_solvers() -> Components:  # type: ignore[empty-body]
     """Return the solvers of this plugin by name; see `fmbench.Solver`."""
 

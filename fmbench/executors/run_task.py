@@ -56,7 +56,7 @@ from fmbench.runtime.failures import describe_failure
 from fmbench.store.atomic_files import write_atomically, write_sealed
 from fmbench.store.cache_files import real_samples, t_density
 from fmbench.store.cell_folder import CellFolder
-from fmbench.training import loop
+from fmbench.training import given_models, loop
 from fmbench.training.fleet_size import tune_fleet_size
 
 log = logging.getLogger(__name__)
@@ -310,6 +310,9 @@ class Computer:
         if folder.result() is not None:
             return  # another process finished it while this one waited for the lock
         folder.begin(cell.parts())
+        if cell.is_given:
+            given_models.take(cell, self.context)
+            return
         loop.train([cell], self.context, lambda steps: self.say(Event("advanced", "training", cell.key, steps)))
 
     def _evaluate_steps(self, task: EvaluateTask) -> Iterator[Step]:

@@ -17,6 +17,7 @@ from fmbench.errors import UserError
 from fmbench.isolation import global_random
 from fmbench.isolation.process_state import unchanged
 from fmbench.model.context import WorkerContext
+from fmbench.model.given_network import GivenNetwork
 from fmbench.runtime.device import device_type
 from fmbench.runtime.precision import choose_precision
 
@@ -43,7 +44,8 @@ class Components:
 
 def assemble(cell: TrainingCell, context: WorkerContext) -> Components:
     """Build the components of a cell. Raises ComponentError or DataError."""
-    dataset, path, coupling, t_distribution, objective, network = map(context.build, cell.components)
+    dataset, path, coupling, t_distribution, objective = map(context.build, cell.components[:-1])
+    network = GivenNetwork(cell.network, dataset, path, context) if cell.is_given else context.build(cell.network)
     classes = dataset.classes if cell.settings["class_conditional"] else 0
     precision = choose_precision(cell.settings["precision"], network.bf16, context.device)
     return Components(dataset, path, coupling, t_distribution, objective, network, classes, precision)
@@ -56,6 +58,8 @@ def make_module(cell: TrainingCell, parts: Components, device: str) -> nn.Module
         try:
             module = parts.network.build(parts.dataset.shape, parts.classes)
         except ValueError as error:
+            if cell.is_given:
+                raise UserError(f"model {cell.network} cannot be built for {cell.dataset}: {error}") from error
             raise UserError(f"network {cell.network} cannot be built for {cell.dataset}: {error}") from error
     module = module.to(device)
     if parts.network.channels_last:

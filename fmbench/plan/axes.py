@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.keys import canonical
-from fmbench.errors import ComponentError
+from fmbench.errors import ComponentError, PluginError
+from fmbench.plan.given_models import given_axes
 from fmbench.suite import AXES, AxisValue, ComponentRef, Position, Problem, Suite, raise_problems
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 TRAINING_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network", "seed")
 EVALUATION_AXES = ("solver", "grid", "weights", "guidance", "nfe")
+GIVEN_SEED = 0
+"""The seed of a model's cells: that of the noise from which they are sampled."""
 NOT_ASKED = -1
 """The index that stands for the grid and the NFE of an adaptive solver: it has neither."""
 
@@ -83,6 +86,7 @@ class Axes:
         own = {axis: self._indices(axis, values) for axis, values in suite.axes.items()}
         others = [{axis: self._indices(axis, v) for axis, v in entry.axes.items()} for entry in suite.include]
         metrics = [self._spec("metric", ref) for ref in suite.evaluation.metrics]
+        given = [self._given(ref) for ref in suite.models]
         raise_problems(self._problems)
         self.metrics = list(dict.fromkeys(spec for spec in metrics if spec is not None))
         self.adaptive = frozenset(
@@ -93,6 +97,23 @@ class Axes:
             # An axis that is replaced no longer runs in step with the others.
             rest = [tuple(axis for axis in group if axis not in replaced) for group in suite.zipped]
             self.blocks.append(Product(own | replaced, [group for group in rest if group], self.adaptive))
+        # What is evaluated of a model that exists already still runs in step.
+        rest = [tuple(axis for axis in group if axis in EVALUATION_AXES) for group in suite.zipped]
+        self.blocks += [Product(own | one, [group for group in rest if group], self.adaptive) for one in given if one]
+
+    def _given(self, ref: ComponentRef) -> dict[str, Indices]:
+        """Return the values of a model's cells as indices, by training axis but the dataset; none, and a problem, where
+        it is refused.
+        """
+        spec = self._spec("model", ref)
+        if spec is None:
+            return {}
+        try:
+            found: dict[str, Choice] = {**given_axes(spec, self.registry), "seed": GIVEN_SEED}
+        except (ComponentError, PluginError) as error:
+            self._refuse(ref, error)
+            return {}
+        return {axis: (self._number(axis, choice),) for axis, choice in found.items()}
 
     def specs(self, axis: str) -> list[ComponentSpec]:
         """Return the components of an axis."""
@@ -111,12 +132,16 @@ class Axes:
         for value in values:
             choice = self._spec(axis, value) if isinstance(value, ComponentRef) else value
             if choice is not None:
-                identity = choice.digest if isinstance(choice, ComponentSpec) else choice
-                index = self._index.setdefault((axis, identity), len(self.values[axis]))
-                if index == len(self.values[axis]):
-                    self.values[axis].append(choice)
-                found.append(index)
+                found.append(self._number(axis, choice))
         return tuple(found)
+
+    def _number(self, axis: str, choice: Choice) -> int:
+        """Return the index of a value on its axis, to which it is added where it is not there."""
+        identity = choice.digest if isinstance(choice, ComponentSpec) else choice
+        index = self._index.setdefault((axis, identity), len(self.values[axis]))
+        if index == len(self.values[axis]):
+            self.values[axis].append(choice)
+        return index
 
     def _spec(self, kind: str, ref: ComponentRef) -> ComponentSpec | None:
         """Resolve a component once; None, and a problem, where the registry refuses it."""
@@ -126,9 +151,12 @@ class Axes:
                 self._specs[written] = self.registry.spec(kind, ref.name, ref.parameters)
             except ComponentError as error:
                 self._specs[written] = None
-                place = ref.place(error.parameter)
-                self._problems.append(Problem(place if place.source else Position(self.suite.path), str(error)))
+                self._refuse(ref, error)
         return self._specs[written]
+
+    def _refuse(self, ref: ComponentRef, error: ComponentError | PluginError) -> None:
+        place = ref.place(getattr(error, "parameter", None))
+        self._problems.append(Problem(place if place.source else Position(self.suite.path), str(error)))
 
 
 def shown_choice(choice: Choice) -> str:

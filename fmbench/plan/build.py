@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from fmbench.cells.cells import TrainingCell
@@ -13,6 +13,7 @@ from fmbench.errors import SuiteError, UserError
 from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices
 from fmbench.plan.compatibility import COMPONENT_AXES, Gap, Missing, Rules
 from fmbench.plan.evaluations import Evaluations, Sampling, Samplings
+from fmbench.plan.given_models import SETTINGS as GIVEN_SETTINGS
 from fmbench.plan.plan import LeftOut, MetricRule, Plan
 from fmbench.plan.result_code import result_code_fingerprint
 from fmbench.plan.selection import Match, match_filter, match_selection
@@ -90,7 +91,7 @@ class _Making:
 
     def plan(self, filters: Sequence[str]) -> Plan:
         """Walk all training cells of all products."""
-        settings = Settings(training_settings(self.suite.training))
+        settings = Settings(training_settings(self.suite.training) if self.suite.trains else {})
         trainings: dict[str, TrainingCell] = {}
         groups: list[tuple[TrainingCell, Samplings]] = []
         indices: list[Indices] = []
@@ -98,8 +99,7 @@ class _Making:
             kept = self._judge(training, candidates)
             if kept:
                 chosen = {a: self.axes.values[a][i] for a, i in zip(TRAINING_AXES, training, strict=True)}
-                held: dict[str, Any] = {**chosen, "settings": settings, "code": self.code[0]}
-                cell = TrainingCell(**held, compile=self.suite.training.compile)
+                cell = self._cell(chosen, settings)
                 taught = self.teachers.taught(cell)
                 if isinstance(taught, Gap):
                     self._count("training", taught, 1)
@@ -116,6 +116,13 @@ class _Making:
         cells = tuple(trainings.values())
         provided = self.rules.provided | self.teachers.provides(cells)
         return Plan(self.suite, cells, Evaluations(groups), left_out, applied, rules, provided, self.rules.granted)
+
+    def _cell(self, chosen: dict[str, Any], settings: Settings) -> TrainingCell:
+        """Return a training cell; that of a model that exists already has settings and code of its own."""
+        cell = TrainingCell(**chosen, settings=settings, code=self.code[0], compile=self.suite.training.compile)
+        if not cell.is_given:
+            return cell
+        return replace(cell, settings=GIVEN_SETTINGS, code=result_code_fingerprint("given model"))
 
     def _candidates(self) -> list[tuple[Indices, tuple[Indices, ...]]]:
         """Return every training cell once, with the evaluations that any of the products asks of it.

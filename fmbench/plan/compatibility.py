@@ -11,7 +11,8 @@ from fmbench.cells.keys import digest
 from fmbench.components.solver_times import fault_of, solver_times
 from fmbench.errors import PluginError
 from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices, shown_choice
-from fmbench.plan.plan import MetricRule, Scope
+from fmbench.plan.given_models import GIVEN
+from fmbench.plan.plan import MetricRule, Scope, with_trained
 from fmbench.plan.result_code import result_code_fingerprint
 from fmbench.suite import Suite
 
@@ -64,7 +65,7 @@ class Rules:
     def capabilities(self, training: Indices) -> frozenset[str]:
         """Return what the components of a training cell provide together."""
         pairs = zip(COMPONENT_AXES, training, strict=False)
-        return self.granted.union(*(self.provides[axis][index] for axis, index in pairs))
+        return with_trained(self.granted.union(*(self.provides[axis][index] for axis, index in pairs)))
 
     @cached_property
     def granted(self) -> frozenset[str]:
@@ -95,6 +96,8 @@ class Rules:
         if weight != 1 and "no_label" not in self.granted:
             return Gap(self.axes.words("guidance", guidance), f"guidance other than 1 needs {GRANTED['no_label']}")
         held = self.axes.values["weights"]
+        if GIVEN in capabilities and held[weights] == "raw":
+            return Gap("weights=raw", "a model that exists already has one kind of weights, which stands as ema")
         if not self.suite.training.ema.decay and held[weights] == "raw" and "ema" in held:
             return Gap("weights=raw", "training.ema is 0, so the averaged weights are the raw ones")
         if self.steps(evaluation) == 0:

@@ -10,6 +10,7 @@ from typing import Literal
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.plan.evaluations import Evaluations
+from fmbench.plan.given_models import GIVEN, TRAINED
 from fmbench.suite import Suite
 
 Scope = Literal["training", "evaluation", "sampler"]
@@ -88,7 +89,7 @@ class Plan:
 
     def capabilities(self, components: tuple[str, ...]) -> frozenset[str]:
         """Return what components provide together, by their digests."""
-        return self.granted.union(*(self.provides[digest] for digest in components))
+        return with_trained(self.granted.union(*(self.provides[digest] for digest in components)))
 
     @cached_property
     def _on(self) -> dict[str, set[tuple[str, ...]]]:
@@ -101,6 +102,11 @@ class Plan:
     @cached_property
     def _applicable(self) -> dict[tuple[str | tuple[str, ...], Scope], tuple[ComponentSpec, ...]]:
         return {}
+
+
+def with_trained(capabilities: frozenset[str]) -> frozenset[str]:
+    """Return what a training cell provides, "trained" with it, unless its model existed before."""
+    return capabilities if GIVEN in capabilities else capabilities | {TRAINED}
 
 
 def _components(cell: TrainingCell) -> tuple[str, ...]:

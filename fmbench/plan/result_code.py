@@ -14,7 +14,15 @@ from fmbench.plugins.source import code_fingerprint
 from fmbench.plugins.source.import_closure import core_modules
 
 Stage = Literal[
-    "training", "taught training", "measurement", "flow snapshot", "evaluation", "sampler cost", "noise floor", "oracle"
+    "training",
+    "taught training",
+    "given model",
+    "measurement",
+    "flow snapshot",
+    "evaluation",
+    "sampler cost",
+    "noise floor",
+    "oracle",
 ]
 
 MIXTURE = "fmbench.components.gaussian_mixture"
@@ -23,6 +31,7 @@ MIXTURE = "fmbench.components.gaussian_mixture"
 ROOTS: Mapping[Stage, tuple[str, ...]] = {
     "training": ("fmbench.training.loop", MIXTURE),
     "taught training": ("fmbench.training.loop", "fmbench.training.teacher", MIXTURE),
+    "given model": ("fmbench.training.given_models", MIXTURE),
     "measurement": ("fmbench.evaluation.training_metrics", MIXTURE),
     "flow snapshot": ("fmbench.evaluation.flow_snapshots", MIXTURE),
     "evaluation": ("fmbench.evaluation.evaluate", "fmbench.evaluation.batched_sampling", MIXTURE),

@@ -68,7 +68,7 @@ def likeness(cell: TrainingCell | EvaluationCell) -> Likeness:
 def size_of(cell: TrainingCell | EvaluationCell | Sampling) -> int:
     """Return what a cell's time grows with: its steps, or its samples times its NFE (20 for an adaptive solver)."""
     if isinstance(cell, TrainingCell):
-        return int(cell.settings["steps"])
+        return max(1, int(cell.settings["steps"]))  # a model that exists already takes no step
     return int(cell.settings["samples"]) * (cell.nfe or 20)
 
 

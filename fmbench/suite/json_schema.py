@@ -8,7 +8,9 @@ from typing import Any
 from fmbench.suite.field_types import KIND_MARK, only
 from fmbench.suite.models import Suite
 
-KINDS = ("dataset", "path", "coupling", "t_distribution", "objective", "network", "solver", "grid", "metric")
+KINDS = (
+    *("dataset", "path", "coupling", "t_distribution", "objective", "network", "model", "solver", "grid", "metric"),
+)
 
 
 def suite_schema(component_schemas: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None) -> dict[str, Any]:

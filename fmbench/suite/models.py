@@ -49,6 +49,7 @@ CouplingRef = Annotated[ComponentRef, ComponentType("coupling")]
 TDistributionRef = Annotated[ComponentRef, ComponentType("t_distribution")]
 ObjectiveRef = Annotated[ComponentRef, ComponentType("objective")]
 NetworkRef = Annotated[ComponentRef, ComponentType("network")]
+ModelRef = Annotated[ComponentRef, ComponentType("model")]
 SolverRef = Annotated[ComponentRef, ComponentType("solver")]
 GridRef = Annotated[ComponentRef, ComponentType("grid")]
 MetricRef = Annotated[ComponentRef, ComponentType("metric")]
@@ -222,6 +223,10 @@ class Training(_Model):
         return self
 
 
+NO_TRAINING = Training.model_construct(paths=(), networks=(), seeds=(), steps=0)
+"""What a suite has that trains nothing."""
+
+
 def _divisor_below(number: int, limit: int) -> int:
     """Return the largest divisor of a number that is at most `limit`."""
     small = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
@@ -301,7 +306,8 @@ class Suite(_Model):
     name: Name = Field(description="Names the report's folder and the MLflow experiment.")
     description: TextLine = Field("", description="The question that the suite answers.")
     datasets: Axis[DatasetRef] = Field(description="Datasets.")
-    training: Training
+    training: Training = Field(NO_TRAINING, description="What is trained; a suite may have models in its place.")
+    models: Axis[ModelRef] = Field((), description="Models that exist already: each is evaluated on every dataset.")
     evaluation: Evaluation
     exclude: Entries[Selection] = Field((), description="Cells to leave out, of the product and of include.")
     include: Entries[Selection] = Field(
@@ -313,6 +319,20 @@ class Suite(_Model):
     baseline: Selection | None = Field(None, description="The cells against which the others are compared.")
     _root: Any = PrivateAttr(None)
     _path: str = PrivateAttr("")
+
+    @model_validator(mode="after")
+    def _has_networks(self) -> Suite:
+        if self.training is NO_TRAINING and not self.models:
+            raise fault("the key 'training' is missing in a suite. Add it, or under 'models' what exists already.")
+        if self.models and self.training.class_conditional:
+            text = "class_conditional must be false beside models, which are asked without labels so far; found true."
+            raise fault(text, "training", "class_conditional")
+        return self
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained."""
+        return self.training is not NO_TRAINING
 
     @property
     def path(self) -> str:
@@ -337,7 +357,9 @@ class Suite(_Model):
 
     def settings(self) -> dict[str, Any]:
         """Return the suite as plain values, defaults filled in; written as YAML they are the same suite."""
-        return self.model_dump(mode="json", exclude_none=True)
+        left_out = set() if self.trains else {"training"}
+        left_out |= set() if self.models else {"models"}
+        return self.model_dump(mode="json", exclude_none=True, exclude=left_out)
 
     def baseline_labels(self) -> dict[str, Any] | None:
         """Return the baseline as the suite writes it, by axis: one value, or a list of those that count as it."""

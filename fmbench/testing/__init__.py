@@ -21,6 +21,7 @@ from fmbench.testing.datasets import DatasetConformance
 from fmbench.testing.evidence import make_evidence
 from fmbench.testing.grids import GridConformance
 from fmbench.testing.metrics import MetricConformance
+from fmbench.testing.models import ModelConformance
 from fmbench.testing.networks import NetworkConformance
 from fmbench.testing.objectives import ObjectiveConformance
 from fmbench.testing.paths import AffinePathConformance, PathConformance
@@ -34,6 +35,7 @@ __all__ = [
     "DatasetConformance",
     "GridConformance",
     "MetricConformance",
+    "ModelConformance",
     "NetworkConformance",
     "ObjectiveConformance",
     "PathConformance",

@@ -128,7 +128,7 @@ def varying_axes(settings: Mapping[str, Any]) -> frozenset[str] | None:
     found: dict[str, Any] = {}
     for section in (settings, settings.get("training"), settings.get("evaluation")):
         found |= section if isinstance(section, Mapping) else {}
-    if not found or found.get("include"):
+    if not found or found.get("include") or found.get("models"):
         return None
     axes = {
         axis: found.get(axis if axis in {"guidance", "weights"} else f"{axis}s")

@@ -20,6 +20,7 @@ class PeakMemory(Metric):
     reference = "fmbench's docs/measurements.md, Costs"
     unit = "MiB"
     scope = "training"
+    requires = ("trained",)
 
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
         """Return the peak that was observed."""

@@ -26,6 +26,7 @@ class TrainSeconds(Metric):
     reference = "fmbench's docs/measurements.md, Costs"
     unit = "s"
     scope = "training"
+    requires = ("trained",)
 
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
         """Return the seconds that were observed, and the time of a step relative to the calibration's."""

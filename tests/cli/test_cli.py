@@ -15,7 +15,10 @@ from pathlib import Path
 import pytest
 from helpers import SMOKE
 
-VERBS = ("run", "check", "plan", "report", "plugins", "schema", "env", "ui", "why", "sync", "retry", "clean", "merge")
+VERBS = (
+    *("run", "init", "check", "plan", "report", "plugins", "schema", "env", "ui", "why", "sync", "retry", "clean"),
+    "merge",
+)
 
 
 COMMAND = [sys.executable, "-c", "from fmbench.cli import main; main()"]

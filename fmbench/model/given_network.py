@@ -1,0 +1,40 @@
+"""A model that exists already, in the place of a network: what it is built from, in the process that computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.model_network import named
+from fmbench.components import contracts
+from fmbench.errors import UserError
+from fmbench.model.context import WorkerContext
+from fmbench.plugins.own_code import call
+
+
+class GivenNetwork(contracts.Network):
+    """Builds a model's network with its weights, as a network builds one without."""
+
+    def __init__(
+        self, spec: ComponentSpec, dataset: contracts.Dataset, path: contracts.ProbabilityPath, context: WorkerContext
+    ) -> None:
+        self._spec, self._dataset, self._path, self._context = spec, dataset, path, context
+        self._model: contracts.Model = context.build(spec)
+
+    def build(self, shape: tuple[int, ...], classes: int) -> nn.Module:
+        """Return the model's network for examples of `shape`. Raises DataError where its weights do not fit."""
+        network = self._network(shape, classes) if self._model.network else None
+        module = self._model.build(self._dataset, self._path, network)
+        if not isinstance(module, nn.Module):
+            raise UserError(f"model {self._spec} must return a torch.nn.Module; it returned {type(module).__name__}")
+        return module.to(torch.float32)
+
+    def _network(self, shape: tuple[int, ...], classes: int) -> Any:
+        name, arguments = named(self._spec.parameters[self._model.network])
+        if ":" in name:
+            return call(name, dict(arguments))
+        component: contracts.Network = self._context.build(self._context.registry.spec("network", name, arguments))
+        return component.build(shape, classes)

@@ -1,0 +1,81 @@
+"""Models that exist already, as training cells: what a model says of itself stands where others say how to train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from fmbench.cells.component_spec import ComponentSpec, Settings
+from fmbench.cells.keys import digest
+from fmbench.cells.model_network import FORM, named
+from fmbench.errors import ComponentError
+from fmbench.plugins.own_code import fingerprint_of
+
+if TYPE_CHECKING:
+    from fmbench.plugins.registry import Registry
+
+GIVEN = "given"
+"""What a model provides, and how tables show what nobody knows of its training."""
+TRAINED = "trained"
+"""What all other cells provide: metrics of the training itself need it."""
+OBJECTIVES = {"velocity": "velocity", "x_1": "x1_prediction", "noise": "noise_prediction"}
+"""The objective by which an output becomes the velocity that solvers integrate."""
+SETTINGS = Settings(
+    {"steps": 0, "batch_size": 0, "ema": 0.0, "class_conditional": False, "label_dropout": 0.0, "precision": "float32"}
+)
+
+
+def given_axes(ref: ComponentSpec, registry: Registry) -> dict[str, ComponentSpec]:
+    """Return the components of a model's cells by axis, all but the dataset.
+
+    The network is the model itself. Coupling and t-distribution are the plain ones, by which metrics of the training
+    loss judge it. Raises ComponentError where the model names what there is not.
+    """
+    predicts = ref.parameters.get("predicts") or registry.attribute(ref, "predicts")
+    if predicts not in OBJECTIVES:
+        choices = ", ".join(OBJECTIVES)
+        raise ComponentError(
+            f"parameter 'predicts' of model {ref.name!r} must be one of {choices}; found {predicts!r}",
+            parameter="predicts",
+        )
+    if "path" not in ref.parameters:
+        raise ComponentError(f"model {ref.name!r} of {ref.owner} has no parameter 'path'; each model needs one")
+    return {
+        "path": _named(registry, ref, "path", ref.parameters["path"]),
+        "coupling": _as_given(registry.spec("coupling", "independent")),
+        "t_distribution": _as_given(registry.spec("t_distribution", "uniform")),
+        "objective": registry.spec("objective", OBJECTIVES[predicts]),
+        "network": _with_network(registry, ref),
+    }
+
+
+def _as_given(spec: ComponentSpec) -> ComponentSpec:
+    return replace(spec, label=GIVEN, fingerprint=digest(spec.fingerprint, GIVEN))
+
+
+def _with_network(registry: Registry, ref: ComponentSpec) -> ComponentSpec:
+    """Return the model with the code of the network that its weights are for in its fingerprint."""
+    parameter = registry.attribute(ref, "network")
+    if not parameter:
+        return ref
+    name, arguments = _parts(ref, parameter, ref.parameters.get(parameter))
+    code = fingerprint_of(name) if ":" in name else registry.spec("network", name, arguments).digest
+    return replace(ref, fingerprint=digest(ref.fingerprint, code))
+
+
+def _named(registry: Registry, ref: ComponentSpec, kind: str, written: Any) -> ComponentSpec:
+    name, parameters = _parts(ref, kind, written)
+    try:
+        return registry.spec(kind, name, parameters)
+    except ComponentError as error:
+        raise ComponentError(f"parameter {kind!r} of model {ref.name!r}: {error}", parameter=kind) from error
+
+
+def _parts(ref: ComponentSpec, parameter: str, written: Any) -> tuple[str, Mapping[str, Any]]:
+    try:
+        return named(written)
+    except ValueError:
+        raise ComponentError(
+            f"parameter {parameter!r} of model {ref.name!r} {FORM}; found {written!r}", parameter=parameter
+        ) from None

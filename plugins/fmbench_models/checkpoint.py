@@ -1,0 +1,157 @@
+"""Weights that were saved by any program, for a network that is registered or anybody's class."""
+
+from __future__ import annotations
+
+import difflib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Gt
+
+from fmbench import DataError, Model
+from fmbench_models._conventions import Prediction, Time
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from fmbench import Dataset, ProbabilityPath
+
+PREFIXES = ("", "ema.", "module.", "_orig_mod.", "model.", "network.", "ema_model.", "state_dict.")
+HOLDERS = ("ema", "ema_state_dict", "state_dict", "model_state_dict", "model", "net", "network")
+"""Keys under which programs keep the weights beside an optimizer's state, those of an average first."""
+SHOWN = 5
+
+
+class Checkpoint(Model):
+    """A network with weights from a file: safetensors, or what `torch.save` wrote of a state dict.
+
+    A torch file is read with `weights_only`: one that holds code is refused. The prefix that wrappers put before names
+    (`module.`, `_orig_mod.`, `ema.`) is found where it is not named; every weight of the network must be in the file.
+
+    Args:
+        file: the file.
+        network: the network that the weights are for: one that is registered, `{mlp: {width: 64}}`, or anybody's class,
+            `{"mine.py:Net": {width: 64}}`, which is called as `(x, t)`.
+        path: the probability path in which it was trained.
+        predicts: what its output is.
+        time: where the network has the data, at t=1 or at t=0.
+        time_scale: what the network's time is multiplied by: 1000 where it was trained with 0 to 1000.
+        prefix: what stands before the names of the weights; null to find it.
+
+    Raises:
+        DataError: the file cannot be read, or its weights are not those of the network.
+    """
+
+    reference = "torch.load with weights_only (PyTorch), safetensors (Hugging Face)"
+    content = ("file",)
+    network = "network"
+
+    def __init__(
+        self,
+        *,
+        file: str,
+        network: dict[str, Any] | str,
+        path: dict[str, Any] | str = "linear",
+        predicts: Prediction = "velocity",
+        time: Time = "data_at_one",
+        time_scale: Annotated[float, Gt(0)] = 1.0,
+        prefix: str | None = None,
+    ) -> None:
+        self.file = Path(file).expanduser()
+        self.predicts = predicts
+        self.time: Time = time
+        self.time_scale = time_scale
+        self.prefix = prefix
+
+    def build(self, dataset: Dataset, path: ProbabilityPath, network: Any) -> nn.Module:
+        """Return the network with the weights of the file."""
+        from torch import nn
+
+        from fmbench_models._conventions import InOurTime
+
+        if not isinstance(network, nn.Module):
+            raise DataError(f"the network of a checkpoint must be a torch.nn.Module; it is a {type(network).__name__}")
+        network.load_state_dict(fitting(read_weights(self.file), network, self.prefix, self.file))
+        return InOurTime(network, self.time, self.time_scale, turns=self.predicts == "velocity")
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file by name. Raises DataError."""
+    import torch
+
+    if file.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(file)
+        except (SafetensorError, OSError) as error:
+            raise DataError(f"{file} cannot be read as safetensors: {error}") from error
+    try:
+        held = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise DataError(
+            f"{file} holds more than tensors, which could run code, so it is not loaded: "
+            f"{str(error).partition(chr(10))[0][:200]}. Save the state dict alone: "
+            "torch.save(network.state_dict(), FILE)."
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
+        raise DataError(f"{file} cannot be read as what torch.save writes: {str(error)[:200]}") from error
+    return _state_dict(held, file)
+
+
+def _state_dict(held: object, file: Path) -> dict[str, Tensor]:
+    """Return the weights among what a program saved: the whole, or what lies under one of HOLDERS."""
+    import torch
+
+    if isinstance(held, Mapping):
+        for name in HOLDERS:
+            if isinstance(held.get(name), Mapping):
+                return _state_dict(held[name], file)
+        tensors = {str(name): value for name, value in held.items() if isinstance(value, torch.Tensor)}
+        if tensors:
+            return tensors
+    raise DataError(
+        f"{file} holds no state dict: a mapping of names to tensors, or one under {', '.join(HOLDERS)}. "
+        "Save torch.save(network.state_dict(), FILE)."
+    )
+
+
+def fitting(weights: Mapping[str, Tensor], network: nn.Module, prefix: str | None, file: Path) -> dict[str, Tensor]:
+    """Return the weights under the network's own names. Raises DataError, with the names, where they do not fit."""
+    own = network.state_dict()
+    prefixes = PREFIXES if prefix is None else (prefix,)
+    best = max(prefixes, key=lambda each: len(own.keys() & _without(weights, each).keys()))
+    found = _without(weights, best)
+    missing, surplus = sorted(own.keys() - found.keys()), sorted(found.keys() - own.keys())
+    shapes = [
+        f"{name} is {tuple(found[name].shape)} and must be {tuple(own[name].shape)}"
+        for name in own
+        if name in found and found[name].shape != own[name].shape
+    ]
+    faults = [*(_some(missing, "lacks"),) * bool(missing), *(_some(surplus, "has besides"),) * bool(surplus)]
+    faults += [_some(shapes, "differs:")] if shapes else []
+    if faults:
+        raise DataError(f"{file} does not fit the network: it {'; it '.join(faults)}.{_advice(weights, own, prefix)}")
+    return found
+
+
+def _without(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+
+
+def _some(names: list[str], verb: str) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{verb} {', '.join(names[:SHOWN])}{more}"
+
+
+def _advice(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], prefix: str | None) -> str:
+    """Name the prefix that would fit, or else the name in the file that is nearest to one that is missing."""
+    first = next(iter(own), "")
+    ends = sorted({name.removesuffix(first) for name in weights if first and name.endswith(first)}, key=len)
+    if ends and ends[0] != (prefix or ""):
+        return f" Its names begin with {ends[0]!r}: set prefix: {ends[0]!r}."
+    near = difflib.get_close_matches(first, list(weights)[:200], 1)
+    return f" The nearest name to {first!r} in it is {near[0]!r}." if near else ""

@@ -1,0 +1,143 @@
+"""Models that exist already: weights of any program, exact velocities, and whether they run in their direction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from fmbench.errors import DataError
+from fmbench.testing.dummy_components import StraightPath, TwoBlobs
+from fmbench_models._conventions import InOurTime
+from fmbench_models.checkpoint import Checkpoint, fitting, read_weights
+from fmbench_models.empirical_oracle import EmpiricalOracle
+
+MEAN, DEVIATION = 2.0, 0.5
+
+
+def exact_velocity(x: Tensor, t: Tensor) -> Tensor:
+    """Return the marginal velocity of the linear path to N(MEAN, DEVIATION^2), `x` `(batch, d)`."""
+    t = t[:, None]
+    variance = (1 - t) ** 2 + (t * DEVIATION) ** 2
+    return MEAN + (t * DEVIATION**2 - (1 - t)) / variance * (x - t * MEAN)
+
+
+class Net(nn.Module):
+    def __init__(self, width: int = 5) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(3, width), nn.Linear(width, 2)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.last(torch.tanh(self.first(torch.cat([x, t[:, None]], 1))))
+
+
+class Reversed(nn.Module):
+    """The exact velocity in a time s = 1 - t, scaled by 1000: what a program with the data at zero learns."""
+
+    def forward(self, x: Tensor, s: Tensor) -> Tensor:
+        return -exact_velocity(x, 1 - s / 1000)
+
+
+def test_a_network_with_the_data_at_zero_is_the_same_velocity() -> None:
+    x, t = torch.randn(50, 2, dtype=torch.float64), torch.rand(50, dtype=torch.float64)
+    turned = InOurTime(Reversed(), "data_at_zero", 1000.0, turns=True)
+    torch.testing.assert_close(turned(x, t), exact_velocity(x, t), rtol=1e-12, atol=1e-12)
+
+
+def test_predictions_of_data_are_not_turned_round() -> None:
+    x, t = torch.randn(5, 2), torch.rand(5)
+    seen = InOurTime(_Returns(lambda x, s: x + s[:, None]), "data_at_zero", 1.0, turns=False)
+    torch.testing.assert_close(seen(x, t), x + (1 - t)[:, None])
+
+
+class _Returns(nn.Module):
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.function(x, t)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "ema."])
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_weights_are_read_with_their_prefix(tmp_path: Path, prefix: str, suffix: str) -> None:
+    net, file = Net(), tmp_path / f"weights{suffix}"
+    saved = {prefix + name: value for name, value in net.state_dict().items()}
+    save_file(saved, file) if suffix == ".safetensors" else torch.save({"model": saved, "step": 7}, file)
+    x, t = torch.randn(4, 2), torch.rand(4)
+    read = Checkpoint(file=str(file), network={}).build(TwoBlobs(), StraightPath(), Net())
+    assert torch.equal(read(x, t), net(x, t))
+    with pytest.raises(DataError, match="does not fit the network"):
+        Checkpoint(file=str(file), network={}, prefix="wrong.").build(TwoBlobs(), StraightPath(), Net())
+
+
+def test_a_prefix_that_would_fit_is_named() -> None:
+    weights = {f"flow.net.{name}": value for name, value in Net().state_dict().items()}
+    with pytest.raises(DataError, match=r"set prefix: 'flow\.net\.'"):
+        fitting(weights, Net(), None, Path("model.pt"))
+    assert fitting(weights, Net(), "flow.net.", Path("model.pt")).keys() == Net().state_dict().keys()
+
+
+def test_what_does_not_fit_is_named_five_at_most() -> None:
+    weights = {**Net(width=6).state_dict(), **{f"extra{i}": torch.zeros(1) for i in range(7)}}
+    del weights["last.bias"]
+    with pytest.raises(DataError) as caught:
+        fitting(weights, Net(), "", Path("model.pt"))
+    text = str(caught.value)
+    assert "lacks last.bias" in text
+    assert "has besides extra0, extra1, extra2, extra3, extra4 and 2 more" in text
+    assert "first.weight is (6, 3) and must be (5, 3)" in text
+
+
+def test_a_pickle_with_code_is_refused(tmp_path: Path) -> None:
+    torch.save(Net(), tmp_path / "whole.pt")
+    with pytest.raises(DataError, match="holds more than tensors, which could run code"):
+        read_weights(tmp_path / "whole.pt")
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
+@pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
+def test_files_that_hold_no_weights_are_said(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=r"cannot be read|holds no state dict|does not fit"):
+        fitting(read_weights(tmp_path / name), Net(), None, tmp_path / name)
+
+
+def test_a_state_dict_of_no_tensors_is_said(tmp_path: Path) -> None:
+    torch.save({"step": 3}, tmp_path / "a.pt")
+    with pytest.raises(DataError, match="holds no state dict"):
+        read_weights(tmp_path / "a.pt")
+
+
+def oracle(points: int) -> tuple[nn.Module, Tensor]:
+    data = TwoBlobs().load("train")[0][:points]
+    return EmpiricalOracle(points=points).build(TwoBlobs(), StraightPath(), None), data
+
+
+def test_the_empirical_oracle_is_the_posterior_mean() -> None:
+    module, data = oracle(5)
+    x, t = torch.randn(8, 2, dtype=torch.float64), torch.linspace(0.05, 0.95, 8, dtype=torch.float64)
+    for i in range(8):
+        weights = [float(torch.exp(-((x[i] - t[i] * p) ** 2).sum() / (2 * (1 - t[i]) ** 2))) for p in data.double()]
+        mean = sum(w * p for w, p in zip(weights, data.double(), strict=True)) / sum(weights)
+        torch.testing.assert_close(module(x, t)[i], mean, rtol=1e-9, atol=1e-9)
+
+
+def test_the_empirical_oracle_ends_at_training_points() -> None:
+    module, data = oracle(40)
+    x, n = torch.randn(100, 2, dtype=torch.float64), 400
+    for step in range(n):
+        t = torch.full((100,), step / n, dtype=torch.float64)
+        x = x + (module(x, t) - x) / (1 - t[:, None]) / n  # v = (E[x_1] - x) / (1 - t)
+    assert float(torch.cdist(x, data.double()).min(1).values.max()) < 1e-6
+
+
+def test_at_the_ends_of_time_the_oracle_knows_all_or_the_nearest() -> None:
+    module, data = oracle(30)
+    torch.testing.assert_close(module(torch.randn(3, 2), torch.zeros(3)), data.mean(0).expand(3, 2))
+    torch.testing.assert_close(module(data[:4] + 1e-4, torch.ones(4)), data[:4])

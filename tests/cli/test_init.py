@@ -1,0 +1,57 @@
+"""`fmbench init` writes a suite that runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from fmbench.cli.init import init
+from fmbench.errors import UserError
+from fmbench.runner.run import run
+from fmbench.runner.session import Options
+
+NET = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self, width=8):
+        super().__init__()
+        self.first, self.last = torch.nn.Linear(3, width), torch.nn.Linear(width, 2)
+
+    def forward(self, x, t):
+        return self.last(torch.tanh(self.first(torch.cat([x, t[:, None]], 1))))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(NET)
+    torch.manual_seed(0)
+    names: dict[str, object] = {}
+    exec(NET, names)
+    torch.save(names["Net"]().state_dict(), "net.pt")  # type: ignore[operator]
+    return tmp_path
+
+
+def test_what_is_written_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    init(Path("net.pt"), "net.py:Net", "moons", Path("mine.yaml"))
+    assert "Run: fmbench run mine.yaml" in capsys.readouterr().out
+    small = ("evaluation.samples=100", "evaluation.solvers=[euler]", "evaluation.nfe=[4]")
+    result = run("mine.yaml", Options(overrides=small, tracking=False, jobs="1"))
+    assert [record.status for record in result.records.evaluations] == ["ok"]
+
+
+def test_nothing_is_left_of_a_suite_that_cannot_be_planned_and_none_is_overwritten(folder: Path) -> None:
+    with pytest.raises(UserError, match="must be file\\.py:Name"):
+        init(Path("net.pt"), "nowhere.py:Net", "moons", Path("mine.yaml"))
+    assert not Path("mine.yaml").exists()
+    with pytest.raises(UserError, match="--network must be written as in a suite"):
+        init(Path("net.pt"), "{mlp", "moons", Path("mine.yaml"))
+    Path("mine.yaml").write_text(yaml.safe_dump({"kept": True}))
+    with pytest.raises(UserError, match="is there already"):
+        init(Path("net.pt"), "net.py:Net", "moons", Path("mine.yaml"))
+    assert yaml.safe_load(Path("mine.yaml").read_text()) == {"kept": True}

@@ -1,0 +1,193 @@
+"""Models that exist already, from the suite to the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from fmbench.errors import SuiteError
+from fmbench.runner.run import RunResult, run
+from fmbench.runner.session import Options, open_session
+from fmbench.suite import read_suite
+
+MLP = {"mlp": {"width": 16, "depth": 1}}
+EVALUATION = {
+    "solvers": ["euler", "heun", "midpoint", "rk4", "dopri5"],
+    "nfe": [4, 8, 16, 32],
+    "samples": 300,
+    "metrics": ["sliced_wasserstein", "validation_loss", "train_seconds"],
+}
+DATASETS = [{"moons": {"size": 500}}]
+EXACT = """
+import torch
+
+def exact(sign=1.0, mean=2.0, deviation=0.5):
+    def velocity(x, t):
+        t = t[:, None]
+        variance = (1 - t) ** 2 + (t * deviation) ** 2
+        return sign * (mean + (t * deviation**2 - (1 - t)) / variance * (x - t * mean))
+    return velocity
+"""
+
+
+def options(folder: Path) -> Options:
+    return Options(home=folder / "store", reports=folder / "reports", tracking=False, jobs="1")
+
+
+def written(folder: Path, **suite: Any) -> Path:
+    file = folder / "suite.yaml"
+    file.write_text(yaml.safe_dump({"name": "given", "datasets": DATASETS, "evaluation": EVALUATION, **suite}))
+    return file
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("given")
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path) -> RunResult:
+    """A run of a network that fmbench trains; its averaged weights are saved as two programs would save them."""
+    training = {
+        "paths": ["linear"],
+        "networks": [MLP],
+        "seeds": [0],
+        "steps": 150,
+        "optimizer": {"adamw": {"lr": 5e-3}},
+    }
+    result = run(written(folder, training=training), options(folder))
+    (file,) = (folder / "store" / "training").glob("*/weights.safetensors")
+    weights = {name.removeprefix("ema."): value for name, value in load_file(file).items() if name.startswith("ema.")}
+    torch.save(weights, folder / "one.pt")
+    save_file({f"module.{name}": value for name, value in weights.items()}, folder / "one.safetensors")
+    return result
+
+
+@pytest.fixture(scope="module")
+def given(folder: Path, trained: RunResult) -> RunResult:
+    files = [str(folder / "one.pt"), str(folder / "one.safetensors")]
+    models = [{"checkpoint": {"file": file, "network": MLP}} for file in files]
+    return run(written(folder, models=models), options(folder))
+
+
+def scores(result: RunResult, metric: str = "sliced_wasserstein") -> dict[tuple[str, float], list[float]]:
+    frame = result.records.frame()
+    found: dict[tuple[str, float], list[float]] = {}
+    for row in frame.itertuples():
+        budget = -1.0 if row.nfe_budget is None or row.nfe_budget != row.nfe_budget else float(row.nfe_budget)
+        found.setdefault((row.solver, budget), []).append(getattr(row, metric))
+    return found
+
+
+def test_a_checkpoint_scores_what_the_cell_scores_that_trained_it(trained: RunResult, given: RunResult) -> None:
+    there, here = scores(trained), scores(given)
+    assert len(there) == 4 + 3 * 4 - 0 + 1 or len(there) > 10
+    assert here.keys() == there.keys()
+    for place, (value,) in there.items():
+        assert here[place] == pytest.approx([value, value], rel=1e-6), place
+    assert given.computed["training"] == 2
+    assert all(record.facts.get("steps") == 0 for record in given.records.trainings)
+
+
+def test_tables_say_given_where_others_say_how_they_were_trained(given: RunResult) -> None:
+    frame = given.records.frame()
+    assert set(frame["coupling"]) == {"given"}
+    assert set(frame["t_distribution"]) == {"given"}
+    assert set(frame["path"]) == {"linear"}
+    assert all("checkpoint" in network for network in frame["network"])
+    assert "train_seconds" not in frame or frame["train_seconds"].isna().all()
+    assert given.report.exists()
+
+
+def test_nothing_is_taken_twice(folder: Path, given: RunResult) -> None:
+    files = [str(folder / "one.pt"), str(folder / "one.safetensors")]
+    models = [{"checkpoint": {"file": file, "network": MLP}} for file in files]
+    assert run(written(folder, models=models), options(folder)).computed == {}
+
+
+def test_other_weights_have_another_key(folder: Path, trained: RunResult) -> None:
+    def keys() -> set[str]:
+        models = [{"checkpoint": {"file": str(folder / "two.pt"), "network": MLP}}]
+        plan = open_session(written(folder, models=models), options(folder)).plan
+        return {cell.key for cell in plan.trainings}
+
+    weights = torch.load(folder / "one.pt", weights_only=True)
+    torch.save(weights, folder / "two.pt")
+    before = keys()
+    first = next(iter(weights))
+    torch.save({**weights, first: weights[first] + 1e-3}, folder / "two.pt")
+    assert keys() != before
+
+
+def test_models_stand_beside_trained_cells_and_a_run_backwards_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(EXACT)
+    target = f"{tmp_path / 'mine.py'}:exact"
+    gaussian = [{"gaussian": {}}]
+    models = [
+        {"python": {"function": {target: {"mean": 0.0, "deviation": 1.0}}}},
+        {"python": {"function": {target: {"sign": -3.0}}}},
+    ]
+    evaluation = {"solvers": ["euler"], "nfe": [8], "samples": 300, "metrics": ["sliced_wasserstein"]}
+    said: list[str] = []
+
+    class Said:
+        def say(self, text: str) -> None:
+            said.append(text)
+
+        def begin(self, *_: object) -> None: ...
+        def advance(self, *_: object) -> None: ...
+        def end(self, *_: object) -> None: ...
+
+    training = {"paths": ["linear"], "networks": [MLP], "seeds": [0], "steps": 20}
+    file = written(tmp_path, datasets=gaussian, models=models, training=training, evaluation=evaluation)
+    result = run(file, options(tmp_path), Said())
+    assert len(result.records.evaluations) == 3
+    assert all(record.status == "ok" for record in result.records.evaluations)
+    assert [text for text in said if "run backwards" in text and "-3" in text]
+    assert not [text for text in said if "run backwards" in text and "deviation" in text]
+
+
+def test_raw_weights_of_a_model_are_left_out_with_the_reason(folder: Path, trained: RunResult) -> None:
+    models = [{"checkpoint": {"file": str(folder / "one.pt"), "network": MLP}}]
+    file = written(folder, models=models, evaluation={**EVALUATION, "weights": ["ema", "raw"]})
+    plan = open_session(file, options(folder)).plan
+    assert all(cell.weights == "ema" for cell in plan.evaluations)
+    assert any("one kind of weights" in left.reason for left in plan.left_out)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"checkpoint": {"file": "nowhere.pt", "network": MLP}}, "'nowhere.pt', which cannot be read"),
+        ({"checkpoint": {"file": "FILE", "network": {"mlpp": {}}}}, "there is no network 'mlpp'"),
+        ({"checkpoint": {"file": "FILE", "network": {"nowhere.py:Net": {}}}}, "must be file.py:Name or module:Name"),
+        ({"checkpoint": {"file": "FILE", "network": MLP, "path": "linea"}}, "Did you mean 'linear'"),
+        ({"checkpoint": {"file": "FILE", "network": MLP, "predicts": "x"}}, "predicts"),
+        ({"checkpoint": {"file": "FILE", "network": [1]}}, "network"),
+    ],
+)
+def test_mistakes_get_one_message(folder: Path, trained: RunResult, model: Any, words: str) -> None:
+    given = yaml.safe_load(yaml.safe_dump(model).replace("FILE", str(folder / "one.pt")))
+    with pytest.raises(SuiteError) as caught:
+        open_session(written(folder, models=[given]), options(folder))
+    assert words in str(caught.value)
+    assert str(caught.value).count("suite.yaml") == 1
+
+
+def test_a_suite_needs_a_training_or_models_and_is_written_as_it_was_read(tmp_path: Path) -> None:
+    head = "name: x\ndatasets: [moons]\nevaluation: {solvers: [euler], nfe: [1], metrics: [nfe]}\n"
+    with pytest.raises(SuiteError, match="'training' is missing"):
+        read_suite(head)
+    suite = read_suite(head + "models: [empirical_oracle]\n")
+    assert "training" not in suite.settings()
+    assert read_suite(yaml.safe_dump(suite.settings())).settings() == suite.settings()
+    text = "training: {paths: [linear], networks: [mlp], steps: 9, class_conditional: true}\n"
+    with pytest.raises(SuiteError, match="class_conditional must be false"):
+        read_suite(head + "models: [empirical_oracle]\n" + text)

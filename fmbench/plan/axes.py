@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.keys import canonical
 from fmbench.errors import ComponentError, PluginError
-from fmbench.plan.given_models import given_axes
+from fmbench.plan.given_models import given_axes, labelled
 from fmbench.suite import AXES, AxisValue, ComponentRef, Position, Problem, Suite, raise_problems
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Axes:
         own = {axis: self._indices(axis, values) for axis, values in suite.axes.items()}
         others = [{axis: self._indices(axis, v) for axis, v in entry.axes.items()} for entry in suite.include]
         metrics = [self._spec("metric", ref) for ref in suite.evaluation.metrics]
-        given = [self._given(ref) for ref in suite.models]
+        given = self._given(suite.models)
         raise_problems(self._problems)
         self.metrics = list(dict.fromkeys(spec for spec in metrics if spec is not None))
         self.adaptive = frozenset(
@@ -99,21 +99,27 @@ class Axes:
             self.blocks.append(Product(own | replaced, [group for group in rest if group], self.adaptive))
         # What is evaluated of a model that exists already still runs in step.
         rest = [tuple(axis for axis in group if axis in EVALUATION_AXES) for group in suite.zipped]
-        self.blocks += [Product(own | one, [group for group in rest if group], self.adaptive) for one in given if one]
+        self.blocks += [Product(own | one, [group for group in rest if group], self.adaptive) for one in given]
 
-    def _given(self, ref: ComponentRef) -> dict[str, Indices]:
-        """Return the values of a model's cells as indices, by training axis but the dataset; none, and a problem, where
-        it is refused.
+    def _given(self, refs: Sequence[ComponentRef]) -> list[dict[str, Indices]]:
+        """Return for each model the values of its cells as indices, by training axis but the dataset.
+
+        Those that are refused are left out, and noted as problems.
         """
-        spec = self._spec("model", ref)
-        if spec is None:
-            return {}
+        specs = [(ref, spec) for ref in refs if (spec := self._spec("model", ref)) is not None]
+        found: list[dict[str, Indices]] = []
         try:
-            found: dict[str, Choice] = {**given_axes(spec, self.registry), "seed": GIVEN_SEED}
-        except (ComponentError, PluginError) as error:
-            self._refuse(ref, error)
-            return {}
-        return {axis: (self._number(axis, choice),) for axis, choice in found.items()}
+            models = labelled([spec for _, spec in specs], self.registry)
+        except ComponentError:  # said below, each at its place
+            models = [spec for _, spec in specs]
+        for (ref, _), model in zip(specs, models, strict=True):
+            try:
+                choices: dict[str, Choice] = {**given_axes(model, self.registry), "seed": GIVEN_SEED}
+            except (ComponentError, PluginError) as error:
+                self._refuse(ref, error)
+            else:
+                found.append({axis: (self._number(axis, choice),) for axis, choice in choices.items()})
+        return found
 
     def specs(self, axis: str) -> list[ComponentSpec]:
         """Return the components of an axis."""

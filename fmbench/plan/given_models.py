@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmbench.cells.component_spec import ComponentSpec, Settings
@@ -21,6 +22,13 @@ TRAINED = "trained"
 """What all other cells provide: metrics of the training itself need it."""
 OBJECTIVES = {"velocity": "velocity", "x_1": "x1_prediction", "noise": "noise_prediction"}
 """The objective by which an output becomes the velocity that solvers integrate."""
+SAID: Mapping[str, tuple[Any, ...]] = {
+    "predicts": (None, "velocity"),
+    "time": (None, "data_at_one"),
+    "time_scale": (None, 1.0),
+    "points": (None,),
+}
+"""What a label says besides, unless it is one of these."""
 SETTINGS = Settings(
     {"steps": 0, "batch_size": 0, "ema": 0.0, "class_conditional": False, "label_dropout": 0.0, "precision": "float32"}
 )
@@ -48,6 +56,31 @@ def given_axes(ref: ComponentSpec, registry: Registry) -> dict[str, ComponentSpe
         "objective": registry.spec("objective", OBJECTIVES[predicts]),
         "network": _with_network(registry, ref),
     }
+
+
+def labelled(models: Sequence[ComponentSpec], registry: Registry) -> list[ComponentSpec]:
+    """Return models with labels that tables have room for: files by their names, networks by theirs.
+
+    Those that would look alike say the arguments of their networks, too, and else the whole of what the suite says.
+    """
+    short = [_short(model, registry) for model in models]
+    longer = [_short(model, registry, arguments=True) for model in models]
+    labels = [(label if short.count(label) == 1 else other) for label, other in zip(short, longer, strict=True)]
+    return [
+        replace(model, label=label if labels.count(label) == 1 else model.label)
+        for model, label in zip(models, labels, strict=True)
+    ]
+
+
+def _short(model: ComponentSpec, registry: Registry, *, arguments: bool = False) -> str:
+    network, files = registry.attribute(model, "network"), registry.attribute(model, "content")
+    said = [Path(str(model.parameters.get(name))).name for name in files]
+    if network:
+        name, given = _parts(model, network, model.parameters.get(network))
+        said.append(name.rpartition(":")[2])
+        said += [f"{each}={value}" for each, value in given.items()] if arguments else []
+    said += [f"{name}={model.parameters[name]}" for name in SAID if model.parameters.get(name) not in SAID[name]]
+    return f"{model.name}({', '.join(said)})" if said else model.name
 
 
 def _as_given(spec: ComponentSpec) -> ComponentSpec:

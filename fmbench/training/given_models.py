@@ -43,6 +43,7 @@ def take(cell: TrainingCell, context: WorkerContext) -> None:
 
 
 def _facts(module: nn.Module, components: Components, context: WorkerContext, seconds: float) -> TrainingFacts:
+    here = environment.measured_on(context.device)
     return TrainingFacts(
         seconds=seconds,
         steps=0,
@@ -52,7 +53,8 @@ def _facts(module: nn.Module, components: Components, context: WorkerContext, se
         precision=components.precision,
         threads=context.threads,
         jobs=context.jobs,
-        **environment.measured_on(context.device),
+        hardware=here["hardware"],
+        torch=here["torch"],
     )
 
 

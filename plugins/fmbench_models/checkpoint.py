@@ -93,7 +93,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         held = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise DataError(
-            f"{file} holds more than tensors, which could run code, so it is not loaded: "
+            f"{file} is not what torch.save writes of tensors alone, and what else it holds could run code: "
             f"{str(error).partition(chr(10))[0][:200]}. Save the state dict alone: "
             "torch.save(network.state_dict(), FILE)."
         ) from error

@@ -26,7 +26,6 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
-
 def pytest_configure(config: pytest.Config) -> None:
     """Give each of the processes that share the tests its share of the cores, and so all that it starts.
 

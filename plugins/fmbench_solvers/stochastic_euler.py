@@ -44,8 +44,8 @@ class StochasticEuler(Solver):
     w_t is 1 (constant), 2 (sigma_t^2 d_alpha_t/alpha_t - sigma_t d_sigma_t) (sbdm, the noise of diffusion itself),
     sigma_t (sigma), 1 - t (linear), (1 + cos(pi t))^2/4 (decreasing) or sin^2(pi t) (increasing_decreasing). Where
     w/sigma_t is infinite a step is Euler's: sbdm's first from pure noise, and constant's last. Just before the data
-    constant still takes more noise away than a step can: where data lie on a surface its samples keep an error there
-    that more steps do not remove.
+    constant takes away more noise than there is: where these are single points, or lie on a surface, the states there
+    run away from the path, and the more so the more steps there are. All other forms stay with it.
 
     SiT's code steps with half of w, dx = [v + D score] dt + sqrt(2 D) dW with D = w/2 from `compute_diffusion`. For
     SBDM that is half of the w_t here. For the others it returns the formulas above as D itself: its SDE, at its norm 1,

@@ -24,7 +24,7 @@ STOCHASTIC = {"ancestral", "dpmpp_2m_sde", "euler_ancestral_rf", "stochastic_eul
 ORDER_STEPS = dict.fromkeys(("dpmpp_2m", "heun_edm", "midpoint", "torchdiffeq_midpoint"), (64, 128, 256))
 """Methods of whose error the leading term is small on some problem, so that it shows only late."""
 
-SINGULAR = ("cosine", "shift", "uniform")
+SINGULAR = ("cosine", "linear_quadratic", "shift", "uniform")
 """Grids that have steps no smaller than about 1/N at an end, where ln(alpha/sigma) goes to infinity."""
 CONVERGENCE_ON = {
     # 2M's error in the j-th step from such an end is about N^-2/j, and the sum over j has a logarithm.
@@ -33,6 +33,7 @@ CONVERGENCE_ON = {
     # ends (beta) or are 15 times shorter than 1/N there (edm, up to some thousand steps), it is of third order.
     "unipc": {
         **dict.fromkeys(SINGULAR, Convergence(2, (384, 768, 1536))),
+        "linear_quadratic": Convergence(2, (1024, 2048, 4096)),  # whose last step is nearly 4/N
         **dict.fromkeys(("beta", "edm"), Convergence(3, (64, 128, 256))),
     },
 }

@@ -282,3 +282,17 @@ def test_steps_where_w_over_sigma_is_infinite_are_eulers(monkeypatch: pytest.Mon
     rows.through("stochastic_euler", diffusion="sbdm")
     after_one_step = rows.states[0] + TIMES[1] * (MEAN - rows.states[0])
     torch.testing.assert_close(rows.states[1], after_one_step, **CLOSE)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_only_constant_runs_away_from_the_path_to_a_point(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deviation of the last state before the data, in units of sigma."""
+    affine, found = path_of("linear"), []
+    for steps in (20, 80):
+        rows = Rows(monkeypatch, affine, known_data(affine), uniform_times(steps), std=0.0)
+        rows.through("stochastic_euler", diffusion=form)
+        found.append(std_of(rows.states[-1]) * steps)
+    if form == "constant":
+        assert found[1] > 10 * found[0] > 50
+    else:
+        assert 1 <= found[1] < 1.001 * found[0] < 2.5

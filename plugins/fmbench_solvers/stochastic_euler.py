@@ -59,7 +59,7 @@ class StochasticEuler(Solver):
     code; Albergo et al. 2023 (arXiv:2303.08797), section 2.4.
     """
 
-    reference = "Ma et al. 2024, SiT (arXiv:2401.08740), eq. 4 with w_t = sigma_t"
+    reference = "Ma et al. 2024, SiT (arXiv:2401.08740), eq. 4; the forms of w_t: its code, compute_diffusion"
     requires = ("gaussian", "normal_source", "independent")
     nfe_per_step = 1
     order = None

@@ -12,6 +12,7 @@ def fmbench_grids() -> dict[str, str]:
         "beta": "fmbench_grids.beta:Beta",
         "cosine": "fmbench_grids.cosine:Cosine",
         "edm": "fmbench_grids.edm:EDM",
+        "linear_quadratic": "fmbench_grids.linear_quadratic:LinearQuadratic",
         "shift": "fmbench_grids.shift:Shift",
         "uniform": "fmbench_grids.uniform:Uniform",
     }

@@ -15,9 +15,10 @@ CATALOGUE = {
     "t_distribution": "uniform beta u_shaped logit_normal mode cosmap edm shifted_beta",
     "objective": "velocity x1_prediction noise_prediction pseudo_huber lpips_huber displacement_over_t",
     "network": "mlp additive_time_mlp simple_cnn unet small_unet adm_unet dit",
-    "solver": "euler midpoint heun heun_edm rk4 ab2 dpmpp_2m unipc ddim ancestral stochastic_euler "
+    "solver": "euler midpoint heun heun_edm rk4 ab2 dpmpp_2m dpmpp_2m_sde unipc ddim ancestral "
+    "euler_ancestral_rf stochastic_euler "
     "dopri5 dopri8 bosh3 fehlberg2 adaptive_heun torchdiffeq_euler torchdiffeq_midpoint torchdiffeq_rk4",
-    "grid": "uniform edm shift cosine beta",
+    "grid": "uniform edm shift cosine beta linear_quadratic",
     "dataset": "sine gaussian gaussian_mixture eight_gaussians moons checkerboard s_curve transport "
     "digits mnist_5k mnist fashion_mnist cifar10 image_folder",
     "metric": "validation_loss loss_by_t excess_loss x1_error fid fid_infinity kid precision recall sliced_wasserstein "

@@ -11,6 +11,8 @@ VARIANTS = [
     ("beta", {"alpha": 3.0, "beta": 1.0}),
     ("edm", {"rho": 1.0}),
     ("edm", {"rho": 3.0, "sigma_max": 10.0}),
+    ("linear_quadratic", {"tau": 0.3}),
+    ("linear_quadratic", {"tau": 0.5}),
     ("shift", {"s": 0.2}),
     ("shift", {"s": 12.0}),
 ]

@@ -5,18 +5,26 @@ from built_ins import Case, cases
 
 from fmbench.testing import AdaptiveSolverConformance, SolverConformance
 from fmbench.testing.solvers import Convergence
+from fmbench_solvers.stochastic_euler import OVER_SIGMA
 
-CASES = cases("solver")
+VARIANTS = [
+    *(("stochastic_euler", {"diffusion": form}) for form in OVER_SIGMA),
+    ("stochastic_euler", {"diffusion": {"constant": 0.5}}),
+    ("dpmpp_2m_sde", {"eta": 0.0}),
+    ("euler_ancestral_rf", {"eta": 0.0}),
+]
+CASES = cases("solver", VARIANTS)
 FIXED = [case for case in CASES if not case.build().adaptive]
 TOLERANCE = 1e-4
 ADAPTIVE = [Case("solver", case.name, {"rtol": TOLERANCE, "atol": TOLERANCE}) for case in CASES if case not in FIXED]
 
-STOCHASTIC = {"ancestral", "stochastic_euler"}
+STOCHASTIC = {"ancestral", "dpmpp_2m_sde", "euler_ancestral_rf", "stochastic_euler"}
+"""Solvers that draw noise, unless their eta is 0."""
 
 ORDER_STEPS = dict.fromkeys(("dpmpp_2m", "heun_edm", "midpoint", "torchdiffeq_midpoint"), (64, 128, 256))
 """Methods of whose error the leading term is small on some problem, so that it shows only late."""
 
-SINGULAR = ("cosine", "shift", "uniform")
+SINGULAR = ("cosine", "linear_quadratic", "shift", "uniform")
 """Grids that have steps no smaller than about 1/N at an end, where ln(alpha/sigma) goes to infinity."""
 CONVERGENCE_ON = {
     # 2M's error in the j-th step from such an end is about N^-2/j, and the sum over j has a logarithm.
@@ -25,6 +33,7 @@ CONVERGENCE_ON = {
     # ends (beta) or are 15 times shorter than 1/N there (edm, up to some thousand steps), it is of third order.
     "unipc": {
         **dict.fromkeys(SINGULAR, Convergence(2, (384, 768, 1536))),
+        "linear_quadratic": Convergence(2, (1024, 2048, 4096)),  # whose last step is nearly 4/N
         **dict.fromkeys(("beta", "edm"), Convergence(3, (64, 128, 256))),
     },
 }
@@ -49,7 +58,7 @@ class TestFixedSolvers(SolverConformance):
         self.order_steps = ORDER_STEPS.get(request.param.name, self.order_steps)
         self.convergence_on = CONVERGENCE_ON.get(request.param.name, self.convergence_on)
         self.behind_euler = BEHIND_EULER.get(request.param.name, self.behind_euler)
-        self.deterministic = request.param.name not in STOCHASTIC
+        self.deterministic = request.param.name not in STOCHASTIC or request.param.parameters.get("eta") == 0
         return request.param.build()
 
 

@@ -79,14 +79,14 @@ def from_noise(x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]
     return (x - sigma * noise) / alpha, noise
 
 
-def ours(component: Solver, path: Scheduled, predict: Predict) -> Tensor:
+def ours(component: Solver, path: Scheduled, predict: Predict, dtype: torch.dtype = torch.float64) -> Tensor:
     def velocity(x: Tensor, t: Tensor) -> Tensor:
         alpha, sigma, d_alpha, d_sigma = (c[0] for c in path.coefficients(t))
         x_1, x_0 = predict(x, alpha, sigma)
         return d_alpha * x_1 + d_sigma * x_0
 
-    times = torch.linspace(0, 1, len(path.alpha), dtype=torch.float64)
-    return component.integrate(CountedField(velocity, path, Generator().manual_seed(7)), state(), times)
+    times = torch.linspace(0, 1, len(path.alpha), dtype=dtype)
+    return component.integrate(CountedField(velocity, path, Generator().manual_seed(7)), state(dtype), times).double()
 
 
 def theirs(scheduler: Any, levels: Tensor, dtype: torch.dtype = torch.float64, **settings: Any) -> Tensor:
@@ -135,6 +135,18 @@ def test_dpmpp_2m(steps: int, shift: float) -> None:
     path = Scheduled(1 - scheduler.sigmas.double(), scheduler.sigmas)
     expected = theirs(scheduler, scheduler.sigmas, torch.float32)
     torch.testing.assert_close(ours(solver("dpmpp_2m"), path, from_flow), expected, **FLOAT32)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 20])
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_dpmpp_2m_sde(steps: int, shift: float) -> None:
+    """As it comes; theirs has eta = 1, and draws its noise in float32."""
+    scheduler = DPMSolverMultistepScheduler(**FLOW, flow_shift=shift, algorithm_type="sde-dpmsolver++")
+    scheduler.set_timesteps(steps)
+    path = Scheduled(1 - scheduler.sigmas.double(), scheduler.sigmas)
+    expected = theirs(scheduler, scheduler.sigmas, torch.float32, generator=Generator().manual_seed(7))
+    found = ours(solver("dpmpp_2m_sde"), path, from_flow, torch.float32)
+    torch.testing.assert_close(found, expected, **FLOAT32)
 
 
 @pytest.mark.parametrize("grid", GRIDS)

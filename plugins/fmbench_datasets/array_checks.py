@@ -94,7 +94,7 @@ def as_float32(array: StoredArray, pictures: Levels | None) -> Tensor:
         where = _where(~torch.isfinite(rows).all(1))
         raise DataError(
             f"numbers are finite, in float32 too; in {array} {where} not. Mend or leave out such rows: "
-            "x[np.isfinite(x).reshape(len(x), -1).all(1)]."
+            "x[np.isfinite(x.astype(np.float32)).reshape(len(x), -1).all(1)]."
         )
     if pictures is None:
         return x

@@ -20,7 +20,7 @@ from fmbench_datasets.array_checks import (
 from fmbench_datasets.array_files import StoredArray, find_array
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor
+    from torch import Generator, Tensor, device
 
 Named = Annotated[dict[Literal["key"], str], MinLen(1)]
 """An array by its name in the file that has the examples."""
@@ -93,7 +93,7 @@ class Arrays(Dataset):
             self.classes = int(check_labels(self._y, self._x).max()) + 1
         if self._source is not None:
             check_source(self._source, self.shape, pictures)
-        self._source_rows: Tensor | None = None
+        self._source_rows: tuple[device, Tensor] | None = None
 
     @staticmethod
     def _beside(file: str, place: str | Mapping[Literal["key"], str], what: str) -> StoredArray:
@@ -175,7 +175,8 @@ class Arrays(Dataset):
 
         if self._source is None:
             return super().source(n, generator)
-        if self._source_rows is None or self._source_rows.device != generator.device:
-            self._source_rows = as_float32(self._source, self.pictures).to(generator.device)
-        rows = self._source_rows
+        if self._source_rows is None or self._source_rows[0] != generator.device:
+            # Kept with the generator's device: that of rows on "cuda" has a number, as "cuda:0".
+            self._source_rows = generator.device, as_float32(self._source, self.pictures).to(generator.device)
+        rows = self._source_rows[1]
         return rows[torch.randint(len(rows), (n,), generator=generator, device=generator.device)]

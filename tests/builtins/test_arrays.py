@@ -11,10 +11,13 @@ import pytest
 import torch
 from own_arrays import LABELS, LEVELS, POINTS, REGISTRY, both, built, planned, rows_of, written
 from torch import Generator
+from torchvision_files import write_cifar10
 from typer.testing import CliRunner
 
 from fmbench.cli.app import app
 from fmbench_datasets.arrays import Arrays
+from fmbench_datasets.cifar10 import Cifar10
+from fmbench_datasets.cifar10_flipped import Cifar10Flipped
 from fmbench_datasets.image_folder import ImageFolder
 from fmbench_datasets.image_folder_flipped import ImageFolderFlipped
 from fmbench_datasets.row_splits import is_test_row
@@ -157,6 +160,11 @@ def test_folders_are_flipped_too(tmp_path: Path) -> None:
     assert dataset.describe().endswith("Training pictures are there as they are and flipped.")
 
 
+def test_cifar10_is_flipped_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_cifar10(tmp_path, monkeypatch)
+    flipped_share(Cifar10Flipped(root=str(tmp_path)), Cifar10(root=str(tmp_path)))
+
+
 # The source
 
 
@@ -175,6 +183,13 @@ def test_x_0_are_rows_of_the_source(place: str, tmp_path: Path) -> None:
     torch.testing.assert_close(drawn.mean(0), torch.tensor([19 / 3, 5, 6]), atol=0.1, rtol=0)
     drawn.zero_()
     assert dataset.source(9, Generator().manual_seed(0)).abs().min() >= 5, "the rows are copied"
+
+
+def test_the_source_is_read_once(tmp_path: Path) -> None:
+    dataset = built(written(tmp_path / "x.npy", x=POINTS), source=written(tmp_path / "x0.npy", x=POINTS))
+    first = dataset.source(9, Generator().manual_seed(0))
+    (tmp_path / "x0.npy").unlink()
+    assert torch.equal(dataset.source(9, Generator().manual_seed(0)), first)
 
 
 def test_a_source_of_pictures_is_scaled_as_pictures(tmp_path: Path) -> None:

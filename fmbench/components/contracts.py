@@ -41,10 +41,13 @@ class Component(ABC):  # noqa: B024  (each kind has abstract methods of its own)
             the plan, with the reason on record. The suite's settings grant "labels" (the network is told the class) and
             "no_label" (it can be asked without one).
         files: data files beside the module (weights, say) that count in the component's fingerprint.
-        content: names of parameters that are files or folders whose content counts in a cell's key.
+        content: names of parameters that are files or folders whose content counts in a cell's key. A value that is no
+            text names none: null, or a number.
         by_parameter: attributes, all but `files`, that a value of a parameter sets: `{parameter: {value: {attribute:
             value}}}`, such as `{"size": {"large": {"minimum_samples": 1000}}}`. For that value they stand in place of
-            the attributes of the same class and of its bases. A component that fmbench builds has them as its own.
+            the attributes of the same class and of its bases. `...`, written last, stands for any other value. What
+            several parameters of one class say of a tuple, such as `provides`, is joined. A component that fmbench
+            builds has them as its own.
         registered_name: the name under which the component was built, which fmbench sets: several names may stand for
             one class. What a class itself says holds where somebody else builds it.
     """

@@ -272,11 +272,11 @@ class _Known:
         return value
 
     def content(self, name: str, values: Mapping[str, Any]) -> str:
-        """Return a hash over the file or folder that a parameter names; empty for a parameter left at null."""
+        """Return a hash over the file or folder that a parameter names; empty for a value that is no text."""
         if name not in values:
             raise PluginError(f"{self.title}: its attribute 'content' names {name!r}, which is no parameter of it")
         value = values[name]
-        if value is None:
+        if not isinstance(value, str):
             return ""
         try:
             return content_fingerprint(expanded(value))

@@ -9,14 +9,17 @@ from fmbench import hookimpl
 def fmbench_datasets() -> dict[str, str]:
     """Return the datasets by name."""
     return {
+        "arrays": "fmbench_datasets.arrays:Arrays",
         "checkerboard": "fmbench_datasets.checkerboard:Checkerboard",
         "cifar10": "fmbench_datasets.cifar10:Cifar10",
+        "cifar10_flipped": "fmbench_datasets.cifar10_flipped:Cifar10Flipped",
         "digits": "fmbench_datasets.digits:Digits",
         "eight_gaussians": "fmbench_datasets.eight_gaussians:EightGaussians",
         "fashion_mnist": "fmbench_datasets.fashion_mnist:FashionMnist",
         "gaussian": "fmbench_datasets.gaussian:Gaussian",
         "gaussian_mixture": "fmbench_datasets.gaussian_mixture:GaussianMixture",
         "image_folder": "fmbench_datasets.image_folder:ImageFolder",
+        "image_folder_flipped": "fmbench_datasets.image_folder_flipped:ImageFolderFlipped",
         "mnist": "fmbench_datasets.mnist:Mnist",
         "mnist_5k": "fmbench_datasets.mnist_5k:Mnist5k",
         "moons": "fmbench_datasets.moons:Moons",

@@ -20,7 +20,7 @@ CATALOGUE = {
     "dopri5 dopri8 bosh3 fehlberg2 adaptive_heun torchdiffeq_euler torchdiffeq_midpoint torchdiffeq_rk4",
     "grid": "uniform edm shift cosine beta linear_quadratic",
     "dataset": "sine gaussian gaussian_mixture eight_gaussians moons checkerboard s_curve transport "
-    "digits mnist_5k mnist fashion_mnist cifar10 image_folder",
+    "digits mnist_5k mnist fashion_mnist cifar10 cifar10_flipped image_folder image_folder_flipped arrays",
     "metric": "validation_loss loss_by_t excess_loss x1_error fid fid_infinity kid precision recall sliced_wasserstein "
     "wasserstein_2 mmd energy_distance nll straightness normalized_path_energy "
     "sample_ms train_seconds peak_memory parameters nfe",

@@ -8,7 +8,12 @@ from built_ins import REGISTRY, Case, names
 from fmbench.components.contracts import CONTRACTS, KINDS, Component
 from fmbench.plugins.discovery import load_plugins
 
-NEEDS_PARAMETERS = {("dataset", "image_folder"), ("objective", "lpips_huber")}
+NEEDS_PARAMETERS = {
+    ("dataset", "arrays"),
+    ("dataset", "image_folder"),
+    ("dataset", "image_folder_flipped"),
+    ("objective", "lpips_huber"),
+}
 CASES = [Case(kind, name) for kind in KINDS for name in names(kind) if (kind, name) not in NEEDS_PARAMETERS]
 PRESETS = {key: registered.preset for key, registered in load_plugins().components.items()}
 

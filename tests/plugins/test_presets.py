@@ -140,6 +140,32 @@ def test_attributes_follow_parameters_the_nearest_class_first(
     assert (built.requires, built.minimum_samples, built.registered_name) == (requires, least, name)
 
 
+JOINED = """{
+        "size": {"small": {"requires": ("points",), "minimum_samples": 2}, ...: {"requires": ("images",)}},
+        "power": {1.0: {}, ...: {"requires": ["power"], "minimum_samples": 7}},
+    }"""
+
+
+@pytest.mark.parametrize(
+    ("parameters", "requires", "least"),
+    [
+        ({"size": "small"}, ("points",), 2),
+        ({"size": "small", "power": 2.0}, ("points", "power"), 7),
+        ({"size": "large"}, ("images",), 10),
+        ({"power": 3.0}, ("images", "power"), 7),
+    ],
+)
+def test_what_several_parameters_say_of_a_tuple_is_joined_and_any_other_value_has_its_place(
+    parameters: dict[str, Any], requires: tuple[str, ...], least: int, load: Load
+) -> None:
+    """The base's table, which says something of a large size, is not joined: the nearest class stands in its place."""
+    registry = load(CLASSES.replace('{"size": {"small": {"minimum_samples": 5}}}', JOINED))
+    spec = registry.spec("metric", "distance", parameters)
+    assert registry.attribute(spec, "requires") == requires
+    assert registry.attribute(spec, "minimum_samples") == least
+    assert "preset_classes" not in sys.modules
+
+
 def test_what_is_computed_is_asked_of_the_imported_class(load: Load) -> None:
     registry = load(CLASSES.replace('{"minimum_samples": 5}', "dict(minimum_samples=2 + 3)"))
     assert registry.attribute(registry.spec("metric", "distance_small"), "minimum_samples") == 5

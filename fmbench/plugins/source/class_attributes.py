@@ -98,9 +98,12 @@ class ClassSource:
             own = vars(each)
             found = {name: value for name, value in found.items() if name not in own}
             try:
+                for_class: dict[str, Any] = {}
                 for parameter, by_value in own.get("by_parameter", {}).items():
                     chosen = parameters[parameter]
-                    found |= next((dict(then) for value, then in by_value.items() if value == chosen), {})
+                    then = next((dict(then) for value, then in by_value.items() if value in (chosen, ...)), {})
+                    for_class |= {name: _joined(for_class.get(name), value) for name, value in then.items()}
+                found |= for_class
             except KeyError as error:
                 raise PluginError(f"{self.target}: by_parameter names {error}, which is no parameter of it") from error
             except (AttributeError, TypeError, ValueError) as error:
@@ -161,6 +164,12 @@ class ClassSource:
         definer = next((each for each in self.view.__mro__ if "files" in vars(each)), None)
         module = find_module(definer.__module__) if definer else None
         return [module.path.parent / name for name in names] if module else []
+
+
+def _joined(earlier: Any, value: Any) -> Any:
+    """Return what two parameters say of one attribute: together what each adds to a tuple, else what the later says."""
+    both = isinstance(earlier, tuple | list) and isinstance(value, tuple | list)
+    return (*earlier, *value) if both else value
 
 
 def _import_class(target: str, *, own: bool) -> type:

@@ -1,0 +1,38 @@
+"""Anybody's folder of pictures, with random horizontal flips."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from fmbench_datasets.flips import with_mirror_images
+from fmbench_datasets.image_folder import ImageFolder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ImageFolderFlipped(ImageFolder):
+    """A folder read as image_folder reads it, each training picture flipped horizontally with probability 1/2.
+
+    The training split holds each picture and its mirror image, and so does the reference of FID and its like where that
+    is the training split, as it is by default. The test split is as it is.
+
+    Args:
+        folder: the folder with the pictures.
+        size: height and width of the result, in pixels.
+        grayscale: one channel instead of three.
+
+    Raises:
+        DataError: the folder is missing or empty, a class or a split has no picture, or a picture is broken.
+    """
+
+    reference = "torchvision.transforms.RandomHorizontalFlip; torchvision.datasets.ImageFolder"
+
+    def describe(self) -> str:
+        """Say what image_folder says, and that training pictures are flipped."""
+        return f"{super().describe()} Training pictures are there as they are and flipped."
+
+    def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
+        """Return what image_folder returns, and mirror images `(n, channels, size, size)` too in the training split."""
+        x, y = super().load(split)
+        return with_mirror_images(x, y) if split == "train" else (x, y)

@@ -15,7 +15,7 @@ FmbenchError
 │   ├── TimedOut
 │   ├── WorkerDied        the process that computed the cell is gone
 │   └── ProcessChanged    a component changed what other cells are computed with
-├── LeftOut               a metric is not defined for an evaluation: no value and no failure
+├── NotDefined            a metric is not defined for an evaluation: no value and no failure
 └── DamagedFile           a stored file whose checksum does not match; it is computed again
     └── EarlierFile       one that an earlier version of fmbench wrote
 ```
@@ -114,7 +114,7 @@ class ProcessChanged(CellFailure):
     """A component changed what other cells in its process are computed with: torch's default dtype, say."""
 
 
-class LeftOut(FmbenchError):
+class NotDefined(FmbenchError):
     """A metric is not defined for an evaluation: it has no value there, and has not failed. The message says why."""
 
 

@@ -421,7 +421,7 @@ class Metric(Component):
         """Return values by name. The first bears the metric's `registered_name`; others start with it and `_`.
 
         All are finite: a metric with a value that is not has failed, and its row says so. Raise an error that says why
-        where there is no value: `fmbench.errors.LeftOut` where there can be none, which is no failure.
+        where there is no value: `fmbench.errors.NotDefined` where there can be none, which is no failure.
 
         Draws of randomness come from `evidence.generator(role)`: the same for all cells of a seed.
         """

@@ -17,7 +17,7 @@ from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.cells.seeds import seed_for
 from fmbench.components.contracts import Evidence, Metric
-from fmbench.errors import CellFailure, LeftOut, ProcessChanged, StoreError
+from fmbench.errors import CellFailure, NotDefined, ProcessChanged, StoreError
 from fmbench.isolation import global_random
 from fmbench.isolation.inplace_guard import guarding_inplace, marks, versions
 from fmbench.model.context import WorkerContext
@@ -63,7 +63,7 @@ def recorded(
                 found = score(spec)
         except (StoreError, KeyboardInterrupt):
             raise
-        except LeftOut as reason:
+        except NotDefined as reason:
             found = {"values": {}, "identity": {}, "left_out": str(reason)}
         except BaseException as error:
             failure = describe_failure(error)

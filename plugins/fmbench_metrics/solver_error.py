@@ -10,7 +10,7 @@ import torch
 from annotated_types import Ge
 
 from fmbench import DataError, Metric
-from fmbench.errors import Diverged, LeftOut
+from fmbench.errors import Diverged, NotDefined
 from fmbench_metrics.validation import labelled
 
 if TYPE_CHECKING:
@@ -60,12 +60,12 @@ class SolverError(Metric):
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
         """Return the error, and how far the flow's ends may be off.
 
-        Raises LeftOut where the solver drew noise, Diverged where an end is not finite.
+        Raises NotDefined where the solver drew noise, Diverged where an end is not finite.
         """
         if evidence.samples is None:
             raise DataError("solver_error judges samples; this evidence has none.")
         if evidence.source is None:
-            raise LeftOut("the solver draws noise of its own, so its samples are not to end where the flow's ends are")
+            raise NotDefined("the solver draws noise of its own, so that its samples do not approach the flow's ends")
         n = self._count(evidence)
         key = f"solver_error {n} {self.steps}"
         if key not in evidence.remembered:

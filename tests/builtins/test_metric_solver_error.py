@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fmbench import Dataset, Evidence, Mixture
 from fmbench.cells.cells import EvaluationCell, TrainingCell
-from fmbench.errors import Diverged, LeftOut
+from fmbench.errors import Diverged, NotDefined
 from fmbench.evaluation.evaluate import evaluate
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, load_trained
@@ -157,7 +157,7 @@ def test_each_sample_is_followed_under_its_own_label() -> None:
 def test_a_solver_that_draws_noise_is_left_out() -> None:
     evidence = with_samples(growth, SOURCE)
     evidence.source = None
-    with pytest.raises(LeftOut, match="draws noise"):
+    with pytest.raises(NotDefined, match="draws noise"):
         SolverError().compute(evidence)
 
 

@@ -15,6 +15,7 @@ FmbenchError
 │   ├── TimedOut
 │   ├── WorkerDied        the process that computed the cell is gone
 │   └── ProcessChanged    a component changed what other cells are computed with
+├── NotDefined            a metric is not defined for an evaluation: no value and no failure
 └── DamagedFile           a stored file whose checksum does not match; it is computed again
     └── EarlierFile       one that an earlier version of fmbench wrote
 ```
@@ -111,6 +112,10 @@ class WorkerDied(CellFailure):
 
 class ProcessChanged(CellFailure):
     """A component changed what other cells in its process are computed with: torch's default dtype, say."""
+
+
+class NotDefined(FmbenchError):
+    """A metric is not defined for an evaluation: it has no value there, and has not failed. The message says why."""
 
 
 class DamagedFile(FmbenchError):

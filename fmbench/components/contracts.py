@@ -22,7 +22,7 @@ from __future__ import annotations
 import pathlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -390,7 +390,12 @@ class Evidence:
     built for: it takes labels where that is not 0.
 
     Scope "evaluation" adds `samples` `(n, *shape)` on `device`, `labels` `(n,)` or None, and `nfe` (mean calls a
-    sample). Scope "sampler" adds `draw(n)`, which makes n samples from start to end and synchronises the device.
+    sample). There `velocity` is that of the cell's guidance and weights, and `source(k)` returns the source samples
+    `(k, *shape)` of which the solver made the first k samples; it is None where the solver drew noise besides, so that
+    they do not decide the samples. `remembered` is the metric's own dictionary for all evaluations of the same velocity and
+    source: it keeps there what it need not compute for each of them.
+
+    Scope "sampler" adds `draw(n)`, which makes n samples from start to end and synchronises the device.
     """
 
     dataset: Dataset
@@ -410,6 +415,8 @@ class Evidence:
     labels: Tensor | None = None
     nfe: float | None = None
     draw: Callable[[int], Tensor] | None = None
+    source: Callable[[int], Tensor] | None = None
+    remembered: dict[str, Any] = field(default_factory=dict)
 
 
 class Metric(Component):
@@ -445,7 +452,7 @@ class Metric(Component):
         """Return values by name. The first bears the metric's `registered_name`; others start with it and `_`.
 
         All are finite: a metric with a value that is not has failed, and its row says so. Raise an error that says why
-        where there is no value.
+        where there is no value: `fmbench.errors.NotDefined` where there can be none, which is no failure.
 
         Draws of randomness come from `evidence.generator(role)`: the same for all cells of a seed.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from safetensors.torch import save as safetensors_bytes
@@ -47,6 +48,8 @@ def evaluate(
 
     evidence = trained.evidence(velocity)
     evidence.samples, evidence.labels, evidence.nfe = samples, labels, drawn.nfe
+    evidence.source = None if drawn.drew_noise else partial(trained.source, 0)
+    evidence.remembered = trained.remembered(cell.guidance, cell.weights)
     kept = kept_samples(context, samples)
     preview = {"samples": samples[:kept].cpu().contiguous()}
     if labels is not None:

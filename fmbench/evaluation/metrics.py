@@ -17,7 +17,7 @@ from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.cells.seeds import seed_for
 from fmbench.components.contracts import Evidence, Metric
-from fmbench.errors import CellFailure, ProcessChanged, StoreError
+from fmbench.errors import CellFailure, NotDefined, ProcessChanged, StoreError
 from fmbench.isolation import global_random
 from fmbench.isolation.inplace_guard import guarding_inplace, marks, versions
 from fmbench.model.context import WorkerContext
@@ -37,7 +37,8 @@ def compute_metrics(
     samples = (evidence.samples, evidence.labels)
 
     def score(spec: ComponentSpec) -> dict[str, Any]:
-        return compute_metric(spec, cell, replace(evidence), context)
+        own = evidence.remembered.setdefault(spec.digest, {})  # no metric sees what another keeps
+        return compute_metric(spec, cell, replace(evidence, remembered=own), context)
 
     return recorded(specs, cell, context, guarding_inplace(samples, score))
 
@@ -50,9 +51,9 @@ def recorded(
 ) -> dict[str, dict[str, Any]]:
     """Return, by the metric's digest, its values, its identity and the seconds that it took.
 
-    A metric that fails has no values but a status and an error, and takes nothing away from the others. After one that
-    changed what others are computed with, which `context.spoilt` says, the rest are missing: they are for another
-    process.
+    A metric that fails has no values but a status and an error, and takes nothing away from the others; one that leaves
+    the cell out has no values but the reason. After one that changed what others are computed with, which
+    `context.spoilt` says, the rest are missing: they are for another process.
     """
     computed: dict[str, dict[str, Any]] = {}
     for spec in specs:
@@ -63,6 +64,8 @@ def recorded(
                 found = score(spec)
         except (StoreError, KeyboardInterrupt):
             raise
+        except NotDefined as reason:
+            found = {"values": {}, "identity": {}, "left_out": str(reason)}
         except BaseException as error:
             failure = describe_failure(error)
             if isinstance(error, ProcessChanged):

@@ -66,7 +66,8 @@ def check_nfe(cell: SampledCell, measured: float) -> None:
 class Drawn:
     """Samples `(n, *shape)`, their labels, and what each batch took: its size and the network calls times that.
 
-    `seconds` is the cell's share of the time, where it was drawn together with others.
+    `seconds` is the cell's share of the time, where it was drawn together with others. `drew_noise` says whether the
+    solver drew random numbers, so that the source samples do not decide the samples.
     """
 
     samples: Tensor
@@ -74,6 +75,7 @@ class Drawn:
     sizes: list[int]
     calls: list[int]
     seconds: float = 0.0
+    drew_noise: bool = False
 
     @property
     def nfe(self) -> float:
@@ -98,12 +100,13 @@ def draw_samples(model: Model, cell: SampledCell, velocity: CountedVelocity, lar
     samples: list[Tensor] = []
     sizes: list[int] = []
     calls: list[int] = []
+    drew_noise = False
     while (first := sum(sizes)) < n:
         seed_noise(velocity.generator, model.cell, first)
         before, noise, count = velocity.calls, _noise(model, velocity), min(size, n - first)
         drawn = integrate(model.source(first, count), model.labels(first, count))
         if not global_random.alike(noise, _noise(model, velocity)):
-            larger = 0
+            larger, drew_noise = 0, True
             if count > NOISE_BLOCK:  # noise for which no block before has shown a need
                 velocity.calls, size = before, NOISE_BLOCK
                 continue
@@ -111,7 +114,7 @@ def draw_samples(model: Model, cell: SampledCell, velocity: CountedVelocity, lar
         sizes.append(count)
         calls.append(velocity.calls - before)
         size = max(larger, NOISE_BLOCK)
-    return Drawn(torch.cat(samples), model.labels(0, n), sizes, calls)
+    return Drawn(torch.cat(samples), model.labels(0, n), sizes, calls, drew_noise=drew_noise)
 
 
 def usual_batch(model: Model) -> int:

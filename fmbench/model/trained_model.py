@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
 from safetensors.torch import load as load_safetensors
@@ -41,6 +42,7 @@ class Trained:
     _holds: str = ""
     _arranged: list[object] = field(init=False, repr=False)
     _shared: dict[tuple[float, Weights], SharedCalls] = field(default_factory=dict, repr=False)
+    _remembered: dict[tuple[float, Weights], dict[str, Any]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self._arranged = _arrangement(self.module)
@@ -70,9 +72,14 @@ class Trained:
         """Return a velocity that makes no call which another of this guidance and these weights has made."""
         return SharingVelocity(velocity, self._shared.setdefault((guidance, weights), SharedCalls()))
 
+    def remembered(self, guidance: float, weights: Weights) -> dict[str, Any]:
+        """Return what metrics keep of the velocity of this guidance and these weights (see `Evidence`)."""
+        return self._remembered.setdefault((guidance, weights), {})
+
     def forget(self) -> None:
-        """Free the memory of the calls that velocities share."""
+        """Free the memory of the calls that velocities share, and of what metrics keep of them."""
         self._shared.clear()
+        self._remembered.clear()
 
     def evidence(self, velocity: ModelVelocity) -> Evidence:
         """Return the evidence that every scope shares."""

@@ -70,6 +70,7 @@ def make_evidence(
         labels=labels,
         nfe=8.0,
         draw=partial(one_euler_step, dataset, velocity, seed),
+        source=partial(first_of_source, dataset, seed),
     )
     if cache is None:
         weakref.finalize(evidence, shutil.rmtree, folder, ignore_errors=True)
@@ -90,6 +91,11 @@ def field_of(module: nn.Module, path: ProbabilityPath, objective: Objective, noi
 
     field = CountedField(velocity, path, noise)
     return field
+
+
+def first_of_source(dataset: Dataset, seed: int, n: int) -> Tensor:
+    """Return source samples `(n, *shape)` of a seed."""
+    return dataset.source(n, generator_of(seed, "evaluation_noise"))
 
 
 def one_euler_step(dataset: Dataset, velocity: CountedField, seed: int, n: int) -> Tensor:

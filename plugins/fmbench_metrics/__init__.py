@@ -9,14 +9,20 @@ from fmbench import Preset, hookimpl
 def fmbench_metrics() -> dict[str, str | Preset]:
     """Return the metrics by name."""
     return {
+        "c2st": "fmbench_metrics.c2st:C2ST",
         "class_wasserstein": "fmbench_metrics.class_wasserstein:ClassWasserstein",
+        "coverage": "fmbench_metrics.coverage:Coverage",
+        "density": "fmbench_metrics.density:Density",
         "energy_distance": "fmbench_metrics.energy_distance:EnergyDistance",
         "excess_loss": "fmbench_metrics.excess_loss:ExcessLoss",
         "fid": "fmbench_metrics.fid:FID",
         "fid_infinity": "fmbench_metrics.fid_infinity:FIDInfinity",
         "kid": "fmbench_metrics.kid:KID",
         "loss_by_t": "fmbench_metrics.loss_by_t:LossByT",
+        "memorised": "fmbench_metrics.memorised:Memorised",
+        "missed_modes": "fmbench_metrics.missed_modes:MissedModes",
         "mmd": "fmbench_metrics.mmd:MMD",
+        "mode_shares": "fmbench_metrics.mode_shares:ModeShares",
         "nfe": "fmbench_metrics.nfe:NFE",
         "nll": "fmbench_metrics.nll:NLL",
         "normalized_path_energy": "fmbench_metrics.normalized_path_energy:NormalizedPathEnergy",
@@ -26,6 +32,7 @@ def fmbench_metrics() -> dict[str, str | Preset]:
         "recall": "fmbench_metrics.recall:Recall",
         "sample_ms": "fmbench_metrics.sample_ms:SampleMs",
         "sliced_wasserstein": "fmbench_metrics.sliced_wasserstein:SlicedWasserstein",
+        "solver_error": "fmbench_metrics.solver_error:SolverError",
         "straightness": "fmbench_metrics.straightness:Straightness",
         "train_seconds": "fmbench_metrics.train_seconds:TrainSeconds",
         "validation_loss": "fmbench_metrics.validation_loss:ValidationLoss",
@@ -36,8 +43,11 @@ def fmbench_metrics() -> dict[str, str | Preset]:
 
 
 def _by_small_extractors() -> dict[str, Preset]:
-    """Return the names that say which small extractor; suites know them from before it was a parameter."""
+    """Return the names that say which small extractor; suites know most from before it was a parameter."""
     names = {
+        "c2st_{}": "fmbench_metrics.c2st:C2ST",
+        "coverage_{}": "fmbench_metrics.coverage:Coverage",
+        "density_{}": "fmbench_metrics.density:Density",
         "fid_{}": "fmbench_metrics.fid:FID",
         "fid_{}_infinity": "fmbench_metrics.fid_infinity:FIDInfinity",
         "kid_{}": "fmbench_metrics.kid:KID",

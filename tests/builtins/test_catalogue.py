@@ -22,6 +22,7 @@ CATALOGUE = {
     "dataset": "sine gaussian gaussian_mixture eight_gaussians moons checkerboard s_curve transport "
     "digits mnist_5k mnist fashion_mnist cifar10 cifar10_flipped image_folder image_folder_flipped arrays",
     "metric": "validation_loss loss_by_t excess_loss x1_error fid fid_infinity kid precision recall sliced_wasserstein "
+    "density coverage c2st memorised mode_shares missed_modes solver_error "
     "wasserstein_2 mmd energy_distance nll straightness normalized_path_energy "
     "sample_ms train_seconds peak_memory parameters nfe",
 }

@@ -9,13 +9,14 @@ from built_ins import REGISTRY, Case, names
 from fmbench.testing import MetricConformance, make_evidence
 from fmbench.testing.dummy_components import TwoBlobs
 
-PLAIN = {"fid", "kid", "precision", "recall"}
+PLAIN = {"fid", "kid", "precision", "recall", "density", "coverage"}
 INCEPTION = PLAIN | {"fid_infinity"}
 SMALL = {"digits": "digits", "mnist": "mnist_5k"}
-DATASETS = {f"{name}_{extractor}": dataset for name in PLAIN for extractor, dataset in SMALL.items()}
+DATASETS = {f"{name}_{extractor}": dataset for name in {*PLAIN, "c2st"} for extractor, dataset in SMALL.items()}
 DATASETS |= {f"fid_{extractor}_infinity": dataset for extractor, dataset in SMALL.items()}
-DATASETS["excess_loss"] = "gaussian_mixture"
-SAY_NOTHING_OF_SAMPLES = {"nfe"}
+DATASETS |= dict.fromkeys(("excess_loss", "mode_shares", "missed_modes"), "gaussian_mixture")
+NOT_OF_QUALITY = {"nfe", "memorised", "solver_error"}
+"""Evaluation metrics that do not say how good samples are: training data are memorised, and noise is not."""
 NAMES = [name for name in names("metric") if name not in INCEPTION]
 
 
@@ -38,7 +39,7 @@ class TestMetrics(MetricConformance):
     def case(self, request, statistics):
         self.name = request.param
         self.statistics = statistics
-        self.judges_samples = request.param not in SAY_NOTHING_OF_SAMPLES
+        self.judges_samples = request.param not in NOT_OF_QUALITY
         return Case("metric", request.param)
 
     @pytest.fixture

@@ -28,12 +28,22 @@ CELL = training_cell(REGISTRY)
 
 SCOPES = {name: REGISTRY.attribute(REGISTRY.spec("metric", name), "scope") for name in NAMES}
 COSTS = {"nfe", "parameters", "peak_memory", "sample_ms", "train_seconds"}
-WITHOUT_DATA = COSTS | {"straightness"}
+WITHOUT_DATA = COSTS | {"solver_error", "straightness"}
 """Metrics whose value no data enter but those that the network was trained on."""
 OF_SAMPLES = [name for name in NAMES if SCOPES[name] == "evaluation" and name != "nfe"]
-OF_FEATURES = [name for name in NAMES if name.split("_")[0] in {"fid", "kid", "precision", "recall"}]
-GIVEN_LABELS = ["loss_by_t", "nll", "normalized_path_energy", "straightness", "validation_loss", "x1_error"]
-OTHER = {"reference": "test", "degree": 1, "low": -3.0000001, "cuts": 3}
+FEATURED = {"fid", "kid", "precision", "recall", "density", "coverage"}
+OF_FEATURES = [name for name in NAMES if name.split("_")[0] in FEATURED or name in {"c2st_digits", "c2st_mnist"}]
+OF_MIXTURES = {"excess_loss", "missed_modes", "mode_shares"}
+GIVEN_LABELS = [
+    "loss_by_t",
+    "nll",
+    "normalized_path_energy",
+    "solver_error",
+    "straightness",
+    "validation_loss",
+    "x1_error",
+]
+OTHER = {"degree": 1, "low": -3.0000001, "cuts": 3, "least": 0.5}
 """Values of parameters that are neither numbers to add to nor files."""
 
 
@@ -65,10 +75,10 @@ def inception(monkeypatch):
 
 def dataset(name: str, seed: int = 0) -> Any:
     """Return a dataset that a metric serves; other seeds have other data."""
-    if name == "excess_loss":
+    if name in OF_MIXTURES:
         return REGISTRY.build(REGISTRY.spec("dataset", "eight_gaussians" if seed else "gaussian_mixture"))
     side = 28 if "mnist" in name else 8
-    shape = (1, side, side) if name in OF_FEATURES else (2,)
+    shape = (1, side, side) if name in OF_FEATURES or name == "c2st" else (2,)
     return Pictures(torch.rand(60, *shape, generator=torch.Generator().manual_seed(seed)))
 
 
@@ -129,9 +139,10 @@ def test_another_extractor_changes_it(name, identity, inception, monkeypatch):
 
 
 def each_parameter() -> list[tuple[str, str]]:
-    """Return the parameters of all metrics; weights are Inception's alone."""
+    """Return the parameters of all metrics; weights are Inception's alone, which c2st does not take unless told."""
     pairs = [(entry.name, parameter.name) for entry in REGISTRY.entries("metric") for parameter in entry.parameters]
-    return [(name, parameter) for name, parameter in pairs if parameter != "weights" or not of_small_extractor(name)]
+    without = {name for name, _ in pairs if of_small_extractor(name)} | {"c2st"}
+    return [(name, parameter) for name, parameter in pairs if parameter != "weights" or name not in without]
 
 
 def of_small_extractor(name: str) -> bool:
@@ -146,8 +157,10 @@ def test_another_parameter_changes_it(name, parameter, identity, tmp_path):
         (tmp_path / "weights.pth").write_bytes(b"weights")
     elif parameter == "extractor":
         value = "inception" if of_small_extractor(name) else "digits"
+    elif parameter == "reference":
+        value = "train" if default == "test" else "test"
     else:
-        value = OTHER[parameter] if parameter in OTHER else default + 1
+        value = OTHER[parameter] if parameter in OTHER else default + 2
     assert identity(name) != identity(name, parameters={parameter: value})
 
 

@@ -43,7 +43,7 @@ def test_what_no_line_parts_is_told_apart():
 
 def test_points_far_apart_are_told_apart_whatever_their_units():
     real, samples = normal(200, seed=1), normal(200) + 20
-    assert c2st(samples, real) == 1
+    assert c2st(samples, real) > 0.98
     scale, shift = torch.tensor([1e-4, 1e4]), torch.tensor([50.0, -3e4])
     near = normal(200) + 0.7
     assert c2st(near * scale + shift, real * scale + shift) == pytest.approx(c2st(near, real), abs=0.02)
@@ -52,7 +52,7 @@ def test_points_far_apart_are_told_apart_whatever_their_units():
 def test_what_is_constant_in_real_data_is_no_obstacle():
     real = torch.cat([normal(300, seed=1), torch.ones(300, 1)], dim=1)
     assert 0.4 < c2st(torch.cat([normal(300), torch.ones(300, 1)], dim=1), real) < 0.6
-    assert c2st(torch.cat([normal(300), torch.full((300, 1), 9.0)], dim=1), real) == 1
+    assert c2st(torch.cat([normal(300), torch.full((300, 1), 9.0)], dim=1), real) > 0.98
 
 
 def test_a_value_is_decided_by_the_seed_of_the_evidence():
@@ -93,9 +93,13 @@ def test_accuracy_is_of_points_that_were_held_out():
     assert accuracy(normal(100, 200), normal(100, 200, seed=1), 0) < 0.65
 
 
+def test_the_fewest_that_are_taken_have_a_value():
+    assert 0 <= c2st(normal(20), normal(20, seed=1)) <= 1
+
+
 def test_too_few_are_refused():
-    with pytest.raises(DataError, match="c2st needs at least 10 samples and as many examples in the test split"):
-        c2st(normal(9), normal(100))
+    with pytest.raises(DataError, match="c2st needs at least 20 samples and as many examples in the test split"):
+        c2st(normal(19), normal(100))
 
 
 def test_points_need_no_pictures_and_features_do():

@@ -31,6 +31,11 @@ class ComponentSpec:
     owner: str = field(default="", compare=False)
 
     @property
+    def axis(self) -> str:
+        """The axis on which it stands: its kind, but for a model, which stands on that of the networks."""
+        return "network" if self.kind == "model" else self.kind
+
+    @property
     def is_own(self) -> bool:
         """Whether it comes with fmbench."""
         return is_own(self.owner)

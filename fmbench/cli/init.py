@@ -46,7 +46,10 @@ def init(
             "metrics": ["sliced_wasserstein", "sample_ms"],
         },
     }
-    suite.write_text(yaml.safe_dump(content, sort_keys=False))
+    try:
+        suite.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{suite} cannot be written: {error.strerror}. Give another name for the suite.") from error
     try:
         session = options.open_session(suite, plugins=plugins)
     except UserError:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import nn
 
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.model_network import named
 from fmbench.components import contracts
-from fmbench.errors import UserError
+from fmbench.errors import DataError, UserError
 from fmbench.model.context import WorkerContext
-from fmbench.plugins.own_code import call
+from fmbench.plugins.own_code import call, with_network_code
 
 
 class GivenNetwork(contracts.Network):
@@ -26,11 +25,20 @@ class GivenNetwork(contracts.Network):
 
     def build(self, shape: tuple[int, ...], classes: int) -> nn.Module:
         """Return the model's network for examples of `shape`. Raises DataError where its weights do not fit."""
+        self._check_unchanged()
         network = self._network(shape, classes) if self._model.network else None
         module = self._model.build(self._dataset, self._path, network)
+        self._check_unchanged()
         if not isinstance(module, nn.Module):
             raise UserError(f"model {self._spec} must return a torch.nn.Module; it returned {type(module).__name__}")
-        return module.to(torch.float32)
+        return module.float()
+
+    def _check_unchanged(self) -> None:
+        """Raise DataError where the files or the code are no longer those that were planned, and are in the key."""
+        registry, spec = self._context.registry, self._spec
+        now = with_network_code(registry, registry.spec(spec.kind, spec.name, spec.parameters))
+        if now.fingerprint != spec.fingerprint:
+            raise DataError(f"model {spec} has changed since the run was planned: its file, or its code; run again")
 
     def _network(self, shape: tuple[int, ...], classes: int) -> Any:
         name, arguments = named(self._spec.parameters[self._model.network])

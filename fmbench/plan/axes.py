@@ -20,6 +20,8 @@ TRAINING_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "
 EVALUATION_AXES = ("solver", "grid", "weights", "guidance", "nfe")
 GIVEN_SEED = 0
 """The seed of a model's cells: that of the noise from which they are sampled."""
+OF_TRAININGS = frozenset(TRAINING_AXES[1:])
+"""The axes that a model has values of its own on: all training axes but the dataset."""
 NOT_ASKED = -1
 """The index that stands for the grid and the NFE of an adaptive solver: it has neither."""
 
@@ -87,6 +89,13 @@ class Axes:
         others = [{axis: self._indices(axis, v) for axis, v in entry.axes.items()} for entry in suite.include]
         metrics = [self._spec("metric", ref) for ref in suite.evaluation.metrics]
         given = self._given(suite.models)
+        if not suite.trains:
+            self._problems += [
+                Problem(suite.place("include", number), f"include: {axis} is an axis of trainings; the suite has none.")
+                for number, entry in enumerate(suite.include)
+                for axis in entry.axes
+                if axis in OF_TRAININGS
+            ]
         raise_problems(self._problems)
         self.metrics = list(dict.fromkeys(spec for spec in metrics if spec is not None))
         self.adaptive = frozenset(
@@ -97,9 +106,12 @@ class Axes:
             # An axis that is replaced no longer runs in step with the others.
             rest = [tuple(axis for axis in group if axis not in replaced) for group in suite.zipped]
             self.blocks.append(Product(own | replaced, [group for group in rest if group], self.adaptive))
-        # What is evaluated of a model that exists already still runs in step.
-        rest = [tuple(axis for axis in group if axis in EVALUATION_AXES) for group in suite.zipped]
-        self.blocks += [Product(own | one, [group for group in rest if group], self.adaptive) for one in given]
+        for replaced in ({}, *others):
+            if not replaced.keys() & OF_TRAININGS:  # else it asks for trainings
+                kept = [axis for axis in AXES if axis not in replaced and axis not in OF_TRAININGS]
+                rest = [tuple(axis for axis in group if axis in kept) for group in suite.zipped]
+                groups = [group for group in rest if group]
+                self.blocks += [Product(own | replaced | one, groups, self.adaptive) for one in given]
 
     def _given(self, refs: Sequence[ComponentRef]) -> list[dict[str, Indices]]:
         """Return for each model the values of its cells as indices, by training axis but the dataset.

@@ -11,7 +11,7 @@ from fmbench.cells.component_spec import ComponentSpec, Settings
 from fmbench.cells.keys import digest
 from fmbench.cells.model_network import FORM, named
 from fmbench.errors import ComponentError
-from fmbench.plugins.own_code import fingerprint_of
+from fmbench.plugins.own_code import with_network_code
 
 if TYPE_CHECKING:
     from fmbench.plugins.registry import Registry
@@ -23,6 +23,7 @@ TRAINED = "trained"
 OBJECTIVES = {"velocity": "velocity", "x_1": "x1_prediction", "noise": "noise_prediction"}
 """The objective by which an output becomes the velocity that solvers integrate."""
 SAID: Mapping[str, tuple[Any, ...]] = {
+    "path": (None, "linear"),
     "predicts": (None, "velocity"),
     "time": (None, "data_at_one"),
     "time_scale": (None, 1.0),
@@ -54,7 +55,7 @@ def given_axes(ref: ComponentSpec, registry: Registry) -> dict[str, ComponentSpe
         "coupling": _as_given(registry.spec("coupling", "independent")),
         "t_distribution": _as_given(registry.spec("t_distribution", "uniform")),
         "objective": registry.spec("objective", OBJECTIVES[predicts]),
-        "network": _with_network(registry, ref),
+        "network": with_network_code(registry, ref),
     }
 
 
@@ -85,16 +86,6 @@ def _short(model: ComponentSpec, registry: Registry, *, arguments: bool = False)
 
 def _as_given(spec: ComponentSpec) -> ComponentSpec:
     return replace(spec, label=GIVEN, fingerprint=digest(spec.fingerprint, GIVEN))
-
-
-def _with_network(registry: Registry, ref: ComponentSpec) -> ComponentSpec:
-    """Return the model with the code of the network that its weights are for in its fingerprint."""
-    parameter = registry.attribute(ref, "network")
-    if not parameter:
-        return ref
-    name, arguments = _parts(ref, parameter, ref.parameters.get(parameter))
-    code = fingerprint_of(name) if ":" in name else registry.spec("network", name, arguments).digest
-    return replace(ref, fingerprint=digest(ref.fingerprint, code))
 
 
 def _named(registry: Registry, ref: ComponentSpec, kind: str, written: Any) -> ComponentSpec:

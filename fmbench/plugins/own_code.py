@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from fmbench.errors import PluginError
+from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.keys import digest
+from fmbench.cells.model_network import named
+from fmbench.errors import ComponentError, PluginError
 from fmbench.io.regular_files import expanded
 from fmbench.isolation.plugin_code import PluginStopped, plugin_code
 from fmbench.plugins.local_files import describe_error, load_given
 from fmbench.plugins.source import FILE_PLUGIN, Module, find_module
 from fmbench.plugins.source.fingerprints import fingerprint
+from fmbench.plugins.source.module_imports import closure
+
+if TYPE_CHECKING:
+    from fmbench.plugins.registry import Registry
 
 FORM = "file.py:Name or module:Name"
 
@@ -20,6 +30,10 @@ def fingerprint_of(target: str) -> str:
 
     Raises PluginError where there is no such module.
     """
+    return fingerprint([_module(target)], target.partition(":")[2])
+
+
+def _module(target: str) -> Module:
     place, _, name = target.partition(":")
     if place.endswith(".py"):
         file = expanded(place).resolve()
@@ -28,7 +42,30 @@ def fingerprint_of(target: str) -> str:
         module = find_module(place)
     if module is None or not name:
         raise PluginError(f"{target!r} must be {FORM}, where the file or the module is there; found none")
-    return fingerprint([module], name)
+    return module
+
+
+def with_network_code(registry: Registry, model: ComponentSpec) -> ComponentSpec:
+    """Return a model with the code of what its attribute `network` names in its fingerprint.
+
+    Raises ComponentError where that is not written as a component is, or is none that there is.
+    """
+    parameter = registry.attribute(model, "network")
+    if not parameter:
+        return model
+    try:
+        name, arguments = named(model.parameters.get(parameter))
+        if parameter != "network" and ":" not in name:
+            raise ValueError(f"must be {FORM}, alone or with its arguments")
+        code = fingerprint_of(name) if ":" in name else registry.spec("network", name, arguments).digest
+    except ValueError as error:
+        text = f"parameter {parameter!r} of model {model.name!r} {error}; found {model.parameters.get(parameter)!r}"
+        raise ComponentError(text, parameter=parameter) from None
+    except (ComponentError, PluginError) as error:
+        raise ComponentError(
+            f"parameter {parameter!r} of model {model.name!r}: {error}", parameter=parameter
+        ) from error
+    return replace(model, fingerprint=digest(model.fingerprint, code))
 
 
 def load(target: str) -> Any:
@@ -40,11 +77,26 @@ def load(target: str) -> Any:
         else:
             with plugin_code(target, top=place.partition(".")[0]):
                 found = importlib.import_module(place)
+        _check_helpers(target)
         return getattr(found, name)
     except PluginError:
         raise
     except (PluginStopped, Exception) as error:
         raise PluginError(f"{target} cannot be imported: {describe_error(error)}") from error
+
+
+def _check_helpers(target: str) -> None:
+    """Raise PluginError where a module that the target imports is another file's of the same name in this process."""
+    start = _module(target)
+    for module in closure(start):
+        loaded = getattr(sys.modules.get(module.name), "__file__", None)
+        if loaded is None or module.name == start.name:
+            continue
+        if os.path.realpath(loaded) != os.path.realpath(module.path):
+            raise PluginError(
+                f"{target} imports {module.name}, which is {module.path}; in this process that is {loaded}. Give one "
+                "of them another name, or evaluate them in suites of their own"
+            )
 
 
 def call(target: str, arguments: dict[str, Any]) -> Any:

@@ -34,7 +34,7 @@ class Commands:
         if spec is None:
             return f"{axis}={label}"
         known = [s for result_table in self._result_tables for s in result_table.specs.values()]
-        alike = {s.text for s in known if (s.kind, s.name) == (axis, spec.name)}
+        alike = {s.text for s in known if (s.axis, s.name) == (axis, spec.name)}
         if len(alike) == 1:
             return f"{axis}={spec.name}"
         return f"{axis}={spec.name}({', '.join(f'{k}={json.dumps(v)}' for k, v in spec.parameters.items())})"

@@ -39,17 +39,17 @@ class Names:
     def __init__(self, records: Records) -> None:
         cells: list[TrainingCell] = [r.cell for r in records.trainings]
         cells += [r.cell.training for r in records.evaluations]
-        specs = {(s.kind, s.text): s for cell in cells for s in cell.components}
+        specs = {(s.axis, s.text): s for cell in cells for s in cell.components}
         for record in records.evaluations:
             for spec in filter(None, (record.cell.solver, record.cell.grid)):
-                specs.setdefault((spec.kind, spec.text), spec)
-        taken = Counter((spec.kind, str(spec)) for spec in specs.values())
-        self._labels = {key: _label(spec, taken[spec.kind, str(spec)] > 1) for key, spec in specs.items()}
-        self.specs = {(spec.kind, self._labels[key]): spec for key, spec in specs.items()}
+                specs.setdefault((spec.axis, spec.text), spec)
+        taken = Counter((spec.axis, str(spec)) for spec in specs.values())
+        self._labels = {key: _label(spec, taken[spec.axis, str(spec)] > 1) for key, spec in specs.items()}
+        self.specs = {(spec.axis, self._labels[key]): spec for key, spec in specs.items()}
 
     def label(self, spec: ComponentSpec) -> str:
         """Return the label of a component."""
-        return self._labels[spec.kind, spec.text]
+        return self._labels[spec.axis, spec.text]
 
     def training_row(self, cell: TrainingCell) -> Row:
         """Return the row of a training cell: all but its seed."""

@@ -120,7 +120,7 @@ class EvaluationRecord:
         cell, training = self.cell, self.cell.training
         others = {f"{name} ({t.hardware})": value for t in self.elsewhere for name, value in t.metrics.items()}
         row = {
-            **{spec.kind: str(spec) for spec in training.components},
+            **{spec.axis: str(spec) for spec in training.components},
             "seed": training.seed,
             "solver": str(cell.solver),
             "grid": str(cell.grid) if cell.grid else "",

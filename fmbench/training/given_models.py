@@ -16,7 +16,7 @@ from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained
 from fmbench.runtime import environment, memory
 from fmbench.runtime.device import device_type
-from fmbench.training.loop import keep
+from fmbench.training.keep import keep
 
 LOOKED_AT = 256
 """Samples that are drawn to see whether a model is run in its direction."""
@@ -70,8 +70,13 @@ def direction_fault(model: Trained) -> str:
         t = torch.full((len(x),), step / STEPS, device=x.device, dtype=x.dtype)
         try:
             moved = velocity(x, t)
-        except (RuntimeError, TypeError) as error:
-            raise CellFailure(f"model {model.cell.network} cannot be called with {tuple(x.shape)}: {error}") from error
+        except Exception as error:  # whatever code of anybody's raises
+            why = f"{type(error).__name__}: {error}"
+            raise CellFailure(
+                f"model {model.cell.network} must take x {tuple(x.shape)} and t ({len(x)},), and return a tensor: {why}"
+            ) from error
+        if not moved.isfinite().all():
+            raise CellFailure(f"the output of model {model.cell.network} is not finite at t={step / STEPS:g}")
         if moved.shape != x.shape:
             shapes = f"{tuple(moved.shape)} for {tuple(x.shape)}"
             raise CellFailure(f"model {model.cell.network} must return the shape of x; it returned {shapes}")
@@ -80,9 +85,8 @@ def direction_fault(model: Trained) -> str:
     if after < before:
         return ""
     return (
-        f"its samples are further from the data than its noise is (energy distance {after:.3g}, and {before:.3g} "
-        "before): a model is run backwards so, or with another path, scale of time or prediction than the declared "
-        "ones. Check `time`, `time_scale`, `predicts` and `path`"
+        "check time, time_scale, predicts and path: it seems to be run backwards, for its samples are further from the "
+        f"data than its noise is (energy distance {after:.3g}; {before:.3g} before)"
     )
 
 

@@ -6,18 +6,12 @@ import io
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import torch
-from safetensors.torch import save as safetensors_bytes
-from torch import Tensor
 
 from fmbench.cells.cells import TrainingCell
-from fmbench.cells.keys import canonical
-from fmbench.components.contracts import TrainingFacts
 from fmbench.errors import Diverged
 from fmbench.isolation.process_state import Watch, watch_all
 from fmbench.model.batched.compatibility import batching_obstacle
@@ -27,6 +21,7 @@ from fmbench.runtime import memory
 from fmbench.runtime.calibration import Pace
 from fmbench.training.compilation import choose, started, usual
 from fmbench.training.gradient_accumulation import divided
+from fmbench.training.keep import keep
 from fmbench.training.losses import losses
 from fmbench.training.lr_schedule import learning_rate
 from fmbench.training.path_batches import in_order, inputs
@@ -131,21 +126,6 @@ def begin(cells: Sequence[TrainingCell], context: WorkerContext) -> TrainingStat
     if compilation.compiled:
         state.networks.call = started(compilation, cells[0], components[0], context, state.networks.module)
     return state
-
-
-def keep(
-    cell: TrainingCell,
-    weights: Mapping[str, Tensor],
-    history: Sequence[tuple[int, float]],
-    facts: TrainingFacts,
-    context: WorkerContext,
-) -> None:
-    """Leave what a training gave in the store; the weights are tensors of any shape, by name."""
-    folder = context.store.folder("training", cell.key)
-    folder.write("weights.safetensors", safetensors_bytes(dict(weights)))
-    folder.write("history.json", canonical(history).encode())
-    finished = datetime.now(UTC).isoformat(timespec="seconds")
-    folder.finish({"facts": {**asdict(facts), "finished": finished}}, ("weights.safetensors", "history.json"))
 
 
 def run_steps(

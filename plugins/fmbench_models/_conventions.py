@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import torch
 from torch import nn
 
 if TYPE_CHECKING:
@@ -32,5 +33,7 @@ class InOurTime(nn.Module):
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the network's output at `x` `(batch, *shape)` and fmbench's time `t` `(batch,)`."""
         own = 1 - t if self.reversed else t
-        output: Tensor = self.network(x, own * self.scale if self.scale != 1 else own)
+        output: Tensor = self.network(x.clone(), own * self.scale)  # what changes x in place changes its own
+        if x.requires_grad and torch.is_grad_enabled() and not output.requires_grad:
+            raise RuntimeError("the model gives no gradient (no_grad, detach or numpy): no metric of its derivatives")
         return -output if self.turns else output

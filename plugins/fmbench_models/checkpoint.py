@@ -60,6 +60,8 @@ class Checkpoint(Model):
         prefix: str | None = None,
     ) -> None:
         self.file = Path(file).expanduser()
+        if not self.file.is_file():
+            raise ValueError(f"file must be a file with weights; {file!r} is none")
         self.predicts = predicts
         self.time: Time = time
         self.time_scale = time_scale
@@ -97,8 +99,9 @@ def read_weights(file: Path) -> dict[str, Tensor]:
             f"{str(error).partition(chr(10))[0][:200]}. Save the state dict alone: "
             "torch.save(network.state_dict(), FILE)."
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise DataError(f"{file} cannot be read as what torch.save writes: {str(error)[:200]}") from error
+    except Exception as error:  # whatever a damaged file makes of a pickle's machine
+        why = f"{type(error).__name__}: {str(error)[:200]}"
+        raise DataError(f"{file} cannot be read as what torch.save writes: {why}") from error
     return _state_dict(held, file)
 
 
@@ -108,8 +111,9 @@ def _state_dict(held: object, file: Path) -> dict[str, Tensor]:
 
     if isinstance(held, Mapping):
         for name in HOLDERS:
-            if isinstance(held.get(name), Mapping):
-                return _state_dict(held[name], file)
+            inner = held.get(name)
+            if isinstance(inner, Mapping) and any(isinstance(value, torch.Tensor) for value in inner.values()):
+                return {str(each): value for each, value in inner.items() if isinstance(value, torch.Tensor)}
         tensors = {str(name): value for name, value in held.items() if isinstance(value, torch.Tensor)}
         if tensors:
             return tensors
@@ -123,6 +127,11 @@ def fitting(weights: Mapping[str, Tensor], network: nn.Module, prefix: str | Non
     """Return the weights under the network's own names. Raises DataError, with the names, where they do not fit."""
     own = network.state_dict()
     prefixes = PREFIXES if prefix is None else (prefix,)
+    whole = [each for each in prefixes if own.keys() == _without(weights, each).keys()]
+    if len(whole) > 1:
+        raise DataError(
+            f"the names of {file} fit with {' and with '.join(map(repr, whole))}: set prefix to one of them."
+        )
     best = max(prefixes, key=lambda each: len(own.keys() & _without(weights, each).keys()))
     found = _without(weights, best)
     missing, surplus = sorted(own.keys() - found.keys()), sorted(found.keys() - own.keys())
@@ -130,6 +139,11 @@ def fitting(weights: Mapping[str, Tensor], network: nn.Module, prefix: str | Non
         f"{name} is {tuple(found[name].shape)} and must be {tuple(own[name].shape)}"
         for name in own
         if name in found and found[name].shape != own[name].shape
+    ]
+    shapes += [
+        f"{name} is {found[name].dtype} and must be {own[name].dtype}"
+        for name in own
+        if name in found and found[name].is_complex() != own[name].is_complex()
     ]
     faults = [*(_some(missing, "lacks"),) * bool(missing), *(_some(surplus, "has besides"),) * bool(surplus)]
     faults += [_some(shapes, "differs:")] if shapes else []

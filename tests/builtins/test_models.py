@@ -108,6 +108,30 @@ def test_files_that_hold_no_weights_are_said(tmp_path: Path, name: str, content:
         fitting(read_weights(tmp_path / name), Net(), None, tmp_path / name)
 
 
+def test_weights_and_their_average_in_one_file_are_not_guessed_between(tmp_path: Path) -> None:
+    both = {f"{each}.{name}": value for each in ("model", "ema_model") for name, value in Net().state_dict().items()}
+    with pytest.raises(DataError, match=r"fit with 'model\.' and with 'ema_model\.': set prefix"):
+        fitting(both, Net(), None, Path("model.pt"))
+    torch.save({"ema": {"decay": 0.9}, "model": Net().state_dict()}, tmp_path / "model.pt")
+    assert read_weights(tmp_path / "model.pt").keys() == Net().state_dict().keys()
+
+
+def test_complex_weights_of_a_real_network_are_refused() -> None:
+    weights = {name: value.to(torch.complex64) for name, value in Net().state_dict().items()}
+    with pytest.raises(DataError, match=r"is torch\.complex64 and must be torch\.float32"):
+        fitting(weights, Net(), "", Path("model.pt"))
+
+
+def test_what_is_changed_in_place_is_the_models_own_and_no_gradient_is_said() -> None:
+    x, t = torch.randn(3, 2), torch.rand(3)
+    before = x.clone()
+    InOurTime(_Returns(lambda x, t: x.mul_(0.5)), "data_at_one", 1.0, turns=False)(x, t)
+    assert torch.equal(x, before)
+    silent = InOurTime(_Returns(lambda x, t: x.detach()), "data_at_one", 1.0, turns=False)
+    with pytest.raises(RuntimeError, match="gives no gradient"):
+        silent(x.requires_grad_(), t)
+
+
 def test_a_state_dict_of_no_tensors_is_said(tmp_path: Path) -> None:
     torch.save({"step": 3}, tmp_path / "a.pt")
     with pytest.raises(DataError, match="holds no state dict"):

@@ -11,7 +11,8 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from fmbench.errors import SuiteError
-from fmbench.runner.run import RunResult, run
+from fmbench.runner.progress import Silent
+from fmbench.runner.run import RunResult, run, run_session
 from fmbench.runner.session import Options, open_session
 from fmbench.suite import read_suite
 
@@ -191,3 +192,52 @@ def test_a_suite_needs_a_training_or_models_and_is_written_as_it_was_read(tmp_pa
     text = "training: {paths: [linear], networks: [mlp], steps: 9, class_conditional: true}\n"
     with pytest.raises(SuiteError, match="class_conditional must be false"):
         read_suite(head + "models: [empirical_oracle]\n" + text)
+
+
+def test_helpers_of_one_name_in_two_folders_are_never_mixed_up(tmp_path: Path) -> None:
+    for name, value in (("a", 0.0), ("b", 5.0)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "net.py").write_text("from layers import field\n\ndef load():\n    return field\n")
+        (tmp_path / name / "layers.py").write_text(f"def field(x, t):\n    return 0 * x + {value}\n")
+    models = [{"python": {"function": f"{tmp_path / name / 'net.py'}:load"}} for name in "ab"]
+    evaluation = {"solvers": ["euler"], "nfe": [2], "samples": 100, "metrics": ["sliced_wasserstein"]}
+    result = run(written(tmp_path, models=models, evaluation=evaluation), options(tmp_path))
+    assert sorted(record.status for record in result.records.trainings) == ["error", "ok"]
+    errors = [record.error for record in result.records.trainings if record.error]
+    assert "imports layers, which is" in errors[0]
+
+
+def test_what_changed_since_it_was_planned_is_not_stored_under_the_old_key(folder: Path, trained: RunResult) -> None:
+    weights = torch.load(folder / "one.pt", weights_only=True)
+    torch.save(weights, folder / "live.pt")
+    models = [{"checkpoint": {"file": str(folder / "live.pt"), "network": MLP}}]
+    evaluation = {"solvers": ["euler"], "nfe": [2], "samples": 100, "metrics": ["sliced_wasserstein"]}
+    session = open_session(written(folder, models=models, evaluation=evaluation), options(folder))
+    torch.save({name: value + 1 for name, value in weights.items()}, folder / "live.pt")
+    (record,) = run_session(session, Silent()).records.trainings
+    assert record.status == "error"
+    assert "has changed since the run was planned" in record.error
+
+
+def test_includes_and_zips_hold_for_models(folder: Path, trained: RunResult) -> None:
+    def plan(**suite: Any) -> list[tuple[str, str, int | None]]:
+        evaluation = {"solvers": ["euler"], "nfe": [4, 8], "samples": 100, "metrics": ["sliced_wasserstein"]}
+        models = [{"checkpoint": {"file": str(folder / "one.pt"), "network": MLP}}]
+        file = written(folder, models=models, evaluation=evaluation, **suite)
+        cells = open_session(file, options(folder)).plan.evaluations
+        return sorted((str(cell.training.dataset), str(cell.solver), cell.nfe) for cell in cells)
+
+    assert len(plan()) == 2
+    assert len(plan(include=[{"solver": ["rk4"], "nfe": [16]}])) == 3
+    assert [nfe for _, _, nfe in plan(datasets=["moons", "s_curve"], zip=[["datasets", "nfe"]])] == [4, 8]
+    with pytest.raises(SuiteError, match="path is an axis of trainings; the suite has none"):
+        plan(include=[{"path": ["linear"]}])
+
+
+def test_a_model_can_be_the_baseline(folder: Path, given: RunResult) -> None:
+    files = [str(folder / "one.pt"), str(folder / "one.safetensors")]
+    models = [{"checkpoint": {"file": file, "network": MLP}} for file in files]
+    baseline = {"network": {"checkpoint": {"file": files[0]}}}
+    result = run(written(folder, models=models, baseline=baseline), options(folder))
+    assert result.computed == {}
+    assert "has no counterpart" not in result.report.read_text()

@@ -189,17 +189,21 @@ def test_a_comment_recomputes_nothing_and_code_just_its_evaluations(place: Place
     assert computed() == "{}"
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "history.json", "metrics.json", "result.json"])
-def test_a_damaged_training_is_reported_and_computed_again(place: Place, first: RunResult, name: str) -> None:
-    key = first.records.trainings[0].cell.key
-    path = place.folder / "store" / "training" / key / name
-    path.write_bytes(path.read_bytes()[:-3] + b"???")
-    session = open_session(place.folder / "tiny.yaml", place.options())
-    said = session.results_index().damaged
-    assert len(said) == 1
-    assert name in said[0]
+@pytest.mark.parametrize(
+    "names", [("weights.safetensors", "history.json"), ("metrics.json", "result.json")], ids=" ".join
+)
+def test_a_damaged_training_is_reported_and_computed_again(
+    place: Place, first: RunResult, names: tuple[str, str]
+) -> None:
+    for record, name in zip(first.records.trainings, names, strict=True):
+        path = place.folder / "store" / "training" / record.cell.key / name
+        path.write_bytes(path.read_bytes()[:-3] + b"???")
+    said = open_session(place.folder / "tiny.yaml", place.options()).results_index().damaged
+    assert len(said) == len(names)
+    for record, name in zip(first.records.trainings, names, strict=True):
+        assert [name in text for text in said if record.cell.key in text] == [True], name
     again = place.run()
-    assert again.computed["training"] == 1
+    assert again.computed["training"] == len(names)
     columns = ["key", "status", "sliced_wasserstein"]
     assert again.records.frame()[columns].equals(first.records.frame()[columns])
 

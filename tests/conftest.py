@@ -137,6 +137,12 @@ def registry() -> Registry:
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the reports of runs undrawn, for a test that looks at none."""
+    monkeypatch.setattr("fmbench.report.write_report", lambda records, folder: folder / "index.html")
+
+
+@pytest.fixture
 def double() -> Iterator[None]:
     """Let networks, source and uniforms be drawn in float64."""
     import torch

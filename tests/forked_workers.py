@@ -1,7 +1,7 @@
 """Workers that are forked from a process in which torch is imported already, which is most of what starting one takes.
 
-Everything else is as in the workers that fmbench itself starts, of which the tests of `real_workers` and of the command
-line make sure.
+Everything else is as in the workers that fmbench itself starts: test_start_worker.py compares the two. Those start
+where a test asks for `real_workers`, and in all tests that run the command line in a process of its own.
 """
 
 from __future__ import annotations
@@ -71,18 +71,27 @@ def start_forked_worker(threads: int) -> tuple[ForkedProcess, Connection, int]:
     """Do what `start_worker` does."""
     here, there = Pipe()
     lifeline_end, lifeline = os.pipe()
-    reader = Connection(lifeline_end, writable=False)
+    inherited = (there, Connection(lifeline_end, writable=False), Connection(os.dup(2), readable=False))
     environment = worker_environment(threads, import_path(), os.environ)
-    process = ForkedProcess(there, reader, environment, import_path(), str(Path.cwd()))
-    there.close()
-    reader.close()
+    process = ForkedProcess(*inherited, environment, import_path(), str(Path.cwd()))
+    for each in inherited:
+        each.close()
     return process, here, lifeline
 
 
-def work(there: Connection, lifeline: Connection, environment: dict[str, str], path: list[str], folder: str) -> None:
-    """Be a worker."""
+def work(
+    there: Connection,
+    lifeline: Connection,
+    errors: Connection,
+    environment: dict[str, str],
+    path: list[str],
+    folder: str,
+) -> None:
+    """Be a worker, in a group of its own; what is printed goes where the driver's errors go."""
     os.setpgid(0, 0)
-    os.dup2(2, 1)
+    for stream in (1, 2):
+        os.dup2(errors.fileno(), stream)
+    errors.close()
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

@@ -131,9 +131,15 @@ def install_outsider(source: Path, site: Path) -> None:
 @pytest.fixture(scope="session")
 def registry() -> Registry:
     """The registry of the built-in components."""
-    from fmbench.plugins.registry import load_registry
+    from helpers import built_ins
 
-    return load_registry()
+    return built_ins()
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the reports of runs undrawn, for a test that looks at none."""
+    monkeypatch.setattr("fmbench.report.write_report", lambda records, folder: folder / "index.html")
 
 
 @pytest.fixture
@@ -152,3 +158,22 @@ def watched() -> None:
     from fmbench.isolation import process_state
 
     process_state.note_foreign_code("a test")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def forked_workers() -> Iterator[None]:
+    """Have what is run in this process fork its workers, which then need not import torch anew, where that is safe."""
+    from forked_workers import start_forked_worker
+
+    with pytest.MonkeyPatch.context() as patch:
+        if sys.platform == "linux":
+            patch.setattr("fmbench.executors.local.start_worker", start_forked_worker)
+        yield
+
+
+@pytest.fixture
+def real_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a test start its workers as fmbench does."""
+    from fmbench.executors.start_worker import start_worker
+
+    monkeypatch.setattr("fmbench.executors.local.start_worker", start_worker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,13 @@ from fmbench.cells.component_spec import Settings
 from fmbench.model.context import WorkerContext
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.store.store import Store
+
+
+@cache
+def built_ins() -> Registry:
+    """Return the registry of the built-in components, which a process reads once."""
+    return load_registry()
+
 
 SETTINGS: dict[str, Any] = {
     "steps": 60,
@@ -54,7 +62,7 @@ def evaluation_cell(
 
 def context(folder: Path, registry: Registry | None = None, **options: Any) -> WorkerContext:
     """Return a worker context with a store in a folder."""
-    return WorkerContext(registry or load_registry(), Store(folder / "store"), **options)
+    return WorkerContext(registry or built_ins(), Store(folder / "store"), **options)
 
 
 SMOKE = """

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from helpers import built_ins
 from lpips_weights import write_weights
 
 from fmbench import DataError
 from fmbench.errors import ComponentError
-from fmbench.plugins.registry import load_registry
 from fmbench.testing.base import generator
 from fmbench.testing.dummy_components import StraightPath
 from fmbench_objectives._lpips import lpips
@@ -116,7 +116,7 @@ def test_pictures_of_two_channels_are_refused(files):
 
 
 def test_missing_and_broken_files(files, tmp_path):
-    registry = load_registry()
+    registry = built_ins()
     gone = str(tmp_path / "vgg16.pth")
     with pytest.raises(DataError, match=r"vgg16.pth is not there.*get https://download.pytorch.org"):
         LPIPSHuber(vgg=gone, weights=files["weights"])
@@ -130,7 +130,7 @@ def test_missing_and_broken_files(files, tmp_path):
 
 
 def test_the_content_of_the_files_counts(files, tmp_path):
-    registry = load_registry()
+    registry = built_ins()
     copy = tmp_path / "weights.pth"
     heads = torch.load(files["weights"])
     torch.save(heads, copy)
@@ -142,7 +142,7 @@ def test_the_content_of_the_files_counts(files, tmp_path):
 
 
 def test_it_goes_with_straight_paths_only():
-    registry = load_registry()
+    registry = built_ins()
     provides = {
         entry.name: registry.attribute(registry.spec("path", entry.name), "provides")
         for entry in registry.entries("path")

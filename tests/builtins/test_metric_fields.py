@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import built_ins
 from picture_sets import DIGITS
 from torch import Tensor, nn
 
 from fmbench import AffinePath, DataError, Dataset, Evidence
 from fmbench.errors import Diverged
-from fmbench.plugins.registry import load_registry
 from fmbench.testing import make_evidence
 from fmbench.testing.dummy_components import BentPath, CountedField, TwoBlobs
 from fmbench_datasets.gaussian_mixture import GaussianMixture
@@ -27,7 +27,7 @@ from fmbench_metrics.validation import validation_losses
 from fmbench_metrics.validation_loss import ValidationLoss
 from fmbench_metrics.x1_error import X1Error, times_of
 
-REGISTRY = load_registry()
+REGISTRY = built_ins()
 MIXTURE = GaussianMixture(size=4000)
 PATHS = ["linear", "cosine", "polynomial", "vp", "linear_vp"]
 Function = Callable[[Tensor, Tensor], Tensor]

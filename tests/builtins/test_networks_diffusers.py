@@ -5,11 +5,11 @@ import importlib.util
 
 import pytest
 import torch
+from helpers import built_ins
 from network_weights import moved, parameter_count
 from torch.nn import functional as F
 
 from fmbench.errors import ComponentError, PluginError
-from fmbench.plugins.registry import load_registry
 from fmbench_networks.adm_unet import ADMUNet
 from fmbench_networks.dit import DiT
 
@@ -153,13 +153,13 @@ def test_without_the_library_the_message_says_what_to_install(name, monkeypatch)
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: found(name, *rest) if name != "diffusers" else None
     )
-    registry = load_registry()
+    registry = built_ins()
     spec = registry.spec("network", name)
     with pytest.raises(PluginError, match=rf"{name} .*pip install 'fmbench\[networks\]'"):
         registry.build(spec)
 
 
 def test_a_wrong_number_of_heads_is_the_user_s_error():
-    registry = load_registry()
+    registry = built_ins()
     with pytest.raises(ComponentError, match=r"network dit.*multiple of 4 and of heads"):
         registry.build(registry.spec("network", "dit", {"heads": 7}))

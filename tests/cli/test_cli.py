@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from command_line import fmbench
 from helpers import SMOKE
 
 VERBS = (
@@ -24,7 +25,7 @@ VERBS = (
 COMMAND = [sys.executable, "-c", "from fmbench.cli import main; main()"]
 
 
-def fmbench(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def process(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=cwd,
@@ -41,14 +42,14 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a tiny suite was run."""
     folder = tmp_path_factory.mktemp("cli")
     (folder / "tiny.yaml").write_text(SMOKE)
-    result = fmbench("run", "tiny.yaml", "--no-tracking", cwd=folder)
+    result = process("run", "tiny.yaml", "--no-tracking", cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "reports/tiny/index.html" in result.stdout
     return folder
 
 
 def test_help_names_every_verb(tmp_path: Path) -> None:
-    result = fmbench("--help", cwd=tmp_path)
+    result = process("--help", cwd=tmp_path)
     assert result.returncode == 0
     for verb in VERBS:
         assert f" {verb} " in result.stdout
@@ -95,10 +96,10 @@ def test_a_mistake_gets_one_message_and_exit_code_2(done: Path, arguments: list[
 
 
 def test_a_plan_is_printed_whatever_standard_output_is(done: Path) -> None:
-    plain = fmbench("plan", "tiny.yaml", cwd=done, PYTHONIOENCODING="latin-1")
+    plain = process("plan", "tiny.yaml", cwd=done, PYTHONIOENCODING="latin-1")
     assert plain.returncode == 0, plain.stderr
     assert "evaluations" in plain.stdout
-    listed = fmbench("plan", "tiny.yaml", "--json", cwd=done, PYTHONIOENCODING="ascii")
+    listed = process("plan", "tiny.yaml", "--json", cwd=done, PYTHONIOENCODING="ascii")
     assert json.loads(listed.stdout) == json.loads(fmbench("plan", "tiny.yaml", "--json", cwd=done).stdout)
 
 
@@ -144,7 +145,7 @@ def test_the_schema_accepts_a_suite_and_knows_the_components(tmp_path: Path) -> 
 
 
 def test_env_names_versions_and_hardware(tmp_path: Path) -> None:
-    facts = json.loads(fmbench("env", "--json", cwd=tmp_path).stdout)
+    facts = json.loads(process("env", "--json", cwd=tmp_path).stdout)
     assert facts["torch"] != "not installed"
     assert "cores" in facts["hardware"]
 

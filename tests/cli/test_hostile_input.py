@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import io
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from fmbench.errors import ComponentError, PluginError
 from fmbench.io.regular_files import expanded
 from fmbench.plugins.local_files import load_given
 from fmbench.plugins.parameters import Signature
+from fmbench.plugins.registry import Registry, load_registry
 from fmbench.plugins.source import Argument
 from fmbench.tracking.uris import reason
 
@@ -28,13 +30,15 @@ Main = Callable[..., tuple[object, str]]
 
 
 @pytest.fixture
-def main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Main]:
+def main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: Registry) -> Iterator[Main]:
     """The command line in this process, in a folder with tiny.yaml: its exit code and what it says."""
     (tmp_path / "tiny.yaml").write_text(SMOKE)
     (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)
     for name in ("FMBENCH_HOME", "FMBENCH_PLUGINS", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
+    for module in ("fmbench.plugins.registry", "fmbench.runner.session"):
+        monkeypatch.setattr(f"{module}.load_registry", lambda plugins=(): loaded(plugins, registry))
     before = gc.get_threshold()
 
     def call(*arguments: str) -> tuple[object, str]:
@@ -49,6 +53,11 @@ def main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Main]:
 
     yield call
     gc.set_threshold(*before)
+
+
+def loaded(plugins: Sequence[str], built_in: Registry) -> Registry:
+    """Load plugins that are given; without any, the built-in components are not read anew for each command."""
+    return load_registry(plugins) if plugins or os.environ.get("FMBENCH_PLUGINS") else built_in
 
 
 def check(answer: tuple[object, str]) -> str:

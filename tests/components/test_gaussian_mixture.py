@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers import built_ins
 from torch import Tensor
 
 from fmbench import AffinePath, Mixture
-from fmbench.plugins.registry import load_registry
 
-REGISTRY = load_registry()
+REGISTRY = built_ins()
 PATHS = {
     "linear": {},
     "cosine": {},

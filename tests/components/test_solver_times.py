@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import evaluation_cell, training_cell
+from helpers import built_ins, evaluation_cell, training_cell
 
 from fmbench.components.solver_times import fault_of, solver_times
 from fmbench.errors import CellFailure, SuiteError
 from fmbench.evaluation.sampling import sampler
 from fmbench.plan import Plan, make_plan
-from fmbench.plugins.registry import Registry, load_registry
+from fmbench.plugins.registry import Registry
 from fmbench.suite import read_suite
 from fmbench.testing.dummy_components import CountedField
 
-BUILT_IN = load_registry().names("grid")
+BUILT_IN = built_ins().names("grid")
 CLOSE_TO_AN_END = [
     ("beta", {"alpha": 0.2, "beta": 0.2}),
     ("shift", {"s": 1e-5}),

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from helpers import built_ins
+
 from fmbench.cells.component_spec import is_own
 from fmbench.components.contracts import Component
-from fmbench.plugins.registry import load_registry
 
-REGISTRY = load_registry()
+REGISTRY = built_ins()
 
 
 @dataclass(frozen=True)

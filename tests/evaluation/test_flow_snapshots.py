@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from helpers import context, training_cell
+from helpers import built_ins, context, training_cell
 from safetensors.numpy import load_file
 
 import fmbench
@@ -22,7 +22,7 @@ from fmbench.executors.run_task import Computer
 from fmbench.executors.tasks import EvaluateTask, Task
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import load_trained
-from fmbench.plugins.registry import Registry, load_registry
+from fmbench.plugins.registry import Registry
 from fmbench.report.figures.plane.snapshots import load_flow_snapshot
 from fmbench.runner.session import Options
 from fmbench.store.store import Store
@@ -192,7 +192,7 @@ class Here:
     """An executor that computes tasks in this process, as they are asked for."""
 
     def __init__(self, config: WorkerConfig, timeout: float | None) -> None:
-        self.shop = WorkerContext(load_registry(), Store(Path(config.store)))
+        self.shop = WorkerContext(built_ins(), Store(Path(config.store)))
         self.tasks: list[Task] = []
 
     def submit(self, task: Task) -> None:

@@ -10,19 +10,18 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import context, training_cell
+from helpers import built_ins, context, training_cell
 from picture_sets import Pictures
 
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.evaluation.metrics import compute_metric
-from fmbench.plugins.registry import load_registry
 from fmbench.report.analysis.comparability import split_by_identity
 from fmbench.report.result_table import Values
 from fmbench.testing import make_evidence
 from fmbench.testing.dummy_components import TinyNetwork
 from fmbench_metrics.extractor import Extractor, small_extractor
 
-REGISTRY = load_registry()
+REGISTRY = built_ins()
 NAMES = [entry.name for entry in REGISTRY.entries("metric")]
 CELL = training_cell(REGISTRY)
 

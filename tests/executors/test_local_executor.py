@@ -156,7 +156,7 @@ SHADOWS = ("fmbench/__init__.py", "random.py", "queue.py", "torch.py")
 
 
 def test_workers_import_nothing_from_where_they_stand(
-    registry: Registry, plugin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, plugin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real_workers: None
 ) -> None:
     for name in SHADOWS:
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -179,7 +179,9 @@ def test_workers_import_nothing_from_where_they_stand(
     assert late_path() == ()
 
 
-def test_a_worker_with_another_fmbench_refuses_to_work(registry: Registry, plugin: str, tmp_path: Path) -> None:
+def test_a_worker_with_another_fmbench_refuses_to_work(
+    registry: Registry, plugin: str, tmp_path: Path, real_workers: None
+) -> None:
     executor = LocalExecutor(config(registry, plugin, tmp_path, core="of another fmbench"))
     with pytest.raises(UserError, match=r"the code of fmbench itself, in .*fmbench, is not that with which the run"):
         events_of(executor, TrainTask((training_cell(registry),)))

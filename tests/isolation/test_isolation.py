@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from helpers import context, evaluation_cell, training_cell
+from helpers import built_ins, context, evaluation_cell, training_cell
 
 import fmbench
 from fmbench.cells.component_spec import ComponentSpec
@@ -36,7 +36,6 @@ from fmbench.isolation.plugin_code import plugin_code
 from fmbench.isolation.process_state import Watch, guard_attributes, guard_class, unchanged, watch_all
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, load_trained
-from fmbench.plugins.registry import load_registry
 from fmbench.results.records import EvaluationRecord
 from fmbench.runner.progress import Silent
 from fmbench.runner.scheduler import Scheduler
@@ -356,7 +355,7 @@ def test_contexts_and_late_imports_are_no_changes() -> None:
 
 def test_replaced_attributes_of_a_component_and_of_torch_are_seen() -> None:
     attributes = Attributes()
-    path = load_registry().build(load_registry().spec("path", "linear"))
+    path = built_ins().build(built_ins().spec("path", "linear"))
     attributes.include("path linear", type(path))
     was = type(path).sample
     try:

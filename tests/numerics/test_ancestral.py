@@ -6,14 +6,14 @@ from itertools import pairwise
 
 import pytest
 import torch
+from helpers import built_ins
 from torch import Generator, Tensor
 
 from fmbench import AffinePath
-from fmbench.plugins.registry import load_registry
 from fmbench.testing.dummy_components import CountedField
 from fmbench.testing.ode_problems import uniform_times
 
-REGISTRY = load_registry()
+REGISTRY = built_ins()
 MEAN, STD = 1.5, 0.4
 PATHS = ["linear", "cosine", "lipman", "linear_vp", "vp"]
 TIMES = torch.tensor([0.0, 0.15, 0.4, 0.5, 0.85, 1.0], dtype=torch.float64)

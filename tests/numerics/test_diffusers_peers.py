@@ -20,17 +20,17 @@ from diffusers import (
     FlowMatchHeunDiscreteScheduler,
     UniPCMultistepScheduler,
 )
+from helpers import built_ins
 from torch import Generator, Tensor
 
 from fmbench import AffinePath, Solver
-from fmbench.plugins.registry import load_registry
 from fmbench.testing.dummy_components import CountedField
 from fmbench.testing.ode_problems import grids
 
 # diffusers makes arrays of tensors, in a way that NumPy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-REGISTRY = load_registry()
+REGISTRY = built_ins()
 WEIGHT = torch.randn(6, 6, generator=Generator().manual_seed(2), dtype=torch.float64) / 2
 GRIDS = sorted(grids())
 STEPS = 9

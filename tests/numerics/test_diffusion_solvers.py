@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers import built_ins
 from torch import Generator, Tensor
 
 from fmbench import AffinePath, Mixture, Path
-from fmbench.plugins.registry import load_registry
 from fmbench.testing.dummy_components import CountedField
 from fmbench.testing.few_steps import COVARIANCES, MEANS, WEIGHTS
 from fmbench.testing.ode_problems import uniform_times
 
 MEAN, STD = 1.5, 0.4
-REGISTRY = load_registry()
+REGISTRY = built_ins()
 PATHS = [("linear", {}), ("cosine", {}), ("polynomial", {"n": 2.0}), ("linear_vp", {})]
 SOLVERS = ["ddim", "dpmpp_2m", "unipc", "heun_edm", "heun"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers import built_ins
 from torch import Tensor
 
 from fmbench import AffinePath, Mixture
-from fmbench.plugins.registry import load_registry
 from fmbench.testing.dummy_components import CountedField
 from fmbench_datasets.gaussian_mixture import GaussianMixture
 from fmbench_metrics.divergence import exact_divergence, hutchinson, signs
@@ -16,7 +16,7 @@ from fmbench_solvers.dpmpp_2m import DPMpp2M
 from fmbench_solvers.euler import Euler
 from fmbench_solvers.torchdiffeq_adaptive import Dopri5
 
-REGISTRY = load_registry()
+REGISTRY = built_ins()
 PATHS = ["linear", "cosine", "linear_vp"]
 ENDS = torch.tensor([0.0, 1.0], dtype=torch.float64)
 GAUSSIAN = Mixture(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers import built_ins
 from torch import Tensor
 
 from fmbench import AffinePath
-from fmbench.plugins.registry import load_registry
 from fmbench.testing.dummy_components import CountedField
 from fmbench.testing.ode_problems import PROBLEMS, ODEProblem, uniform_times
 from fmbench.testing.solvers import errors_of, measured_order
 
-REGISTRY = load_registry()
+REGISTRY = built_ins()
 
 
 class Inner(AffinePath):

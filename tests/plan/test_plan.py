@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import built_ins
 from torch import Tensor
 
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.components.contracts import CONTRACTS, Grid
 from fmbench.errors import ComponentError, SuiteError, UserError
 from fmbench.plan import LeftOut, Plan, make_plan
-from fmbench.plugins.registry import load_registry
 from fmbench.suite import load_suite, read_suite
 
 CATALOGUE: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
@@ -578,7 +578,7 @@ SUITES = sorted((Path(__file__).parents[2] / "suites").glob("*.yaml"))
 @pytest.mark.parametrize("file", SUITES, ids=[file.stem for file in SUITES])
 def test_every_suite_that_ships_is_planned(file: Path) -> None:
     suite = load_suite(file)
-    planned = make_plan(suite, load_registry())
+    planned = make_plan(suite, built_ins())
     assert suite.name == file.stem
     assert [metric.name for metric in planned.metrics] == [metric.name for metric in suite.evaluation.metrics]
     if file.stem != "nightly":  # pictures and points in one suite: each has networks and metrics of its own
@@ -589,7 +589,7 @@ def test_the_registry_names_the_parameter_at_fault() -> None:
     wrong = "training.paths=[linear, {lipman: {sigma: 1}}]"
     suite = read_suite(SUITE, "s.yaml", ["datasets=[moons]", wrong])
     with pytest.raises(SuiteError) as error:
-        make_plan(suite, load_registry())
+        make_plan(suite, built_ins())
     assert f"--set {wrong}: " in str(error.value)
     assert "sigma_min" in str(error.value)
 

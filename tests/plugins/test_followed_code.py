@@ -14,7 +14,7 @@ from helpers import evaluation_cell, training_cell
 from typer.testing import CliRunner
 
 from fmbench.cli.app import app
-from fmbench.plugins.registry import load_registry
+from fmbench.plugins.registry import Registry, load_registry
 from fmbench.plugins.source import ClassSource, find_module, module_imports
 from fmbench.plugins.source.module_imports import closure
 from fmbench.plugins.source.untracked_inputs import unseen
@@ -70,37 +70,50 @@ def on_path(folder: Path) -> None:
     sys.path.append(str(folder))
 
 
-@pytest.mark.parametrize(
-    "imports",
-    [
-        "from far_helper import help",
-        "import far_helper as helper",
-        "def later():\n    import far_helper",
-        "import importlib\nhelper = importlib.import_module('far_helper')",
-        "from importlib import import_module as load\nhelper = load(name='far_helper')",
-        "helper = __import__('far_helper')",
-        "from far_package import middle",
-        "import far_package.middle",
-    ],
+IMPORTS = (
+    "from far_helper import help",
+    "import far_helper as helper",
+    "def later():\n    import far_helper",
+    "import importlib\nhelper = importlib.import_module('far_helper')",
+    "from importlib import import_module as load\nhelper = load(name='far_helper')",
+    "helper = __import__('far_helper')",
+    "from far_package import middle",
+    "import far_package.middle",
 )
-def test_code_in_another_folder_on_the_path_counts_and_comments_do_not(
-    write: Write, tmp_path: Path, imports: str
-) -> None:
+
+
+def test_code_in_another_folder_on_the_path_counts_and_comments_do_not(write: Write, tmp_path: Path) -> None:
     write("lib/far_helper.py", "def help(): return 1\n")
     write("lib/far_package/__init__.py", "LIMIT = 1\n")
     write("lib/far_package/middle.py", "from .last import x\nfrom far_helper import help\n")
     write("lib/far_package/last.py", "x = 1\n")
     on_path(tmp_path / "lib")
-    fingerprint = solver(write, imports)
-    first = fingerprint()
+    names = [f"mine_{number}" for number in range(len(IMPORTS))]
+    for name, imports in zip(names, IMPORTS, strict=True):
+        write(f"far_solvers/{name}.py", SOLVER.partition("@hookimpl")[0].format(imports=imports))
+    listed = ", ".join(f"'{name}': {name}.Mine" for name in names)
+    write(
+        "far_solvers/__init__.py",
+        f"from fmbench import hookimpl\nfrom . import {', '.join(names)}\n\n"
+        f"@hookimpl\ndef fmbench_solvers():\n    return {{{listed}}}\n",
+    )
+
+    def fingerprints() -> dict[str, str]:
+        registry = load_registry([str(tmp_path / "far_solvers")])
+        return {text: registry.spec("solver", name).fingerprint for name, text in zip(names, IMPORTS, strict=True)}
+
+    first = fingerprints()
     write("lib/far_helper.py", "def help():\n    '''Help.'''\n    return 1  # a comment\n")
-    assert fingerprint() == first
+    assert fingerprints() == first
     write("lib/far_helper.py", "def help(): return 2\n")
-    assert (second := fingerprint()) != first
+    second = fingerprints()
+    assert {imports for imports in IMPORTS if second[imports] == first[imports]} == set(), "code of the helper"
     for name in ("__init__", "last"):
         write(f"lib/far_package/{name}.py", "LIMIT = x = 22\n")
-        assert (fingerprint() != second) is ("far_package" in imports)
-        second = fingerprint()
+        third = fingerprints()
+        counted = {imports for imports in IMPORTS if third[imports] != second[imports]}
+        assert counted == {imports for imports in IMPORTS if "far_package" in imports}, name
+        second = third
 
 
 def test_relative_names_in_calls_are_followed_and_computed_ones_said(write: Write, tmp_path: Path) -> None:
@@ -139,7 +152,7 @@ def test_an_editable_installation_counts_and_an_installed_distribution_does_not(
     names = ("edited", "installed", "package", "placed", "by_hand", "link")
     imports = "".join(f"import far_{name}\n" for name in names)
     fingerprint = solver(write, f"{imports}import fmbench_far_parts.helper, torch, json, mlflow.entities")
-    seen = {}
+    seen, before = {}, fingerprint()
     for place in (
         "project/src/far_edited.py",
         "env/site-packages/far_installed.py",
@@ -150,9 +163,9 @@ def test_an_editable_installation_counts_and_an_installed_distribution_does_not(
         "env/site-packages/fmbench_far_parts/helper.py",
         "env/site-packages/fmbench_far_parts/__init__.py",
     ):
-        before = fingerprint()
         write(place, "x = 22\n")
-        seen[place.removeprefix("env/")] = fingerprint() != before
+        after = fingerprint()
+        seen[place.removeprefix("env/")], before = after != before, after
     assert seen == {
         "project/src/far_edited.py": True,
         "site-packages/far_installed.py": False,
@@ -236,8 +249,7 @@ def test_what_no_key_sees_is_found_by_line(write: Write) -> None:
     assert "`content`" in remedies["open(name)"]
 
 
-def test_few_built_ins_do_what_no_key_sees() -> None:
-    registry = load_registry()
+def test_few_built_ins_do_what_no_key_sees(registry: Registry) -> None:
     entries = [(entry.kind, entry.name) for entry in registry.entries() if entry.owner.startswith("fmbench ")]
     assert len(entries) > 50
     lines = {line for entry in entries for line in registry.code(*entry).unseen}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
@@ -132,17 +133,50 @@ REPLACED = {
 """What a plugin replaces in what it is the first to import, and what it is told."""
 
 
-@pytest.mark.parametrize("change", REPLACED)
-def test_what_is_replaced_in_something_that_was_not_imported_before_is_refused(change: str, tmp_path: Path) -> None:
-    imports = "scipy.optimize, torch\nfrom fmbench_solvers import _runge_kutta\nfrom fmbench_solvers.euler import Euler"
-    given = plugin(tmp_path, top=f"def print_it(*a, **k):\n    return print(a)\n\n{change}", imports=imports)
-    code = f"from fmbench.plugins.discovery import load_plugins; load_plugins([{given!r}])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert f"changed {REPLACED[change]}" in done.stderr
-    assert "leave the plugin out" in done.stderr
-    unchanged = plugin(tmp_path, imports=imports)
-    code = f"from fmbench.plugins.discovery import load_plugins; load_plugins([{unchanged!r}])"
-    subprocess.run([sys.executable, "-c", code], check=True)
+FIRST_IMPORT = """
+import os
+import scipy.optimize, torch
+from fmbench_solvers import _runge_kutta
+from fmbench_solvers.euler import Euler
+
+def print_it(*a, **k):
+    return print(a)
+
+for change in {changes!r}:  # a process goes on with each of them, and the last one with none
+    if os.fork() == 0:
+        break
+    os.wait()
+else:
+    change = ""
+exec(change)
+"""
+
+LOADS = """
+import sys
+from pathlib import Path
+from fmbench.errors import PluginError
+from fmbench.plugins.discovery import load_plugins
+
+plugin = Path(sys.argv[1])
+try:
+    load_plugins([str(plugin)])
+    said = ""
+except PluginError as error:
+    said = str(error)
+change = next(vars(module)["change"] for name, module in sys.modules.items() if "mine_grid" in name)
+with plugin.with_name("said.txt").open("a") as file:
+    file.write(repr((change, said)) + "\\n")
+"""
+
+
+def test_what_is_replaced_in_something_that_was_not_imported_before_is_refused(tmp_path: Path) -> None:
+    given = plugin(tmp_path, top=FIRST_IMPORT.format(changes=list(REPLACED)), imports="os")
+    subprocess.run([sys.executable, "-c", LOADS, given], check=True)
+    said = dict(map(ast.literal_eval, (tmp_path / "said.txt").read_text().splitlines()))
+    for change, replaced in REPLACED.items():
+        assert f"changed {replaced}" in said[change], change
+        assert "leave the plugin out" in said[change], change
+    assert said[""] == "", "nothing was changed"
 
 
 def test_what_a_hook_and_a_constructor_change_is_refused(tmp_path: Path) -> None:

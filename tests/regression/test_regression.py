@@ -13,11 +13,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from benchmarks import simulate_nights
-from helpers import evaluation_cell, training_cell
+from helpers import built_ins, evaluation_cell, training_cell
 from scipy import special, stats
 
 from fmbench.errors import UserError
-from fmbench.plugins.registry import load_registry
 from fmbench.regression import (
     CellValues,
     Outcome,
@@ -708,7 +707,7 @@ def test_no_baseline_another_suites_and_an_empty_one_are_refused(tmp_path: Path)
 
 
 def test_a_snapshot_of_records_names_cells_by_their_axes() -> None:
-    registry = load_registry()
+    registry = built_ins()
     training = training_cell(registry, seed=3, t_distribution=("beta", {"alpha": 0.3}))
     evaluation = evaluation_cell(registry, training)
     adaptive = dataclasses.replace(

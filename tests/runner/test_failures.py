@@ -143,13 +143,13 @@ def test_a_metric_that_fails_takes_nothing_from_the_others(folder: Path, whole: 
     assert again.records.failed == []
 
 
-def test_a_cost_that_cannot_be_measured_is_a_failed_row(folder: Path, whole: RunResult) -> None:
+def test_a_cost_that_cannot_be_measured_is_a_failed_row(folder: Path, whole: RunResult, undrawn: None) -> None:
     result = run(folder, "evaluation.metrics=[sliced_wasserstein, slow]")
     assert [record.status for record in result.records.failed] == ["oom"]
     assert "metric slow" in result.records.failed[0].error
 
 
-def test_failed_metrics_wait_for_retry(folder: Path, whole: RunResult) -> None:
+def test_failed_metrics_wait_for_retry(folder: Path, whole: RunResult, undrawn: None) -> None:
     run(folder, METRICS)
     assert run(folder, METRICS).computed == {}
     assert open_session(folder / "suite.yaml", options(folder, METRICS)).clear_failures() == 2
@@ -163,7 +163,7 @@ def test_a_solver_that_breaks_its_word_is_a_failed_row(folder: Path, whole: RunR
     assert "must return torch.float32 (100, 2); it returned torch.float32 (3, 2)" in rows.loc["few", "error"]
 
 
-def test_a_cell_whose_worker_is_killed_is_tried_once_more(folder: Path, whole: RunResult) -> None:
+def test_a_cell_whose_worker_is_killed_is_tried_once_more(folder: Path, whole: RunResult, undrawn: None) -> None:
     marker = folder / "marker"
     override = f"training.objectives=[{{killed_once: {{marker: '{marker}'}}}}]"
     result = run(folder, override)

@@ -94,7 +94,9 @@ def test_a_suite_that_is_done_imports_nothing_heavy_and_starts_no_process(done: 
     assert "index.html (unchanged)" in text
     assert set(names) - {"rich.table"} == {"pydantic", "fmbench.tracking"}
     assert {file: file.stat().st_mtime_ns for file in before} == told
-    assert json.loads(imported("run", "tiny.yaml", "--json", cwd=done)[0])["cells"]["evaluations"]["done"] == 3
+    said = json.loads(imported("run", "tiny.yaml", "--json", cwd=done)[0])
+    assert said["computed"] == {}
+    assert said["cells"]["evaluations"]["done"] == 3
 
 
 def test_a_report_that_is_not_as_it_was_written_is_written_again(done: Path) -> None:

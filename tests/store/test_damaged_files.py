@@ -31,6 +31,7 @@ from fmbench.regression import baseline_file, snapshot
 from fmbench.report import write_report
 from fmbench.results.eta import expected_seconds
 from fmbench.results.unused_cells import find_unused
+from fmbench.runner import report_cache
 from fmbench.runner.progress import Silent
 from fmbench.runner.report_cache import fingerprint, write_report_if_changed
 from fmbench.runner.scheduler import Scheduler
@@ -112,6 +113,15 @@ def mutations(body: Any, most: int = 30) -> Iterator[Any]:
         else:
             del inside[place[-1]]
         yield changed
+
+
+@pytest.fixture(autouse=True, scope="module")
+def code_read_once() -> Iterator[None]:
+    """The code that draws reports is read once, and not each time that somebody looks at a store."""
+    digest = report_cache.code()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report_cache, "code", lambda: digest)
+        yield
 
 
 @pytest.fixture(scope="module")

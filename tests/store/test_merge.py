@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from helpers import built_ins
 from typer.testing import CliRunner
 
 from fmbench.cli.app import app
@@ -76,12 +77,10 @@ class HereExecutor:
         self.tasks.append(task)
 
     def events(self) -> Iterator[Event]:
-        from fmbench.plugins.registry import load_registry
-
         options = {"device": "cpu", "threads": 1, "jobs": 1}
         while self.tasks:
             said: list[Event] = []
-            Computer(WorkerContext(load_registry(), Store(Path(self.config.store)), **options), said.append)(
+            Computer(WorkerContext(built_ins(), Store(Path(self.config.store)), **options), said.append)(
                 self.tasks.pop(0)
             )
             yield from said

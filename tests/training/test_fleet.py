@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import context, evaluation_cell, training_cell
+from helpers import built_ins, context, evaluation_cell, training_cell
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -24,7 +24,7 @@ from fmbench.executors.run_task import Computer
 from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, ProbeTask, TrainTask, Work
 from fmbench.model.batched.compatibility import batching_obstacle
 from fmbench.model.context import WorkerContext
-from fmbench.plugins.registry import Registry, load_registry
+from fmbench.plugins.registry import Registry
 from fmbench.runner.fleets import WORTH_A_PROBE, Fleets, fleet_size_file, split
 from fmbench.store.atomic_files import read_sealed, write_sealed
 from fmbench.store.store import Store
@@ -236,7 +236,7 @@ def test_a_coupling_that_draws_from_the_global_generator_cannot_join_a_fleet(
     assert "global generator" in batching_obstacle(cells, shop)
 
 
-@pytest.mark.parametrize("name", load_registry().names("coupling"))
+@pytest.mark.parametrize("name", built_ins().names("coupling"))
 def test_cells_of_every_coupling_may_join_a_fleet(tmp_path: Path, registry: Registry, name: str) -> None:
     cells = [training_cell(registry, seed, coupling=name, dataset="digits") for seed in (0, 1)]
     assert not batching_obstacle(cells, context(tmp_path, registry))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import fmean, stdev
 
-from helpers import context, evaluation_cell, training_cell
+from helpers import built_ins, context, evaluation_cell, training_cell
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.evaluation.evaluate import evaluate
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import load_trained
-from fmbench.plugins.registry import Registry, load_registry
+from fmbench.plugins.registry import Registry
 from fmbench.training.loop import train
 
 SEEDS, STEPS = 10, 400
@@ -30,7 +30,7 @@ def distances(cells: list[TrainingCell], shop: WorkerContext, registry: Registry
 
 
 def test_final_metrics_have_the_distribution_of_trainings_one_by_one(tmp_path: Path) -> None:
-    registry = load_registry()
+    registry = built_ins()
     network = ("mlp", {"width": 32, "depth": 2})
     cells = [training_cell(registry, seed, {"steps": STEPS}, path="cosine", network=network) for seed in range(SEEDS)]
     together, alone = (context(tmp_path / name, registry) for name in ("together", "alone"))

@@ -38,7 +38,10 @@ class GivenNetwork(contracts.Network):
         registry, spec = self._context.registry, self._spec
         now = with_network_code(registry, registry.spec(spec.kind, spec.name, spec.parameters))
         if now.fingerprint != spec.fingerprint:
-            raise DataError(f"model {spec} has changed since the run was planned: its file, or its code; run again")
+            raise DataError(
+                f"model {spec} is not what was planned: its file or its code has changed since, or a module that it "
+                "imports has the name of another model's. Run again, or give the modules names of their own"
+            )
 
     def _network(self, shape: tuple[int, ...], classes: int) -> Any:
         name, arguments = named(self._spec.parameters[self._model.network])

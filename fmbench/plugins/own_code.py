@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,6 @@ from fmbench.isolation.plugin_code import PluginStopped, plugin_code
 from fmbench.plugins.local_files import describe_error, load_given
 from fmbench.plugins.source import FILE_PLUGIN, Module, find_module
 from fmbench.plugins.source.fingerprints import fingerprint
-from fmbench.plugins.source.module_imports import closure
 
 if TYPE_CHECKING:
     from fmbench.plugins.registry import Registry
@@ -77,26 +74,11 @@ def load(target: str) -> Any:
         else:
             with plugin_code(target, top=place.partition(".")[0]):
                 found = importlib.import_module(place)
-        _check_helpers(target)
         return getattr(found, name)
     except PluginError:
         raise
     except (PluginStopped, Exception) as error:
         raise PluginError(f"{target} cannot be imported: {describe_error(error)}") from error
-
-
-def _check_helpers(target: str) -> None:
-    """Raise PluginError where a module that the target imports is another file's of the same name in this process."""
-    start = _module(target)
-    for module in closure(start):
-        loaded = getattr(sys.modules.get(module.name), "__file__", None)
-        if loaded is None or module.name == start.name:
-            continue
-        if os.path.realpath(loaded) != os.path.realpath(module.path):
-            raise PluginError(
-                f"{target} imports {module.name}, which is {module.path}; in this process that is {loaded}. Give one "
-                "of them another name, or evaluate them in suites of their own"
-            )
 
 
 def call(target: str, arguments: dict[str, Any]) -> Any:

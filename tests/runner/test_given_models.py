@@ -204,7 +204,7 @@ def test_helpers_of_one_name_in_two_folders_are_never_mixed_up(tmp_path: Path) -
     result = run(written(tmp_path, models=models, evaluation=evaluation), options(tmp_path))
     assert sorted(record.status for record in result.records.trainings) == ["error", "ok"]
     errors = [record.error for record in result.records.trainings if record.error]
-    assert "imports layers, which is" in errors[0]
+    assert "has the name of another model's" in errors[0]
 
 
 def test_what_changed_since_it_was_planned_is_not_stored_under_the_old_key(folder: Path, trained: RunResult) -> None:
@@ -216,7 +216,7 @@ def test_what_changed_since_it_was_planned_is_not_stored_under_the_old_key(folde
     torch.save({name: value + 1 for name, value in weights.items()}, folder / "live.pt")
     (record,) = run_session(session, Silent()).records.trainings
     assert record.status == "error"
-    assert "has changed since the run was planned" in record.error
+    assert "its file or its code has changed since" in record.error
 
 
 def test_includes_and_zips_hold_for_models(folder: Path, trained: RunResult) -> None:

@@ -24,7 +24,7 @@ SampledCell = EvaluationCell | ReferenceCell
 """What says how samples are drawn: solver, grid, steps and number of samples."""
 
 
-class Model(Protocol):
+class SampledModel(Protocol):
     """What samples are drawn from: a trained cell, or the exact velocity."""
 
     context: WorkerContext
@@ -88,7 +88,7 @@ class Drawn:
         return [count / size for count, size in zip(self.calls, self.sizes, strict=True)]
 
 
-def draw_samples(model: Model, cell: SampledCell, velocity: CountedVelocity, larger: int = 0) -> Drawn:
+def draw_samples(model: SampledModel, cell: SampledCell, velocity: CountedVelocity, larger: int = 0) -> Drawn:
     """Draw the samples of a cell: a block, and the others in batches of up to `larger`, if that changes only rounding.
 
     An adaptive solver controls the error of a batch as a whole, and one that draws noise draws other noise in another
@@ -117,7 +117,7 @@ def draw_samples(model: Model, cell: SampledCell, velocity: CountedVelocity, lar
     return Drawn(torch.cat(samples), model.labels(0, n), sizes, calls, drew_noise=drew_noise)
 
 
-def usual_batch(model: Model) -> int:
+def usual_batch(model: SampledModel) -> int:
     """Return the batch in which solvers are run that may be run in any."""
     usual = NOISE_BLOCK if model.context.device == "cpu" else 4 * NOISE_BLOCK
     return max(NOISE_BLOCK, model.context.evaluation_batch or usual)
@@ -131,7 +131,9 @@ def larger_batch(trained: Trained, cell: EvaluationCell) -> int:
     return best_batch(trained, NOISE_BLOCK, rest)
 
 
-def sampler(model: Model, cell: SampledCell, velocity: CountedVelocity) -> Callable[[Tensor, Tensor | None], Tensor]:
+def sampler(
+    model: SampledModel, cell: SampledCell, velocity: CountedVelocity
+) -> Callable[[Tensor, Tensor | None], Tensor]:
     """Return the function from source samples and labels to data: the cell's solver on its grid."""
     solver, times = solver_and_times(model, cell)
 
@@ -146,12 +148,12 @@ def sampler(model: Model, cell: SampledCell, velocity: CountedVelocity) -> Calla
     return integrate
 
 
-def _noise(model: Model, velocity: Velocity) -> global_random.State:
+def _noise(model: SampledModel, velocity: Velocity) -> global_random.State:
     """Return the states of all generators from which a solver may draw."""
     return {"solver": velocity.generator.get_state(), **global_random.state(model.context.device)}
 
 
-def _may_be_larger(model: Model, cell: SampledCell, path: ProbabilityPath, larger: int) -> bool:
+def _may_be_larger(model: SampledModel, cell: SampledCell, path: ProbabilityPath, larger: int) -> bool:
     """Whether batches of `larger` are more than a block, there is more than a block to draw, and the solver may."""
     if larger < 2 * NOISE_BLOCK or int(cell.settings["samples"]) <= 2 * NOISE_BLOCK:
         return False
@@ -164,7 +166,7 @@ def _may_be_larger(model: Model, cell: SampledCell, path: ProbabilityPath, large
     return not known[asked]
 
 
-def solver_and_times(model: Model, cell: SampledCell) -> tuple[Solver, Tensor]:
+def solver_and_times(model: SampledModel, cell: SampledCell) -> tuple[Solver, Tensor]:
     """Return a cell's solver, and the times of its grid: 0 and 1 where it has none."""
     assert cell.solver is not None  # a floor is not sampled from
     times = torch.tensor([0.0, 1.0])

@@ -124,7 +124,10 @@ def _state_dict(held: object, file: Path) -> dict[str, Tensor]:
 
 
 def fitting(weights: Mapping[str, Tensor], network: nn.Module, prefix: str | None, file: Path) -> dict[str, Tensor]:
-    """Return the weights under the network's own names. Raises DataError, with the names, where they do not fit."""
+    """Return the weights, tensors of any shape by name, under the network's own names.
+
+    Raises DataError, with the names, where they do not fit.
+    """
     own = network.state_dict()
     prefixes = PREFIXES if prefix is None else (prefix,)
     whole = [each for each in prefixes if own.keys() == _without(weights, each).keys()]

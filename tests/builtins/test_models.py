@@ -145,7 +145,8 @@ def oracle(points: int) -> tuple[nn.Module, Tensor]:
 
 def test_the_empirical_oracle_is_the_posterior_mean() -> None:
     module, data = oracle(5)
-    x, t = torch.randn(8, 2, dtype=torch.float64), torch.linspace(0.05, 0.95, 8, dtype=torch.float64)
+    x = torch.randn(8, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    t = torch.linspace(0.05, 0.75, 8, dtype=torch.float64)
     for i in range(8):
         weights = [float(torch.exp(-((x[i] - t[i] * p) ** 2).sum() / (2 * (1 - t[i]) ** 2))) for p in data.double()]
         mean = sum(w * p for w, p in zip(weights, data.double(), strict=True)) / sum(weights)

@@ -13,6 +13,7 @@ NEEDS_PARAMETERS = {
     ("dataset", "image_folder"),
     ("dataset", "image_folder_flipped"),
     ("objective", "lpips_huber"),
+    *(("model", name) for name in ("checkpoint", "diffusers", "python")),
 }
 CASES = [Case(kind, name) for kind in KINDS for name in names(kind) if (kind, name) not in NEEDS_PARAMETERS]
 PRESETS = {key: registered.preset for key, registered in load_plugins().components.items()}

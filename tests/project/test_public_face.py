@@ -18,6 +18,7 @@ FACE = {
     "Grid",
     "Metric",
     "Mixture",
+    "Model",
     "Network",
     "Objective",
     "Path",

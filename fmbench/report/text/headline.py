@@ -215,7 +215,7 @@ def _scope(records: Records) -> str:
         return ""
     datasets = enumeration(list(dict.fromkeys(str(cell.dataset) for cell in cells)))
     networks = enumeration(list(dict.fromkeys(str(cell.network) for cell in cells)))
-    steps = sorted({int(c.settings.values["steps"]) for c in cells if "steps" in c.settings.values})
+    steps = sorted({int(c.settings.values["steps"]) for c in cells if c.settings.values.get("steps")})
     trained = f" trained for {enumeration([f'{n:,}' for n in steps], 'or')} steps" if steps else ""
     return f"Only {datasets} with {networks}{trained} was tried; anything else may change the order"
 

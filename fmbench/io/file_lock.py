@@ -57,7 +57,7 @@ def held(path: Path, goes_on: Callable[[], bool] = lambda: True) -> Iterator[Non
             if missed > MOST_MISSED or _is_no_folder(path.parent):
                 raise
     try:
-        if not _is_marker(lock):
+        if device not in _native and not _is_marker(lock):
             _native.add(device)
         yield
     finally:

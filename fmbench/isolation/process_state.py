@@ -220,7 +220,7 @@ _whole = [True]
 """Whether watches compare the whole, as the innermost `unchanged` says."""
 _held: list[Attributes] = []
 """What `guard_attributes` took."""
-_foreign_code: list[str] = []
+_foreign_code: set[str] = set()
 """Whose code has run in this process that is not fmbench's."""
 _strangers: set[type] = set()
 """Classes of components that are not fmbench's own and are at work in this process."""
@@ -247,7 +247,7 @@ def guard_class(title: str, cls: type, *, own: bool = False) -> None:
 
 def note_foreign_code(who: str) -> None:
     """Have everything watched from now on: code of a plugin that is not fmbench's begins to run in this process."""
-    _foreign_code.append(who)
+    _foreign_code.add(who)
 
 
 def foreign_code_ran() -> bool:

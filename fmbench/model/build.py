@@ -58,9 +58,8 @@ def make_module(cell: TrainingCell, parts: Components, device: str) -> nn.Module
         try:
             module = parts.network.build(parts.dataset.shape, parts.classes)
         except ValueError as error:
-            if cell.is_given:
-                raise UserError(f"model {cell.network} cannot be built for {cell.dataset}: {error}") from error
-            raise UserError(f"network {cell.network} cannot be built for {cell.dataset}: {error}") from error
+            named = f"{cell.network.kind} {cell.network}"
+            raise UserError(f"{named} cannot be built for {cell.dataset}: {error}") from error
     module = module.to(device)
     if parts.network.channels_last:
         module = module.to(memory_format=torch.channels_last)

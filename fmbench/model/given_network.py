@@ -7,11 +7,10 @@ from typing import Any
 from torch import nn
 
 from fmbench.cells.component_spec import ComponentSpec
-from fmbench.cells.model_network import named
 from fmbench.components import contracts
 from fmbench.errors import DataError, UserError
 from fmbench.model.context import WorkerContext
-from fmbench.plugins.own_code import call, with_network_code
+from fmbench.plugins.own_code import call, named_by, with_network_code
 
 
 class GivenNetwork(contracts.Network):
@@ -25,7 +24,6 @@ class GivenNetwork(contracts.Network):
 
     def build(self, shape: tuple[int, ...], classes: int) -> nn.Module:
         """Return the model's network for examples of `shape`. Raises DataError where its weights do not fit."""
-        self._check_unchanged()
         network = self._network(shape, classes) if self._model.network else None
         module = self._model.build(self._dataset, self._path, network)
         self._check_unchanged()
@@ -44,7 +42,7 @@ class GivenNetwork(contracts.Network):
             )
 
     def _network(self, shape: tuple[int, ...], classes: int) -> Any:
-        name, arguments = named(self._spec.parameters[self._model.network])
+        name, arguments = named_by(self._spec, self._model.network)
         if ":" in name:
             return call(name, dict(arguments))
         component: contracts.Network = self._context.build(self._context.registry.spec("network", name, arguments))

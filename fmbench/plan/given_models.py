@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from fmbench.cells.component_spec import ComponentSpec, Settings
 from fmbench.cells.keys import digest
-from fmbench.cells.model_network import FORM, named
 from fmbench.errors import ComponentError
-from fmbench.plugins.own_code import with_network_code
+from fmbench.plugins.own_code import at_parameter, named_by, with_network_code
 
 if TYPE_CHECKING:
     from fmbench.plugins.registry import Registry
@@ -50,8 +49,11 @@ def given_axes(ref: ComponentSpec, registry: Registry) -> dict[str, ComponentSpe
         )
     if "path" not in ref.parameters:
         raise ComponentError(f"model {ref.name!r} of {ref.owner} has no parameter 'path'; each model needs one")
+    name, parameters = named_by(ref, "path")
+    with at_parameter(ref, "path"):
+        path = registry.spec("path", name, parameters)
     return {
-        "path": _named(registry, ref, "path", ref.parameters["path"]),
+        "path": path,
         "coupling": _as_given(registry.spec("coupling", "independent")),
         "t_distribution": _as_given(registry.spec("t_distribution", "uniform")),
         "objective": registry.spec("objective", OBJECTIVES[predicts]),
@@ -77,7 +79,7 @@ def _short(model: ComponentSpec, registry: Registry, *, arguments: bool = False)
     network, files = registry.attribute(model, "network"), registry.attribute(model, "content")
     said = [Path(str(model.parameters.get(name))).name for name in files]
     if network:
-        name, given = _parts(model, network, model.parameters.get(network))
+        name, given = named_by(model, network)
         said.append(name.rpartition(":")[2])
         said += [f"{each}={value}" for each, value in given.items()] if arguments else []
     said += [f"{name}={model.parameters[name]}" for name in SAID if model.parameters.get(name) not in SAID[name]]
@@ -86,20 +88,3 @@ def _short(model: ComponentSpec, registry: Registry, *, arguments: bool = False)
 
 def _as_given(spec: ComponentSpec) -> ComponentSpec:
     return replace(spec, label=GIVEN, fingerprint=digest(spec.fingerprint, GIVEN))
-
-
-def _named(registry: Registry, ref: ComponentSpec, kind: str, written: Any) -> ComponentSpec:
-    name, parameters = _parts(ref, kind, written)
-    try:
-        return registry.spec(kind, name, parameters)
-    except ComponentError as error:
-        raise ComponentError(f"parameter {kind!r} of model {ref.name!r}: {error}", parameter=kind) from error
-
-
-def _parts(ref: ComponentSpec, parameter: str, written: Any) -> tuple[str, Mapping[str, Any]]:
-    try:
-        return named(written)
-    except ValueError:
-        raise ComponentError(
-            f"parameter {parameter!r} of model {ref.name!r} {FORM}; found {written!r}", parameter=parameter
-        ) from None

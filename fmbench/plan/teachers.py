@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.written_component import named
 from fmbench.errors import ComponentError, PluginError, SuiteError
 from fmbench.plan.axes import TRAINING_AXES
 from fmbench.plan.compatibility import Gap
@@ -76,13 +77,12 @@ class Teachers:
         where = f"the teacher of coupling {coupling.name}"
         if kind not in CHANGEABLE:
             self._refuse(f"{where} may differ from its student in {', '.join(CHANGEABLE)}; found {kind!r}.")
-        if isinstance(written, str):
-            written = {written: {}}
-        if not isinstance(written, Mapping) or len(written) != 1:
-            self._refuse(f"{where}: a {kind} is written as its name or as {{name: {{parameters}}}}; found {written!r}.")
-        ((name, parameters),) = written.items()
         try:
-            return self._registry.spec(kind, name, parameters or {})
+            name, parameters = named(written)
+        except ValueError:
+            self._refuse(f"{where}: a {kind} is written as its name or as {{name: {{parameters}}}}; found {written!r}.")
+        try:
+            return self._registry.spec(kind, name, parameters)
         except ComponentError as error:
             self._refuse(f"{where}: {error}")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.keys import digest
-from fmbench.cells.model_network import named
+from fmbench.cells.written_component import named
 from fmbench.errors import ComponentError, PluginError
 from fmbench.io.regular_files import expanded
 from fmbench.isolation.plugin_code import PluginStopped, plugin_code
@@ -19,7 +21,7 @@ from fmbench.plugins.source.fingerprints import fingerprint
 if TYPE_CHECKING:
     from fmbench.plugins.registry import Registry
 
-FORM = "file.py:Name or module:Name"
+OWN = "file.py:Name or module:Name"
 
 
 def fingerprint_of(target: str) -> str:
@@ -38,7 +40,7 @@ def _module(target: str) -> Module:
     else:
         module = find_module(place)
     if module is None or not name:
-        raise PluginError(f"{target!r} must be {FORM}, where the file or the module is there; found none")
+        raise PluginError(f"{target!r} must be {OWN}, where the file or the module is there; found none")
     return module
 
 
@@ -50,19 +52,32 @@ def with_network_code(registry: Registry, model: ComponentSpec) -> ComponentSpec
     parameter = registry.attribute(model, "network")
     if not parameter:
         return model
-    try:
-        name, arguments = named(model.parameters.get(parameter))
+    name, arguments = named_by(model, parameter)
+    with at_parameter(model, parameter):
         if parameter != "network" and ":" not in name:
-            raise ValueError(f"must be {FORM}, alone or with its arguments")
+            raise PluginError(f"it must be {OWN}, alone or with its arguments; found {name!r}")
         code = fingerprint_of(name) if ":" in name else registry.spec("network", name, arguments).digest
-    except ValueError as error:
-        text = f"parameter {parameter!r} of model {model.name!r} {error}; found {model.parameters.get(parameter)!r}"
-        raise ComponentError(text, parameter=parameter) from None
-    except (ComponentError, PluginError) as error:
-        raise ComponentError(
-            f"parameter {parameter!r} of model {model.name!r}: {error}", parameter=parameter
-        ) from error
     return replace(model, fingerprint=digest(model.fingerprint, code))
+
+
+def named_by(model: ComponentSpec, parameter: str) -> tuple[str, Mapping[str, Any]]:
+    """Return what a parameter of a model names, and its own parameters. Raises ComponentError where it names none."""
+    written = model.parameters.get(parameter)
+    try:
+        return named(written)
+    except ValueError as error:
+        text = f"parameter {parameter!r} of model {model.name!r} {error}; found {written!r}"
+        raise ComponentError(text, parameter=parameter) from None
+
+
+@contextmanager
+def at_parameter(model: ComponentSpec, parameter: str) -> Iterator[None]:
+    """Say of an error in what a parameter of a model names which parameter that is."""
+    try:
+        yield
+    except (ComponentError, PluginError) as error:
+        text = f"parameter {parameter!r} of model {model.name!r}: {error}"
+        raise ComponentError(text, parameter=parameter) from error
 
 
 def load(target: str) -> Any:

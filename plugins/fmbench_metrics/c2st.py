@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge
@@ -48,16 +48,7 @@ class C2ST(ValuesMetric):
 
     reference = "Lopez-Paz and Oquab 2017, Revisiting Classifier Two-Sample Tests (arXiv:1610.06545), section 3"
     registered_name = "c2st"
-    requires = ()
     minimum_samples = 100
-    by_parameter: ClassVar[Mapping[str, Any]] = {
-        "extractor": {
-            "none": {"requires": ()},
-            "inception": {"requires": ("images",)},
-            "digits": {"requires": ("images", "digits_8x8")},
-            "mnist": {"requires": ("images", "digits_28x28")},
-        }
-    }
 
     def __init__(
         self,

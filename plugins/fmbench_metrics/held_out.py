@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fmbench import DataError, Metric
-from fmbench_metrics.memory import cached_on, content_hash
+from fmbench_metrics.memory import sets_identity
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,10 +28,4 @@ class HeldOutDistance(Metric):
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return reference set and sample count."""
-        real = evidence.real("test")[0]
-        return {
-            "reference": cached_on(real, "content", lambda: content_hash(real)),
-            "reference_split": "test",
-            "reference_n": len(real),
-            "samples_n": 0 if evidence.samples is None else len(evidence.samples),
-        }
+        return sets_identity(evidence, "test")

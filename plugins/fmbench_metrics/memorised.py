@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fmbench import DataError, Metric
-from fmbench_metrics.memory import cached_on, content_hash
+from fmbench_metrics.memory import cached_on, sets_identity
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,13 +47,7 @@ class Memorised(Metric):
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return reference set and sample count."""
-        real = evidence.real("train")[0]
-        return {
-            "reference": cached_on(real, "content", lambda: content_hash(real)),
-            "reference_split": "train",
-            "reference_n": len(real),
-            "samples_n": 0 if evidence.samples is None else len(evidence.samples),
-        }
+        return sets_identity(evidence, "train")
 
 
 def memorised_share(samples: Tensor, training: Tensor) -> float:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
+
+    from fmbench import Evidence
 
 _known: dict[tuple[int, int, str], Any] = {}
 
@@ -29,3 +31,14 @@ def content_hash(tensor: Tensor) -> str:
     hashed = hashlib.sha256(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
     hashed.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return hashed.hexdigest()
+
+
+def sets_identity(evidence: Evidence, split: Literal["train", "test"]) -> dict[str, Any]:
+    """Return what says which real data samples were compared with, and how many of both."""
+    real = evidence.real(split)[0]
+    return {
+        "reference": cached_on(real, "content", lambda: content_hash(real)),
+        "reference_split": split,
+        "reference_n": len(real),
+        "samples_n": 0 if evidence.samples is None else len(evidence.samples),
+    }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from fmbench import DataError
 from fmbench_metrics.feature_metric import FeatureMetric
-from fmbench_metrics.memory import cached_on, content_hash
+from fmbench_metrics.memory import cached_on, sets_identity
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,11 +85,4 @@ class ValuesMetric(FeatureMetric):
         """Return extractor, reference set, sample count, and of features quantiser and versions."""
         if not self.compares_values:
             return super().identity(evidence)
-        real = evidence.real(self.split)[0]
-        return {
-            "extractor": NONE,
-            "reference": cached_on(real, "content", lambda: content_hash(real)),
-            "reference_split": self.split,
-            "reference_n": len(real),
-            "samples_n": 0 if evidence.samples is None else len(evidence.samples),
-        }
+        return {"extractor": NONE, **sets_identity(evidence, self.split)}

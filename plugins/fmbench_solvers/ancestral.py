@@ -7,11 +7,11 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
-import torch
 from annotated_types import Ge, Le
 
 from fmbench import Solver
 from fmbench_solvers._diffusion import Node, nodes_of, predict_data, transfer
+from fmbench_solvers._noise import add_noise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,8 +53,7 @@ class Ancestral(Solver):
             kept = math.sqrt(following.sigma**2 - fresh**2) if fresh else following.sigma
             x = transfer(x, data, node, replace(following, sigma=kept))
             if fresh:
-                noise = torch.randn(x.shape, generator=velocity.generator, device=x.device, dtype=x.dtype)
-                x = x.add_(noise, alpha=fresh)
+                x = add_noise(x, fresh, velocity)
         return x
 
 

@@ -311,7 +311,7 @@ def test_attributes_are_compared_from_the_first_stranger_on(monkeypatch: pytest.
 
 
 def test_the_process_is_watched_as_soon_as_foreign_code_runs_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_state, "_foreign_code", [])
+    monkeypatch.setattr(process_state, "_foreign_code", set())
     tensor, before = torch.zeros(3), random.getstate()
     with plugin_code("plugin 'fmbench_solvers'", own=True):
         assert marks([tensor]) == [(0, 0)]

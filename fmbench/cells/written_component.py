@@ -1,4 +1,4 @@
-"""How a model names the network that its weights are for, and its path: as a suite names a component."""
+"""A component as suites and parameters write it, where nobody but its user knows its place: a teacher's, a model's."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.keys import digest
 from fmbench.cells.written_component import named
-from fmbench.errors import ComponentError, PluginError
+from fmbench.errors import ComponentError, PluginError, did_you_mean
 from fmbench.io.regular_files import expanded
 from fmbench.isolation.plugin_code import PluginStopped, plugin_code
 from fmbench.plugins.local_files import describe_error, load_given
@@ -41,7 +42,18 @@ def _module(target: str) -> Module:
         module = find_module(place)
     if module is None or not name:
         raise PluginError(f"{target!r} must be {OWN}, where the file or the module is there; found none")
+    known = _bound_names(module)
+    if name not in known and "*" not in known:
+        raise PluginError(f"there is no {name!r} in {module.path}.{did_you_mean(name, known)}")
     return module
+
+
+def _bound_names(module: Module) -> set[str]:
+    """Return all names that a module's code binds, wherever; "*" among them where it imports all of another."""
+    nodes = list(ast.walk(module.tree))
+    found = {node.name for node in nodes if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)}
+    found |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return found | {node.asname or node.name for node in nodes if isinstance(node, ast.alias)}
 
 
 def with_network_code(registry: Registry, model: ComponentSpec) -> ComponentSpec:

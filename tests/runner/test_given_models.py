@@ -169,13 +169,17 @@ def test_raw_weights_of_a_model_are_left_out_with_the_reason(folder: Path, train
         ({"checkpoint": {"file": "nowhere.pt", "network": MLP}}, "'nowhere.pt', which cannot be read"),
         ({"checkpoint": {"file": "FILE", "network": {"mlpp": {}}}}, "there is no network 'mlpp'"),
         ({"checkpoint": {"file": "FILE", "network": {"nowhere.py:Net": {}}}}, "must be file.py:Name or module:Name"),
+        ({"checkpoint": {"file": "FILE", "network": {"OWN:exactly": {}}}}, "Did you mean 'exact'?"),
         ({"checkpoint": {"file": "FILE", "network": MLP, "path": "linea"}}, "Did you mean 'linear'"),
         ({"checkpoint": {"file": "FILE", "network": MLP, "predicts": "x"}}, "predicts"),
         ({"checkpoint": {"file": "FILE", "network": [1]}}, "network"),
     ],
 )
 def test_mistakes_get_one_message(folder: Path, trained: RunResult, model: Any, words: str) -> None:
-    given = yaml.safe_load(yaml.safe_dump(model).replace("FILE", str(folder / "one.pt")))
+    (folder / "own.py").write_text(EXACT)
+    places = {"FILE": str(folder / "one.pt"), "OWN": str(folder / "own.py")}
+    text = yaml.safe_dump(model)
+    given = yaml.safe_load(text.replace("FILE", places["FILE"]).replace("OWN", places["OWN"]))
     with pytest.raises(SuiteError) as caught:
         open_session(written(folder, models=[given]), options(folder))
     assert words in str(caught.value)

@@ -38,8 +38,8 @@ class Component(ABC):  # noqa: B024  (each kind has abstract methods of its own)
         reference: where the method comes from (paper and equation, or library).
         provides: capabilities that the other components of a cell may rely on, such as "images" or "affine".
         requires: capabilities that some other component of the cell must provide; a cell without them is left out by
-            the plan, with the reason on record. The suite's settings grant "labels" (the network is told the class) and
-            "no_label" (it can be asked without one).
+            the plan, with the reason on record. The suite's settings grant "labels" (the network is told the condition,
+            a class or a vector) and "no_label" (it can be asked without one).
         files: data files beside the module (weights, say) that count in the component's fingerprint.
         content: names of parameters that are files or folders whose content counts in a cell's key. A value that is no
             text names none: null, or a number.
@@ -65,20 +65,25 @@ class Dataset(Component):
     """Data `x_1` and the source `x_0` that flows into it.
 
     Capabilities in use: "images" (shape `(channels, height, width)`, values in [-1, 1]), "points" (shape `(dim,)`),
-    "classes" (labels 0..classes-1), "density" (`log_density` is exact), "mixture" (`mixture` is the data's exact
-    distribution), "normal_source" (`source` is the standard normal).
+    "classes" (labels 0..classes-1), "vectors" (condition vectors of `condition_width` numbers), "density"
+    (`log_density` is exact), "mixture" (`mixture` is the data's exact distribution), "normal_source" (`source` is the
+    standard normal). What provides "classes" or "vectors" provides "conditions", too, without saying so.
 
     Attributes:
         shape: shape of one example; may be set in `__init__`.
         classes: number of classes, 0 when there are none.
+        condition_width: numbers of an example's condition vector, 0 when there are none; then there are no classes.
     """
 
     shape: tuple[int, ...]
     classes: int = 0
+    condition_width: int = 0
 
     @abstractmethod
     def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
-        """Return float32 data `(n, *shape)` and int64 labels `(n,)`, or None without classes.
+        """Return float32 data `(n, *shape)` and conditions: int64 labels `(n,)`, float32 vectors, or None.
+
+        Vectors are `(n, condition_width)` and finite.
 
         The splits are disjoint and the same on every call and machine. Raises DataError when the data cannot be had.
         """
@@ -111,7 +116,7 @@ class PathSample:
     """A draw from a probability path: what an objective needs to compute its loss.
 
     `x_t` and `dx_t` have the shape of `x_0` and `x_1`; `dx_t` is the conditional velocity, d x_t / d t. `epsilon` is
-    the extra noise of a stochastic path, None elsewhere. `y` are the labels `(batch,)`, where the dataset has them.
+    the extra noise of a stochastic path, None elsewhere. `y` are the conditions that the network is told, None without.
     """
 
     x_0: Tensor
@@ -252,7 +257,7 @@ class Objective(Component):
 
 
 class Network(Component):
-    """Builds a network that is called `(x, t)`, or `(x, t, y)` where it was built for classes.
+    """Builds a network that is called `(x, t)`, or `(x, t, y)` where it was built for classes or for vectors.
 
     Its module computes the same from the same inputs, whatever it was called with before: calls are shared, and what it
     does may be listed once for a fleet. One that draws from torch's global generator while it trains is trained alone.
@@ -260,16 +265,20 @@ class Network(Component):
     Attributes:
         bf16: whether autocast to bfloat16 pays where the device has it natively (convolutions and large products).
         channels_last: whether the module should be kept in torch's channels_last memory format.
+        takes: which conditions it can be built for: "labels", "vectors".
     """
 
     bf16: ClassVar[bool] = False
     channels_last: ClassVar[bool] = False
+    takes: ClassVar[tuple[str, ...]] = ("labels",)
 
     @abstractmethod
     def build(self, shape: tuple[int, ...], classes: int) -> nn.Module:
         """Return a module for examples of `shape`; its output has the shape of `x`.
 
         With `classes` > 0 it takes `y`, int64 `(batch,)`, values 0..classes, where `classes` itself means "no label".
+        A network that takes "vectors" has a third parameter, `condition_width: int = 0`, and is given it where that is
+        not 0: `y` is then float32 `(batch, condition_width)`, and a row with NaN means "no vector", for that example.
         Raises ValueError when the shape cannot be served.
         """
 
@@ -386,14 +395,15 @@ class Evidence:
     Every scope: `dataset`, `path`, `objective`, `t_distribution`, `module` (the trained network with EMA weights, in
     eval mode), `velocity` (see `Velocity`), `training`, `seed`, `device`, `cache` (a folder for reference statistics:
     name files after what they depend on), `real(split)` (the data and labels, on `device`) and `generator(role)` (a
-    generator on `device`, the same for all cells of this seed and dataset). `classes` is how many classes `module` was
-    built for: it takes labels where that is not 0.
+    generator on `device`, the same for all cells of this seed and dataset). `classes` and `condition_width` are what
+    `module` was built for: it takes labels or vectors where they are not 0.
 
-    Scope "evaluation" adds `samples` `(n, *shape)` on `device`, `labels` `(n,)` or None, and `nfe` (mean calls a
-    sample). There `velocity` is that of the cell's guidance and weights, and `source(k)` returns the source samples
-    `(k, *shape)` of which the solver made the first k samples; it is None where the solver drew noise besides, so that
-    they do not decide the samples. `remembered` is the metric's own dictionary for all evaluations of the same velocity
-    and source: it keeps there what it need not compute for each of them.
+    Scope "evaluation" adds `samples` `(n, *shape)` on `device`, `labels`, which are the conditions that they were
+    drawn for, `(n,)` or `(n, condition_width)`, or None, and `nfe` (mean calls a sample). There `velocity` is that of
+    the cell's guidance and weights, and `source(k)` returns the source samples `(k, *shape)` of which the solver made
+    the first k samples; it is None where the solver drew noise besides, so that they do not decide the samples.
+    `remembered` is the metric's own dictionary for all evaluations of the same velocity and source: it keeps there
+    what it need not compute for each of them.
 
     Scope "sampler" adds `draw(n)`, which makes n samples from start to end and synchronises the device.
     """
@@ -417,6 +427,19 @@ class Evidence:
     draw: Callable[[int], Tensor] | None = None
     source: Callable[[int], Tensor] | None = None
     remembered: dict[str, Any] = field(default_factory=dict)
+    condition_width: int = 0
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether `module` takes conditions."""
+        return bool(self.classes or self.condition_width)
+
+    def no_condition(self, n: int) -> Tensor | None:
+        """Return the conditions that tell `module` of n examples that they have none; None where it takes none."""
+        from fmbench.components.conditions import no_condition, some_conditions
+
+        y = some_conditions(n, self.classes, self.condition_width, self.device)
+        return None if y is None else no_condition(y, self.classes)
 
 
 class Metric(Component):

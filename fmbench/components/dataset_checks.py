@@ -1,4 +1,4 @@
-"""What is asked of a dataset's examples, labels and source: before every training, and by the conformance tests.
+"""What is asked of a dataset's examples, conditions and source: before every training, and by the conformance tests.
 
 Nothing is converted: a silent conversion would hide what the data are. Each question returns the first fault in words,
 or an empty text.
@@ -19,7 +19,7 @@ from fmbench.errors import DataError
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 Rows = tuple[Tensor, Tensor | None]
-"""Data `x_1` and labels, or None without classes."""
+"""Data `x_1` and conditions, or None without."""
 
 FEWEST = 2
 """A split of one example has no spread, and no metric a value."""
@@ -57,7 +57,8 @@ def split_faults(name: str, dataset: Dataset, split: Split, loaded: Any) -> Iter
         return
     x, y = loaded
     fault = _examples_fault(name, dataset, split, x) or _values_fault(name, dataset, split, x)
-    if fault := fault or _labels_fault(name, dataset, split, len(x), y):
+    conditions_fault = _vectors_fault if dataset.condition_width else _labels_fault
+    if fault := fault or conditions_fault(name, dataset, split, len(x), y):
         yield fault
 
 
@@ -70,6 +71,14 @@ def form_fault(name: str, dataset: Dataset) -> str:
         return f"classes of {name} is a whole number, 0 where there are none; found {classes!r}."
     if classes and "classes" not in provides:
         return f'labels of {name} are announced by "classes" in its attribute provides; found {provides}.'
+    width = dataset.condition_width
+    if not isinstance(width, int) or width < 0:
+        return f"condition_width of {name} is a whole number, 0 where there are no condition vectors; found {width!r}."
+    if bool(width) != ("vectors" in provides):
+        found = f"found condition_width {width} and {provides}"
+        return f'"vectors" is in provides of {name} exactly where its attribute condition_width is not 0; {found}.'
+    if width and classes:
+        return f"examples of {name} have labels or condition vectors; found classes {classes}, condition_width {width}."
     if "images" in provides and len(shape) != 3:
         return f"images of {name} are (channels, height, width); found {shape}."
     if "points" in provides and len(shape) != 1:
@@ -120,7 +129,10 @@ def _labels_fault(name: str, dataset: Dataset, split: Split, n: int, y: Any) -> 
     """
     classes = dataset.classes
     if not classes:
-        said = f"load returned labels with the {split} split. Return None for them, or set the attribute classes."
+        said = (
+            f"load returned labels with the {split} split. Return None for them, or set the attribute classes, or "
+            "condition_width for vectors."
+        )
         return "" if y is None else f"{name} has no classes (classes = 0), and so no labels; {said}"
     rule = f"labels of {name} are an int64 torch tensor ({n},), one an example"
     if not isinstance(y, Tensor) or y.dtype != torch.int64 or y.shape != (n,):
@@ -138,6 +150,22 @@ def _labels_fault(name: str, dataset: Dataset, split: Split, n: int, y: Any) -> 
             f"each class of {name}, 0 to {classes - 1}, has training examples; {named} has none ({len(absent)} of "
             f"{classes}). Number the classes without gaps, or give examples of all."
         )
+    return ""
+
+
+def _vectors_fault(name: str, dataset: Dataset, split: Split, n: int, y: Any) -> str:
+    """Say what is wrong with condition vectors: type, dtype, width, and numbers that are not finite."""
+    width = dataset.condition_width
+    rule = f"condition vectors of {name} are a float32 torch tensor ({n}, {width}), a row an example"
+    if not isinstance(y, Tensor) or y.dtype != torch.float32 or y.shape != (n, width):
+        mend = "Convert them in load: torch.as_tensor(y).float(), or mend the attribute condition_width."
+        return f"{rule}; those of the {split} split are {_form(y)}. {mend}"
+    if y.requires_grad:
+        return f"{rule}, without gradients; in the {split} split they have them. Return y.detach()."
+    bad = ~torch.isfinite(y).all(1)
+    if bool(bad.any()):
+        found = f"{int(bad.sum())} of {n} in the {split} split are not; {_first(bad)}"
+        return f"condition vectors of {name} are finite; {found}. Mend or leave out such examples in load."
     return ""
 
 

@@ -48,7 +48,9 @@ def batch_file(trained: Trained, most: int) -> Path:
     """Return the sealed file of what was found, on this machine, for networks like that of a cell."""
     cell, context = trained.cell, trained.context
     machine = autotune.machine(context.device, context.threads, context.jobs)
-    network = (cell.dataset.digest, cell.network.digest, trained.parts.precision, str(trained.parts.classes))
+    width, classes = trained.parts.condition_width, trained.parts.classes
+    conditions = f"vectors of {width}" if width else str(classes)
+    network = (cell.dataset.digest, cell.network.digest, trained.parts.precision, conditions)
     return context.cache / f"batch-{digest('evaluation batch', canonical([*network, *machine, most]))}.json"
 
 

@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
+from fmbench.components.conditions import no_condition, some_conditions
 from fmbench.model.trained_model import Trained
 from fmbench.model.velocity import ModelVelocity
 from fmbench.store.cell_folder import CellFolder
@@ -31,8 +32,8 @@ def take_flow_snapshot(trained: Trained, folder: CellFolder) -> None:
     The file holds, float32: `times (T,)` and `paths (T, n, 2)`, the trajectories of the first evaluation noise, finely
     integrated; `field_times (F,)`, `x (w,)`, `y (h,)` and `field (F, h, w, 2)`, the velocity on a grid that covers
     source and data; where the dataset knows its density, `density_x (w',)`, `density_y (h',)` and `log_density
-    (h', w')`. Labels, where the network takes them, go in turn; the field is that of the label "no label", and absent
-    where no training step has seen it.
+    (h', w')`. Conditions, where the network takes them, are those that samples are drawn for; the field is that of no
+    condition, and absent where no training step has seen it.
     """
     context, cell = trained.context, trained.cell
     if tuple(trained.parts.dataset.shape) != (2,):
@@ -42,8 +43,8 @@ def take_flow_snapshot(trained: Trained, folder: CellFolder) -> None:
     data, _ = context.data(cell.dataset, "test")
     velocity.y = trained.labels(0, PARTICLES)
     tensors = dict(zip(("times", "paths"), trajectories(velocity, x_0), strict=True))
-    if not trained.parts.classes or cell.settings["label_dropout"] > 0:
-        tensors |= field(velocity, *axes(torch.stack([*_span(x_0), *_span(data)]), ARROWS), trained.parts.classes)
+    if not trained.parts.is_conditional or cell.settings["label_dropout"] > 0:
+        tensors |= field(velocity, *axes(torch.stack([*_span(x_0), *_span(data)]), ARROWS))
     tensors |= density(trained, data)
     kept = {name: tensor.to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()}
     folder.write(FILE, safetensors_bytes(kept))
@@ -62,13 +63,15 @@ def trajectories(velocity: ModelVelocity, x_0: Tensor) -> tuple[Tensor, Tensor]:
     return torch.linspace(0, 1, len(states)), torch.stack(states)
 
 
-def field(velocity: ModelVelocity, x: Tensor, y: Tensor, classes: int) -> dict[str, Tensor]:
-    """Return the velocity at the points of a grid, for the label "no label" where the network takes labels.
+def field(velocity: ModelVelocity, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """Return the velocity at the points of a grid, for no condition where the network takes conditions.
 
     The grid is `x` `(w,)` and `y` `(h,)`; found are `field_times (F,)`, `x`, `y` and `field (F, h, w, 2)`.
     """
     points = torch.cartesian_prod(y, x).flip(1)
-    velocity.y = torch.full((len(points),), classes, device=x.device) if classes else None
+    parts = velocity.parts
+    given = some_conditions(len(points), parts.classes, parts.condition_width, x.device)
+    velocity.y = None if given is None else no_condition(given, parts.classes)
     times = torch.linspace(0, 1, FIELD_TIMES).clamp(max=LAST)
     found = torch.stack([velocity(points, torch.full_like(points[:, 0], float(t))) for t in times])
     return {"field_times": times, "x": x, "y": y, "field": found.reshape(len(times), len(y), len(x), 2)}

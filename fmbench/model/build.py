@@ -34,6 +34,12 @@ class Components:
     network: contracts.Network
     classes: int
     precision: str
+    condition_width: int = 0
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the network is told conditions."""
+        return bool(self.classes or self.condition_width)
 
     def autocast(self, device: str) -> Callable[[], AbstractContextManager[object]]:
         """Return what makes the context in which the network is called: bfloat16 where that is the precision."""
@@ -46,9 +52,10 @@ def assemble(cell: TrainingCell, context: WorkerContext) -> Components:
     """Build the components of a cell. Raises ComponentError or DataError."""
     dataset, path, coupling, t_distribution, objective = map(context.build, cell.components[:-1])
     network = GivenNetwork(cell.network, dataset, path, context) if cell.is_given else context.build(cell.network)
-    classes = dataset.classes if cell.settings["class_conditional"] else 0
+    told = bool(cell.settings["class_conditional"])
+    classes, condition_width = (dataset.classes, dataset.condition_width) if told else (0, 0)
     precision = choose_precision(cell.settings["precision"], network.bf16, context.device)
-    return Components(dataset, path, coupling, t_distribution, objective, network, classes, precision)
+    return Components(dataset, path, coupling, t_distribution, objective, network, classes, precision, condition_width)
 
 
 def make_module(cell: TrainingCell, parts: Components, device: str) -> nn.Module:
@@ -56,7 +63,7 @@ def make_module(cell: TrainingCell, parts: Components, device: str) -> nn.Module
     seed = seed_for(cell.seed, "initial_weights", cell.dataset.text)
     with unchanged(f"network {cell.network}", cell.network.digest), global_random.seeded(seed, device):
         try:
-            module = parts.network.build(parts.dataset.shape, parts.classes)
+            module = build_network(parts.network, parts.dataset.shape, parts.classes, parts.condition_width)
         except ValueError as error:
             named = f"{cell.network.kind} {cell.network}"
             raise UserError(f"{named} cannot be built for {cell.dataset}: {error}") from error
@@ -64,6 +71,14 @@ def make_module(cell: TrainingCell, parts: Components, device: str) -> nn.Module
     if parts.network.channels_last:
         module = module.to(memory_format=torch.channels_last)
     return module
+
+
+def build_network(network: contracts.Network, shape: tuple[int, ...], classes: int, condition_width: int) -> nn.Module:
+    """Return what a network builds; `condition_width` is told only where there are vectors, which not all can take."""
+    if not condition_width:
+        return network.build(shape, classes)
+    build: Callable[..., nn.Module] = network.build
+    return build(shape, classes, condition_width=condition_width)
 
 
 def in_pieces(call: Callable[..., Tensor], inputs: Sequence[Tensor], most: int | None, members: int = 1) -> Tensor:

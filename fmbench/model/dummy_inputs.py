@@ -17,9 +17,12 @@ def examples_a_call(cell: TrainingCell) -> int:
 
 
 def network_inputs(parts: Components, n: int, device: str) -> list[Tensor]:
-    """Return n random examples of what a network is called with: states, times and, where it takes them, labels."""
+    """Return n random examples of what a network is called with: states, times and, where it takes them, conditions."""
     import torch
+
+    from fmbench.components.conditions import some_conditions
 
     generator = torch.Generator(device).manual_seed(0)
     x, t = parts.dataset.source(n, generator), torch.rand(n, generator=generator, device=device)
-    return [x, t, torch.arange(n, device=device) % parts.classes] if parts.classes else [x, t]
+    y = some_conditions(n, parts.classes, parts.condition_width, device)
+    return [x, t] if y is None else [x, t, y]

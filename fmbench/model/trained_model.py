@@ -16,6 +16,7 @@ from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.cells.seeds import seed_for
 from fmbench.components.contracts import Evidence, TrainingFacts
+from fmbench.components.dataset_checks import Split
 from fmbench.isolation import global_random
 from fmbench.model.build import Components, assemble, make_module
 from fmbench.model.context import WorkerContext
@@ -94,6 +95,7 @@ class Trained:
             seed=self.cell.seed,
             device=self.context.device,
             classes=self.parts.classes,
+            condition_width=self.parts.condition_width,
             cache=self.context.cache,
             real=partial(self.context.data, self.cell.dataset),
             generator=partial(self.context.generator, self.cell),
@@ -103,16 +105,19 @@ class Trained:
         """Return source samples number `first`, ..., `first + n - 1` of the cell's seed: the same for all its cells."""
         return source_samples(self.context, self.cell.dataset, self.cell.seed, first, n, role)
 
-    def labels(self, first: int, n: int) -> Tensor | None:
-        """Return the labels that samples are drawn for: the classes in turn, each as often as in the training data.
+    def labels(self, first: int, n: int, split: Split = "test") -> Tensor | None:
+        """Return the conditions that samples number `first`, ..., `first + n - 1` are drawn for.
 
-        None where the network takes none.
+        Labels are the classes in turn, each as often as in the training data. Vectors are those of a split in the
+        random order of the cell's seed and, where they are used up, in another. None where the network takes none.
         """
-        if not self.parts.classes:
+        if not self.parts.is_conditional:
             return None
-        _, y = self.context.data(self.cell.dataset, "train")
+        _, y = self.context.data(self.cell.dataset, "train" if self.parts.classes else split)
         assert y is not None
-        return in_turn(torch.bincount(y, minlength=self.parts.classes), first + n)[first:]
+        if self.parts.classes:
+            return in_turn(torch.bincount(y, minlength=self.parts.classes), first + n)[first:]
+        return y[shuffled_rows(self.cell, len(y), first, n).to(y.device)]
 
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -164,6 +169,17 @@ def in_turn(counts: Tensor, n: int) -> Tensor:
     classes = torch.arange(len(due), device=counts.device)
     labels = torch.repeat_interleave(classes, counts.new_tensor(list(map(len, due))))
     return labels[torch.argsort(torch.cat(due), stable=True)[:n]]
+
+
+def shuffled_rows(cell: TrainingCell, size: int, first: int, n: int) -> Tensor:
+    """Return numbers `first`, ..., `first + n - 1` of a shuffled pass over `size` rows, then another, ..., `(n,)`.
+
+    The passes follow from the cell's seed and dataset.
+    """
+    passes = range(first // size, -(-(first + n) // size))
+    seeds = (seed_for(cell.seed, f"conditions/{number}", cell.dataset.text) for number in passes)
+    rows = torch.cat([torch.randperm(size, generator=Generator().manual_seed(seed)) for seed in seeds])
+    return rows[first % size :][:n]
 
 
 def load_trained(cell: TrainingCell, context: WorkerContext) -> Trained:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor, nn
 
+from fmbench.components.conditions import no_condition
 from fmbench.model.build import Components, in_pieces
 
 
@@ -15,7 +16,7 @@ class ModelVelocity:
     """The velocity field of a trained network, with guidance, counting how often the network is called.
 
     `calls` counts calls of the network times their batch: divided by the number of samples it is the NFE a sample. Set
-    `y` to the labels `(batch,)` before integrating a batch, or None where the network takes none. Guidance w gives
+    `y` to the conditions before integrating a batch, or to None where the network takes none. Guidance w gives
     v_none + w (v_y - v_none) (Ho & Salimans 2022, eq. 6 with w shifted by one) and costs two calls unless w is 0 or 1.
     The network is called with at most `most` examples at once, and `calls` does not say in how many pieces; None is no
     limit. Where it stands for several `members`, that is for each of them.
@@ -39,7 +40,7 @@ class ModelVelocity:
             return self._velocity(x, t, None)
         if self.guidance == 1.0:
             return self._velocity(x, t, self.y)
-        without = self._velocity(x, t, torch.full_like(self.y, self.parts.classes))
+        without = self._velocity(x, t, no_condition(self.y, self.parts.classes))
         if self.guidance == 0.0:
             return without
         return torch.lerp(without, self._velocity(x, t, self.y), self.guidance)

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from fmbench.components.contracts import Grid
     from fmbench.plugins.registry import Registry
 
-CLASSES = "classes"
-"""What a dataset provides when its examples are labelled; see `fmbench.Dataset`."""
+CONDITIONS = {"classes": "labels", "vectors": "vectors"}
+"""What a dataset provides whose examples have conditions, and what a network must then take; see `fmbench.Dataset`."""
 GRANTED = {"labels": "training.class_conditional: true", "no_label": "training.label_dropout above 0"}
-"""Capabilities that settings grant: the network is told the class; it can be asked without a label."""
+"""Capabilities that settings grant: the network is told the condition; it can be asked without one."""
 COMPONENT_AXES = TRAINING_AXES[:-1]
 """The training axes that hold components: all but the seed."""
 
@@ -49,12 +49,9 @@ class Rules:
     def __init__(self, suite: Suite, axes: Axes, registry: Registry) -> None:
         self.suite, self.axes, self.registry = suite, axes, registry
         kinds = [axis for axis in (*TRAINING_AXES, *EVALUATION_AXES) if axes.specs(axis)]
-        self.provides = {kind: [self._capabilities(spec, "provides") for spec in axes.specs(kind)] for kind in kinds}
+        self.provides = {kind: [provided_by(spec, registry) for spec in axes.specs(kind)] for kind in kinds}
         self._times_faults: dict[tuple[int, int], str] = {}
-        self.requires = {kind: [self._capabilities(spec, "requires") for spec in axes.specs(kind)] for kind in kinds}
-
-    def _capabilities(self, spec: ComponentSpec, attribute: str) -> frozenset[str]:
-        return frozenset(self.registry.attribute(spec, attribute))
+        self.requires = {kind: [required_by(spec, registry) for spec in axes.specs(kind)] for kind in kinds}
 
     @cached_property
     def provided(self) -> dict[str, frozenset[str]]:
@@ -82,10 +79,10 @@ class Rules:
             others = self.granted.union(*(self.provides[a][i] for a, i in cell.items() if a != axis))
             for capability in sorted(self.requires[axis][index] - others):
                 return self.gap(axis, self.axes.words(axis, index), capability, training)
-        if self.suite.training.class_conditional and CLASSES not in self.provides["dataset"][cell["dataset"]]:
-            dataset = self.axes.specs("dataset")[cell["dataset"]]
-            return Gap(f"dataset={dataset}", f"training.class_conditional needs {CLASSES!r}, which {dataset} has not")
-        return None
+        if not self.suite.training.class_conditional:
+            return None
+        dataset, network = (self.axes.specs(axis)[cell[axis]] for axis in ("dataset", "network"))
+        return condition_gap(dataset, network, self.registry)
 
     def evaluation_gap(self, evaluation: Indices, capabilities: frozenset[str]) -> Gap | Missing | None:
         """Return why an evaluation is left out of training cells with these capabilities, or None."""
@@ -205,8 +202,33 @@ class Rules:
             if least > samples:
                 refused.append((spec, f"{spec.name} needs {least} samples or more; evaluation.samples is {samples}"))
             else:
-                rules.append(MetricRule(_measured(spec, scope), scope, self._capabilities(spec, "requires")))
+                rules.append(MetricRule(_measured(spec, scope), scope, required_by(spec, self.registry)))
         return rules, refused
+
+
+def provided_by(spec: ComponentSpec, registry: Registry) -> frozenset[str]:
+    """Return what a component provides: what it says, and "conditions" where it says of which kind they are."""
+    said = frozenset(registry.attribute(spec, "provides"))
+    return said | {"conditions"} if said & set(CONDITIONS) else said
+
+
+def required_by(spec: ComponentSpec, registry: Registry) -> frozenset[str]:
+    """Return what a component requires."""
+    return frozenset(registry.attribute(spec, "requires"))
+
+
+def condition_gap(dataset: ComponentSpec, network: ComponentSpec, registry: Registry) -> Gap | None:
+    """Return why a network cannot be told the conditions of a dataset's examples, or None."""
+    provided = provided_by(dataset, registry)
+    kinds = [kind for kind in CONDITIONS if kind in provided]
+    if not kinds:
+        rule = f"training.class_conditional needs {' or '.join(map(repr, CONDITIONS))}"
+        return Gap(f"dataset={dataset}", f"{rule}, which {dataset} has not")
+    takes = registry.attribute(network, "takes")
+    if not any(CONDITIONS[kind] in takes for kind in kinds):
+        wanted, found = " or ".join(CONDITIONS[kind] for kind in kinds), " and ".join(takes) or "no conditions"
+        return Gap(f"dataset={dataset} network={network}", f"{dataset} has {wanted}, and {network} takes {found}")
+    return None
 
 
 def _measured(spec: ComponentSpec, scope: Scope) -> ComponentSpec:

@@ -11,7 +11,7 @@ from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.written_component import named
 from fmbench.errors import ComponentError, PluginError, SuiteError
 from fmbench.plan.axes import TRAINING_AXES
-from fmbench.plan.compatibility import Gap
+from fmbench.plan.compatibility import Gap, condition_gap, provided_by, required_by
 from fmbench.plan.result_code import result_code_fingerprint
 from fmbench.suite import Suite
 
@@ -106,12 +106,13 @@ class Teachers:
         """Return where a component of the teacher needs what no other of its components provides."""
         for spec in teacher.components:
             others = [other for other in teacher.components if other is not spec]
-            provided = {each for other in others for each in self._registry.attribute(other, "provides")}
-            lacking = sorted(set(self._registry.attribute(spec, "requires")) - provided - self._granted)
+            provided = {each for other in others for each in provided_by(other, self._registry)}
+            lacking = sorted(required_by(spec, self._registry) - provided - self._granted)
             if lacking:
                 reason = f"its teacher's {spec} needs {lacking[0]!r}, which its other components do not provide"
                 return Gap(f"dataset={teacher.dataset} path={teacher.path} coupling={coupling}", reason)
-        return None
+        gap = condition_gap(teacher.dataset, teacher.network, self._registry) if "labels" in self._granted else None
+        return gap and Gap(f"{gap.cell} coupling={coupling}", f"of its teacher, {gap.reason}")
 
     def _refuse(self, text: str) -> NoReturn:
         raise SuiteError(text, str(self._suite.place("training", "couplings")))
@@ -119,4 +120,4 @@ class Teachers:
     def provides(self, cells: Iterable[TrainingCell]) -> dict[str, frozenset[str]]:
         """Return what the components of all teachers of some cells provide, by digest."""
         specs = {spec.digest: spec for cell in cells if cell.teacher for spec in cell.teacher.components}
-        return {key: frozenset(self._registry.attribute(spec, "provides")) for key, spec in specs.items()}
+        return {key: provided_by(spec, self._registry) for key, spec in specs.items()}

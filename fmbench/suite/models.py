@@ -201,8 +201,12 @@ class Training(_Model):
     )
     precision: Precision = Field("auto", description="auto takes bf16 where it pays.")
     compile: Compile = Field("auto", description="Whether to use torch.compile; auto does where that saves time.")
-    class_conditional: Flag = Field(False, description="Whether the network is told the class.")
-    label_dropout: Fraction = Field(0.1, description="Share of labels hidden in class-conditional training.")
+    class_conditional: Flag = Field(
+        False, description="Whether the network is told the class, or the condition vector."
+    )
+    label_dropout: Fraction = Field(
+        0.1, description="Share of labels, or condition vectors, hidden in class-conditional training."
+    )
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> Training:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fmbench.cells.cells import TrainingCell
+from fmbench.components.conditions import no_condition
 from fmbench.model.build import Components
 from fmbench.model.context import WorkerContext
 from fmbench.training.pairing import PairedBatches
@@ -19,8 +20,8 @@ from fmbench.training.pairing import PairedBatches
 class Batch:
     """What a step draws before a t-distribution and a path have a say: `u` are the uniforms that become t, `(batch,)`.
 
-    `y` is what the network is given: None unless it is class-conditional, and the label `classes` ("no label") where
-    label dropout took the label away.
+    `y` is what the network is given: None unless it is told conditions, and the one that means "none" where label
+    dropout took an example's away.
     """
 
     x_0: Tensor
@@ -48,9 +49,10 @@ class BatchSampler:
         n, device = len(x_1), x_1.device
         u = torch.rand(n, generator=self._generators["t"], device=device).clamp_(min=2.0**-25)
         y = None
-        if self._parts.classes and labels is not None:
-            dropped = torch.rand(n, generator=self._generators["label_dropout"], device=device)
-            y = torch.where(dropped < self._label_dropout, self._parts.classes, labels)
+        if self._parts.is_conditional and labels is not None:
+            dropped = torch.rand(n, generator=self._generators["label_dropout"], device=device) < self._label_dropout
+            none = no_condition(labels, self._parts.classes)
+            y = torch.where(dropped.reshape(-1, *[1] * (labels.ndim - 1)), none, labels)
         return Batch(x_0, x_1, u, y)
 
     def dump(self) -> dict[str, Any]:

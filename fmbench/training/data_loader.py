@@ -26,7 +26,7 @@ AT_ONCE, SMALL = 8, 2**16
 """So many steps' rows are gathered in one call, as long as they have at most so many numbers."""
 
 Rows = tuple[Tensor, Tensor | None]
-"""Data `x_1` and labels, or None without classes."""
+"""Data `x_1` and conditions, or None without."""
 
 
 class DataLoader(Protocol):
@@ -127,7 +127,7 @@ class _Buffer:
     def __init__(self, x: Tensor, y: Tensor | None, rows: int, device: str) -> None:
         pinned = device_type(device) == "cuda"
         self._x = torch.empty((rows, *x.shape[1:]), dtype=x.dtype, pin_memory=pinned)
-        self._y = None if y is None else torch.empty(rows, dtype=y.dtype, pin_memory=pinned)
+        self._y = None if y is None else torch.empty((rows, *y.shape[1:]), dtype=y.dtype, pin_memory=pinned)
         self._event: Any = torch.cuda.Event() if pinned else None  # type: ignore[no-untyped-call]
 
     def fill(self, x: Tensor, y: Tensor | None, rows: Tensor) -> _Buffer:

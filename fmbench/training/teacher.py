@@ -77,7 +77,7 @@ def fit_to_teacher(coupling: Coupling, teacher: TrainingCell, context: WorkerCon
 
 
 class _Source:
-    """Hands out source samples and labels, each only once."""
+    """Hands out source samples, each only once, and conditions of the training data."""
 
     def __init__(self, trained: Trained) -> None:
         self._trained = trained
@@ -85,4 +85,4 @@ class _Source:
 
     def __call__(self, n: int) -> tuple[Tensor, Tensor | None]:
         first, self._first = self._first, self._first + n
-        return self._trained.source(first, n, "study_noise"), self._trained.labels(first, n)
+        return self._trained.source(first, n, "study_noise"), self._trained.labels(first, n, "train")

@@ -18,6 +18,7 @@ def fmbench_datasets() -> dict[str, str]:
         "fashion_mnist": "fmbench_datasets.fashion_mnist:FashionMnist",
         "gaussian": "fmbench_datasets.gaussian:Gaussian",
         "gaussian_mixture": "fmbench_datasets.gaussian_mixture:GaussianMixture",
+        "gaussian_on_circle": "fmbench_datasets.gaussian_on_circle:GaussianOnCircle",
         "image_folder": "fmbench_datasets.image_folder:ImageFolder",
         "image_folder_flipped": "fmbench_datasets.image_folder_flipped:ImageFolderFlipped",
         "mnist": "fmbench_datasets.mnist:Mnist",

@@ -32,18 +32,18 @@ class PlanePoints(Dataset):
 
     @abstractmethod
     def draw(self, n: int, generator: Generator, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
-        """Draw fresh points `(n, 2)` and labels, int64 `(n,)`, on the generator's device.
+        """Draw fresh points `(n, 2)` and labels, int64 `(n,)`, or condition vectors, on the generator's device.
 
-        The labels are all 0 where the points have no classes.
+        The labels are all 0 where the points have no classes. Vectors are float32 `(n, condition_width)`.
         """
 
     def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
-        """Return points, float32 `(n, 2)`, and their classes, int64 `(n,)`, or None without classes.
+        """Return points, float32 `(n, 2)`, and their classes, int64 `(n,)`, or condition vectors, or None without.
 
         The splits are independent draws, each from a generator of its own with a fixed seed.
         """
         x, y = self._train() if split == "train" else self._test()
-        return x, y if self.classes else None
+        return x, y if self.classes or self.condition_width else None
 
     def _train(self) -> tuple[Tensor, Tensor]:
         x, y = self.draw(self.size, torch.Generator().manual_seed(TRAIN_SEED))

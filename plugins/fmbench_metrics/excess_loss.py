@@ -59,8 +59,7 @@ class ExcessLoss(Metric):
             x_0 = evidence.dataset.source(len(data), generator)
             sample = path.sample(x_0, data, t_batch, own_noise)
             exact = mixture.velocity(sample.x_t, t_batch, path.gaussian)
-            none = torch.full((len(data),), evidence.classes, device=data.device) if evidence.classes else None
-            with labelled(evidence.velocity, none) as velocity:
+            with labelled(evidence.velocity, evidence.no_condition(len(data))) as velocity:
                 errors.append((velocity(sample.x_t, t_batch) - exact).square().mean(1))
         values = {"excess_loss": float(torch.cat(errors).double().mean())}
         k, dim = mixture.means.shape

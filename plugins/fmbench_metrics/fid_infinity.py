@@ -84,9 +84,8 @@ class FIDInfinity(FeatureMetric):
             )
         # On the CPU, so that every device cuts alike.
         generator = torch.Generator().manual_seed(evidence.generator("fid_infinity").initial_seed())
-        return extrapolate(
-            samples, target_of(reference), generator, self.splits, self.cuts, self.degree, evidence.labels
-        )
+        labels = evidence.labels if evidence.dataset.classes else None
+        return extrapolate(samples, target_of(reference), generator, self.splits, self.cuts, self.degree, labels)
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return extractor, reference set, sample count, how subsets are made, quantiser and versions."""
@@ -94,6 +93,6 @@ class FIDInfinity(FeatureMetric):
             "splits": self.splits,
             "cuts": self.cuts,
             "degree": self.degree,
-            "by_class": evidence.labels is not None,
+            "by_class": evidence.labels is not None and evidence.dataset.classes > 0,
         }
         return {**super().identity(evidence), **made}

@@ -38,5 +38,5 @@ class LossByT(Metric):
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return the held-out set, the number of draws, and whether the loss is that given the labels."""
-        facts = {"draws": draws(evidence.real("test")[0]), "labels": bool(evidence.classes), "bins": BINS}
+        facts = {"draws": draws(evidence.real("test")[0]), "labels": evidence.is_conditional, "bins": BINS}
         return {**reference(evidence), **facts}

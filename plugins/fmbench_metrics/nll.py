@@ -82,7 +82,7 @@ class NLL(Metric):
             bad = int((~torch.isfinite(values)).sum())
             raise Diverged(f"the likelihood of {bad} of {len(values)} examples is not finite")
         mean = float(values.mean())
-        exact = None if evidence.classes else evidence.dataset.log_density(x_1.double())
+        exact = None if evidence.is_conditional else evidence.dataset.log_density(x_1.double())
         truth = {}
         if exact is not None:
             truth = {"nll_exact_nats": -float(exact.mean()), "nll_excess_nats": mean + float(exact.mean())}
@@ -90,7 +90,7 @@ class NLL(Metric):
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return the held-out set, and whether the likelihood is that given the labels."""
-        return {**reference(evidence), "labels": bool(evidence.classes)}
+        return {**reference(evidence), "labels": evidence.is_conditional}
 
     def _divergence(self, x: Tensor, noise: Generator) -> Divergence:
         """Return how the divergence is found for a batch like `x`."""

@@ -52,4 +52,4 @@ class NormalizedPathEnergy(Metric):
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return the held-out set, and whether the trajectories are those of labels."""
-        return {**reference(evidence), "labels": bool(evidence.classes)}
+        return {**reference(evidence), "labels": evidence.is_conditional}

@@ -77,7 +77,7 @@ class SolverError(Metric):
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return the number of samples that are compared, and whether they have labels."""
-        return {"samples_n": self._count(evidence), "labels": bool(evidence.classes)}
+        return {"samples_n": self._count(evidence), "labels": evidence.is_conditional}
 
     def _count(self, evidence: Evidence) -> int:
         return 0 if evidence.samples is None else min(self.samples, len(evidence.samples))
@@ -89,7 +89,7 @@ class SolverError(Metric):
         x_0, y = evidence.source(n), evidence.labels
         found: tuple[list[Tensor], list[Tensor]] = ([], [])
         for rows in torch.split(torch.arange(n, device=x_0.device), BATCH):
-            given = y[rows] if evidence.classes and y is not None else None
+            given = y[rows] if evidence.is_conditional and y is not None else None
             with labelled(evidence.velocity, given) as velocity:
                 for ends, steps in zip(found, (self.steps, self.steps // 2), strict=True):
                     ends.append(flow_ends(velocity, x_0[rows], steps))

@@ -39,4 +39,4 @@ class Straightness(Metric):
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return whether the trajectories are those of labels."""
-        return {"labels": bool(evidence.classes)}
+        return {"labels": evidence.is_conditional}

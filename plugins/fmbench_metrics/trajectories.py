@@ -46,7 +46,7 @@ def trajectories(evidence: Evidence, points: int, steps: int, generator: Generat
     data, labels = evidence.real("test")
     x_0 = evidence.dataset.source(points, generator).to(data)
     turn = torch.arange(points, device=data.device) % len(data)
-    y = labels[turn] if evidence.classes and labels is not None else None
+    y = labels[turn] if evidence.is_conditional and labels is not None else None
     ends, energies = [], []
     for rows in torch.split(torch.arange(points, device=data.device), BATCH):
         with labelled(evidence.velocity, None if y is None else y[rows]) as velocity:

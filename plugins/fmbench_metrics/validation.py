@@ -34,7 +34,7 @@ def validation_losses(evidence: Evidence) -> tuple[Tensor, Tensor]:
     for chosen, t_batch in zip(torch.split(rows, BATCH), torch.split(t, BATCH), strict=True):
         x_0 = evidence.dataset.source(len(chosen), generator).to(data)
         sample = evidence.path.sample(x_0, data[chosen], t_batch, own_noise)
-        sample.y = labels[chosen] if evidence.classes and labels is not None else None
+        sample.y = labels[chosen] if evidence.is_conditional and labels is not None else None
         arguments = () if sample.y is None else (sample.y,)
         output = evidence.module(sample.x_t, sample.t, *arguments)
         losses.append(evidence.objective.loss(output.float(), sample))
@@ -59,7 +59,7 @@ def examples(evidence: Evidence, points: int, generator: Generator) -> tuple[Ten
     """
     data, labels = evidence.real("test")
     rows = torch.randperm(len(data), generator=generator, device=generator.device)[:points].to(data.device)
-    return data[rows], labels[rows] if evidence.classes and labels is not None else None
+    return data[rows], labels[rows] if evidence.is_conditional and labels is not None else None
 
 
 @contextmanager

@@ -31,5 +31,5 @@ class ValidationLoss(Metric):
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return the held-out set, the number of draws, and whether the loss is that given the labels."""
-        facts = {"draws": draws(evidence.real("test")[0]), "labels": bool(evidence.classes)}
+        facts = {"draws": draws(evidence.real("test")[0]), "labels": evidence.is_conditional}
         return {**reference(evidence), **facts}

@@ -56,7 +56,7 @@ class X1Error(Metric):
         times = times_of(path, torch.linspace(self.low, self.high, self.points, dtype=torch.float64))
         rows = torch.randperm(max(len(data), DRAWS), generator=generator, device=generator.device)[:DRAWS] % len(data)
         x_1 = data[rows.to(data.device)]
-        y = labels[rows.to(data.device)] if evidence.classes and labels is not None else None
+        y = labels[rows.to(data.device)] if evidence.is_conditional and labels is not None else None
         errors = []
         for time in times:
             x_0 = evidence.dataset.source(DRAWS, generator).to(x_1)
@@ -69,7 +69,7 @@ class X1Error(Metric):
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return the held-out set and the draws at each grid point; the grid itself is in the parameters."""
-        return {**reference(evidence), "draws": DRAWS, "labels": bool(evidence.classes)}
+        return {**reference(evidence), "draws": DRAWS, "labels": evidence.is_conditional}
 
 
 def affine(path: Path) -> AffinePath:

@@ -1,4 +1,4 @@
-"""What the networks for images share: the shape that they need, time as a channel, labels, and padding."""
+"""What the networks for images share: the shape that they need, time as a channel, and padding."""
 
 from __future__ import annotations
 
@@ -23,11 +23,6 @@ def image_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
 def with_time(x: Tensor, t: Tensor) -> Tensor:
     """Append the time to images as one more channel, the same at every pixel: `(batch, channels + 1, h, w)`."""
     return torch.cat([x, t[:, None, None, None].expand(-1, 1, *x.shape[2:])], dim=1)
-
-
-def labels(y: Tensor | None, t: Tensor, classes: int) -> Tensor:
-    """Return the labels, int64 `(batch,)`: `classes`, which means "no label", where none are given."""
-    return torch.full_like(t, classes, dtype=torch.int64) if y is None else y
 
 
 def round_up(size: int, factor: int) -> int:

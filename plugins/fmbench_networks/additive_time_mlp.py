@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt
 from torch import nn
 
 from fmbench import Network
-from fmbench_networks._images import labels
+from fmbench_networks._conditions import condition_embedding, conditions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +21,7 @@ class AdditiveTimeMLP(Network):
     """Fully connected layers over the flattened example, to which an embedding of the time is added.
 
     The embedding is tanh(a t + b), one number for each of the example's. Labels, where there are classes, add a
-    learnt vector in the same way.
+    learnt vector in the same way, and condition vectors what a perceptron of one hidden layer makes of them.
 
     Args:
         width: units of each hidden layer.
@@ -31,6 +31,7 @@ class AdditiveTimeMLP(Network):
     """
 
     reference = "Tomczak, Introduction to deep generative modelling: flow matching (sbgms/fm_example.ipynb)"
+    takes = ("labels", "vectors")
 
     def __init__(
         self,
@@ -45,7 +46,7 @@ class AdditiveTimeMLP(Network):
         self.activation = activation
         self.clip = clip
 
-    def build(self, shape: tuple[int, ...], classes: int) -> nn.Module:
+    def build(self, shape: tuple[int, ...], classes: int, condition_width: int = 0) -> nn.Module:
         """Return a module for examples of any shape."""
         size = math.prod(shape)
         inputs = size
@@ -56,22 +57,22 @@ class AdditiveTimeMLP(Network):
         layers.append(nn.Linear(inputs, size))
         if self.clip is not None:
             layers.append(nn.Hardtanh(-self.clip, self.clip))
-        return _AdditivePerceptron(nn.Sequential(*layers), size, classes)
+        return _AdditivePerceptron(nn.Sequential(*layers), size, classes, condition_width)
 
 
 class _AdditivePerceptron(nn.Module):
-    """Adds time and label to the flattened state, and applies the layers."""
+    """Adds time and condition to the flattened state, and applies the layers."""
 
-    def __init__(self, layers: nn.Sequential, size: int, classes: int) -> None:
+    def __init__(self, layers: nn.Sequential, size: int, classes: int, condition_width: int) -> None:
         super().__init__()
         self.layers = layers
-        self.classes = classes
+        self.classes, self.condition_width = classes, condition_width
         self.time = nn.Sequential(nn.Linear(1, size), nn.Tanh())
-        self.label = nn.Embedding(classes + 1, size) if classes else None
+        self.label = condition_embedding(classes, condition_width, size)
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         h = x.flatten(1) + self.time(t[:, None])
         if self.label is not None:
-            h = h + self.label(labels(y, t, self.classes))
+            h = h + self.label(conditions(y, t, self.classes, self.condition_width))
         output: Tensor = self.layers(h)
         return output.reshape(x.shape)

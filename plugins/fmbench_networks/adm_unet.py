@@ -10,17 +10,20 @@ from annotated_types import Ge, Len, Lt
 from torch import nn
 
 from fmbench import Network
+from fmbench_networks._conditions import VectorEmbedding, conditions
 from fmbench_networks._diffusers import TIMESTEPS, need_diffusers
-from fmbench_networks._images import image_shape, labels, pad, round_up
+from fmbench_networks._images import image_shape, pad, round_up
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 GROUPS = 32
+EMBEDDING = 4
+"""The library's embedding of time, to which the condition's is added, has so many times the channels."""
 
 
 class ADMUNet(Network):
-    """The ADM U-Net: residual blocks with GroupNorm and attention; time (and label) scale and shift in every block.
+    """The ADM U-Net: residual blocks with GroupNorm and attention; time (and condition) scale and shift in every block.
 
     It is diffusers' UNet2DModel, set up as in the paper: blocks halve and double the resolution themselves, and the
     last layer of each residual branch and of the network starts at zero. An image whose height or width does not
@@ -39,6 +42,7 @@ class ADMUNet(Network):
 
     reference = "Dhariwal & Nichol 2021, section 3 (ADM); diffusers.UNet2DModel"
     requires = ("images",)
+    takes = ("labels", "vectors")
     bf16 = True
 
     def __init__(
@@ -71,7 +75,7 @@ class ADMUNet(Network):
         self.head_channels = head_channels
         self.dropout = dropout
 
-    def build(self, shape: tuple[int, ...], classes: int) -> nn.Module:
+    def build(self, shape: tuple[int, ...], classes: int, condition_width: int = 0) -> nn.Module:
         """Return a module for images `(channels, height, width)`.
 
         Raises ValueError where there are more levels than the image can be halved.
@@ -87,11 +91,13 @@ class ADMUNet(Network):
                 f"{factor} pixels high or wide; found {height}x{width}. Take fewer multipliers."
             )
         size = (round_up(height, factor), round_up(width, factor))
-        model = UNet2DModel(sample_size=size, in_channels=colours, out_channels=colours, **self._settings(classes))
+        settings = self._settings(classes, condition_width)
+        model = UNet2DModel(sample_size=size, in_channels=colours, out_channels=colours, **settings)
         _zero_last_layers(model)
-        return _Timed(model, size, classes)
+        vectors = VectorEmbedding(condition_width, EMBEDDING * self.channels) if condition_width else None
+        return _Timed(model, size, classes, condition_width, vectors)
 
-    def _settings(self, classes: int) -> dict[str, Any]:
+    def _settings(self, classes: int, condition_width: int) -> dict[str, Any]:
         """Return what UNet2DModel is to be like, but for the image."""
         levels = range(len(self.multipliers))
         kinds = ["Attn{}Block2D" if level in self.attention else "Resnet{}sampleBlock2D" for level in levels]
@@ -109,20 +115,26 @@ class ADMUNet(Network):
             "attn_norm_num_groups": groups,
             "dropout": self.dropout,
             "num_class_embeds": classes + 1 if classes else None,
+            "class_embed_type": "identity" if condition_width else None,
         }
 
 
 class _Timed(nn.Module):
-    """Calls the library's model with fmbench's times and labels, on padded images."""
+    """Calls the library's model with fmbench's times and conditions, on padded images; vectors are embedded for it."""
 
-    def __init__(self, model: nn.Module, size: tuple[int, int], classes: int) -> None:
+    def __init__(
+        self, model: nn.Module, size: tuple[int, int], classes: int, condition_width: int, vectors: nn.Module | None
+    ) -> None:
         super().__init__()
         self.model = model
         self.size = size
-        self.classes = classes
+        self.classes, self.condition_width = classes, condition_width
+        self.vectors = vectors
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
-        y = labels(y, t, self.classes) if self.classes else None
+        told = self.classes or self.condition_width
+        y = conditions(y, t, self.classes, self.condition_width) if told else None
+        y = y if self.vectors is None else self.vectors(y)
         output: Tensor = self.model(pad(x, *self.size), TIMESTEPS * t, y, return_dict=False)[0]
         return output[..., : x.shape[-2], : x.shape[-1]]
 

@@ -8,15 +8,16 @@ from annotated_types import Ge
 from torch import nn
 
 from fmbench import Network
+from fmbench_networks._conditions import VectorEmbedding, conditions
 from fmbench_networks._diffusers import TIMESTEPS, need_diffusers
-from fmbench_networks._images import image_shape, labels, pad, round_up
+from fmbench_networks._images import image_shape, pad, round_up
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class DiT(Network):
-    """The diffusion transformer: attention over patches; time and label scale, shift and gate every block (adaLN-Zero).
+    """The diffusion transformer: attention over patches; time and condition scale, shift and gate blocks (adaLN-Zero).
 
     It is diffusers' DiTTransformer2DModel with three differences, which bring it back to the paper: the embeddings of
     time and label are shared by all blocks (the library has a copy a block), the initial weights are the paper's (each
@@ -34,6 +35,7 @@ class DiT(Network):
 
     reference = "Peebles & Xie 2023, section 3.2 and table 1 (DiT, adaLN-Zero); diffusers.DiTTransformer2DModel"
     requires = ("images",)
+    takes = ("labels", "vectors")
     bf16 = True
 
     def __init__(
@@ -52,7 +54,7 @@ class DiT(Network):
         self.depth = depth
         self.heads = heads
 
-    def build(self, shape: tuple[int, ...], classes: int) -> nn.Module:
+    def build(self, shape: tuple[int, ...], classes: int, condition_width: int = 0) -> nn.Module:
         """Return a module for images `(channels, height, width)` of any size."""
         from diffusers.models.transformers.dit_transformer_2d import DiTTransformer2DModel
 
@@ -71,20 +73,22 @@ class DiT(Network):
         )
         _initialize(model)
         _share_embedding(model)
-        return _Timed(model, side, classes)
+        if condition_width:
+            model.transformer_blocks[0].norm1.emb.class_embedder = VectorEmbedding(condition_width, self.width)
+        return _Timed(model, side, classes, condition_width)
 
 
 class _Timed(nn.Module):
-    """Calls the library's model with fmbench's times and labels, on padded images."""
+    """Calls the library's model with fmbench's times and conditions, on padded images."""
 
-    def __init__(self, model: nn.Module, side: int, classes: int) -> None:
+    def __init__(self, model: nn.Module, side: int, classes: int, condition_width: int) -> None:
         super().__init__()
         self.model = model
         self.side = side
-        self.classes = classes
+        self.classes, self.condition_width = classes, condition_width
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
-        y = labels(y, t, self.classes)
+        y = conditions(y, t, self.classes, self.condition_width)
         output: Tensor = self.model(pad(x, self.side, self.side), TIMESTEPS * t, y, return_dict=False)[0]
         return output[..., : x.shape[-2], : x.shape[-1]]
 

@@ -8,7 +8,8 @@ from annotated_types import Ge
 from torch import nn
 
 from fmbench import Network
-from fmbench_networks._images import image_shape, labels, with_time
+from fmbench_networks._conditions import condition_embedding, conditions
+from fmbench_networks._images import image_shape, with_time
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +22,7 @@ class SimpleCNN(Network):
 
     An output pixel sees 2 depth + 3 pixels in height and width, strokes rather than whole digits: the network is here
     as what many people meet first. Labels, where there are classes, add a learnt vector to the channels of the first
-    layer.
+    layer, and condition vectors what a perceptron of one hidden layer makes of them.
 
     Args:
         channels: channels of each hidden layer.
@@ -31,6 +32,7 @@ class SimpleCNN(Network):
 
     reference = "the MNIST flow-matching tutorials with a plain CNN, the time as a channel"
     requires = ("images",)
+    takes = ("labels", "vectors")
     bf16 = True
     channels_last = True
 
@@ -45,29 +47,30 @@ class SimpleCNN(Network):
         self.depth = depth
         self.activation = activation
 
-    def build(self, shape: tuple[int, ...], classes: int) -> nn.Module:
+    def build(self, shape: tuple[int, ...], classes: int, condition_width: int = 0) -> nn.Module:
         """Return a module for images `(channels, height, width)` of any size."""
         colours, _, _ = image_shape("simple_cnn", shape)
         layers: list[nn.Module] = [ACTIVATIONS[self.activation]()]
         for _ in range(self.depth - 1):
             layers += [nn.Conv2d(self.channels, self.channels, 3, padding=1), ACTIVATIONS[self.activation]()]
         layers.append(nn.Conv2d(self.channels, colours, 3, padding=1))
-        return _CNN(nn.Conv2d(colours + 1, self.channels, 3, padding=1), nn.Sequential(*layers), classes)
+        first = nn.Conv2d(colours + 1, self.channels, 3, padding=1)
+        return _CNN(first, nn.Sequential(*layers), classes, condition_width)
 
 
 class _CNN(nn.Module):
-    """The first convolution, to which the label is added, and the others."""
+    """The first convolution, to which the condition is added, and the others."""
 
-    def __init__(self, first: nn.Conv2d, others: nn.Sequential, classes: int) -> None:
+    def __init__(self, first: nn.Conv2d, others: nn.Sequential, classes: int, condition_width: int) -> None:
         super().__init__()
         self.first = first
         self.others = others
-        self.classes = classes
-        self.label = nn.Embedding(classes + 1, first.out_channels) if classes else None
+        self.classes, self.condition_width = classes, condition_width
+        self.label = condition_embedding(classes, condition_width, first.out_channels)
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         h = self.first(with_time(x, t))
         if self.label is not None:
-            h = h + self.label(labels(y, t, self.classes))[:, :, None, None]
+            h = h + self.label(conditions(y, t, self.classes, self.condition_width))[:, :, None, None]
         output: Tensor = self.others(h)
         return output

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fmbench import Network
+from fmbench_networks._conditions import condition_embedding, conditions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +28,7 @@ class SmallUNet(Network):
 
     Every level halves height and width by a 2x2 convolution of stride 2, from the first layer on, so nothing is
     computed at full resolution. Levels of 4 pixels and more have a residual 3x3 convolution on the way down and on
-    the way up; the one pixel at the bottom has dense residual blocks. Skips are added. Time (and label) scale and
+    the way up; the one pixel at the bottom has dense residual blocks. Skips are added. Time (and condition) scale and
     shift the channels in each block. There is no normalisation: residual branches start small instead.
 
     Args:
@@ -36,17 +37,18 @@ class SmallUNet(Network):
 
     reference = "Ronneberger et al. 2015 (U-Net); Ho et al. 2020, appendix B (time embedding); Nichol & Dhariwal 2021"
     requires = ("images",)
+    takes = ("labels", "vectors")
     bf16 = True
     channels_last = True
 
     def __init__(self, *, channels: Annotated[int, Ge(1)] = 32) -> None:
         self.channels = channels
 
-    def build(self, shape: tuple[int, ...], classes: int) -> nn.Module:
+    def build(self, shape: tuple[int, ...], classes: int, condition_width: int = 0) -> nn.Module:
         """Return a module for images `(channels, height, width)` of any size."""
         if len(shape) != 3:
             raise ValueError(f"small_unet needs images (channels, height, width); found shape {shape}. Take mlp.")
-        return _UNet(shape, classes, self.channels)
+        return _UNet(shape, classes, condition_width, self.channels)
 
 
 class _UNet(nn.Module):
@@ -54,13 +56,13 @@ class _UNet(nn.Module):
 
     frequencies: Tensor
 
-    def __init__(self, shape: tuple[int, ...], classes: int, channels: int) -> None:
+    def __init__(self, shape: tuple[int, ...], classes: int, condition_width: int, channels: int) -> None:
         super().__init__()
         colours, height, width = shape
-        self.classes = classes
+        self.classes, self.condition_width = classes, condition_width
         self.register_buffer("frequencies", torch.logspace(0, 2, FREQUENCIES), persistent=False)
         self.time = nn.Linear(2 * FREQUENCIES, EMBEDDING)
-        self.label = nn.Embedding(classes + 1, EMBEDDING) if classes else None
+        self.label = condition_embedding(classes, condition_width, EMBEDDING)
         depth = max(1, math.ceil(math.log2(max(height, width))))
         widths = [channels * min(2**level, 4) for level in range(depth - 1)] + [channels * 8]
         self.levels = _Level(colours, widths, (height, width))
@@ -76,11 +78,11 @@ class _UNet(nn.Module):
         return output + gate * x
 
     def _embed(self, t: Tensor, y: Tensor | None) -> Tensor:
-        """Return the embedding of time and label, `(batch, 64)`."""
+        """Return the embedding of time and condition, `(batch, 64)`."""
         angles = t[:, None] * self.frequencies
         embedding = self.time(torch.cat([angles.cos(), angles.sin()], dim=1))
         if self.label is not None:
-            embedding = embedding + self.label(torch.full_like(t, self.classes, dtype=torch.int64) if y is None else y)
+            embedding = embedding + self.label(conditions(y, t, self.classes, self.condition_width))
         return F.silu(embedding)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from fmbench.cells.cells import TrainingCell
+from fmbench.components.conditions import some_conditions
 from fmbench.isolation import global_random
 from fmbench.model.batched.networks import Networks
 from fmbench.model.build import Components, assemble, make_module
@@ -77,7 +78,7 @@ def _try_pairing(parts: Components, x_0: Tensor, x_1: Tensor, generator: Generat
     """Pair a few examples. A coupling with a teacher is not tried, for it has not learnt yet."""
     if parts.coupling.teacher:
         return
-    y = torch.arange(len(x_1), device=x_1.device) % parts.dataset.classes if parts.dataset.classes else None
+    y = some_conditions(len(x_1), parts.dataset.classes, parts.dataset.condition_width, x_1.device)
     try:
         parts.coupling.pair(x_0.clone(), x_1.clone(), y, generator)
     except Exception as error:  # a coupling may ask for more than so few examples that are no data

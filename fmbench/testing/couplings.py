@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from fmbench.components.conditions import some_conditions
 from fmbench.components.contracts import Coupling
 from fmbench.testing.base import ComponentConformance, generator, same, skip_if
 from fmbench.testing.dummy_components import CountedField
 
 BATCH = 24
-CLASSES = 3
+CLASSES, VECTOR = 3, 2
 SHAPES = [(2,), (1, 4, 4)]
 DRAWS = 100
 DEVIATIONS = 5
@@ -47,8 +48,15 @@ class CouplingConformance(ComponentConformance):
     @pytest.mark.parametrize("shape", SHAPES)
     @pytest.mark.parametrize("labelled", [True, False])
     def test_preserves_both_marginals(self, component: Any, shape: tuple[int, ...], labelled: bool) -> None:
+        self._preserves_marginals(component, shape, "labels" if labelled else "")
+
+    @pytest.mark.parametrize("shape", SHAPES)
+    def test_preserves_both_marginals_of_vectors(self, component: Any, shape: tuple[int, ...]) -> None:
+        self._preserves_marginals(component, shape, "vectors")
+
+    def _preserves_marginals(self, component: Any, shape: tuple[int, ...], kind: str) -> None:
         skip_if(component.teacher, "the pairs are those of a teacher")
-        x_0, x_1, y = _batch(component, shape, labelled)
+        x_0, x_1, y = _batch(component, shape, kind)
         paired_0, paired_1, paired_y = component.pair(x_0, x_1, y, generator())
         for name, given, found in (("x_0", x_0, paired_0), ("x_1", x_1, paired_1)):
             _has_the_form(name, found, given)
@@ -56,12 +64,12 @@ class CouplingConformance(ComponentConformance):
         if component.permutes:
             assert _rows(paired_0) == _rows(x_0), "the rows of x_0 are the same before and after pairing, in any order"
         assert set(_rows(paired_0)) <= set(_rows(x_0)), "every x_0 is one of those that were given, unchanged"
-        assert (paired_y is None) is not labelled, "y comes back where it was given, and as None where it was not"
+        assert (paired_y is None) is (y is None), "y comes back where it was given, and as None where it was not"
 
     def test_uses_each_source_once_on_average(self, component: Any) -> None:
         other = component.permutes or component.teacher
         skip_if(other, "the coupling reorders the x_0 that it is given, or does not use them")
-        x_0, x_1, y = _batch(component, (2,), labelled=True)
+        x_0, x_1, y = _batch(component, (2,))
         number = {row: i for i, row in enumerate(_listed(x_0))}
         noise, uses = generator(), torch.zeros(BATCH)
         for _ in range(DRAWS):
@@ -75,17 +83,22 @@ class CouplingConformance(ComponentConformance):
         )
 
     def test_labels_travel_with_the_data(self, component: Any) -> None:
+        self._conditions_travel(component, "labels")
+
+    def test_vectors_travel_with_the_data(self, component: Any) -> None:
+        self._conditions_travel(component, "vectors")
+
+    def _conditions_travel(self, component: Any, kind: str) -> None:
         skip_if(component.teacher, "the pairs are those of a teacher")
-        x_0, x_1, y = _batch(component, (2,), labelled=True)
-        assert y is not None
+        x_0, x_1, y = _batch(component, (2,), kind)
         _, paired_1, paired_y = component.pair(x_0, x_1, y, generator())
-        label = dict(zip(_listed(x_1), y.tolist(), strict=True))
+        condition = dict(zip(_listed(x_1), y.tolist(), strict=True))
         for row, found in zip(_listed(paired_1), paired_y.tolist(), strict=True):
-            assert found == label[row], f"labels travel with their x_1; {row} had {label[row]}, has {found}"
+            assert found == condition[row], f"{kind} travel with their x_1; {row} had {condition[row]}, has {found}"
 
     def test_follows_the_generator(self, component: Any) -> None:
         ready = component.with_fit(KnownTeacher((2,)).teach(component)) if component.teacher else component
-        given = _batch(component, (2,), labelled=True)
+        given = _batch(component, (2,))
         state = torch.get_rng_state()
         first, again = (ready.pair(*given, generator(7)) for _ in range(2))
         assert all(map(torch.equal, first, again)), "the same generator seed gives the same pairs"
@@ -93,7 +106,7 @@ class CouplingConformance(ComponentConformance):
 
     def test_draws_only_where_it_says_so(self, component: Any) -> None:
         skip_if(component.draws, "the coupling draws")
-        given, noise = _batch(component, (2,), labelled=True), generator(7)
+        given, noise = _batch(component, (2,)), generator(7)
         before = noise.get_state()
         component.pair(*given, noise)
         unchanged = torch.equal(before, noise.get_state())
@@ -101,7 +114,7 @@ class CouplingConformance(ComponentConformance):
 
     def test_leaves_its_inputs_alone(self, component: Any) -> None:
         ready = component.with_fit(KnownTeacher((2,)).teach(component)) if component.teacher else component
-        given = _batch(component, (2,), labelled=True)
+        given = _batch(component, (2,))
         copies = [value.clone() for value in given]
         ready.pair(*given, generator())
         assert all(map(torch.equal, given, copies)), "a coupling does not change x_0, x_1 or y in place"
@@ -110,7 +123,7 @@ class CouplingConformance(ComponentConformance):
     @pytest.mark.parametrize("labelled", [True, False])
     def test_pairs_as_its_teacher_flows(self, component: Any, shape: tuple[int, ...], labelled: bool) -> None:
         skip_if(not component.teacher, "the coupling has no teacher")
-        x_0, x_1, y = _batch(component, shape, labelled)
+        x_0, x_1, y = _batch(component, shape, "labels" if labelled else "")
         teacher = KnownTeacher(shape, labelled)
         taught = component.with_fit(teacher.teach(component))
         assert isinstance(taught, Coupling), f"with_fit returns a coupling; found {type(taught).__name__}"
@@ -129,7 +142,7 @@ class CouplingConformance(ComponentConformance):
     def test_draws_from_what_was_fitted(self, component: Any) -> None:
         skip_if(not component.teacher, "the coupling has no teacher")
         taught = component.with_fit(KnownTeacher((2,)).teach(component))
-        given = _batch(component, (2,), labelled=True)
+        given = _batch(component, (2,))
         first, other = (taught.pair(*given, generator(seed))[0] for seed in (1, 2))
         assert not torch.equal(first, other), "other draws of the generator give other pairs"
 
@@ -183,13 +196,14 @@ def _has_the_form(name: str, found: Tensor, given: Tensor) -> None:
     assert found.dtype == given.dtype, f"{name} keeps its dtype {given.dtype}; found {found.dtype}"
 
 
-def _batch(component: Any, shape: tuple[int, ...], labelled: bool) -> tuple[Tensor, Tensor, Any]:
-    """Return `x_0`, `x_1` and labels, or None; skip where a coupling needs labels and is to have none."""
-    needed = not labelled and "classes" in component.requires
-    skip_if(needed, 'the coupling requires "classes", so it is always given labels')
+def _batch(component: Any, shape: tuple[int, ...], kind: str = "labels") -> tuple[Tensor, Tensor, Any]:
+    """Return `x_0`, `x_1` and "labels", "vectors" or, for "", None; skip where a coupling requires other conditions."""
+    provided = {"labels": {"classes", "conditions"}, "vectors": {"vectors", "conditions"}, "": set()}[kind]
+    lacking = sorted({"classes", "vectors", "conditions"} & set(component.requires) - provided)
+    skip_if(lacking, f"the coupling requires {lacking}, so it is always given such conditions")
     noise = generator(2)
     x_0, x_1 = (torch.randn(BATCH, *shape, generator=noise) for _ in range(2))
-    return x_0, x_1, torch.arange(BATCH) % CLASSES if labelled else None
+    return x_0, x_1, some_conditions(BATCH, CLASSES * (kind == "labels"), VECTOR * (kind == "vectors"))
 
 
 def _listed(x: Tensor) -> list[tuple[float, ...]]:

@@ -10,6 +10,7 @@ def fmbench_datasets() -> dict[str, str]:
     """Return the datasets by name."""
     return {
         "arrays": "fmbench_datasets.arrays:Arrays",
+        "arrays_with_conditions": "fmbench_datasets.arrays_with_conditions:ArraysWithConditions",
         "checkerboard": "fmbench_datasets.checkerboard:Checkerboard",
         "cifar10": "fmbench_datasets.cifar10:Cifar10",
         "cifar10_flipped": "fmbench_datasets.cifar10_flipped:Cifar10Flipped",

@@ -122,15 +122,11 @@ def check_labels(labels: StoredArray, examples: StoredArray, classes: int = 0) -
     if len(shape) == 2 and shape[0] == n and shape[1] > 1:
         raise DataError(
             f"labels are (n,), a number a row; {labels} is {labels.form}. Of one-hot rows save y.argmax(1); "
-            "vectors are no labels."
+            "vectors are no labels: for these take the dataset arrays_with_conditions."
         )
     if len(shape) != 1:
         raise DataError(f"labels are (n,), a number a row; {labels} is {labels.form}. Save y.reshape(-1).")
-    if shape[0] != n:
-        raise DataError(
-            f"labels are one for each example; {labels} has {shape[0]} and {examples} has {n} rows. Save both from the "
-            "same rows."
-        )
+    _check_rows("labels are one", labels, examples)
     if not labels.dtype.startswith(("int", "uint")):
         raise DataError(
             f"labels are whole numbers; {labels} is {labels.form}. Save y.astype(np.int64), counted from 0."
@@ -150,6 +146,47 @@ def check_labels(labels: StoredArray, examples: StoredArray, classes: int = 0) -
             f"{', '.join(map(str, absent))}{more}. {_renumber(low)}"
         )
     return y
+
+
+def check_vectors(vectors: StoredArray, examples: StoredArray, width: int = 0) -> np.ndarray:
+    """Return condition vectors as float32 `(n, width)`; any width where it is 0.
+
+    Raises DataError for what are no finite numbers, a row for each example, or have another width.
+    """
+    import numpy as np
+
+    shape = vectors.shape
+    if len(shape) != 2 or 0 in shape:
+        step = "Save c[:, None] for vectors of one number; for classes take the dataset arrays."
+        raise DataError(f"condition vectors are (n, width), a row an example; {vectors} is {vectors.form}. {step}")
+    _check_rows("condition vectors are one", vectors, examples)
+    if not vectors.dtype.startswith(("int", "uint", "float")):
+        raise DataError(f"condition vectors are numbers; {vectors} is {vectors.form}. Save c.astype(np.float32).")
+    if width and shape[1] != width:
+        raise DataError(
+            f"condition vectors have {width} {'number' if width == 1 else 'numbers'}, as in training; {vectors} is "
+            f"{vectors.form}. Save the same columns of both."
+        )
+    with np.errstate(over="ignore"):  # too large for float32: not finite, which is looked for below
+        c = vectors.read().astype(np.float32)
+    bad = ~np.isfinite(c).all(1)
+    if bad.any():
+        import torch
+
+        raise DataError(
+            f"condition vectors are finite, in float32 too; in {vectors} {_where(torch.from_numpy(bad))} not. Mend or "
+            "leave out such rows."
+        )
+    return c
+
+
+def _check_rows(rule: str, labels: StoredArray, examples: StoredArray) -> None:
+    """Raise DataError where there is not one row for each example."""
+    if labels.shape[0] != examples.shape[0]:
+        raise DataError(
+            f"{rule} for each example; {labels} has {labels.shape[0]} and {examples} has {examples.shape[0]} rows. "
+            "Save both from the same rows."
+        )
 
 
 def check_source(source: StoredArray, shape: tuple[int, ...], pictures: Levels | None) -> None:

@@ -20,6 +20,7 @@ from fmbench_datasets.array_checks import (
 from fmbench_datasets.array_files import StoredArray, find_array
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Generator, Tensor, device
 
 Named = Annotated[dict[Literal["key"], str], MinLen(1)]
@@ -90,10 +91,18 @@ class Arrays(Dataset):
         if isinstance(test, float):
             check_size(self._x, test)
         if self._y is not None:
-            self.classes = int(check_labels(self._y, self._x).max()) + 1
+            self._learn_conditions(self._y)
         if self._source is not None:
             check_source(self._source, self.shape, pictures)
         self._source_rows: tuple[device, Tensor] | None = None
+
+    def _learn_conditions(self, labels: StoredArray) -> None:
+        """Set what a dataset says of its conditions. Raises DataError for what are no labels."""
+        self.classes = int(check_labels(labels, self._x).max()) + 1
+
+    def _read_conditions(self, labels: StoredArray, examples: StoredArray) -> np.ndarray:
+        """Return the conditions of examples, which are those of the test split or a part of those known already."""
+        return check_labels(labels, examples, self.classes)
 
     @staticmethod
     def _beside(file: str, place: str | Mapping[Literal["key"], str], what: str) -> StoredArray:
@@ -122,6 +131,7 @@ class Arrays(Dataset):
         """Say what is read, how it is split, and where the source comes from; headers and labels tell."""
         noun = f"points of dimension {self.shape[0]}" if self.pictures is None else f"pictures {self.shape}"
         classes = f", of {self.classes} {'class' if self.classes == 1 else 'classes'}" if self.classes else ""
+        classes += f", with condition vectors of {self.condition_width} numbers" if self.condition_width else ""
         text = f"{self._x.shape[0]:,} {noun}{classes}, from {self._x}; "
         if self._test_x is None:
             text += f"{self.test:g} of them are the test split."
@@ -132,7 +142,7 @@ class Arrays(Dataset):
         return text + (f" x_0 is one of {self._source.shape[0]:,} rows of {self._source}." if self._source else "")
 
     def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
-        """Return examples, float32 `(n, *shape)`, and labels, int64 `(n,)`, or None.
+        """Return examples, float32 `(n, *shape)`, and labels, int64 `(n,)`, or condition vectors, or None.
 
         Examples of a class stand in the file's order, and the classes take turns. Raises DataError for numbers that no
         example can have.
@@ -150,22 +160,19 @@ class Arrays(Dataset):
         from fmbench_datasets.splits import in_turn
 
         x = as_float32(self._x, self.pictures)
-        y = None if self._y is None else torch.from_numpy(check_labels(self._y, self._x))
+        y = None if self._y is None else torch.from_numpy(self._read_conditions(self._y, self._x))
         if self._test_x is None:
             assert isinstance(self.test, float)
-            kept = is_test_row(x, y, self.test) == (split == "test")
+            kept = is_test_row(x, y if self.classes else None, self.test) == (split == "test")
             check_size(self._x, self.test, int(kept.sum()), split)
             x, y = x[kept], None if y is None else y[kept]
         elif split == "test":
             train, x = x, as_float32(self._test_x, self.pictures)
             check_no_shared_rows(self._x, train, self._test_x, x)
-            y = (
-                None
-                if self._test_y is None
-                else torch.from_numpy(check_labels(self._test_y, self._test_x, self.classes))
-            )
-        if y is None:
-            return x, None
+            if self._test_y is not None:
+                y = torch.from_numpy(self._read_conditions(self._test_y, self._test_x))
+        if y is None or not self.classes:
+            return x, y
         order = in_turn(y)
         return x[order], y[order]
 

@@ -17,6 +17,7 @@ def fmbench_metrics() -> dict[str, str | Preset]:
         "excess_loss": "fmbench_metrics.excess_loss:ExcessLoss",
         "fid": "fmbench_metrics.fid:FID",
         "fid_infinity": "fmbench_metrics.fid_infinity:FIDInfinity",
+        "joint_wasserstein": "fmbench_metrics.joint_wasserstein:JointWasserstein",
         "kid": "fmbench_metrics.kid:KID",
         "loss_by_t": "fmbench_metrics.loss_by_t:LossByT",
         "memorised": "fmbench_metrics.memorised:Memorised",

@@ -268,7 +268,7 @@ def test_plans_leave_out_what_needs_a_normal_source_or_labels(tmp_path: Path, mo
     assert "normal_source" not in said.output
     assert "'normal_source'" in planned("datasets=[{arrays: {file: x.npy, source: x.npy}}]").output
     refused = planned("training.class_conditional=true").exception
-    assert "needs 'classes', which arrays(file=x.npy) has not" in str(refused)
+    assert "needs 'classes' or 'vectors', which arrays(file=x.npy) has not" in str(refused)
 
 
 def test_it_is_shown_with_its_parameters() -> None:

@@ -19,11 +19,12 @@ CATALOGUE = {
     "euler_ancestral_rf stochastic_euler "
     "dopri5 dopri8 bosh3 fehlberg2 adaptive_heun torchdiffeq_euler torchdiffeq_midpoint torchdiffeq_rk4",
     "grid": "uniform edm shift cosine beta linear_quadratic",
-    "dataset": "sine gaussian gaussian_mixture eight_gaussians moons checkerboard s_curve transport "
-    "digits mnist_5k mnist fashion_mnist cifar10 cifar10_flipped image_folder image_folder_flipped arrays",
+    "dataset": "sine gaussian gaussian_mixture eight_gaussians moons checkerboard s_curve transport gaussian_on_circle "
+    "digits mnist_5k mnist fashion_mnist cifar10 cifar10_flipped image_folder image_folder_flipped arrays "
+    "arrays_with_conditions",
     "metric": "validation_loss loss_by_t excess_loss x1_error fid fid_infinity kid precision recall sliced_wasserstein "
     "density coverage c2st memorised mode_shares missed_modes solver_error "
-    "wasserstein_2 mmd energy_distance nll straightness normalized_path_energy "
+    "wasserstein_2 joint_wasserstein mmd energy_distance nll straightness normalized_path_energy "
     "sample_ms train_seconds peak_memory parameters nfe",
 }
 LISTED = {

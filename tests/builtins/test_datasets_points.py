@@ -14,6 +14,7 @@ from fmbench_datasets.checkerboard import SIDE, Checkerboard
 from fmbench_datasets.eight_gaussians import EightGaussians
 from fmbench_datasets.gaussian import Gaussian
 from fmbench_datasets.gaussian_mixture import WEIGHTS, GaussianMixture
+from fmbench_datasets.gaussian_on_circle import GaussianOnCircle
 from fmbench_datasets.moons import Moons
 from fmbench_datasets.points import PlanePoints
 from fmbench_datasets.s_curve import SCurve
@@ -195,13 +196,37 @@ def test_density_of_the_board_is_uniform_on_the_squares_and_their_borders(dtype)
     assert torch.isneginf(result_table.log_density(off)).all()
 
 
+def test_points_on_a_circle_are_a_gaussian_given_the_condition():
+    dataset = GaussianOnCircle(radius=3.0, deviation=0.4, size=20_000)
+    x, c = dataset.load("train")
+    rest = (x - 3.0 * c).double()
+    error = 5 * 0.4 / math.sqrt(len(x))
+    assert rest.mean(0).abs().max() < error
+    assert (rest.std(0) - 0.4).abs().max() < error
+    assert (rest[:, :, None] * c[:, None, :]).mean(0).abs().max() < error, "what is left does not depend on c"
+    assert torch.allclose(c.norm(dim=1), torch.ones(len(c)))
+    given = distributions.MultivariateNormal(3.0 * c.double(), 0.16 * torch.eye(2, dtype=torch.float64))
+    torch.testing.assert_close(dataset.log_density_given(x.double(), c.double()), given.log_prob(x.double()))
+
+
+def test_the_ring_is_the_mean_of_its_gaussians():
+    dataset = GaussianOnCircle(radius=2.0, deviation=0.6)
+    angles = torch.arange(4000, dtype=torch.float64) * (2 * math.pi / 4000)
+    c = torch.stack([angles.cos(), angles.sin()], dim=1)
+    for point in ([0.0, 0.0], [2.0, 0.0], [-1.0, 2.5], [9.0, 9.0]):
+        x = torch.tensor([point], dtype=torch.float64)
+        mean = torch.logsumexp(dataset.log_density_given(x, c), 0) - math.log(len(c))
+        torch.testing.assert_close(dataset.log_density(x)[0], mean)
+
+
 # One distribution as the source of another
 
 
 def test_every_set_of_points_can_be_transported():
-    own = {"arrays", "image_folder", "image_folder_flipped"}
+    own = {"arrays", "arrays_with_conditions", "image_folder", "image_folder_flipped"}
     specs = [REGISTRY.spec("dataset", name) for name in names("dataset") if name not in own]
-    registered = [spec.name for spec in specs if "points" in REGISTRY.attribute(spec, "provides")]
+    provided = {spec.name: REGISTRY.attribute(spec, "provides") for spec in specs}
+    registered = [name for name, said in provided.items() if "points" in said and "vectors" not in said]
     assert registered == [*sorted(POINTS), "transport"]
     for name in POINTS:
         dataset = REGISTRY.build(REGISTRY.spec("dataset", "transport", {"source": name, "data": name, "size": 40}))

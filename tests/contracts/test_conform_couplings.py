@@ -10,6 +10,7 @@ from fmbench.testing import CouplingConformance
 LEARNERS = ["reflow"]
 VARIANTS = [
     ("conditional_ot", {"weight": 0.0}),
+    ("conditional_ot", {"weight": 3.0, "distance": "squared", "ratio": None}),
     ("minibatch_ot", {"pool": 4}),
     ("reflow", {"pairs": 600, "steps": 2}),
     ("sinkhorn", {"reg": 0.5, "relative": False}),

@@ -9,7 +9,7 @@ from torchvision_files import write_cifar10, write_idx
 from fmbench.testing import DatasetConformance
 
 DOWNLOADED = {"cifar10": "CIFAR10", "cifar10_flipped": "CIFAR10", "fashion_mnist": "FashionMNIST", "mnist": "MNIST"}
-OWN = ["arrays", "image_folder", "image_folder_flipped"]
+OWN = ["arrays", "arrays_with_conditions", "image_folder", "image_folder_flipped"]
 """These read what somebody has made."""
 VARIANTS = [
     ("gaussian", {"mean": [0, -1], "covariance": [[2, -0.5], [-0.5, 0.3]]}),
@@ -72,6 +72,7 @@ def write_arrays(folder):
         points=random.normal(size=(60, 3)),
         pictures=random.integers(0, 256, (60, 1, 4, 5), dtype=np.uint8),
         y=random.permutation(60) % 3,
+        c=random.normal(size=(60, 2)),
         from_points=random.normal(size=(40, 3)),
         from_pictures=random.integers(0, 256, (40, 1, 4, 5), dtype=np.uint8),
     )
@@ -92,3 +93,10 @@ class TestArrays(DatasetConformance):
     @pytest.fixture(params=OWN_ARRAYS)
     def component(self, request, tmp_path):
         return Case("dataset", "arrays", {"file": write_arrays(tmp_path), **OWN_ARRAYS[request.param]}).build()
+
+
+class TestArraysWithConditions(DatasetConformance):
+    @pytest.fixture(params=[{"key": "points"}, {**PICTURES, "horizontal_flips": True}], ids=["points", "flipped"])
+    def component(self, request, tmp_path):
+        parameters = {"file": write_arrays(tmp_path), "labels": {"key": "c"}, **request.param}
+        return Case("dataset", "arrays_with_conditions", parameters).build()

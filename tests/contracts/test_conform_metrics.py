@@ -14,6 +14,7 @@ INCEPTION = PLAIN | {"fid_infinity"}
 SMALL = {"digits": "digits", "mnist": "mnist_5k"}
 DATASETS = {f"{name}_{extractor}": dataset for name in {*PLAIN, "c2st"} for extractor, dataset in SMALL.items()}
 DATASETS |= {f"fid_{extractor}_infinity": dataset for extractor, dataset in SMALL.items()}
+DATASETS["joint_wasserstein"] = "gaussian_on_circle"
 DATASETS |= dict.fromkeys(("excess_loss", "mode_shares", "missed_modes"), "gaussian_mixture")
 NOT_OF_QUALITY = {"nfe", "memorised", "solver_error"}
 """Evaluation metrics that do not say how good samples are: training data are memorised, and noise is not."""
@@ -52,6 +53,8 @@ class TestMetrics(MetricConformance):
 
     def evidence(self, dataset, samples, cache):
         labels = torch.arange(len(samples)) % dataset.classes if isinstance(dataset, TwoBlobs) else None
+        if dataset.condition_width:
+            labels = dataset.load("train")[1][: len(samples)]
         return make_evidence(dataset, samples, labels=labels, cache=self.statistics)
 
 

@@ -10,6 +10,7 @@ from fmbench.plugins.discovery import load_plugins
 
 NEEDS_PARAMETERS = {
     ("dataset", "arrays"),
+    ("dataset", "arrays_with_conditions"),
     ("dataset", "image_folder"),
     ("dataset", "image_folder_flipped"),
     ("objective", "lpips_huber"),

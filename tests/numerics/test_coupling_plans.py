@@ -5,8 +5,9 @@ import ot
 import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
-from fmbench_couplings.conditional_ot import ConditionalOT
+from fmbench_couplings.conditional_ot import HEAVIEST, ConditionalOT, weight_for
 from fmbench_couplings.minibatch_ot import MinibatchOT
 from fmbench_couplings.sinkhorn import Sinkhorn
 
@@ -18,6 +19,12 @@ def batch(n, dim, seed=0):
     x_0, x_1 = (torch.randn(n, dim, generator=generator, dtype=torch.float64) for _ in range(2))
     y = torch.randint(CLASSES, (n,), generator=generator)
     return x_0, 0.7 * x_1 + y[:, None], y
+
+
+def vectors(n, seed=0):
+    x_0, x_1, _ = batch(n, 2, seed)
+    y = torch.randn(n, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return x_0, x_1 + 3 * y[:, :2], y
 
 
 def named(coupling):
@@ -55,6 +62,52 @@ def test_conditional_ot_is_pots(weight):
     costs = all_costs(x_0, x_1) + weight * (y[:, None] != y).double().numpy()
     plan = ot.emd(uniform(64), uniform(64), costs)
     torch.testing.assert_close(paired_0, 64 * torch.from_numpy(plan).T @ x_0, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "squared"])
+def test_conditional_ot_of_vectors_is_pots(distance):
+    x_0, x_1, y = vectors(64)
+    coupling = ConditionalOT(weight=3.0, distance=distance, ratio=None)
+    paired_0, kept, conditions = coupling.pair(x_0, x_1, y, torch.Generator())
+    metric = {"cosine": "cosine", "squared": "sqeuclidean"}[distance]
+    plan = ot.emd(uniform(64), uniform(64), all_costs(x_0, x_1) + 3.0 * cdist(y.numpy(), y.numpy(), metric))
+    torch.testing.assert_close(paired_0, 64 * torch.from_numpy(plan).T @ x_0, rtol=0, atol=1e-6)
+    assert kept is x_1
+    assert conditions is y
+
+
+def test_a_ratio_of_one_is_minibatch_ot_and_a_small_one_the_pairs_that_were_drawn():
+    x_0, x_1, y = vectors(64)
+    plain, _, _ = MinibatchOT().pair(x_0, x_1, y, torch.Generator())
+    assert torch.equal(ConditionalOT(ratio=1.0).pair(x_0, x_1, y, torch.Generator())[0], plain)
+    assert torch.equal(ConditionalOT(ratio=1e-6).pair(x_0, x_1, y, torch.Generator())[0], x_0)
+    costs = [cost(ConditionalOT(ratio=r).pair(x_0, x_1, y, torch.Generator())[0], x_1) for r in (1e-6, 0.05, 0.2, 1.0)]
+    assert costs == sorted(costs, reverse=True)
+
+
+@pytest.mark.parametrize("ratio", [0.02, 0.05, 0.2, 0.4])
+def test_the_weight_is_what_bisection_finds(ratio):
+    """The authors bisect for the weight at which so many entries cost no more than the diagonal of their column."""
+    x_0, x_1, y = vectors(64)
+    costs = torch.from_numpy(all_costs(x_0, x_1))
+    apart = torch.from_numpy(cdist(y.numpy(), y.numpy(), "cosine")).clamp(min=0).fill_diagonal_(0)
+
+    def share(weight):
+        return float((costs + weight * apart <= costs.diagonal()).double().mean())
+
+    low, high = 0.0, HEAVIEST
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if share(middle) >= ratio else (low, middle)
+    found = weight_for(ratio, costs, apart)
+    assert found == pytest.approx(low, rel=1e-6)
+    assert share(found * (1 - 1e-9)) >= ratio > share(found * (1 + 1e-9))
+
+
+def test_the_weight_is_at_least_nothing_and_no_more_than_the_heaviest():
+    costs, apart = torch.tensor([[1.0, 5.0], [5.0, 1.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    assert weight_for(1.0, costs, apart) == 0.0  # even at no weight the entries off the diagonal are dearer
+    assert weight_for(0.1, costs, apart) == HEAVIEST  # the diagonal alone is more than that
 
 
 @pytest.mark.parametrize("weight", [1e6, 1e15, 1e17, 1e30, float("inf")])

@@ -63,6 +63,26 @@ def test_source_given_the_label_is_skewed(coupling, batches):
     assert is_standard_normal(everything)
 
 
+def drift(coupling, n=256):
+    """Return how far, on average, the paired x_0 lies towards its condition, for data on a circle."""
+    noise = torch.Generator().manual_seed(0)
+    towards = []
+    for _ in range(8):
+        angle = 2 * math.pi * torch.rand(n, generator=noise)
+        c = torch.stack([angle.cos(), angle.sin()], dim=1)
+        x_0, spread = (torch.randn(n, 2, generator=noise) for _ in range(2))
+        paired, _, y = coupling.pair(x_0, 4 * c + 0.5 * spread, c, noise)
+        towards.append((paired * y).sum(1))
+    return torch.cat(towards).mean().item()
+
+
+def test_source_given_the_vector_is_skewed_the_less_the_smaller_the_ratio():
+    plain, usual, small = (drift(each) for each in (MinibatchOT(), ConditionalOT(), ConditionalOT(ratio=0.01)))
+    assert plain > 1
+    assert abs(small) < usual < 0.25 * plain
+    assert abs(small) < 5 / math.sqrt(8 * 256)
+
+
 def test_conditional_ot_still_transports(batches):
     def cost(coupling):
         noise = torch.Generator()

@@ -27,7 +27,7 @@ class VectorEmbedding(nn.Module):
     def forward(self, y: Tensor) -> Tensor:
         is_none = torch.isnan(y).any(dim=1, keepdim=True)
         given = torch.where(is_none, 0.0, y)  # before the layers, through which a NaN would come into all gradients
-        embedded: Tensor = self.out(F.silu(self.hidden(given)))
+        embedded: Tensor = self.out(F.silu(self.hidden(given.to(self.none.dtype))))
         return torch.where(is_none, self.none.to(embedded.dtype), embedded)
 
 

@@ -10,8 +10,10 @@ from picture_sets import Pictures
 
 from fmbench import DataError
 from fmbench.testing.evidence import make_evidence
+from fmbench_datasets.gaussian_on_circle import GaussianOnCircle
 from fmbench_metrics import mmd, pairwise, wasserstein_2
 from fmbench_metrics.energy_distance import EnergyDistance, energy_distance
+from fmbench_metrics.joint_wasserstein import JointWasserstein
 from fmbench_metrics.mmd import MMD
 from fmbench_metrics.nfe import NFE
 from fmbench_metrics.wasserstein_2 import Wasserstein2
@@ -218,3 +220,38 @@ def test_missing_samples_are_said(name):
     evidence.samples = None
     with pytest.raises(DataError, match="this evidence has none"):
         METRICS[name]().compute(evidence)
+
+
+def told(labels, x, **parameters):
+    """Return the joint distance of samples `x` that were drawn for conditions."""
+    evidence = make_evidence(GaussianOnCircle(size=2000), x, labels=labels)
+    return JointWasserstein(**parameters).compute(evidence)["joint_wasserstein"]
+
+
+def test_joint_wasserstein_is_that_of_points_beside_their_conditions():
+    dataset = GaussianOnCircle(size=2000)
+    real, c = dataset.load("test")
+    assert told(c.flip(0), real.flip(0)) == pytest.approx(0, abs=1e-4)
+    for shift in (0.5, 3.0):
+        assert told(c, real + torch.tensor([shift, 0.0])) == pytest.approx(shift, rel=1e-4)
+    for scale in (0.5, 2.0):
+        theirs = assignment(torch.cat([-real, scale * c], 1), torch.cat([real, scale * c], 1))
+        assert told(c, -real, scale=scale) == pytest.approx(theirs, rel=1e-5)
+
+
+def test_joint_wasserstein_sees_samples_of_another_condition():
+    dataset = GaussianOnCircle(size=2000)
+    real, c = dataset.load("test")
+    other = dataset.radius * c.flip(0) + (real - dataset.radius * c)
+    alone = Wasserstein2().compute(make_evidence(dataset, other))["wasserstein_2"]
+    wrong = [told(c, other, scale=scale) for scale in (0.1, 1.0, 10.0)]
+    assert wrong == sorted(wrong)
+    assert alone < 0.5 < 1.0 < wrong[1]
+    # In the limit every pair stays with its condition: the root mean square of what separates them.
+    assert wrong[2] == pytest.approx((other - real).square().sum(1).mean().sqrt().item(), rel=0.2)
+
+
+def test_joint_wasserstein_needs_vectors():
+    for labels in (None, torch.zeros(500, dtype=torch.int64)):
+        with pytest.raises(DataError, match="class_conditional: true"):
+            told(labels, torch.zeros(500, 2))

@@ -14,7 +14,7 @@ from helpers import context
 import fmbench
 from fmbench import DataError, Dataset, UserError
 from fmbench.cells.component_spec import ComponentSpec
-from fmbench.components.dataset_checks import check_split, check_together, source_fault
+from fmbench.components.dataset_checks import check_split, check_together, form_fault, source_fault
 from fmbench.executors.run_task import Computer
 from fmbench.executors.tasks import PrepareTask
 from fmbench.plugins.registry import load_registry
@@ -152,6 +152,58 @@ def test_labels_without_classes() -> None:
     dataset.classes = 0
     with pytest.raises(DataError, match="has no classes"):
         check_split("points", dataset, "train", dataset.load("train"))
+
+
+class Told(Points):
+    """Points with a condition vector each."""
+
+    classes = 0
+    condition_width = 2
+    provides = ("vectors", "points")
+
+    def load(self, split):
+        x, _ = super().load(split)
+        return self.change(x, x[:, :2].clone())
+
+
+VECTOR_MISTAKES: dict[str, tuple[Any, str]] = {
+    "none": (lambda x, y: (x, None), r"float32 torch tensor \(40, 2\), a row an example; .* are None"),
+    "float64": (lambda x, y: (x, y.double()), r"a float64 tensor \(40, 2\).*torch\.as_tensor\(y\)\.float\(\)"),
+    "another width": (
+        lambda x, y: (x, x),
+        r"\(40, 2\), .* tensor \(40, 3\).*mend the attribute condition_width",
+    ),
+    "too few": (lambda x, y: (x, y[1:]), r"float32 tensor \(39, 2\)"),
+    "NaN": (lambda x, y: (x, at(y, float("nan"))), "are finite; 2 of 40 in the train split are not; .* number 3"),
+    "with gradients": (lambda x, y: (x, y.requires_grad_()), "without gradients"),
+}
+
+
+@pytest.mark.parametrize("mistake", VECTOR_MISTAKES)
+def test_each_mistake_of_vectors_is_named(mistake: str) -> None:
+    change, said = VECTOR_MISTAKES[mistake]
+    dataset = Told()
+    loaded = dataset.load("train")
+    check_split("points", dataset, "train", loaded)
+    with pytest.raises(DataError, match=said) as caught:
+        check_split("points", dataset, "train", change(*loaded))
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("said_of_itself", "fault"),
+    [
+        ({"condition_width": -1}, "condition_width of points is a whole number"),
+        ({"condition_width": 0}, "exactly where its attribute condition_width is not 0; found condition_width 0"),
+        ({"provides": ("points",)}, "exactly where its attribute condition_width is not 0; found condition_width 2"),
+        ({"classes": 2, "provides": ("vectors", "classes")}, "labels or condition vectors; found classes 2"),
+    ],
+)
+def test_what_a_dataset_says_of_its_vectors_agrees(said_of_itself: dict[str, Any], fault: str) -> None:
+    dataset = Told()
+    assert form_fault("points", dataset) == ""
+    vars(dataset).update(said_of_itself)
+    assert fault in form_fault("points", dataset)
 
 
 def test_images_lie_in_minus_one_to_one() -> None:

@@ -30,13 +30,15 @@ def point_figures(
     shown, left = chosen(result_table, curves, rows, MOST_PANELS)
     drawn = [densities(result_table, shown, left, known, real, folder, f"densities{suffix}")]
     if known:
-        labelled = " Every particle follows a class label, all classes in turn." if _takes_labels(result_table) else ""
+        labelled = (
+            " Every particle follows a condition of its own, as samples do." if _is_conditional(result_table) else ""
+        )
         shown, left = chosen(result_table, curves, list(known), MOST_PANELS)
         few = {row: known[row] for row in shown}
         drawn.append(trajectories(result_table, few, labelled + left, folder, f"trajectories{suffix}"))
         shown, left = chosen(result_table, curves, list(known), MOST_FIELDS)
         few = {row: known[row] for row in shown}
-        labelled += " Arrows are the field for no label." if labelled else ""
+        labelled += " Arrows are the field for no condition." if labelled else ""
         field = velocity_field(result_table, few, labelled + left, folder, f"velocity{suffix}")
         drawn.append(field and with_animation(field, result_table, few, folder, f"flow{suffix}"))
     note = ""
@@ -46,7 +48,7 @@ def point_figures(
     return [picture for picture in drawn if picture is not None], note
 
 
-def _takes_labels(result_table: ResultTable) -> bool:
-    """Whether networks of this dataset were trained with class labels."""
+def _is_conditional(result_table: ResultTable) -> bool:
+    """Whether networks of this dataset were told conditions."""
     cells = (record.cell for records in result_table.trainings.values() for record in records)
     return any(cell.settings.values.get("class_conditional") for cell in cells)

@@ -11,7 +11,10 @@ from torch import Tensor
 
 
 def no_condition(y: Tensor, classes: int) -> Tensor:
-    """Return the conditions that say "none" in the place of `y`: the label `classes`, or rows of NaN."""
+    """Return the conditions that say "none" in the place of `y`, `(batch,)` or `(batch, condition_width)`.
+
+    They are the label `classes`, or rows of NaN.
+    """
     return torch.full_like(y, torch.nan if y.is_floating_point() else classes)
 
 

@@ -14,6 +14,8 @@ from fmbench_metrics.feature_metric import FeatureMetric
 from fmbench_metrics.fid import target_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from fmbench import Evidence
     from fmbench_metrics.extractor import ExtractorName
     from fmbench_metrics.extrapolation import Extrapolation
@@ -84,8 +86,9 @@ class FIDInfinity(FeatureMetric):
             )
         # On the CPU, so that every device cuts alike.
         generator = torch.Generator().manual_seed(evidence.generator("fid_infinity").initial_seed())
-        labels = evidence.labels if evidence.dataset.classes else None
-        return extrapolate(samples, target_of(reference), generator, self.splits, self.cuts, self.degree, labels)
+        return extrapolate(
+            samples, target_of(reference), generator, self.splits, self.cuts, self.degree, _classes(evidence)
+        )
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return extractor, reference set, sample count, how subsets are made, quantiser and versions."""
@@ -93,6 +96,11 @@ class FIDInfinity(FeatureMetric):
             "splits": self.splits,
             "cuts": self.cuts,
             "degree": self.degree,
-            "by_class": evidence.labels is not None and evidence.dataset.classes > 0,
+            "by_class": _classes(evidence) is not None,
         }
         return {**super().identity(evidence), **made}
+
+
+def _classes(evidence: Evidence) -> Tensor | None:
+    """Return the samples' classes, int64 `(n,)`; None where they have none, or condition vectors."""
+    return None if evidence.labels is None or evidence.labels.is_floating_point() else evidence.labels

@@ -171,6 +171,7 @@ def test_a_network_that_is_told_the_class_has_another(name, identity):
 @pytest.mark.parametrize("name", ["fid_digits_infinity", "fid_infinity", "fid_mnist_infinity"])
 def test_samples_that_are_cut_by_class_have_another(name, identity):
     assert identity(name) != identity(name, labels=torch.arange(40) % 2)
+    assert identity(name) == identity(name, labels=torch.rand(40, 2)), "condition vectors are no classes"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -201,9 +201,9 @@ class Coupling(Component):
     def pair(
         self, x_0: Tensor, x_1: Tensor, y: Tensor | None, generator: Generator
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return re-paired `x_0`, `x_1` `(batch, *shape)` and labels `y`, `(batch,)` or None.
+        """Return re-paired `x_0`, `x_1` `(batch, *shape)` and conditions `y`: labels `(batch,)`, vectors or None.
 
-        The marginals stay as they are and labels travel with their `x_1`. A pool of batches is given as one batch.
+        The marginals stay as they are and conditions travel with their `x_1`. A pool of batches is given as one batch.
         """
 
     def fit(self, teacher: Velocity, source: Callable[[int], tuple[Tensor, Tensor | None]]) -> Mapping[str, Tensor]:
@@ -211,8 +211,8 @@ class Coupling(Component):
 
         Components that name this method `study`, as it was called before, work as they are.
 
-        `source(n)` draws `x_0` `(n, *shape)` and labels `(n,)`, or None where the teacher takes none; set
-        `teacher.y` to the labels of a batch before asking for velocities.
+        `source(n)` draws `x_0` `(n, *shape)` and n conditions, or None where the teacher takes none; set `teacher.y`
+        to the conditions of a batch before asking for velocities.
         """
         return _earlier(self, "fit", "study")(teacher, source)  # type: ignore[no-any-return]
 
@@ -315,7 +315,7 @@ class Velocity(Protocol):
     """The velocity field that a solver integrates.
 
     Solvers of a diffusion form find the affine path in `path`; stochastic ones draw from `generator`. `y` are the
-    labels `(batch,)` that the next calls are for, None where the network takes none.
+    conditions that the next calls are for, None where the network takes none.
     """
 
     path: ProbabilityPath
@@ -394,7 +394,7 @@ class Evidence:
 
     Every scope: `dataset`, `path`, `objective`, `t_distribution`, `module` (the trained network with EMA weights, in
     eval mode), `velocity` (see `Velocity`), `training`, `seed`, `device`, `cache` (a folder for reference statistics:
-    name files after what they depend on), `real(split)` (the data and labels, on `device`) and `generator(role)` (a
+    name files after what they depend on), `real(split)` (the data and conditions, on `device`) and `generator(role)` (a
     generator on `device`, the same for all cells of this seed and dataset). `classes` and `condition_width` are what
     `module` was built for: it takes labels or vectors where they are not 0.
 

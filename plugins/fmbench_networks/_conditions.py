@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class VectorEmbedding(nn.Module):
     """A perceptron of one hidden layer over a vector; a vector with NaN in it is none, and has an embedding of its own.
 
-    Called with float `(batch, condition_width)`, it returns `(batch, outputs)`.
+    Called with float `(batch, condition_width)`, it returns `(batch, outputs)`. Raises ValueError for another width.
     """
 
     def __init__(self, condition_width: int, outputs: int) -> None:
@@ -25,6 +25,11 @@ class VectorEmbedding(nn.Module):
         self.none = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, y: Tensor) -> Tensor:
+        if y.shape[1:] != (self.hidden.in_features,):
+            raise ValueError(
+                f"the network was built for condition vectors of {self.hidden.in_features} numbers; found a tensor of "
+                f"shape {tuple(y.shape)}"
+            )
         is_none = torch.isnan(y).any(dim=1, keepdim=True)
         given = torch.where(is_none, 0.0, y)  # before the layers, through which a NaN would come into all gradients
         embedded: Tensor = self.out(F.silu(self.hidden(given.to(self.none.dtype))))

@@ -175,3 +175,27 @@ def test_convolutions_grow_with_channels(network, deepest):
     sizes = [parameter_count(network(channels=c).build((3, 32, 32), 10)) for c in (deepest // 4, deepest // 2, deepest)]
     assert sizes == sorted(sizes)
     assert 10 < sizes[-1] / sizes[0] < 16  # as the square of the channels, for the most part
+
+
+@every(NETWORKS)
+def test_vectors_add_parameters_only_where_there_are_some(network):
+    shape = (1, 8, 8)
+    plain, told = network.build(shape, 0), network.build(shape, 0, condition_width=3)
+    assert parameter_count(network.build(shape, 0, condition_width=0)) == parameter_count(plain)
+    assert parameter_count(told) > parameter_count(plain)
+    x, t = torch.randn(4, *shape), torch.rand(4)
+    torch.testing.assert_close(told(x, t), told(x, t, torch.full((4, 3), torch.nan)))  # none given is none
+    with pytest.raises(ValueError, match="built for condition vectors of 3 numbers; found a tensor of shape"):
+        told(x, t, torch.randn(4, 2))
+
+
+@every(NETWORKS)
+def test_a_missing_vector_leaves_all_gradients_finite(network):
+    module = moved(network.build((1, 8, 8), 0, condition_width=2))
+    y = torch.tensor([[0.5, -1.0], [torch.nan, torch.nan], [torch.nan, 1.0], [2.0, 0.0]])
+    x, t = torch.randn(4, 1, 8, 8), torch.rand(4)
+    output = module(x, t, y)
+    output.square().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in module.parameters() if p.grad is not None)
+    y[2] = torch.nan
+    torch.testing.assert_close(module(x, t, y), output)  # a row with one NaN is as good as one of NaN alone

@@ -474,6 +474,9 @@ class Metric(Component):
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
         """Return values by name. The first bears the metric's `registered_name`; others start with it and `_`.
 
+        A metric of scope "training" that compares with an estimate of its own says the noise of that as `<name>_floor`:
+        what a perfect model would have on average, the same for all cells of a seed. Tables show it as the floor.
+
         All are finite: a metric with a value that is not has failed, and its row says so. Raise an error that says why
         where there is no value: `fmbench.errors.NotDefined` where there can be none, which is no failure.
 

@@ -33,7 +33,8 @@ class NLL(Metric):
 
     `nll_nats` is the same in nats an example; `nll_exact_nats` is the mean of -log p of the same examples where the
     dataset knows its density and the network takes no labels, and `nll_excess_nats`, their difference, estimates the
-    divergence of the data from the flow. A network that takes labels is judged given each example's own.
+    divergence of the data from the flow; `nll_excess_nats_se` is its standard error over draws of the examples, which
+    an excess that is no larger cannot be told from. A network that takes labels is judged given each example's own.
 
     The divergence is the exact trace of the Jacobian, a backward pass a dimension, up to `exact_up_to` dimensions, and
     Hutchinson's unbiased estimate by random signs above, fixed along a trajectory. The trajectory is followed by the
@@ -85,7 +86,10 @@ class NLL(Metric):
         exact = None if evidence.is_conditional else evidence.dataset.log_density(x_1.double())
         truth = {}
         if exact is not None:
-            truth = {"nll_exact_nats": -float(exact.mean()), "nll_excess_nats": mean + float(exact.mean())}
+            excess = values + exact
+            truth = {"nll_exact_nats": -float(exact.mean()), "nll_excess_nats": float(excess.mean())}
+            if len(excess) > 1:
+                truth["nll_excess_nats_se"] = float(excess.std()) / math.sqrt(len(excess))
         return {"nll": mean / (x_1[0].numel() * math.log(2)), "nll_nats": mean, **truth}
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:

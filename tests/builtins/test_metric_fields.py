@@ -20,11 +20,12 @@ from fmbench_datasets.gaussian_mixture import GaussianMixture
 from fmbench_metrics.excess_loss import ExcessLoss
 from fmbench_metrics.loss_by_t import LossByT
 from fmbench_metrics.nll import NLL
-from fmbench_metrics.normalized_path_energy import NormalizedPathEnergy
+from fmbench_metrics.normalized_path_energy import NormalizedPathEnergy, error_of_the_best, standard_error
 from fmbench_metrics.straightness import Straightness
 from fmbench_metrics.trajectories import trajectories
 from fmbench_metrics.validation import validation_losses
 from fmbench_metrics.validation_loss import ValidationLoss
+from fmbench_metrics.wasserstein_2 import transport
 from fmbench_metrics.x1_error import X1Error, times_of
 
 REGISTRY = built_ins()
@@ -189,6 +190,36 @@ def test_a_detour_costs_straightness_and_energy() -> None:
     assert value == pytest.approx(1 / 3, rel=1e-3)
 
 
+@pytest.mark.parametrize(("n", "m"), [(150, 150), (150, 60)])
+def test_path_energy_says_its_own_noise(n: int, m: int) -> None:
+    """From N(0, 1) to N((3, -1), 4): over many draws of the points, by the optimal flow and by one of twice its energy.
+
+    The optimal map is x -> 2 x + (3, -1), so that |T(x) - x|^2 = |x + (3, -1)|^2.
+    """
+    generator, shift = torch.Generator().manual_seed(0), torch.tensor([3.0, -1.0], dtype=torch.float64)
+    found: dict[float, list[tuple[float, float, float]]] = {1.0: [], 2.0: []}
+    for _ in range(200):
+        x, other = (torch.randn(k, 2, generator=generator, dtype=torch.float64) for k in (n, m))
+        w2 = transport(x, 2 * other + shift)
+        energy = (x + shift).square().sum(1)
+        for times, said in found.items():
+            said.append(
+                (float(times * energy.mean()) / w2.cost, standard_error(times * energy, w2), error_of_the_best(w2))
+            )
+    for said in found.values():
+        ratios, errors, _ = torch.tensor(said, dtype=torch.float64).T
+        assert float(errors.mean()) == pytest.approx(float(ratios.std()), rel=0.15)
+    ratios, _, best = torch.tensor(found[1.0], dtype=torch.float64).T
+    assert float(best.mean()) == pytest.approx(float(ratios.std()), rel=0.15)
+
+
+def test_the_floor_of_path_energy_is_lower_from_more_points() -> None:
+    evidence = with_oracle("linear")
+    few, many = (NormalizedPathEnergy(points=n, steps=2).compute(evidence) for n in (250, 1000))
+    for value in ("normalized_path_energy_floor", "normalized_path_energy_se"):
+        assert few[value] / many[value] == pytest.approx(2, rel=0.2)
+
+
 def test_straightness_of_a_rotation_is_the_closed_form() -> None:
     """Around the origin at unit rate: |v| = |x_0| all along, and |x_1 - x_0|^2 = (2 - 2 cos 1) |x_0|^2."""
     evidence = with_field(Moved(), lambda x, t: torch.stack([-x[:, 1], x[:, 0]], dim=1))
@@ -208,6 +239,21 @@ def test_nll_of_the_oracle_is_the_data_s_own() -> None:
     values = NLL(points=100).compute(with_oracle("linear"))
     assert values["nll_nats"] == pytest.approx(values["nll_exact_nats"], abs=1e-3)
     assert values["nll"] == pytest.approx(values["nll_nats"] / (2 * math.log(2)))
+
+
+def test_the_error_of_the_excess_is_its_scatter_over_examples() -> None:
+    """Of the flow of a normal distribution of deviation 1.5 in place of the data's: drawn again seed by seed."""
+
+    def grown(x: Tensor, t: Tensor) -> Tensor:
+        return 0.5 * x / (1 + 0.5 * t[:, None])
+
+    values = []
+    for seed in range(40):
+        evidence = with_field(MIXTURE, grown)
+        evidence.generator = lambda role, seed=seed: torch.Generator().manual_seed(seed)
+        values.append(NLL(points=50, steps=4).compute(evidence))
+    excess, errors = (torch.tensor([v[name] for v in values]) for name in ("nll_excess_nats", "nll_excess_nats_se"))
+    assert float(errors.mean()) == pytest.approx(float(excess.std()), rel=0.3)
 
 
 def test_nll_by_hutchinson_is_near_the_exact_one() -> None:

@@ -232,7 +232,7 @@ def test_what_takes_references_away(
 def test_a_run_splits_the_distance(tmp_path: Path) -> None:
     """The parts add up seed by seed, the trainings of a path share their oracle, and nothing is computed twice."""
     suite = tmp_path / "suite.yaml"
-    suite.write_text(SUITE.replace("nll, ", ""))
+    suite.write_text(SUITE.replace("nll", "{normalized_path_energy: {points: 60, steps: 2}}"))
     options = Options(home=tmp_path / "home", reports=tmp_path / "reports", tracking=False)
     result = run(suite, options)
     assert (result.computed["floor"], result.computed["oracle"]) == (3, 12)
@@ -250,6 +250,16 @@ def test_a_run_splits_the_distance(tmp_path: Path) -> None:
     text = (tmp_path / "reports" / "known" / "table.md").read_text()
     assert "| real data |" in text
     assert "from the network or from the solver?" in text
+    (facts,) = (facts for facts in result_table.scope("training") if facts.name == "normalized_path_energy")
+    own, _ = floor_of(result_table, facts)
+    assert own is not None
+    said = {r.cell.seed: r.metrics["normalized_path_energy_floor"] for r in result.records.trainings}
+    assert own.values.by_seed == pytest.approx(said)
+    assert len(set(said.values())) == 3
+    training = text.replace("\\", "").partition(": training")[2]
+    assert "| a perfect model | " in training
+    assert "| normalized_path_energy | normalized_path_energy_energy |" in training
+    assert "| normalized_path_energy_floor |" not in training
     assert (tmp_path / "reports" / "known" / "network_or_solver.png").exists()
     assert (tmp_path / "reports" / "known" / "references.csv").read_text().count("\noracle,") == 12
     assert run(suite, options).computed == {}

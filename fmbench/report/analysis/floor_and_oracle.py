@@ -14,6 +14,8 @@ from fmbench.results.records import MetricFacts, ReferenceRecord
 COMPUTED_WITH = ("precision",)
 """Parts of an evaluation's identity that real data do not have."""
 COUNT = "samples_n"
+OWN_FLOOR = "_floor"
+"""How a value is called, after the metric, by which that says what a perfect model would have (see `Metric`)."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Floor:
     """What a metric gives for real data: values by seed, from `n` real examples; `wanted` are the suite's samples.
 
     `extrapolated` says that the value is that of `wanted` examples, although there are only n; `split_anew` that the
-    reference is one of the same size, not the metric's own.
+    reference is one of the same size, not the metric's own. `said_by` is the value of the metric's own that it is,
+    where no real data were scored.
     """
 
     values: Values
@@ -29,10 +32,13 @@ class Floor:
     wanted: int
     extrapolated: bool = False
     split_anew: bool = False
+    said_by: str = ""
 
     @property
     def label(self) -> str:
         """The floor's name in tables and figures."""
+        if self.said_by:
+            return "a perfect model"
         if self.n >= self.wanted:
             return "real data"
         return f"real data ({'from ' if self.extrapolated else ''}n = {self.n})"
@@ -40,6 +46,11 @@ class Floor:
     @property
     def note(self) -> str:
         """How the floor was measured, and what it is for."""
+        if self.said_by:
+            return (
+                "a perfect model: what it would score on average, because the metric compares with an estimate of its "
+                f"own ({self.said_by}). What scores as low cannot be told from it."
+            )
         said = f"real data: the same metric for {self.n:,} real examples in place of samples, the mean of several draws"
         if self.split_anew:
             said += "; for each draw, reference and rest are split anew at random, in the same sizes"
@@ -61,6 +72,8 @@ def floor_of(result_table: ResultTable, facts: MetricFacts) -> tuple[Floor | Non
 
     Real data that were scored otherwise than the result table's samples are no floor.
     """
+    if facts.scope == "training":
+        return _own_floor(result_table, facts), ""
     records = [r for r in result_table.references if r.cell.section == "floor"]
     scored = [r for r in records if facts.name in r.metrics]
     if not scored:
@@ -74,6 +87,21 @@ def floor_of(result_table: ResultTable, facts: MetricFacts) -> tuple[Floor | Non
         return None, f"{facts.name} has no floor here, since real data were scored otherwise: {said}"
     n, extrapolated = scored[0].scored[facts.name]
     return Floor(found, n, int(scored[0].cell.settings["samples"]), extrapolated, anew), ""
+
+
+def is_own_floor(facts: MetricFacts, metrics: Collection[MetricFacts]) -> bool:
+    """Tell whether a value is what a metric says of a perfect model."""
+    return facts.name.endswith(OWN_FLOOR) and facts.name.removesuffix(OWN_FLOOR) in {each.name for each in metrics}
+
+
+def _own_floor(result_table: ResultTable, facts: MetricFacts) -> Floor | None:
+    """Return what a training metric says of a perfect model, seed by seed; None where it says nothing."""
+    name, by_seed = facts.name + OWN_FLOOR, dict[int, list[float]]()
+    for record in (r for group in result_table.trainings.values() for r in group if name in r.metrics):
+        by_seed.setdefault(record.cell.seed, []).append(float(record.metrics[name]))
+    if not by_seed:
+        return None
+    return Floor(Values({seed: sum(each) / len(each) for seed, each in by_seed.items()}), 0, 0, said_by=name)
 
 
 def oracle_of(result_table: ResultTable, row: Row, nfe: int | None, facts: MetricFacts) -> Values | None:

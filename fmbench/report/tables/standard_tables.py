@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from fmbench.io.printable_text import count
 from fmbench.report.analysis.comparability import mixture, split_by_identity, split_by_seed
-from fmbench.report.analysis.floor_and_oracle import floor_of
+from fmbench.report.analysis.floor_and_oracle import floor_of, is_own_floor
 from fmbench.report.analysis.timing_noise import steadiness
 from fmbench.report.number_format import style_for
 from fmbench.report.result_table import ROW_AXES, ResultTable, Row, Values, gather, varying
@@ -68,13 +68,15 @@ def of_training(result_table: ResultTable, command: Command) -> Table | None:
     rows, metrics = list(result_table.trainings), result_table.scope("training")
     if not rows or not metrics:
         return None
+    metrics = [facts for facts in metrics if not is_own_floor(facts, metrics)]
     columns, notes = [], [_legend(metrics)]
     for facts in metrics:
         values = {row: gather(result_table.trainings[row], facts, {}) for row in rows}
         parts, note = split_by_identity(values)
         if not parts and facts.is_time:
             parts, note = split_by_seed(values)
-        columns += [Column(_head(facts) + suffix, part, facts, not facts.is_cost) for suffix, part in parts]
+        floor, _ = floor_of(result_table, facts)
+        columns += [Column(_head(facts) + suffix, part, facts, not facts.is_cost, floor) for suffix, part in parts]
         notes += [f"{facts.name}: {note}."] if note else []
     if any(facts.is_time for facts in metrics):
         notes += side_by_side(record for row in rows for record in result_table.trainings[row])

@@ -13,7 +13,7 @@ from torch import Tensor
 from fmbench.cells.cells import EvaluationCell
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.evaluation.metrics import compute_metrics
-from fmbench.evaluation.sampling import Drawn, check_finite, check_nfe, draw_samples, larger_batch
+from fmbench.evaluation.sampling import Drawn, check_finite, check_nfe, draw_samples, larger_batch, sampler
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained
 from fmbench.runtime.device import device_type, synchronise
@@ -48,7 +48,8 @@ def evaluate(
 
     evidence = trained.evidence(velocity)
     evidence.samples, evidence.labels, evidence.nfe = samples, labels, drawn.nfe
-    evidence.source = None if drawn.drew_noise else partial(trained.source, 0)
+    if not drawn.drew_noise:
+        evidence.source, evidence.solve = partial(trained.source, 0), sampler(trained, cell, velocity)
     evidence.remembered = trained.remembered(cell.guidance, cell.weights)
     kept = kept_samples(context, samples)
     preview = {"samples": samples[:kept].cpu().contiguous()}

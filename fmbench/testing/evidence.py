@@ -71,6 +71,7 @@ def make_evidence(
         nfe=8.0,
         draw=partial(one_euler_step, dataset, velocity, seed),
         source=partial(first_of_source, dataset, seed),
+        solve=partial(one_step, velocity),
     )
     if cache is None:
         weakref.finalize(evidence, shutil.rmtree, folder, ignore_errors=True)
@@ -100,5 +101,10 @@ def first_of_source(dataset: Dataset, seed: int, n: int) -> Tensor:
 
 def one_euler_step(dataset: Dataset, velocity: CountedField, seed: int, n: int) -> Tensor:
     """Return `n` samples by one step from t=0 to t=1."""
-    x = dataset.source(n, Generator().manual_seed(seed))
-    return x + velocity(x, torch.zeros(n))
+    return one_step(velocity, dataset.source(n, Generator().manual_seed(seed)), None)
+
+
+def one_step(velocity: CountedField, x_0: Tensor, y: Tensor | None) -> Tensor:
+    """Return where one step from t=0 to t=1 takes `x_0` `(batch, *shape)` with labels `y` `(batch,)`."""
+    velocity.y = y
+    return x_0 + velocity(x_0, torch.zeros(len(x_0)))

@@ -31,6 +31,7 @@ def fmbench_metrics() -> dict[str, str | Preset]:
         "peak_memory": "fmbench_metrics.peak_memory:PeakMemory",
         "precision": "fmbench_metrics.precision:Precision",
         "recall": "fmbench_metrics.recall:Recall",
+        "round_trip_error": "fmbench_metrics.round_trip_error:RoundTripError",
         "sample_ms": "fmbench_metrics.sample_ms:SampleMs",
         "sliced_wasserstein": "fmbench_metrics.sliced_wasserstein:SlicedWasserstein",
         "solver_error": "fmbench_metrics.solver_error:SolverError",

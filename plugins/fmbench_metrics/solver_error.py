@@ -73,7 +73,7 @@ class SolverError(Metric):
             evidence.remembered[key] = self._ends(evidence, n)
         ends, coarse = evidence.remembered[key]
         found = evidence.samples[:n].double()
-        return {"solver_error": _distance(found, ends), "solver_error_reference": _distance(coarse, ends)}
+        return {"solver_error": distance(found, ends), "solver_error_reference": distance(coarse, ends)}
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return the number of samples that are compared, and whether they have labels."""
@@ -99,20 +99,21 @@ class SolverError(Metric):
         return fine, coarse
 
 
-def flow_ends(velocity: Velocity, x_0: Tensor, steps: int) -> Tensor:
+def flow_ends(velocity: Velocity, x_0: Tensor, steps: int, backwards: bool = False) -> Tensor:
     """Return where the flow of a velocity takes `x_0` `(batch, *shape)`, float64, by RK4 on equal steps in s.
 
-    The velocity is asked in the dtype of `x_0`, and never at t=0 and t=1, where dt/ds is 0.
+    The velocity is asked in the dtype of `x_0`, and never at t=0 and t=1, where dt/ds is 0. With `backwards`, `x_0` is
+    at t=1 and is taken to t=0.
     """
 
     def rate(half_steps: int, x: Tensor) -> Tensor:
         if half_steps in (0, 2 * steps):
             return torch.zeros_like(x)
-        angle = math.pi / 2 * half_steps / (2 * steps)
+        angle = math.pi / 2 * (2 * steps - half_steps if backwards else half_steps) / (2 * steps)
         t = x_0.new_full((len(x),), math.sin(angle) ** 2)
         return math.pi / 2 * math.sin(2 * angle) * velocity(x.to(x_0.dtype), t).double()
 
-    x, h = x_0.double(), 1 / steps
+    x, h = x_0.double(), (-1 if backwards else 1) / steps
     for start in range(0, 2 * steps, 2):
         k_1 = rate(start, x)
         k_2 = rate(start + 1, x + h / 2 * k_1)
@@ -122,6 +123,6 @@ def flow_ends(velocity: Velocity, x_0: Tensor, steps: int) -> Tensor:
     return x
 
 
-def _distance(x: Tensor, y: Tensor) -> float:
+def distance(x: Tensor, y: Tensor) -> float:
     """Return the root mean square difference of `x` and `y` `(n, *shape)`, over all dimensions of all examples."""
     return float((x - y).square().mean().sqrt())

@@ -181,9 +181,9 @@ def cell(registry: Registry, shop: WorkerContext) -> TrainingCell:
     return cell
 
 
-def measured(trained: Trained, cell: EvaluationCell, **parameters: Any) -> dict[str, Any]:
+def measured(trained: Trained, cell: EvaluationCell, metric: str = "solver_error", **parameters: Any) -> dict[str, Any]:
     """Return what the store holds of the metric, and of the cell's facts, after an evaluation."""
-    spec = REGISTRY.spec("metric", "solver_error", parameters)
+    spec = REGISTRY.spec("metric", metric, parameters)
     evaluate(trained, cell, [spec])
     folder = trained.context.store.folder("evaluation", cell.key)
     entry = folder.metrics()[spec.digest]
@@ -191,10 +191,18 @@ def measured(trained: Trained, cell: EvaluationCell, **parameters: Any) -> dict[
     return {**entry, **entry["values"], "nfe": facts["nfe"]}
 
 
+@pytest.mark.parametrize("metric", ["solver_error", "round_trip_error"])
 @pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("heun", 2)])
 @pytest.mark.parametrize(("guidance", "weights"), [(1.0, "ema"), (3.0, "raw")])
 def test_a_trained_networks_samplers_have_the_slope_of_their_order(
-    registry: Registry, shop: WorkerContext, cell: TrainingCell, solver: str, order: int, guidance: float, weights: Any
+    registry: Registry,
+    shop: WorkerContext,
+    cell: TrainingCell,
+    metric: str,
+    solver: str,
+    order: int,
+    guidance: float,
+    weights: Any,
 ) -> None:
     """Samples, noise, labels, guidance and weights are those of the cell, or the error would not fall."""
     trained = load_trained(cell, shop)
@@ -205,10 +213,10 @@ def test_a_trained_networks_samplers_have_the_slope_of_their_order(
         asked = replace(
             evaluation_cell(registry, cell, solver, steps * a_step), nfe=nfe, guidance=guidance, weights=weights
         )
-        found = measured(trained, asked)
+        found = measured(trained, asked, metric)
         assert found["nfe"] == nfe
-        assert found["solver_error_reference"] < found["solver_error"] / 10
-        values.append(found["solver_error"])
+        assert found[f"{metric}_reference"] < found[metric] / 10
+        values.append(found[metric])
     assert math.log2(values[0] / values[1]) == pytest.approx(order, abs=0.3)
 
 
@@ -234,19 +242,21 @@ def test_the_ends_are_found_once_for_each_guidance_and_weights(
     )
 
 
+@pytest.mark.parametrize("metric", ["solver_error", "round_trip_error"])
 def test_stochastic_solvers_have_no_value_and_do_not_fail(
-    registry: Registry, shop: WorkerContext, cell: TrainingCell
+    registry: Registry, shop: WorkerContext, cell: TrainingCell, metric: str
 ) -> None:
-    entry = measured(load_trained(cell, shop), evaluation_cell(registry, cell, "ancestral", 4))
+    entry = measured(load_trained(cell, shop), evaluation_cell(registry, cell, "ancestral", 4), metric)
     assert (entry["values"], "error" in entry) == ({}, False)
     assert "draws noise of its own" in entry["left_out"]
 
 
+@pytest.mark.parametrize("metric", ["solver_error", "round_trip_error"])
 def test_adaptive_solvers_have_a_value_at_the_nfe_that_they_took(
-    registry: Registry, shop: WorkerContext, cell: TrainingCell
+    registry: Registry, shop: WorkerContext, cell: TrainingCell, metric: str
 ) -> None:
     adaptive = registry.spec("solver", "dopri5")
     asked = replace(evaluation_cell(registry, cell), solver=adaptive, grid=None, nfe=None, steps=None)
-    entry = measured(load_trained(cell, shop), asked)
-    assert 0 < entry["solver_error"] < 1e-2
+    entry = measured(load_trained(cell, shop), asked, metric)
+    assert 0 < entry[metric] < 1e-2
     assert 6 < entry["nfe"] < 512

@@ -16,7 +16,7 @@ DATASETS = {f"{name}_{extractor}": dataset for name in {*PLAIN, "c2st"} for extr
 DATASETS |= {f"fid_{extractor}_infinity": dataset for extractor, dataset in SMALL.items()}
 DATASETS["joint_wasserstein"] = "gaussian_on_circle"
 DATASETS |= dict.fromkeys(("excess_loss", "mode_shares", "missed_modes"), "gaussian_mixture")
-NOT_OF_QUALITY = {"nfe", "memorised", "solver_error"}
+NOT_OF_QUALITY = {"nfe", "memorised", "solver_error", "round_trip_error"}
 """Evaluation metrics that do not say how good samples are: training data are memorised, and noise is not."""
 NAMES = [name for name in names("metric") if name not in INCEPTION]
 

@@ -29,7 +29,7 @@ SCOPES = {name: REGISTRY.attribute(REGISTRY.spec("metric", name), "scope") for n
 COSTS = {"nfe", "parameters", "peak_memory", "sample_ms", "train_seconds"}
 WITHOUT_DATA = COSTS | {"solver_error", "straightness"}
 """Metrics whose value no data enter but those that the network was trained on."""
-OF_SAMPLES = [name for name in NAMES if SCOPES[name] == "evaluation" and name != "nfe"]
+OF_SAMPLES = [name for name in NAMES if SCOPES[name] == "evaluation" and name not in {"nfe", "round_trip_error"}]
 FEATURED = {"fid", "kid", "precision", "recall", "density", "coverage"}
 OF_FEATURES = [name for name in NAMES if name.split("_")[0] in FEATURED or name in {"c2st_digits", "c2st_mnist"}]
 OF_MIXTURES = {"excess_loss", "missed_modes", "mode_shares"}
@@ -37,6 +37,7 @@ GIVEN_LABELS = [
     "loss_by_t",
     "nll",
     "normalized_path_energy",
+    "round_trip_error",
     "solver_error",
     "straightness",
     "validation_loss",

@@ -449,7 +449,9 @@ class Metric(Component):
 
     Capabilities in use: "samples_only" (scope "evaluation": the value depends on samples and labels alone, and the
     identity names the real split that they are compared with as "reference_split", so that real data of the other split
-    have a value too, the floor), "bias_over_n" (its expected value is a + b / n in the number n of samples).
+    have a value too, the floor), "own_reference" (they are compared with no split, but with what the metric brings, or
+    with nothing: the floor is that of the test split), "bias_over_n" (its expected value is a + b / n in the number n
+    of samples).
 
     Attributes:
         better: "lower" or "higher".

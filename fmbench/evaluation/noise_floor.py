@@ -24,6 +24,8 @@ Data = tuple[Tensor, Tensor | None]
 """Examples and their labels."""
 OVER_N = "bias_over_n"
 """What a metric provides whose expected value is a + b / n in the number n of samples."""
+OWN_REFERENCE = "own_reference"
+"""What a metric provides that compares with no split of the dataset."""
 MUCH = 4
 """Where samples are more than a quarter of a split, real data are split anew."""
 MOST_DRAWS, AFFORDABLE = 4, 2**23
@@ -48,7 +50,8 @@ def measure_floor(cell: ReferenceCell, metrics: Sequence[ComponentSpec], context
     The real data come from the split that the metric does not compare with (its identity names that one, as
     `reference_split`), n at random. Where the suite's samples are more than a quarter of that split, reference and rest
     are split anew at random, in the same sizes: a split by classes, say, lies closer to its other half than any draw
-    does, and a split that is taken whole is always the same. Where there are fewer real data than samples, all are
+    does, and a split that is taken whole is always the same. A metric that compares with no split has test data as they
+    stand. Where there are fewer real data than samples, all are
     taken, and a metric of which it is known how its value falls with n is extrapolated.
     """
     folder = context.store.folder(cell.section, cell.key)
@@ -89,7 +92,7 @@ def _score(spec: ComponentSpec, cell: ReferenceCell, context: WorkerContext) -> 
         return {"values": {}, "identity": {}, "left_out": why}
     evidence.samples, evidence.labels = _chosen(evidence.real(other), torch.arange(n))
     identity = identity_of(spec, metric, evidence)
-    anew = n * MUCH > size
+    anew = n * MUCH > size and OWN_REFERENCE not in metric.provides
     identity |= {"reference": SPLIT_ANEW} if anew and "reference" in identity else {}
     parts = [m for m in PARTS if n // m >= max(metric.minimum_samples, 2)]
     parts = parts if n < wanted and OVER_N in metric.provides else [1]
@@ -149,8 +152,10 @@ def _chosen(data: Data, places: Tensor) -> Data:
 
 
 def _splits(spec: ComponentSpec, metric: Metric, evidence: Evidence) -> tuple[Split, Split]:
-    """Return the split that a metric compares with, and the other one."""
+    """Return the split that a metric compares with, and the other one, whose data are scored."""
     compared = metric.identity(evidence).get("reference_split")
+    if OWN_REFERENCE in metric.provides:
+        return "train", "test"
     if compared not in ("train", "test"):
         raise CellFailure(
             f"a metric of samples alone names the split that it compares with in its identity, as reference_split: "

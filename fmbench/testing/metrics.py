@@ -103,10 +103,13 @@ class MetricConformance(ComponentConformance):
         skip_if("samples_only" not in component.provides, 'the metric does not provide "samples_only"')
         evidence = self._good(component, dataset, tmp_path)
         split = component.identity(evidence).get("reference_split")
-        assert split in ("train", "test"), (
-            f'a metric of samples alone names the split that it compares with in its identity, as "reference_split"; '
-            f"found {split!r}"
-        )
+        if "own_reference" in component.provides:
+            assert split is None, f'a metric with a reference of its own names no "reference_split"; found {split!r}'
+        else:
+            assert split in ("train", "test"), (
+                f"a metric of samples alone names the split that it compares with in its identity, as "
+                f'"reference_split"; found {split!r}'
+            )
         values = dict(component.compute(evidence))
         absent: Any = None
         alone = replace(evidence, module=absent, velocity=absent, path=absent, objective=absent, training=absent)

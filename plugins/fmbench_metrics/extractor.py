@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 BATCH = 512
 SmallName = Literal["digits", "mnist"]
-ExtractorName = Literal["inception", "digits", "mnist"]
+ExtractorName = Literal["inception", "digits", "mnist", "dinov2", "clip"]
 """How suites call the extractors."""
+Layer = Literal["features", "logits", "spatial"]
+"""What of a network is looked at: the layer before the classes, the classes, or places in the picture."""
 SIDES = {"digits": 8, "mnist": 28}
 """Height and width of the pictures that a small extractor was trained on."""
 
@@ -56,16 +58,17 @@ class Extractor(ABC):
 
 
 class SmallExtractor(Extractor):
-    """The penultimate layer of a LeNet trained on the digits of one dataset."""
+    """The penultimate layer of a LeNet trained on the digits of one dataset, or its logits."""
 
-    def __init__(self, trained_on: SmallName, device: str) -> None:
-        self.name = f"lenet-{trained_on}"
-        self.dimensions = FEATURES
+    def __init__(self, trained_on: SmallName, device: str, layer: Layer = "features") -> None:
+        self.name = f"lenet-{trained_on}" if layer == "features" else f"lenet-{trained_on}, {layer}"
+        self._layer = layer
         self._side = SIDES[trained_on]
         # key: metrics name it in `files`
         payload = (Path(__file__).parent / "extractors" / f"{trained_on}.safetensors").read_bytes()
         self.weights_hash = hashlib.sha256(payload).hexdigest()
         self._network = _load(self._side, payload).to(device)
+        self.dimensions = FEATURES if layer == "features" else self._network.head.out_features
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raise DataError for pictures of another size than those of the training."""
@@ -78,8 +81,9 @@ class SmallExtractor(Extractor):
             )
 
     def batch_features(self, levels: Tensor) -> Tensor:
-        """Return float32 features `(n, 32)`."""
-        return self._network.features(levels)
+        """Return float32 features `(n, 32)`, or logits `(n, 10)`."""
+        found: Tensor = (self._network if self._layer == "logits" else self._network.features)(levels)
+        return found
 
 
 def _load(side: int, payload: bytes) -> LeNet:
@@ -91,7 +95,11 @@ def _load(side: int, payload: bytes) -> LeNet:
     return network.eval().requires_grad_(False)
 
 
+def small_extractor(trained_on: SmallName, device: str, layer: Layer = "features") -> SmallExtractor:
+    """Return a layer of the small extractor of "digits" or "mnist" on a device, loaded once a process."""
+    return _loaded(trained_on, device, layer)
+
+
 @lru_cache(maxsize=4)
-def small_extractor(trained_on: SmallName, device: str) -> SmallExtractor:
-    """Return the small extractor of "digits" or "mnist" on a device, loaded once a process."""
-    return SmallExtractor(trained_on, device)
+def _loaded(trained_on: SmallName, device: str, layer: Layer) -> SmallExtractor:
+    return SmallExtractor(trained_on, device, layer)

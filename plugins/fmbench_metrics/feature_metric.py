@@ -6,25 +6,31 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from fmbench import Metric
-from fmbench_metrics import features
+from fmbench_metrics import clip, dinov2, features, inception
 from fmbench_metrics.extractor import ExtractorName, small_extractor
-from fmbench_metrics.inception import inception, weights_path
 
 if TYPE_CHECKING:
     from fmbench import Evidence
-    from fmbench_metrics.extractor import Extractor
+    from fmbench_metrics.extractor import Extractor, Layer
     from fmbench_metrics.features import FeatureSet, Reference
+
+WEIGHTS = {"inception": inception.WEIGHTS, "dinov2": dinov2.WEIGHTS, "clip": clip.WEIGHTS}
+"""The extractors whose weights do not ship."""
 
 
 class FeatureMetric(Metric):
     """A score of samples by their features.
 
     Args:
-        extractor: whose features: "inception" has 2,048 (torch-fidelity's inception-v3-compat, layer 2048), for
-            pictures of any size; "digits" and "mnist" have 32, of a LeNet trained on digits or mnist_5k, for grey
-            pictures of 8x8 or 28x28. Values by a LeNet are not to be compared with published ones.
-        weights: Inception's weights file; torch hub's cache unless given. Nothing is downloaded.
+        extractor: whose features: "inception" has 2,048 (torch-fidelity's inception-v3-compat, layer 2048), "dinov2"
+            1,024 (ViT-L/14) and "clip" 768 (ViT-L/14 at 336x336), for pictures of any size; "digits" and "mnist" have
+            32, of a LeNet trained on digits or mnist_5k, for grey pictures of 8x8 or 28x28. Values by a LeNet are not
+            to be compared with published ones.
+        weights: the weights file of inception, dinov2 or clip; torch hub's cache unless given. Nothing is downloaded.
         reference: the split of real data that samples are compared with.
+
+    Attributes:
+        layer: which layer of the extractor's network the features are.
     """
 
     requires: ClassVar[tuple[str, ...]] = ("images",)
@@ -37,6 +43,7 @@ class FeatureMetric(Metric):
             "mnist": {"requires": ("images", "digits_28x28")},
         }
     }
+    layer: ClassVar[Layer] = "features"
 
     def __init__(
         self,
@@ -45,22 +52,29 @@ class FeatureMetric(Metric):
         weights: str | None = None,
         reference: Literal["train", "test"] = "train",
     ) -> None:
-        if weights is not None and extractor != "inception":
-            raise ValueError(f"weights are Inception's; with extractor {extractor!r}, whose own ship, leave them out")
+        if weights is not None and extractor not in WEIGHTS:
+            theirs = ", ".join(WEIGHTS)
+            raise ValueError(
+                f"weights are those of {theirs}; with extractor {extractor!r}, whose own ship, leave them out"
+            )
         self.extractor_name: ExtractorName = extractor
         self.weights = weights
         self.split: Literal["train", "test"] = reference
 
     def extractor(self, device: str) -> Extractor:
-        """Return the extractor on a device. Raises DataError where Inception's weights are missing or broken."""
+        """Return the extractor on a device. Raises DataError where weights that do not ship are missing or broken."""
         if self.extractor_name == "inception":
-            return inception(self.weights, device)
-        return small_extractor(self.extractor_name, device)
+            return inception.inception(self.weights, device, self.layer)
+        if self.extractor_name == "dinov2":
+            return dinov2.dinov2(self.weights, device)
+        if self.extractor_name == "clip":
+            return clip.clip(self.weights, device)
+        return small_extractor(self.extractor_name, device, self.layer)
 
     def prepare(self) -> None:
-        """Raise DataError, naming the file and where to put it, where Inception's weights are needed and not there."""
-        if self.extractor_name == "inception":
-            weights_path(self.weights)
+        """Raise DataError, naming the file and where to put it, where weights that do not ship are not there."""
+        if self.extractor_name in WEIGHTS:
+            WEIGHTS[self.extractor_name].path(self.weights)
 
     def features(self, evidence: Evidence) -> tuple[FeatureSet, Reference]:
         """Return the features of samples and of real data. Raises DataError where the extractor cannot judge them."""

@@ -14,7 +14,7 @@ from fmbench_metrics.kept import kept
 from fmbench_metrics.memory import cached_on, content_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from torch import Tensor
 
@@ -68,7 +68,7 @@ def sample_features(evidence: Evidence, extractor: Extractor) -> FeatureSet:
     """Return the features of the evidence's samples. Raises DataError where the extractor cannot judge them."""
     samples = evidence.samples
     if samples is None:
-        raise DataError("FID, KID, precision and recall judge samples; this evidence has none.")
+        raise DataError("this metric judges samples by their features; this evidence has none.")
     key = f"samples {extractor.name} {extractor.weights_hash}"
     features: FeatureSet = cached_on(samples, key, lambda: FeatureSet(extractor.features(quantiser.quantise(samples))))
     return features
@@ -82,16 +82,23 @@ def reference_features(evidence: Evidence, extractor: Extractor, split: Split) -
     return reference
 
 
-def identity(evidence: Evidence, extractor: Extractor, split: Split) -> Mapping[str, Any]:
-    """Return what two scores must share to be comparable."""
+def identity(evidence: Evidence, extractor: Extractor, split: Split) -> dict[str, Any]:
+    """Return what two scores against a split must share to be comparable."""
     reference = reference_features(evidence, extractor, split)
+    return {
+        **identity_of_samples(evidence, extractor),
+        "reference": reference.content_hash,
+        "reference_split": split,
+        "reference_n": len(reference.features),
+    }
+
+
+def identity_of_samples(evidence: Evidence, extractor: Extractor) -> dict[str, Any]:
+    """Return what two scores must share to be comparable, whatever samples are compared with."""
     return {
         "extractor": extractor.name,
         "weights": extractor.weights_hash,
         "features": extractor.dimensions,
-        "reference": reference.content_hash,
-        "reference_split": split,
-        "reference_n": len(reference.features),
         "samples_n": 0 if evidence.samples is None else len(evidence.samples),
         "quantiser": quantiser.NAME,
         "torch_fidelity": _torch_fidelity_version(),

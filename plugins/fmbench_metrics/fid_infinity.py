@@ -9,9 +9,9 @@ import torch
 from annotated_types import Ge
 
 from fmbench import DataError
+from fmbench_metrics.extractor import SIDES
 from fmbench_metrics.extrapolation import extrapolate
-from fmbench_metrics.feature_metric import FeatureMetric
-from fmbench_metrics.fid import target_of
+from fmbench_metrics.frechet import FrechetMetric
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +24,7 @@ LEAST = 2
 """The least samples a feature in the smallest subsets: with fewer, a parabola does not describe the bias."""
 
 
-class FIDInfinity(FeatureMetric):
+class FIDInfinity(FrechetMetric):
     """FID-infinity: what FID would be for infinitely many samples.
 
     FID of n samples is too large by about slope/n, and by more for a model whose samples vary more. Here FID is also
@@ -41,8 +41,8 @@ class FIDInfinity(FeatureMetric):
 
     Args:
         splits: the most blocks that the samples are cut into; each block needs 2 samples for every feature.
-        cuts: random cuts into each number of blocks; unless given, 8 with a small extractor, and 4 with Inception,
-            where each takes 9 decompositions of a matrix of 2,048 rows if `splits` is 4.
+        cuts: random cuts into each number of blocks; unless given, 8 with a small extractor, and 4 with others: with
+            Inception each takes 9 decompositions of a matrix of 2,048 rows if `splits` is 4.
         degree: 2 for a parabola, 1 for the paper's line.
     """
 
@@ -50,7 +50,12 @@ class FIDInfinity(FeatureMetric):
     registered_name = "fid_infinity"
     minimum_samples = 16384  # 4 blocks of 2 for each feature
     by_parameter: ClassVar[Mapping[str, Any]] = {
-        "extractor": {"digits": {"minimum_samples": 256}, "mnist": {"minimum_samples": 256}}
+        "extractor": {
+            "digits": {"minimum_samples": 256},
+            "mnist": {"minimum_samples": 256},
+            "dinov2": {"minimum_samples": 8192},
+            "clip": {"minimum_samples": 6144},
+        }
     }
 
     def __init__(
@@ -58,7 +63,7 @@ class FIDInfinity(FeatureMetric):
         *,
         extractor: ExtractorName = "inception",
         weights: str | None = None,
-        reference: Literal["train", "test"] = "train",
+        reference: Literal["train", "test"] | str = "train",
         splits: Annotated[int, Ge(2)] = 4,
         cuts: Annotated[int, Ge(2)] | None = None,
         degree: Literal[1, 2] = 2,
@@ -67,7 +72,7 @@ class FIDInfinity(FeatureMetric):
         if splits <= degree:
             raise ValueError(f"splits must exceed degree, or the curve is not determined; found {splits} and {degree}")
         self.splits = splits
-        self.cuts = cuts or (4 if extractor == "inception" else 8)
+        self.cuts = cuts or (8 if extractor in SIDES else 4)
         self.degree = degree
 
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
@@ -77,8 +82,8 @@ class FIDInfinity(FeatureMetric):
 
     def extrapolation(self, evidence: Evidence) -> Extrapolation:
         """Return the curve. Raises DataError where the samples are too few to be cut."""
-        found, reference = self.features(evidence)
-        samples, (n, d) = found.features, found.features.shape
+        samples, target = self.samples_and_target(evidence)
+        n, d = samples.shape
         if n < LEAST * d * self.splits:
             raise DataError(
                 f"{self.registered_name} cuts the samples into up to {self.splits} blocks of at least {LEAST} for "
@@ -86,9 +91,7 @@ class FIDInfinity(FeatureMetric):
             )
         # On the CPU, so that every device cuts alike.
         generator = torch.Generator().manual_seed(evidence.generator("fid_infinity").initial_seed())
-        return extrapolate(
-            samples, target_of(reference), generator, self.splits, self.cuts, self.degree, _classes(evidence)
-        )
+        return extrapolate(samples, target, generator, self.splits, self.cuts, self.degree, _classes(evidence))
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return extractor, reference set, sample count, how subsets are made, quantiser and versions."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NONE = "none"
 """The name that stands for no extractor: the data's own values."""
-Compared = Literal["none", "inception", "digits", "mnist"]
+Compared = Literal["none", "inception", "digits", "mnist", "dinov2", "clip"]
 """How suites call what is compared: nothing extracted, or whose features."""
 
 
@@ -27,9 +27,10 @@ class ValuesMetric(FeatureMetric):
 
     Args:
         extractor: none for the values of the data as they are, of points in the plane say; else whose features:
-            "inception" has 2,048 (torch-fidelity's inception-v3-compat, layer 2048), for pictures of any size; "digits"
-            and "mnist" have 32, of a LeNet trained on digits or mnist_5k, for grey pictures of 8x8 or 28x28.
-        weights: Inception's weights file; torch hub's cache unless given. Nothing is downloaded.
+            "inception" has 2,048 (torch-fidelity's inception-v3-compat, layer 2048), "dinov2" 1,024 (ViT-L/14) and
+            "clip" 768 (ViT-L/14 at 336x336), for pictures of any size; "digits" and "mnist" have 32, of a LeNet trained
+            on digits or mnist_5k, for grey pictures of 8x8 or 28x28.
+        weights: the weights file of inception, dinov2 or clip; torch hub's cache unless given. Nothing is downloaded.
         reference: the split of real data that samples are compared with.
     """
 
@@ -37,6 +38,8 @@ class ValuesMetric(FeatureMetric):
         "extractor": {
             "none": {"requires": ()},
             "inception": {"requires": ("images",)},
+            "dinov2": {"requires": ("images",)},
+            "clip": {"requires": ("images",)},
             "digits": {"requires": ("images", "digits_8x8")},
             "mnist": {"requires": ("images", "digits_28x28")},
         }
@@ -52,11 +55,11 @@ class ValuesMetric(FeatureMetric):
         named: ExtractorName = "inception" if extractor == NONE else extractor
         super().__init__(extractor=named, weights=weights, reference=reference)
         if weights is not None and extractor == NONE:
-            raise ValueError("weights are Inception's; with extractor 'none', leave them out")
+            raise ValueError("weights are an extractor's; with extractor 'none', leave them out")
         self.compares_values = extractor == NONE
 
     def prepare(self) -> None:
-        """Raise DataError, naming the file and where to put it, where Inception's weights are needed and not there."""
+        """Raise DataError, naming the file and where to put it, where weights that do not ship are not there."""
         if not self.compares_values:
             super().prepare()
 

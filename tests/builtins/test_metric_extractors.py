@@ -69,12 +69,13 @@ def test_plans_refuse_other_datasets_and_too_few_samples(metric):
         planned(metric, dataset="mnist_5k")
 
 
-def test_weights_are_inceptions_alone(tmp_path):
+def test_small_extractors_take_no_weights(tmp_path):
     file = tmp_path / "weights.pth"
     file.write_bytes(b"weights")
-    with pytest.raises(UserError, match=r"weights are Inception's; with extractor 'digits'.*leave them out"):
+    match = r"weights are those of inception, dinov2, clip; with extractor 'digits'.*leave them out"
+    with pytest.raises(UserError, match=match):
         by_name("kid_digits", weights=str(file))
-    with pytest.raises(UserError, match=r'must be "inception" or "digits" or "mnist"; found "cifar"'):
+    with pytest.raises(UserError, match=r'must be "inception" or .*"clip"; found "cifar"'):
         by_name("fid", extractor="cifar")
 
 

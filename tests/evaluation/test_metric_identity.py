@@ -27,11 +27,13 @@ CELL = training_cell(REGISTRY)
 
 SCOPES = {name: REGISTRY.attribute(REGISTRY.spec("metric", name), "scope") for name in NAMES}
 COSTS = {"nfe", "parameters", "peak_memory", "sample_ms", "train_seconds"}
-WITHOUT_DATA = COSTS | {"solver_error", "straightness"}
+WITHOUT_DATA = COSTS | {"solver_error", "straightness", "inception_score"}
 """Metrics whose value no data enter but those that the network was trained on."""
 OF_SAMPLES = [name for name in NAMES if SCOPES[name] == "evaluation" and name not in {"nfe", "round_trip_error"}]
-FEATURED = {"fid", "kid", "precision", "recall", "density", "coverage"}
+FEATURED = {"fid", "fd", "sfid", "kid", "mind", "cmmd", "inception", "precision", "recall", "density", "coverage"}
 OF_FEATURES = [name for name in NAMES if name.split("_")[0] in FEATURED or name in {"c2st_digits", "c2st_mnist"}]
+OF_SAMPLES_ALONE = {"inception_score"}
+"""Metrics that compare samples with nothing."""
 OF_MIXTURES = {"excess_loss", "missed_modes", "mode_shares"}
 GIVEN_LABELS = [
     "loss_by_t",
@@ -69,7 +71,9 @@ def shop(tmp_path_factory):
 def inception(monkeypatch):
     """The extractor in Inception's place."""
     extractor = Statistics()
-    monkeypatch.setattr("fmbench_metrics.feature_metric.inception", lambda weights, device: extractor)
+    monkeypatch.setattr("fmbench_metrics.inception.inception", lambda weights, device, layer: extractor)
+    for name in ("dinov2", "clip"):
+        monkeypatch.setattr(f"fmbench_metrics.{name}.{name}", lambda weights, device: extractor)
     return extractor
 
 
@@ -135,12 +139,14 @@ def test_another_extractor_changes_it(name, identity, inception, monkeypatch):
     monkeypatch.setattr(extractor, "weights_hash", "another")
     after = identity(name)
     assert {key for key in before if before[key] != after[key]} == {"weights"}
-    assert {"extractor", "features", "quantiser", "torch_fidelity", "reference_split", "reference_n"} <= set(before)
+    assert {"extractor", "features", "quantiser", "torch_fidelity"} <= set(before)
+    assert ({"reference_split", "reference_n"} <= set(before)) == (name not in OF_SAMPLES_ALONE)
 
 
 def each_parameter() -> list[tuple[str, str]]:
     """Return the parameters of all metrics; weights are Inception's alone, which c2st does not take unless told."""
     pairs = [(entry.name, parameter.name) for entry in REGISTRY.entries("metric") for parameter in entry.parameters]
+    pairs.remove(("sfid", "extractor"))  # it takes one value
     without = {name for name, _ in pairs if of_small_extractor(name)} | {"c2st"}
     return [(name, parameter) for name, parameter in pairs if parameter != "weights" or name not in without]
 

@@ -62,7 +62,7 @@ class CLIP(VisionExtractor):
         return int(self._network.side)
 
     def renamed(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the tensors of transformers' file by VisionTransformer's names."""
+        """Return the tensors of transformers' file, of any shape, by VisionTransformer's names."""
         found = {}
         for name, tensor in weights.items():
             if name.endswith("position_ids") or not name.startswith(("vision_model.", "visual_projection.")):

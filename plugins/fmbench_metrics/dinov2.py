@@ -42,7 +42,7 @@ class DINOv2(VisionExtractor):
     side = 224
 
     def renamed(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the tensors of Meta's file by VisionTransformer's names."""
+        """Return the tensors of Meta's file, of any shape, by VisionTransformer's names."""
         found = {}
         for name, tensor in weights.items():
             for theirs, ours in RENAMED:

@@ -56,19 +56,23 @@ class MIND(FeatureMetric):
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
         """Return the distance. Raises DataError where the extractor cannot judge the pictures."""
         samples, reference = self.features(evidence)
-        x, y = samples.features, reference.features
-        n = min(len(x), len(y))
-        generator = torch.Generator().manual_seed(SEED)  # on the CPU, so that every device draws alike
-        rows = [torch.randperm(len(each), generator=generator)[:n] if len(each) > n else None for each in (x, y)]
-        directions = torch.nn.functional.normalize(torch.randn(self.projections, x.shape[1], generator=generator))
-        key = f"mind {n} {len(x) > n} {self.projections}"
-        real = cached_on(y, key, lambda: sorted_projections(_chosen(y, rows[1]), directions))
-        squared = squared_distances(sorted_projections(_chosen(x, rows[0]), directions), real)
-        return {self.registered_name: SCALE * x.shape[1] * float(squared.double().mean())}
+        return {self.registered_name: monge_distance(samples.features, reference.features, self.projections)}
 
     def identity(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return extractor, reference set, sample count, directions, quantiser and versions."""
         return {**super().identity(evidence), "projections": self.projections, "projections_seed": SEED}
+
+
+def monge_distance(x: Tensor, y: Tensor, projections: int) -> float:
+    """Return MIND between features `x` `(n, d)` and `y` `(m, d)`; what it takes of `y` is remembered with `y`."""
+    n, d = min(len(x), len(y)), x.shape[1]
+    generator = torch.Generator().manual_seed(SEED)  # on the CPU, so that every device draws alike
+    of_x, of_y = (torch.randperm(len(each), generator=generator)[:n] if len(each) > n else None for each in (x, y))
+    directions = torch.nn.functional.normalize(torch.randn(projections, d, generator=generator))
+    key = f"mind {n} {len(x)} {projections}"
+    real = cached_on(y, key, lambda: sorted_projections(_chosen(y, of_y), directions))
+    squared = squared_distances(sorted_projections(_chosen(x, of_x), directions), real)
+    return SCALE * d * float(squared.double().mean())
 
 
 def _chosen(x: Tensor, rows: Tensor | None) -> Tensor:

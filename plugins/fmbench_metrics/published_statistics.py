@@ -63,9 +63,10 @@ def _target(path: Path, changed: int, size: int, keys: tuple[str, str], device: 
 @lru_cache(maxsize=4)
 def _read(path: Path, changed: int, size: int, keys: tuple[str, str]) -> Statistics:
     try:
-        with np.load(path, allow_pickle=False) as archive:  # key: metrics name it in `content`
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{path} must be an .npz with {' and '.join(keys)}; found a single array.")
+        archive = np.load(path, allow_pickle=False)  # key: metrics name it in `content`
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise DataError(f"{path} must be an .npz with {' and '.join(keys)}; found a single array.")
+        with archive:
             if missing := [key for key in keys if key not in archive]:
                 held = ", ".join(archive.files) or "nothing"
                 raise DataError(

@@ -52,7 +52,7 @@ class VisionExtractor(Extractor):
 
     @abstractmethod
     def renamed(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the file's tensors by VisionTransformer's names."""
+        """Return the file's tensors, of any shape, by VisionTransformer's names."""
 
     @property
     @abstractmethod

@@ -23,8 +23,8 @@ CATALOGUE = {
     "digits mnist_5k mnist fashion_mnist cifar10 cifar10_flipped image_folder image_folder_flipped arrays "
     "arrays_with_conditions",
     "metric": "validation_loss loss_by_t excess_loss x1_error fid fid_infinity kid precision recall sliced_wasserstein "
-    "density coverage c2st memorised mode_shares missed_modes solver_error round_trip_error "
-    "wasserstein_2 joint_wasserstein mmd energy_distance nll straightness normalized_path_energy "
+    "mind sfid inception_score fd_dinov2 cmmd density coverage c2st memorised mode_shares missed_modes solver_error "
+    "round_trip_error wasserstein_2 joint_wasserstein mmd energy_distance nll straightness normalized_path_energy "
     "sample_ms train_seconds peak_memory parameters nfe",
 }
 LISTED = {

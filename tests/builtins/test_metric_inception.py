@@ -12,12 +12,14 @@ from fmbench import DataError
 from fmbench.testing.evidence import make_evidence
 from fmbench_metrics import inception, kid
 from fmbench_metrics.fid import FID
+from fmbench_metrics.inception_score import InceptionScore, inception_scores
 from fmbench_metrics.kid import KID
 from fmbench_metrics.precision import Precision
 from fmbench_metrics.recall import Recall
+from fmbench_metrics.sfid import SFID
 
 
-@pytest.mark.parametrize("metric", [FID, KID, Precision, Recall])
+@pytest.mark.parametrize("metric", [FID, KID, Precision, Recall, SFID, InceptionScore])
 def test_missing_inception_weights_name_the_file_and_its_place(metric, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(DataError, match=rf"{tmp_path}/checkpoints/{inception.FILE}.*downloads nothing"):
@@ -93,15 +95,51 @@ def test_scores_with_inception_are_torch_fidelitys(random_inception, monkeypatch
     monkeypatch.setattr(np.linalg, "eigvals", done_once(np.linalg.eigvals))
     real, samples = blotches(18, 0.5, seed=0), blotches(16, 0.8, seed=3)
     options = {"fid": True, "kid": True, "prc": True, "kid_subset_size": size, "kid_subsets": 10}
+    options |= {"isc": True, "isc_splits": 4}
     theirs = torch_fidelitys(
         samples, real, feature_extractor="inception-v3-compat", feature_extractor_weights_path=path, **options
     )
     evidence, ours = make_evidence(Pictures(real), samples), {}
     for metric in (FID(weights=path), KID(weights=path, subsets=10), Precision(weights=path), Recall(weights=path)):
         ours |= metric.compute(evidence)
+    ours |= InceptionScore(weights=path, splits=4).compute(evidence)
+    assert ours["inception_score"] == pytest.approx(theirs["inception_score_mean"], rel=1e-4)
+    assert ours["inception_score_std"] == pytest.approx(theirs["inception_score_std"], rel=1e-3)
+    assert ours["inception_score"] - 1 == pytest.approx(theirs["inception_score_mean"] - 1, rel=1e-2)
     assert ours["fid"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
     assert ours["kid"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
     assert ours["precision"] == pytest.approx(theirs["precision"], rel=1e-4)
     assert ours["recall"] == pytest.approx(theirs["recall"], rel=1e-4)
     assert 0 < ours["precision"] < 1
     assert 0 < ours["recall"] < 1
+
+
+def test_sfid_sees_the_first_channels_of_mixed_6_at_every_place(random_inception):
+    """As ADM's evaluator: the channel last; and the first branch of the block is the first part of what it gives."""
+    path, network = random_inception
+    extractor = SFID(weights=str(path)).extractor("cpu")
+    levels = torch.randint(0, 256, (2, 3, 20, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    seen = []
+    hook = network.Mixed_6d.register_forward_hook(lambda module, given, output: seen.append(output))
+    network(levels)
+    hook.remove()
+    found = extractor.features(levels)
+    assert found.shape == (2, extractor.dimensions) == (2, 2023)
+    torch.testing.assert_close(found.reshape(2, 17, 17, 7), seen[0][:, :7].permute(0, 2, 3, 1), rtol=1e-3, atol=1e-4)
+    assert extractor.name != FID(weights=str(path)).extractor("cpu").name
+
+
+@pytest.mark.parametrize(("sure", "classes", "expected"), [(50.0, 7, 7.0), (50.0, 1, 1.0), (0.0, 7, 1.0)])
+def test_the_inception_score_is_the_number_of_classes_that_are_surely_seen(sure, classes, expected):
+    logits = sure * torch.eye(10)[torch.arange(700) % classes]
+    assert float(inception_scores(logits, 1).item()) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_inception_score_is_of_parts_and_refuses_too_many():
+    logits = 3 * torch.randn(400, 5, generator=torch.Generator().manual_seed(0))
+    whole, parts = inception_scores(logits, 1), inception_scores(logits, 10)
+    assert parts.shape == (10,)
+    assert float(parts.mean()) < float(whole.mean())  # a part sees fewer classes
+    evidence = make_evidence(Pictures(torch.zeros(5, 1, 8, 8)), torch.zeros(5, 1, 8, 8))
+    with pytest.raises(DataError, match="cuts the samples into 10 parts; found 5"):
+        InceptionScore(extractor="digits").compute(evidence)

@@ -282,9 +282,12 @@ class _Known:
             return content_fingerprint(expanded(value))
         except OSError as error:
             place = str(error.filename).encode("utf-8", "backslashreplace").decode()  # it may be no text
+            allowed = next(each.type for each in self.signature.parameters if each.name == name)
+            words = allowed.removesuffix(" or text")  # such as "train" or "test", where it may be a file as well
+            choices = f"{words}, or " if words != allowed else ""
             raise ComponentError(
                 f"parameter {name!r} of {self.registered.kind} {self.registered.name!r} names {value!r}, which cannot "
-                f"be read: {error.strerror} ({place}). Give a file or folder that is there.",
+                f"be read: {error.strerror} ({place}). Give {choices}a file or folder that is there.",
                 parameter=name,
             ) from error
 

@@ -43,7 +43,7 @@ class RoundTripError(Metric):
         steps: Runge-Kutta steps each way.
     """
 
-    reference = "Chen et al. 2018, Neural ODEs (arXiv:1806.07366), section 4: a flow is inverted by integrating it back"
+    reference = "fmbench's docs/measurements.md, Errors of a sampler and of an estimate"
     unit = "data units"
 
     def __init__(self, *, points: Annotated[int, Ge(1)] = 256, steps: Annotated[int, Ge(2)] = 128) -> None:

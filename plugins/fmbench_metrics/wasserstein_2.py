@@ -64,7 +64,7 @@ class Transport:
 
     `of_x` `(n,)` and `of_y` `(m,)`, float64, are the dual solution: the mean of one plus the mean of the other is the
     cost, and their variances say how much another draw of the points would change it (del Barrio and Loubes 2019,
-    Central limit theorems for empirical transportation cost, theorem 4.1).
+    Central limit theorems for empirical transportation cost in general dimension, arXiv:1705.01299).
     """
 
     cost: float

@@ -88,3 +88,14 @@ def test_an_extractor_is_one_for_all_metrics():
     first, second = by_name("fid_mnist").extractor("cpu"), by_name("recall", extractor="mnist").extractor("cpu")
     assert first is second
     assert first.features(torch.zeros(2, 1, 28, 28, dtype=torch.uint8)).shape == (2, 32)
+
+
+@pytest.mark.parametrize(
+    ("family", "extractor", "least"),
+    [("fid", "dinov2", 1025), ("fid", "clip", 769), ("fid_infinity", "dinov2", 8192), ("fid_infinity", "clip", 6144)],
+)
+def test_least_samples_of_the_large_extractors_follow_their_features(family, extractor, least):
+    spec = registry().spec("metric", family, {"extractor": extractor})
+    assert registry().attribute(spec, "minimum_samples") == least
+    if family == "fid":
+        assert registry().attribute(registry().spec("metric", "fd_dinov2"), "minimum_samples") == 1025

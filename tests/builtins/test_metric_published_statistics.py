@@ -139,7 +139,8 @@ evaluation: {solvers: [euler], nfe: [1], samples: 100, metrics: [{fid_digits: {r
 
 def test_a_missing_file_is_said_at_its_place_in_the_suite(tmp_path: Path) -> None:
     path = tmp_path / "nowhere.npz"
-    with pytest.raises(SuiteError, match=rf"suite\.yaml:5:.*names '{path}', which cannot be read"):
+    match = rf"suite\.yaml:5:.*names '{path}', which cannot be read.*Give \"train\" or \"test\", or a file or folder"
+    with pytest.raises(SuiteError, match=match):
         make_plan(read_suite(SUITE.replace("FILE", str(path)), "suite.yaml"), registry())
 
 

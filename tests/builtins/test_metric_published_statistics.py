@@ -62,12 +62,12 @@ def test_sfid_reads_the_spatial_statistics_of_the_file(tmp_path: Path, monkeypat
     weights = str(tmp_path / "weights.pth")
     random_inception(Path(weights))
     of_split = by_name("sfid", weights=weights)
-    pictures = REAL[:40]
+    pictures = REAL[:12]
     found = statistics(of_split, pictures)
     monkeypatch.setitem(inception.DIMENSIONS, "spatial", len(found["mu"]))
     of_split.extractor("cpu").dimensions = len(found["mu"])
     np.savez(tmp_path / "adm.npz", mu=np.zeros(3), sigma=np.eye(3), mu_s=found["mu"], sigma_s=found["sigma"])
-    evidence = make_evidence(Pictures(pictures), BLURRED[:50])
+    evidence = make_evidence(Pictures(pictures), BLURRED[:14])
     by_file = by_name("sfid", weights=weights, reference=str(tmp_path / "adm.npz"))
     by_file.prepare()
     assert by_file.compute(evidence)["sfid"] == pytest.approx(of_split.compute(evidence)["sfid"], rel=1e-4)

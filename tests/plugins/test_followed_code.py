@@ -253,7 +253,7 @@ def test_few_built_ins_do_what_no_key_sees(registry: Registry) -> None:
     entries = [(entry.kind, entry.name) for entry in registry.entries() if entry.owner.startswith("fmbench ")]
     assert len(entries) > 50
     lines = {line for entry in entries for line in registry.code(*entry).unseen}
-    assert {Path(line.file).name for line in lines} == {"inception.py", "checkpoint.py", "diffusers.py"}, (
+    assert {Path(line.file).name for line in lines} == {"weights_file.py", "checkpoint.py", "diffusers.py"}, (
         "torch hub's weights, whose hash metrics record, and files that are parameters, whose content counts"
     )
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from fmbench.cells.cells import EvaluationCell
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.evaluation.metrics import compute_metrics
+from fmbench.evaluation.noise_draws import add_noise_spread
 from fmbench.evaluation.sampling import Drawn, check_finite, check_nfe, draw_samples, larger_batch, sampler
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained
@@ -56,7 +57,8 @@ def evaluate(
     if labels is not None:
         preview["labels"] = labels[:kept].cpu()
     payload = safetensors_bytes(preview)
-    folder.add_metrics(compute_metrics(metrics, trained.cell, evidence, context))
+    computed = compute_metrics(metrics, trained.cell, evidence, context)
+    folder.add_metrics(add_noise_spread(computed, metrics, trained, cell, evidence, velocity))
     folder.write("samples.safetensors", payload)
     per_batch = drawn.nfe_of_batches
     facts = {"nfe": evidence.nfe, "nfe_min": min(per_batch), "nfe_max": max(per_batch), "seconds": seconds}

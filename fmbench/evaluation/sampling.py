@@ -88,10 +88,13 @@ class Drawn:
         return [count / size for count, size in zip(self.calls, self.sizes, strict=True)]
 
 
-def draw_samples(model: SampledModel, cell: SampledCell, velocity: CountedVelocity, larger: int = 0) -> Drawn:
+def draw_samples(
+    model: SampledModel, cell: SampledCell, velocity: CountedVelocity, larger: int = 0, start: int = 0
+) -> Drawn:
     """Draw the samples of a cell: a block, and the others in batches of up to `larger`, if that changes only rounding.
 
-    An adaptive solver controls the error of a batch as a whole, and one that draws noise draws other noise in another
+    They are what source sample number `start` and the ones after it become, where `start` is the first of a block. An
+    adaptive solver controls the error of a batch as a whole, and one that draws noise draws other noise in another
     batch: these integrate blocks of NOISE_BLOCK, whatever else, each with noise of its own.
     """
     integrate = sampler(model, cell, velocity)
@@ -101,9 +104,10 @@ def draw_samples(model: SampledModel, cell: SampledCell, velocity: CountedVeloci
     sizes: list[int] = []
     calls: list[int] = []
     drew_noise = False
-    while (first := sum(sizes)) < n:
+    while (done := sum(sizes)) < n:
+        first = start + done
         seed_noise(velocity.generator, model.cell, first)
-        before, noise, count = velocity.calls, _noise(model, velocity), min(size, n - first)
+        before, noise, count = velocity.calls, _noise(model, velocity), min(size, n - done)
         drawn = integrate(model.source(first, count), model.labels(first, count))
         if not global_random.alike(noise, _noise(model, velocity)):
             larger, drew_noise = 0, True
@@ -114,7 +118,7 @@ def draw_samples(model: SampledModel, cell: SampledCell, velocity: CountedVeloci
         sizes.append(count)
         calls.append(velocity.calls - before)
         size = max(larger, NOISE_BLOCK)
-    return Drawn(torch.cat(samples), model.labels(0, n), sizes, calls, drew_noise=drew_noise)
+    return Drawn(torch.cat(samples), model.labels(start, n), sizes, calls, drew_noise=drew_noise)
 
 
 def usual_batch(model: SampledModel) -> int:

@@ -84,7 +84,9 @@ class _Making:
         self.tally: Counter[tuple[Unit, str, str]] = Counter()
         self.used = [False] * len(self.excludes)
         self.has_baseline = False
-        self.sampling = Settings({"samples": suite.evaluation.samples})
+        draws = suite.evaluation.noise_draws
+        repeated = {"noise_draws": draws} if draws > 1 else {}
+        self.sampling = Settings({"samples": suite.evaluation.samples, **repeated})
         self.code = result_code_fingerprint("training"), result_code_fingerprint("evaluation")
         self.sorted: dict[tuple[int, tuple[int, ...], frozenset[str]], _Sorted] = {}
         self.judged: dict[Indices, tuple[Gap | None, frozenset[str]]] = {}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
-from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.component_spec import ComponentSpec, Settings
 from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.plan.evaluations import CellSamplings, Sampling, Samplings
 from fmbench.plan.plan import Plan
@@ -37,7 +38,8 @@ class Oracles(CellSamplings[ReferenceCell]):
     def made(self, training: TrainingCell, sampling: Sampling | EvaluationCell) -> ReferenceCell:
         """Return the oracle of a training cell and a sampling."""
         walked = (training.path, sampling.solver, sampling.grid, sampling.nfe, sampling.steps)
-        return ReferenceCell("oracle", training.dataset, training.seed, sampling.settings, self._code, *walked)
+        settings = _samples_of(int(sampling.settings["samples"]))
+        return ReferenceCell("oracle", training.dataset, training.seed, settings, self._code, *walked)
 
 
 class References:
@@ -78,7 +80,7 @@ class References:
         for training, samplings in self._plan.evaluations.groups:
             dataset, seed = training.dataset, training.seed
             if (dataset.digest, seed) not in found:
-                settings = samplings[0].settings
+                settings = _samples_of(int(samplings[0].settings["samples"]))
                 found[dataset.digest, seed] = ReferenceCell("floor", dataset, seed, settings, self._codes[0])
         return tuple(found.values())
 
@@ -102,6 +104,12 @@ class References:
     def _is_known(self, training: TrainingCell) -> bool:
         """Tell whether the marginal velocity of a training cell's flow is known."""
         return self._plan.capabilities(tuple(spec.digest for spec in training.components)) >= KNOWN_FLOW
+
+
+@lru_cache
+def _samples_of(n: int) -> Settings:
+    """Return the settings of evaluations that count for floors and oracles: how many samples are drawn once."""
+    return Settings({"samples": n})
 
 
 def _without(samplings: Samplings, others: Sequence[Samplings]) -> Samplings:

@@ -69,7 +69,7 @@ def size_of(cell: TrainingCell | EvaluationCell | Sampling) -> int:
     """Return what a cell's time grows with: its steps, or its samples times its NFE (20 for an adaptive solver)."""
     if isinstance(cell, TrainingCell):
         return max(1, int(cell.settings["steps"]))  # a model that exists already takes no step
-    return int(cell.settings["samples"]) * (cell.nfe or 20)
+    return int(cell.settings["samples"]) * int(cell.settings.values.get("noise_draws", 1)) * (cell.nfe or 20)
 
 
 def seconds_taken(state: CellState) -> float:

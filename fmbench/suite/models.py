@@ -249,6 +249,11 @@ class Evaluation(_Model):
     nfe: Axis[Whole] = Field(description="Budgets: calls of the velocity a sample.")
     guidance: Axis[Number] = Field((1.0,), description="Weights of classifier-free guidance; 1 is none.")
     samples: Whole = Field(2000, description="Samples a cell.")
+    noise_draws: Whole = Field(
+        1,
+        description="Draws of a cell's samples, each from other noise: with more than one, every score of samples has "
+        "its standard deviation over them beside it, as <metric>_noise_sd.",
+    )
     batch_size: Annotated[Whole | None, Rule("a whole number, 1 or more, or null", MOST)] = Field(
         None, description="Most samples that a network is called with at once; null lets the machine decide."
     )

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fmbench.components.gaussian_mixture import Mixture
     from fmbench.components.hookspecs import Preset, hookimpl
     from fmbench.errors import DataError, FmbenchError, UserError
+    from fmbench.io.array_files import StoredArray, find_array
     from fmbench.plan import make_plan
     from fmbench.runner.run import run
     from fmbench.suite import load_suite
@@ -54,11 +55,13 @@ __all__ = [
     "Preset",
     "ProbabilityPath",
     "Solver",
+    "StoredArray",
     "TDistribution",
     "TrainingFacts",
     "UserError",
     "Velocity",
     "expand",
+    "find_array",
     "hookimpl",
     "load_suite",
     "make_plan",
@@ -69,6 +72,7 @@ _MODULES = {
     "fmbench.components.gaussian_mixture": ("Mixture",),
     "fmbench.components.hookspecs": ("Preset", "hookimpl"),
     "fmbench.errors": ("DataError", "FmbenchError", "UserError"),
+    "fmbench.io.array_files": ("StoredArray", "find_array"),
     "fmbench.plan": ("make_plan",),
     "fmbench.runner.run": ("run",),
     "fmbench.suite": ("load_suite",),

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
-from fmbench.cells.component_spec import ComponentSpec, Settings, spec_as_dict
+from fmbench.cells.component_spec import ELSEWHERE, ComponentSpec, Settings, spec_as_dict
+from fmbench.cells.given_samples import SampleFiles
 from fmbench.cells.keys import KEY_LENGTH, digest, joined_texts
 
 Weights = Literal["ema", "raw"]
@@ -23,7 +24,9 @@ class TrainingCell:
     """One training: a component of each training kind, a seed, and settings as plain JSON values.
 
     `teacher` is the cell that must be trained first, where the coupling learns from one. `compile` says whether
-    torch.compile may be used; that changes results to rounding alone, so it is no part of the key.
+    torch.compile may be used; that changes results to rounding alone, so it is no part of the key. `samples` says where
+    samples lie that were made elsewhere: nothing is trained then, what they hold counts in the network's fingerprint,
+    and of the components the dataset alone is known.
     """
 
     dataset: ComponentSpec
@@ -37,6 +40,7 @@ class TrainingCell:
     code: str = ""
     teacher: TrainingCell | None = None
     compile: Compile = field(default="auto", compare=False)
+    samples: SampleFiles | None = field(default=None, compare=False)
 
     @property
     def is_given(self) -> bool:
@@ -82,7 +86,8 @@ class TrainingCell:
         return {**parts, "seed": self.seed, "settings": dict(self.settings.values), "code": self.code, **taught}
 
     def __str__(self) -> str:
-        return " ".join([*map(str, self.components), f"seed={self.seed}"])
+        known = [str(spec) for spec in self.components if spec.name != ELSEWHERE]
+        return " ".join([*known, *([ELSEWHERE] if self.samples else []), f"seed={self.seed}"])
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,8 @@ class EvaluationCell:
         }
 
     def __str__(self) -> str:
+        if self.training.samples is not None:
+            return f"{self.training}" if self.nfe is None else f"{self.training} nfe={self.nfe}"
         budget = "adaptive" if self.nfe is None else f"{self.grid} nfe={self.nfe}"
         guided = "" if self.guidance == 1.0 else f" guidance={self.guidance:g}"
         weights = "" if self.weights == "ema" else f" weights={self.weights}"

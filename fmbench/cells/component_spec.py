@@ -9,6 +9,11 @@ from typing import Any
 
 from fmbench.cells.keys import canonical, digest
 
+SAMPLES = "samples"
+"""The kind of what stands in the network's place where samples were made elsewhere."""
+ELSEWHERE = "made elsewhere"
+"""What stands in the place of components that nobody here knows: those by which such samples were made."""
+
 
 def is_own(owner: str) -> bool:
     """Whether what belongs to an owner comes with fmbench: owners are a distribution and its version, or a file."""
@@ -32,8 +37,13 @@ class ComponentSpec:
 
     @property
     def axis(self) -> str:
-        """The axis on which it stands: its kind, but for a model, which stands on that of the networks."""
-        return "network" if self.kind == "model" else self.kind
+        """The axis on which it stands: its kind; models and samples made elsewhere stand on that of the networks."""
+        return "network" if self.kind in ("model", SAMPLES) else self.kind
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether it is a component: samples made elsewhere, and what they were made by, are none."""
+        return self.kind != SAMPLES and self.name != ELSEWHERE
 
     @property
     def is_own(self) -> bool:

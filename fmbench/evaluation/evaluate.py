@@ -7,20 +7,15 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
-from safetensors.torch import save as safetensors_bytes
-from torch import Tensor
 
 from fmbench.cells.cells import EvaluationCell
 from fmbench.cells.component_spec import ComponentSpec
+from fmbench.evaluation.kept_samples import preview
 from fmbench.evaluation.metrics import compute_metrics
 from fmbench.evaluation.noise_draws import add_noise_spread
 from fmbench.evaluation.sampling import Drawn, check_finite, check_nfe, draw_samples, larger_batch, sampler
-from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained
 from fmbench.runtime.device import device_type, synchronise
-
-PREVIEW_BYTES = 2**16
-PREVIEW_LEAST = 64
 
 
 @torch.no_grad()
@@ -52,11 +47,7 @@ def evaluate(
     if not drawn.drew_noise:
         evidence.source, evidence.solve = partial(trained.source, 0), sampler(trained, cell, velocity)
     evidence.remembered = trained.remembered(cell.guidance, cell.weights)
-    kept = kept_samples(context, samples)
-    preview = {"samples": samples[:kept].cpu().contiguous()}
-    if labels is not None:
-        preview["labels"] = labels[:kept].cpu()
-    payload = safetensors_bytes(preview)
+    payload = preview(context, samples, labels)
     computed = compute_metrics(metrics, trained.cell, evidence, context)
     folder.add_metrics(add_noise_spread(computed, metrics, trained, cell, evidence, velocity))
     folder.write("samples.safetensors", payload)
@@ -64,11 +55,3 @@ def evaluate(
     facts = {"nfe": evidence.nfe, "nfe_min": min(per_batch), "nfe_max": max(per_batch), "seconds": seconds}
     computed_with = {"precision": trained.parts.precision, "device": device_type(context.device)}
     folder.finish({"facts": {**facts, **computed_with}}, ("samples.safetensors",))
-
-
-def kept_samples(context: WorkerContext, samples: Tensor) -> int:
-    """Return how many of `samples` `(n, *shape)` are kept for figures.
-
-    That is what the suite says, else 64 KiB of them, and at least 64.
-    """
-    return context.keep_samples or max(PREVIEW_LEAST, PREVIEW_BYTES // (4 * samples[0].numel()))

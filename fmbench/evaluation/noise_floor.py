@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Generator, Tensor
 
+from fmbench.cells.cells import TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.reference_cell import SPLIT_ANEW, ReferenceCell
 from fmbench.components.contracts import Evidence, Metric
@@ -37,10 +38,15 @@ have so few examples a feature that FID is no line in 1/n any more, and the valu
 
 
 class Absent:
-    """Stands in the evidence for what a floor has not: there is no network. Whoever looks at it is told so."""
+    """Stands in the evidence for what neither a floor nor samples made elsewhere have: there is no network here.
+
+    Whoever looks at it is told so.
+    """
 
     def __getattr__(self, name: str) -> Any:
-        raise CellFailure(f"a floor has real data and nothing else; the metric asked for {name!r} of a network")
+        raise CellFailure(
+            f"here are samples and real data and nothing else; the metric asked for {name!r} of a network"
+        )
 
 
 @torch.no_grad()
@@ -59,7 +65,7 @@ def measure_floor(cell: ReferenceCell, metrics: Sequence[ComponentSpec], context
     folder.finish({"facts": {}}, ())
 
 
-def evidence_without_network(cell: ReferenceCell, context: WorkerContext) -> Evidence:
+def evidence_without_network(cell: TrainingCell | ReferenceCell, context: WorkerContext) -> Evidence:
     """Return evidence of a dataset and a seed alone."""
     absent = cast("Any", Absent())
     return Evidence(

@@ -26,7 +26,8 @@ from fmbench.components.dataset_checks import SPLITS, check_together
 from fmbench.errors import CellFailure, DamagedFile, ProcessChanged, StoreError, UserError
 from fmbench.evaluation import evaluate, flow_snapshots
 from fmbench.evaluation.batched_sampling import NotBatchedError, draw_batched, in_order, worth_it
-from fmbench.evaluation.evaluate import kept_samples
+from fmbench.evaluation.given_samples import read_samples, score_samples
+from fmbench.evaluation.kept_samples import kept_samples
 from fmbench.evaluation.noise_floor import measure_floor
 from fmbench.evaluation.oracle import measure_oracle
 from fmbench.evaluation.sampler_timing import measure_sampler
@@ -162,6 +163,11 @@ class Computer:
                 raise
             except BaseException as error:
                 raise UserError(f"{title} cannot be used: {describe_failure(error)}") from error
+            self.say(Event("finished", "preparing", title))
+        for cell, n in task.samples:
+            title = f"samples {cell.network}"
+            self.say(Event("started", "preparing", title))
+            read_samples(cell, n, self.context)
             self.say(Event("finished", "preparing", title))
 
     def _prepare_component(self, spec: ComponentSpec) -> None:
@@ -346,6 +352,10 @@ class Computer:
         if folder.result() is not None and not metrics:
             return
         folder.begin(work.cell.parts())
+        if work.cell.training.samples is not None:
+            score_samples(work.cell, metrics, self.context)
+            self._check_measured(folder, metrics)
+            return
         trained = self._load(work.cell.training)
         if isinstance(task, MeasureTask):
             measure_sampler(trained, work.cell, metrics, work.key, again=again)

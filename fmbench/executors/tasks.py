@@ -33,10 +33,11 @@ class PrepareTask:
     A component that cannot be built, data that cannot be had or weights that are absent end the run ("fatal"). Each
     component is a unit of the section "preparing", which has a time of its own and no folder in the store. For
     figures, some real test data of each dataset is left in the store's cache, at `real_samples`, and the density of
-    each t-distribution, at `t_density`.
+    each t-distribution, at `t_density`. `samples` that were made elsewhere, the first so many of each cell, are read.
     """
 
     components: tuple[ComponentSpec, ...]
+    samples: tuple[tuple[TrainingCell, int], ...] = ()
 
     @property
     def units(self) -> list[Unit]:

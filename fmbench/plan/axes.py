@@ -11,6 +11,7 @@ from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.keys import canonical
 from fmbench.errors import ComponentError, PluginError
 from fmbench.plan.given_models import given_axes, labelled
+from fmbench.plan.given_samples import KINDS_UNKNOWN, GivenSamples, given_samples, unknown
 from fmbench.suite import AXES, AxisValue, ComponentRef, Position, Problem, Suite, raise_problems
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ GIVEN_SEED = 0
 OF_TRAININGS = frozenset(TRAINING_AXES[1:])
 """The axes that a model has values of its own on: all training axes but the dataset."""
 NOT_ASKED = -1
-"""The index that stands for the grid and the NFE of an adaptive solver: it has neither."""
+"""The index that stands for the grid and the NFE of an adaptive solver, and of samples of which nobody says them."""
 
 Choice = ComponentSpec | str | int | float
 """A value of an axis, resolved."""
@@ -89,6 +90,8 @@ class Axes:
         others = [{axis: self._indices(axis, v) for axis, v in entry.axes.items()} for entry in suite.include]
         metrics = [self._spec("metric", ref) for ref in suite.evaluation.metrics]
         given = self._given(suite.models)
+        self.samples: dict[str, GivenSamples] = {}
+        made = self._made_elsewhere([self.values["dataset"][index] for index in own["dataset"]])
         if not suite.trains:
             self._problems += [
                 Problem(suite.place("include", number), f"include: {axis} is an axis of trainings; the suite has none.")
@@ -99,7 +102,9 @@ class Axes:
         raise_problems(self._problems)
         self.metrics = list(dict.fromkeys(spec for spec in metrics if spec is not None))
         self.adaptive = frozenset(
-            index for index, spec in enumerate(self.specs("solver")) if registry.attribute(spec, "adaptive")
+            index
+            for index, spec in enumerate(self.specs("solver"))
+            if spec.is_registered and registry.attribute(spec, "adaptive")
         )
         self.blocks = [Product(own, suite.zipped, self.adaptive)]
         for replaced in others:
@@ -112,6 +117,7 @@ class Axes:
                 rest = [tuple(axis for axis in group if axis in kept) for group in suite.zipped]
                 groups = [group for group in rest if group]
                 self.blocks += [Product(own | replaced | one, groups, self.adaptive) for one in given]
+        self.blocks += [Product(one, (), self.adaptive) for one in made]
 
     def _given(self, refs: Sequence[ComponentRef]) -> list[dict[str, Indices]]:
         """Return for each model the values of its cells as indices, by training axis but the dataset.
@@ -131,6 +137,21 @@ class Axes:
                 self._refuse(ref, error)
             else:
                 found.append({axis: (self._number(axis, choice),) for axis, choice in choices.items()})
+        return found
+
+    def _made_elsewhere(self, datasets: Sequence[Choice]) -> list[dict[str, Indices]]:
+        """Return for each place of samples the values of its cell as indices, by axis; what is wrong is noted."""
+        known = [spec for spec in datasets if isinstance(spec, ComponentSpec)]
+        samples, problems = given_samples(self.suite, self.registry, known, [s.name for s in self.specs("network")])
+        self._problems += problems
+        self.samples = {each.spec.digest: each for each in samples}
+        found: list[dict[str, Indices]] = []
+        for each in samples:
+            choices: dict[str, Choice] = {kind: unknown(kind) for kind in (*KINDS_UNKNOWN, "solver")}
+            choices |= {"dataset": each.dataset, "network": each.spec, "seed": each.seed}
+            choices |= {"weights": "ema", "guidance": 1.0, **({"nfe": each.nfe} if each.nfe else {})}
+            indices = {axis: (self._number(axis, choice),) for axis, choice in choices.items()}
+            found.append({axis: indices.get(axis, (NOT_ASKED,)) for axis in AXES})
         return found
 
     def specs(self, axis: str) -> list[ComponentSpec]:

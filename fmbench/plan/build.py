@@ -102,7 +102,7 @@ class _Making:
             if kept:
                 chosen = {a: self.axes.values[a][i] for a, i in zip(TRAINING_AXES, training, strict=True)}
                 cell = self._cell(chosen, settings)
-                taught = self.teachers.taught(cell)
+                taught = self.teachers.taught(cell) if cell.samples is None else cell
                 if isinstance(taught, Gap):
                     self._count("training", taught, 1)
                     continue
@@ -120,7 +120,9 @@ class _Making:
         return Plan(self.suite, cells, Evaluations(groups), left_out, applied, rules, provided, self.rules.granted)
 
     def _cell(self, chosen: dict[str, Any], settings: Settings) -> TrainingCell:
-        """Return a training cell; that of a model that exists already has settings and code of its own."""
+        """Return a training cell; that of what exists already has settings and code of its own."""
+        if (samples := self.axes.samples.get(chosen["network"].digest)) is not None:
+            return TrainingCell(**chosen, settings=GIVEN_SETTINGS, samples=samples.files)
         cell = TrainingCell(**chosen, settings=settings, code=self.code[0], compile=self.suite.training.compile)
         if not cell.is_given:
             return cell
@@ -218,7 +220,8 @@ class _Making:
     def _sampling(self, cell: Indices) -> Sampling:
         chosen = zip(EVALUATION_AXES, cell, strict=True)
         held: dict[str, Any] = {axis: None if i == NOT_ASKED else self.axes.values[axis][i] for axis, i in chosen}
-        return Sampling(**held, steps=self.rules.steps(cell), settings=self.sampling, code=self.code[1])
+        code = self.code[1] if held["solver"].is_registered else result_code_fingerprint("given samples")
+        return Sampling(**held, steps=self.rules.steps(cell), settings=self.sampling, code=code)
 
     def _count(self, unit: Unit, gap: Gap, count: int) -> None:
         self.tally[unit, gap.cell, gap.reason] += count
@@ -279,7 +282,7 @@ class _Making:
                 lacking = rule.requires - self._training_verdict(components)[1]
                 met = met or not lacking
                 if lacking:
-                    gap = self.rules.gap("metric", f"metric={rule.spec}", min(lacking), components)
+                    gap = self.rules.metric_gap(rule, min(lacking), components)
                     self._count("metric", gap, count)
             applied += [rule] if met else []
         if not applied:

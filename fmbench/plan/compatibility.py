@@ -11,8 +11,9 @@ from fmbench.cells.keys import digest
 from fmbench.components.solver_times import fault_of, solver_times
 from fmbench.errors import PluginError
 from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices, shown_choice
-from fmbench.plan.given_models import GIVEN
-from fmbench.plan.plan import MetricRule, Scope, with_trained
+from fmbench.plan.given_models import GIVEN, TRAINED
+from fmbench.plan.given_samples import MADE_ELSEWHERE
+from fmbench.plan.plan import NETWORK, MetricRule, Scope, all_capabilities
 from fmbench.plan.result_code import result_code_fingerprint
 from fmbench.suite import Suite
 
@@ -24,6 +25,8 @@ CONDITIONS = {"classes": "labels", "vectors": "vectors"}
 """What a dataset provides whose examples have conditions, and what a network must then take; see `fmbench.Dataset`."""
 GRANTED = {"labels": "training.class_conditional: true", "no_label": "training.label_dropout above 0"}
 """Capabilities that settings grant: the network is told the condition; it can be asked without one."""
+OF_SAMPLES = "samples_only"
+"""What a metric provides whose score is of samples and labels alone, so that real data have one too."""
 COMPONENT_AXES = TRAINING_AXES[:-1]
 """The training axes that hold components: all but the seed."""
 
@@ -49,9 +52,17 @@ class Rules:
     def __init__(self, suite: Suite, axes: Axes, registry: Registry) -> None:
         self.suite, self.axes, self.registry = suite, axes, registry
         kinds = [axis for axis in (*TRAINING_AXES, *EVALUATION_AXES) if axes.specs(axis)]
-        self.provides = {kind: [provided_by(spec, registry) for spec in axes.specs(kind)] for kind in kinds}
+        self.provides = {kind: [self._provided(spec) for spec in axes.specs(kind)] for kind in kinds}
         self._times_faults: dict[tuple[int, int], str] = {}
-        self.requires = {kind: [required_by(spec, registry) for spec in axes.specs(kind)] for kind in kinds}
+        self.requires = {kind: [self._required(spec) for spec in axes.specs(kind)] for kind in kinds}
+
+    def _provided(self, spec: ComponentSpec) -> frozenset[str]:
+        if spec.is_registered:
+            return provided_by(spec, self.registry)
+        return self.axes.samples[spec.digest].provides if spec.digest in self.axes.samples else frozenset()
+
+    def _required(self, spec: ComponentSpec) -> frozenset[str]:
+        return required_by(spec, self.registry) if spec.is_registered else frozenset()
 
     @cached_property
     def provided(self) -> dict[str, frozenset[str]]:
@@ -62,7 +73,7 @@ class Rules:
     def capabilities(self, training: Indices) -> frozenset[str]:
         """Return what the components of a training cell provide together."""
         pairs = zip(COMPONENT_AXES, training, strict=False)
-        return with_trained(self.granted.union(*(self.provides[axis][index] for axis, index in pairs)))
+        return all_capabilities(self.granted.union(*(self.provides[axis][index] for axis, index in pairs)))
 
     @cached_property
     def granted(self) -> frozenset[str]:
@@ -75,6 +86,8 @@ class Rules:
     def training_gap(self, training: Indices) -> Gap | None:
         """Return why a training cell is left out, or None."""
         cell = dict(zip(COMPONENT_AXES, training, strict=False))
+        if MADE_ELSEWHERE in self.provides["network"][cell["network"]]:
+            return None
         for axis, index in cell.items():
             others = self.granted.union(*(self.provides[a][i] for a, i in cell.items() if a != axis))
             for capability in sorted(self.requires[axis][index] - others):
@@ -86,6 +99,8 @@ class Rules:
 
     def evaluation_gap(self, evaluation: Indices, capabilities: frozenset[str]) -> Gap | Missing | None:
         """Return why an evaluation is left out of training cells with these capabilities, or None."""
+        if MADE_ELSEWHERE in capabilities:
+            return None
         solver, grid, weights, guidance, _ = evaluation
         weight = self.axes.values["guidance"][guidance]
         if weight != 1 and not self.suite.training.class_conditional:
@@ -130,8 +145,8 @@ class Rules:
             return ""
 
     def steps(self, evaluation: Indices) -> int | None:
-        """Return the steps that spend the NFE exactly; 0 where there are none, None for an adaptive solver."""
-        if evaluation[-1] == NOT_ASKED:
+        """Return the steps that spend the NFE exactly; 0 where there are none, None where nobody sets them."""
+        if evaluation[-1] == NOT_ASKED or not self.axes.specs("solver")[evaluation[0]].is_registered:
             return None
         per_step, offset = self._cost(evaluation)
         nfe = evaluation[-1]
@@ -152,6 +167,9 @@ class Rules:
         """Calls a step and calls besides, of each solver."""
         costs = []
         for spec in self.axes.specs("solver"):
+            if not spec.is_registered:
+                costs.append((1, 0))
+                continue
             per_step, offset = (self.registry.attribute(spec, name) for name in ("nfe_per_step", "nfe_offset"))
             if not isinstance(per_step, int) or per_step < 1 or not isinstance(offset, int):
                 raise PluginError(
@@ -192,6 +210,19 @@ class Rules:
         cell.append(words)
         return Gap(" ".join(sorted(cell, key=_order)), f"{name} needs {capability!r}, which {lacking}")
 
+    def metric_gap(self, rule: MetricRule, lacking: str, training: Indices) -> Gap:
+        """Say that a metric needs what a training cell, or samples in its place, have not."""
+        words, name = f"metric={rule.spec}", str(rule.spec)
+        network = TRAINING_AXES.index("network")
+        if MADE_ELSEWHERE not in self.provides["network"][training[network]]:
+            return self.gap("metric", words, lacking, training)
+        if lacking == "labels":
+            return Gap(f"{self.axes.words('network', training[network])} {words}", f"{name} needs samples with labels")
+        if lacking in (NETWORK, TRAINED):
+            reason = f"{name} looks at a network or its training; samples that were made elsewhere have none"
+            return Gap(words, reason)
+        return self.gap("metric", words, lacking, training)
+
     def metric_rules(self) -> tuple[list[MetricRule], list[tuple[ComponentSpec, str]]]:
         """Return the metrics that the number of samples is enough for, and the others with the reason."""
         rules, refused = [], []
@@ -202,7 +233,9 @@ class Rules:
             if least > samples:
                 refused.append((spec, f"{spec.name} needs {least} samples or more; evaluation.samples is {samples}"))
             else:
-                rules.append(MetricRule(_measured(spec, scope), scope, required_by(spec, self.registry)))
+                of_samples = scope == "evaluation" and OF_SAMPLES in provided_by(spec, self.registry)
+                requires = required_by(spec, self.registry) | (set() if of_samples else {NETWORK})
+                rules.append(MetricRule(_measured(spec, scope), scope, requires))
         return rules, refused
 
 

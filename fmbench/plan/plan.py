@@ -11,8 +11,11 @@ from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.plan.evaluations import Evaluations
 from fmbench.plan.given_models import GIVEN, TRAINED
+from fmbench.plan.given_samples import LABELLED, MADE_ELSEWHERE
 from fmbench.suite import Suite
 
+NETWORK = "network"
+"""What all cells provide but samples that were made elsewhere: what is measured on a network needs it."""
 Scope = Literal["training", "evaluation", "sampler"]
 """What a metric is computed for; see `fmbench.Metric`."""
 
@@ -89,7 +92,7 @@ class Plan:
 
     def capabilities(self, components: tuple[str, ...]) -> frozenset[str]:
         """Return what components provide together, by their digests."""
-        return with_trained(self.granted.union(*(self.provides[digest] for digest in components)))
+        return all_capabilities(self.granted.union(*(self.provides[digest] for digest in components)))
 
     @cached_property
     def _on(self) -> dict[str, set[tuple[str, ...]]]:
@@ -104,9 +107,15 @@ class Plan:
         return {}
 
 
-def with_trained(capabilities: frozenset[str]) -> frozenset[str]:
-    """Return what a training cell provides, "trained" with it, unless its model existed before."""
-    return capabilities if GIVEN in capabilities else capabilities | {TRAINED}
+def all_capabilities(capabilities: frozenset[str]) -> frozenset[str]:
+    """Return what a training cell provides, given what its components and the suite's settings do.
+
+    That is "network" besides, and "trained" unless its model existed before. Samples that were made elsewhere have
+    neither, nor what settings grant: they have labels or not.
+    """
+    if MADE_ELSEWHERE in capabilities:
+        return capabilities - {"labels", "no_label"} | ({"labels"} if LABELLED in capabilities else set())
+    return capabilities | ({NETWORK} if GIVEN in capabilities else {NETWORK, TRAINED})
 
 
 def _components(cell: TrainingCell) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec, Settings
 from fmbench.cells.reference_cell import ReferenceCell
+from fmbench.plan.compatibility import OF_SAMPLES
 from fmbench.plan.evaluations import CellSamplings, Sampling, Samplings
 from fmbench.plan.plan import Plan
 from fmbench.plan.result_code import result_code_fingerprint
@@ -17,8 +18,6 @@ from fmbench.plan.result_code import result_code_fingerprint
 if TYPE_CHECKING:
     from fmbench.plugins.registry import Registry
 
-OF_SAMPLES = "samples_only"
-"""What a metric provides whose score is of samples and labels alone, so that real data have one too."""
 KNOWN_FLOW = frozenset({"mixture", "gaussian", "normal_source", "independent"})
 """What a training cell must provide for its marginal velocity to be known."""
 

@@ -23,6 +23,7 @@ Stage = Literal[
     "sampler cost",
     "noise floor",
     "oracle",
+    "given samples",
 ]
 
 MIXTURE = "fmbench.components.gaussian_mixture"
@@ -38,6 +39,7 @@ ROOTS: Mapping[Stage, tuple[str, ...]] = {
     "sampler cost": ("fmbench.evaluation.sampler_timing", MIXTURE),
     "noise floor": ("fmbench.evaluation.noise_floor", MIXTURE),
     "oracle": ("fmbench.evaluation.oracle", MIXTURE),
+    "given samples": ("fmbench.evaluation.given_samples", MIXTURE),
 }
 """Where the code of each kind of cell begins; "measurement" is what metrics of scope "training" are computed by, which
 are kept with the training.

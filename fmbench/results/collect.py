@@ -47,7 +47,7 @@ class ResultsIndex:
         self._damaged: dict[tuple[str, str], DamagedFile] = {}
         self.passed_over = store.passed_over()
         self._here, self._anywhere = here, anywhere or here is None
-        self.trainings = {c.key: self.state("training", c.key, self.wanted(c, "training")) for c in plan.trainings}
+        self.trainings = {c.key: self._training_state(c) for c in plan.trainings}
         self._found = {cell.key: cell for cell in self._computed()}
         self.evaluations = {key: self._read(cell) for key, cell in self._found.items()}
         shown = self._with_flow_snapshot()
@@ -179,7 +179,11 @@ class ResultsIndex:
         """Return the keys of the cells that figures show: on points, the first seed of each combination."""
         chosen: dict[tuple[str, ...], TrainingCell] = {}
         for cell in self.plan.trainings:
-            if self.plan.is_evaluated(cell) and "points" in self.registry.attribute(cell.dataset, "provides"):
+            if (
+                cell.samples is None
+                and self.plan.is_evaluated(cell)
+                and "points" in self.registry.attribute(cell.dataset, "provides")
+            ):
                 chosen.setdefault((*(spec.digest for spec in cell.components), cell.settings.text), cell)
         return [cell.key for cell in chosen.values()]
 
@@ -188,6 +192,12 @@ class ResultsIndex:
     ) -> tuple[ComponentSpec, ...]:
         """Return the metrics that the suite wants of a cell in a scope: none of one that only teaches."""
         return self.plan.metrics_for(cell, scope) if self.plan.is_evaluated(cell) else ()
+
+    def _training_state(self, cell: TrainingCell) -> CellState:
+        """Return the state of a training cell; samples that were made elsewhere need nothing more."""
+        if cell.samples is not None:
+            return CellState(self.store.folder("training", cell.key), {"facts": {}})
+        return self.state("training", cell.key, self.wanted(cell, "training"))
 
     def state(self, section: str, key: str, wanted: Sequence[ComponentSpec]) -> CellState:
         """Read a cell's folder."""
@@ -216,7 +226,7 @@ class ResultsIndex:
 
     def look_again(self, training: TrainingCell, evaluations: Iterable[EvaluationCell]) -> None:
         """Read the folders of a training cell and its evaluations anew."""
-        self.trainings[training.key] = self.state("training", training.key, self.wanted(training, "training"))
+        self.trainings[training.key] = self._training_state(training)
         for cell in evaluations:
             self._found[cell.key], self.evaluations[cell.key] = cell, self._read(cell)
 
@@ -227,7 +237,8 @@ class ResultsIndex:
         """
         lost = sum(len(samplings) for training, samplings in self.plan.evaluations.groups if self.failed(training))
         usable = [state for cell, state in self.stored_evaluations() if not self.failed(cell.training)]
-        trainings = _tally(len(self.trainings), self.trainings.values())
+        trained = [self.trainings[cell.key] for cell in self.plan.trainings if cell.samples is None]
+        trainings = _tally(len(trained), trained)
         return {"trainings": trainings, "evaluations": _tally(len(self.plan.evaluations), usable, lost)}
 
     def stored_evaluations(self) -> Iterator[tuple[EvaluationCell, CellState]]:
@@ -242,7 +253,7 @@ class ResultsIndex:
     def training_record(self, cell: TrainingCell) -> TrainingRecord:
         """Return what is known of a training cell now."""
         state = self.trainings[cell.key]
-        history = state.folder.history() if state.result is not None else []
+        history = state.folder.history() if state.result is not None and cell.samples is None else []
         values, identities = self._metrics(state)
         facts = (state.result or {}).get("facts", {})
         flow_snapshot = self._flow_snapshot(cell)

@@ -33,7 +33,7 @@ def _rates(results_index: ResultsIndex) -> dict[Kind, float]:
     found: dict[Kind, list[float]] = defaultdict(list)
     for training in results_index.plan.trainings:
         state = results_index.trainings[training.key]
-        if state.result is not None:
+        if state.result is not None and training.samples is None:
             found["training", likeness(training)].append(seconds_taken(state) / size_of(training))
     for cell, state in results_index.stored_evaluations():
         if state.result is not None:

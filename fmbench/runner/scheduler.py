@@ -171,7 +171,7 @@ class Scheduler:
     def _prepare(self, executor: LocalExecutor) -> None:
         """Have one worker build and check everything, so that a user's mistake is known before the first step."""
         self.observer.begin("preparing", 1)
-        executor.submit(PrepareTask(self._components))
+        executor.submit(PrepareTask(self._components, self._samples))
         for event in executor.events():
             self._note(event)
         self.observer.advance("preparing")
@@ -308,7 +308,14 @@ class Scheduler:
         plan = self.session.plan
         trained = (spec for cell in plan.trainings for spec in cell.components)
         sampled = (spec for cell in plan.evaluations for spec in (cell.solver, cell.grid) if spec is not None)
-        return tuple({spec.digest: spec for spec in chain(trained, sampled, plan.metrics)}.values())
+        specs = (spec for spec in chain(trained, sampled, plan.metrics) if spec.is_registered)
+        return tuple({spec.digest: spec for spec in specs}.values())
+
+    @property
+    def _samples(self) -> tuple[tuple[TrainingCell, int], ...]:
+        """Return the cells of samples made elsewhere that are to be scored, and how many samples of each."""
+        pieces = (piece.cell for pieces in self.work.values() for piece in pieces if piece.cell.training.samples)
+        return tuple((cell.training, int(cell.settings["samples"])) for cell in pieces)
 
     def _config(self, jobs: str, tasks: int) -> WorkerConfig:
         options, evaluation = self.session.options, self.session.suite.evaluation

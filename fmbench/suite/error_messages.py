@@ -21,10 +21,12 @@ from fmbench.suite.positions import (
     place_of,
     shown,
 )
+from fmbench.suite.samples import Samples
 
 _NAMED = (models.AdamW, models.Adam, models.Adamax, models.SGD, models.Constant, models.Cosine, models.Ema)
 _MODELS: dict[str, type[BaseModel]] = {model.__name__.lower(): model for model in _NAMED}
 _SECTIONS: dict[str, type[BaseModel]] = {"training": models.Training, "evaluation": models.Evaluation}
+_ENTRIES: dict[str, type[BaseModel]] = {"samples": Samples}
 _SELECTIONS = {"exclude", "include", "baseline"}
 MOST_COMPARED = 100
 """Unknown keys that are compared with those that are missing: more of them are no misspellings."""
@@ -70,11 +72,12 @@ def _model_at(location: Location) -> type[BaseModel]:
         return Suite
     if location[0] in _SELECTIONS:
         return models.Selection
-    return _MODELS.get(str(location[-1])) or _SECTIONS.get(str(location[0]), Suite)
+    return _ENTRIES.get(str(location[0])) or _MODELS.get(str(location[-1])) or _SECTIONS.get(str(location[0]), Suite)
 
 
 def _keys(location: Location) -> list[str]:
-    return [key for key in _model_at(location).model_fields if key != "name" or not location]
+    named = not location or location[0] in _ENTRIES
+    return [key for key in _model_at(location).model_fields if key != "name" or named]
 
 
 def _missing(location: Location) -> str:

@@ -42,6 +42,7 @@ from fmbench.suite.field_types import (
     fault,
 )
 from fmbench.suite.positions import Position, place_of
+from fmbench.suite.samples import Samples
 
 DatasetRef = Annotated[ComponentRef, ComponentType("dataset")]
 PathRef = Annotated[ComponentRef, ComponentType("path")]
@@ -240,13 +241,13 @@ def _divisor_below(number: int, limit: int) -> int:
 class Evaluation(_Model):
     """The evaluation axes, and how every evaluation cell is evaluated."""
 
-    solvers: Axis[SolverRef] = Field(description="Solvers of dx/dt = v(x, t).")
+    solvers: Axis[SolverRef] = Field((), description="Solvers of dx/dt = v(x, t).")
     grids: Axis[GridRef] = Field((ComponentRef("uniform"),), description="Where a solver's steps lie.")
     weights: Axis[Weights] = Field(
         ("ema",),
         description="Weights to evaluate: ema, the moving average, or raw, as the last step left them.",
     )
-    nfe: Axis[Whole] = Field(description="Budgets: calls of the velocity a sample.")
+    nfe: Axis[Whole] = Field((), description="Budgets: calls of the velocity a sample.")
     guidance: Axis[Number] = Field((1.0,), description="Weights of classifier-free guidance; 1 is none.")
     samples: Whole = Field(2000, description="Samples a cell.")
     noise_draws: Whole = Field(
@@ -317,6 +318,7 @@ class Suite(_Model):
     datasets: Axis[DatasetRef] = Field(description="Datasets.")
     training: Training = Field(NO_TRAINING, description="What is trained; a suite may have models in its place.")
     models: Axis[ModelRef] = Field((), description="Models that exist already: each is evaluated on every dataset.")
+    samples: Entries[Samples] = Field((), description="Samples that were made elsewhere: they are scored as they are.")
     evaluation: Evaluation
     exclude: Entries[Selection] = Field((), description="Cells to leave out, of the product and of include.")
     include: Entries[Selection] = Field(
@@ -331,8 +333,13 @@ class Suite(_Model):
 
     @model_validator(mode="after")
     def _has_networks(self) -> Suite:
-        if self.training is NO_TRAINING and not self.models:
-            raise fault("the key 'training' is missing in a suite. Add it, or under 'models' what exists already.")
+        if not self.trains and not self.models and not self.samples:
+            others = "'models' or 'samples' what exists already"
+            raise fault(f"the key 'training' is missing in a suite. Add it, or under {others}.")
+        for key in ("solvers", "nfe"):
+            if not getattr(self.evaluation, key) and (self.trains or self.models):
+                said = str(Evaluation.model_fields[key].description).rstrip(".")
+                raise fault(f"the key {key!r} is missing in evaluation ({said}). Add it.", "evaluation")
         if self.models and self.training.class_conditional:
             text = "class_conditional must be false beside models, which are asked without labels so far; found true."
             raise fault(text, "training", "class_conditional")
@@ -367,7 +374,7 @@ class Suite(_Model):
     def settings(self) -> dict[str, Any]:
         """Return the suite as plain values, defaults filled in; written as YAML they are the same suite."""
         left_out = set() if self.trains else {"training"}
-        left_out |= set() if self.models else {"models"}
+        left_out |= {name for name in ("models", "samples") if not getattr(self, name)}
         return self.model_dump(mode="json", exclude_none=True, exclude=left_out)
 
     def baseline_labels(self) -> dict[str, Any] | None:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from fmbench import DataError
-from fmbench_datasets.array_files import StoredArray
+from fmbench import DataError, StoredArray
 
 if TYPE_CHECKING:
     import numpy as np

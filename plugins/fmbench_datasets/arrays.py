@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_types import Gt, Lt, MinLen
 
-from fmbench import DataError, Dataset
+from fmbench import DataError, Dataset, StoredArray, find_array
 from fmbench_datasets.array_checks import (
     Levels,
     as_float32,
@@ -17,7 +17,6 @@ from fmbench_datasets.array_checks import (
     check_size,
     check_source,
 )
-from fmbench_datasets.array_files import StoredArray, find_array
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from fmbench import DataError
-from fmbench.errors import did_you_mean
-from fmbench_datasets.picture_files import shown
+from fmbench.errors import DataError, did_you_mean
+from fmbench.io.printable_text import visible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,13 +57,19 @@ class StoredArray:
             if self.path.suffix.lower() == ".safetensors":
                 from safetensors import safe_open
 
-                with safe_open(self.path, framework="np") as file:  # key: the class's `content` names it
+                with safe_open(self.path, framework="np") as file:
                     return np.asarray(file.get_tensor(self.key))
-            loaded = np.load(self.path, allow_pickle=False)  # key: the class's `content` names it
+            loaded = np.load(self.path, allow_pickle=False)
             if not self.key:
                 return np.asarray(loaded)
             with loaded:
                 return np.asarray(loaded[self.key])
+
+
+def arrays_in(name: str) -> dict[str, StoredArray]:
+    """Return the arrays of a file by name, that of a .npy file by "". Raises DataError where it is none of arrays."""
+    path = Path(name).expanduser()
+    return {key: StoredArray(path, key, *header) for key, header in _headers(path).items()}
 
 
 def find_array(name: str, key: str | None, what: str) -> StoredArray:
@@ -119,7 +124,7 @@ def _headers(path: Path) -> Mapping[str, tuple[tuple[int, ...], str]]:
         )
     with _reading(path):
         if suffix == ".npy":
-            with path.open("rb") as stream:  # key: the class's `content` names it
+            with path.open("rb") as stream:
                 return {"": _npy_header(stream)}
         if suffix == ".npz":
             with zipfile.ZipFile(path) as archive:
@@ -129,7 +134,7 @@ def _headers(path: Path) -> Mapping[str, tuple[tuple[int, ...], str]]:
 
 
 def _member_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], str]:
-    with archive.open(name) as stream:  # key: the class's `content` names it
+    with archive.open(name) as stream:
         return _npy_header(stream)
 
 
@@ -146,7 +151,7 @@ def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], str]:
 def _safetensors_headers(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
     from safetensors import safe_open
 
-    with safe_open(path, framework="np") as file:  # key: the class's `content` names it
+    with safe_open(path, framework="np") as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
         return {
             name: (tuple(each.get_shape()), SAFETENSORS.get(each.get_dtype(), each.get_dtype()))
@@ -164,11 +169,16 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except broken as error:
-        reason = shown(" ".join(str(error).split())).rstrip(".")
+        reason = visible(" ".join(str(error).split())).rstrip(".")
         raise DataError(
             f"{shown(path)} cannot be read as a {suffix} file ({reason}); pickles are not read. Write it with "
             f"{WRITERS[suffix]}."
         ) from error
+
+
+def shown(path: Path) -> str:
+    """Return a path as a message shows it."""
+    return visible(str(path))
 
 
 def _listed(held: Mapping[str, object]) -> str:

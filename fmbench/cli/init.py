@@ -1,4 +1,4 @@
-"""The verb `init`: a suite for a model that you already have."""
+"""The verb `init`: a suite for a model, or for samples, that you already have."""
 
 from __future__ import annotations
 
@@ -10,42 +10,56 @@ import typer
 from fmbench.cli import options
 from fmbench.cli.output import say
 from fmbench.errors import UserError
+from fmbench.io.printable_text import count
 
 
 def init(
-    checkpoint: Annotated[
-        Path,
-        typer.Option("--checkpoint", metavar="FILE", help="Weights, .pt say.", callback=options.nameable),
-    ],
-    network: Annotated[
-        str, typer.Option("--network", help="What they are for: 'net.py:Net', '{mlp: {width: 64}}', or with arguments.")
-    ],
     dataset: Annotated[str, typer.Option("--dataset", help="What it makes samples of: moons, or {arrays: {...}}.")],
     suite: Annotated[Path, typer.Argument(metavar="SUITE", help="The file to write.")] = Path("suite.yaml"),
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", metavar="FILE", help="Weights, .pt say.", callback=options.nameable),
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option("--network", help="What they are for: 'net.py:Net', '{mlp: {width: 64}}', or with arguments."),
+    ] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option("--samples", metavar="PLACE", help="A folder of pictures, or an .npz.", callback=options.nameable),
+    ] = None,
+    nfe: Annotated[int | None, typer.Option("--nfe", help="Network calls that a sample took.")] = None,
+    value_range: Annotated[
+        str | None, typer.Option("--value-range", help="Black and white in an array that is not of bytes: '[-1, 1]'.")
+    ] = None,
     path: Annotated[str, typer.Option("--path", help="The probability path of its training.")] = "linear",
     predicts: Annotated[str, typer.Option("--predicts", help="velocity, x_1 or noise.")] = "velocity",
     time: Annotated[str, typer.Option("--time", help="data_at_one or data_at_zero.")] = "data_at_one",
     time_scale: Annotated[float, typer.Option("--time-scale", help="What its time is multiplied by.")] = 1.0,
     plugins: options.Plugins = None,
 ) -> None:
-    """Write a suite that evaluates a checkpoint with 4 solvers at 4, 8 and 16 calls of its network, and plan it."""
+    """Write a suite, and plan it: a checkpoint with 4 solvers at 4, 8 and 16 calls of its network, or all samples of a
+    place as they are.
+    """
     import yaml
 
     if suite.exists():
         raise UserError(f"{suite} is there already. Give another name for the suite, or remove it.")
-    model: dict[str, Any] = {"file": str(checkpoint), "network": _read(network, "--network")}
-    declared = {"path": _read(path, "--path"), "predicts": predicts, "time": time, "time_scale": time_scale}
-    content = {
-        "name": suite.stem,
-        "datasets": [_read(dataset, "--dataset")],
-        "models": [{"checkpoint": {**model, **declared}}],
-        "evaluation": {
+    if (checkpoint is None) == (samples is None) or (checkpoint is None) != (network is None):
+        raise UserError("give --checkpoint FILE with its --network, or --samples PLACE: what this suite is for.")
+    content: dict[str, Any] = {"name": suite.stem, "datasets": [_read(dataset, "--dataset")]}
+    if samples is not None:
+        content |= _of_samples(samples, nfe, None if value_range is None else _read(value_range, "--value-range"))
+    else:
+        model: dict[str, Any] = {"file": str(checkpoint), "network": _read(str(network), "--network")}
+        declared = {"path": _read(path, "--path"), "predicts": predicts, "time": time, "time_scale": time_scale}
+        content["models"] = [{"checkpoint": {**model, **declared}}]
+        content["evaluation"] = {
             "solvers": ["euler", "heun", "rk4", "dopri5"],
             "nfe": [4, 8, 16],
             "samples": 2000,
             "metrics": ["sliced_wasserstein", "sample_ms"],
-        },
-    }
+        }
     try:
         suite.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     except OSError as error:
@@ -55,7 +69,24 @@ def init(
     except UserError:
         suite.unlink()
         raise
-    say(f"Wrote {suite}: {len(session.plan.evaluations)} evaluations, nothing to train. Run: fmbench run {suite}")
+    many = count(len(session.plan.evaluations), "evaluation")
+    say(f"Wrote {suite}: {many}, nothing to train. Run: fmbench run {suite}")
+
+
+def _of_samples(place: Path, nfe: int | None, value_range: Any) -> dict[str, Any]:
+    """Return the parts of a suite that scores all samples of a place, which is called after it."""
+    from fmbench.io.array_files import arrays_in
+    from fmbench.io.picture_files import picture_names
+
+    entry: dict[str, Any] = {"folder" if place.is_dir() else "file": str(place), "name": place.stem or "samples"}
+    entry |= {"nfe": nfe} if nfe is not None else {}
+    entry |= {"value_range": value_range} if value_range is not None else {}
+    if place.is_dir():
+        n = len(picture_names(place))
+    else:
+        n = max((each.shape[0] for each in arrays_in(str(place)).values() if each.shape), default=0)
+    metrics = ["sliced_wasserstein", "energy_distance"]
+    return {"samples": [entry], "evaluation": {"samples": max(n, 1), "metrics": metrics}}
 
 
 def _read(text: str, option: str) -> Any:

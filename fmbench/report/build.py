@@ -114,6 +114,7 @@ def _section(
         front_table(fronts, result_table.dataset, command),
         against_baseline(result_table, records.baseline, command) if records.baseline else None,
         standard_tables.of_adaptive(result_table, command),
+        standard_tables.of_unsaid(result_table, command),
         error_decomposition_table(result_table),
         standard_tables.of_training(result_table, command),
         of_attribution(result_table),

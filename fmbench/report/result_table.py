@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
-from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.component_spec import ELSEWHERE, SAMPLES, ComponentSpec
 from fmbench.results.records import (
     SAMPLER_AXES,
     TRAINING_AXES,
@@ -24,9 +24,12 @@ from fmbench.results.records import (
 )
 
 ROW_AXES = (*TRAINING_AXES, *SAMPLER_AXES)
-SOLVER_AXIS = ROW_AXES.index("solver")
+NETWORK_AXIS, SOLVER_AXIS = ROW_AXES.index("network"), ROW_AXES.index("solver")
 SAID = {"weights": "{} weights", "guidance": "guidance {}"}
 """How a value is said on the axes whose values do not speak for themselves."""
+
+NOT_MEASURED = "not measured"
+"""Why a cell that is done has no value of a metric."""
 
 Row = tuple[str, ...]
 """Labels in the order of TRAINING_AXES (a training row) or of ROW_AXES (an evaluation row)."""
@@ -45,6 +48,8 @@ class Names:
                 specs.setdefault((spec.axis, spec.text), spec)
         taken = Counter((spec.axis, str(spec)) for spec in specs.values())
         self._labels = {key: _label(spec, taken[spec.axis, str(spec)] > 1) for key, spec in specs.items()}
+        # Of what samples were made by elsewhere nothing is known: the solver's place says so, the others are blank.
+        self._labels |= {key: "" for key, spec in specs.items() if spec.name == ELSEWHERE and spec.axis != "solver"}
         self.specs = {(spec.axis, self._labels[key]): spec for key, spec in specs.items()}
 
     def label(self, spec: ComponentSpec) -> str:
@@ -56,9 +61,10 @@ class Names:
         return tuple(self.label(spec) for spec in cell.components)
 
     def row(self, cell: EvaluationCell) -> Row:
-        """Return the row of an evaluation cell: all but its seed and NFE. An adaptive solver has no grid."""
+        """Return the row of an evaluation cell: all but its seed and NFE, with blanks for what it has not."""
         grid = self.label(cell.grid) if cell.grid else ""
-        return (*self.training_row(cell.training), self.label(cell.solver), grid, cell.weights, f"{cell.guidance:g}")
+        known = (cell.weights, f"{cell.guidance:g}") if cell.training.samples is None else ("", "")
+        return (*self.training_row(cell.training), self.label(cell.solver), grid, *known)
 
 
 def _label(spec: ComponentSpec, ambiguous: bool) -> str:
@@ -94,7 +100,7 @@ def gather(records: Iterable[Record], facts: MetricFacts, failed: Mapping[str, s
         status = failed.get(training.key, record.status) if record.status == "missing" else record.status
         value = record.metrics.get(facts.name)
         if value is None:  # a cell of which another metric failed keeps this one
-            lost[status if status != "ok" else "not measured"] += 1
+            lost[status if status != "ok" else NOT_MEASURED] += 1
         elif not math.isfinite(value):
             lost["not a finite number"] += 1
         else:
@@ -146,12 +152,29 @@ class ResultTable:
 
     def rows(self, adaptive: bool = False) -> list[Row]:
         """Return the evaluation rows of fixed-step or of adaptive solvers, in the plan's order."""
-        return list(dict.fromkeys(row for row, nfe in self.cells if (nfe is None) == adaptive))
+        rows = dict.fromkeys(row for row, nfe in self.cells if (nfe is None) == adaptive)
+        return [row for row in rows if not adaptive or not self.made_elsewhere(row)]
+
+    @property
+    def unsaid(self) -> list[Row]:
+        """The rows of samples made elsewhere of which nobody says the NFE, in the plan's order."""
+        return list(dict.fromkeys(row for row, nfe in self.cells if nfe is None and self.made_elsewhere(row)))
+
+    def made_elsewhere(self, row: Row) -> bool:
+        """Tell whether a row is of samples that were made elsewhere."""
+        spec = self.spec("network", row[NETWORK_AXIS])
+        return spec is not None and spec.kind == SAMPLES
 
     def values(self, row: Row, nfe: int | None, facts: MetricFacts) -> Values | None:
-        """Return a metric's values at a row and a budget, or None where the suite has no such cell."""
+        """Return a metric's values at a row and a budget, or None where the suite has no such cell.
+
+        So it is for samples made elsewhere, too, where the metric looks at a network.
+        """
         records = self.cells.get((row, nfe))
-        return None if records is None else gather(records, facts, self.failed)
+        if records is None:
+            return None
+        values = gather(records, facts, self.failed)
+        return values if values.by_seed or values.lost.keys() - {NOT_MEASURED} or not self.made_elsewhere(row) else None
 
     def only(self, trainings: Collection[Row]) -> ResultTable:
         """Return the result table of some training rows."""
@@ -198,15 +221,17 @@ def _timed_on(hardware: str, record: EvaluationRecord) -> EvaluationRecord:
 def make_result_tables(records: Records) -> list[ResultTable]:
     """Arrange records into one result table a dataset, in the plan's order.
 
-    Trainings that are only teachers, without an evaluation of their own, are left to the table of machines.
+    Trainings that are only teachers, without an evaluation of their own, are left to the table of machines; samples
+    that were made elsewhere have none.
     """
     names = Names(records)
+    records = replace(records, evaluations=_of_known_precision(records.evaluations))
     evaluated = {r.cell.training.key for r in records.evaluations}
     only_teach = {t.key for r in records.trainings for t in r.cell.teachers} - evaluated
     failed = {r.cell.key: r.status for r in records.trainings if r.status != "ok"}
     trainings: dict[str, dict[Row, list[TrainingRecord]]] = {}
     cells: dict[str, dict[tuple[Row, int | None], list[EvaluationRecord]]] = {}
-    for training in (r for r in records.trainings if r.cell.key not in only_teach):
+    for training in (r for r in records.trainings if r.cell.key not in only_teach and r.cell.samples is None):
         row = names.training_row(training.cell)
         trainings.setdefault(row[0], {}).setdefault(row, []).append(training)
     for record in records.evaluations:
@@ -220,6 +245,28 @@ def make_result_tables(records: Records) -> list[ResultTable]:
         rows = trainings.get(dataset, {})
         result_tables.append(ResultTable(dataset, rows, mine, records.metrics, failed, names.specs, headline, own))
     return result_tables
+
+
+def _of_known_precision(records: Sequence[EvaluationRecord]) -> list[EvaluationRecord]:
+    """Return records in which samples made elsewhere have the precision of the others, where these share one.
+
+    In which they were made nobody knows, so it keeps none of them from being compared.
+    """
+    known: dict[str, set[str]] = {}
+    for record in records:
+        for name, found in record.identities.items() if record.cell.training.samples is None else ():
+            known.setdefault(name, set()).add(str(found.get("precision", "")))
+    shared = {name: min(found) for name, found in known.items() if len(found) == 1 and "" not in found}
+    return [
+        replace(r, identities={n: {**i, **_part(n, shared)} for n, i in r.identities.items()})
+        if r.cell.training.samples is not None
+        else r
+        for r in records
+    ]
+
+
+def _part(name: str, shared: Mapping[str, str]) -> dict[str, str]:
+    return {"precision": shared[name]} if name in shared else {}
 
 
 def _headline(

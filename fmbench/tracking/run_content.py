@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
-from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.component_spec import ELSEWHERE, ComponentSpec
 from fmbench.cells.keys import canonical, digest
 from fmbench.io.printable_text import visible
 from fmbench.results.records import TRAINING_AXES, EvaluationRecord, TrainingRecord
@@ -128,7 +128,7 @@ def varying_axes(settings: Mapping[str, Any]) -> frozenset[str] | None:
     found: dict[str, Any] = {}
     for section in (settings, settings.get("training"), settings.get("evaluation")):
         found |= section if isinstance(section, Mapping) else {}
-    if not found or found.get("include") or found.get("models"):
+    if not found or found.get("include") or found.get("models") or found.get("samples"):
         return None
     axes = {
         axis: found.get(axis if axis in {"guidance", "weights"} else f"{axis}s")
@@ -244,8 +244,10 @@ def training_params(cell: TrainingCell) -> dict[str, str]:
 
 def evaluation_params(cell: EvaluationCell) -> dict[str, str]:
     """Return what an evaluation adds to the params of its training; the NFE is the step of its metrics."""
-    grid = component_params(cell.grid) if cell.grid else {"grid": "adaptive"}
     settings = flat("evaluation", cell.settings.values)
+    if cell.training.samples is not None:
+        return {**component_params(cell.solver), **settings}
+    grid = component_params(cell.grid) if cell.grid else {"grid": "adaptive"}
     own = {"weights": cell.weights, "guidance": param_text(cell.guidance)}
     return {**component_params(cell.solver), **grid, **settings, **own}
 
@@ -295,7 +297,8 @@ def cut(text: str, length: int) -> str:
 
 def training_name(cell: TrainingCell, axes: frozenset[str] | None) -> str:
     """Return a run's name: the components that vary in the suite, and the seed."""
-    shown = [str(spec) for spec in cell.components if axes is None or spec.kind in axes]
+    known = [spec for spec in cell.components if spec.name != ELSEWHERE]
+    shown = [str(spec) for spec in known if axes is None or spec.kind in axes]
     return cut(" ".join([*shown, f"seed={cell.seed}"]), NAME_LENGTH)
 
 

@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_is_written_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    init(Path("net.pt"), "net.py:Net", "moons", Path("mine.yaml"))
+    init("moons", Path("mine.yaml"), checkpoint=Path("net.pt"), network="net.py:Net")
     assert "Run: fmbench run mine.yaml" in capsys.readouterr().out
     small = ("evaluation.samples=100", "evaluation.solvers=[euler]", "evaluation.nfe=[4]")
     result = run("mine.yaml", Options(overrides=small, tracking=False, jobs="1"))
@@ -53,5 +53,5 @@ def test_nothing_is_left_of_a_suite_that_cannot_be_planned_and_none_is_overwritt
         init(Path("net.pt"), "{mlp", "moons", Path("mine.yaml"))
     Path("mine.yaml").write_text(yaml.safe_dump({"kept": True}))
     with pytest.raises(UserError, match="is there already"):
-        init(Path("net.pt"), "net.py:Net", "moons", Path("mine.yaml"))
+        init("moons", Path("mine.yaml"), checkpoint=Path("net.pt"), network="net.py:Net")
     assert yaml.safe_load(Path("mine.yaml").read_text()) == {"kept": True}

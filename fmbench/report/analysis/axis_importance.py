@@ -85,7 +85,7 @@ def attribute(result_table: ResultTable) -> Shares | None:
     tables, notes = _whole_tables(result_table, facts)
     axes = _together(list(dict.fromkeys(row for table in tables.values() for row in table)))
     seeds = {len(values) for table in tables.values() for values in table.values()}
-    if not axes or max(seeds) < 2:
+    if not axes or max(seeds, default=0) < 2:
         return None
     logs = all(np.all(values > 0) for table in tables.values() for values in table.values())
     by_nfe = {}
@@ -109,7 +109,10 @@ def _whole_tables(result_table: ResultTable, facts: MetricFacts) -> tuple[dict[i
     found: dict[int, dict[Row, Values]] = {}
     notes = []
     for nfe in result_table.budgets:
-        values = {row: v for row in result_table.rows() if (v := result_table.values(row, nfe, facts)) is not None}
+        rows = [row for row in result_table.rows() if not result_table.made_elsewhere(row)]
+        values = {row: v for row in rows if (v := result_table.values(row, nfe, facts)) is not None}
+        if not values:
+            continue
         if len(split_by_identity(values)[0]) == 1:
             found[nfe] = values
         else:

@@ -15,13 +15,15 @@ from fmbench.stats.paired_seeds import Difference, difference
 def references(result_table: ResultTable, wanted: Mapping[str, Any]) -> dict[Row, Row]:
     """Map each fixed-step row to the row that it is compared with: the same one, with the baseline's components.
 
+    Samples that were made elsewhere are of no solver: where they are the baseline, every row is compared with them.
     Rows of the baseline itself, and rows whose counterpart the suite does not have, are not in the result.
     """
     rows = result_table.rows()
     base = [row for row in rows if is_baseline(result_table, row, wanted)]
     others = [i for i, axis in enumerate(ROW_AXES) if axis not in wanted]
     by_rest = {tuple(row[i] for i in others): row for row in reversed(base)}  # of several, the first
-    found = {row: by_rest.get(tuple(row[i] for i in others)) for row in rows if row not in base}
+    elsewhere = next((row for row in base if result_table.made_elsewhere(row)), None)
+    found = {row: by_rest.get(tuple(row[i] for i in others), elsewhere) for row in rows if row not in base}
     return {row: reference for row, reference in found.items() if reference is not None}
 
 

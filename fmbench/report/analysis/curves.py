@@ -81,7 +81,7 @@ def make_curves(result_table: ResultTable, facts: MetricFacts) -> tuple[Curves, 
         time = interval(times).mean if times else None
         rows.setdefault(row, []).append(Point(at, interval(list(values.by_seed.values())), time, values.complete))
         identities += values.identities
-    adaptive = frozenset(row for row, nfe in result_table.cells if nfe is None)
+    adaptive = frozenset(result_table.rows(adaptive=True))
     ordered = {row: sorted(points, key=lambda point: point.nfe) for row, points in rows.items()}
     return Curves(facts, clock, ordered, adaptive, floor_of(result_table, facts)[0], steady), mixture(identities)
 

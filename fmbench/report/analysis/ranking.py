@@ -77,6 +77,8 @@ def _place(result_table: ResultTable, nfe: int, facts: MetricFacts) -> RankingAt
 def combination(result_table: ResultTable, row: Row) -> str:
     """Say a row by the axes that vary, as in "linear + uniform with heun"; where none does, by its dataset."""
     trained, sampled = trained_as(result_table, row), sampled_as(result_table, row)
+    if trained and result_table.made_elsewhere(row):
+        return f"{trained}, {sampled}" if sampled else trained
     return f"{trained} with {sampled}" if trained and sampled else trained or sampled or row[0]
 
 

@@ -39,10 +39,14 @@ PIXELS = 700_000
 
 @dataclass(frozen=True)
 class SampleGrid:
-    """Samples of one row of the suite, a line an NFE ascending; a line without samples says why."""
+    """Samples of one row of the suite, a line an NFE ascending; a line without samples says why.
+
+    `elsewhere` says that they were made elsewhere, from noise of their own.
+    """
 
     title: str
     lines: Sequence[GridLine]
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ def sample_figures(
     shape, seed = shape_of(shown.samples) or (), shown.cell.training.seed
     if not (_is_image(shape) or shape == (2,)):
         return [], f"Samples of shape {shape} have no picture here."
-    trainings, rows = training_rows(result_table), [*result_table.rows(), *result_table.rows(adaptive=True)]
+    trainings = training_rows(result_table)
+    rows = [*result_table.rows(), *result_table.rows(adaptive=True), *result_table.unsaid]
     chosen = next((row for row in trainings if baseline and is_baseline(result_table, row, baseline)), trainings[0])
     solver = widest_solver(result_table)
     limit = NOISES if _is_image(shape) else POINTS
@@ -77,7 +82,14 @@ def sample_figures(
     of_solvers = [_block(result_table, row, seed, words(row, sampled), limit) for row in mine]
     said = varying(trainings)
     order = [row for line in panels(trainings) for row in line if row is not None and len(trainings) > 1]
-    of_trainings = [_block(result_table, (*row, *solver), seed, words(row, said), limit) for row in order]
+    # What was made elsewhere is of no solver of the suite's: it stands for itself.
+    samplers = {row: next((each for each in rows if each[:N_TRAINING] == row), (*row, *solver)) for row in order}
+    of_trainings = [
+        _block(
+            result_table, each if result_table.made_elsewhere(row) else (*row, *solver), seed, words(row, said), limit
+        )
+        for row, each in samplers.items()
+    ]
     plans = [
         (f"samples_by_solver{suffix}", f"samples by NFE, {words(chosen, said)}", of_solvers, 3),
         (f"samples_by_training{suffix}", f"samples by NFE, {solver[0]}", of_trainings, len(panels(trainings)[0])),
@@ -130,11 +142,20 @@ def shape_of(path: Path | None) -> tuple[int, ...] | None:
 
 
 def _block(result_table: ResultTable, row: Row, seed: int, title: str, n: int) -> SampleGrid:
-    """Load one row's samples of a seed: a line for every budget of the suite, or the one line of an adaptive solver."""
-    fixed_step = (row, None) not in result_table.cells
+    """Load one row's samples of a seed: a line for every budget of the suite, or the one line of an adaptive solver.
+
+    Samples that were made elsewhere have the lines of their own NFE, and their first repeat where none is of the seed.
+    """
+    elsewhere = result_table.made_elsewhere(row)
+    budgets: list[int | None] = [*result_table.budgets] if (row, None) not in result_table.cells else [None]
+    if elsewhere:
+        budgets = [nfe for each, nfe in result_table.cells if each == row]
+        title = f"{title}, {row[SOLVER_AXIS]}" if row[SOLVER_AXIS] not in title else title
     lines: list[GridLine] = []
-    for nfe in result_table.budgets if fixed_step else [None]:
-        record = next((r for r in result_table.cells.get((row, nfe), ()) if r.cell.training.seed == seed), None)
+    for nfe in budgets:
+        records = result_table.cells.get((row, nfe), ())
+        first = next(iter(records), None) if elsewhere else None
+        record = next((r for r in records if r.cell.training.seed == seed), first)
         measured = record.nfe if record and record.nfe is not None else math.nan
         label = f"{nfe}" if nfe is not None else f"{measured:.0f}" if math.isfinite(measured) else "?"
         if record is None or record.status != "ok":
@@ -142,7 +163,7 @@ def _block(result_table: ResultTable, row: Row, seed: int, title: str, n: int) -
             continue
         found = load_samples(record.samples, n)
         lines.append((label, "no samples on disk" if found is None else found))
-    return SampleGrid(title, lines)
+    return SampleGrid(title, lines, elsewhere)
 
 
 def _draw_images(
@@ -173,6 +194,7 @@ def _draw_images(
         )
         if any(samples == "–" for block in blocks for _, samples in block.lines if isinstance(samples, str)):
             caption += " –: the suite has no such cell."
+        caption += _from_elsewhere(blocks)
         caption += " Real data stands in the last block; it belongs to no noise." if scene.real is not None else ""
         caption += f" Pictures are shown at 1/{shrink} of their size." if shrink > 1 else ""
         return save(figure, folder, name, title, caption, pixels=True)
@@ -254,7 +276,12 @@ def _draw_points(
             f"Samples of seed {scene.seed} (blue) over real data (grey), from the same noise in every panel: a line a "
             "combination, NFE growing to the right. Points outside the frame of the real data are not shown."
         )
-        return save(figure, folder, name, title, caption)
+        return save(figure, folder, name, title, caption + _from_elsewhere(blocks))
+
+
+def _from_elsewhere(blocks: Sequence[SampleGrid]) -> str:
+    many = any(block.elsewhere for block in blocks)
+    return " What was made elsewhere started from noise of its own." if many else ""
 
 
 def _scatter(axes: Axes, points: Samples | None, colour: str) -> None:

@@ -100,7 +100,8 @@ def _small_multiples(result_table: ResultTable, curves: Curves, styles: Styles) 
             axes.set_title(fill(words(row, axes_said), TITLE_WIDTH))
             axes.grid(True, axis="y")
             if row not in drawn:
-                axes.text(0.5, 0.5, "no value", transform=axes.transAxes, ha="center", color=MUTED)
+                why = "NFE not said" if result_table.made_elsewhere(row) else "no value"
+                axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", color=MUTED)
             plots[row] = axes
     scores = [*(point.score for point in curves.points), *([floor] if (floor := floor_score(curves)) else [])]
     means = [score.mean for score in scores]

@@ -140,7 +140,10 @@ def page_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _counts(records: Records) -> str:
     """Say how many cells there are."""
-    parts = {"trainings": len(records.trainings), "evaluations": len(records.evaluations)}
+    parts = {
+        "trainings": sum(r.cell.samples is None for r in records.trainings),
+        "evaluations": len(records.evaluations),
+    }
     lost = {"failed": len(records.failed), "left out": len(records.left_out)}
     parts |= {noun: n for noun, n in lost.items() if n}
     return ", ".join(f"{n:,} {noun}" for noun, n in parts.items())

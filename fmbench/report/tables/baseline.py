@@ -37,9 +37,14 @@ def against_baseline(result_table: ResultTable, wanted: Mapping[str, Any], comma
     lines = []
     for row in pairs:
         found = tuple(difference_entry(gaps[row, nfe], usual) for nfe in result_table.budgets)
-        lines.append(TableLine(tuple(row[i] for i in axes), found, command(row)))
+        lines.append(TableLine(tuple(row[i] or "–" for i in axes), found, command(row)))
     heads = tuple(ROW_AXES[i] for i in axes)
     notes = _notes(said, facts, known, usual)
+    if any(map(result_table.made_elsewhere, pairs.values())):
+        notes.append(
+            "The baseline was made elsewhere, so every row is compared with it at its NFE, whatever the solver; its "
+            "repeats share no noise with the seeds that they are paired with."
+        )
     if unused := [axis for axis in wanted if axis not in ROW_AXES]:
         notes.append(
             f"The baseline's {' and '.join(unused)} are not used: rows are compared seed by seed at equal NFE."

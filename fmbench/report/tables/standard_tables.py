@@ -23,12 +23,20 @@ from fmbench.store.sampler_timings import SPREAD
 BLANK_NOTE = "–: the suite has no such cell; what the plan left out stands under “Left out”, with the reason."
 
 
+SAID_NOTE = (
+    "made elsewhere: samples that this suite was given. Their NFE is said by it and was not measured, and what is said "
+    "of all rows is not known of them."
+)
+
+
 def by_nfe(result_table: ResultTable, facts: MetricFacts, command: Command, minor: bool = False) -> Table | None:
     """Return the table of one metric: a row a combination of axes, a column an NFE budget."""
-    rows = result_table.rows()
+    every = result_table.rows()
+    seen = [row for row in every if any(result_table.values(row, nfe, facts) for nfe in result_table.budgets)]
+    rows = [row for row in every if row in seen or not result_table.made_elsewhere(row)]
     if not rows:
         return None
-    columns, notes = [], []
+    columns, notes = [], [SAID_NOTE] if any(map(result_table.made_elsewhere, rows)) else []
     floor, why = floor_of(result_table, facts)
     for nfe in result_table.budgets:
         parts, note = split_by_identity({row: result_table.values(row, nfe, facts) for row in rows})
@@ -43,18 +51,33 @@ def by_nfe(result_table: ResultTable, facts: MetricFacts, command: Command, mino
 def of_adaptive(result_table: ResultTable, command: Command) -> Table | None:
     """Return the table of adaptive solvers, which choose their own steps: NFE as measured, then the metrics."""
     rows = result_table.rows(adaptive=True)
-    if not rows:
-        return None
     nfe = MetricFacts("nfe", "lower", "", "sampler", "nfe")
     columns = [Column("NFE (measured)", {row: _measured_nfe(result_table, row) for row in rows}, nfe, marks=False)]
-    notes = ["Adaptive solvers choose their own steps, so their NFE is measured, not set."]
+    note = "Adaptive solvers choose their own steps, so their NFE is measured, not set."
+    return _without_nfe(result_table, "adaptive solvers", rows, columns, note, command)
+
+
+def of_unsaid(result_table: ResultTable, command: Command) -> Table | None:
+    """Return the table of samples made elsewhere of which nobody says the NFE."""
+    note = "Samples that this suite was given without their NFE: they are compared with each other alone."
+    return _without_nfe(result_table, "made elsewhere, NFE not said", result_table.unsaid, [], note, command)
+
+
+def _without_nfe(
+    result_table: ResultTable, title: str, rows: Sequence[Row], columns: Sequence[Column], note: str, command: Command
+) -> Table | None:
+    """Return the table of all metrics of rows that have no NFE budget, after some columns."""
+    if not rows:
+        return None
+    columns, notes, first = list(columns), [note], len(columns)
     for facts in result_table.scope("evaluation"):
         parts, note = split_by_identity({row: result_table.values(row, None, facts) for row in rows})
         floor, _ = floor_of(result_table, facts)
         columns += [Column(_head(facts) + suffix, part, facts, floor=floor) for suffix, part in parts]
         notes += [f"{facts.name}: {note}."] if note else []
-    notes.append(_legend([column.facts for column in columns[1:]]))
-    return assemble(f"{result_table.dataset}: adaptive solvers", rows, columns, command, [n for n in notes if n])
+    columns = [column for column in columns if any(column.values.values())]
+    notes.append(_legend([column.facts for column in columns[first:]]))
+    return assemble(f"{result_table.dataset}: {title}", rows, columns, command, [n for n in notes if n])
 
 
 def _measured_nfe(result_table: ResultTable, row: Row) -> Values:
@@ -118,6 +141,8 @@ def _sampling(result_table: ResultTable, facts: MetricFacts, title: str, minor: 
     keep = [ROW_AXES.index(axis) for axis in ("dataset", "objective", "network", "solver", "grid", "guidance")]
     groups: dict[tuple[Row, int | None], list[EvaluationRecord]] = {}
     for (row, nfe), records in result_table.cells.items():
+        if result_table.made_elsewhere(row):
+            continue
         short = tuple(label if i in keep else "" for i, label in enumerate(row))
         groups.setdefault((short, nfe), []).extend(r for r in records if facts.name in r.metrics)
     rows = list(dict.fromkeys(row for row, _ in groups))

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from fmbench.cells.component_spec import ELSEWHERE
 from fmbench.report.analysis.floor_and_oracle import Floor
 from fmbench.report.number_format import Style, style_for
-from fmbench.report.result_table import ROW_AXES, Row, Values, fixed, varying
+from fmbench.report.result_table import NETWORK_AXIS, ROW_AXES, SOLVER_AXIS, Row, Values, fixed, varying
 from fmbench.results.records import MetricFacts
 from fmbench.stats.paired_seeds import difference, interval, ranked
 
@@ -140,7 +141,10 @@ def assemble(
 ) -> Table:
     """Print columns over rows: the axes that vary become label columns, the others are said once in the notes."""
     axes = varying(rows)
-    constant = ", ".join(f"{axis} {label}" for axis, label in fixed(rows).items() if axis != "dataset")
+    if not axes and any(row[SOLVER_AXIS : SOLVER_AXIS + 1] == (ELSEWHERE,) for row in rows):
+        axes = [NETWORK_AXIS]  # a single row of samples bears the name that they were given
+    shown = {"dataset", *(ROW_AXES[i] for i in axes)}
+    constant = ", ".join(f"{axis} {label}" for axis, label in fixed(rows).items() if axis not in shown)
     sizes = Counter(len(v.by_seed) for c in columns for v in c.values.values() if v and v.by_seed)
     usual = max(sizes, key=lambda n: (sizes[n], n), default=0)
     printed = [entries(column, rows, usual) for column in columns]

@@ -44,7 +44,8 @@ def _best(result_table: ResultTable, place: RankingAtNFE, pairs: Mapping[Row, Ro
     if best in pairs:
         found = gap_of_rows(result_table, best, pairs[best], place.nfe, facts)
         said = f"{size(found)}, {found.verdict}" if found else "they are not comparable"
-        text += f" Against the baseline with the same solver: {said}."
+        solver = "" if result_table.made_elsewhere(pairs[best]) else " with the same solver"
+        text += f" Against the baseline{solver}: {said}."
     elif pairs:
         text += " It belongs to the baseline."
     return text

@@ -66,7 +66,8 @@ def _no_score(result_tables: Sequence[ResultTable]) -> str:
     if not any(result_table.headline for result_table in result_tables):
         return "this suite has no metric that looks at samples"
     if not any(result_table.budgets for result_table in result_tables):
-        return "all solvers are adaptive, so there is no NFE at which to compare them; their table stands below"
+        none = "no NFE is said of any samples" if any(t.unsaid for t in result_tables) else "all solvers are adaptive"
+        return f"{none}, so there is no NFE at which to compare them; their table stands below"
     return "the metric has no direction in which it is better"
 
 
@@ -146,7 +147,8 @@ def _range(shares: Shares, name: str) -> str:
 
 def _unknown(records: Records, ranking: Sequence[tuple[ResultTable, list[RankingAtNFE]]]) -> str:
     """Say what these records cannot tell."""
-    seeds = {r.cell.seed for r in records.trainings} or {r.cell.training.seed for r in records.evaluations}
+    own = [r for r in records.trainings if r.cell.samples is None] or records.trainings
+    seeds = {r.cell.seed for r in own} or {r.cell.training.seed for r in records.evaluations}
     leads = [place for _, found in ranking for place in found if place.first]
     said = []
     if len(seeds) == 1:
@@ -214,10 +216,14 @@ def _scope(records: Records) -> str:
     if not cells:
         return ""
     datasets = enumeration(list(dict.fromkeys(str(cell.dataset) for cell in cells)))
-    networks = enumeration(list(dict.fromkeys(str(cell.network) for cell in cells)))
+    networks = enumeration(list(dict.fromkeys(str(c.network) for c in cells if c.samples is None)))
+    given = enumeration(list(dict.fromkeys(str(c.network) for c in cells if c.samples is not None)))
+    if not networks:
+        return f"Only {given} on {datasets} were compared, as they were made elsewhere"
     steps = sorted({int(c.settings.values["steps"]) for c in cells if c.settings.values.get("steps")})
     trained = f" trained for {enumeration([f'{n:,}' for n in steps], 'or')} steps" if steps else ""
-    return f"Only {datasets} with {networks}{trained} was tried; anything else may change the order"
+    beside = f", beside {given} from elsewhere" if given else ""
+    return f"Only {datasets} with {networks}{trained} was tried{beside}; anything else may change the order"
 
 
 def _failed(records: Records) -> str:

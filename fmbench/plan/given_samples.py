@@ -15,7 +15,7 @@ from fmbench.io.array_files import StoredArray, arrays_in, find_array
 from fmbench.io.picture_files import PictureFile, content_of, list_pictures
 from fmbench.io.printable_text import visible
 from fmbench.io.regular_files import expanded, size_and_sum
-from fmbench.suite import Problem, Samples, Suite
+from fmbench.suite import Problem, SamplesEntry, Suite
 
 if TYPE_CHECKING:
     from fmbench.components.contracts import Dataset
@@ -66,8 +66,8 @@ def given_samples(
     found: list[GivenSamples] = []
     problems: list[Problem] = []
     for number, entry in enumerate(suite.samples):
-        if entry.name in taken:
-            text = f"samples: {entry.name!r} is also what a network of this suite is called. Take another name."
+        if entry.name in (*taken, ELSEWHERE):
+            text = f"samples: the name {entry.name!r} is taken, by a network of this suite or by fmbench. Take another."
             problems.append(Problem(suite.place("samples", number, "name"), text))
             continue
         try:
@@ -108,7 +108,9 @@ def _repeated(suite: Suite, found: Sequence[GivenSamples]) -> list[Problem]:
     return [Problem(suite.place("samples"), text) for text in problems]
 
 
-def _dataset_of(entry: Samples, datasets: Sequence[ComponentSpec], registry: Registry) -> tuple[ComponentSpec, Dataset]:
+def _dataset_of(
+    entry: SamplesEntry, datasets: Sequence[ComponentSpec], registry: Registry
+) -> tuple[ComponentSpec, Dataset]:
     """Return the dataset that an entry means, as spec and built. Raises DataError where it means none or several."""
     ref = entry.dataset
     meant = [spec for spec in datasets if ref is None or (ref.name == spec.name and _has(spec, ref.parameters))]
@@ -128,7 +130,7 @@ def _has(spec: ComponentSpec, parameters: Mapping[str, object]) -> bool:
     return all(name in spec.parameters and spec.parameters[name] == value for name, value in parameters.items())
 
 
-def _found(entry: Samples, place: str, dataset: Dataset, spec: ComponentSpec, wanted: int) -> SampleFiles:
+def _found(entry: SamplesEntry, place: str, dataset: Dataset, spec: ComponentSpec, wanted: int) -> SampleFiles:
     """Return one place of samples as it was found. Raises DataError, which says what is wrong with it."""
     try:
         path = expanded(place)
@@ -143,7 +145,7 @@ def _found(entry: Samples, place: str, dataset: Dataset, spec: ComponentSpec, wa
     return files
 
 
-def _pictures(entry: Samples, place: str, dataset: Dataset, spec: ComponentSpec) -> tuple[SampleFiles, int]:
+def _pictures(entry: SamplesEntry, place: str, dataset: Dataset, spec: ComponentSpec) -> tuple[SampleFiles, int]:
     """Return a folder of pictures and their number."""
     if "images" not in dataset.provides or dataset.shape[0] not in (1, 3):
         raise DataError(f"pictures are of datasets of grey or RGB images; {spec} is of shape {dataset.shape}")
@@ -172,7 +174,7 @@ def _check_picture(picture: PictureFile, place: str, dataset: Dataset, spec: Com
         )
 
 
-def _array(entry: Samples, place: str, dataset: Dataset, spec: ComponentSpec) -> tuple[SampleFiles, int]:
+def _array(entry: SamplesEntry, place: str, dataset: Dataset, spec: ComponentSpec) -> tuple[SampleFiles, int]:
     """Return a file of an array and its number of samples."""
     held = arrays_in(place)
     usual = [name for name in USUAL_ARRAYS if name in held]
@@ -186,7 +188,7 @@ def _array(entry: Samples, place: str, dataset: Dataset, spec: ComponentSpec) ->
     return files, array.shape[0]
 
 
-def _channels_last(entry: Samples, array: StoredArray, dataset: Dataset, spec: ComponentSpec) -> bool:
+def _channels_last(entry: SamplesEntry, array: StoredArray, dataset: Dataset, spec: ComponentSpec) -> bool:
     """Tell whether an array has its channels last. Raises DataError where its shape is not the dataset's, or tells of
     two layouts.
     """
@@ -211,7 +213,7 @@ def _channels_last(entry: Samples, array: StoredArray, dataset: Dataset, spec: C
     return fitting[0] == "NHWC"
 
 
-def _value_range(entry: Samples, array: StoredArray, dataset: Dataset) -> tuple[float, float] | None:
+def _value_range(entry: SamplesEntry, array: StoredArray, dataset: Dataset) -> tuple[float, float] | None:
     """Return what black and white are; None for bytes and for what are no pictures."""
     if not array.dtype.startswith(("float", "int", "uint")):
         raise DataError(f"samples are numbers; {array} is {array.form}. Save x.astype(np.float32)")
@@ -230,7 +232,7 @@ def _value_range(entry: Samples, array: StoredArray, dataset: Dataset) -> tuple[
 
 
 def _labels(
-    entry: Samples, array: StoredArray, held: Mapping[str, StoredArray], dataset: Dataset, spec: ComponentSpec
+    entry: SamplesEntry, array: StoredArray, held: Mapping[str, StoredArray], dataset: Dataset, spec: ComponentSpec
 ) -> str:
     """Return the name of the array of labels; "" where there is none."""
     if entry.labels is None and (not dataset.classes or USUAL_LABELS not in held or array.key == USUAL_LABELS):

@@ -16,7 +16,7 @@ from fmbench.suite.json_schema import suite_schema
 from fmbench.suite.models import AXES, AxisValue, Evaluation, Selection, Suite, Training
 from fmbench.suite.overrides import apply_override
 from fmbench.suite.positions import Position, Problem, raise_problems
-from fmbench.suite.samples import Samples
+from fmbench.suite.samples import SamplesEntry
 from fmbench.suite.yaml_reader import read_file, read_yaml
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
     "Evaluation",
     "Position",
     "Problem",
-    "Samples",
+    "SamplesEntry",
     "Selection",
     "Suite",
     "Training",

@@ -21,12 +21,12 @@ from fmbench.suite.positions import (
     place_of,
     shown,
 )
-from fmbench.suite.samples import Samples
+from fmbench.suite.samples import SamplesEntry
 
 _NAMED = (models.AdamW, models.Adam, models.Adamax, models.SGD, models.Constant, models.Cosine, models.Ema)
 _MODELS: dict[str, type[BaseModel]] = {model.__name__.lower(): model for model in _NAMED}
 _SECTIONS: dict[str, type[BaseModel]] = {"training": models.Training, "evaluation": models.Evaluation}
-_ENTRIES: dict[str, type[BaseModel]] = {"samples": Samples}
+_ENTRIES: dict[str, type[BaseModel]] = {"samples": SamplesEntry}
 _SELECTIONS = {"exclude", "include", "baseline"}
 MOST_COMPARED = 100
 """Unknown keys that are compared with those that are missing: more of them are no misspellings."""

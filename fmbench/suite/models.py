@@ -42,7 +42,7 @@ from fmbench.suite.field_types import (
     fault,
 )
 from fmbench.suite.positions import Position, place_of
-from fmbench.suite.samples import Samples
+from fmbench.suite.samples import SamplesEntry
 
 DatasetRef = Annotated[ComponentRef, ComponentType("dataset")]
 PathRef = Annotated[ComponentRef, ComponentType("path")]
@@ -318,7 +318,9 @@ class Suite(_Model):
     datasets: Axis[DatasetRef] = Field(description="Datasets.")
     training: Training = Field(NO_TRAINING, description="What is trained; a suite may have models in its place.")
     models: Axis[ModelRef] = Field((), description="Models that exist already: each is evaluated on every dataset.")
-    samples: Entries[Samples] = Field((), description="Samples that were made elsewhere: they are scored as they are.")
+    samples: Entries[SamplesEntry] = Field(
+        (), description="Samples that were made elsewhere: they are scored as they are."
+    )
     evaluation: Evaluation
     exclude: Entries[Selection] = Field((), description="Cells to leave out, of the product and of include.")
     include: Entries[Selection] = Field(
@@ -375,7 +377,9 @@ class Suite(_Model):
         """Return the suite as plain values, defaults filled in; written as YAML they are the same suite."""
         left_out = set() if self.trains else {"training"}
         left_out |= {name for name in ("models", "samples") if not getattr(self, name)}
-        return self.model_dump(mode="json", exclude_none=True, exclude=left_out)
+        found = self.model_dump(mode="json", exclude_none=True, exclude=left_out)
+        found["evaluation"] = {key: value for key, value in found["evaluation"].items() if value != []}
+        return found
 
     def baseline_labels(self) -> dict[str, Any] | None:
         """Return the baseline as the suite writes it, by axis: one value, or a list of those that count as it."""

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from fmbench.suite.field_types import (
     MOST,
@@ -20,14 +27,14 @@ from fmbench.suite.field_types import (
 )
 
 PLACES = ("folder", "folders", "file", "files")
-Path = Annotated[str, Field(strict=True, min_length=1), Rule("the path of a folder or a file")]
-Paths = Annotated[tuple[Path, ...], Listed(1)]
-Text = Annotated[str, Field(strict=True, min_length=1), Rule("a name")]
+Place = Annotated[str, Field(strict=True, min_length=1), Rule("the path of a folder or a file")]
+Places = Annotated[tuple[Place, ...], Listed(1)]
+ArrayName = Annotated[str, Field(strict=True, min_length=1), Rule("a name")]
 Bound = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Layout = Annotated[Literal["NCHW", "NHWC"], OneOf("a layout", "NCHW", "NHWC")]
 
 
-class Samples(BaseModel):
+class SamplesEntry(BaseModel):
     """Samples of one method: pictures in a folder, or an array in a file; several places are repeats of the method.
 
     The first `evaluation.samples` of each place are scored; where there are fewer, the suite is refused.
@@ -38,10 +45,12 @@ class Samples(BaseModel):
     name: Annotated[str, Field(strict=True, min_length=1, max_length=100), Rule("a name of 1 to 100 letters")] = Field(
         description="What tables call them."
     )
-    folder: Path | None = Field(None, description="A folder of pictures, each a sample, in the order of their numbers.")
-    folders: Paths = Field((), description="Folders of pictures, each from a repeat of the same method.")
-    file: Path | None = Field(None, description="A .npz, .npy or .safetensors file with an array of samples.")
-    files: Paths = Field((), description="Files of arrays, each from a repeat of the same method.")
+    folder: Place | None = Field(
+        None, description="A folder of pictures, each a sample, in the order of their numbers."
+    )
+    folders: Places = Field((), description="Folders of pictures, each from a repeat of the same method.")
+    file: Place | None = Field(None, description="A .npz, .npy or .safetensors file with an array of samples.")
+    files: Places = Field((), description="Files of arrays, each from a repeat of the same method.")
     nfe: Annotated[Whole | None, Rule("a whole number, 1 or more, or left out", MOST)] = Field(
         None, description="Calls of the network a sample, as their maker says; nothing here measures it."
     )
@@ -54,14 +63,16 @@ class Samples(BaseModel):
     layout: Layout | None = Field(
         None, description="NCHW or NHWC, where the shape of an array does not tell where its channels are."
     )
-    key: Text | None = Field(None, description="Which array of a file the samples are: arr_0, samples or the only one.")
-    labels: Text | None = Field(
+    key: ArrayName | None = Field(
+        None, description="Which array of a file the samples are: arr_0, samples or the only one."
+    )
+    labels: ArrayName | None = Field(
         None, description="The classes: an array of the file (labels, where it has one), or the word subfolders."
     )
     seeds: Axis[Seed] = Field((), description="The seeds under which they stand, one a place: 0, 1, ... if left out.")
 
     @model_validator(mode="after")
-    def _lies_somewhere(self) -> Samples:
+    def _lies_somewhere(self) -> SamplesEntry:
         given = [name for name in PLACES if getattr(self, name)]
         if len(given) != 1:
             found = " and ".join(given) or "none"
@@ -82,6 +93,10 @@ class Samples(BaseModel):
                 f"value_range is [black, white], black below white; found {list(self.value_range)}.", "value_range"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if value not in (None, (), [])}
 
     @property
     def is_folder(self) -> bool:

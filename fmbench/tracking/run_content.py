@@ -237,9 +237,13 @@ def _evaluation_part(record: EvaluationRecord, inherited: Mapping[str, float]) -
 
 
 def training_params(cell: TrainingCell) -> dict[str, str]:
-    """Return every component of a training, each of its parameters, the settings and the seed, flat."""
+    """Return every component of a training, each of its parameters, the settings and the seed, flat.
+
+    Samples that were made elsewhere have no settings.
+    """
     params = {name: text for spec in cell.components for name, text in component_params(spec).items()}
-    return {**params, **flat("training", cell.settings.values), "seed": str(cell.seed)}
+    settings = flat("training", cell.settings.values) if cell.samples is None else {}
+    return {**params, **settings, "seed": str(cell.seed)}
 
 
 def evaluation_params(cell: EvaluationCell) -> dict[str, str]:

@@ -69,7 +69,7 @@ def digest_of(folder: Path) -> str:
 def headline(records: Records) -> tuple[list[MetricPoint], dict[str, str]]:
     """Return the summary's metrics, and tags that name who is best: the lowest or highest mean over seeds at an NFE."""
     counts = {
-        "training_runs": len(records.trainings),
+        "training_runs": sum(r.cell.samples is None for r in records.trainings),
         "evaluation_cells": len(records.evaluations),
         "failed_cells": len(records.failed),
     }

@@ -47,10 +47,10 @@ def test_what_is_written_runs(folder: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_nothing_is_left_of_a_suite_that_cannot_be_planned_and_none_is_overwritten(folder: Path) -> None:
     with pytest.raises(UserError, match="must be file\\.py:Name"):
-        init(Path("net.pt"), "nowhere.py:Net", "moons", Path("mine.yaml"))
+        init("moons", Path("mine.yaml"), checkpoint=Path("net.pt"), network="nowhere.py:Net")
     assert not Path("mine.yaml").exists()
     with pytest.raises(UserError, match="--network must be written as in a suite"):
-        init(Path("net.pt"), "{mlp", "moons", Path("mine.yaml"))
+        init("moons", Path("mine.yaml"), checkpoint=Path("net.pt"), network="{mlp")
     Path("mine.yaml").write_text(yaml.safe_dump({"kept": True}))
     with pytest.raises(UserError, match="is there already"):
         init("moons", Path("mine.yaml"), checkpoint=Path("net.pt"), network="net.py:Net")

@@ -20,7 +20,7 @@ CORE = Path(fmbench.__file__).parent
 EVERYTHING: set[Stage] = set(ROOTS)
 TRAINED: set[Stage] = {"training", "taught training"}
 SAMPLED: set[Stage] = {"evaluation", "sampler cost", "oracle"}
-NETWORKS: set[Stage] = EVERYTHING - {"noise floor"}
+NETWORKS: set[Stage] = EVERYTHING - {"noise floor", "given samples"}
 
 CHANGED: dict[str, set[Stage]] = {
     "errors.py": set(),
@@ -47,10 +47,11 @@ CHANGED: dict[str, set[Stage]] = {
     "training/loop.py": TRAINED,
     "training/teacher.py": {"taught training"},
     "training/compilation.py": set(),
-    "evaluation/metrics.py": {"measurement", "noise floor", *SAMPLED},
+    "evaluation/metrics.py": {"measurement", "noise floor", "given samples", *SAMPLED},
     "evaluation/sampling.py": SAMPLED,
     "evaluation/flow_snapshots.py": {"flow snapshot"},
     "evaluation/oracle.py": {"oracle"},
+    "evaluation/given_samples.py": {"given samples"},
     "evaluation/sampler_timing.py": {"sampler cost"},
     "tracking/tracker.py": set(),
     "regression/check.py": set(),

@@ -42,7 +42,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "plugins": ({"cells", "components", "io", "isolation"}, "builds components of a contract from a cell's specs"),
     "suite": ({"cells", "io"}, "a file becomes typed data; no registry is needed to read it"),
     "store": ({"cells", "io"}, "keeps cells by key, and knows no component"),
-    "plan": ({"cells", "components", "plugins", "suite"}, "from suite and registry to cells; reads no store"),
+    "plan": ({"cells", "components", "io", "plugins", "suite"}, "from suite and registry to cells; reads no store"),
     "runtime": ({"io", "isolation", "store"}, "measures what computes, and keeps what it found"),
     "model": ({"cells", "components", "isolation", "plugins", "runtime", "store"}, "from a cell to what computes it"),
     "results": ({"cells", "io", "plan", "plugins", "store"}, "what the store holds of a plan"),
@@ -50,7 +50,10 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
         {"cells", "components", "isolation", "model", "runtime", "store"},
         "writes weights; evaluates nothing",
     ),
-    "evaluation": ({"cells", "components", "isolation", "model", "runtime", "store"}, "reads weights; trains nothing"),
+    "evaluation": (
+        {"cells", "components", "io", "isolation", "model", "runtime", "store"},
+        "reads weights, and samples that people bring; trains nothing",
+    ),
     "tracking": ({"cells", "io", "results"}, "MLflow is made from records"),
     "regression": ({"cells", "io", "results", "stats", "store"}, "verdicts are made from records"),
     "report": (

@@ -219,7 +219,7 @@ class Rules:
         if lacking == "labels":
             return Gap(f"{self.axes.words('network', training[network])} {words}", f"{name} needs samples with labels")
         if lacking in (NETWORK, TRAINED):
-            reason = f"{name} looks at a network or its training; samples that were made elsewhere have none"
+            reason = f"{name} is no metric of samples alone ({OF_SAMPLES!r}); made elsewhere, they have no network"
             return Gap(words, reason)
         return self.gap("metric", words, lacking, training)
 

@@ -55,3 +55,23 @@ def test_nothing_is_left_of_a_suite_that_cannot_be_planned_and_none_is_overwritt
     with pytest.raises(UserError, match="is there already"):
         init("moons", Path("mine.yaml"), checkpoint=Path("net.pt"), network="net.py:Net")
     assert yaml.safe_load(Path("mine.yaml").read_text()) == {"kept": True}
+
+
+def test_a_suite_of_samples_scores_all_that_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import numpy as np
+
+    monkeypatch.chdir(tmp_path)
+    np.savez("theirs.npz", samples=np.random.default_rng(0).normal(size=(60, 2)))
+    init("moons", Path("mine.yaml"), samples=Path("theirs.npz"), nfe=8)
+    assert "1 evaluation, nothing to train" in capsys.readouterr().out
+    result = run("mine.yaml", Options(tracking=False, jobs="1"))
+    (record,) = result.records.evaluations
+    assert (record.status, record.cell.nfe, record.cell.settings["samples"]) == ("ok", 8, 60)
+
+
+def test_it_is_for_a_checkpoint_with_a_network_or_for_samples(folder: Path) -> None:
+    for given in ({}, {"checkpoint": Path("net.pt")}, {"checkpoint": Path("net.pt"), "samples": Path("x.npz")}):
+        with pytest.raises(UserError, match="give --checkpoint FILE with its --network, or --samples PLACE"):
+            init("moons", Path("mine.yaml"), **given)

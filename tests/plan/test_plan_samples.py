@@ -104,7 +104,7 @@ def test_metrics_of_a_network_are_left_out_with_the_reason(folder: Path) -> None
     found = plan({"folder": pictures(folder / "out")}, evaluation={**EVALUATION, "metrics": metrics})
     assert [spec.name for spec in found.metrics] == ["sliced_wasserstein"]
     assert {left.cell for left in found.left_out} == {f"metric={name}" for name in metrics[1:]}
-    assert all("samples that were made elsewhere have none" in left.reason for left in found.left_out)
+    assert all("is no metric of samples alone" in left.reason for left in found.left_out)
 
 
 def test_metrics_of_classes_are_for_samples_with_labels(folder: Path) -> None:

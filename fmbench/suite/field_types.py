@@ -146,17 +146,21 @@ def name_and_settings(value: Any, what: str) -> tuple[str, Mapping[str, Any]]:
 
 
 class ComponentType:
-    """A `ComponentRef` of a kind."""
+    """A `ComponentRef` of a kind; where cells are selected, of `others`, too, or what the suite itself gave a name."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *others: str) -> None:
         self.kind = kind
+        self.others = others
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         written = core_schema.plain_serializer_function_ser_schema(ComponentRef.written)
         return core_schema.no_info_plain_validator_function(self._read, serialization=written)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {KIND_MARK: self.kind}
+        if not self.others:
+            return {KIND_MARK: self.kind}
+        kinds = [{KIND_MARK: kind} for kind in (self.kind, *self.others)]
+        return {"anyOf": [*kinds, {"type": "string", "minLength": 1}]}
 
     def _read(self, value: Any) -> ComponentRef:
         if isinstance(value, ComponentRef):

@@ -279,7 +279,7 @@ class Selection(_Model):
     coupling: Axis[CouplingRef] = ()
     t_distribution: Axis[TDistributionRef] = ()
     objective: Axis[ObjectiveRef] = ()
-    network: Axis[NetworkRef] = ()
+    network: Axis[Annotated[ComponentRef, ComponentType("network", "model")]] = ()
     seed: Axis[Seed] = ()
     solver: Axis[SolverRef] = ()
     grid: Axis[GridRef] = ()

@@ -119,9 +119,10 @@ class EvaluationCell:
         return digest("evaluation", self.training.key, sampling)
 
     def parts(self) -> dict[str, Any]:
-        """Return what the key is made of, by name."""
+        """Return what the key is made of, by name: of samples made elsewhere no training is in the store."""
+        given = self.training.samples is not None
         return {
-            "training": self.training.key,
+            **({"made_elsewhere": self.training.parts()} if given else {"training": self.training.key}),
             "solver": spec_as_dict(self.solver),
             "grid": spec_as_dict(self.grid) if self.grid else None,
             "nfe": self.nfe,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from fmbench.report.tables.baseline import against_baseline
 from fmbench.runner.run import RunResult, run
 from fmbench.runner.session import Options, open_session
 from fmbench.runner.why import explain_cell
+from fmbench.store.merge import merge, open_sources
+from fmbench.store.store import Store
 from fmbench.tracking.run_content import Common, evaluation_contents
 
 N = 200
@@ -29,7 +32,7 @@ def options(folder: Path) -> Options:
 
 def ran(folder: Path, **suite: Any) -> RunResult:
     evaluation = {"samples": N, "keep_samples": N, "metrics": METRICS, **suite.pop("evaluation", {})}
-    file = folder / "suite.yaml"
+    file = folder / f"{suite.pop('file', 'suite')}.yaml"
     file.write_text(yaml.safe_dump({"name": "s", "datasets": ["digits"], "evaluation": evaluation, **suite}))
     return run(file, options(folder))
 
@@ -162,7 +165,34 @@ def test_a_copy_of_the_test_data_is_at_no_distance_from_it(folder: Path) -> None
     np.savez(folder / "copy.npz", samples=x)
     entry = {"file": str(folder / "copy.npz"), "name": "copy", "value_range": [-1, 1]}
     evaluation = {"samples": len(x), "metrics": ["sliced_wasserstein"]}
-    found = ran(folder, name="copies", samples=[entry], evaluation=evaluation)
+    found = ran(folder, file="copies", samples=[entry], evaluation=evaluation)
     (record,) = found.records.evaluations
     (floor,) = found.records.references
     assert record.metrics["sliced_wasserstein"] < 1e-6 < floor.metrics["sliced_wasserstein"]
+
+
+def test_a_folder_that_changed_is_scored_anew_and_why_says_so(folder: Path, drawn: dict[int, np.ndarray]) -> None:
+    place = folder / "changing"
+    shutil.copytree(folder / "pictures", place)
+    samples = [{"folder": str(place), "name": "changing"}]
+    suite = {"file": "changing", "samples": samples, "evaluation": {"metrics": METRICS[1:2]}}
+    first = ran(folder, **suite).records.evaluations[0]
+    (place / "0.png").rename(place / "9999.png")
+    second = ran(folder, **suite)
+    assert second.computed == {"evaluation": 1}
+    assert second.records.evaluations[0].cell.key != first.cell.key
+
+    Image.new("L", (8, 8)).save(place / "5.png")
+    session = open_session(folder / "changing.yaml", options(folder))
+    (cell,) = session.plan.evaluations
+    differences = explain_cell(session, cell.key)["differences"]
+    assert [part for part, _, _ in differences] == ["made_elsewhere.samples.fingerprint"]
+
+
+def test_stores_that_hold_them_are_merged(folder: Path, result: RunResult, tmp_path: Path) -> None:
+    into = tmp_path / "other"
+    merge(open_sources([folder / "store"], into), Store(into))
+    session = open_session(folder / "suite.yaml", Options(home=into))
+    given = [c for c in session.plan.evaluations if c.training.samples is not None]
+    assert given
+    assert all(session.results_index().evaluation(cell).status == "ok" for cell in given)

@@ -11,7 +11,7 @@ from fmbench_datasets.arrays import Arrays
 if TYPE_CHECKING:
     import numpy as np
 
-    from fmbench_datasets.array_files import StoredArray
+    from fmbench import StoredArray
 
 
 class ArraysWithConditions(Arrays):

@@ -220,8 +220,10 @@ class _Making:
     def _sampling(self, cell: Indices) -> Sampling:
         chosen = zip(EVALUATION_AXES, cell, strict=True)
         held: dict[str, Any] = {axis: None if i == NOT_ASKED else self.axes.values[axis][i] for axis, i in chosen}
-        code = self.code[1] if held["solver"].is_registered else result_code_fingerprint("given samples")
-        return Sampling(**held, steps=self.rules.steps(cell), settings=self.sampling, code=code)
+        if held["solver"].is_registered:
+            return Sampling(**held, steps=self.rules.steps(cell), settings=self.sampling, code=self.code[1])
+        settings = Settings({"samples": self.suite.evaluation.samples})  # of which nothing more can be drawn
+        return Sampling(**held, steps=None, settings=settings, code=result_code_fingerprint("given samples"))
 
     def _count(self, unit: Unit, gap: Gap, count: int) -> None:
         self.tally[unit, gap.cell, gap.reason] += count

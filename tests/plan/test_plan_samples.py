@@ -240,3 +240,8 @@ def test_entries_that_contradict_each_other_are_refused(folder: Path) -> None:
     assert "dataset must be one of the suite's" in fault({"folder": one}, datasets=("digits", "moons"))
     assert "found mnist" in fault({"folder": one, "dataset": "mnist"})
     assert cell({"folder": one, "dataset": "digits"}, datasets=("digits", "moons"))
+
+
+def test_further_draws_of_noise_are_for_cells_that_draw(folder: Path) -> None:
+    entry = {"folder": pictures(folder / "out")}
+    assert cell(entry, evaluation={**EVALUATION, "noise_draws": 3}).key == cell(entry).key

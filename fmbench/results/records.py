@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
+from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.io.printable_text import visible
 
@@ -125,7 +126,7 @@ class EvaluationRecord:
             "solver": str(cell.solver),
             "grid": str(cell.grid) if cell.grid else "",
             "weights": cell.weights,
-            "guidance": cell.guidance,
+            "guidance": str(cell.guidance) if isinstance(cell.guidance, ComponentSpec) else cell.guidance,
             "nfe_budget": cell.nfe,
             "nfe": self.nfe,
             "status": self.status,
@@ -215,6 +216,13 @@ class Records:
         bad: list[TrainingRecord | EvaluationRecord] = [r for r in self.trainings if r.status != "ok"]
         lost = {r.cell.key for r in bad}
         return bad + [r for r in self.evaluations if r.status != "ok" and r.cell.training.key not in lost]
+
+    @property
+    def weaker_models(self) -> dict[str, TrainingCell]:
+        """The cells, by key, that are there for guidance alone; they may differ from others in their settings only."""
+        evaluated = {r.cell.training.key for r in self.evaluations}
+        cells = [r.cell.weaker for r in self.evaluations if r.cell.weaker is not None]
+        return {cell.key: cell for cell in cells if cell.key not in evaluated}
 
     @property
     def hardware(self) -> str:

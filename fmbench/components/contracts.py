@@ -447,9 +447,9 @@ class Evidence:
     Scope "evaluation" adds `samples` `(n, *shape)` on `device`, `labels`, which are the conditions that they were
     drawn for, `(n,)` or `(n, condition_width)`, or None, and `nfe` (mean calls a sample). There `velocity` is that of
     the cell's guidance and weights, and `source(k)` returns the source samples `(k, *shape)` of which the solver made
-    the first k samples; it is None where the solver drew noise besides, so that they do not decide the samples.
-    `remembered` is the metric's own dictionary for all evaluations of the same velocity and source: it keeps there
-    what it need not compute for each of them.
+    the first k samples; it is None where the solver drew noise besides, or the guidance is stateful, so that they and
+    the velocity do not decide the samples. `remembered` is the metric's own dictionary for all evaluations of the same
+    velocity and source: it keeps there what it need not compute for each of them.
 
     Scope "sampler" adds `draw(n)`, which makes n samples from start to end and synchronises the device.
     """

@@ -91,7 +91,8 @@ def draw_batched(members: Sequence[Trained], cell: EvaluationCell) -> list[Drawn
     if cell.weaker is not None:
         raise NotBatchedError("the guidance asks for weaker models, which are each member's own")
     velocity = joint_velocity(members, cell.guidance, cell.weights)
-    if why := why_in_blocks(*solver_and_times(members[0], cell), velocity.path, members[0].parts.dataset.shape):
+    shape = members[0].parts.dataset.shape
+    if why := why_in_blocks(*solver_and_times(members[0], cell), velocity.path, shape, velocity.guidance):
         raise NotBatchedError(why)
     noise, random = velocity.generator.get_state(), global_random.state(members[0].context.device)
     integrate = sampler(members[0], cell, velocity)

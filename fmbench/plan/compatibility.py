@@ -12,7 +12,7 @@ from fmbench.cells.keys import digest
 from fmbench.components.solver_times import fault_of, solver_times
 from fmbench.errors import PluginError
 from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices, shown_choice
-from fmbench.plan.given_models import GIVEN
+from fmbench.plan.given_models import GIVEN, TRAINED
 from fmbench.plan.guidance import Guidances
 from fmbench.plan.plan import MetricRule, Scope, with_trained
 from fmbench.plan.result_code import result_code_fingerprint
@@ -200,6 +200,10 @@ class Rules:
         name = words.partition("=")[2]
         if capability in GRANTED:
             return Gap(words, f"{name} needs {capability!r}: set {GRANTED[capability]}")
+        if kind == "guidance" and capability == TRAINED:
+            axis = TRAINING_AXES.index("network")
+            model = self.axes.words("network", training[axis])
+            return Gap(f"{model} {words}", f"{name} needs a model that is trained here; this one existed before")
         able = [a for a in COMPONENT_AXES if a != kind and any(capability in p for p in self.provides[a])]
         if not able:
             return Gap(words, f"{name} needs {capability!r}, which no component of the suite provides")

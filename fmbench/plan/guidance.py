@@ -66,7 +66,7 @@ class Guidances:
             return steps, ""
         names = [str(self._axes.values[axis][i]) for axis, i in (("solver", solver), ("guidance", guidance))]
         above = self.counted(solver, grid, guidance, steps + 1)
-        fewer = f"{calls} times in {steps} steps and " if steps else ""
+        fewer = f"{calls} times in {steps} step{'s' if steps > 1 else ''} and " if steps else ""
         return 0, f"{' under guidance '.join(names)} calls networks {fewer}{above} times in {steps + 1}, not {budget}"
 
     def _first_above(self, solver: int, grid: int, guidance: int, budget: int) -> int:

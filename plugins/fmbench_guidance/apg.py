@@ -19,8 +19,8 @@ class AdaptiveProjectedGuidance(Guidance):
     """Classifier-free guidance without its part along the predicted data, D_y + (w - 1)(orthogonal + eta parallel).
 
     D are predictions of x_1 given x_t. What is split is D_y - D_none, plus `momentum` times what it was before, made no
-    longer than `norm_threshold`. The velocity is that of the guided prediction; at t=1, where x_t is x_1, the momentum
-    counts for nothing.
+    longer than `norm_threshold`. The velocity is that of the guided prediction; at t=1, where x_t is x_1, threshold and
+    momentum count for nothing.
 
     Args:
         weight: the weight w; 1 is none.
@@ -53,9 +53,10 @@ class AdaptiveProjectedGuidance(Guidance):
         conditional, without = calls.conditional(x, t), calls.unconditional(x, t)
         path = cast("AffinePath", calls.path)
         alpha_t, sigma_t, d_alpha_t, d_sigma_t = (expand(c, x) for c in path.coefficients(t))
-        # v = D/unit + (a multiple of x), so that differences of D are `unit` times those of v.
+        # D = (sigma v - d_sigma x)/rate, so that differences of D are `unit` times those of v; a path that stands still
+        # says nothing of x_1.
         rate = sigma_t * d_alpha_t - d_sigma_t * alpha_t
-        unit, predicted = sigma_t / rate, (sigma_t * conditional - d_sigma_t * x) / rate
+        unit = torch.where(rate > 0, sigma_t / rate, torch.zeros_like(rate))
         difference = conditional - without
         if self.momentum:
             carried = self.momentum * calls.memory.get("average", torch.zeros_like(x))
@@ -64,6 +65,7 @@ class AdaptiveProjectedGuidance(Guidance):
         if self.norm_threshold:
             norm = (unit * difference).flatten(1).norm(dim=1)
             difference = expand((self.norm_threshold / norm).clamp(max=1), x) * difference
+        predicted = sigma_t * conditional - d_sigma_t * x
         along = torch.nn.functional.normalize(predicted.flatten(1), dim=1).reshape(x.shape)
         parallel = expand((difference * along).flatten(1).sum(1), x) * along
         return conditional + (self.weight - 1) * (difference + (self.eta - 1) * parallel)

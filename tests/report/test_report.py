@@ -20,6 +20,7 @@ from safetensors.numpy import save_file
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec, Settings
+from fmbench.cells.guidance import GuidanceChoice
 from fmbench.errors import StoreError
 from fmbench.report import build, write_report
 from fmbench.report.html.page import page_settings
@@ -75,7 +76,7 @@ class Factory:
     adaptive: Sequence[str] = ()
     nfe: Sequence[int] = (1, 2, 4, 8)
     seeds: Sequence[int] = (0, 1, 2)
-    guidance: Sequence[float] = (1.0,)
+    guidance: Sequence[GuidanceChoice] = (1.0,)
     metrics: Sequence[MetricFacts] = FACTS
     samples: Callable[[int], np.ndarray] | None = None
     baseline: Mapping[str, Any] | None = None
@@ -145,7 +146,9 @@ class Factory:
             found += [self.evaluation(training, name, None, guidance) for name in self.adaptive]
         return found
 
-    def evaluation(self, training: TrainingRecord, name: str, nfe: int | None, guidance: float) -> EvaluationRecord:
+    def evaluation(
+        self, training: TrainingRecord, name: str, nfe: int | None, guidance: GuidanceChoice
+    ) -> EvaluationRecord:
         grid = spec("grid", "uniform") if nfe else None
         calls, solver = CALLS.get(name, 1), spec("solver", name)
         steps = nfe // calls if nfe else None
@@ -465,6 +468,10 @@ ODD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "datasets of one slug": ({"datasets": ("a b", "a-b"), "paths": ("linear",), "nfe": (2,)}, {}),
     "guidance and two samplers": ({"guidance": (1.0, 2.5)}, {"baseline": {"guidance": 1.0}}),
+    "guidance by a component": (
+        {"guidance": (1.0, spec("guidance", "interval", weight=3.0))},
+        {"baseline": {"guidance": {"interval": {"weight": 3.0}}}},
+    ),
     "missing cells": ({"change": lambda r: dataclasses.replace(r, status="missing", metrics={}, nfe=None)}, {}),
 }
 

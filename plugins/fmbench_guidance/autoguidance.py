@@ -18,7 +18,7 @@ class Autoguidance(Guidance):
     """Guidance by a weaker model of the same data, v_weaker + w (v - v_weaker); it needs no labels.
 
     The weaker model is this training cell with other components and settings, `{network: {mlp: {width: 16}}, steps:
-    200}` say, and is trained once. It has its own seed's weights, and the same labels where there are any. An
+    200}` say, and is trained once. It has the same seed, and the same labels where there are any. An
     evaluation costs two calls, one of each network, and one where the weight is 1 (no guidance) or 0.
 
     Args:

@@ -40,7 +40,7 @@ evaluation:
   metrics: [sliced_wasserstein]
 baseline: {guidance: {interval: {weight: 3}}}
 """
-LABELS = ["1.0", "3.0", "interval(weight=3, end=0.4)", "autoguidance(weight=2, model={steps: 10})"]
+LABELS = ["1.0", "3.0", "interval(weight=3, end=0.4)", "autoguidance(weight=2, steps=10)"]
 
 
 @pytest.fixture(scope="module")

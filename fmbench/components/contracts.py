@@ -340,13 +340,13 @@ class NetworkCalls(Protocol):
         """What the guidance keeps from one call to the next."""
 
     def conditional(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the velocity given the labels, or the network's only one where it takes none."""
+        """Return the velocity at `x` and `t` `(batch,)` given the labels, or the only one where there are none."""
 
     def unconditional(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the velocity without a label."""
+        """Return the velocity at `x` and `t` `(batch,)` without a label."""
 
     def weaker(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the velocity of the weaker model, given what `conditional` is given."""
+        """Return that of the weaker model at `x` and `t` `(batch,)`, given what `conditional` is given."""
 
 
 class Guidance(Component):

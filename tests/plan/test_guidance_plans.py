@@ -173,6 +173,7 @@ def test_a_weaker_model_is_the_cell_but_for_what_the_guidance_says(
         if cell.weaker is None:
             assert cell.guidance == 1.0
             continue
+        assert "network=mlp(width=8, depth=1), steps=20)" in str(cell.guidance)
         assert cell.weaker.network.parameters["width"] == 8
         assert dict(cell.weaker.settings.values) == {**cell.training.settings.values, "steps": 20}
         same = ("dataset", "path", "coupling", "t_distribution", "objective", "seed", "code")

@@ -144,9 +144,9 @@ def legend(figure: Figure, curves: Curves, styles: Styles) -> None:
     """Name the solvers above a figure, and grids and guidance where these vary."""
     from matplotlib.lines import Line2D
 
-    solvers, variants = _solver_and_variant_lines(curves.rows, styles)
+    solvers, variants = solver_and_variant_lines(curves.rows, styles)
     named = {**solvers, **(variants if len(variants) > 1 else {})}
-    handles: list[Artist] = [Line2D([], [], label=label, **{"color": INK, **line}) for label, line in named.items()]
+    handles: list[Artist] = [Line2D([], [], label=label, **merged(line)) for label, line in named.items()]
     if curves.floor is not None:
         handles.append(Line2D([], [], label=curves.floor.label, **FLOOR_LINE))
     name_above(figure, handles)
@@ -167,7 +167,7 @@ Lines = Mapping[str, Mapping[str, Any]]
 """How lines are drawn, by a label: keyword arguments for `Axes.plot`."""
 
 
-def _solver_and_variant_lines(rows: Mapping[Row, Sequence[Point]], styles: Styles) -> tuple[Lines, Lines]:
+def solver_and_variant_lines(rows: Mapping[Row, Sequence[Point]], styles: Styles) -> tuple[Lines, Lines]:
     """Return how solvers are drawn, and what varies besides training and solver: grid and guidance.
 
     Solvers have colours and variants dashes; but variants have the colours where there are more of them than dashes.
@@ -180,23 +180,28 @@ def _solver_and_variant_lines(rows: Mapping[Row, Sequence[Point]], styles: Style
     return _dashed(solvers), {label: look.line for label, look in looks(variants).items()}
 
 
+def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a line of several labels is drawn: what has the colours, with the dashes of the other."""
+    style: dict[str, Any] = {"color": INK}
+    for part in sorted(parts, key=len, reverse=True):
+        style |= part
+    return style
+
+
 def _dashed(labels: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {label: {"linestyle": DASHES[i % len(DASHES)]} for i, label in enumerate(labels)}
 
 
 def _lines(axes: Axes, curves: Curves, training: Row, styles: Styles, where: Callable[[Point], float | None]) -> None:
     """Draw the solvers of one training combination; an interval is a vertical bar."""
-    solvers, variants = _solver_and_variant_lines(curves.rows, styles)
+    solvers, variants = solver_and_variant_lines(curves.rows, styles)
     beyond = [i for i in varying(curves.rows) if i > SOLVER_AXIS]
     mine = {row: points for row, points in curves.rows.items() if row[:N_TRAINING] == training}
     for row, points in mine.items():
         shown = [(at, p) for p in points if (at := where(p))]
         if not shown:
             continue
-        parts = [solvers[row[SOLVER_AXIS]], variants.get(words(row, beyond), {}) if len(variants) > 1 else {}]
-        style: dict[str, Any] = {"color": INK}
-        for part in sorted(parts, key=len, reverse=True):  # what has the colours is drawn with the dashes of the other
-            style |= part
+        style = merged(solvers[row[SOLVER_AXIS]], variants.get(words(row, beyond), {}) if len(variants) > 1 else {})
         x, y = [at for at, _ in shown], [p.score.mean for _, p in shown]
         half = [p.score.half if p.score.known else 0.0 for _, p in shown]
         axes.errorbar(x, y, yerr=half, elinewidth=1.0, capsize=0, zorder=3, **style)

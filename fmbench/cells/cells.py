@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from fmbench.cells.component_spec import ELSEWHERE, ComponentSpec, Settings, spec_as_dict
 from fmbench.cells.given_samples import SampleFiles
+from fmbench.cells.guidance import GuidanceChoice, exact_text, guidance_label
 from fmbench.cells.keys import KEY_LENGTH, digest, joined_texts
 
 Weights = Literal["ema", "raw"]
@@ -95,8 +96,8 @@ class EvaluationCell:
     """One evaluation of a training cell: solver, grid, NFE, guidance and weights, and settings.
 
     `nfe` is the budget of the suite and `steps` follows from it; an adaptive solver has neither, nor a grid. `weights`
-    are "ema", the moving average, or "raw". Metrics are no part of the cell: they are computed for it, and kept under
-    their own identity.
+    are "ema", the moving average, or "raw". `weaker` is the cell that must be trained, too, where the guidance is by a
+    weaker model. Metrics are no part of the cell: they are computed for it, and kept under their own identity.
     """
 
     training: TrainingCell
@@ -104,18 +105,28 @@ class EvaluationCell:
     grid: ComponentSpec | None
     nfe: int | None
     steps: int | None
-    guidance: float
+    guidance: GuidanceChoice
     weights: Weights
     settings: Settings
     code: str = ""
+    weaker: TrainingCell | None = None
+
+    @property
+    def components(self) -> tuple[ComponentSpec, ...]:
+        """Solver, grid and guidance, as far as they are components."""
+        return tuple(each for each in (self.solver, self.grid, self.guidance) if isinstance(each, ComponentSpec))
+
+    @cached_property
+    def guidance_text(self) -> str:
+        """What keys hold of the guidance: a weight, or the component and the key of its weaker model."""
+        return guidance_text(self.guidance, self.weaker)
 
     @cached_property
     def key(self) -> str:
         """The content address of the samples; it contains the training cell's key."""
         grid = self.grid.digest if self.grid else ""
-        sampling = sampling_digest(
-            self.solver.digest, grid, self.nfe, self.steps, self.guidance, self.weights, self.settings.text, self.code
-        )
+        asked = (self.nfe, self.steps, self.guidance_text, self.weights)
+        sampling = sampling_digest(self.solver.digest, grid, *asked, self.settings.text, self.code)
         return digest("evaluation", self.training.key, sampling)
 
     def parts(self) -> dict[str, Any]:
@@ -127,27 +138,33 @@ class EvaluationCell:
             "grid": spec_as_dict(self.grid) if self.grid else None,
             "nfe": self.nfe,
             "steps": self.steps,
-            "guidance": self.guidance,
+            "guidance": spec_as_dict(self.guidance) if isinstance(self.guidance, ComponentSpec) else self.guidance,
             "weights": self.weights,
             "settings": dict(self.settings.values),
             "code": self.code,
+            **({} if self.weaker is None else {"weaker": self.weaker.key}),
         }
 
     def __str__(self) -> str:
         if self.training.samples is not None:
             return f"{self.training}" if self.nfe is None else f"{self.training} nfe={self.nfe}"
         budget = "adaptive" if self.nfe is None else f"{self.grid} nfe={self.nfe}"
-        guided = "" if self.guidance == 1.0 else f" guidance={self.guidance:g}"
+        guided = "" if self.guidance == 1.0 else f" guidance={guidance_label(self.guidance)}"
         weights = "" if self.weights == "ema" else f" weights={self.weights}"
         return f"{self.training} {self.solver} {budget}{guided}{weights}"
 
 
+def guidance_text(guidance: GuidanceChoice, weaker: TrainingCell | None) -> str:
+    """Return what keys hold of a guidance, given the weaker model where it has one."""
+    return exact_text(guidance) if weaker is None else f"{exact_text(guidance)} {weaker.key}"
+
+
 @lru_cache(maxsize=10_000)
 def sampling_digest(
-    solver: str, grid: str, nfe: int | None, steps: int | None, guidance: float, weights: str, settings: str, code: str
+    solver: str, grid: str, nfe: int | None, steps: int | None, guidance: str, weights: str, settings: str, code: str
 ) -> str:
     """Return the content address of an evaluation without its training cell: many training cells share it."""
-    return digest(solver, grid, f"{nfe} {steps} {float(guidance)!r} {weights}", settings, code)
+    return digest(solver, grid, f"{nfe} {steps} {guidance} {weights}", settings, code)
 
 
 def evaluation_keys(training: str, samplings: Iterable[str]) -> Iterator[str]:

@@ -45,7 +45,10 @@ def plan(
     for label, text in session.data.items():
         say(f"{label}: {text}")
     if only := sum(not session.plan.is_evaluated(cell) for cell in session.plan.trainings):
-        say(f"{only} of the trainings are teachers that couplings learn from: trained first, and not evaluated.")
+        say(
+            f"{only} of the trainings are teachers that couplings learn from, or weaker models that guide others: "
+            "trained first, and not evaluated."
+        )
     if references := _references(results_index):
         say(f"Beside them: {references}.")
     training = session.suite.training

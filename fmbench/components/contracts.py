@@ -315,7 +315,7 @@ class Velocity(Protocol):
     """The velocity field that a solver integrates.
 
     Solvers of a diffusion form find the affine path in `path`; stochastic ones draw from `generator`. `y` are the
-    conditions that the next calls are for, None where the network takes none.
+    conditions that the next calls are for, None where the network takes none; to set them begins an integration.
     """
 
     path: ProbabilityPath
@@ -323,6 +323,52 @@ class Velocity(Protocol):
     y: Tensor | None
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return dx/dt at `x` `(batch, *shape)` and `t` `(batch,)`, of the shape of `x`."""
+
+
+class NetworkCalls(Protocol):
+    """The velocities of networks, as a guidance asks for them at `x` `(batch, *shape)` and `t` `(batch,)`.
+
+    Each call is one of the NFE. `memory` is what a guidance keeps during one integration of a batch: empty at its
+    start, and there only where the guidance is `stateful`.
+    """
+
+    path: ProbabilityPath
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What the guidance keeps from one call to the next."""
+
+    def conditional(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return the velocity at `x` and `t` `(batch,)` given the labels, or the only one where there are none."""
+
+    def unconditional(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return the velocity at `x` and `t` `(batch,)` without a label."""
+
+    def weaker(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return that of the weaker model at `x` and `t` `(batch,)`, given what `conditional` is given."""
+
+
+class Guidance(Component):
+    """Combines the velocities of one or two networks into the one that solvers integrate.
+
+    It treats each example by itself, and `t` may differ between examples. A guidance that asks for what a network
+    gives without a label requires "labels" and "no_label".
+
+    Attributes:
+        network_calls: how many of the `NetworkCalls` it makes where it always makes as many; 0 where that depends on t,
+            or on the calls before. A plan then runs the solver on a velocity that costs nothing, and counts.
+        stateful: whether the velocity depends on what was asked before in the same integration.
+        weaker: the name of the parameter that says how the training of a weaker model differs from the cell's own, as
+            `{kind: component}` and settings of `training`; "" for a guidance without one. The plan trains it once.
+    """
+
+    network_calls: ClassVar[int] = 2
+    stateful: ClassVar[bool] = False
+    weaker: ClassVar[str] = ""
+
+    @abstractmethod
+    def velocity(self, calls: NetworkCalls, x: Tensor, t: Tensor) -> Tensor:
         """Return dx/dt at `x` `(batch, *shape)` and `t` `(batch,)`, of the shape of `x`."""
 
 
@@ -401,10 +447,10 @@ class Evidence:
     Scope "evaluation" adds `samples` `(n, *shape)` on `device`, `labels`, which are the conditions that they were
     drawn for, `(n,)` or `(n, condition_width)`, or None, and `nfe` (mean calls a sample). There `velocity` is that of
     the cell's guidance and weights, and `source(k)` returns the source samples `(k, *shape)` of which the solver made
-    the first k samples; it is None where the solver drew noise besides, so that they do not decide the samples. So is
-    `solve(x_0, y)`, which moves source samples `(batch, *shape)`, with conditions as in `labels` or None, to data by
-    the cell's solver on its grid. `remembered` is the metric's own dictionary for all evaluations of the same velocity
-    and source: it keeps there what it need not compute for each of them.
+    the first k samples, and `solve(x_0, y)` moves source samples `(batch, *shape)`, with conditions as in `labels` or
+    None, to data by the cell's solver on its grid; both are None where the solver drew noise besides, or the guidance
+    is stateful, so that source and velocity do not decide the samples. `remembered` is the metric's own dictionary for
+    all evaluations of the same velocity and source: it keeps there what it need not compute for each of them.
 
     Scope "sampler" adds `draw(n)`, which makes n samples from start to end and synchronises the device.
     """
@@ -505,6 +551,7 @@ CONTRACTS: dict[str, type[Component]] = {
     "model": Model,
     "solver": Solver,
     "grid": Grid,
+    "guidance": Guidance,
     "metric": Metric,
 }
 """The contract of each kind, in the order in which a cell is written."""

@@ -77,5 +77,10 @@ def fmbench_grids() -> Components:  # type: ignore[empty-body]
 
 
 @hookspec
+def fmbench_guidances() -> Components:  # type: ignore[empty-body]
+    """Return the ways of guidance of this plugin by name; see `fmbench.Guidance`."""
+
+
+@hookspec
 def fmbench_metrics() -> Components:  # type: ignore[empty-body]
     """Return the metrics of this plugin by name; see `fmbench.Metric`."""

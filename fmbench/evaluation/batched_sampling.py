@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from fmbench.cells.cells import EvaluationCell
+from fmbench.cells.guidance import GuidanceChoice
 from fmbench.components import contracts
 from fmbench.evaluation.sample_batches import why_in_blocks
 from fmbench.evaluation.sampling import Drawn, sampler, solver_and_times, usual_batch
 from fmbench.isolation import global_random
 from fmbench.model.batched.compatibility import batching_obstacle
 from fmbench.model.batched.networks import Networks
-from fmbench.model.trained_model import Trained
+from fmbench.model.trained_model import Trained, guidance_component
 from fmbench.model.velocity import ModelVelocity
 from fmbench.runtime import autotune
 from fmbench.runtime.device import synchronise
@@ -40,7 +41,9 @@ class _OwnPath:
     """Stands for the path where members have different ones."""
 
     def __getattr__(self, name: str) -> Any:
-        raise NotBatchedError(f"the solver looks at {name} of the path, and the members have different paths")
+        raise NotBatchedError(
+            f"the solver or the guidance looks at {name} of the path, and the members have different paths"
+        )
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class _Conversion:
         return found[0] if len(found) == 1 else torch.cat(found)
 
 
-def joint_velocity(members: Sequence[Trained], guidance: float, weights: Any) -> ModelVelocity:
+def joint_velocity(members: Sequence[Trained], guidance: GuidanceChoice, weights: Any) -> ModelVelocity:
     """Return the velocity of members, whose states and labels stand one member after the other."""
     for member in members:
         member.velocity(guidance, weights)  # so that its module has these weights
@@ -73,18 +76,23 @@ def joint_velocity(members: Sequence[Trained], guidance: float, weights: Any) ->
     context = members[0].context
     generator = context.generator(members[0].cell, "solver_noise")
     module, most = cast("torch.nn.Module", networks), context.evaluation_batch
-    return ModelVelocity(module, parts, guidance, context.device, generator, most, len(members))
+    component = guidance_component(guidance, context)
+    return ModelVelocity(module, parts, component, context.device, generator, most, len(members))
 
 
 @torch.no_grad()
 def draw_batched(members: Sequence[Trained], cell: EvaluationCell) -> list[Drawn]:
     """Return what `draw_samples` does for each member; they share the sampler of `cell`, an evaluation of the first.
 
-    Raises NotBatchedError where the solver is adaptive, draws noise, or looks at its batch or at paths that differ.
+    Raises NotBatchedError where the solver is adaptive, draws noise, or looks at its batch or at paths that differ, and
+    where the guidance asks for weaker models, of which each member may have its own.
     """
     began = time.perf_counter()
+    if cell.weaker is not None:
+        raise NotBatchedError("the guidance asks for weaker models, which are each member's own")
     velocity = joint_velocity(members, cell.guidance, cell.weights)
-    if why := why_in_blocks(*solver_and_times(members[0], cell), velocity.path, members[0].parts.dataset.shape):
+    shape = members[0].parts.dataset.shape
+    if why := why_in_blocks(*solver_and_times(members[0], cell), velocity.path, shape, velocity.guidance):
         raise NotBatchedError(why)
     noise, random = velocity.generator.get_state(), global_random.state(members[0].context.device)
     integrate = sampler(members[0], cell, velocity)

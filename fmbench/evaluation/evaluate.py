@@ -15,6 +15,7 @@ from fmbench.evaluation.metrics import compute_metrics
 from fmbench.evaluation.noise_draws import add_noise_spread
 from fmbench.evaluation.sampling import Drawn, check_finite, check_nfe, draw_samples, larger_batch, sampler
 from fmbench.model.trained_model import Trained
+from fmbench.model.velocity import ModelVelocity
 from fmbench.runtime.device import device_type, synchronise
 
 
@@ -29,11 +30,10 @@ def evaluate(
     context = trained.context
     folder = context.store.folder("evaluation", cell.key)
     larger = larger_batch(trained, cell) if drawn is None else 0
-    velocity = trained.velocity(cell.guidance, cell.weights)
+    velocity = trained.velocity(cell.guidance, cell.weights, cell.weaker)
     started = time.perf_counter()
     if drawn is None:
-        # Somebody else's solver may compute under something that it changes meanwhile: its calls are its own.
-        shared = trained.sharing(velocity, cell.guidance, cell.weights) if cell.solver.is_own else velocity
+        shared = trained.sharing(velocity, cell.guidance, cell.weights) if _may_share(cell, velocity) else velocity
         with context.unchanged(f"solver {cell.solver}", cell.solver):
             drawn = draw_samples(trained, cell, shared, larger)
     samples, labels = drawn.samples, drawn.labels
@@ -44,7 +44,7 @@ def evaluate(
 
     evidence = trained.evidence(velocity)
     evidence.samples, evidence.labels, evidence.nfe = samples, labels, drawn.nfe
-    if not drawn.drew_noise:
+    if not drawn.drew_noise and not velocity.is_stateful:
         evidence.source, evidence.solve = partial(trained.source, 0), sampler(trained, cell, velocity)
     evidence.remembered = trained.remembered(cell.guidance, cell.weights)
     payload = preview(context, samples, labels)
@@ -55,3 +55,12 @@ def evaluate(
     facts = {"nfe": evidence.nfe, "nfe_min": min(per_batch), "nfe_max": max(per_batch), "seconds": seconds}
     computed_with = {"precision": trained.parts.precision, "device": device_type(context.device)}
     folder.finish({"facts": {**facts, **computed_with}}, ("samples.safetensors",))
+
+
+def _may_share(cell: EvaluationCell, velocity: ModelVelocity) -> bool:
+    """Whether the calls of a cell's solver may be another's, and others' its own: alike calls must give the same.
+
+    Somebody else's code may compute under something that it changes meanwhile, and a guidance may remember.
+    """
+    own = cell.solver.is_own and (not isinstance(cell.guidance, ComponentSpec) or cell.guidance.is_own)
+    return own and not velocity.is_stateful

@@ -1,7 +1,7 @@
-"""Whether samples of a solver may be drawn in another batch: not where it draws noise, or looks at its batch.
+"""Whether samples may be drawn in another batch: not where the solver draws noise, or it or the guidance looks at it.
 
-Such a solver always integrates the blocks in which source samples are drawn, so that neither the machine nor the
-memory that a suite allows decides what it sees.
+Such a solver always integrates the blocks in which source samples are drawn, so that neither the machine nor the memory
+that a suite allows decides what it sees.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from fmbench.components import contracts
+from fmbench.components.free_velocity import FreeVelocity
 from fmbench.isolation import global_random
 
 EXAMPLES = 6
@@ -19,20 +20,12 @@ TOLERANCE = 1e-6
 """Of results in float64: rounding stays far below it."""
 
 
-class _Field:
-    """A smooth velocity that treats each example by itself and costs next to nothing."""
-
-    def __init__(self, path: contracts.ProbabilityPath) -> None:
-        self.path = path
-        self.generator = Generator().manual_seed(0)
-        self.y: Tensor | None = None
-
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        return torch.cos(3 * x + contracts.expand(t, x))
-
-
 def why_in_blocks(
-    solver: contracts.Solver, times: Tensor, path: contracts.ProbabilityPath, shape: Sequence[int]
+    solver: contracts.Solver,
+    times: Tensor,
+    path: contracts.ProbabilityPath,
+    shape: Sequence[int],
+    guidance: contracts.Guidance | None = None,
 ) -> str:
     """Return why a solver keeps to blocks of one size; "" where an example's result is the same in any batch.
 
@@ -42,18 +35,22 @@ def why_in_blocks(
     """
     if solver.adaptive:
         return "an adaptive solver chooses its steps for a batch as a whole"
-    field = _Field(path)
+    field = FreeVelocity(path, guidance)
+
+    def integrate(x_0: Tensor) -> Tensor:
+        field.y = None
+        return solver.integrate(field, x_0.clone(), times)
+
     x_0 = torch.randn(EXAMPLES, *shape, dtype=torch.float64, generator=Generator().manual_seed(1))
     times = times.to("cpu", torch.float64)
     with global_random.seeded(0):
         noise = {"solver": field.generator.get_state(), **global_random.state()}
         try:
-            whole = solver.integrate(field, x_0.clone(), times)
-            parts = [solver.integrate(field, part.clone(), times) for part in (x_0[:2], x_0[2:])]
+            whole, parts = integrate(x_0), [integrate(x_0[:2]), integrate(x_0[2:])]
             alike = torch.allclose(whole, torch.cat(parts), rtol=TOLERANCE, atol=TOLERANCE)
         except Exception as error:
             return f"the solver cannot be tried: {error}"
         drew = not global_random.alike(noise, {"solver": field.generator.get_state(), **global_random.state()})
     if drew:
         return "the solver draws noise, which is each cell's own"
-    return "" if alike else "what the solver makes of an example depends on the others of its batch"
+    return "" if alike else "what solver and guidance make of an example depends on the others of its batch"

@@ -18,7 +18,7 @@ from fmbench.evaluation.batch_size import best_batch
 from fmbench.evaluation.sample_batches import why_in_blocks
 from fmbench.isolation import global_random
 from fmbench.model.context import WorkerContext
-from fmbench.model.trained_model import NOISE_BLOCK, Trained, seed_noise
+from fmbench.model.trained_model import NOISE_BLOCK, Trained, guidance_component, seed_noise
 
 SampledCell = EvaluationCell | ReferenceCell
 """What says how samples are drawn: solver, grid, steps and number of samples."""
@@ -56,9 +56,10 @@ def check_finite(samples: Tensor) -> None:
 def check_nfe(cell: SampledCell, measured: float) -> None:
     """Raise CellFailure when a solver called the network more or less often than it declares."""
     if cell.nfe is not None and measured != cell.nfe:
+        guided = isinstance(cell, EvaluationCell) and cell.guidance != 1
         raise CellFailure(
-            f"solver {cell.solver} called the network {measured:g} times a sample; "
-            f"by its nfe_per_step and nfe_offset it should be {cell.nfe}"
+            f"solver {cell.solver} called the network {measured:g} times a sample; by its nfe_per_step and nfe_offset"
+            f"{', and the network_calls of the guidance,' if guided else ''} it should be {cell.nfe}"
         )
 
 
@@ -158,15 +159,17 @@ def _noise(model: SampledModel, velocity: Velocity) -> global_random.State:
 
 
 def _may_be_larger(model: SampledModel, cell: SampledCell, path: ProbabilityPath, larger: int) -> bool:
-    """Whether batches of `larger` are more than a block, there is more than a block to draw, and the solver may."""
+    """Whether batches of `larger` are more than a block, there is more than a block to draw, and they may be drawn."""
     if larger < 2 * NOISE_BLOCK or int(cell.settings["samples"]) <= 2 * NOISE_BLOCK:
         return False
     dataset = model.cell.dataset
-    asked = (cell.solver, cell.grid, cell.steps, model.cell.path, dataset)
+    guidance = cell.guidance if isinstance(cell, EvaluationCell) else 1.0
+    asked = (cell.solver, cell.grid, cell.steps, guidance, model.cell.path, dataset)
     known = model.context.keeps_to_blocks
     if asked not in known:
         shape = model.context.build(dataset).shape
-        known[asked] = why_in_blocks(*solver_and_times(model, cell), path, shape)
+        component = guidance_component(guidance, model.context)
+        known[asked] = why_in_blocks(*solver_and_times(model, cell), path, shape, component)
     return not known[asked]
 
 

@@ -97,7 +97,7 @@ def code_of(records: Records) -> str:
     cells = [record.cell for record in records.trainings]
     evaluations = [record.cell for record in records.evaluations]
     specs = [spec for cell in cells for spec in cell.components]
-    specs += [spec for cell in evaluations for spec in (cell.solver, cell.grid) if spec is not None]
+    specs += [spec for cell in evaluations for spec in cell.components]
     components = {f"{spec.kind} {spec.name} {spec.fingerprint}" for spec in specs}
     core = {cell.code for cell in cells} | {cell.code for cell in evaluations}
     return digest(*sorted(core), *sorted(components))

@@ -13,7 +13,7 @@ from fmbench.history.history import History
 from fmbench.history.night import AXIS_COLUMNS
 from fmbench.plan.selection import choice_test, read_filter
 
-NUMBERS = ("guidance", "nfe", "seed")
+NUMBERS = ("nfe", "seed")
 COMMIT = 4
 """The fewest letters that name a commit."""
 
@@ -73,8 +73,9 @@ def _first(history: History, text: str) -> int:
 
 
 def _choice(axis: str, label: str, parameters: Mapping[str, Mapping[str, Any]]) -> ComponentSpec | str | float:
-    if axis in NUMBERS:
+    known = parameters.get(label)
+    if axis in NUMBERS or (axis == "guidance" and known is None):
         return float(label)
     if axis == "weights":
         return label
-    return ComponentSpec(axis, label.partition("(")[0].partition(" ")[0], parameters.get(label, {}), label=label)
+    return ComponentSpec(axis, label.partition("(")[0].partition(" ")[0], known or {}, label=label)

@@ -32,7 +32,8 @@ class WorkerContext:
     `threads` and `jobs` are recorded with every training: how many threads computed it, and how many processes shared
     the machine. `checkpoint_seconds` is how much work a killed training may lose. `spoilt` says, once a component has
     changed the process, which did and how: what is computed here after that would be another's. `keeps_to_blocks` is
-    what trying a solver has shown (see `sample_batches.why_in_blocks`), by solver, grid, steps, path and dataset.
+    what trying a solver has shown (see `sample_batches.why_in_blocks`), by solver, grid, steps, guidance, path and
+    dataset.
     """
 
     registry: Registry

@@ -13,15 +13,18 @@ from torch import Generator, Tensor, nn
 
 from fmbench.cells.cells import TrainingCell, Weights
 from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.guidance import GuidanceChoice
 from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.cells.seeds import seed_for
-from fmbench.components.contracts import Evidence, TrainingFacts
+from fmbench.components.contracts import Evidence, Guidance, TrainingFacts
 from fmbench.components.dataset_checks import Split
+from fmbench.errors import CellFailure, DamagedFile
 from fmbench.isolation import global_random
 from fmbench.model.build import Components, assemble, make_module
 from fmbench.model.context import WorkerContext
 from fmbench.model.velocity import ModelVelocity
 from fmbench.model.velocity_cache import SharedCalls, SharingVelocity
+from fmbench.plugins.guidance import guidance_spec
 
 NOISE_BLOCK = 256
 """Source samples are drawn in blocks of this many, each with a seed of its own, so that no batch size changes them.
@@ -42,16 +45,21 @@ class Trained:
     saved: dict[str, Tensor] = field(repr=False)
     _holds: str = ""
     _arranged: list[object] = field(init=False, repr=False)
-    _shared: dict[tuple[float, Weights], SharedCalls] = field(default_factory=dict, repr=False)
-    _remembered: dict[tuple[float, Weights], dict[str, Any]] = field(default_factory=dict, repr=False)
+    _shared: dict[tuple[GuidanceChoice, Weights], SharedCalls] = field(default_factory=dict, repr=False)
+    _remembered: dict[tuple[GuidanceChoice, Weights], dict[str, Any]] = field(default_factory=dict, repr=False)
+    _weaker: dict[str, Trained] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self._arranged = _arrangement(self.module)
 
-    def velocity(self, guidance: float = 1.0, weights: Weights = "ema") -> ModelVelocity:
+    def velocity(
+        self, guidance: GuidanceChoice = 1.0, weights: Weights = "ema", weaker: TrainingCell | None = None
+    ) -> ModelVelocity:
         """Return the velocity field of the network with these weights, under guidance.
 
-        There is one network: a velocity with other weights ends the use of those before it.
+        `weaker` is the weaker model that the guidance asks for, of which it takes the same weights. There is one
+        network: a velocity with other weights ends the use of those before it. Raises CellFailure where the weaker
+        model is not in the store.
         """
         if self._holds != weights:
             prefix = f"{weights}."
@@ -59,26 +67,35 @@ class Trained:
             self.module.load_state_dict(chosen)
             self._holds = weights
         generator = self.context.generator(self.cell, "solver_noise")
-        most = self.context.evaluation_batch
-        return ModelVelocity(self.module, self.parts, guidance, self.context.device, generator, most)
+        most, device = self.context.evaluation_batch, self.context.device
+        component = guidance_component(guidance, self.context)
+        other = None if weaker is None else self._weaker_model(weaker).velocity(1.0, weights)
+        return ModelVelocity(self.module, self.parts, component, device, generator, most, weaker_model=other)
+
+    def _weaker_model(self, cell: TrainingCell) -> Trained:
+        if cell.key not in self._weaker:
+            self._weaker[cell.key] = load_named(cell, self.context, "its weaker model")
+        return self._weaker[cell.key]
 
     def is_intact(self) -> bool:
         """Whether the network still has exactly the weights that it was given, and modes, hooks and methods."""
         now, prefix = self.module.state_dict(), f"{self._holds}."
         saved = {name: self.saved[prefix + name] for name in now if prefix + name in self.saved}
         alike = all(_bits(now[name]).equal(_bits(value)) for name, value in saved.items())
-        return alike and _arrangement(self.module) == self._arranged
+        weaker = all(model.is_intact() for model in self._weaker.values())
+        return weaker and alike and _arrangement(self.module) == self._arranged
 
-    def sharing(self, velocity: ModelVelocity, guidance: float, weights: Weights) -> SharingVelocity:
+    def sharing(self, velocity: ModelVelocity, guidance: GuidanceChoice, weights: Weights) -> SharingVelocity:
         """Return a velocity that makes no call which another of this guidance and these weights has made."""
         return SharingVelocity(velocity, self._shared.setdefault((guidance, weights), SharedCalls()))
 
-    def remembered(self, guidance: float, weights: Weights) -> dict[str, Any]:
+    def remembered(self, guidance: GuidanceChoice, weights: Weights) -> dict[str, Any]:
         """Return what metrics keep of the velocity of this guidance and these weights (see `Evidence`)."""
         return self._remembered.setdefault((guidance, weights), {})
 
     def forget(self) -> None:
-        """Free the memory of the calls that velocities share, and of what metrics keep of them."""
+        """Free the memory of the calls that velocities share, of what metrics keep of them, and of weaker models."""
+        self._weaker.clear()
         self._shared.clear()
         self._remembered.clear()
 
@@ -180,6 +197,25 @@ def shuffled_rows(cell: TrainingCell, size: int, first: int, n: int) -> Tensor:
     seeds = (seed_for(cell.seed, f"conditions/{number}", cell.dataset.text) for number in passes)
     rows = torch.cat([torch.randperm(size, generator=Generator().manual_seed(seed)) for seed in seeds])
     return rows[first % size :][:n]
+
+
+def guidance_component(guidance: GuidanceChoice, context: WorkerContext) -> Guidance | None:
+    """Return the component of a guidance; None where it is the network's velocity given the labels, as it is."""
+    spec = guidance_spec(guidance, context.registry)
+    return None if spec is None else context.build(spec)
+
+
+def load_named(cell: TrainingCell, context: WorkerContext, role: str) -> Trained:
+    """Load a trained cell that another names, in a `role`: "its teacher". Raises CellFailure where it is not there."""
+    folder = context.store.folder("training", cell.key)
+    try:
+        if folder.result() is None:
+            why = (folder.failure() or {}).get("error", "it was never trained")
+            raise CellFailure(f"{role} {cell.key} is not there: {why}")
+        return load_trained(cell, context)
+    except DamagedFile as error:
+        folder.discard()
+        raise CellFailure(f"{role} is damaged: {error}; `fmbench retry` trains it again") from error
 
 
 def load_trained(cell: TrainingCell, context: WorkerContext) -> Trained:

@@ -85,6 +85,7 @@ class Axes:
         self.values: dict[str, list[Choice]] = {axis: [] for axis in AXES}
         self._index: dict[tuple[str, Any], int] = {}
         self._specs: dict[tuple[str, str], ComponentSpec | None] = {}
+        self._refs: dict[str, ComponentRef] = {}
         self._problems: list[Problem] = []
         own = {axis: self._indices(axis, values) for axis, values in suite.axes.items()}
         others = [{axis: self._indices(axis, v) for axis, v in entry.axes.items()} for entry in suite.include]
@@ -158,6 +159,10 @@ class Axes:
         """Return the components of an axis."""
         return [value for value in self.values[axis] if isinstance(value, ComponentSpec)]
 
+    def place(self, spec: ComponentSpec, parameter: str) -> Position:
+        """Return where a component of the suite is first written, or a parameter of it."""
+        return self._place(self._refs[spec.digest], parameter)
+
     def words(self, axis: str, index: int) -> str:
         """Return a value as `axis=value`."""
         return f"{axis}={shown_choice(self.values[axis][index])}"
@@ -187,15 +192,21 @@ class Axes:
         written = (kind, canonical([ref.name, dict(ref.parameters)]))
         if written not in self._specs:
             try:
-                self._specs[written] = self.registry.spec(kind, ref.name, ref.parameters)
+                spec = self._specs[written] = self.registry.spec(kind, ref.name, ref.parameters)
+                self._refs.setdefault(spec.digest, ref)
+                if kind == "guidance" and not self.registry.attribute(spec, "network_calls"):
+                    self.registry.build(spec)  # whose calls are counted: what it refuses is said at its place
             except ComponentError as error:
                 self._specs[written] = None
                 self._refuse(ref, error)
         return self._specs[written]
 
     def _refuse(self, ref: ComponentRef, error: ComponentError | PluginError) -> None:
-        place = ref.place(getattr(error, "parameter", None))
-        self._problems.append(Problem(place if place.source else Position(self.suite.path), str(error)))
+        self._problems.append(Problem(self._place(ref, getattr(error, "parameter", None)), str(error)))
+
+    def _place(self, ref: ComponentRef, parameter: str | None) -> Position:
+        place = ref.place(parameter)
+        return place if place.source else Position(self.suite.path)
 
 
 def shown_choice(choice: Choice) -> str:

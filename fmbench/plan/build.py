@@ -18,7 +18,9 @@ from fmbench.plan.plan import LeftOut, MetricRule, Plan
 from fmbench.plan.result_code import result_code_fingerprint
 from fmbench.plan.selection import Match, match_filter, match_selection
 from fmbench.plan.teachers import Teachers
-from fmbench.suite import Problem, Suite, Training, raise_problems
+from fmbench.plan.training_settings import training_settings
+from fmbench.plan.weaker_models import WeakerModels
+from fmbench.suite import Problem, Suite, raise_problems
 
 if TYPE_CHECKING:
     from fmbench.cells.component_spec import ComponentSpec
@@ -39,25 +41,9 @@ def make_plan(suite: Suite, registry: Registry, filters: Sequence[str] = ()) -> 
     axes = Axes(suite, registry)
     matches = [match_filter(text, axes) for text in filters]
     rules = Rules(suite, axes, registry)
-    return _Making(suite, axes, rules, matches, Teachers(suite, registry, rules.granted)).plan(filters)
-
-
-def training_settings(training: Training) -> dict[str, Any]:
-    """Return what a training cell must know besides its components, as plain JSON values.
-
-    Without labels their dropout is 0, so that it counts in no key; nor do parts of a batch where there is one. An `ema`
-    that is warmed up is its decay alone.
-    """
-    settings: dict[str, Any] = {"steps": training.steps, "batch_size": training.batch_size}
-    settings["optimizer"] = training.optimizer.model_dump(mode="json")
-    settings["schedule"] = training.schedule.model_dump(mode="json")
-    settings["ema"] = training.ema.written()
-    for name in ("gradient_clip", "precision", "class_conditional"):
-        settings[name] = getattr(training, name)
-    settings["label_dropout"] = training.label_dropout if training.class_conditional else 0.0
-    if training.accumulate > 1:
-        settings["accumulate"] = training.accumulate
-    return settings
+    teachers = Teachers(suite, registry, rules.granted)
+    weaker = WeakerModels(axes, registry, teachers, rules.granted)
+    return _Making(suite, axes, rules, matches, teachers, weaker).plan(filters)
 
 
 @dataclass
@@ -73,8 +59,17 @@ class _Sorted:
 class _Making:
     """The plan while it is made."""
 
-    def __init__(self, suite: Suite, axes: Axes, rules: Rules, filters: Sequence[Match], teachers: Teachers) -> None:
-        self.suite, self.axes, self.rules, self.filters, self.teachers = suite, axes, rules, filters, teachers
+    def __init__(
+        self,
+        suite: Suite,
+        axes: Axes,
+        rules: Rules,
+        filters: Sequence[Match],
+        teachers: Teachers,
+        weaker_models: WeakerModels,
+    ) -> None:
+        self.suite, self.axes, self.rules, self.filters = suite, axes, rules, filters
+        self.teachers, self.weaker_models = teachers, weaker_models
         problems: list[Problem] = []
         self.excludes = [
             match_selection(entry, axes, ("exclude", number), problems) for number, entry in enumerate(suite.exclude)
@@ -106,8 +101,15 @@ class _Making:
                 if isinstance(taught, Gap):
                     self._count("training", taught, 1)
                     continue
+                kept, gaps = self.weaker_models.completed(taught, kept)
+                for gap in gaps:
+                    self._count("evaluation", gap, 1)
+                if not kept:
+                    continue
                 indices += [training]
-                trainings |= {each.key: each for each in (*reversed(list(taught.teachers)), taught)}
+                weaker = dict.fromkeys(s.weaker for s in kept if s.weaker is not None)
+                for named in (*weaker, taught):
+                    trainings |= {each.key: each for each in (*reversed(list(named.teachers)), named)}
                 groups.append((taught, kept))
         if not groups:
             self._nothing_left(filters)
@@ -116,7 +118,7 @@ class _Making:
         left_out = tuple(LeftOut(cell, reason, n, unit) for (unit, cell, reason), n in self.tally.items())
         applied = tuple(rule.spec for rule in rules)
         cells = tuple(trainings.values())
-        provided = self.rules.provided | self.teachers.provides(cells)
+        provided = self.rules.all_provided(spec for cell in cells for spec in cell.components)
         return Plan(self.suite, cells, Evaluations(groups), left_out, applied, rules, provided, self.rules.granted)
 
     def _cell(self, chosen: dict[str, Any], settings: Settings) -> TrainingCell:
@@ -220,10 +222,11 @@ class _Making:
     def _sampling(self, cell: Indices) -> Sampling:
         chosen = zip(EVALUATION_AXES, cell, strict=True)
         held: dict[str, Any] = {axis: None if i == NOT_ASKED else self.axes.values[axis][i] for axis, i in chosen}
-        if held["solver"].is_registered:
-            return Sampling(**held, steps=self.rules.steps(cell), settings=self.sampling, code=self.code[1])
-        settings = Settings({"samples": self.suite.evaluation.samples})  # of which nothing more can be drawn
-        return Sampling(**held, steps=None, settings=settings, code=result_code_fingerprint("given samples"))
+        if not held["solver"].is_registered:
+            settings = Settings({"samples": self.suite.evaluation.samples})  # of which nothing more can be drawn
+            return Sampling(**held, steps=None, settings=settings, code=result_code_fingerprint("given samples"))
+        code = self.rules.guidances.with_code(cell[EVALUATION_AXES.index("guidance")], self.code[1])
+        return Sampling(**held, steps=self.rules.steps(cell), settings=self.sampling, code=code)
 
     def _count(self, unit: Unit, gap: Gap, count: int) -> None:
         self.tally[unit, gap.cell, gap.reason] += count

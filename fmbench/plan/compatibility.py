@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -13,6 +14,7 @@ from fmbench.errors import PluginError
 from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices, shown_choice
 from fmbench.plan.given_models import GIVEN, TRAINED
 from fmbench.plan.given_samples import MADE_ELSEWHERE
+from fmbench.plan.guidance import Guidances
 from fmbench.plan.plan import NETWORK, MetricRule, Scope, all_capabilities
 from fmbench.plan.result_code import result_code_fingerprint
 from fmbench.suite import Suite
@@ -51,7 +53,8 @@ class Rules:
 
     def __init__(self, suite: Suite, axes: Axes, registry: Registry) -> None:
         self.suite, self.axes, self.registry = suite, axes, registry
-        kinds = [axis for axis in (*TRAINING_AXES, *EVALUATION_AXES) if axes.specs(axis)]
+        self.guidances = Guidances(axes, registry)
+        kinds = [axis for axis in (*TRAINING_AXES, "solver", "grid") if axes.specs(axis)]
         self.provides = {kind: [self._provided(spec) for spec in axes.specs(kind)] for kind in kinds}
         self._times_faults: dict[tuple[int, int], str] = {}
         self.requires = {kind: [self._required(spec) for spec in axes.specs(kind)] for kind in kinds}
@@ -64,11 +67,14 @@ class Rules:
     def _required(self, spec: ComponentSpec) -> frozenset[str]:
         return required_by(spec, self.registry) if spec.is_registered else frozenset()
 
-    @cached_property
-    def provided(self) -> dict[str, frozenset[str]]:
-        """What each component provides, by its digest."""
+    def all_provided(self, others: Iterable[ComponentSpec]) -> dict[str, frozenset[str]]:
+        """Return what each component of the axes and each of some others provides, by its digest."""
         specs = {kind: self.axes.specs(kind) for kind in self.provides}
-        return {spec.digest: self.provides[kind][i] for kind in specs for i, spec in enumerate(specs[kind])}
+        found = {spec.digest: self.provides[kind][i] for kind in specs for i, spec in enumerate(specs[kind])}
+        for spec in others:
+            if spec.digest not in found:
+                found[spec.digest] = provided_by(spec, self.registry)
+        return found
 
     def capabilities(self, training: Indices) -> frozenset[str]:
         """Return what the components of a training cell provide together."""
@@ -102,11 +108,8 @@ class Rules:
         if MADE_ELSEWHERE in capabilities:
             return None
         solver, grid, weights, guidance, _ = evaluation
-        weight = self.axes.values["guidance"][guidance]
-        if weight != 1 and not self.suite.training.class_conditional:
-            return Gap(self.axes.words("guidance", guidance), "guidance other than 1 needs class_conditional: true")
-        if weight != 1 and "no_label" not in self.granted:
-            return Gap(self.axes.words("guidance", guidance), f"guidance other than 1 needs {GRANTED['no_label']}")
+        for capability in sorted(frozenset(self.guidances.requires[guidance]) - capabilities):
+            return self._guidance_gap(guidance, capability)
         held = self.axes.values["weights"]
         if GIVEN in capabilities and held[weights] == "raw":
             return Gap("weights=raw", "a model that exists already has one kind of weights, which stands as ema")
@@ -120,6 +123,13 @@ class Rules:
             for capability in sorted(self.requires[axis][index] - others):
                 return Missing(axis, index, capability)
         return self._times_gap(evaluation)
+
+    def _guidance_gap(self, guidance: int, capability: str) -> Gap | Missing:
+        """Say that a guidance needs what the training cell lacks."""
+        if isinstance(self.axes.values["guidance"][guidance], ComponentSpec) or capability not in GRANTED:
+            return Missing("guidance", guidance, capability)
+        needed = GRANTED[capability].removeprefix("training.") if capability == "labels" else GRANTED[capability]
+        return Gap(self.axes.words("guidance", guidance), f"guidance other than 1 needs {needed}")
 
     def _times_gap(self, evaluation: Indices) -> Gap | None:
         """Return why a grid cannot be cut into as many steps as the NFE pays for, or None."""
@@ -146,19 +156,21 @@ class Rules:
 
     def steps(self, evaluation: Indices) -> int | None:
         """Return the steps that spend the NFE exactly; 0 where there are none, None where nobody sets them."""
-        if evaluation[-1] == NOT_ASKED or not self.axes.specs("solver")[evaluation[0]].is_registered:
+        solver, grid, _, guidance, nfe = evaluation
+        if nfe == NOT_ASKED or not self.axes.specs("solver")[solver].is_registered:
             return None
-        per_step, offset = self._cost(evaluation)
-        nfe = evaluation[-1]
         budget = self.axes.values["nfe"][nfe]
         assert isinstance(budget, int)
+        if not self.guidances.calls[guidance]:
+            return self.guidances.steps(solver, grid, guidance, budget)[0]
+        per_step, offset = self._cost(evaluation)
         steps, rest = divmod(budget - offset, per_step)
         return steps if steps > 0 and not rest else 0
 
     def _cost(self, evaluation: Indices) -> tuple[int, int]:
-        """Return the network's calls a step and besides; guidance mixes two velocities unless it is 0 or 1."""
+        """Return the network's calls a step and besides, for a guidance that always makes as many calls."""
         solver, _, _, guidance, _ = evaluation
-        calls = 1 if self.axes.values["guidance"][guidance] in {0, 1} else 2
+        calls = self.guidances.calls[guidance]
         per_step, offset = self._costs[solver]
         return calls * per_step, calls * offset
 
@@ -180,7 +192,13 @@ class Rules:
         return costs
 
     def _budget_gap(self, evaluation: Indices) -> Gap:
-        solver, _, _, guidance, nfe = evaluation
+        solver, grid, _, guidance, nfe = evaluation
+        words = f"{self.axes.words('solver', solver)} {self.axes.words('nfe', nfe)}"
+        if not self.guidances.calls[guidance]:
+            asked = self.axes.values["nfe"][nfe]
+            assert isinstance(asked, int)
+            reason = self.guidances.steps(solver, grid, guidance, asked)[1]
+            return Gap(f"{words} {self.axes.words('guidance', guidance)} {self.axes.words('grid', grid)}", reason)
         name, budget = self.axes.specs("solver")[solver].name, shown_choice(self.axes.values["nfe"][nfe])
         per_step, offset = self._cost(evaluation)
         if (per_step, offset) != self._costs[solver]:
@@ -190,7 +208,7 @@ class Rules:
             reason = f"{name} calls the network {calls} times in N steps; {budget} is no such number"
         else:
             reason = f"{name} calls the network {per_step} times a step; {budget} is not a multiple of it"
-        return Gap(f"{self.axes.words('solver', solver)} {self.axes.words('nfe', nfe)}", reason)
+        return Gap(words, reason)
 
     def gap(self, kind: str, words: str, capability: str, training: Indices) -> Gap:
         """Say that a component (`words`) needs what the training cell lacks, and who could have provided it.
@@ -200,6 +218,10 @@ class Rules:
         name = words.partition("=")[2]
         if capability in GRANTED:
             return Gap(words, f"{name} needs {capability!r}: set {GRANTED[capability]}")
+        if kind == "guidance" and capability == TRAINED:
+            axis = TRAINING_AXES.index("network")
+            model = self.axes.words("network", training[axis])
+            return Gap(f"{model} {words}", f"{name} needs a model that is trained here; this one existed before")
         able = [a for a in COMPONENT_AXES if a != kind and any(capability in p for p in self.provides[a])]
         if not able:
             return Gap(words, f"{name} needs {capability!r}, which no component of the suite provides")

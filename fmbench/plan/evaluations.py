@@ -10,34 +10,46 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TypeVar, overload
 
-from fmbench.cells.cells import EvaluationCell, TrainingCell, Weights, evaluation_keys, sampling_digest
+from fmbench.cells.cells import (
+    EvaluationCell,
+    TrainingCell,
+    Weights,
+    evaluation_keys,
+    guidance_text,
+    sampling_digest,
+)
 from fmbench.cells.component_spec import ComponentSpec, Settings
+from fmbench.cells.guidance import GuidanceChoice
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a training cell is evaluated: an evaluation cell without its training cell, so that many can share it."""
+    """How a training cell is evaluated: an evaluation cell without its training cell, so that many can share it.
+
+    One whose guidance is by a weaker model is one training cell's own.
+    """
 
     solver: ComponentSpec
     grid: ComponentSpec | None
     nfe: int | None
     steps: int | None
-    guidance: float
+    guidance: GuidanceChoice
     weights: Weights
     settings: Settings
     code: str = ""
+    weaker: TrainingCell | None = None
 
     @cached_property
     def digest(self) -> str:
         """What the keys of its evaluations are made of, besides those of the training cells."""
         grid = self.grid.digest if self.grid else ""
-        asked = (self.nfe, self.steps, self.guidance, self.weights)
+        asked = (self.nfe, self.steps, guidance_text(self.guidance, self.weaker), self.weights)
         return sampling_digest(self.solver.digest, grid, *asked, self.settings.text, self.code)
 
     def of(self, training: TrainingCell) -> EvaluationCell:
         """Return the evaluation of a training cell."""
         asked = (self.nfe, self.steps, self.guidance, self.weights)
-        return EvaluationCell(training, self.solver, self.grid, *asked, self.settings, self.code)
+        return EvaluationCell(training, self.solver, self.grid, *asked, self.settings, self.code, self.weaker)
 
 
 Samplings = tuple[Sampling, ...]

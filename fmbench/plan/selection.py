@@ -103,8 +103,10 @@ def choice_test(text: str, axis: str) -> Callable[[Choice], bool]:
         try:
             number = int(text) if text.isdecimal() and len(text) < DIGITS else float(text)  # which would round a seed
         except ValueError:
-            return lambda choice: False
-        return lambda choice: choice == number
+            if axis != "guidance":
+                return lambda choice: False
+        else:
+            return lambda choice: choice == number
     label = "".join(text.split())
     wanted = _component(text)
     return lambda choice: "".join(str(choice).split()) == label or (wanted is not None and means(wanted, choice))

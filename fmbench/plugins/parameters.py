@@ -97,12 +97,20 @@ class Signature:
         """Return checked JSON values as the constructor's annotations want them: a tuple for a list, say."""
         return {name: self._validated(name, value) for name, value in parameters.items()}
 
-    def label(self, name: str, parameters: Mapping[str, Any]) -> str:
-        """Return the component's name, with those checked parameters that differ from their defaults."""
+    def label(self, name: str, parameters: Mapping[str, Any], spread: str = "") -> str:
+        """Return the component's name, with those checked parameters that differ from their defaults.
+
+        Of the parameter `spread`, a mapping of components and numbers, the entries stand in its place.
+        """
         shown = [each for each in parameters if each not in self._defaults or parameters[each] != self._defaults[each]]
-        if not shown:
-            return name
-        return f"{name}({', '.join(f'{each}={_short(parameters[each])}' for each in shown)})"
+        said: dict[str, str] = {}
+        for each in shown:
+            value = parameters[each]
+            if each == spread and isinstance(value, dict):
+                said |= {key: _component(inside) for key, inside in value.items()}
+            else:
+                said[each] = _short(value)
+        return f"{name}({', '.join(f'{each}={text}' for each, text in said.items())})" if said else name
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the parameters."""
@@ -252,6 +260,15 @@ def _found(value: Any) -> str:
     except (TypeError, ValueError, RecursionError):
         text = f"something of type {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _component(written: Any) -> str:
+    """Show what may be written as a component, `{mlp: {width: 16}}` as mlp(width=16)."""
+    if isinstance(written, dict) and len(written) == 1:
+        ((name, parameters),) = written.items()
+        if isinstance(parameters, dict):
+            return f"{name}({', '.join(f'{each}={_short(value)}' for each, value in parameters.items())})"
+    return _short(written)
 
 
 def _short(value: Any) -> str:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from fmbench.cells.component_spec import ComponentSpec, is_own
 from fmbench.cells.keys import digest
-from fmbench.components.contracts import CONTRACTS, KINDS, Component
+from fmbench.components.contracts import CONTRACTS, KINDS, Component, Guidance
 from fmbench.errors import ComponentError, PluginError, ProcessChanged, UserError, did_you_mean
 from fmbench.io.regular_files import expanded
 from fmbench.isolation.plugin_code import PluginStopped, plugin_code
@@ -134,7 +134,8 @@ class Registry:
         contents = [known.content(each, values) for each in known.attribute("content", values)]
         if contents:
             fingerprint = digest(fingerprint, *contents)
-        label = known.signature.label(name, values)
+        spread = known.attribute("weaker") if issubclass(CONTRACTS[kind], Guidance) else ""
+        label = known.signature.label(name, values, spread)
         return ComponentSpec(kind, name, values, fingerprint, label, known.registered.owner)
 
     def attribute(self, spec: ComponentSpec, name: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.guidance import guidance_label
 from fmbench.cells.keys import canonical
 from fmbench.results.records import SAMPLER_AXES, TRAINING_AXES, EvaluationRecord, MetricFacts, Records, TrainingRecord
 
@@ -72,7 +73,7 @@ class Snapshot:
 
 def snapshot(records: Records) -> Snapshot:
     """Return the records as a snapshot. A training's metrics stand with the training only."""
-    trainings, evaluations = records.trainings, records.evaluations
+    trainings, evaluations = _compared_trainings(records), records.evaluations
     metrics = {facts.name: facts for facts in records.metrics}
     specs = list(_specs(records))
     names = _unique_labels(specs)
@@ -134,7 +135,8 @@ def evaluation_groups(records: Records) -> list[tuple[EvaluationCell, Group]]:
 def training_groups(records: Records) -> list[tuple[TrainingCell, Group]]:
     """Return the trainings that succeeded, with the groups that a snapshot has them in."""
     names = _unique_labels(list(_specs(records)))
-    return [(r.cell, training_place(r.cell, names)[0]) for r in records.trainings if r.status == "ok"]
+    trainings = _compared_trainings(records)
+    return [(r.cell, training_place(r.cell, names)[0]) for r in trainings if r.status == "ok"]
 
 
 def _evaluation_place(cell: EvaluationCell, names: Mapping[tuple[str, str], str]) -> SeededGroup:
@@ -142,7 +144,15 @@ def _evaluation_place(cell: EvaluationCell, names: Mapping[tuple[str, str], str]
     solver = names["solver", cell.solver.text]
     grid = names["grid", cell.grid.text] if cell.grid else ""
     budget = "" if cell.nfe is None else str(cell.nfe)
-    return (*group, solver, grid, cell.weights, f"{cell.guidance:g}", budget), seed
+    guidance = cell.guidance
+    said = names["guidance", guidance.text] if isinstance(guidance, ComponentSpec) else guidance_label(guidance)
+    return (*group, solver, grid, cell.weights, said, budget), seed
+
+
+def _compared_trainings(records: Records) -> list[TrainingRecord]:
+    """Return the trainings without weaker models, which may have the components of another."""
+    weaker = records.weaker_models
+    return [record for record in records.trainings if record.cell.key not in weaker]
 
 
 def _row(record: TrainingRecord | EvaluationRecord, scopes: Mapping[str, str], wanted: set[str]) -> CellValues:
@@ -164,7 +174,7 @@ def _specs(records: Records) -> Iterable[ComponentSpec]:
     for cell in cells:
         yield from cell.components
     for record in records.evaluations:
-        yield from filter(None, (record.cell.solver, record.cell.grid))
+        yield from record.cell.components
 
 
 def _unique_labels(specs: Iterable[ComponentSpec]) -> dict[tuple[str, str], str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ELSEWHERE, SAMPLES, ComponentSpec
+from fmbench.cells.guidance import guidance_label
 from fmbench.results.records import (
     SAMPLER_AXES,
     TRAINING_AXES,
@@ -44,7 +45,7 @@ class Names:
         cells += [r.cell.training for r in records.evaluations]
         specs = {(s.axis, s.text): s for cell in cells for s in cell.components}
         for record in records.evaluations:
-            for spec in filter(None, (record.cell.solver, record.cell.grid)):
+            for spec in record.cell.components:
                 specs.setdefault((spec.axis, spec.text), spec)
         taken = Counter((spec.axis, str(spec)) for spec in specs.values())
         self._labels = {key: _label(spec, taken[spec.axis, str(spec)] > 1) for key, spec in specs.items()}
@@ -62,8 +63,9 @@ class Names:
 
     def row(self, cell: EvaluationCell) -> Row:
         """Return the row of an evaluation cell: all but its seed and NFE, with blanks for what it has not."""
-        grid = self.label(cell.grid) if cell.grid else ""
-        known = (cell.weights, f"{cell.guidance:g}") if cell.training.samples is None else ("", "")
+        grid, guidance = self.label(cell.grid) if cell.grid else "", cell.guidance
+        said = self.label(guidance) if isinstance(guidance, ComponentSpec) else guidance_label(guidance)
+        known = (cell.weights, said) if cell.training.samples is None else ("", "")
         return (*self.training_row(cell.training), self.label(cell.solver), grid, *known)
 
 
@@ -221,17 +223,17 @@ def _timed_on(hardware: str, record: EvaluationRecord) -> EvaluationRecord:
 def make_result_tables(records: Records) -> list[ResultTable]:
     """Arrange records into one result table a dataset, in the plan's order.
 
-    Trainings that are only teachers, without an evaluation of their own, are left to the table of machines; samples
-    that were made elsewhere have none.
+    Trainings that are only teachers or weaker models, without an evaluation of their own, are left to the table of
+    machines; samples that were made elsewhere have none.
     """
     names = Names(records)
     records = replace(records, evaluations=_of_known_precision(records.evaluations))
     evaluated = {r.cell.training.key for r in records.evaluations}
-    only_teach = {t.key for r in records.trainings for t in r.cell.teachers} - evaluated
+    only_help = {t.key for r in records.trainings for t in r.cell.teachers}.union(records.weaker_models) - evaluated
     failed = {r.cell.key: r.status for r in records.trainings if r.status != "ok"}
     trainings: dict[str, dict[Row, list[TrainingRecord]]] = {}
     cells: dict[str, dict[tuple[Row, int | None], list[EvaluationRecord]]] = {}
-    for training in (r for r in records.trainings if r.cell.key not in only_teach and r.cell.samples is None):
+    for training in (r for r in records.trainings if r.cell.key not in only_help and r.cell.samples is None):
         row = names.training_row(training.cell)
         trainings.setdefault(row[0], {}).setdefault(row, []).append(training)
     for record in records.evaluations:

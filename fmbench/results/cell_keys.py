@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fmbench.cells.cells import EvaluationCell
+from fmbench.cells.guidance import exact_text
 from fmbench.cells.keys import digest
 from fmbench.plan.result_code import result_code_fingerprint
 
@@ -13,10 +14,14 @@ def sampler_key(cell: EvaluationCell) -> str:
     It does not depend on the weights, so that cells which differ only in training share one measurement; an adaptive
     solver's does.
     """
-    training = cell.training
+    training, weaker = cell.training, cell.weaker
     grid = cell.grid.digest if cell.grid else f"{training.key} {cell.weights}"
+    guidance = exact_text(cell.guidance)
+    if weaker is not None:
+        alike = (weaker.objective.digest, weaker.network.digest, weaker.settings["precision"])
+        guidance = " ".join((guidance, *(alike if cell.grid else (weaker.key,))))
     kept = f"{training.settings['class_conditional']} {training.settings['precision']}"
-    axes = f"{cell.nfe} {cell.steps} {cell.guidance!r}"
+    axes = f"{cell.nfe} {cell.steps} {guidance}"
     parts = (training.dataset, training.objective, training.network, cell.solver)
     code = result_code_fingerprint("sampler cost")
     return digest("sampler", *(part.digest for part in parts), grid, axes, kept, cell.code, code)

@@ -8,6 +8,7 @@ from typing import Any
 
 from fmbench.cells.cells import EvaluationCell
 from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.guidance import exact_text
 from fmbench.store.cell_folder import CellFolder
 from fmbench.store.sampler_timings import SPREAD, Measured, falling, measured
 
@@ -77,4 +78,4 @@ def _all_but_nfe(cell: EvaluationCell) -> tuple[str, ...]:
     """Return what cells share whose samplers differ in nothing but how many calls they make."""
     training, grid = cell.training, cell.grid
     specs = (training.dataset, training.objective, training.network, cell.solver, *([grid] if grid else []))
-    return (*(spec.digest for spec in specs), repr(cell.guidance), training.settings.text)
+    return (*(spec.digest for spec in specs), exact_text(cell.guidance), training.settings.text)

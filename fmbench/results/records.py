@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
+from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.io.printable_text import visible
 
@@ -125,7 +126,7 @@ class EvaluationRecord:
             "solver": str(cell.solver),
             "grid": str(cell.grid) if cell.grid else "",
             "weights": cell.weights if training.samples is None else "",
-            "guidance": cell.guidance if training.samples is None else None,
+            "guidance": self._guidance,
             "nfe_budget": cell.nfe,
             "nfe": self.nfe,
             "status": self.status,
@@ -135,6 +136,12 @@ class EvaluationRecord:
             **({"sampler_hardware": self.hardware, **others} if others else {}),
         }
         return _shown(row)
+
+    @property
+    def _guidance(self) -> float | str | None:
+        """What the column of that name holds: a weight, a component's label, nothing for samples made elsewhere."""
+        guidance = None if self.cell.training.samples is not None else self.cell.guidance
+        return str(guidance) if isinstance(guidance, ComponentSpec) else guidance
 
 
 @dataclass(frozen=True)
@@ -215,6 +222,13 @@ class Records:
         bad: list[TrainingRecord | EvaluationRecord] = [r for r in self.trainings if r.status != "ok"]
         lost = {r.cell.key for r in bad}
         return bad + [r for r in self.evaluations if r.status != "ok" and r.cell.training.key not in lost]
+
+    @property
+    def weaker_models(self) -> dict[str, TrainingCell]:
+        """The cells, by key, that are there for guidance alone; they may differ from others in their settings only."""
+        evaluated = {r.cell.training.key for r in self.evaluations}
+        cells = [r.cell.weaker for r in self.evaluations if r.cell.weaker is not None]
+        return {cell.key: cell for cell in cells if cell.key not in evaluated}
 
     @property
     def hardware(self) -> str:

@@ -24,6 +24,7 @@ from fmbench.executors.tasks import (
     Work,
 )
 from fmbench.io.file_lock import StoppedWaiting
+from fmbench.plugins.guidance import guidance_spec
 from fmbench.results.cell_keys import flow_snapshot_key, sampler_key
 from fmbench.results.cell_state import unsteady
 from fmbench.results.collect import ResultsIndex
@@ -68,6 +69,7 @@ class Scheduler:
         self._training_of = {piece.key: piece.cell.training for pieces in self.work.values() for piece in pieces}
         self._mates: dict[str, tuple[set[str], list[EvaluateTask]]] = {}
         self._open = {key: {piece.key for piece in pieces} for key, pieces in self.work.items()}
+        self._held: list[EvaluateTask | EvaluateFleetTask] = []
 
     def run(self) -> dict[str, int]:
         """Compute everything that can be computed; return how many units of each section were."""
@@ -152,7 +154,7 @@ class Scheduler:
         for fleet in fleets.ready():
             executor.submit(self._noted(fleet))
         for key in [key for key in cells if key in self.work.keys() - self._untrained]:
-            executor.submit(self._evaluate_task(cells[key]))
+            self._submit(executor, self._evaluate_task(cells[key]))
         for first in range(0, len(self.references), REFERENCES_A_TASK):
             executor.submit(ReferenceTask(tuple(self.references[first : first + REFERENCES_A_TASK])))
         for event in executor.events():
@@ -161,12 +163,23 @@ class Scheduler:
                 self.computed["training"] += 1
                 if event.what == "failed":
                     self._lost(cells[event.key])
-                for ready in self._evaluate_tasks(cells[event.key], config, trained=event.what == "finished"):
-                    executor.submit(ready)
+                ended = self._evaluate_tasks(cells[event.key], config, trained=event.what == "finished")
+                held, self._held = self._held, []
+                for evaluation in (*held, *ended):
+                    self._submit(executor, evaluation)
                 fleets.ended(event.key)
                 for fleet in fleets.ready():
                     executor.submit(self._noted(fleet))
             self._note(event)
+
+    def _submit(self, executor: LocalExecutor, task: EvaluateTask | EvaluateFleetTask) -> None:
+        """Have trained cells evaluated, once the weaker models that guide them have been trained, or failed."""
+        tasks = task.tasks if isinstance(task, EvaluateFleetTask) else (task,)
+        weaker = {work.cell.weaker.key for each in tasks for work in each.work if work.cell.weaker is not None}
+        if weaker & self._untrained:
+            self._held.append(task)
+        else:
+            executor.submit(task)
 
     def _prepare(self, executor: LocalExecutor) -> None:
         """Have one worker build and check everything, so that a user's mistake is known before the first step."""
@@ -257,8 +270,9 @@ class Scheduler:
                 self.failure_messages.failed(event.section, event.key, event.status, event.text)
 
     def _usable(self, cell: EvaluationCell) -> bool:
-        """Whether the cell's training is in the store by now, so that a sampler can be measured with it."""
-        return self.session.store.folder("training", cell.training.key).result() is not None
+        """Whether what the cell calls is in the store by now, so that a sampler can be measured with it."""
+        called = (cell.training, *([cell.weaker] if cell.weaker else []))
+        return all(self.session.store.folder("training", each.key).result() is not None for each in called)
 
     def _note(self, event: Event) -> None:
         """Count, show and log one event."""
@@ -308,8 +322,10 @@ class Scheduler:
         plan = self.session.plan
         trained = (spec for cell in plan.trainings for spec in cell.components)
         sampled = (spec for cell in plan.evaluations for spec in (cell.solver, cell.grid) if spec is not None)
-        specs = (spec for spec in chain(trained, sampled, plan.metrics) if spec.is_registered)
-        return tuple({spec.digest: spec for spec in specs}.values())
+        choices = {cell.guidance for cell in plan.evaluations}
+        guided = [spec for each in choices if (spec := guidance_spec(each, self.session.registry)) is not None]
+        used = chain(trained, sampled, sorted(guided, key=str), plan.metrics)
+        return tuple({spec.digest: spec for spec in used if spec.is_registered}.values())
 
     @property
     def _samples(self) -> tuple[tuple[TrainingCell, int], ...]:

@@ -36,7 +36,7 @@ def is_key(section: str, name: str) -> bool:
 
 KEY: Form = Plain("a cell's key", lambda value: isinstance(value, str) and is_key("", value))
 
-CELL: Form = Fields(optional={"training": KEY, "teacher": KEY})
+CELL: Form = Fields(optional={"training": KEY, "teacher": KEY, "weaker": KEY})
 """cell.json: the parts of a key, free but for the cells that it was made from."""
 
 FACTS: Mapping[str, Form] = {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from fmbench.suite.changed_training import SETTINGS, changed_training
 from fmbench.suite.error_messages import product_problems, top_problem, validation_problems
 from fmbench.suite.field_types import ComponentRef
 from fmbench.suite.json_schema import suite_schema
@@ -21,6 +22,7 @@ from fmbench.suite.yaml_reader import read_file, read_yaml
 
 __all__ = [
     "AXES",
+    "SETTINGS",
     "AxisValue",
     "ComponentRef",
     "Evaluation",
@@ -30,6 +32,7 @@ __all__ = [
     "Selection",
     "Suite",
     "Training",
+    "changed_training",
     "load_suite",
     "raise_problems",
     "read_suite",

@@ -5,6 +5,7 @@ Each says what it wants in its own words, so that no message of pydantic's reach
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
@@ -154,7 +155,7 @@ class ComponentType:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         written = core_schema.plain_serializer_function_ser_schema(ComponentRef.written)
-        return core_schema.no_info_plain_validator_function(self._read, serialization=written)
+        return core_schema.no_info_plain_validator_function(self.read, serialization=written)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         if not self.others:
@@ -162,13 +163,52 @@ class ComponentType:
         kinds = [{KIND_MARK: kind} for kind in (self.kind, *self.others)]
         return {"anyOf": [*kinds, {"type": "string", "minLength": 1}]}
 
-    def _read(self, value: Any) -> ComponentRef:
+    def read(self, value: Any) -> ComponentRef:
+        """Return what is written as a name or `{name: {parameters}}`. Raises a fault where it is neither."""
         if isinstance(value, ComponentRef):
             return value
         name, parameters = name_and_settings(value, f"a {self.kind}")
         where = value.place if isinstance(value, Text | PositionedMapping) else Position()
         places = parameters.key_places if isinstance(parameters, PositionedMapping) else {}
         return ComponentRef(name, plain(parameters), where, dict(places))
+
+
+class NumberOrComponent:
+    """A component of a kind, where a finite number is the short form of one of them with one parameter.
+
+    `short_for` is that component's name and parameter. What is written at length and is that is read as the number.
+    """
+
+    def __init__(self, kind: str, *, short_for: tuple[str, str]) -> None:
+        self.component = ComponentType(kind)
+        self.name, self.parameter = short_for
+        number = f"a finite number (the {self.parameter} of {self.name})"
+        self.rule = f"{number}, a {kind}'s name or {{name: {{parameters}}}}"
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        written = core_schema.plain_serializer_function_ser_schema(_written_choice)
+        return core_schema.no_info_plain_validator_function(self._read, serialization=written)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "number"}, {KIND_MARK: self.component.kind}]}
+
+    def _read(self, value: Any) -> float | ComponentRef:
+        if _is_finite(value):
+            return float(value)
+        if not isinstance(value, str | Mapping | ComponentRef) or not value:
+            raise PydanticCustomError(RULE, "{rule}", {"rule": self.rule})
+        found = self.component.read(value)
+        number = found.parameters.get(self.parameter)
+        is_short = found.name == self.name and len(found.parameters) == 1 and _is_finite(number)
+        return float(number) if is_short and number is not None else found
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _written_choice(value: float | ComponentRef) -> Any:
+    return value.written() if isinstance(value, ComponentRef) else value
 
 
 def only(properties: dict[str, Any]) -> JsonSchemaValue:
@@ -264,7 +304,6 @@ Whole = Annotated[int, Field(strict=True, ge=1), Rule("a whole number, 1 or more
 Count = Annotated[int, Field(strict=True, ge=0), Rule("a whole number, 0 or more", MOST)]
 Seed = Annotated[int, Field(strict=True, ge=0), Rule("a whole number, 0 or more", 2**63 - 1)]
 """A name rather than a number: as large as tables and databases take."""
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False), Rule("a finite number")]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False), Rule("a number above 0")]
 NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), Rule("a number, 0 or more")]
 Fraction = Annotated[float, Field(strict=True, ge=0, lt=1), Rule("a number from 0 to below 1")]

@@ -9,7 +9,8 @@ from fmbench.suite.field_types import KIND_MARK, only
 from fmbench.suite.models import Suite
 
 KINDS = (
-    *("dataset", "path", "coupling", "t_distribution", "objective", "network", "model", "solver", "grid", "metric"),
+    *("dataset", "path", "coupling", "t_distribution", "objective", "network", "model", "solver", "grid", "guidance"),
+    "metric",
 )
 
 

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from fmbench.cells.ema_decay import Averaging
+from fmbench.cells.guidance import CLASSIFIER_FREE
 from fmbench.suite.field_types import (
     MOST,
     Axis,
@@ -29,7 +30,7 @@ from fmbench.suite.field_types import (
     Listed,
     Name,
     NotNegative,
-    Number,
+    NumberOrComponent,
     OneOf,
     Positive,
     Rule,
@@ -53,6 +54,7 @@ NetworkRef = Annotated[ComponentRef, ComponentType("network")]
 ModelRef = Annotated[ComponentRef, ComponentType("model")]
 SolverRef = Annotated[ComponentRef, ComponentType("solver")]
 GridRef = Annotated[ComponentRef, ComponentType("grid")]
+GuidanceValue = Annotated[float | ComponentRef, NumberOrComponent("guidance", short_for=(CLASSIFIER_FREE, "weight"))]
 MetricRef = Annotated[ComponentRef, ComponentType("metric")]
 
 AXES: dict[str, tuple[str, ...]] = {
@@ -248,7 +250,9 @@ class Evaluation(_Model):
         description="Weights to evaluate: ema, the moving average, or raw, as the last step left them.",
     )
     nfe: Axis[Whole] = Field((), description="Budgets: calls of the velocity a sample.")
-    guidance: Axis[Number] = Field((1.0,), description="Weights of classifier-free guidance; 1 is none.")
+    guidance: Axis[GuidanceValue] = Field(
+        (1.0,), description="Guidance; a number is the weight of classifier-free guidance, 1 for none."
+    )
     samples: Whole = Field(2000, description="Samples a cell.")
     noise_draws: Whole = Field(
         1,
@@ -284,7 +288,7 @@ class Selection(_Model):
     solver: Axis[SolverRef] = ()
     grid: Axis[GridRef] = ()
     weights: Axis[Weights] = ()
-    guidance: Axis[Number] = ()
+    guidance: Axis[GuidanceValue] = ()
     nfe: Axis[Whole] = ()
 
     @property

@@ -20,6 +20,7 @@ from fmbench.testing.couplings import CouplingConformance
 from fmbench.testing.datasets import DatasetConformance
 from fmbench.testing.evidence import make_evidence
 from fmbench.testing.grids import GridConformance
+from fmbench.testing.guidance import GuidanceConformance
 from fmbench.testing.metrics import MetricConformance
 from fmbench.testing.models import ModelConformance
 from fmbench.testing.networks import NetworkConformance
@@ -34,6 +35,7 @@ __all__ = [
     "CouplingConformance",
     "DatasetConformance",
     "GridConformance",
+    "GuidanceConformance",
     "MetricConformance",
     "ModelConformance",
     "NetworkConformance",

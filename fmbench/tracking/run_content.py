@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ELSEWHERE, ComponentSpec
+from fmbench.cells.guidance import guidance_label
 from fmbench.cells.keys import canonical, digest
 from fmbench.io.printable_text import visible
 from fmbench.results.records import TRAINING_AXES, EvaluationRecord, TrainingRecord
@@ -179,7 +180,7 @@ def evaluation_contents(
     for identity, members in runs.items():
         cell = members[0].cell
         parts = [_evaluation_part(record, training.metrics) for record in members]
-        own = [spec for spec in (cell.solver, cell.grid) if spec is not None]
+        own = cell.components
         params = {**training_params(cell.training), **evaluation_params(cell)}
         code = {
             TRAINING_CODE: code_of(cell.training.components, cell.training.code),
@@ -220,7 +221,7 @@ class Common:
 
 def evaluation_identity(cell: EvaluationCell) -> str:
     """Return what the evaluation cells of one run share: everything but the NFE."""
-    own = (cell.solver.digest, cell.grid.digest if cell.grid else "", repr(cell.guidance), cell.weights)
+    own = (cell.solver.digest, cell.grid.digest if cell.grid else "", cell.guidance_text, cell.weights)
     return digest("evaluation run", cell.training.key, *own, cell.settings.text, cell.code)
 
 
@@ -252,8 +253,9 @@ def evaluation_params(cell: EvaluationCell) -> dict[str, str]:
     if cell.training.samples is not None:
         return {**component_params(cell.solver), **settings}
     grid = component_params(cell.grid) if cell.grid else {"grid": "adaptive"}
-    own = {"weights": cell.weights, "guidance": param_text(cell.guidance)}
-    return {**component_params(cell.solver), **grid, **settings, **own}
+    number = cell.guidance
+    guidance = component_params(number) if isinstance(number, ComponentSpec) else {"guidance": param_text(number)}
+    return {**component_params(cell.solver), **grid, **settings, "weights": cell.weights, **guidance}
 
 
 def configuration(kind: str, params: Mapping[str, str]) -> str:
@@ -314,7 +316,7 @@ def evaluation_name(cell: EvaluationCell, axes: frozenset[str] | None) -> str:
     if cell.weights != "ema" or "weights" in (axes or ()):
         own.append(cell.weights)
     if cell.guidance != 1.0 or "guidance" in (axes or ()):
-        own.append(f"guidance={cell.guidance:g}")
+        own.append(f"guidance={guidance_label(cell.guidance)}")
     return cut(f"{' '.join(own)} | {training_name(cell.training, axes)}", NAME_LENGTH)
 
 

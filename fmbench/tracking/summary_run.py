@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
 
+from fmbench.cells.guidance import guidance_label
 from fmbench.cells.keys import digest
 from fmbench.io.printable_text import visible
 from fmbench.io.regular_files import size_and_sum
@@ -104,7 +105,7 @@ def _configurations(records: Iterable[EvaluationRecord], metric: str) -> Iterato
         cell, nfe = record.cell, record.cell.nfe
         if nfe is not None:
             own = [*cell.training.components[1:], cell.solver, *([cell.grid] if cell.grid else [])]
-            words = " ".join([*map(str, own), f"weights={cell.weights} guidance={cell.guidance:g}"])
+            words = " ".join([*map(str, own), f"weights={cell.weights} guidance={guidance_label(cell.guidance)}"])
             value = record.metrics.get(metric)
             groups.setdefault((str(cell.training.dataset), nfe, words), []).append(value)
     for (dataset, nfe, words), values in groups.items():

@@ -16,7 +16,7 @@ from fmbench.errors import CellFailure, DamagedFile
 from fmbench.isolation import global_random
 from fmbench.isolation.process_state import unchanged
 from fmbench.model.context import WorkerContext
-from fmbench.model.trained_model import Trained, load_trained
+from fmbench.model.trained_model import Trained, load_named
 from fmbench.store.cell_folder import CellFolder
 
 log = logging.getLogger(__name__)
@@ -59,15 +59,7 @@ def _whole(folder: CellFolder) -> bytes | None:
 @torch.no_grad()
 def fit_to_teacher(coupling: Coupling, teacher: TrainingCell, context: WorkerContext) -> dict[str, Tensor]:
     """Fit a coupling to a trained cell; return what its `with_fit` is given."""
-    folder = context.store.folder("training", teacher.key)
-    try:
-        if folder.result() is None:
-            why = (folder.failure() or {}).get("error", "it was never trained")
-            raise CellFailure(f"its teacher {teacher.key} is not there: {why}")
-        trained = load_trained(teacher, context)
-    except DamagedFile as error:
-        folder.discard()
-        raise CellFailure(f"its teacher is damaged: {error}; `fmbench retry` trains it again") from error
+    trained = load_named(teacher, context, "its teacher")
     seed = seed_for(teacher.seed, "study", teacher.dataset.text)
     with unchanged(f"coupling {type(coupling).__name__}"), global_random.seeded(seed, context.device):
         fitted = coupling.fit(trained.velocity(), _Source(trained))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class NFE(Metric):
-    """Network calls a sample, as counted while the samples were drawn; with guidance a step makes two."""
+    """Network calls a sample, as counted while they were drawn: every call of every network that guidance asks."""
 
     reference = "fmbench's docs/measurements.md, Costs"
     unit = "calls"

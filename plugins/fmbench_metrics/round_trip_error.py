@@ -54,11 +54,14 @@ class RoundTripError(Metric):
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
         """Return the error, and that of a fine method both ways.
 
-        Raises NotDefined where the solver drew noise, Diverged where an end is not finite.
+        Raises NotDefined where the solver drew noise or the guidance is stateful, Diverged where an end is not finite.
         """
         solve = evidence.solve
         if solve is None:
-            raise NotDefined("the solver draws noise of its own, so that it does not bring data back from their noise")
+            raise NotDefined(
+                "the solver draws noise of its own, or the guidance remembers its calls, so that data are not brought "
+                "back from their noise"
+            )
         data, y = examples(evidence, self.points, evidence.generator("round_trip_data"))
         key = f"round_trip_error {len(data)} {self.steps}"
         if key not in evidence.remembered:

@@ -61,12 +61,15 @@ class SolverError(Metric):
     def compute(self, evidence: Evidence) -> Mapping[str, float]:
         """Return the error, and how far the flow's ends may be off.
 
-        Raises NotDefined where the solver drew noise, Diverged where an end is not finite.
+        Raises NotDefined where the solver drew noise or the guidance is stateful, Diverged where an end is not finite.
         """
         if evidence.samples is None:
             raise DataError("solver_error judges samples; this evidence has none.")
         if evidence.source is None:
-            raise NotDefined("the solver draws noise of its own, so that its samples do not approach the flow's ends")
+            raise NotDefined(
+                "the solver draws noise of its own, or the guidance remembers its calls, so that samples do not "
+                "approach the ends of one flow"
+            )
         n = self._count(evidence)
         key = f"solver_error {n} {self.steps}"
         if key not in evidence.remembered:

@@ -73,7 +73,7 @@ class Bench:
 
     def ours(self, solver: str) -> Tensor:
         """Sample as an evaluation does."""
-        velocity = ModelVelocity(self.module, self.parts, 1.0, self.device, self.generator)
+        velocity = ModelVelocity(self.module, self.parts, None, self.device, self.generator)
         times = torch.linspace(0, 1, NFE // STAGES[solver] + 1, device=self.device)
         samples: Tensor = self.solvers[solver].integrate(velocity, self.x_0, times)
         self.calls += velocity.calls // self.batch

@@ -15,14 +15,20 @@ NEEDS_PARAMETERS = {
     ("dataset", "image_folder_flipped"),
     ("objective", "lpips_huber"),
     *(("model", name) for name in ("checkpoint", "diffusers", "python")),
+    *(("guidance", name) for name in names("guidance")),
 }
 CASES = [Case(kind, name) for kind in KINDS for name in names(kind) if (kind, name) not in NEEDS_PARAMETERS]
+GUIDANCE = [
+    Case("guidance", name, {"weight": weight, **({"model": {"network": "mlp"}} if name == "autoguidance" else {})})
+    for name in names("guidance")
+    for weight in (0.0, 1.0, 3.0)
+]
 PRESETS = {key: registered.preset for key, registered in load_plugins().components.items()}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.kind}-{c.name}")
+@pytest.mark.parametrize("case", [*CASES, *GUIDANCE], ids=lambda c: f"{c.kind}-{c}")
 def test_class_attributes_are_read_as_they_are(case):
-    spec, built = REGISTRY.spec(case.kind, case.name), case.build()
+    spec, built = REGISTRY.spec(case.kind, case.name, case.parameters), case.build()
     cls = type(built)
     contract = {name for name in [*vars(Component), *vars(CONTRACTS[case.kind])] if not name.startswith("_")}
     values = {name: inspect.getattr_static(cls, name) for name in contract}

@@ -128,9 +128,9 @@ def test_a_solver_is_tried_once_for_each_sampler_and_path_and_each_for_itself(
     """What is known of one solver, number of steps, grid, path or dataset says nothing of another."""
     tried: list[str] = []
 
-    def why(solver: Solver, times: Tensor, path: ProbabilityPath, shape: Sequence[int]) -> str:
+    def why(solver: Solver, times: Tensor, path: ProbabilityPath, shape: Sequence[int], guidance: None) -> str:
         tried.append(f"{type(solver).__name__} {len(times) - 1} {float(times[1]):.3f} {type(path).__name__}")
-        return why_in_blocks(solver, times, path, shape)
+        return why_in_blocks(solver, times, path, shape, guidance)
 
     monkeypatch.setattr(sampling, "why_in_blocks", why)
     own = replace(shop, keeps_to_blocks={})

@@ -209,7 +209,8 @@ def test_samplers_that_make_the_same_calls_are_known_by_it(
     found = {name: calls_of(trained, evaluation_cell(registry, cell, *name)) for name in samplers}
     assert found["euler", 1] == found["ab2", 1]
     assert len(set(found.values())) == 4
-    others = replace(evaluation_cell(registry, cell, "euler", 1), guidance=2.0)
+    by_itself = registry.spec("guidance", "autoguidance", {"weight": 2.0, "model": {"network": "mlp"}})
+    others = replace(evaluation_cell(registry, cell, "euler", 1), guidance=by_itself, weaker=cell)
     assert calls_of(trained, others) != found["euler", 1]
 
 

@@ -46,6 +46,7 @@ CATALOGUE: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
         "close": ({"by": 1.0}, {"distinct_steps": 3}),
         "broken": ({}, {}),
     },
+    "guidance": {"classifier_free": ({"weight": 1.0}, {"requires": ("labels", "no_label")})},
     "metric": {
         "distance": ({}, {}),
         "loss": ({}, {"scope": "training"}),

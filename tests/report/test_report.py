@@ -20,8 +20,11 @@ from safetensors.numpy import save_file
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec, Settings
+from fmbench.cells.guidance import GuidanceChoice
 from fmbench.errors import StoreError
 from fmbench.report import build, write_report
+from fmbench.report.figures.score_curves import merged, solver_and_variant_lines
+from fmbench.report.figures.theme import looks
 from fmbench.report.html.page import page_settings
 from fmbench.results.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
 from fmbench.stats.paired_seeds import difference, interval
@@ -75,7 +78,7 @@ class Factory:
     adaptive: Sequence[str] = ()
     nfe: Sequence[int] = (1, 2, 4, 8)
     seeds: Sequence[int] = (0, 1, 2)
-    guidance: Sequence[float] = (1.0,)
+    guidance: Sequence[GuidanceChoice] = (1.0,)
     metrics: Sequence[MetricFacts] = FACTS
     samples: Callable[[int], np.ndarray] | None = None
     baseline: Mapping[str, Any] | None = None
@@ -145,7 +148,9 @@ class Factory:
             found += [self.evaluation(training, name, None, guidance) for name in self.adaptive]
         return found
 
-    def evaluation(self, training: TrainingRecord, name: str, nfe: int | None, guidance: float) -> EvaluationRecord:
+    def evaluation(
+        self, training: TrainingRecord, name: str, nfe: int | None, guidance: GuidanceChoice
+    ) -> EvaluationRecord:
         grid = spec("grid", "uniform") if nfe else None
         calls, solver = CALLS.get(name, 1), spec("solver", name)
         steps = nfe // calls if nfe else None
@@ -465,6 +470,11 @@ ODD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "datasets of one slug": ({"datasets": ("a b", "a-b"), "paths": ("linear",), "nfe": (2,)}, {}),
     "guidance and two samplers": ({"guidance": (1.0, 2.5)}, {"baseline": {"guidance": 1.0}}),
+    "guidance by a component": (
+        {"guidance": (1.0, spec("guidance", "interval", weight=3.0))},
+        {"baseline": {"guidance": {"interval": {"weight": 3.0}}}},
+    ),
+    "more guidance than dashes": ({"guidance": tuple(map(float, range(1, 8))), "nfe": (2, 4)}, {}),
     "missing cells": ({"change": lambda r: dataclasses.replace(r, status="missing", metrics={}, nfe=None)}, {}),
 }
 
@@ -477,6 +487,18 @@ def test_odd_records_give_a_report(case: str, tmp_path: Path):
     folder = written(small(tmp_path, baseline=baseline, **changes), tmp_path, **about)
     assert page(folder).text
     assert (folder / "records.csv").read_text().startswith("dataset,path,")
+
+
+@pytest.mark.parametrize("kinds", [1, 3, 7])
+def test_every_solver_under_every_guidance_has_a_line_of_its_own(kinds: int):
+    training = ("digits", "linear", "independent", "uniform", "velocity", "mlp")
+    solvers = ("euler", "heun")
+    rows = {(*training, s, "uniform", "ema", str(g)): [] for s in solvers for g in range(kinds)}
+    of_solvers, of_guidance = solver_and_variant_lines(rows, looks(solvers))
+    assert set(of_solvers) == set(solvers)
+    assert len(of_guidance) == (kinds if kinds > 1 else 0)
+    drawn = {str(merged(a, b)) for a in of_solvers.values() for b in of_guidance.values()}
+    assert len(drawn) == 2 * len(of_guidance)
 
 
 @words_only

@@ -14,7 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from fmbench.errors import SuiteError
-from fmbench.plan.build import training_settings
+from fmbench.plan.training_settings import training_settings
 from fmbench.suite import ComponentRef, load_suite, read_suite, suite_schema
 
 SUITE = """\
@@ -188,7 +188,7 @@ WRONG = [
     ("lr: 1e-3", "lr: 1, betas: 0.9", "9:37: training.optimizer.adamw.betas must be two numbers from 0 to below 1"),
     ("[1, 2]", "[1, 0]", "12:12: evaluation.nfe must be a whole number, 1 or more; found 0."),
     ("[1, 2]", "[1]\n  samples: 0", "13:12: evaluation.samples must be a whole number, 1 or more; found 0."),
-    ("[1, 2]", "[1]\n  guidance: [a]", "13:14: evaluation.guidance must be a finite number; found 'a'."),
+    ("[1, 2]", "[1]\n  guidance: [true]", "13:14: evaluation.guidance must be a finite number (the weight"),
     ("name: low_nfe", "name: low nfe", "1:7: name must be letters, digits, _ and - "),
     ("name: low_nfe", "name: ../x", "1:7: name must be letters, digits, _ and - "),
     ("{path: linear}", "{nfe: 0}", "16:17: baseline.nfe must be a whole number, 1 or more; found 0."),

@@ -279,7 +279,15 @@ def test_what_becomes_known_later_is_added_and_a_changed_value_counts_as_the_lat
 def test_a_changed_cell_gets_runs_of_its_own() -> None:
     cell = evaluated(trained(), "euler", 4).cell
     assert evaluation_identity(cell) == evaluation_identity(dataclasses.replace(cell, nfe=8, steps=8))
-    for change in ({"guidance": 2.0}, {"settings": Settings({"samples": 9})}, {"code": "other"}, {"grid": None}):
+    interval = ComponentSpec("guidance", "interval", {"weight": 3.0})
+    for change in (
+        {"guidance": 2.0},
+        {"guidance": interval},
+        {"weaker": cell.training},
+        {"settings": Settings({"samples": 9})},
+        {"code": "other"},
+        {"grid": None},
+    ):
         assert evaluation_identity(cell) != evaluation_identity(dataclasses.replace(cell, **change))  # type: ignore[arg-type]
 
 

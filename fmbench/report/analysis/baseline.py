@@ -37,7 +37,7 @@ def _is(result_table: ResultTable, row: Row, axis: str, wanted: Any) -> bool:
     label = row[ROW_AXES.index(axis)]
     if isinstance(wanted, Sequence) and not isinstance(wanted, str):
         return any(_is(result_table, row, axis, one) for one in wanted)
-    if axis == "guidance":
+    if isinstance(wanted, int | float):
         return label == f"{float(wanted):g}"
     if axis == "weights":
         return bool(label == wanted)

@@ -15,6 +15,7 @@ from fmbench.report.figures.theme import (
     Look,
     Picture,
     log_axis,
+    looks,
     new_figure,
     nfe_axis,
     save,
@@ -35,6 +36,12 @@ TITLE_WIDTH = 40
 """Letters in a line of a panel's title."""
 HOLLOW: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white", "zorder": 4}
 FLOOR_LINE: dict[str, Any] = {"color": MUTED, "linestyle": ":", "linewidth": 1.2}
+LEGEND_WIDTH = 56
+"""Letters in a line of a legend."""
+LEGEND_LINE = 0.19
+"""Inches that a line of a legend takes."""
+ROOM_FOR_LINES = 3
+"""Lines of a legend that a figure has room for as it is."""
 Styles = Mapping[str, Look]
 
 
@@ -135,15 +142,12 @@ def draw_floor(axes: Axes, curves: Curves) -> None:
 
 
 def legend(figure: Figure, curves: Curves, styles: Styles) -> None:
-    """Name the solvers above a figure, and the dashes of grids and guidance where these vary."""
+    """Name the solvers above a figure, and grids and guidance where these vary."""
     from matplotlib.lines import Line2D
 
-    rows = curves.rows
-    solvers = dict.fromkeys(row[SOLVER_AXIS] for row in rows)
-    handles: list[Artist] = [Line2D([], [], label=solver, **styles[solver].line) for solver in solvers]
-    variants = _variants(rows)
-    if len(variants) > 1:
-        handles += [Line2D([], [], color=INK, linestyle=dash, label=label) for label, dash in variants.items()]
+    solvers, variants = solver_and_variant_lines(curves.rows, styles)
+    named = {**solvers, **(variants if len(variants) > 1 else {})}
+    handles: list[Artist] = [Line2D([], [], label=label, **merged(line)) for label, line in named.items()]
     if curves.floor is not None:
         handles.append(Line2D([], [], label=curves.floor.label, **FLOOR_LINE))
     name_above(figure, handles)
@@ -151,30 +155,54 @@ def legend(figure: Figure, curves: Curves, styles: Styles) -> None:
 
 def name_above(figure: Figure, handles: Sequence[Artist]) -> None:
     """Put a legend above all panels, in as many columns as its words leave room for."""
-    longest = max((len(str(handle.get_label())) for handle in handles), default=1)
+    longest = min(LEGEND_WIDTH, max((len(str(handle.get_label())) for handle in handles), default=1))
+    for handle in handles:
+        handle.set_label(fill(str(handle.get_label()), LEGEND_WIDTH))
     columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.6 + 0.085 * longest))))
+    lines = -(-len(handles) // columns)
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * max(0, lines - ROOM_FOR_LINES))
     figure.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=2.2, columnspacing=1.4)
 
 
-def _variants(rows: Mapping[Row, Sequence[Point]]) -> dict[str, Any]:
-    """Return dashes for what varies besides training and solver: grid and guidance."""
+Lines = Mapping[str, Mapping[str, Any]]
+"""How lines are drawn, by a label: keyword arguments for `Axes.plot`."""
+
+
+def solver_and_variant_lines(rows: Mapping[Row, Sequence[Point]], styles: Styles) -> tuple[Lines, Lines]:
+    """Return how solvers are drawn, and what varies besides training and solver: grid and guidance.
+
+    Solvers have colours and variants dashes; but variants have the colours where there are more of them than dashes.
+    """
     axes = [i for i in varying(rows) if i > SOLVER_AXIS]
-    said = list(dict.fromkeys(words(row, axes) for row in rows if any(row[i] for i in axes)))
-    return {label: DASHES[i % len(DASHES)] for i, label in enumerate(said)} if axes else {}
+    variants = list(dict.fromkeys(words(row, axes) for row in rows if any(row[i] for i in axes))) if axes else []
+    solvers = list(dict.fromkeys(row[SOLVER_AXIS] for row in rows))
+    if len(variants) <= len(DASHES):
+        return {solver: styles[solver].line for solver in solvers}, _dashed(variants)
+    return _dashed(solvers), {label: look.line for label, look in looks(variants).items()}
+
+
+def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a line of several labels is drawn: what has the colours, with the dashes of the other."""
+    style: dict[str, Any] = {"color": INK}
+    for part in sorted(parts, key=len, reverse=True):
+        style |= part
+    return style
+
+
+def _dashed(labels: Sequence[str]) -> dict[str, dict[str, Any]]:
+    return {label: {"linestyle": DASHES[i % len(DASHES)]} for i, label in enumerate(labels)}
 
 
 def _lines(axes: Axes, curves: Curves, training: Row, styles: Styles, where: Callable[[Point], float | None]) -> None:
     """Draw the solvers of one training combination; an interval is a vertical bar."""
-    variants = _variants(curves.rows)
+    solvers, variants = solver_and_variant_lines(curves.rows, styles)
     beyond = [i for i in varying(curves.rows) if i > SOLVER_AXIS]
     mine = {row: points for row, points in curves.rows.items() if row[:N_TRAINING] == training}
     for row, points in mine.items():
         shown = [(at, p) for p in points if (at := where(p))]
         if not shown:
             continue
-        style = dict(styles[row[SOLVER_AXIS]].line)
-        if len(variants) > 1 and words(row, beyond) in variants:
-            style["linestyle"] = variants[words(row, beyond)]
+        style = merged(solvers[row[SOLVER_AXIS]], variants.get(words(row, beyond), {}) if len(variants) > 1 else {})
         x, y = [at for at, _ in shown], [p.score.mean for _, p in shown]
         half = [p.score.half if p.score.known else 0.0 for _, p in shown]
         axes.errorbar(x, y, yerr=half, elinewidth=1.0, capsize=0, zorder=3, **style)

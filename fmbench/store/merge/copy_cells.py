@@ -175,9 +175,13 @@ class _Joining:
 
     def _strange(self, section: str, there: StoredCell) -> str:
         """Say why a cell does not belong to the training that the store has by now; "" where it does."""
-        parent = there.parts.get("training") or there.parts.get("teacher")
-        if section == "sampler" or there.rank == FAILED or not isinstance(parent, str):
+        if section == "sampler" or there.rank == FAILED:
             return ""
+        parents = (there.parts.get(name) for name in ("training", "teacher", "weaker"))
+        return next(filter(None, (self._other_weights(each) for each in parents if isinstance(each, str))), "")
+
+    def _other_weights(self, parent: str) -> str:
+        """Say why what was made from a training is not what the store's own training would make; "" where it is."""
         if self.source.folder("training", parent).path.is_dir():
             self.settle("training", parent)
         theirs, mine = (_made_of(folder) for folder in (self.source.folder("training", parent), self._folder(parent)))

@@ -14,6 +14,7 @@ from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, I
 from fmbench.plan.compatibility import COMPONENT_AXES, Gap, Missing, Rules
 from fmbench.plan.evaluations import Evaluations, Sampling, Samplings
 from fmbench.plan.given_models import SETTINGS as GIVEN_SETTINGS
+from fmbench.plan.given_models import given_settings
 from fmbench.plan.plan import LeftOut, MetricRule, Plan
 from fmbench.plan.result_code import result_code_fingerprint
 from fmbench.plan.selection import Match, match_filter, match_selection
@@ -126,7 +127,8 @@ class _Making:
         cell = TrainingCell(**chosen, settings=settings, code=self.code[0], compile=self.suite.training.compile)
         if not cell.is_given:
             return cell
-        return replace(cell, settings=GIVEN_SETTINGS, code=result_code_fingerprint("given model"))
+        settings = given_settings(self.rules.provided[cell.network.digest])
+        return replace(cell, settings=settings, code=result_code_fingerprint("given model"))
 
     def _candidates(self) -> list[tuple[Indices, tuple[Indices, ...]]]:
         """Return every training cell once, with the evaluations that any of the products asks of it.

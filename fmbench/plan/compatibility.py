@@ -11,9 +11,9 @@ from fmbench.cells.keys import digest
 from fmbench.components.solver_times import fault_of, solver_times
 from fmbench.errors import PluginError
 from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices, shown_choice
-from fmbench.plan.given_models import GIVEN, TRAINED
+from fmbench.plan.given_models import GIVEN, LABELS, NO_LABEL, TRAINED
 from fmbench.plan.given_samples import MADE_ELSEWHERE
-from fmbench.plan.plan import NETWORK, MetricRule, Scope, all_capabilities
+from fmbench.plan.plan import NETWORK, MetricRule, Scope, with_granted
 from fmbench.plan.result_code import result_code_fingerprint
 from fmbench.suite import Suite
 
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 CONDITIONS = {"classes": "labels", "vectors": "vectors"}
 """What a dataset provides whose examples have conditions, and what a network must then take; see `fmbench.Dataset`."""
-GRANTED = {"labels": "training.class_conditional: true", "no_label": "training.label_dropout above 0"}
+GRANTED = {LABELS: "training.class_conditional: true", NO_LABEL: "training.label_dropout above 0"}
 """Capabilities that settings grant: the network is told the condition; it can be asked without one."""
+DECLARED = {LABELS: "labels: true", NO_LABEL: "no_label, its index of no label"}
+"""The same, of a model that exists already."""
 OF_SAMPLES = "samples_only"
 """What a metric provides whose score is of samples and labels alone, so that real data have one too."""
 COMPONENT_AXES = TRAINING_AXES[:-1]
@@ -73,7 +75,7 @@ class Rules:
     def capabilities(self, training: Indices) -> frozenset[str]:
         """Return what the components of a training cell provide together."""
         pairs = zip(COMPONENT_AXES, training, strict=False)
-        return all_capabilities(self.granted.union(*(self.provides[axis][index] for axis, index in pairs)))
+        return with_granted(frozenset().union(*(self.provides[axis][index] for axis, index in pairs)), self.granted)
 
     @cached_property
     def granted(self) -> frozenset[str]:
@@ -88,11 +90,13 @@ class Rules:
         cell = dict(zip(COMPONENT_AXES, training, strict=False))
         if MADE_ELSEWHERE in self.provides["network"][cell["network"]]:
             return None
+        given = GIVEN in self.provides["network"][cell["network"]]
+        granted = frozenset() if given else self.granted
         for axis, index in cell.items():
-            others = self.granted.union(*(self.provides[a][i] for a, i in cell.items() if a != axis))
+            others = granted.union(*(self.provides[a][i] for a, i in cell.items() if a != axis))
             for capability in sorted(self.requires[axis][index] - others):
                 return self.gap(axis, self.axes.words(axis, index), capability, training)
-        if not self.suite.training.class_conditional:
+        if LABELS not in granted:
             return None
         dataset, network = (self.axes.specs(axis)[cell[axis]] for axis in ("dataset", "network"))
         return condition_gap(dataset, network, self.registry)
@@ -103,10 +107,9 @@ class Rules:
             return None
         solver, grid, weights, guidance, _ = evaluation
         weight = self.axes.values["guidance"][guidance]
-        if weight != 1 and not self.suite.training.class_conditional:
-            return Gap(self.axes.words("guidance", guidance), "guidance other than 1 needs class_conditional: true")
-        if weight != 1 and "no_label" not in self.granted:
-            return Gap(self.axes.words("guidance", guidance), f"guidance other than 1 needs {GRANTED['no_label']}")
+        if weight != 1 and (lacking := [each for each in GRANTED if each not in capabilities]):
+            needs = f"a model with {DECLARED[lacking[0]]}" if GIVEN in capabilities else GRANTED[lacking[0]]
+            return Gap(self.axes.words("guidance", guidance), f"guidance other than 1 needs {needs}")
         held = self.axes.values["weights"]
         if GIVEN in capabilities and held[weights] == "raw":
             return Gap("weights=raw", "a model that exists already has one kind of weights, which stands as ema")
@@ -199,7 +202,8 @@ class Rules:
         """
         name = words.partition("=")[2]
         if capability in GRANTED:
-            return Gap(words, f"{name} needs {capability!r}: set {GRANTED[capability]}")
+            given = GIVEN in self.provides["network"][training[COMPONENT_AXES.index("network")]]
+            return Gap(words, f"{name} needs {capability!r}: set {(DECLARED if given else GRANTED)[capability]}")
         able = [a for a in COMPONENT_AXES if a != kind and any(capability in p for p in self.provides[a])]
         if not able:
             return Gap(words, f"{name} needs {capability!r}, which no component of the suite provides")

@@ -52,6 +52,9 @@ SLOW = (
     "test_quality",
     "test_outsider",
     "test_startup",
+    "test_given_models",
+    "test_models_trained_elsewhere",
+    "test_given_models_spaces",
 )
 """Files whose tests run fmbench in processes of its own, or train for long, the longest first."""
 

@@ -49,6 +49,13 @@ class TrainingCell:
         return self.network.kind == "model"
 
     @property
+    def unit(self) -> str:
+        """What counts of cells call it: a training, a model, or samples made elsewhere."""
+        if self.samples is not None:
+            return "samples"
+        return "model" if self.is_given else "training"
+
+    @property
     def components(self) -> tuple[ComponentSpec, ...]:
         """The six components, in the order of KINDS."""
         return (self.dataset, self.path, self.coupling, self.t_distribution, self.objective, self.network)

@@ -20,12 +20,18 @@ def is_own(owner: str) -> bool:
     return owner.startswith("fmbench ")
 
 
+def axis_of(kind: str) -> str:
+    """Return the axis on which a kind stands: its own; models and samples made elsewhere stand with networks."""
+    return "network" if kind in ("model", SAMPLES) else kind
+
+
 @dataclass(frozen=True)
 class ComponentSpec:
     """A component as a cell names it: kind, name, canonical parameters (defaults filled in) and code fingerprint.
 
     `label` is how tables show it: the name, with the parameters that differ from their defaults. It does not count in
-    the key; nor does `owner`, the distribution or file that registered the component.
+    the key; nor does `owner`, the distribution or file that registered the component, nor what the parameters in
+    `unkeyed` say: they name files and code of a model, whose content is in the fingerprint.
     """
 
     kind: str
@@ -34,11 +40,12 @@ class ComponentSpec:
     fingerprint: str = ""
     label: str = field(default="", compare=False)
     owner: str = field(default="", compare=False)
+    unkeyed: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def axis(self) -> str:
-        """The axis on which it stands: its kind; models and samples made elsewhere stand on that of the networks."""
-        return "network" if self.kind in ("model", SAMPLES) else self.kind
+        """The axis on which it stands."""
+        return axis_of(self.kind)
 
     @property
     def is_registered(self) -> bool:
@@ -58,7 +65,10 @@ class ComponentSpec:
     @cached_property
     def digest(self) -> str:
         """The content address of the component: what it is called, how it is set and how it is coded."""
-        return digest(self.text, self.fingerprint)
+        if not self.unkeyed:
+            return digest(self.text, self.fingerprint)
+        keyed = {name: value for name, value in self.parameters.items() if name not in self.unkeyed}
+        return digest(canonical([self.kind, self.name, keyed]), self.fingerprint)
 
     def __str__(self) -> str:
         return self.label or self.name

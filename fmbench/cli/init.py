@@ -33,8 +33,8 @@ def init(
         str | None, typer.Option("--value-range", help="Black and white in an array that is not of bytes: '[-1, 1]'.")
     ] = None,
     path: Annotated[str, typer.Option("--path", help="The probability path of its training.")] = "linear",
-    predicts: Annotated[str, typer.Option("--predicts", help="velocity, x_1 or noise.")] = "velocity",
-    time: Annotated[str, typer.Option("--time", help="data_at_one or data_at_zero.")] = "data_at_one",
+    predicts: Annotated[str, typer.Option("--predicts", help="velocity, x_1, noise, score or v.")] = "velocity",
+    time: Annotated[str, typer.Option("--time", help="data_at_one, data_at_zero or sigma.")] = "data_at_one",
     time_scale: Annotated[float, typer.Option("--time-scale", help="What its time is multiplied by.")] = 1.0,
     plugins: options.Plugins = None,
 ) -> None:

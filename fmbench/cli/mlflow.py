@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fmbench.cli import options
-from fmbench.cli.output import Bars, say, show_json
+from fmbench.cli.output import Bars, say, show_json, tell_gone
 
 
 def sync(
@@ -26,8 +26,9 @@ def sync(
     from fmbench.tracking import sync as sync_records
 
     session = options.open_session(
-        suite, overrides, filters, plugins, home=home, reports=reports, tracking_uri=tracking_uri
+        suite, overrides, filters, plugins, home=home, reports=reports, tracking_uri=tracking_uri, computes=False
     )
+    tell_gone(session.registry.gone)
     tracker = make_tracker(session)
     tracker.check()
     folder = session.report_folder if session.report_folder.exists() else None

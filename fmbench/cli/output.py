@@ -132,6 +132,12 @@ def tell_damaged(results_index: ResultsIndex) -> None:
     tell_passed_over(results_index.passed_over)
 
 
+def tell_gone(files: Iterable[str]) -> None:
+    """Print which files of models are gone, so that what was computed of them is shown as it is."""
+    for name in dict.fromkeys(files):
+        say(f"{name} is not there: what was computed of it is shown as it was in the last run.", "yellow")
+
+
 def tell_passed_over(texts: Sequence[str]) -> None:
     """Print what a store holds that is no cell's, some of it where there is much."""
     for text in some(texts, SHOWN):

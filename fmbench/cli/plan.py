@@ -40,7 +40,9 @@ def plan(
         head = {"counts": counts, "expected_seconds": expected, "data": data, "left_out": left_out}
         show_json_rows(head, "cells", evaluation_rows(session.plan, results_index))
         return
-    rows = [(name, n["total"], n["done"], n["failed"], n["todo"]) for name, n in counts.items()]
+    units = {cell.unit for cell in session.plan.trainings}
+    called = {"trainings": " and ".join(f"{unit}s" for unit in ("training", "model") if unit in units) or "trainings"}
+    rows = [(called.get(name, name), n["total"], n["done"], n["failed"], n["todo"]) for name, n in counts.items()]
     show_table(("", "cells", "done", "failed", "to compute"), rows, title=f"{session.suite.name}: {session.path}")
     for label, text in session.data.items():
         say(f"{label}: {text}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fmbench.cli import options
-from fmbench.cli.output import say, tell_damaged
+from fmbench.cli.output import say, tell_damaged, tell_gone
 from fmbench.cli.run import tell_short
 
 
@@ -21,7 +21,9 @@ def report(
     """Write the tables, figures and page again from what the store holds; compute nothing."""
     from fmbench.report import in_short, write_report
 
-    session = options.open_session(suite, overrides, filters, plugins, home=home, reports=reports, device=device)
+    places = {"home": home, "reports": reports, "device": device}
+    session = options.open_session(suite, overrides, filters, plugins, computes=False, **places)
+    tell_gone(session.registry.gone)
     results_index = session.results_index(anywhere=True)
     tell_damaged(results_index)
     records = session.records(results_index)

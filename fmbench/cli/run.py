@@ -90,7 +90,7 @@ def tell_failures(session: Session, records: Records) -> None:
         say(f"{counted} failed ({failed.status}): {failed.error}{example}", "red")
     say_more(len(groups) - SHOWN, " kinds of failures", "red")
     total = sum(group.count for group in groups)
-    cells = [group.first.cell for group in groups if group.first.section in ("training", "evaluation")]
+    cells = [group.first.cell for group in groups if group.first.section in ("training", "model", "evaluation")]
     look = f"`{session.again('why', cells[0].key)}` says more, and " if cells else ""
     say(f"{count(total, 'cell')} failed; the report lists them, {look}`{session.again('retry')}` tries again.", "red")
 
@@ -104,8 +104,8 @@ def tell_short(lines: Sequence[tuple[str, str]]) -> None:
 def _tell(session: Session, result: RunResult) -> None:
     done = result.computed
     if done:
-        units = ("training", "measurement", "evaluation", "floor", "oracle", "sampler")
-        parts = [f"{done[name]} {name}s" for name in units if done.get(name)]
+        units = ("training", "model", "measurement", "evaluation", "floor", "oracle", "sampler")
+        parts = [count(done[name], name) for name in units if done.get(name)]
         say(f"Computed {', '.join(parts)}.")
     else:
         say("Everything was computed before; nothing to do.")

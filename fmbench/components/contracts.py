@@ -288,13 +288,14 @@ class Model(Component):
 
     It stands where a trained network stands: every solver, grid, NFE and metric takes it. What it was trained for is
     declared and never guessed: each model has a parameter `path`, the probability path, written as a suite writes it,
-    and says what its output is in `predicts`. The samples of its dataset are what it is compared with.
+    and says what its output is in `predicts`. The samples of its dataset are what it is compared with. A model that
+    takes labels provides "labels" and requires "classes", and "no_label" where it can be asked without one.
 
     Attributes:
         network: the parameter that holds the network which the weights are for: `{mlp: {width: 64}}` of the networks
             that are registered, or `{"file.py:Class": {...}}` of anybody's; empty where the model needs none.
-        predicts: "velocity" (dx/dt, where t=1 is the data), "x_1" (the data) or "noise"; a parameter of this name
-            goes before.
+        predicts: what the network's output is: "velocity", "x_1" (the data), "noise", "score" or "v" (alpha_t x_0 -
+            sigma_t x_1); a parameter of this name goes before. All but the velocity need an affine path.
     """
 
     provides: ClassVar[tuple[str, ...]] = ("given",)
@@ -305,9 +306,16 @@ class Model(Component):
     def build(self, dataset: Dataset, path: ProbabilityPath, network: Any) -> nn.Module:
         """Return the network with its weights, called `(x, t)` in fmbench's time convention.
 
-        `x` is `(batch, *dataset.shape)`, t `(batch,)`; the output has the shape of `x`. `network` is what the parameter
-        that the attribute names holds: a torch.nn.Module with any weights, or what a function of the user's returned;
-        None without one. Raises DataError where the weights cannot be read, or do not fit.
+        `x` is `(batch, *dataset.shape)`, t `(batch,)`; the output has the shape of `x`, and is the velocity dx/dt (of
+        "velocity" and "v"), the data, or the noise (of "noise" and "score"). One that takes labels is called `(x, t,
+        y)`, y int64 `(batch,)`, where `dataset.classes` means "no label". `network` is what the parameter that the
+        attribute names holds: a torch.nn.Module with any weights, or what a function of the user's returned; None
+        without one. Raises DataError where the weights cannot be read, or do not fit.
+
+        A network that works in a space of its own, such as latents, is returned as a module with `state_shape`, the
+        shape of its `x`, and `decode(x)`, which returns data `(batch, *dataset.shape)`. Its source is the standard
+        normal of that shape, so the model requires "normal_source". Metrics of its samples see the data; those that
+        ask the velocity at data have no value.
         """
 
 
@@ -435,6 +443,17 @@ class TrainingFacts:
 
 
 @dataclass
+class OwnSpace:
+    """The space in which a model works, where that is not the dataset's.
+
+    `velocity` is asked at states `(batch, *state_shape)`, and `decode(x)` makes of them data `(batch, *shape)`.
+    """
+
+    velocity: Velocity
+    decode: Callable[[Tensor], Tensor]
+
+
+@dataclass
 class Evidence:
     """What a metric may look at. Which fields are set depends on the metric's scope.
 
@@ -453,6 +472,10 @@ class Evidence:
     all evaluations of the same velocity and source: it keeps there what it need not compute for each of them.
 
     Scope "sampler" adds `draw(n)`, which makes n samples from start to end and synchronises the device.
+
+    Where the model has a space of its own, such as latents, `own_space` says how its states move and become data.
+    `samples` are data there too, and `source(k)` are states; `module` and `velocity`, called as if at data, raise
+    NotDefined.
     """
 
     dataset: Dataset
@@ -474,6 +497,7 @@ class Evidence:
     draw: Callable[[int], Tensor] | None = None
     source: Callable[[int], Tensor] | None = None
     solve: Callable[[Tensor, Tensor | None], Tensor] | None = None
+    own_space: OwnSpace | None = None
     remembered: dict[str, Any] = field(default_factory=dict)
     condition_width: int = 0
 

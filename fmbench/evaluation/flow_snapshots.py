@@ -26,8 +26,8 @@ FILE = "portrait.safetensors"
 
 @torch.no_grad()
 def take_flow_snapshot(trained: Trained, folder: CellFolder) -> None:
-    """Leave the flow snapshot of a trained cell in a folder; for a dataset that is not 2-D, the word that there is
-    none.
+    """Leave the flow snapshot of a trained cell in a folder; for a dataset that is not 2-D, or a model with a space
+    of its own, the word that there is none.
 
     The file holds, float32: `times (T,)` and `paths (T, n, 2)`, the trajectories of the first evaluation noise, finely
     integrated; `field_times (F,)`, `x (w,)`, `y (h,)` and `field (F, h, w, 2)`, the velocity on a grid that covers
@@ -36,7 +36,7 @@ def take_flow_snapshot(trained: Trained, folder: CellFolder) -> None:
     condition, and absent where no training step has seen it.
     """
     context, cell = trained.context, trained.cell
-    if tuple(trained.parts.dataset.shape) != (2,):
+    if tuple(trained.parts.dataset.shape) != (2,) or trained.state_shape is not None:
         folder.finish({}, ())
         return
     x_0, velocity = trained.source(0, PARTICLES), trained.velocity()

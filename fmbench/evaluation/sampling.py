@@ -39,6 +39,9 @@ class SampledModel(Protocol):
     def labels(self, first: int, n: int) -> Tensor | None:
         """Return the labels that they are to become, None where there are none."""
 
+    def decode(self, x: Tensor) -> Tensor:
+        """Return what the solver ended at as data `(n, *shape)`: as it is, unless the model has a space of its own."""
+
 
 class CountedVelocity(Velocity, Protocol):
     """A velocity that counts its calls times their batch."""
@@ -148,7 +151,7 @@ def sampler(
         if not isinstance(x_1, Tensor) or x_1.shape != x_0.shape or x_1.dtype != x_0.dtype:
             found = f"{x_1.dtype} {tuple(x_1.shape)}" if isinstance(x_1, Tensor) else type(x_1).__name__
             raise CellFailure(f"solver {cell.solver} must return {x_0.dtype} {tuple(x_0.shape)}; it returned {found}")
-        return x_1
+        return model.decode(x_1)
 
     return integrate
 

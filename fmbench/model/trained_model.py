@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load as load_safetensors
@@ -16,12 +16,13 @@ from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.guidance import GuidanceChoice
 from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.cells.seeds import seed_for
-from fmbench.components.contracts import Evidence, Guidance, TrainingFacts
+from fmbench.components.contracts import Evidence, Guidance, OwnSpace, TrainingFacts
 from fmbench.components.dataset_checks import Split
 from fmbench.errors import CellFailure, DamagedFile
 from fmbench.isolation import global_random
-from fmbench.model.build import Components, assemble, make_module
+from fmbench.model.build import Components, assemble, in_pieces, make_module
 from fmbench.model.context import WorkerContext
+from fmbench.model.own_space import NotAtData, NoVelocityAtData, state_shape
 from fmbench.model.velocity import ModelVelocity
 from fmbench.model.velocity_cache import SharedCalls, SharingVelocity
 from fmbench.plugins.guidance import guidance_spec
@@ -101,13 +102,15 @@ class Trained:
 
     def evidence(self, velocity: ModelVelocity) -> Evidence:
         """Return the evidence that every scope shares."""
+        own_space = self.state_shape is not None
         return Evidence(
             dataset=self.parts.dataset,
             path=self.parts.path,
             objective=self.parts.objective,
             t_distribution=self.parts.t_distribution,
-            module=self.module,
-            velocity=velocity,
+            module=NotAtData(self.module) if own_space else self.module,
+            velocity=NoVelocityAtData(velocity) if own_space else velocity,
+            own_space=OwnSpace(velocity, self.decode) if own_space else None,
             training=self.facts,
             seed=self.cell.seed,
             device=self.context.device,
@@ -120,7 +123,25 @@ class Trained:
 
     def source(self, first: int, n: int, role: str = "evaluation_noise") -> Tensor:
         """Return source samples number `first`, ..., `first + n - 1` of the cell's seed: the same for all its cells."""
-        return source_samples(self.context, self.cell.dataset, self.cell.seed, first, n, role)
+        shape = self.state_shape
+        return source_samples(self.context, self.cell.dataset, self.cell.seed, first, n, role, shape)
+
+    @property
+    def state_shape(self) -> tuple[int, ...] | None:
+        """The shape of one state, where the network has a space of its own; None where that is the dataset's."""
+        return state_shape(self.module)
+
+    def decode(self, x: Tensor) -> Tensor:
+        """Return what a solver ended at, `(n, *state_shape)`, as data `(n, *shape)`."""
+        if self.state_shape is None:
+            return x
+        decode = cast("Callable[..., Tensor]", self.module.decode)
+        found = in_pieces(decode, (x,), self.context.evaluation_batch or NOISE_BLOCK)
+        wanted = (len(x), *self.parts.dataset.shape)
+        if tuple(found.shape) != wanted:
+            rule = f"model {self.cell.network} must decode {tuple(x.shape)} to data {wanted}"
+            raise CellFailure(f"{rule}, as {self.cell.dataset} has; it returned {tuple(found.shape)}")
+        return found
 
     def labels(self, first: int, n: int, split: Split = "test") -> Tensor | None:
         """Return the conditions that samples number `first`, ..., `first + n - 1` are drawn for.
@@ -153,13 +174,28 @@ def _bits(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
 
 
-def source_samples(context: WorkerContext, dataset: ComponentSpec, seed: int, first: int, n: int, role: str) -> Tensor:
-    """Return source samples number `first`, ..., `first + n - 1` of a seed and a role, `(n, *shape)`."""
+def source_samples(
+    context: WorkerContext,
+    dataset: ComponentSpec,
+    seed: int,
+    first: int,
+    n: int,
+    role: str,
+    shape: tuple[int, ...] | None = None,
+) -> Tensor:
+    """Return source samples number `first`, ..., `first + n - 1` of a seed and a role, `(n, *shape)`.
+
+    They are the dataset's, or the standard normal of a shape that is given.
+    """
 
     def blocks() -> Iterator[Tensor]:
         for number in range(first // NOISE_BLOCK, -(-(first + n) // NOISE_BLOCK)):
             block = seed_for(seed, f"{role}/{number}", dataset.text)
-            yield context.build(dataset).source(NOISE_BLOCK, Generator(context.device).manual_seed(block))
+            generator = Generator(context.device).manual_seed(block)
+            if shape is None:
+                yield context.build(dataset).source(NOISE_BLOCK, generator)
+            else:
+                yield torch.randn((NOISE_BLOCK, *shape), generator=generator, device=context.device)
 
     offset = first % NOISE_BLOCK
     return torch.cat(list(blocks()))[offset : offset + n].contiguous()

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 TRAINING_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network", "seed")
 EVALUATION_AXES = ("solver", "grid", "weights", "guidance", "nfe")
-GIVEN_SEED = 0
-"""The seed of a model's cells: that of the noise from which they are sampled."""
+GIVEN_SEEDS = (0,)
+"""The seeds of a model's cells, of the noise from which they are sampled, where the suite has none."""
 OF_TRAININGS = frozenset(TRAINING_AXES[1:])
 """The axes that a model has values of its own on: all training axes but the dataset."""
 NOT_ASKED = -1
@@ -127,17 +127,19 @@ class Axes:
         """
         specs = [(ref, spec) for ref in refs if (spec := self._spec("model", ref)) is not None]
         found: list[dict[str, Indices]] = []
+        seeds = self.suite.model_seeds or self.suite.training.seeds or GIVEN_SEEDS
         try:
             models = labelled([spec for _, spec in specs], self.registry)
         except ComponentError:  # said below, each at its place
             models = [spec for _, spec in specs]
         for (ref, _), model in zip(specs, models, strict=True):
             try:
-                choices: dict[str, Choice] = {**given_axes(model, self.registry), "seed": GIVEN_SEED}
+                choices = given_axes(model, self.registry)
             except (ComponentError, PluginError) as error:
                 self._refuse(ref, error)
             else:
                 found.append({axis: (self._number(axis, choice),) for axis, choice in choices.items()})
+                found[-1]["seed"] = tuple(self._number("seed", seed) for seed in seeds)
         return found
 
     def _made_elsewhere(self, datasets: Sequence[Choice]) -> list[dict[str, Indices]]:

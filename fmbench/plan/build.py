@@ -11,9 +11,10 @@ from fmbench.cells.cells import TrainingCell
 from fmbench.cells.component_spec import Settings
 from fmbench.errors import SuiteError, UserError
 from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices
-from fmbench.plan.compatibility import COMPONENT_AXES, Gap, Missing, Rules
+from fmbench.plan.compatibility import COMPONENT_AXES, Gap, Missing, Rules, provided_by
 from fmbench.plan.evaluations import Evaluations, Sampling, Samplings
 from fmbench.plan.given_models import SETTINGS as GIVEN_SETTINGS
+from fmbench.plan.given_models import given_settings
 from fmbench.plan.plan import LeftOut, MetricRule, Plan
 from fmbench.plan.result_code import result_code_fingerprint
 from fmbench.plan.selection import Match, match_filter, match_selection
@@ -128,7 +129,8 @@ class _Making:
         cell = TrainingCell(**chosen, settings=settings, code=self.code[0], compile=self.suite.training.compile)
         if not cell.is_given:
             return cell
-        return replace(cell, settings=GIVEN_SETTINGS, code=result_code_fingerprint("given model"))
+        settings = given_settings(provided_by(cell.network, self.rules.registry))
+        return replace(cell, settings=settings, code=result_code_fingerprint("given model"))
 
     def _candidates(self) -> list[tuple[Indices, tuple[Indices, ...]]]:
         """Return every training cell once, with the evaluations that any of the products asks of it.

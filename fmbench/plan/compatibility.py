@@ -12,10 +12,10 @@ from fmbench.cells.keys import digest
 from fmbench.components.solver_times import fault_of, solver_times
 from fmbench.errors import PluginError
 from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices, shown_choice
-from fmbench.plan.given_models import GIVEN, TRAINED
+from fmbench.plan.given_models import GIVEN, LABELS, NO_LABEL, TRAINED
 from fmbench.plan.given_samples import MADE_ELSEWHERE
 from fmbench.plan.guidance import Guidances
-from fmbench.plan.plan import NETWORK, MetricRule, Scope, all_capabilities
+from fmbench.plan.plan import NETWORK, MetricRule, Scope, with_granted
 from fmbench.plan.result_code import result_code_fingerprint
 from fmbench.suite import Suite
 
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 CONDITIONS = {"classes": "labels", "vectors": "vectors"}
 """What a dataset provides whose examples have conditions, and what a network must then take; see `fmbench.Dataset`."""
-GRANTED = {"labels": "training.class_conditional: true", "no_label": "training.label_dropout above 0"}
+GRANTED = {LABELS: "training.class_conditional: true", NO_LABEL: "training.label_dropout above 0"}
 """Capabilities that settings grant: the network is told the condition; it can be asked without one."""
+DECLARED = {LABELS: "labels: true", NO_LABEL: "no_label, its index of no label"}
+"""The same, of a model that exists already."""
 OF_SAMPLES = "samples_only"
 """What a metric provides whose score is of samples and labels alone, so that real data have one too."""
 COMPONENT_AXES = TRAINING_AXES[:-1]
@@ -79,7 +81,7 @@ class Rules:
     def capabilities(self, training: Indices) -> frozenset[str]:
         """Return what the components of a training cell provide together."""
         pairs = zip(COMPONENT_AXES, training, strict=False)
-        return all_capabilities(self.granted.union(*(self.provides[axis][index] for axis, index in pairs)))
+        return with_granted(frozenset().union(*(self.provides[axis][index] for axis, index in pairs)), self.granted)
 
     @cached_property
     def granted(self) -> frozenset[str]:
@@ -94,11 +96,13 @@ class Rules:
         cell = dict(zip(COMPONENT_AXES, training, strict=False))
         if MADE_ELSEWHERE in self.provides["network"][cell["network"]]:
             return None
+        given = GIVEN in self.provides["network"][cell["network"]]
+        granted = frozenset() if given else self.granted
         for axis, index in cell.items():
-            others = self.granted.union(*(self.provides[a][i] for a, i in cell.items() if a != axis))
+            others = granted.union(*(self.provides[a][i] for a, i in cell.items() if a != axis))
             for capability in sorted(self.requires[axis][index] - others):
                 return self.gap(axis, self.axes.words(axis, index), capability, training)
-        if not self.suite.training.class_conditional:
+        if LABELS not in granted:
             return None
         dataset, network = (self.axes.specs(axis)[cell[axis]] for axis in ("dataset", "network"))
         return condition_gap(dataset, network, self.registry)
@@ -109,7 +113,7 @@ class Rules:
             return None
         solver, grid, weights, guidance, _ = evaluation
         for capability in sorted(frozenset(self.guidances.requires[guidance]) - capabilities):
-            return self._guidance_gap(guidance, capability)
+            return self._guidance_gap(guidance, capability, is_given=GIVEN in capabilities)
         held = self.axes.values["weights"]
         if GIVEN in capabilities and held[weights] == "raw":
             return Gap("weights=raw", "a model that exists already has one kind of weights, which stands as ema")
@@ -124,11 +128,11 @@ class Rules:
                 return Missing(axis, index, capability)
         return self._times_gap(evaluation)
 
-    def _guidance_gap(self, guidance: int, capability: str) -> Gap | Missing:
+    def _guidance_gap(self, guidance: int, capability: str, *, is_given: bool) -> Gap | Missing:
         """Say that a guidance needs what the training cell lacks."""
         if isinstance(self.axes.values["guidance"][guidance], ComponentSpec) or capability not in GRANTED:
             return Missing("guidance", guidance, capability)
-        needed = GRANTED[capability].removeprefix("training.") if capability == "labels" else GRANTED[capability]
+        needed = f"a model with {DECLARED[capability]}" if is_given else GRANTED[capability]
         return Gap(self.axes.words("guidance", guidance), f"guidance other than 1 needs {needed}")
 
     def _times_gap(self, evaluation: Indices) -> Gap | None:
@@ -217,7 +221,8 @@ class Rules:
         """
         name = words.partition("=")[2]
         if capability in GRANTED:
-            return Gap(words, f"{name} needs {capability!r}: set {GRANTED[capability]}")
+            given = GIVEN in self.provides["network"][training[COMPONENT_AXES.index("network")]]
+            return Gap(words, f"{name} needs {capability!r}: set {(DECLARED if given else GRANTED)[capability]}")
         if kind == "guidance" and capability == TRAINED:
             axis = TRAINING_AXES.index("network")
             model = self.axes.words("network", training[axis])

@@ -17,21 +17,41 @@ if TYPE_CHECKING:
 
 GIVEN = "given"
 """What a model provides, and how tables show what nobody knows of its training."""
+AFFINE = "affine"
+"""What a path provides on which predictions of the ends, the score and v stand for a velocity."""
 TRAINED = "trained"
 """What all other cells provide: metrics of the training itself need it."""
-OBJECTIVES = {"velocity": "velocity", "x_1": "x1_prediction", "noise": "noise_prediction"}
-"""The objective by which an output becomes the velocity that solvers integrate."""
+OBJECTIVES = {
+    "velocity": "velocity",
+    "x_1": "x1_prediction",
+    "noise": "noise_prediction",
+    "score": "noise_prediction",
+    "v": "velocity",
+}
+"""The objective by which the output of what `fmbench.Model.build` returns becomes the velocity."""
+LABELS, NO_LABEL = "labels", "no_label"
+"""What a model provides that takes labels, and one that can be asked without."""
 SAID: Mapping[str, tuple[Any, ...]] = {
     "path": (None, "linear"),
     "predicts": (None, "velocity"),
     "time": (None, "data_at_one"),
     "time_scale": (None, 1.0),
     "points": (None,),
+    "noise_levels": (None, [0.002, 80.0]),
+    "value_range": (None,),
+    "latents": (None, False),
+    "labels": (None, False),
+    "no_label": (None,),
 }
 """What a label says besides, unless it is one of these."""
 SETTINGS = Settings(
     {"steps": 0, "batch_size": 0, "ema": 0.0, "class_conditional": False, "label_dropout": 0.0, "precision": "float32"}
 )
+
+
+def given_settings(capabilities: frozenset[str]) -> Settings:
+    """Return the settings of a model's cells, given what the model provides."""
+    return Settings({**SETTINGS.values, "class_conditional": True}) if LABELS in capabilities else SETTINGS
 
 
 def given_axes(ref: ComponentSpec, registry: Registry) -> dict[str, ComponentSpec]:
@@ -52,6 +72,12 @@ def given_axes(ref: ComponentSpec, registry: Registry) -> dict[str, ComponentSpe
     name, parameters = named_by(ref, "path")
     with at_parameter(ref, "path"):
         path = registry.spec("path", name, parameters)
+    if predicts != "velocity" and AFFINE not in registry.attribute(path, "provides"):
+        raise ComponentError(
+            f"model {ref.name!r} predicts {predicts}, which is a velocity only on an affine path, x_t = alpha_t x_1 + "
+            f"sigma_t x_0; found path {path}. Name the path on which it was trained, or predicts: velocity",
+            parameter="path",
+        )
     return {
         "path": path,
         "coupling": _as_given(registry.spec("coupling", "independent")),

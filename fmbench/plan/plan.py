@@ -10,7 +10,7 @@ from typing import Literal
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.plan.evaluations import Evaluations
-from fmbench.plan.given_models import GIVEN, TRAINED
+from fmbench.plan.given_models import GIVEN, LABELS, NO_LABEL, TRAINED
 from fmbench.plan.given_samples import LABELLED, MADE_ELSEWHERE
 from fmbench.suite import Suite
 
@@ -92,7 +92,7 @@ class Plan:
 
     def capabilities(self, components: tuple[str, ...]) -> frozenset[str]:
         """Return what components provide together, by their digests."""
-        return all_capabilities(self.granted.union(*(self.provides[digest] for digest in components)))
+        return with_granted(frozenset().union(*(self.provides[digest] for digest in components)), self.granted)
 
     @cached_property
     def _on(self) -> dict[str, set[tuple[str, ...]]]:
@@ -107,15 +107,17 @@ class Plan:
         return {}
 
 
-def all_capabilities(capabilities: frozenset[str]) -> frozenset[str]:
-    """Return what a training cell provides, given what its components and the suite's settings do.
+def with_granted(provided: frozenset[str], granted: frozenset[str]) -> frozenset[str]:
+    """Return what a training cell provides, given what its components do: "network", "trained", what settings grant.
 
-    That is "network" besides, and "trained" unless its model existed before. Samples that were made elsewhere have
-    neither, nor what settings grant: they have labels or not.
+    A model that existed before has neither of the last two: it says itself whether it takes labels, and without them it
+    needs none. Samples that were made elsewhere have none of them: they have labels or not.
     """
-    if MADE_ELSEWHERE in capabilities:
-        return capabilities - {"labels", "no_label"} | ({"labels"} if LABELLED in capabilities else set())
-    return capabilities | ({NETWORK} if GIVEN in capabilities else {NETWORK, TRAINED})
+    if MADE_ELSEWHERE in provided:
+        return provided | {LABELS} if LABELLED in provided else provided
+    if GIVEN not in provided:
+        return provided | granted | {NETWORK, TRAINED}
+    return provided | ({NETWORK} if LABELS in provided else {NETWORK, NO_LABEL})
 
 
 def _components(cell: TrainingCell) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.errors import SuiteError, UserError, did_you_mean
 from fmbench.plan.axes import EVALUATION_AXES, TRAINING_AXES, Axes, Choice, Indices
+from fmbench.plan.given_models import GIVEN
 from fmbench.suite import AXES, AxisValue, ComponentRef, Problem, Selection
 from fmbench.suite.yaml_reader import read_yaml
 
@@ -41,6 +42,8 @@ def _match(chosen: dict[str, frozenset[int]]) -> Match:
 def means(wanted: AxisValue, choice: Choice) -> bool:
     """Tell whether a value that somebody wrote means a value of an axis; parameters not written may be any."""
     if isinstance(wanted, ComponentRef) and isinstance(choice, ComponentSpec):
+        if GIVEN in (wanted.name, choice.label):  # what tables say where nobody knows what a model was trained with
+            return wanted.name == choice.label
         given = choice.parameters
         return wanted.name == choice.name and all(k in given and given[k] == v for k, v in wanted.parameters.items())
     return wanted == choice

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fmbench.cells.component_spec import ComponentSpec
-from fmbench.cells.keys import digest
+from fmbench.cells.keys import canonical, digest
 from fmbench.cells.written_component import named
 from fmbench.errors import ComponentError, PluginError, did_you_mean
 from fmbench.io.regular_files import expanded
@@ -68,8 +68,13 @@ def with_network_code(registry: Registry, model: ComponentSpec) -> ComponentSpec
     with at_parameter(model, parameter):
         if parameter != "network" and ":" not in name:
             raise PluginError(f"it must be {OWN}, alone or with its arguments; found {name!r}")
-        code = fingerprint_of(name) if ":" in name else registry.spec("network", name, arguments).digest
-    return replace(model, fingerprint=digest(model.fingerprint, code))
+        if ":" not in name:
+            code = registry.spec("network", name, arguments).digest
+            return replace(model, fingerprint=digest(model.fingerprint, code))
+        code = fingerprint_of(name)
+    # How the place of the code is written does not count, as for files; what it is called with does.
+    fingerprint = digest(model.fingerprint, code, canonical(dict(arguments)))
+    return replace(model, fingerprint=fingerprint, unkeyed=(*model.unkeyed, parameter))
 
 
 def named_by(model: ComponentSpec, parameter: str) -> tuple[str, Mapping[str, Any]]:

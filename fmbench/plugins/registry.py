@@ -63,9 +63,14 @@ class Registry:
     Attributes:
         failures: the plugins that could not be loaded, and why.
         plugins: the plugins that were given by path or name, for a worker to load the same ones.
+        contents: hashes of the files and folders of models that specs were made of, by absolute path. What is in it
+            from the start stands for those that are gone.
+        gone: those for which it did.
     """
 
-    def __init__(self, plugins: Plugins) -> None:
+    def __init__(self, plugins: Plugins, contents: Mapping[str, str] | None = None) -> None:
+        self.contents: dict[str, str] = dict(contents or {})
+        self.gone: list[str] = []
         self.failures: tuple[PluginFailure, ...] = plugins.failures
         self.plugins: tuple[str, ...] = plugins.given
         self._components = plugins.components
@@ -131,12 +136,27 @@ class Registry:
         known = self._find(kind, name)
         values = known.signature.check(parameters or {})
         fingerprint = known.fingerprint
-        contents = [known.content(each, values) for each in known.attribute("content", values)]
+        files = known.attribute("content", values)
+        contents = [self._content(known, each, values) for each in files]
         if contents:
             fingerprint = digest(fingerprint, *contents)
         spread = known.attribute("weaker") if issubclass(CONTRACTS[kind], Guidance) else ""
         label = known.signature.label(name, values, spread)
-        return ComponentSpec(kind, name, values, fingerprint, label, known.registered.owner)
+        unkeyed = tuple(files) if kind == "model" else ()
+        return ComponentSpec(kind, name, values, fingerprint, label, known.registered.owner, unkeyed)
+
+    def _content(self, known: _Known, name: str, values: Mapping[str, Any]) -> str:
+        """Return a hash over what a parameter names, of a model that is gone as it was when it was last seen."""
+        if known.registered.kind != "model":
+            return known.content(name, values)
+        place = str(Path(str(values.get(name))).expanduser().absolute())
+        try:
+            self.contents[place] = known.content(name, values)
+        except ComponentError:
+            if place not in self.contents:
+                raise
+            self.gone.append(str(values[name]))
+        return self.contents[place]
 
     def attribute(self, spec: ComponentSpec, name: str) -> Any:
         """Return what a component has for a class attribute with its parameters, or its contract's default.
@@ -312,9 +332,11 @@ def _check_contract(title: str, cls: type, kind: str) -> None:
         raise PluginError(f"{title} lacks what fmbench.{contract.__name__} asks for: {', '.join(missing)}")
 
 
-def load_registry(plugins: Sequence[str] = ()) -> Registry:
+def load_registry(plugins: Sequence[str] = (), contents: Mapping[str, str] | None = None) -> Registry:
     """Load the installed plugins, those given by path or module name, and those of FMBENCH_PLUGINS.
+
+    `contents` are those of models whose files may be gone; see `Registry`.
 
     Raises PluginError where a given plugin is wrong or a component's name is taken twice.
     """
-    return Registry(load_plugins(plugins))
+    return Registry(load_plugins(plugins), contents)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
+from fmbench.cells.component_spec import axis_of
 from fmbench.errors import UserError
 from fmbench.regression.changed_values import trace
 from fmbench.regression.code_changes import changed_code
@@ -68,7 +69,7 @@ def check(
     tests = list(_tests(baseline, tonight, compared, effect, slower, where.repeated))
     judged = judge(tests)
     changes = tuple(changed_code(baseline, tonight, tests, judged))
-    labels = [(change.kind, change.labels[0]) for change in changes if not change.is_core]
+    labels = [(axis_of(change.kind), change.labels[0]) for change in changes if not change.is_core]
     core = not _other_machine(baseline, tonight) and any(change.is_core for change in changes)
     suspects = where.suspects(labels, core)
     comparisons, culprits = find_culprits(tests, judged, suspects)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from fmbench.cells.component_spec import axis_of
 from fmbench.regression.hypothesis_tests import Test
 from fmbench.regression.outcome import CORE, CodeChange, Comparison
 from fmbench.regression.snapshot import Group, Snapshot
@@ -46,4 +47,4 @@ def _has_part(test: Test, kind: str, label: str) -> bool:
         return test.metric.scope in CORE[kind]
     if kind == METRIC:
         return test.metric.label == label
-    return test.axes.get(kind) == label
+    return test.axes.get(axis_of(kind)) == label

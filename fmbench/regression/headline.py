@@ -28,7 +28,8 @@ def first_lines(outcome: Outcome) -> Iterator[tuple[str, Style]]:
         yield f"What these have in common: {outcome.shared}", style
     changes = outcome.changes or ()
     for change in changes[:LISTED]:
-        whose = named(change) if change.is_core else f"the code of {named(change)}"
+        what = "the code" if change.kind != "model" else "a file or the code"
+        whose = named(change) if change.is_core else f"{what} of {named(change)}"
         yield f"CHANGED: {whose}: {moves(change)}", "bold yellow"
     if len(changes) > LISTED:
         yield f"CHANGED: the code of {len(changes) - LISTED} more (--json lists them all)", "bold yellow"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from fmbench.cells.cells import EvaluationCell, TrainingCell, evaluation_keys
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.errors import DamagedFile, EarlierFile
+from fmbench.io.printable_text import count
 from fmbench.plan import Plan
 from fmbench.plan.evaluations import Samplings
 from fmbench.plan.reference_cells import References
@@ -301,6 +303,16 @@ class ResultsIndex:
                 identities |= dict.fromkeys(entry["values"], entry["identity"])
         return values, identities
 
+    def _not_defined(self) -> Iterator[tuple[str, str]]:
+        """Yield the metrics that are not defined for some cells, with the reason and how many these are."""
+        told: Counter[tuple[str, str]] = Counter()
+        for state in (*self.trainings.values(), *self.evaluations.values()):
+            for spec in state.wanted:
+                if why := state.metrics.get(spec.digest, {}).get("left_out"):
+                    told[f"metric={spec}", why] += 1
+        for (metric, why), cells in told.items():
+            yield metric, f"{why} ({count(cells, 'cell')})"
+
     def metric_facts(self) -> list[MetricFacts]:
         """Return what reports must know of each metric value, in the suite's order."""
         names: dict[str, list[str]] = {}
@@ -330,7 +342,7 @@ class ResultsIndex:
             trainings=[self.training_record(cell) for cell in self.plan.trainings],
             evaluations=[self.evaluation_record(cell) for cell in self.plan.evaluations],
             metrics=self.metric_facts(),
-            left_out=[(left.cell, left.reason) for left in self.plan.left_out],
+            left_out=[*((left.cell, left.reason) for left in self.plan.left_out), *self._not_defined()],
             references=list(self._reference_records()),
             **about,
         )

@@ -49,9 +49,9 @@ class Group(Generic[T]):
 
 
 def failures_of(records: Records) -> list[Failed[Cell]]:
-    """Return what failed of a suite: trainings, evaluations whose training did not, floors and oracles."""
+    """Return what failed of a suite: trainings, models, evaluations whose training did not, floors and oracles."""
     own: list[Failed[Cell]] = [
-        Failed("training" if isinstance(r, TrainingRecord) else "evaluation", r.cell, r.status, r.error)
+        Failed(r.cell.unit if isinstance(r, TrainingRecord) else "evaluation", r.cell, r.status, r.error)
         for r in records.failed
     ]
     return own + [Failed(r.cell.section, r.cell, r.status, r.error) for r in records.lost_references]

@@ -14,7 +14,7 @@ from fmbench.results.records import Records
 from fmbench.runner.progress import Observer, Silent
 from fmbench.runner.report_cache import write_report_if_changed
 from fmbench.runner.scheduler import Scheduler
-from fmbench.runner.session import Options, Session, open_session
+from fmbench.runner.session import Options, Session, open_session, remember_contents
 from fmbench.store.atomic_files import check_writable
 from fmbench.tracking import Tracker, TrackingSummary, resolve_uri, shown
 
@@ -24,7 +24,8 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run leaves behind. `computed` counts the units that were computed: training, evaluation, sampler.
+    """What a run leaves behind. `computed` counts the units that were computed: training, model, evaluation,
+    sampler.
 
     `in_short` holds the first lines of the report, `(what it is about, sentences)`; `cells` counts trainings and
     evaluations: total, done, failed and todo.
@@ -69,6 +70,7 @@ def run_session(session: Session, observer: Observer) -> RunResult:
             tracker.open_ahead()
         threading.Thread(target=_import_ahead, daemon=True).start()
     computed = scheduler.run()
+    remember_contents(session)
     if scheduler.worked:
         results_index = session.results_index()
     records = session.records(results_index)

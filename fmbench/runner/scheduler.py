@@ -160,7 +160,7 @@ class Scheduler:
         for event in executor.events():
             if event.what in {"finished", "failed"} and event.section == "training" and event.key in self._untrained:
                 self._untrained.discard(event.key)
-                self.computed["training"] += 1
+                self.computed[cells[event.key].unit] += 1
                 if event.what == "failed":
                     self._lost(cells[event.key])
                 ended = self._evaluate_tasks(cells[event.key], config, trained=event.what == "finished")

@@ -26,9 +26,9 @@ from fmbench.results.collect import ResultsIndex
 from fmbench.results.records import Records
 from fmbench.runtime.device import choose_device
 from fmbench.runtime.environment import environment, measured_on
-from fmbench.store.atomic_files import read_sealed
-from fmbench.store.cache_files import real_samples, t_density
-from fmbench.store.file_forms import DENSITY
+from fmbench.store.atomic_files import read_sealed, write_sealed
+from fmbench.store.cache_files import contents_of_models, real_samples, t_density
+from fmbench.store.file_forms import CONTENTS, DENSITY
 from fmbench.store.store import Store
 from fmbench.suite import Suite, load_suite
 
@@ -49,7 +49,7 @@ class Options:
 
     `home` is the store's folder (default FMBENCH_HOME, else `.fmbench`), `reports` the folder of reports,
     `tracking_uri` MLflow's server (None: MLFLOW_TRACKING_URI, else a sqlite file), `timeout` seconds a cell, `jobs`
-    "auto" or a number.
+    "auto" or a number. Where nothing is computed, files of models may be gone: they count as they were in the last run.
     """
 
     overrides: tuple[str, ...] = ()
@@ -63,6 +63,7 @@ class Options:
     tracking: bool = True
     tracking_uri: str | None = None
     checkpoint_seconds: float = 15.0
+    computes: bool = True
 
 
 @dataclass
@@ -227,10 +228,24 @@ class Session:
 def open_session(suite: str | Path, options: Options | None = None) -> Session:
     """Load plugins, read the suite, plan it. Raises UserError; writes nothing."""
     options = options or Options()
-    registry = load_registry(options.plugins)
+    store = open_store(options.home)
+    registry = load_registry(options.plugins, None if options.computes else _contents(store))
     loaded = load_suite(suite, options.overrides)
     plan = make_plan(loaded, registry, options.filters)
-    return Session(Path(suite), options, registry, loaded, plan, open_store(options.home))
+    return Session(Path(suite), options, registry, loaded, plan, store)
+
+
+def _contents(store: Store) -> dict[str, str]:
+    """Return the contents of models' files that the store remembers; none where what it has is damaged."""
+    with contextlib.suppress(DamagedFile):
+        return read_sealed(contents_of_models(store.root), CONTENTS) or {}
+    return {}
+
+
+def remember_contents(session: Session) -> None:
+    """Leave in the store what models' files held, for reports of a time when they may be gone."""
+    if session.registry.contents and (known := _contents(session.store)) != (now := known | session.registry.contents):
+        write_sealed(contents_of_models(session.store.root), now)
 
 
 def open_store(home: Path | None = None) -> Store:

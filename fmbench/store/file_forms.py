@@ -104,6 +104,9 @@ def _is_history(value: object) -> bool:
 HISTORY: Form = Plain("a list of steps and losses", _is_history)
 """history.json."""
 
+CONTENTS: Form = Each(TEXT)
+"""Hashes of models' files and folders, by path."""
+
 DENSITY: Form = Fields({"density": Rows(NUMBER)})
 """A t-distribution's density."""
 

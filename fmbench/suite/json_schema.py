@@ -13,6 +13,9 @@ KINDS = (
     "metric",
 )
 
+LEFT_OUT = ("training", "models", "model_seeds")
+"""What a suite may go without, and if it has it, must not be empty."""
+
 
 def suite_schema(component_schemas: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a suite file.
@@ -24,6 +27,9 @@ def suite_schema(component_schemas: Mapping[str, Mapping[str, Mapping[str, Any]]
     schema: dict[str, Any] = _with_references(Suite.model_json_schema())
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "fmbench suite"
+    for name in LEFT_OUT:
+        del schema["properties"][name]["default"]  # which is what stands for nothing, and none that a file may have
+    schema["anyOf"] = [{"required": [name]} for name in ("training", "models", "samples")]
     schema.setdefault("$defs", {}).update({kind: _component(kind, schemas.get(kind)) for kind in KINDS})
     return schema
 

@@ -322,6 +322,10 @@ class Suite(_Model):
     datasets: Axis[DatasetRef] = Field(description="Datasets.")
     training: Training = Field(NO_TRAINING, description="What is trained; a suite may have models in its place.")
     models: Axis[ModelRef] = Field((), description="Models that exist already: each is evaluated on every dataset.")
+    model_seeds: Axis[Seed] = Field(
+        (),
+        description="Seeds of the noise that models are sampled from; those of training, or 0, where none are named.",
+    )
     samples: Entries[SamplesEntry] = Field(
         (), description="Samples that were made elsewhere: they are scored as they are."
     )
@@ -342,13 +346,12 @@ class Suite(_Model):
         if not self.trains and not self.models and not self.samples:
             others = "'models' or 'samples' what exists already"
             raise fault(f"the key 'training' is missing in a suite. Add it, or under {others}.")
+        if self.model_seeds and not self.models:
+            raise fault("model_seeds is for models; the suite has none. Remove it, or add models.", "model_seeds")
         for key in ("solvers", "nfe"):
             if not getattr(self.evaluation, key) and (self.trains or self.models):
                 said = str(Evaluation.model_fields[key].description).rstrip(".")
                 raise fault(f"the key {key!r} is missing in evaluation ({said}). Add it.", "evaluation")
-        if self.models and self.training.class_conditional:
-            text = "class_conditional must be false beside models, which are asked without labels so far; found true."
-            raise fault(text, "training", "class_conditional")
         return self
 
     @property
@@ -380,7 +383,7 @@ class Suite(_Model):
     def settings(self) -> dict[str, Any]:
         """Return the suite as plain values, defaults filled in; written as YAML they are the same suite."""
         left_out = set() if self.trains else {"training"}
-        left_out |= {name for name in ("models", "samples") if not getattr(self, name)}
+        left_out |= {name for name in ("models", "model_seeds", "samples") if not getattr(self, name)}
         found = self.model_dump(mode="json", exclude_none=True, exclude=left_out)
         found["evaluation"] = {key: value for key, value in found["evaluation"].items() if value != []}
         return found

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fmbench.components.contracts import Dataset, Model, ProbabilityPath
-from fmbench.testing.base import ComponentConformance, assert_form_of, generator
+from fmbench.testing.base import ComponentConformance, assert_form_of, generator, skip_if
 from fmbench.testing.dummy_components import StraightPath, TwoBlobs
 
-PREDICTIONS = ("velocity", "x_1", "noise")
+PREDICTIONS = ("velocity", "x_1", "noise", "score", "v")
 BATCH = 6
 
 
@@ -54,29 +54,53 @@ class ModelConformance(ComponentConformance):
         )
         assert "given" in component.provides, "a model provides 'given': add it to what the class provides"
 
-    def test_output_has_the_shape_of_x(self, module: nn.Module, data: Dataset) -> None:
+    def test_output_has_the_shape_of_x(self, component: Any, module: nn.Module, data: Dataset) -> None:
         for batch in (1, BATCH):
-            x, t = torch.randn(batch, *data.shape, generator=generator()), torch.linspace(0.1, 0.9, batch)
-            output = module(x, t)
+            x, *others = _inputs(component, module, data, batch)
+            output = module(x, *others)
             assert_form_of("x", x, "the output", output)
             assert torch.isfinite(output).all(), "the output is finite for t in (0, 1)"
 
-    def test_ends_of_time_are_finite(self, module: nn.Module, data: Dataset) -> None:
-        x = torch.randn(BATCH, *data.shape, generator=generator())
+    def test_ends_of_time_are_finite(self, component: Any, module: nn.Module, data: Dataset) -> None:
+        x, t, *labels = _inputs(component, module, data)
         for end in (0.0, 1.0):
-            assert torch.isfinite(module(x, torch.full((BATCH,), end))).all(), f"the output is finite at t={end:g}"
+            output = module(x, torch.full_like(t, end), *labels)
+            assert torch.isfinite(output).all(), f"the output is finite at t={end:g}"
 
-    def test_the_same_input_has_the_same_output(self, module: nn.Module, data: Dataset) -> None:
-        x, t = torch.randn(BATCH, *data.shape, generator=generator()), torch.linspace(0.1, 0.9, BATCH)
-        assert torch.equal(module(x, t), module(x, t)), "two calls with the same input give the same"
+    def test_the_same_input_has_the_same_output(self, component: Any, module: nn.Module, data: Dataset) -> None:
+        inputs = _inputs(component, module, data)
+        assert torch.equal(module(*inputs), module(*inputs)), "two calls with the same input give the same"
 
-    def test_examples_do_not_interact(self, module: nn.Module, data: Dataset) -> None:
-        x, t = torch.randn(BATCH, *data.shape, generator=generator()), torch.linspace(0.1, 0.9, BATCH)
-        whole, alone = module(x, t), torch.cat([module(x[i : i + 1], t[i : i + 1]) for i in range(BATCH)])
-        assert torch.allclose(whole, alone, atol=1e-5), "an example's output does not depend on the rest of the batch"
+    def test_examples_do_not_interact(self, component: Any, module: nn.Module, data: Dataset) -> None:
+        inputs = _inputs(component, module, data)
+        alone = torch.cat([module(*(each[i : i + 1] for each in inputs)) for i in range(BATCH)])
+        assert torch.allclose(module(*inputs), alone, atol=1e-5), (
+            "an example's output does not depend on the rest of the batch"
+        )
+
+    def test_labels_are_declared_and_taken(self, component: Any, module: nn.Module, data: Dataset) -> None:
+        skip_if("labels" not in component.provides, "the model takes no labels")
+        assert "classes" in component.requires, "a model with labels requires 'classes'"
+        if "no_label" in component.provides:
+            x, t, y = _inputs(component, module, data)
+            output = module(x, t, torch.full_like(y, data.classes))
+            assert torch.isfinite(output).all(), "with 'no_label' it takes the number of classes for no label"
+
+    def test_a_space_of_its_own_is_decoded_to_data(self, component: Any, module: nn.Module, data: Dataset) -> None:
+        skip_if(not hasattr(module, "state_shape"), "the model works at data")
+        decoded = module.decode(_inputs(component, module, data)[0])  # type: ignore[operator]
+        assert decoded.shape == (BATCH, *data.shape), f"decode returns data; found shape {tuple(decoded.shape)}"
+        assert "normal_source" in component.requires, "a model with a space of its own requires 'normal_source'"
 
     def test_two_builds_have_the_same_weights(self, component: Any, data: Dataset) -> None:
         first, again = (component.build(data, self.path, self.network()).state_dict() for _ in range(2))
         assert list(first) == list(again) and all(torch.equal(first[name], again[name]) for name in first), (  # noqa: PT018
             "the weights come from the model, whatever the network held before"
         )
+
+
+def _inputs(component: Any, module: nn.Module, data: Dataset, batch: int = BATCH) -> list[Tensor]:
+    """Return states and times, and labels where the model takes them."""
+    shape: tuple[int, ...] = getattr(module, "state_shape", data.shape)
+    inputs = [torch.randn(batch, *shape, generator=generator()), torch.linspace(0.1, 0.9, batch)]
+    return [*inputs, torch.arange(batch) % data.classes] if "labels" in component.provides else inputs

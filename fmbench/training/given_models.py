@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 
@@ -19,7 +20,9 @@ from fmbench.runtime.device import device_type
 from fmbench.training.keep import keep
 
 LOOKED_AT = 256
-"""Samples that are drawn to see whether a model is run in its direction."""
+LEAST_LOOKED_AT = 16
+NUMBERS = 2**18
+"""Samples that are drawn to see whether a model is run in its direction: fewer where they hold more numbers."""
 STEPS = 32
 """Steps of Euler's method, for the same."""
 
@@ -64,24 +67,27 @@ def direction_fault(model: Trained) -> str:
     Source samples are moved by 32 steps of Euler's method, and the energy distances of start and end to training data
     are compared. A model whose convention of time is not the declared one moves away from them.
     """
-    x, data = model.source(0, LOOKED_AT), model.context.data(model.cell.dataset, "train")[0][:LOOKED_AT]
+    n = min(LOOKED_AT, max(LEAST_LOOKED_AT, NUMBERS // math.prod(model.parts.dataset.shape)))
+    x, data = model.source(0, n), model.context.data(model.cell.dataset, "train")[0][:LOOKED_AT]
     start, velocity = x, model.velocity()
+    velocity.y = model.labels(0, n)
     for step in range(STEPS):
         t = torch.full((len(x),), step / STEPS, device=x.device, dtype=x.dtype)
         try:
             moved = velocity(x, t)
         except Exception as error:  # whatever code of anybody's raises
             why = f"{type(error).__name__}: {error}"
-            raise CellFailure(
-                f"model {model.cell.network} must take x {tuple(x.shape)} and t ({len(x)},), and return a tensor: {why}"
-            ) from error
+            inputs = f"x {tuple(x.shape)} and t ({len(x)},)" + (
+                " and no labels, since it declares none" if velocity.y is None else f" and y ({len(x)},)"
+            )
+            raise CellFailure(f"model {model.cell.network} must take {inputs}, and return a tensor: {why}") from error
         if not moved.isfinite().all():
             raise CellFailure(f"the output of model {model.cell.network} is not finite at t={step / STEPS:g}")
         if moved.shape != x.shape:
             shapes = f"{tuple(moved.shape)} for {tuple(x.shape)}"
             raise CellFailure(f"model {model.cell.network} must return the shape of x; it returned {shapes}")
         x = x + moved / STEPS
-    before, after = energy_distance(start, data), energy_distance(x, data)
+    before, after = (energy_distance(model.decode(each), data) for each in (start, x))
     if after < before:
         return ""
     return (

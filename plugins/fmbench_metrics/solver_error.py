@@ -38,6 +38,8 @@ class SolverError(Metric):
     exact noise prediction is off by 1e-4, and by equal steps in t by 5e-3. A solver error that is not far above that,
     or above what the network rounds, about 1e-6 of the data in float32 and 1e-2 in bfloat16, says little of the solver.
 
+    Of a model that works in latents, the decoded ends are compared.
+
     Adaptive solvers have a value as others do, at the NFE that they took. A solver that draws noise is left out: its
     samples are those of another random path through the same marginals, whose distance from x* does not shrink with the
     steps.
@@ -89,13 +91,14 @@ class SolverError(Metric):
     def _ends(self, evidence: Evidence, n: int) -> tuple[Tensor, Tensor]:
         """Return where the flow takes the first n source samples, `(n, *shape)`, and the same with half the steps."""
         assert evidence.source is not None
-        x_0, y = evidence.source(n), evidence.labels
+        x_0, y, space = evidence.source(n), evidence.labels, evidence.own_space
         found: tuple[list[Tensor], list[Tensor]] = ([], [])
         for rows in torch.split(torch.arange(n, device=x_0.device), BATCH):
             given = y[rows] if evidence.is_conditional and y is not None else None
-            with labelled(evidence.velocity, given) as velocity:
+            with labelled(space.velocity if space else evidence.velocity, given) as velocity:
                 for ends, steps in zip(found, (self.steps, self.steps // 2), strict=True):
-                    ends.append(flow_ends(velocity, x_0[rows], steps))
+                    end = flow_ends(velocity, x_0[rows], steps)
+                    ends.append(space.decode(end.to(x_0.dtype)).double() if space else end)
         fine, coarse = (torch.cat(ends) for ends in found)
         if bad := int((~torch.isfinite(fine.flatten(1)).all(1)).sum()):
             raise Diverged(f"the flow itself takes {bad} of {n} source samples to values that are not finite")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 
 from fmbench import DataError, Model
-from fmbench_models._conventions import Prediction, Time
+from fmbench_models._conventions import Conventions, Interval, Prediction, Time
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,6 +23,8 @@ PREFIXES = ("", "ema.", "module.", "_orig_mod.", "model.", "network.", "ema_mode
 HOLDERS = ("ema", "ema_state_dict", "state_dict", "model_state_dict", "model", "net", "network")
 """Keys under which programs keep the weights beside an optimizer's state, those of an average first."""
 SHOWN = 5
+FORBIDDEN = re.compile(r"(?:Unsupported global: GLOBAL|Unsupported class) ([\w.]+)")
+"""How torch says which class or function a file names that it does not load."""
 
 
 class Checkpoint(Model):
@@ -36,8 +39,14 @@ class Checkpoint(Model):
             `{"mine.py:Net": {width: 64}}`, which is called as `(x, t)`.
         path: the probability path in which it was trained.
         predicts: what its output is.
-        time: where the network has the data, at t=1 or at t=0.
+        time: where the network has the data, at t=1 or at t=0; sigma where it is told the noise level in place of a
+            time, and called with data that have that much noise added, (x/alpha_t, sigma_t/alpha_t).
         time_scale: what the network's time is multiplied by: 1000 where it was trained with 0 to 1000.
+        noise_levels: for time: sigma, the smallest and the largest that it was trained for; beyond, it is asked there.
+        value_range: what is -1 and 1 in the dataset is this for the network: [0, 1] for such pixels, [-0.5, 0.5] for
+            data of half the deviation; null where the data are the dataset's. It starts from standard normal noise.
+        labels: whether it takes labels and is called as `(x, t, y)`.
+        no_label: its index of "no label", which guidance needs; null where it has none.
         prefix: what stands before the names of the weights; null to find it.
 
     Raises:
@@ -47,6 +56,12 @@ class Checkpoint(Model):
     reference = "torch.load with weights_only (PyTorch), safetensors (Hugging Face)"
     content = ("file",)
     network = "network"
+    by_parameter: ClassVar[Mapping[str, Any]] = {
+        "predicts": {"score": {"requires": ("normal_source",)}},
+        "value_range": {None: {}, ...: {"requires": ("normal_source",)}},
+        "labels": {True: {"provides": ("given", "labels"), "requires": ("classes",)}},
+        "no_label": {None: {}, ...: {"provides": ("given", "no_label")}},
+    }
 
     def __init__(
         self,
@@ -57,26 +72,29 @@ class Checkpoint(Model):
         predicts: Prediction = "velocity",
         time: Time = "data_at_one",
         time_scale: Annotated[float, Gt(0)] = 1.0,
+        noise_levels: Interval = (0.002, 80.0),
+        value_range: Interval | None = None,
+        labels: bool = False,
+        no_label: Annotated[int, Ge(0)] | None = None,
         prefix: str | None = None,
     ) -> None:
         self.file = Path(file).expanduser()
         if not self.file.is_file():
             raise ValueError(f"file must be a file with weights; {file!r} is none")
+        self.conventions = Conventions(
+            predicts, time, time_scale, noise_levels, value_range, labels=labels, no_label=no_label
+        )
         self.predicts = predicts
-        self.time: Time = time
-        self.time_scale = time_scale
         self.prefix = prefix
 
     def build(self, dataset: Dataset, path: ProbabilityPath, network: Any) -> nn.Module:
         """Return the network with the weights of the file."""
         from torch import nn
 
-        from fmbench_models._conventions import InOurTime
-
         if not isinstance(network, nn.Module):
             raise DataError(f"the network of a checkpoint must be a torch.nn.Module; it is a {type(network).__name__}")
         network.load_state_dict(fitting(read_weights(self.file), network, self.prefix, self.file))
-        return InOurTime(network, self.time, self.time_scale, turns=self.predicts == "velocity")
+        return self.conventions.of(network, dataset, path)
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
@@ -94,14 +112,15 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     try:
         held = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        found = FORBIDDEN.search(str(error))
+        what = f"{found[1]}, which could run code" if found else "more, which could run code"
         raise DataError(
-            f"{file} is not what torch.save writes of tensors alone, and what else it holds could run code: "
-            f"{str(error).partition(chr(10))[0][:200]}. Save the state dict alone: "
+            f"{file} is not what torch.save writes of tensors alone: it holds {what}. Save the state dict alone: "
             "torch.save(network.state_dict(), FILE)."
         ) from error
     except Exception as error:  # whatever a damaged file makes of a pickle's machine
-        why = f"{type(error).__name__}: {str(error)[:200]}"
-        raise DataError(f"{file} cannot be read as what torch.save writes: {why}") from error
+        why = f"{type(error).__name__}: {str(error)[:200]}" if str(error) else type(error).__name__
+        raise DataError(f"{file} cannot be read as what torch.save writes ({why})") from error
     return _state_dict(held, file)
 
 
@@ -151,7 +170,8 @@ def fitting(weights: Mapping[str, Tensor], network: nn.Module, prefix: str | Non
     faults = [*(_some(missing, "lacks"),) * bool(missing), *(_some(surplus, "has besides"),) * bool(surplus)]
     faults += [_some(shapes, "differs:")] if shapes else []
     if faults:
-        raise DataError(f"{file} does not fit the network: it {'; it '.join(faults)}.{_advice(weights, own, prefix)}")
+        advice = _advice(weights, own, missing, surplus, len(own.keys() & found.keys()))
+        raise DataError(f"{file} does not fit the network: it {'; it '.join(faults)}.{advice}")
     return found
 
 
@@ -164,11 +184,16 @@ def _some(names: list[str], verb: str) -> str:
     return f"{verb} {', '.join(names[:SHOWN])}{more}"
 
 
-def _advice(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], prefix: str | None) -> str:
-    """Name the prefix that would fit, or else the name in the file that is nearest to one that is missing."""
-    first = next(iter(own), "")
-    ends = sorted({name.removesuffix(first) for name in weights if first and name.endswith(first)}, key=len)
-    if ends and ends[0] != (prefix or ""):
-        return f" Its names begin with {ends[0]!r}: set prefix: {ends[0]!r}."
-    near = difflib.get_close_matches(first, list(weights)[:200], 1)
-    return f" The nearest name to {first!r} in it is {near[0]!r}." if near else ""
+def _advice(
+    weights: Mapping[str, Tensor], own: Mapping[str, Tensor], missing: list[str], surplus: list[str], found: int
+) -> str:
+    """Name the prefix with which more than the `found` names fit, else the surplus name nearest to a missing one."""
+    ends = {name.removesuffix(each) for each in missing for name in weights if name.endswith(each)}
+    fits = {end: len(own.keys() & _without(weights, end).keys()) for end in sorted(ends, key=len)}
+    best = max(fits, key=lambda end: fits[end], default="")
+    if fits.get(best, 0) > found:
+        whole = fits[best] == len(own)
+        told = f"Its names begin with {best!r}" if whole else f"{fits[best]} of {len(own)} names fit with {best!r}"
+        return f" {told}: set prefix: {best!r}."
+    near = difflib.get_close_matches(missing[0], surplus[:200], 1) if missing else []
+    return f" The nearest name to {missing[0]!r} in it is {near[0]!r}." if near else ""

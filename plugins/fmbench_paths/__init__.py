@@ -10,6 +10,7 @@ def fmbench_paths() -> dict[str, str]:
     """Return the components of this package by name."""
     return {
         "cosine": "fmbench_paths.cosine:Cosine",
+        "ddpm": "fmbench_paths.ddpm:DDPM",
         "icfm": "fmbench_paths.icfm:ICFM",
         "linear": "fmbench_paths.linear:Linear",
         "linear_vp": "fmbench_paths.linear_vp:LinearVP",

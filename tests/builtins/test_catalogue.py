@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from fmbench.cli.app import app
 
 CATALOGUE = {
-    "path": "linear lipman icfm cosine vp linear_vp polynomial schrodinger_bridge",
+    "path": "linear lipman icfm cosine vp ddpm linear_vp polynomial schrodinger_bridge",
     "coupling": "independent minibatch_ot sinkhorn conditional_ot reflow",
     "t_distribution": "uniform beta u_shaped logit_normal mode cosmap edm shifted_beta",
     "objective": "velocity x1_prediction noise_prediction pseudo_huber lpips_huber displacement_over_t",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from torch import Tensor, nn
 
 from fmbench.errors import DataError
 from fmbench.testing.dummy_components import StraightPath, TwoBlobs
-from fmbench_models._conventions import InOurTime
+from fmbench_models._conventions import Conventions, InOurTime
 from fmbench_models.checkpoint import Checkpoint, fitting, read_weights
 from fmbench_models.empirical_oracle import EmpiricalOracle
+from fmbench_models.python import Python
 
 MEAN, DEVIATION = 2.0, 0.5
 
@@ -42,15 +44,19 @@ class Reversed(nn.Module):
         return -exact_velocity(x, 1 - s / 1000)
 
 
+def in_our_time(network: nn.Module, **said: Any) -> nn.Module:
+    return InOurTime(network, Conventions(**said), StraightPath())
+
+
 def test_a_network_with_the_data_at_zero_is_the_same_velocity() -> None:
     x, t = torch.randn(50, 2, dtype=torch.float64), torch.rand(50, dtype=torch.float64)
-    turned = InOurTime(Reversed(), "data_at_zero", 1000.0, turns=True)
+    turned = in_our_time(Reversed(), time="data_at_zero", time_scale=1000.0)
     torch.testing.assert_close(turned(x, t), exact_velocity(x, t), rtol=1e-12, atol=1e-12)
 
 
 def test_predictions_of_data_are_not_turned_round() -> None:
     x, t = torch.randn(5, 2), torch.rand(5)
-    seen = InOurTime(_Returns(lambda x, s: x + s[:, None]), "data_at_zero", 1.0, turns=False)
+    seen = in_our_time(_Returns(lambda x, s: x + s[:, None]), predicts="x_1", time="data_at_zero")
     torch.testing.assert_close(seen(x, t), x + (1 - t)[:, None])
 
 
@@ -92,11 +98,23 @@ def test_what_does_not_fit_is_named_five_at_most() -> None:
     assert "lacks last.bias" in text
     assert "has besides extra0, extra1, extra2, extra3, extra4 and 2 more" in text
     assert "first.weight is (6, 3) and must be (5, 3)" in text
+    assert text.endswith("must be (2, 5).")  # nothing that is too much is near
+    with pytest.raises(DataError, match=r"The nearest name to 'last\.bias' in it is 'final\.last\.bias'"):
+        fitting(
+            {"final.last.bias" if n == "last.bias" else n: v for n, v in weights_of(Net()).items()},
+            Net(),
+            "",
+            Path("model.pt"),
+        )
+
+
+def weights_of(net: nn.Module) -> dict[str, Tensor]:
+    return dict(net.state_dict())
 
 
 def test_a_pickle_with_code_is_refused(tmp_path: Path) -> None:
     torch.save(Net(), tmp_path / "whole.pt")
-    with pytest.raises(DataError, match="could run code"):
+    with pytest.raises(DataError, match=r"it holds test_models\.Net, which could run code\. Save the state dict"):
         read_weights(tmp_path / "whole.pt")
 
 
@@ -125,11 +143,48 @@ def test_complex_weights_of_a_real_network_are_refused() -> None:
 def test_what_is_changed_in_place_is_the_models_own_and_no_gradient_is_said() -> None:
     x, t = torch.randn(3, 2), torch.rand(3)
     before = x.clone()
-    InOurTime(_Returns(lambda x, t: x.mul_(0.5)), "data_at_one", 1.0, turns=False)(x, t)
+    in_our_time(_Returns(lambda x, t: x.mul_(0.5)))(x, t)
     assert torch.equal(x, before)
-    silent = InOurTime(_Returns(lambda x, t: x.detach()), "data_at_one", 1.0, turns=False)
+    silent = in_our_time(_Returns(lambda x, t: x.detach()))
     with pytest.raises(RuntimeError, match="gives no gradient"):
         silent(x.requires_grad_(), t)
+
+
+def closure(net: nn.Module) -> Any:
+    return lambda x, t: net(x, t)
+
+
+class Holder:
+    def __init__(self, net: nn.Module) -> None:
+        self.nets = [net]
+
+    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.nets[0](x, t)
+
+    def call(self, x: Tensor, t: Tensor) -> Tensor:
+        return self(x, t)
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        closure,
+        lambda net: closure(closure(net)),
+        lambda net: functools.partial(closure(net)),
+        lambda net: net.forward,
+        Holder,
+        lambda net: Holder(net).call,
+    ],
+)
+def test_networks_that_a_function_holds_are_evaluated_in_eval_mode(hold: Any) -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
+    net.forward = lambda x, t: nn.Sequential.forward(net, x)  # type: ignore[method-assign]
+    model = Python(function="mine.py:load")
+    module = model.build(TwoBlobs(), StraightPath(), hold(net)).eval()
+    assert not net.training
+    assert sum(parameter.numel() for parameter in module.parameters()) == 6
+    x, t = torch.randn(64, 2), torch.rand(64)
+    assert torch.equal(module(x, t), module(x, t))
 
 
 def test_a_state_dict_of_no_tensors_is_said(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_a_scheduler_of_another_prediction_is_said(folder: Path, digits) -> None
     ("config", "words"),
     [
         (None, "there is no network in"),
-        ({"_class_name": "VQModel"}, "holds a VQModel; what is read so far: UNet2DModel"),
+        ({"_class_name": "VQModel"}, "holds a VQModel; what is read so far: UNet2DModel, DiTTransformer2DModel"),
         ("{", "cannot be read as JSON"),
         ({"_class_name": "UNet2DModel"}, "cannot be read by diffusers"),
     ],

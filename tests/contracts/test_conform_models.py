@@ -38,6 +38,25 @@ class TestCheckpoint(ModelConformance):
         return mlp()
 
 
+CONVENTIONS = [
+    {"labels": True},
+    {"labels": True, "no_label": 7, "value_range": [0.0, 1.0]},
+    {"labels": True, "predicts": "x_1", "time": "sigma"},
+    {"labels": True, "predicts": "score", "time": "data_at_zero", "time_scale": 999.0},
+    {"labels": True, "predicts": "v", "time": "data_at_zero"},
+]
+
+
+class TestConventions(ModelConformance):
+    @pytest.fixture(params=CONVENTIONS, ids=str)
+    def component(self, request: pytest.FixtureRequest) -> Any:
+        registry = load_registry()
+        return registry.build(registry.spec("model", "python", {"function": "mine.py:rotate", **request.param}))
+
+    def network(self) -> Any:
+        return lambda x, t, y: x.flip(1) * t[:, None] + y[:, None]
+
+
 class TestEmpiricalOracle(ModelConformance):
     @pytest.fixture(params=[{}, {"points": 50}])
     def component(self, request: pytest.FixtureRequest) -> Any:

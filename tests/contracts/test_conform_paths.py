@@ -7,6 +7,9 @@ from fmbench import AffinePath
 from fmbench.testing import AffinePathConformance, PathConformance
 
 LEFT = {
+    ("ddpm", None): 0.0064,
+    ("ddpm", "scaled_linear"): 0.07,
+    ("ddpm", "squaredcos_cap_v2"): 5e-5,
     ("icfm", None): 0.1,
     ("icfm", "0.0"): 0.0,
     ("lipman", None): 1e-4,
@@ -17,6 +20,8 @@ LEFT = {
 """What a path leaves of the other draws at an end, as a standard deviation, by name and first parameter."""
 
 VARIANTS = [
+    ("ddpm", {"schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}),
+    ("ddpm", {"schedule": "squaredcos_cap_v2"}),
     ("icfm", {"sigma": 0.0}),
     ("lipman", {"sigma_min": 0.0}),
     ("lipman", {"sigma_min": 0.1}),

@@ -239,7 +239,9 @@ def test_guidance_needs_classes() -> None:
     with_classes = ("training.class_conditional=true", "datasets=[points, pictures]")
     plain = plan("", "evaluation.guidance=[1, 2]")
     assert keys(plain) == keys(plan())
-    assert plain.left_out == (LeftOut("guidance=2", "guidance other than 1 needs class_conditional: true", 32),)
+    assert plain.left_out == (
+        LeftOut("guidance=2", "guidance other than 1 needs training.class_conditional: true", 32),
+    )
     conditional = plan("", "evaluation.guidance=[1, 2]", *with_classes)
     assert {str(c.dataset) for c in conditional.trainings} == {"pictures"}
     plainly = {(c.training.key, c.solver, c.grid, c.nfe): c for c in conditional.evaluations if c.guidance == 1}

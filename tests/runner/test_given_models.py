@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +10,16 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
+from suites_of_models import EVALUATION, MLP, options, scores, written
 
 from fmbench.errors import SuiteError
+from fmbench.regression.check import check
+from fmbench.regression.snapshot import Snapshot, snapshot
 from fmbench.runner.progress import Silent
 from fmbench.runner.run import RunResult, run, run_session
-from fmbench.runner.session import Options, open_session
+from fmbench.runner.session import open_session
 from fmbench.suite import read_suite
 
-MLP = {"mlp": {"width": 16, "depth": 1}}
-EVALUATION = {
-    "solvers": ["euler", "heun", "midpoint", "rk4", "dopri5"],
-    "nfe": [4, 8, 16, 32],
-    "samples": 300,
-    "metrics": ["sliced_wasserstein", "validation_loss", "train_seconds"],
-}
-DATASETS = [{"moons": {"size": 500}}]
 EXACT = """
 import torch
 
@@ -34,16 +30,6 @@ def exact(sign=1.0, mean=2.0, deviation=0.5):
         return sign * (mean + (t * deviation**2 - (1 - t)) / variance * (x - t * mean))
     return velocity
 """
-
-
-def options(folder: Path) -> Options:
-    return Options(home=folder / "store", reports=folder / "reports", tracking=False, jobs="1")
-
-
-def written(folder: Path, **suite: Any) -> Path:
-    file = folder / "suite.yaml"
-    file.write_text(yaml.safe_dump({"name": "given", "datasets": DATASETS, "evaluation": EVALUATION, **suite}))
-    return file
 
 
 @pytest.fixture(scope="module")
@@ -76,22 +62,13 @@ def given(folder: Path, trained: RunResult) -> RunResult:
     return run(written(folder, models=models), options(folder))
 
 
-def scores(result: RunResult, metric: str = "sliced_wasserstein") -> dict[tuple[str, float], list[float]]:
-    frame = result.records.frame()
-    found: dict[tuple[str, float], list[float]] = {}
-    for row in frame.itertuples():
-        budget = -1.0 if row.nfe_budget is None or row.nfe_budget != row.nfe_budget else float(row.nfe_budget)
-        found.setdefault((row.solver, budget), []).append(getattr(row, metric))
-    return found
-
-
 def test_a_checkpoint_scores_what_the_cell_scores_that_trained_it(trained: RunResult, given: RunResult) -> None:
     there, here = scores(trained), scores(given)
     assert len(there) == 4 + 4 + 4 + 4 + 1  # euler, heun, midpoint, rk4 at 4 to 32 calls, and dopri5
     assert here.keys() == there.keys()
     for place, (value,) in there.items():
         assert here[place] == pytest.approx([value, value], rel=1e-6), place
-    assert given.computed["training"] == 2
+    assert given.computed["model"] == 2
     assert all(record.facts.get("steps") == 0 for record in given.records.trainings)
 
 
@@ -124,6 +101,66 @@ def test_other_weights_have_another_key(folder: Path, trained: RunResult) -> Non
     first = next(iter(weights))
     torch.save({**weights, first: weights[first] + 1e-3}, folder / "two.pt")
     assert keys() != before
+
+
+def test_how_a_place_is_written_does_not_count_in_keys(
+    folder: Path, trained: RunResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "own.py").write_text(EXACT)
+    monkeypatch.chdir(folder)
+
+    def keys(file: str, code: str, mean: float = 0.0) -> list[str]:
+        models = [
+            {"checkpoint": {"file": file, "network": MLP}},
+            {"python": {"function": {code: {"mean": mean}}}},
+        ]
+        return [cell.key for cell in open_session(written(folder, models=models), options(folder)).plan.trainings]
+
+    before = keys("one.pt", "own.py:exact")
+    assert keys("./one.pt", f"{folder / 'own.py'}:exact") == before
+    other = keys("one.pt", "own.py:exact", mean=1.0)
+    assert (other[0], other[1]) == (before[0], other[1])
+    assert other[1] != before[1]
+
+
+def test_a_report_needs_no_file_that_the_last_run_has_read(folder: Path, trained: RunResult) -> None:
+    file = folder / "gone.pt"
+    file.write_bytes((folder / "one.pt").read_bytes())
+    models = [{"checkpoint": {"file": str(file), "network": MLP}}]
+    evaluation = {"solvers": ["euler"], "nfe": [4], "samples": 100, "metrics": ["sliced_wasserstein"]}
+    suite = written(folder, models=models, evaluation=evaluation)
+    before = run(suite, options(folder))
+    file.unlink()
+    session = open_session(suite, replace(options(folder), computes=False))
+    assert [cell.key for cell in session.plan.trainings] == [r.cell.key for r in before.records.trainings]
+    assert session.registry.gone == [str(file)]
+    (record,) = session.records(session.results_index(anywhere=True)).evaluations
+    assert record.status == "ok"
+    with pytest.raises(SuiteError, match="which cannot be read"):
+        open_session(suite, options(folder))
+
+
+def test_seeds_of_models_are_those_of_their_noise(folder: Path, trained: RunResult) -> None:
+    models = [{"checkpoint": {"file": str(folder / "one.pt"), "network": MLP}}]
+    evaluation = {"solvers": ["euler"], "nfe": [4], "samples": 100, "metrics": ["sliced_wasserstein"]}
+    result = run(written(folder, models=models, model_seeds=[0, 1, 2], evaluation=evaluation), options(folder))
+    values = result.records.frame().sliced_wasserstein
+    assert len(set(values)) == len(values) == 3
+    training = {"paths": ["linear"], "networks": [MLP], "seeds": [4, 5], "steps": 20}
+    plan = open_session(written(folder, models=models, training=training), options(folder)).plan
+    assert [cell.seed for cell in plan.trainings if cell.is_given] == [4, 5]  # so that they stand in pairs
+
+
+def test_given_is_what_exclude_and_filter_call_it(folder: Path, trained: RunResult) -> None:
+    models = [{"checkpoint": {"file": str(folder / "one.pt"), "network": MLP}}]
+    training = {"paths": ["linear"], "networks": [MLP], "seeds": [0], "steps": 20}
+
+    def units(coupling: str) -> set[str]:
+        file = written(folder, models=models, training=training, exclude=[{"coupling": coupling}])
+        return {cell.unit for cell in open_session(file, options(folder)).plan.trainings}
+
+    assert units("given") == {"training"}
+    assert units("independent") == {"model"}
 
 
 def test_models_stand_beside_trained_cells_and_a_run_backwards_is_said(
@@ -193,9 +230,6 @@ def test_a_suite_needs_a_training_or_models_and_is_written_as_it_was_read(tmp_pa
     suite = read_suite(head + "models: [empirical_oracle]\n")
     assert "training" not in suite.settings()
     assert read_suite(yaml.safe_dump(suite.settings())).settings() == suite.settings()
-    text = "training: {paths: [linear], networks: [mlp], steps: 9, class_conditional: true}\n"
-    with pytest.raises(SuiteError, match="class_conditional must be false"):
-        read_suite(head + "models: [empirical_oracle]\n" + text)
 
 
 def test_helpers_of_one_name_in_two_folders_are_never_mixed_up(tmp_path: Path) -> None:
@@ -245,3 +279,23 @@ def test_a_model_can_be_the_baseline(folder: Path, given: RunResult) -> None:
     result = run(written(folder, models=models, baseline=baseline), options(folder))
     assert result.computed == {}
     assert "has no counterpart" not in result.report.read_text()
+
+
+def test_a_check_judges_a_model_whose_file_has_changed(folder: Path, trained: RunResult) -> None:
+    file = folder / "judged.pt"
+    evaluation = {"solvers": ["euler"], "nfe": [8], "samples": 300, "metrics": ["sliced_wasserstein"]}
+    models = [{"checkpoint": {"file": str(file), "network": MLP}}]
+
+    def night(weights: dict[str, torch.Tensor]) -> Snapshot:
+        torch.save(weights, file)
+        suite = written(folder, models=models, model_seeds=[0, 1, 2, 3, 4], evaluation=evaluation)
+        return snapshot(run(suite, options(folder)).records)
+
+    weights = torch.load(folder / "one.pt", weights_only=True)
+    before = night(weights)
+    assert not check(before, night(dict(weights))).culprits
+    outcome = check(before, night({name: 0.7 * value for name, value in weights.items()}))
+    assert outcome.culprits
+    (change,) = outcome.changes or ()
+    assert change.kind == "model"
+    assert [move.metric for move in change.moves] == ["sliced_wasserstein"]

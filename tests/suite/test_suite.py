@@ -489,6 +489,19 @@ def test_the_schema_accepts_what_is_read_and_refuses_what_is_not() -> None:
         assert not validator.is_valid({**file, section: {**file[section], key: value}}), (key, value)
 
 
+def test_the_schema_wants_a_training_or_models_and_has_no_default_that_it_refuses() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = suite_schema()
+    validator, file = jsonschema.Draft202012Validator(schema), yaml.safe_load(SUITE.replace("1e-3", "0.001"))
+    neither = {key: value for key, value in file.items() if key != "training"}
+    assert not validator.is_valid(neither)
+    assert validator.is_valid({**neither, "models": ["empirical_oracle"], "model_seeds": [0, 1]})
+    assert not validator.is_valid({**neither, "models": []})
+    for name, held in schema["properties"].items():
+        if "default" in held:
+            assert validator.evolve(schema={**held, "$defs": schema["$defs"]}).is_valid(held["default"]), name
+
+
 def test_reading_a_suite_imports_no_torch_and_no_registry() -> None:
     unwanted = ("torch", "mlflow", "fmbench.plugins.registry")
     code = f"import sys, fmbench.suite; print([m for m in {unwanted} if m in sys.modules])"

@@ -199,7 +199,7 @@ def of_machines(records: Records) -> Table | None:
     groups: dict[tuple[str, ...], list[float]] = {}
     for record in records.trainings:
         facts = record.facts
-        if record.status == "ok" and facts.get("seconds") is not None:
+        if record.status == "ok" and facts.get("seconds") is not None and not record.cell.is_given:
             said = (str(facts.get(name, "not recorded")) for name in ("hardware", "precision", "threads", "jobs"))
             key = (str(record.cell.dataset), str(record.cell.network), *said)
             groups.setdefault(key, []).append(float(facts["seconds"]))
@@ -227,7 +227,7 @@ def of_failures(records: Records) -> Table | None:
     for group in groups:
         first = group.first
         keys = {each.cell.key for each in group.members} - whole
-        gone = sum(lost[key] for key in keys) if first.section == "training" else 0
+        gone = sum(lost[key] for key in keys) if first.section in ("training", "model") else 0
         note = f" ({count(gone, 'evaluation')} lost with {'it' if group.count == 1 else 'them'})" if gone else ""
         entries = (Entry(str(group.count)), Entry(first.status), Entry((first.error or "–") + note))
         lines.append(TableLine((first.section, f"{first.cell}", first.cell.key), entries))

@@ -216,26 +216,31 @@ def _scope(records: Records) -> str:
     if not cells:
         return ""
     datasets = enumeration(list(dict.fromkeys(str(cell.dataset) for cell in cells)))
-    networks = enumeration(list(dict.fromkeys(str(c.network) for c in cells if c.samples is None)))
-    given = enumeration(list(dict.fromkeys(str(c.network) for c in cells if c.samples is not None)))
-    if not networks:
-        return f"Only {given} on {datasets} were compared, as they were made elsewhere"
+    named = {
+        unit: enumeration(list(dict.fromkeys(str(c.network) for c in cells if c.unit == unit)))
+        for unit in ("training", "model", "samples")
+    }
+    if not named["training"] and not named["model"]:
+        return f"Only {named['samples']} on {datasets} were compared, as they were made elsewhere"
     steps = sorted({int(c.settings.values["steps"]) for c in cells if c.settings.values.get("steps")})
-    trained = f" trained for {enumeration([f'{n:,}' for n in steps], 'or')} steps" if steps else ""
-    beside = f", beside {given} from elsewhere" if given else ""
-    return f"Only {datasets} with {networks}{trained} was tried{beside}; anything else may change the order"
+    trained = f"{named['training']} trained for {enumeration([f'{n:,}' for n in steps], 'or')} steps"
+    told = [trained] * bool(named["training"]) + [f"{named['model']} as given"] * bool(named["model"])
+    beside = f", beside {named['samples']} from elsewhere" if named["samples"] else ""
+    return f"Only {datasets} with {', and '.join(told)} was tried{beside}; anything else may change the order"
 
 
 def _failed(records: Records) -> str:
-    """Say how many trainings and evaluations have no result, and how many lack a metric that failed."""
+    """Say how many trainings, models and evaluations have no result, and how many lack a metric that failed."""
     partly = [r for r in records.failed if r.facts]
-    trainings = {r.cell.key for r in records.failed if isinstance(r, TrainingRecord) and not r.facts}
-    own = len(records.failed) - len(trainings) - len(partly)
-    with_them = sum(r.cell.training.key in trainings for r in records.evaluations)
+    failed = {r.cell.key for r in records.failed if isinstance(r, TrainingRecord) and not r.facts}
+    own = len(records.failed) - len(failed) - len(partly)
     lost = []
-    if trainings:
-        also = f" (with {count(with_them, 'evaluation')})" if with_them else ""
-        lost.append(f"{len(trainings)} of {count(len(records.trainings), 'training')}{also}")
+    for unit in ("training", "model"):
+        all_of_them = [r.cell.key for r in records.trainings if r.cell.unit == unit]
+        if gone := failed.intersection(all_of_them):
+            with_them = sum(r.cell.training.key in gone for r in records.evaluations)
+            also = f" (with {count(with_them, 'evaluation')})" if with_them else ""
+            lost.append(f"{len(gone)} of {count(len(all_of_them), unit)}{also}")
     if own:
         lost.append(f"{own} of {count(len(records.evaluations), 'evaluation')}")
     said = [f"{' and '.join(lost)} have no result and count for nothing"] if lost else []

@@ -20,6 +20,8 @@ from fmbench.runner.why import explain_cell
 from fmbench.store.store import Store
 from fmbench.tracking.run_content import evaluation_name, evaluation_params
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 name: guided
 datasets: [gaussian_mixture]

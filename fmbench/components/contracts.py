@@ -43,6 +43,8 @@ class Component(ABC):  # noqa: B024  (each kind has abstract methods of its own)
         files: data files beside the module (weights, say) that count in the component's fingerprint.
         content: names of parameters that are files or folders whose content counts in a cell's key. A value that is no
             text names none: null, or a number.
+        omitted_defaults: names of parameters that count in keys and in the seeds of draws only where they differ from
+            their defaults: those that were added to a component whose results are kept.
         by_parameter: attributes, all but `files`, that a value of a parameter sets: `{parameter: {value: {attribute:
             value}}}`, such as `{"size": {"large": {"minimum_samples": 1000}}}`. For that value they stand in place of
             the attributes of the same class and of its bases. `...`, written last, stands for any other value. What
@@ -57,6 +59,7 @@ class Component(ABC):  # noqa: B024  (each kind has abstract methods of its own)
     requires: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[str, ...]] = ()
     content: ClassVar[tuple[str, ...]] = ()
+    omitted_defaults: ClassVar[tuple[str, ...]] = ()
     by_parameter: ClassVar[Mapping[str, Mapping[Any, Mapping[str, Any]]]] = {}
     registered_name: str = ""
 
@@ -67,7 +70,8 @@ class Dataset(Component):
     Capabilities in use: "images" (shape `(channels, height, width)`, values in [-1, 1]), "points" (shape `(dim,)`),
     "classes" (labels 0..classes-1), "vectors" (condition vectors of `condition_width` numbers), "density"
     (`log_density` is exact), "mixture" (`mixture` is the data's exact distribution), "normal_source" (`source` is the
-    standard normal). What provides "classes" or "vectors" provides "conditions", too, without saying so.
+    standard normal), "validation" (`load` knows a third split, on which suites choose settings and weights, so that
+    test data choose nothing). What provides "classes" or "vectors" provides "conditions", too, without saying so.
 
     Attributes:
         shape: shape of one example; may be set in `__init__`.
@@ -86,6 +90,7 @@ class Dataset(Component):
         Vectors are `(n, condition_width)` and finite.
 
         The splits are disjoint and the same on every call and machine. Raises DataError when the data cannot be had.
+        A dataset that provides "validation" takes `split` "validation" too; what is in that split is not in "train".
         """
 
     def describe(self) -> str:

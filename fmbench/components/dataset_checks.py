@@ -16,8 +16,11 @@ from torch import Generator, Tensor
 from fmbench.components.contracts import Dataset
 from fmbench.errors import DataError
 
-Split = Literal["train", "test"]
+Split = Literal["train", "test", "validation"]
 SPLITS: tuple[Split, ...] = ("train", "test")
+"""What every dataset has."""
+VALIDATION = "validation"
+"""The third split, and what a dataset provides that has it."""
 Rows = tuple[Tensor, Tensor | None]
 """Data `x_1` and conditions, or None without."""
 
@@ -28,6 +31,13 @@ DRAWN = 16
 ROUNDING = 1e-5
 """How far beyond [-1, 1] the levels of an image may lie: what float32 arithmetic may round."""
 MOST_NAMED = 5
+SHARED_BY_CHANCE = 0.01
+"""The part of validation examples that may be in another split too: real data have a few equal examples."""
+
+
+def splits_of(dataset: Dataset) -> tuple[Split, ...]:
+    """Return the splits that a dataset has."""
+    return (*SPLITS, "validation") if VALIDATION in dataset.provides else SPLITS
 
 
 def check_split(name: str, dataset: Dataset, split: Split, loaded: Any) -> Rows:
@@ -42,9 +52,16 @@ def check_split(name: str, dataset: Dataset, split: Split, loaded: Any) -> Rows:
     return x, y
 
 
-def check_together(name: str, dataset: Dataset, train: Rows, test: Rows, device: str) -> None:
-    """Raise DataError where the splits are the same data, or the source is not what a dataset promises."""
-    if fault := same_fault(name, train, test) or source_fault(name, dataset, device):
+def check_together(
+    name: str, dataset: Dataset, train: Rows, test: Rows, device: str, validation: Rows | None = None
+) -> None:
+    """Raise DataError where two splits are the same data, validation examples are others' too, or the source is not
+    what a dataset promises.
+    """
+    fault = same_fault(name, train, test)
+    if validation is not None:
+        fault = fault or shared_fault(name, validation, train, "train") or shared_fault(name, validation, test, "test")
+    if fault := fault or source_fault(name, dataset, device):
         raise DataError(fault)
 
 
@@ -178,6 +195,22 @@ def same_fault(name: str, train: Rows, test: Rows) -> str:
         f"train and test of {name} share no example; the first {n} of both are the same. Return other data for "
         'split "test" than for "train".'
     )
+
+
+def shared_fault(name: str, validation: Rows, other: Rows, split: Split) -> str:
+    """Say how many validation examples are in another split too: on these nothing is chosen, only remembered."""
+    known = _hashes(other[0])
+    shared = torch.tensor([row in known for row in _hashes(validation[0])])
+    if int(shared.sum()) <= SHARED_BY_CHANCE * len(shared):
+        return ""
+    return (
+        f"validation and {split} of {name} share no example; {int(shared.sum())} of {len(shared)} validation examples "
+        f"are in both, {_first(shared)}. Take from {split} what load returns as validation, or equal examples from one."
+    )
+
+
+def _hashes(x: Tensor) -> list[int]:
+    return [hash(row.tobytes()) for row in x.flatten(1).cpu().contiguous().numpy()]
 
 
 def source_fault(name: str, dataset: Dataset, device: str = "cpu", n: int = DRAWN) -> str:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Generator, Tensor
@@ -15,12 +15,13 @@ from fmbench.cells.cells import TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.reference_cell import SPLIT_ANEW, ReferenceCell
 from fmbench.components.contracts import Evidence, Metric
-from fmbench.components.dataset_checks import Split
 from fmbench.errors import CellFailure
 from fmbench.evaluation.metrics import check_values, intact, recorded
 from fmbench.model.context import WorkerContext
 from fmbench.runtime.device import device_type
 
+Split = Literal["train", "test"]
+"""What metrics compare with, and floors swap."""
 Data = tuple[Tensor, Tensor | None]
 """Examples and their labels."""
 OVER_N = "bias_over_n"

@@ -22,7 +22,7 @@ from fmbench.cells.keys import canonical
 from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.cells.seeds import seed_for
 from fmbench.components.contracts import Dataset, Metric, TDistribution, TrainingFacts
-from fmbench.components.dataset_checks import SPLITS, check_together
+from fmbench.components.dataset_checks import check_together, splits_of
 from fmbench.errors import CellFailure, DamagedFile, ProcessChanged, StoreError, UserError
 from fmbench.evaluation import evaluate, flow_snapshots
 from fmbench.evaluation.batched_sampling import NotBatchedError, draw_batched, in_order, worth_it
@@ -175,8 +175,8 @@ class Computer:
         if isinstance(component, Metric):
             component.prepare()
         if isinstance(component, Dataset):
-            train, test = (self.context.load(spec, split) for split in SPLITS)
-            check_together(str(spec), component, train, test, self.context.device)
+            train, test, *third = (self.context.load(spec, split) for split in splits_of(component))
+            check_together(str(spec), component, train, test, self.context.device, *third)
             x, _ = test
             kept = min(len(x), kept_samples(self.context, x))
             payload = safetensors_bytes({"samples": x[:kept].cpu().contiguous()})

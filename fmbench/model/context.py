@@ -15,8 +15,8 @@ from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.cells.seeds import seed_for
 from fmbench.components import contracts
-from fmbench.components.dataset_checks import Split, check_split
-from fmbench.errors import ProcessChanged
+from fmbench.components.dataset_checks import VALIDATION, Split, check_split, splits_of
+from fmbench.errors import DataError, ProcessChanged
 from fmbench.isolation import global_random
 from fmbench.isolation.inplace_guard import Mark, marks
 from fmbench.isolation.process_state import guard_class, strangers_at_work, unchanged
@@ -107,9 +107,12 @@ class WorkerContext:
         """Return a dataset's split in the machine's memory, loaded and checked once a process. Raises DataError."""
         if (spec.digest, split) not in self._loaded:
             dataset: contracts.Dataset = self.build(spec)
+            if split not in splits_of(dataset):
+                raise DataError(f"{spec} has no validation split: it does not provide {VALIDATION!r}")
             seed = seed_for(0, f"load/{split}", spec.text)
             with unchanged(f"dataset {spec}"), global_random.seeded(seed, self.device):
-                self._loaded[spec.digest, split] = check_split(str(spec), dataset, split, dataset.load(split))
+                loaded = dataset.load(split)  # type: ignore[arg-type]  # of a third split know those that provide it
+                self._loaded[spec.digest, split] = check_split(str(spec), dataset, split, loaded)
             self._declared[spec.digest] = spec, declared(spec, dataset)  # it may know of its shape only now
         return self._loaded[spec.digest, split]
 

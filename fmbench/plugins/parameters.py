@@ -93,6 +93,16 @@ class Signature:
             name: self._json(name, given[name]) if name in given else self._defaults[name] for name in self._arguments
         }
 
+    def without_defaults(self, parameters: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+        """Return checked parameters without those of `names` that have their defaults."""
+        usual = {name: self._defaults[name] for name in names if name in self._defaults}
+        return {name: v for name, v in parameters.items() if name not in usual or v != usual[name]}
+
+    def completed(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return checked parameters, in their order, with those that are left out at their defaults."""
+        full = {**self._defaults, **parameters}
+        return {name: full[name] for name in self._arguments if name in full}
+
     def values(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return checked JSON values as the constructor's annotations want them: a tuple for a list, say."""
         return {name: self._validated(name, value) for name, value in parameters.items()}

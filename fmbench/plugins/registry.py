@@ -142,6 +142,7 @@ class Registry:
             fingerprint = digest(fingerprint, *contents)
         spread = known.attribute("weaker") if issubclass(CONTRACTS[kind], Guidance) else ""
         label = known.signature.label(name, values, spread)
+        values = known.signature.without_defaults(values, known.attribute("omitted_defaults"))
         unkeyed = tuple(files) if kind == "model" else ()
         return ComponentSpec(kind, name, values, fingerprint, label, known.registered.owner, unkeyed)
 
@@ -169,7 +170,7 @@ class Registry:
         """Tell whether a component's parameters are its class's own defaults, which those of a preset are not."""
         known = self._find(spec.kind, spec.name)
         try:
-            return not known.registered.preset and dict(spec.parameters) == known.signature.check({})
+            return not known.registered.preset and known.completed(spec.parameters) == known.signature.check({})
         except ComponentError:  # a parameter has no default
             return False
 
@@ -190,7 +191,7 @@ class Registry:
         known.check_unchanged(cls)
         try:
             with plugin_code(known.title, own=spec.is_own):
-                built = cls(**known.signature.values(spec.parameters))
+                built = cls(**known.signature.values(known.completed(spec.parameters)))
         except (ProcessChanged, PluginStopped) as error:
             raise PluginError(f"{known.title} cannot be built: {describe_error(error)}") from error
         except (ValueError, TypeError) as error:
@@ -198,7 +199,7 @@ class Registry:
         except ImportError as error:
             raise PluginError(f"{known.title} cannot be built: {error}") from error
         assert isinstance(built, Component)
-        dependent = known.source.by_parameter(spec.parameters)
+        dependent = known.source.by_parameter(known.completed(spec.parameters))
         own = {name: known.attribute(name, spec.parameters) for name in dependent}
         vars(built).update(own, registered_name=spec.name)
         return built
@@ -283,7 +284,7 @@ class _Known:
 
         Its type must be that of the contract's default.
         """
-        value = self.source.attribute(name, parameters)
+        value = self.source.attribute(name, None if parameters is None else self.completed(parameters))
         expected = getattr(CONTRACTS[self.registered.kind], name, None)
         if isinstance(expected, tuple) and isinstance(value, list):
             return tuple(value)
@@ -291,6 +292,11 @@ class _Known:
             rule = f"must be of type {type(expected).__name__}, such as {expected!r}"
             raise PluginError(f"{self.title}: the class attribute {name!r} {rule}; found {value!r}")
         return value
+
+    def completed(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a spec's parameters with those that it omits at their defaults."""
+        omitted = self.attribute("omitted_defaults")
+        return self.signature.completed(parameters) if omitted else dict(parameters)
 
     def content(self, name: str, values: Mapping[str, Any]) -> str:
         """Return a hash over the file or folder that a parameter names; empty for a value that is no text."""

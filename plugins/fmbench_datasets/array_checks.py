@@ -66,15 +66,19 @@ def _check_numbers(array: StoredArray, pictures: Levels | None) -> None:
         )
 
 
-def check_size(array: StoredArray, share: float, kept: int | None = None, split: str = "") -> None:
-    """Raise DataError where a split has too few rows: `kept` are in `split`, once that is known."""
+def check_size(
+    array: StoredArray, share: float, kept: int | None = None, split: str = "", parameter: str = "test"
+) -> None:
+    """Raise DataError where a split has too few rows: `kept` are in `split`, once that is known; `parameter` is the
+    share's.
+    """
     n = array.shape[0]
     if n < 2 * FEWEST or (kept is not None and kept < FEWEST):
         rows = f"{n} {'row' if n == 1 else 'rows'}"
         said = f", of which a share of {share:g} leaves {kept} for the {split} split" if kept is not None else ""
         raise DataError(
             f"each split has at least {FEWEST} examples, and equal rows are in the same one; {array} has {rows}{said}. "
-            "Give more rows, another share as `test`, or a file of test examples."
+            f"Give more rows, another share as `{parameter}`, or a file of {parameter} examples."
         )
 
 
@@ -199,8 +203,10 @@ def check_source(source: StoredArray, shape: tuple[int, ...], pictures: Levels |
         )
 
 
-def check_no_shared_rows(train: StoredArray, x_train: Tensor, test: StoredArray, x_test: Tensor) -> None:
-    """Raise DataError where a row of test examples `(m, *shape)` is a row of the training examples `(n, *shape)`."""
+def check_no_shared_rows(
+    train: StoredArray, x_train: Tensor, test: StoredArray, x_test: Tensor, split: str = "test"
+) -> None:
+    """Raise DataError where a row of a split's file `(m, *shape)` is a row of the training file `(n, *shape)`."""
     import torch
 
     from fmbench_datasets.row_splits import row_hashes
@@ -210,7 +216,7 @@ def check_no_shared_rows(train: StoredArray, x_train: Tensor, test: StoredArray,
     if bool(bad.any()):
         raise DataError(
             f"the splits share no example; in {test} {_where(bad)} in {train} too. Take such rows out of one of the "
-            "files, or give `test` a share such as 0.2, which keeps equal rows together."
+            f"files, or give `{split}` a share such as 0.2, which keeps equal rows together."
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from annotated_types import Gt, Lt, MinLen
+from annotated_types import Ge, Gt, Lt, MinLen
 
 from fmbench import DataError, Dataset, StoredArray, find_array
 from fmbench_datasets.array_checks import (
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Generator, Tensor, device
 
+    from fmbench_datasets.splits import Split
+
 Named = Annotated[dict[Literal["key"], str], MinLen(1)]
 """An array by its name in the file that has the examples."""
 
@@ -34,7 +36,8 @@ class Arrays(Dataset):
     started, and both a path and the content of its file count in a cell's key.
 
     A share of the rows of each class, drawn once for all with a fixed seed, is the test split; rows that are equal come
-    into the same split. Or the test split is a file of its own, which shares no row with the training file.
+    into the same split. Or the test split is a file of its own, which shares no row with the training file. So it is
+    with the validation split, where there is one; a share of it is of the training rows, which then are that fewer.
 
     Without `source` x_0 is standard normal. With it, x_0 is a row of that array, drawn at random with replacement and
     independently of labels; training and evaluation draw from the same rows.
@@ -48,6 +51,8 @@ class Arrays(Dataset):
         test: the share of the rows that is the test split, or the file that is; its arrays are called as those of
             `file`.
         test_labels: the labels of a test file, where `labels` is a file.
+        validation: the share of the training rows that is the validation split, or the file that is; 0 for none.
+        validation_labels: the labels of a validation file, where `labels` is a file.
         source: what is drawn from at t=0, of the shape and levels of the examples: a file of one array, or {key: NAME}
             for an array of `file`.
         horizontal_flips: whether each training picture is flipped with probability 1/2: the training split, with which
@@ -58,11 +63,13 @@ class Arrays(Dataset):
     """
 
     reference = "NumPy Enhancement Proposal 1, the .npy format; safetensors (the files)"
-    content = ("file", "labels", "test", "test_labels", "source")
+    content = ("file", "labels", "test", "test_labels", "source", "validation", "validation_labels")
+    omitted_defaults = ("validation", "validation_labels")
     by_parameter: ClassVar[Mapping[str, Any]] = {
         "pictures": {None: {"provides": ("points",)}, ...: {"provides": ("images",)}},
         "labels": {None: {}, ...: {"provides": ("classes",)}},
         "source": {None: {"provides": ("normal_source",)}},
+        "validation": {0.0: {}, ...: {"provides": ("validation",)}},
     }
 
     def __init__(
@@ -76,17 +83,23 @@ class Arrays(Dataset):
         test_labels: str | None = None,
         source: str | Named | None = None,
         horizontal_flips: bool = False,
+        validation: Annotated[float, Ge(0), Lt(1)] | str = 0.0,
+        validation_labels: str | None = None,
     ) -> None:
         if horizontal_flips and pictures is None:
             raise ValueError("horizontal_flips is for pictures, and these are points. Set pictures, or leave it out.")
         self.pictures = pictures
         self.test = test
+        self.validation = validation
         self.horizontal_flips = horizontal_flips
         self._x = find_array(file, key, "examples")
         self.shape = check_shape(self._x, pictures)
         self._y = None if labels is None else self._beside(file, labels, "labels")
         self._source = None if source is None else self._beside(file, source, "the source's examples")
-        self._test_x, self._test_y = self._find_test(key, labels, test_labels)
+        self._files = {
+            "test": self._find_split("test", test, key, labels, test_labels),
+            "validation": self._find_split("validation", validation, key, labels, validation_labels),
+        }
         if isinstance(test, float):
             check_size(self._x, test)
         if self._y is not None:
@@ -108,23 +121,28 @@ class Arrays(Dataset):
         """Return the only array of a file of its own, or one of `file` by its name."""
         return find_array(place, None, what) if isinstance(place, str) else find_array(file, place["key"], what)
 
-    def _find_test(
-        self, key: str | None, labels: str | Mapping[Literal["key"], str] | None, test_labels: str | None
-    ) -> tuple[StoredArray | None, StoredArray | None]:
-        """Return examples and labels of a test file, where there is one."""
-        needed = isinstance(self.test, str) and isinstance(labels, str)
-        if needed != (test_labels is not None):
+    def _find_split(
+        self,
+        split: str,
+        place: float | str,
+        key: str | None,
+        labels: str | Mapping[Literal["key"], str] | None,
+        split_labels: str | None,
+    ) -> tuple[StoredArray, StoredArray | None] | None:
+        """Return examples and labels of a split's file, where it has one."""
+        needed = isinstance(place, str) and isinstance(labels, str)
+        if needed != (split_labels is not None):
             raise ValueError(
-                "test_labels is a file exactly where test and labels are files, and holds the labels of the test file; "
-                f"found test: {self.test!r}, labels: {labels!r}, test_labels: {test_labels!r}."
+                f"{split}_labels is a file exactly where {split} and labels are files, and holds the labels of the "
+                f"{split} file; found {split}: {place!r}, labels: {labels!r}, {split}_labels: {split_labels!r}."
             )
-        if not isinstance(self.test, str):
-            return None, None
-        x = find_array(self.test, None if self.test.lower().endswith(".npy") else key, "test examples")
+        if not isinstance(place, str):
+            return None
+        x = find_array(place, None if place.lower().endswith(".npy") else key, f"{split} examples")
         if check_shape(x, self.pictures) != self.shape:
-            raise DataError(f"test examples have the shape of {self._x}, which is {self._x.form}; {x} is {x.form}.")
-        place = test_labels if isinstance(labels, str) else labels
-        return x, None if place is None else self._beside(self.test, place, "test labels")
+            raise DataError(f"{split} examples have the shape of {self._x}, which is {self._x.form}; {x} is {x.form}.")
+        known = split_labels if isinstance(labels, str) else labels
+        return x, None if known is None else self._beside(place, known, f"{split} labels")
 
     def describe(self) -> str:
         """Say what is read, how it is split, and where the source comes from; headers and labels tell."""
@@ -132,48 +150,64 @@ class Arrays(Dataset):
         classes = f", of {self.classes} {'class' if self.classes == 1 else 'classes'}" if self.classes else ""
         classes += f", with condition vectors of {self.condition_width} numbers" if self.condition_width else ""
         text = f"{self._x.shape[0]:,} {noun}{classes}, from {self._x}; "
-        if self._test_x is None:
-            text += f"{self.test:g} of them are the test split."
-        else:
-            text += f"{self._test_x.shape[0]:,} test examples from {self._test_x}."
+        text += self._described("test", self.test, "of them")
+        if self.validation:
+            text += " " + self._described("validation", self.validation, "of those to train")
         if self.horizontal_flips:
             text += " Training pictures are there as they are and flipped."
         return text + (f" x_0 is one of {self._source.shape[0]:,} rows of {self._source}." if self._source else "")
 
-    def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
+    def _described(self, split: str, place: float | str, of: str) -> str:
+        if (file := self._files[split]) is not None:
+            return f"{file[0].shape[0]:,} {split} examples from {file[0]}."
+        return f"{place:g} {of} are the {split} split."
+
+    def load(self, split: Split) -> tuple[Tensor, Tensor | None]:
         """Return examples, float32 `(n, *shape)`, and labels, int64 `(n,)`, or condition vectors, or None.
 
         Examples of a class stand in the file's order, and the classes take turns. Raises DataError for numbers that no
         example can have.
         """
         from fmbench_datasets.flips import with_mirror_images
+        from fmbench_datasets.splits import in_turn
 
-        x, y = self._split(split)
+        x, y = self._of_file(split) if self._files.get(split) else self._of_rows(split)
+        if y is not None and self.classes:
+            order = in_turn(y)
+            x, y = x[order], y[order]
         return with_mirror_images(x, y) if self.horizontal_flips and split == "train" else (x, y)
 
-    def _split(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
-        """Return a split without mirror images."""
+    def _of_file(self, split: Split) -> tuple[Tensor, Tensor | None]:
+        """Return a split that is a file of its own, and shares no row with the training file."""
         import torch
 
-        from fmbench_datasets.row_splits import is_test_row
-        from fmbench_datasets.splits import in_turn
+        found = self._files[split]
+        assert found is not None
+        file, labels = found
+        x = as_float32(file, self.pictures)
+        check_no_shared_rows(self._x, as_float32(self._x, self.pictures), file, x, split)
+        if labels is None:
+            return x, None
+        return x, torch.from_numpy(self._read_conditions(labels, file))
+
+    def _of_rows(self, split: Split) -> tuple[Tensor, Tensor | None]:
+        """Return a split of the rows of `file`: shares of them are those splits that are no files."""
+        import torch
+
+        from fmbench_datasets.row_splits import VALIDATION_SEED, is_chosen_row
 
         x = as_float32(self._x, self.pictures)
         y = None if self._y is None else torch.from_numpy(self._read_conditions(self._y, self._x))
-        if self._test_x is None:
-            assert isinstance(self.test, float)
-            kept = is_test_row(x, y if self.classes else None, self.test) == (split == "test")
+        if isinstance(self.test, float):
+            kept = is_chosen_row(x, y if self.classes else None, self.test) == (split == "test")
             check_size(self._x, self.test, int(kept.sum()), split)
             x, y = x[kept], None if y is None else y[kept]
-        elif split == "test":
-            train, x = x, as_float32(self._test_x, self.pictures)
-            check_no_shared_rows(self._x, train, self._test_x, x)
-            if self._test_y is not None:
-                y = torch.from_numpy(self._read_conditions(self._test_y, self._test_x))
-        if y is None or not self.classes:
-            return x, y
-        order = in_turn(y)
-        return x[order], y[order]
+        if isinstance(self.validation, float) and self.validation and split != "test":
+            labels = y if self.classes else None
+            kept = is_chosen_row(x, labels, self.validation, VALIDATION_SEED) == (split == "validation")
+            check_size(self._x, self.validation, int(kept.sum()), split, "validation")
+            x, y = x[kept], None if y is None else y[kept]
+        return x, y
 
     def source(self, n: int, generator: Generator) -> Tensor:
         """Draw `x_0`, float32 `(n, *shape)` on the generator's device: rows of the source, or standard normal."""

@@ -25,6 +25,7 @@ class ArraysWithConditions(Arrays):
         "pictures": {None: {"provides": ("points",)}, ...: {"provides": ("images",)}},
         "labels": {None: {}, ...: {"provides": ("vectors",)}},
         "source": {None: {"provides": ("normal_source",)}},
+        "validation": {0.0: {}, ...: {"provides": ("validation",)}},
     }
 
     def _learn_conditions(self, labels: StoredArray) -> None:

@@ -26,7 +26,7 @@ class Checkerboard(PlanePoints):
     """
 
     reference = "Meta's flow_matching, examples/2d_flow_matching.ipynb (Lipman et al. 2024); FFJORD's checkerboard"
-    provides = ("points", "classes", "density", "normal_source")
+    provides = ("points", "classes", "density", "normal_source", "validation")
     classes = 8
 
     def draw(self, n: int, generator: Generator, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:

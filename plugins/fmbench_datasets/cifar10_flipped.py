@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from fmbench_datasets.cifar10 import Cifar10
 from fmbench_datasets.flips import with_mirror_images
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from fmbench_datasets.splits import Split
 
 
 class Cifar10Flipped(Cifar10):
@@ -20,11 +22,13 @@ class Cifar10Flipped(Cifar10):
 
     Args:
         root: the folder of torchvision's datasets, which holds `cifar-10-batches-py`; null for torchvision's own.
+        validation: the share of the training examples of each class that is held out, as the validation split; 0 for
+            none.
     """
 
     reference = "Ho et al. 2020 (arXiv:2006.11239), appendix B: random horizontal flips; torchvision.datasets.CIFAR10"
 
-    def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
+    def load(self, split: Split) -> tuple[Tensor, Tensor | None]:
         """Return what cifar10 returns, and mirror images `(n, 3, 32, 32)` too in the training split."""
         x, y = super().load(split)
         return with_mirror_images(x, y) if split == "train" else (x, y)

@@ -23,11 +23,11 @@ class EightGaussians(MixturePoints):
     not 0.1. Published numbers rest on those points; so do these.
 
     Args:
-        size: training points; the test split has a quarter as many.
+        size: training points; test and validation split have a quarter as many each.
     """
 
     reference = "torchcfm.utils.sample_8gaussians (Tong et al. 2023)"
-    provides = ("points", "classes", "density", "mixture", "normal_source")
+    provides = ("points", "classes", "density", "mixture", "normal_source", "validation")
     classes = 8
 
     def __init__(self, *, size: Annotated[int, Ge(1)] = 20_000) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 from fmbench_datasets.idx_images import IdxImages
 
 
@@ -13,8 +16,14 @@ class FashionMnist(IdxImages):
 
     Args:
         root: the folder of torchvision's datasets, which holds `FashionMNIST/raw`; null for torchvision's own.
+        validation: the share of the training examples of each class that is held out, as the validation split; 0 for
+            none.
     """
 
     reference = "Xiao et al. 2017, Fashion-MNIST (arXiv:1708.07747); torchvision.datasets.FashionMNIST"
     provides = ("images", "classes", "normal_source")
+    by_parameter: ClassVar[Mapping[str, Any]] = {
+        "validation": {0.0: {}, ...: {"provides": ("images", "classes", "normal_source", "validation")}}
+    }
+    omitted_defaults = ("validation",)
     title = "FashionMNIST"

@@ -21,11 +21,11 @@ class Gaussian(MixturePoints):
     Args:
         mean: the centre.
         covariance: its two rows; symmetric and positive definite.
-        size: training points; the test split has a quarter as many.
+        size: training points; test and validation split have a quarter as many each.
     """
 
     reference = "fmbench's docs/measurements.md, Data in the plane"
-    provides = ("points", "density", "mixture", "normal_source")
+    provides = ("points", "density", "mixture", "normal_source", "validation")
 
     def __init__(
         self,

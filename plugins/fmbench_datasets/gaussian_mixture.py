@@ -19,11 +19,11 @@ class GaussianMixture(MixturePoints):
     """Three Gaussians in the plane, weights 0.3, 0.5 and 0.2, with the exact density; the class is the Gaussian.
 
     Args:
-        size: training points; the test split has a quarter as many.
+        size: training points; test and validation split have a quarter as many each.
     """
 
     reference = "fmbench's docs/measurements.md, Data in the plane"
-    provides = ("points", "classes", "density", "mixture", "normal_source")
+    provides = ("points", "classes", "density", "mixture", "normal_source", "validation")
     classes = 3
 
     def __init__(self, *, size: Annotated[int, Ge(1)] = 20_000) -> None:

@@ -23,11 +23,11 @@ class GaussianOnCircle(PlanePoints):
     Args:
         radius: of the circle of means.
         deviation: standard deviation of each coordinate, given the condition.
-        size: training points; the test split has a quarter as many.
+        size: training points; test and validation split have a quarter as many each.
     """
 
     reference = "fmbench's docs/measurements.md, Data in the plane"
-    provides = ("points", "vectors", "density", "normal_source")
+    provides = ("points", "vectors", "density", "normal_source", "validation")
     condition_width = 2
 
     def __init__(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
 from fmbench import Dataset
 from fmbench_datasets.downloads import Archive, dataset_root, fetch
+from fmbench_datasets.splits import HeldOut, Split, training_part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,10 +30,11 @@ class IdxImages(Dataset):
     shape = (1, 28, 28)
     classes = 10
 
-    def __init__(self, *, root: str | None = None) -> None:
+    def __init__(self, *, root: str | None = None, validation: HeldOut = 0.0) -> None:
         self.root = root
+        self.validation = validation
 
-    def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
+    def load(self, split: Split) -> tuple[Tensor, Tensor | None]:
         """Return images in [-1, 1], float32 `(n, 1, 28, 28)`, and classes, int64 `(n,)`, in torchvision's order.
 
         Downloads what is not there. Raises DataError where that fails.
@@ -42,8 +44,11 @@ class IdxImages(Dataset):
         known = getattr(torchvision.datasets, self.title)
         archives = [Archive(name, md5, tuple(url + name for url in known.mirrors)) for name, md5 in known.resources]
         paths = fetch(dataset_root(self.root) / self.title / "raw", archives, self.title)
-        x, y = map(_numbers, paths[:2] if split == "train" else paths[2:])
-        return x[:, None].float().div_(127.5).sub_(1), y.long()
+        x, y = map(_numbers, paths[2:] if split == "test" else paths[:2])
+        y = y.long()
+        if split != "test":
+            x, y = training_part(x, y, split, self.validation)
+        return x[:, None].float().div_(127.5).sub_(1), y
 
 
 def _numbers(path: Path) -> Tensor:

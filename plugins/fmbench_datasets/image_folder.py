@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Lt
 
 from fmbench import DataError, Dataset
-from fmbench_datasets.picture_files import list_pictures, shown
+from fmbench_datasets.picture_files import Split, list_pictures, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,8 @@ class ImageFolder(Dataset):
         folder: the folder with the pictures.
         size: height and width of the result, in pixels.
         grayscale: one channel instead of three.
+        validation: the validation split: 0 for none, the share of the training pictures that is held out, chosen by a
+            hash of their names, or "folder" for the pictures in `val/`, beside those in `train/` and `test/`.
 
     Raises:
         DataError: the folder is missing or empty, a class or a split has no picture, or a picture is broken.
@@ -42,13 +45,24 @@ class ImageFolder(Dataset):
     reference = "torchvision.datasets.ImageFolder (the layout: a folder a class)"
     provides = ("images", "classes", "normal_source")
     content = ("folder",)
+    by_parameter: ClassVar[Mapping[str, Any]] = {
+        "validation": {0.0: {}, ...: {"provides": ("images", "classes", "normal_source", "validation")}}
+    }
+    omitted_defaults = ("validation",)
 
-    def __init__(self, *, folder: str, size: Annotated[int, Ge(1)] = 32, grayscale: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        folder: str,
+        size: Annotated[int, Ge(1)] = 32,
+        grayscale: bool = False,
+        validation: Annotated[float, Ge(0), Lt(1)] | Literal["folder"] = 0.0,
+    ) -> None:
         self.folder = Path(folder).expanduser()
         self.size = size
         self.grayscale = grayscale
         self.shape = (1 if grayscale else 3, size, size)
-        self._pictures = list_pictures(self.folder)
+        self._pictures = list_pictures(self.folder, validation)
         self.class_names = self._pictures.classes
         self.classes = len(self.class_names)
 
@@ -56,7 +70,7 @@ class ImageFolder(Dataset):
         """Say how many pictures of how many classes are read, and what is left out."""
         return self._pictures.describe()
 
-    def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
+    def load(self, split: Split) -> tuple[Tensor, Tensor | None]:
         """Return pictures in [-1, 1], float32 `(n, channels, size, size)`, and classes, int64 `(n,)`, or None."""
         import torch
 

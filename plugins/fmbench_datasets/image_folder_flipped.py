@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from fmbench_datasets.flips import with_mirror_images
 from fmbench_datasets.image_folder import ImageFolder
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from fmbench_datasets.splits import Split
 
 
 class ImageFolderFlipped(ImageFolder):
@@ -21,6 +23,8 @@ class ImageFolderFlipped(ImageFolder):
         folder: the folder with the pictures.
         size: height and width of the result, in pixels.
         grayscale: one channel instead of three.
+        validation: the validation split: 0 for none, the share of the training pictures that is held out, chosen by a
+            hash of their names, or "folder" for the pictures in `val/`, beside those in `train/` and `test/`.
 
     Raises:
         DataError: the folder is missing or empty, a class or a split has no picture, or a picture is broken.
@@ -32,7 +36,7 @@ class ImageFolderFlipped(ImageFolder):
         """Say what image_folder says, and that training pictures are flipped."""
         return f"{super().describe()} Training pictures are there as they are and flipped."
 
-    def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
+    def load(self, split: Split) -> tuple[Tensor, Tensor | None]:
         """Return what image_folder returns, and mirror images `(n, channels, size, size)` too in the training split."""
         x, y = super().load(split)
         return with_mirror_images(x, y) if split == "train" else (x, y)

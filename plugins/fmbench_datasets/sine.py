@@ -20,7 +20,7 @@ class Sine(PlanePoints):
     """
 
     reference = "fmbench's docs/measurements.md, Data in the plane"
-    provides = ("points",)
+    provides = ("points", "validation")
 
     def source(self, n: int, generator: Generator) -> Tensor:
         """Draw twice a standard normal, float32 `(n, 2)` on the generator's device."""

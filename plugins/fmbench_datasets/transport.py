@@ -41,11 +41,11 @@ class Transport(PlanePoints):
     Args:
         source: the distribution at t=0.
         data: the distribution at t=1.
-        size: training points; the test split has a quarter as many.
+        size: training points; test and validation split have a quarter as many each.
     """
 
     reference = "Tong et al. 2023 (arXiv:2302.00482); Cheng and Schwing 2025 (arXiv:2503.10636) with the moon as class"
-    provides = ("points", "classes")
+    provides = ("points", "classes", "validation")
 
     def __init__(
         self, *, source: Points = "eight_gaussians", data: Points = "moons", size: Annotated[int, Ge(1)] = 20_000

@@ -14,13 +14,14 @@ from torch import Generator
 from torchvision_files import write_cifar10
 from typer.testing import CliRunner
 
+from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cli.app import app
 from fmbench_datasets.arrays import Arrays
 from fmbench_datasets.cifar10 import Cifar10
 from fmbench_datasets.cifar10_flipped import Cifar10Flipped
 from fmbench_datasets.image_folder import ImageFolder
 from fmbench_datasets.image_folder_flipped import ImageFolderFlipped
-from fmbench_datasets.row_splits import is_test_row
+from fmbench_datasets.row_splits import is_chosen_row
 
 # What is read
 
@@ -84,25 +85,25 @@ def test_labels_stay_with_their_rows(suffix: str, tmp_path: Path) -> None:
 
 def test_a_share_of_each_class_is_the_test_split() -> None:
     x, y = torch.randn(1000, 2, generator=Generator().manual_seed(0)), torch.arange(1000) // 900
-    test = is_test_row(x, y, 0.2)
+    test = is_chosen_row(x, y, 0.2)
     assert y[test].bincount().tolist() == [180, 20]
-    assert torch.equal(test, is_test_row(x, y, 0.2))
-    assert y[is_test_row(x, y, 0.35)].bincount().tolist() == [315, 35]
-    assert is_test_row(x, None, 0.2).sum() == 200
+    assert torch.equal(test, is_chosen_row(x, y, 0.2))
+    assert y[is_chosen_row(x, y, 0.35)].bincount().tolist() == [315, 35]
+    assert is_chosen_row(x, None, 0.2).sum() == 200
     positions = test.nonzero().flatten()
     assert positions[:180].float().mean().item() == pytest.approx(450, abs=60), "drawn from all of the file"
 
 
 def test_equal_rows_are_on_one_side() -> None:
     x = torch.arange(100.0).repeat_interleave(torch.arange(100) % 5 + 1)[:, None]
-    test = is_test_row(x, None, 0.3)
+    test = is_chosen_row(x, None, 0.3)
     assert not set(x[test].flatten().tolist()) & set(x[~test].flatten().tolist())
     assert test.float().mean().item() == pytest.approx(0.3, abs=0.02)
 
 
 def test_a_class_of_one_value_stays_in_training() -> None:
     x, y = torch.cat([torch.randn(20, 1), torch.zeros(5, 1)]), torch.tensor([0] * 20 + [1] * 5)
-    assert not is_test_row(x, y, 0.9)[20:].any()
+    assert not is_chosen_row(x, y, 0.9)[20:].any()
 
 
 def test_a_test_file_is_the_test_split(tmp_path: Path) -> None:
@@ -254,9 +255,10 @@ def test_a_plan_says_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("name", ["cifar10", "image_folder", "mnist"])
 def test_datasets_of_today_have_the_parameters_that_they_had(name: str) -> None:
-    """Parameters count in keys and in the seeds of draws: flips are datasets of their own."""
+    """Parameters count in keys and in the seeds of draws; those that were added do not at their defaults."""
     had = {"cifar10": ["root"], "mnist": ["root"], "image_folder": ["folder", "size", "grayscale"]}
-    assert [each.name for each in REGISTRY.entry("dataset", name).parameters] == had[name]
+    added = REGISTRY.attribute(ComponentSpec("dataset", name), "omitted_defaults")
+    assert [each.name for each in REGISTRY.entry("dataset", name).parameters if each.name not in added] == had[name]
 
 
 def test_plans_leave_out_what_needs_a_normal_source_or_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,4 +275,7 @@ def test_plans_leave_out_what_needs_a_normal_source_or_labels(tmp_path: Path, mo
 
 def test_it_is_shown_with_its_parameters() -> None:
     shown = json.loads(CliRunner().invoke(app, ["plugins", "show", "dataset", "arrays", "--json"]).stdout)
-    assert shown["code"]["content"] == ["file", "labels", "test", "test_labels", "source"]
+    assert shown["code"]["content"] == [
+        *("file", "labels", "test", "test_labels", "source"),
+        *("validation", "validation_labels"),
+    ]

@@ -14,6 +14,8 @@ OWN = ["arrays", "arrays_with_conditions", "image_folder", "image_folder_flipped
 VARIANTS = [
     ("gaussian", {"mean": [0, -1], "covariance": [[2, -0.5], [-0.5, 0.3]]}),
     ("transport", {"source": "checkerboard", "data": "s_curve"}),
+    ("digits", {"validation": 0.2}),
+    ("mnist_5k", {"validation": 0.1}),
 ]
 
 
@@ -37,30 +39,32 @@ def write_pictures(folder, groups):
 class TestImageFolder(DatasetConformance):
     @pytest.fixture(
         params=[
-            ("image_folder", ["cats", "dogs"], False),
-            ("image_folder", [""], False),
-            ("image_folder", [""], True),
-            ("image_folder_flipped", ["cats", "dogs"], False),
+            ("image_folder", ["cats", "dogs"], False, 0.0),
+            ("image_folder", [""], False, 0.0),
+            ("image_folder", [""], True, 0.2),
+            ("image_folder_flipped", ["cats", "dogs"], False, 0.3),
+            ("image_folder", ["train", "val", "test"], False, "folder"),
         ],
-        ids=["classes", "flat", "grey", "flipped"],
+        ids=["classes", "flat", "grey", "flipped", "split on disk"],
     )
     def component(self, request, tmp_path):
-        name, groups, grayscale = request.param
+        name, groups, grayscale, validation = request.param
         write_pictures(tmp_path, groups)
-        parameters = {"folder": str(tmp_path), "size": 16, "grayscale": grayscale}
+        parameters = {"folder": str(tmp_path), "size": 16, "grayscale": grayscale, "validation": validation}
         dataset = Case("dataset", name, parameters).build()
-        assert dataset.classes == (len(groups) if groups != [""] else 0)
+        assert dataset.classes == (2 if "cats" in groups else 0)
         return dataset
 
 
 class TestDownloaded(DatasetConformance):
-    @pytest.fixture(params=sorted(DOWNLOADED))
+    @pytest.fixture(params=[*sorted(DOWNLOADED), "cifar10_flipped 0.5", "mnist 0.5"])
     def component(self, request, tmp_path, monkeypatch):
-        if DOWNLOADED[request.param] == "CIFAR10":
+        name, _, share = request.param.partition(" ")
+        if DOWNLOADED[name] == "CIFAR10":
             write_cifar10(tmp_path, monkeypatch)
         else:
-            write_idx(tmp_path, DOWNLOADED[request.param], monkeypatch)
-        return Case("dataset", request.param, {"root": str(tmp_path)}).build()
+            write_idx(tmp_path, DOWNLOADED[name], monkeypatch)
+        return Case("dataset", name, {"root": str(tmp_path), "validation": float(share or 0)}).build()
 
 
 def write_arrays(folder):
@@ -84,6 +88,7 @@ OWN_ARRAYS = {
     "points": {"key": "points"},
     "labelled points from a source": {"key": "points", "labels": {"key": "y"}, "source": {"key": "from_points"}},
     "pictures": PICTURES,
+    "held out": {"key": "points", "labels": {"key": "y"}, "validation": 0.25},
     "flipped pictures": {**PICTURES, "labels": {"key": "y"}, "horizontal_flips": True},
     "pictures from pictures": {**PICTURES, "source": {"key": "from_pictures"}},
 }

@@ -27,7 +27,8 @@ class TrainingCell:
     `teacher` is the cell that must be trained first, where the coupling learns from one. `compile` says whether
     torch.compile may be used; that changes results to rounding alone, so it is no part of the key. `samples` says where
     samples lie that were made elsewhere: nothing is trained then, what they hold counts in the network's fingerprint,
-    and of the components the dataset alone is known.
+    and of the components the dataset alone is known. `varied` shows those of the settings that have several values in
+    the suite (see `setting_axes`), as specs with labels.
     """
 
     dataset: ComponentSpec
@@ -42,6 +43,7 @@ class TrainingCell:
     teacher: TrainingCell | None = None
     compile: Compile = field(default="auto", compare=False)
     samples: SampleFiles | None = field(default=None, compare=False)
+    varied: tuple[ComponentSpec, ...] = field(default=(), compare=False)
 
     @property
     def is_given(self) -> bool:
@@ -95,7 +97,8 @@ class TrainingCell:
 
     def __str__(self) -> str:
         known = [str(spec) for spec in self.components if spec.name != ELSEWHERE]
-        return " ".join([*known, *([ELSEWHERE] if self.samples else []), f"seed={self.seed}"])
+        settings = [f"{spec.kind}={spec}" for spec in self.varied]
+        return " ".join([*known, *settings, *([ELSEWHERE] if self.samples else []), f"seed={self.seed}"])
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 
@@ -39,3 +40,9 @@ class Averaging:
         last = self.at(steps - 1)
         end = "reached before the end" if last == self.decay else f"{last:.5g} at the last of {steps:,} steps"
         return f"{self.decay:g}, warmed up as (1+step)/(10+step): {end}"
+
+
+def averages_said(settings: Any, steps: Any) -> str:
+    """Say the averages of a suite's trainings, given what it writes for `ema` and `steps`: a value, or a list."""
+    pairs = product(*(each if isinstance(each, Sequence) else [each] for each in (settings, steps)))
+    return "; ".join(dict.fromkeys(Averaging.of(ema).said(count) for ema, count in pairs))

@@ -9,22 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.keys import canonical
+from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.errors import ComponentError, PluginError
 from fmbench.plan.given_models import given_axes, labelled
 from fmbench.plan.given_samples import KINDS_UNKNOWN, GivenSamples, given_samples, unknown
-from fmbench.suite import AXES, AxisValue, ComponentRef, Position, Problem, Suite, raise_problems
+from fmbench.suite import AXES, AxisValue, ComponentRef, Position, Problem, Suite, raise_problems, read_setting
 
 if TYPE_CHECKING:
     from fmbench.plugins.registry import Registry
 
-TRAINING_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network", "seed")
+COMPONENT_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network")
+"""The training axes that hold components."""
+TRAINING_AXES = (*COMPONENT_AXES, *SETTING_AXES, "seed")
 EVALUATION_AXES = ("solver", "grid", "weights", "guidance", "nfe")
 GIVEN_SEEDS = (0,)
 """The seeds of a model's cells, of the noise from which they are sampled, where the suite has none."""
 OF_TRAININGS = frozenset(TRAINING_AXES[1:])
 """The axes that a model has values of its own on: all training axes but the dataset."""
 NOT_ASKED = -1
-"""The index that stands for the grid and the NFE of an adaptive solver, and of samples of which nobody says them."""
+"""The index that stands for what there is not: grid and NFE of an adaptive solver, and what of samples nobody says; the
+settings of a model.
+"""
 
 Choice = ComponentSpec | str | int | float
 """A value of an axis, resolved."""
@@ -140,6 +145,7 @@ class Axes:
             else:
                 found.append({axis: (self._number(axis, choice),) for axis, choice in choices.items()})
                 found[-1]["seed"] = tuple(self._number("seed", seed) for seed in seeds)
+                found[-1] |= dict.fromkeys(SETTING_AXES, (NOT_ASKED,))
         return found
 
     def _made_elsewhere(self, datasets: Sequence[Choice]) -> list[dict[str, Indices]]:
@@ -165,6 +171,12 @@ class Axes:
         """Return where a component of the suite is first written, or a parameter of it."""
         return self._place(self._refs[spec.digest], parameter)
 
+    def varied(self, training: Indices) -> tuple[ComponentSpec, ...]:
+        """Return the settings of a training cell on those axes that hold several values."""
+        chosen = dict(zip(TRAINING_AXES, training, strict=True))
+        several = [axis for axis in SETTING_AXES if len(self.values[axis]) > 1 and chosen[axis] != NOT_ASKED]
+        return tuple(self.specs(axis)[chosen[axis]] for axis in several)
+
     def words(self, axis: str, index: int) -> str:
         """Return a value as `axis=value`."""
         return f"{axis}={shown_choice(self.values[axis][index])}"
@@ -176,7 +188,7 @@ class Axes:
     def _indices(self, axis: str, values: Sequence[AxisValue]) -> Indices:
         found = []
         for value in values:
-            choice = self._spec(axis, value) if isinstance(value, ComponentRef) else value
+            choice: Choice | None = value if not isinstance(value, ComponentRef) else self._resolved(axis, value)
             if choice is not None:
                 found.append(self._number(axis, choice))
         return tuple(found)
@@ -188,6 +200,9 @@ class Axes:
         if index == len(self.values[axis]):
             self.values[axis].append(choice)
         return index
+
+    def _resolved(self, axis: str, ref: ComponentRef) -> ComponentSpec | None:
+        return read_setting(axis, ref) if axis in SETTING_AXES else self._spec(axis, ref)
 
     def _spec(self, kind: str, ref: ComponentRef) -> ComponentSpec | None:
         """Resolve a component once; None, and a problem, where the registry refuses it."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.cells.component_spec import Settings
+from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.errors import SuiteError, UserError
-from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices
-from fmbench.plan.compatibility import COMPONENT_AXES, Gap, Missing, Rules, provided_by
+from fmbench.plan.axes import COMPONENT_AXES, EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices
+from fmbench.plan.compatibility import NO_AVERAGE, Gap, Missing, Rules, provided_by
 from fmbench.plan.evaluations import Evaluations, Sampling, Samplings
 from fmbench.plan.given_models import SETTINGS as GIVEN_SETTINGS
 from fmbench.plan.given_models import given_settings
@@ -85,19 +86,18 @@ class _Making:
         self.sampling = Settings({"samples": suite.evaluation.samples, **repeated})
         self.code = result_code_fingerprint("training"), result_code_fingerprint("evaluation")
         self.sorted: dict[tuple[int, tuple[int, ...], frozenset[str]], _Sorted] = {}
+        self.settings: dict[Indices, Settings] = {}
         self.judged: dict[Indices, tuple[Gap | None, frozenset[str]]] = {}
 
     def plan(self, filters: Sequence[str]) -> Plan:
         """Walk all training cells of all products."""
-        settings = Settings(training_settings(self.suite.training) if self.suite.trains else {})
         trainings: dict[str, TrainingCell] = {}
         groups: list[tuple[TrainingCell, Samplings]] = []
         indices: list[Indices] = []
         for training, candidates in self._candidates():
             kept = self._judge(training, candidates)
             if kept:
-                chosen = {a: self.axes.values[a][i] for a, i in zip(TRAINING_AXES, training, strict=True)}
-                cell = self._cell(chosen, settings)
+                cell = self._cell(training)
                 taught = self.teachers.taught(cell) if cell.samples is None else cell
                 if isinstance(taught, Gap):
                     self._count("training", taught, 1)
@@ -122,15 +122,30 @@ class _Making:
         provided = self.rules.all_provided(spec for cell in cells for spec in cell.components)
         return Plan(self.suite, cells, Evaluations(groups), left_out, applied, rules, provided, self.rules.granted)
 
-    def _cell(self, chosen: dict[str, Any], settings: Settings) -> TrainingCell:
+    def _cell(self, training: Indices) -> TrainingCell:
         """Return a training cell; that of what exists already has settings and code of its own."""
+        places = dict(zip(TRAINING_AXES, training, strict=True))
+        chosen: dict[str, Any] = {axis: self.axes.values[axis][places[axis]] for axis in (*COMPONENT_AXES, "seed")}
         if (samples := self.axes.samples.get(chosen["network"].digest)) is not None:
             return TrainingCell(**chosen, settings=GIVEN_SETTINGS, samples=samples.files)
-        cell = TrainingCell(**chosen, settings=settings, code=self.code[0], compile=self.suite.training.compile)
-        if not cell.is_given:
-            return cell
-        settings = given_settings(provided_by(cell.network, self.rules.registry))
-        return replace(cell, settings=settings, code=result_code_fingerprint("given model"))
+        if chosen["network"].kind == "model":
+            given = given_settings(provided_by(chosen["network"], self.rules.registry))
+            code = result_code_fingerprint("given model")
+            return TrainingCell(**chosen, settings=given, code=code, compile=self.suite.training.compile)
+        return TrainingCell(
+            **chosen,
+            settings=self._settings(tuple(places[axis] for axis in SETTING_AXES)),
+            code=self.code[0],
+            compile=self.suite.training.compile,
+            varied=self.axes.varied(training),
+        )
+
+    def _settings(self, places: Indices) -> Settings:
+        """Return the settings of training cells, by their indices on the axes of settings; the same ones are shared."""
+        if places not in self.settings:
+            chosen = (self.axes.specs(axis)[place] for axis, place in zip(SETTING_AXES, places, strict=True))
+            self.settings[places] = Settings(training_settings(self.suite.training, chosen))
+        return self.settings[places]
 
     def _candidates(self) -> list[tuple[Indices, tuple[Indices, ...]]]:
         """Return every training cell once, with the evaluations that any of the products asks of it.
@@ -160,6 +175,7 @@ class _Making:
             # Looked for among all evaluations, also those that a rule leaves out: excluding them too is no mistake.
             self.used[number] = self.used[number] or any(map(self.excludes[number].has_evaluation, candidates))
         gap, capabilities = self._training_verdict(training[: len(COMPONENT_AXES)])
+        capabilities |= frozenset() if self.rules.is_averaged(training) else {NO_AVERAGE}
         if not whole and gap is None:
             self.has_baseline = self.has_baseline or self.baseline.has_training(training)
         if not all(match.has_training(training) for match in self.filters):

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.keys import digest
+from fmbench.cells.setting_axes import setting_value
 from fmbench.components.solver_times import fault_of, solver_times
 from fmbench.errors import PluginError
-from fmbench.plan.axes import EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices, shown_choice
+from fmbench.plan.axes import COMPONENT_AXES, EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices, shown_choice
 from fmbench.plan.given_models import GIVEN, LABELS, NO_LABEL, TRAINED
 from fmbench.plan.given_samples import MADE_ELSEWHERE
 from fmbench.plan.guidance import Guidances
@@ -31,8 +32,8 @@ DECLARED = {LABELS: "labels: true", NO_LABEL: "no_label, its index of no label"}
 """The same, of a model that exists already."""
 OF_SAMPLES = "samples_only"
 """What a metric provides whose score is of samples and labels alone, so that real data have one too."""
-COMPONENT_AXES = TRAINING_AXES[:-1]
-"""The training axes that hold components: all but the seed."""
+NO_AVERAGE = "no average"
+"""What is said among the capabilities of trainings whose ema is 0."""
 
 
 class Gap(NamedTuple):
@@ -56,7 +57,7 @@ class Rules:
     def __init__(self, suite: Suite, axes: Axes, registry: Registry) -> None:
         self.suite, self.axes, self.registry = suite, axes, registry
         self.guidances = Guidances(axes, registry)
-        kinds = [axis for axis in (*TRAINING_AXES, "solver", "grid") if axes.specs(axis)]
+        kinds = [axis for axis in (*COMPONENT_AXES, "solver", "grid") if axes.specs(axis)]
         self.provides = {kind: [self._provided(spec) for spec in axes.specs(kind)] for kind in kinds}
         self._times_faults: dict[tuple[int, int], str] = {}
         self.requires = {kind: [self._required(spec) for spec in axes.specs(kind)] for kind in kinds}
@@ -82,6 +83,11 @@ class Rules:
         """Return what the components of a training cell provide together."""
         pairs = zip(COMPONENT_AXES, training, strict=False)
         return with_granted(frozenset().union(*(self.provides[axis][index] for axis, index in pairs)), self.granted)
+
+    def is_averaged(self, training: Indices) -> bool:
+        """Tell whether the weights of a training cell have a moving average; a model has one kind of weights."""
+        ema = training[TRAINING_AXES.index("ema")]
+        return ema == NOT_ASKED or setting_value(self.axes.specs("ema")[ema]) != 0
 
     @cached_property
     def granted(self) -> frozenset[str]:
@@ -117,8 +123,9 @@ class Rules:
         held = self.axes.values["weights"]
         if GIVEN in capabilities and held[weights] == "raw":
             return Gap("weights=raw", "a model that exists already has one kind of weights, which stands as ema")
-        if not self.suite.training.ema.decay and held[weights] == "raw" and "ema" in held:
-            return Gap("weights=raw", "training.ema is 0, so the averaged weights are the raw ones")
+        if NO_AVERAGE in capabilities and held[weights] == "raw" and "ema" in held:
+            some = "ema=0 " if len(self.axes.values["ema"]) > 1 else ""
+            return Gap(f"{some}weights=raw", "training.ema is 0, so the averaged weights are the raw ones")
         if self.steps(evaluation) == 0:
             return self._budget_gap(evaluation)
         present = {"solver": solver} if grid == NOT_ASKED else {"solver": solver, "grid": grid}

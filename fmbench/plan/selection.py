@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.setting_axes import NAMED, SETTING_AXES
 from fmbench.errors import SuiteError, UserError, did_you_mean
 from fmbench.plan.axes import EVALUATION_AXES, TRAINING_AXES, Axes, Choice, Indices
 from fmbench.plan.given_models import GIVEN
 from fmbench.suite import AXES, AxisValue, ComponentRef, Problem, Selection
+from fmbench.suite.setting_axes import number_text
 from fmbench.suite.yaml_reader import read_yaml
 
 DIGITS = 20
@@ -112,7 +115,15 @@ def choice_test(text: str, axis: str) -> Callable[[Choice], bool]:
             return lambda choice: choice == number
     label = "".join(text.split())
     wanted = _component(text)
+    if wanted is not None and axis in SETTING_AXES and axis not in NAMED:
+        with suppress(ValueError):
+            wanted = ComponentRef(number_text(_number(wanted.name)), wanted.parameters)  # 5e2 is 500, and .99 is 0.99
     return lambda choice: "".join(str(choice).split()) == label or (wanted is not None and means(wanted, choice))
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return int(number) if number == int(number) else number
 
 
 def _component(text: str) -> ComponentRef | None:

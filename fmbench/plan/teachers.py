@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
-from fmbench.plan.axes import TRAINING_AXES
+from fmbench.plan.axes import COMPONENT_AXES
 from fmbench.plan.compatibility import Gap
 from fmbench.plan.named_trainings import NamedTraining, unmet_need
 from fmbench.plan.result_code import result_code_fingerprint
@@ -17,8 +17,8 @@ from fmbench.suite import Suite
 if TYPE_CHECKING:
     from fmbench.plugins.registry import Registry
 
-CHANGEABLE = TRAINING_AXES[1:-1]
-"""The kinds in which a teacher may differ from its student: all but the dataset and the seed."""
+CHANGEABLE = COMPONENT_AXES[1:]
+"""The kinds in which a teacher may differ from its student: all but the dataset."""
 
 
 class Teachers:

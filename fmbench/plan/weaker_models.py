@@ -9,23 +9,27 @@ from typing import TYPE_CHECKING, Any
 from fmbench.cells.cells import TrainingCell
 from fmbench.cells.component_spec import ComponentSpec, Settings
 from fmbench.cells.guidance import GuidanceChoice
-from fmbench.plan.axes import TRAINING_AXES, Axes
+from fmbench.errors import SuiteError
+from fmbench.plan.axes import COMPONENT_AXES, Axes
 from fmbench.plan.compatibility import Gap
 from fmbench.plan.evaluations import Samplings
 from fmbench.plan.named_trainings import NamedTraining, unmet_need
 from fmbench.plan.result_code import result_code_fingerprint
 from fmbench.plan.teachers import Teachers
 from fmbench.plan.training_settings import training_settings
-from fmbench.suite import SETTINGS, changed_training
+from fmbench.suite import SETTINGS, changed_training, settings_fault
 
 if TYPE_CHECKING:
     from fmbench.plugins.registry import Registry
 
-CHANGEABLE = tuple(axis for axis in TRAINING_AXES[1:-1] if axis != "path")
+CHANGEABLE = tuple(axis for axis in COMPONENT_AXES[1:] if axis != "path")
 """The kinds in which a weaker model may differ: on another path x_t is distributed differently, on other data too."""
 EXAMPLE = "{network: {mlp: {width: 16}}, steps: 200}"
 
-Changes = tuple[Mapping[str, ComponentSpec], Settings]
+UNSET = object()
+"""Stands for a setting that the weaker model does not have."""
+Changes = tuple[Mapping[str, ComponentSpec], Mapping[str, Any]]
+"""Components by kind, and settings."""
 
 
 class WeakerModels:
@@ -56,11 +60,17 @@ class WeakerModels:
     def _weaker(self, cell: TrainingCell, guidance: GuidanceChoice) -> TrainingCell | Gap | None:
         """Return the weaker model of a training cell and a guidance, with its teacher where its coupling has one."""
         changes = self._changes_of(guidance)
-        if changes is None:
+        if changes is None or not isinstance(guidance, ComponentSpec):
             return None
-        components, settings = changes
+        components, changed = changes
+        settings = Settings({name: v for name, v in {**cell.settings.values, **changed}.items() if v is not UNSET})
+        if fault := settings_fault(settings.values):
+            place = self._axes.place(guidance, self._registry.attribute(guidance, "weaker"))
+            raise SuiteError(f"the weaker model of guidance {guidance}: {fault}", str(place))
         code = result_code_fingerprint("training")
-        untaught = replace(cell, **components, settings=settings, teacher=None, code=code)  # type: ignore[arg-type]
+        varied = tuple(spec for spec in cell.varied if spec.kind not in changed)
+        own = {"settings": settings, "varied": varied, "teacher": None, "code": code}
+        untaught = replace(cell, **components, **own)  # type: ignore[arg-type]
         weaker = self._teachers.taught(untaught)
         if isinstance(weaker, Gap):
             return weaker
@@ -86,7 +96,7 @@ class WeakerModels:
         weaker = NamedTraining(self._registry, guidance, parameter, *about)
         components, settings = weaker.changes()
         try:
-            changed: dict[str, Any] = training_settings(changed_training(training, settings))
+            whole = training_settings(changed_training(training, settings))
         except ValueError as error:
             weaker.refuse(f"the weaker model of guidance {guidance.name}: {error}")
-        return components, Settings(changed)
+        return components, {name: whole.get(name, UNSET) for name in settings}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
+from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.errors import did_you_mean, nearest
 from fmbench.suite import models
 from fmbench.suite.field_types import FAULT, RULE, ComponentRef, location_of
@@ -22,6 +23,7 @@ from fmbench.suite.positions import (
     shown,
 )
 from fmbench.suite.samples import SamplesEntry
+from fmbench.suite.setting_faults import setting_faults
 
 _NAMED = (models.AdamW, models.Adam, models.Adamax, models.SGD, models.Constant, models.Cosine, models.Ema)
 _MODELS: dict[str, type[BaseModel]] = {model.__name__.lower(): model for model in _NAMED}
@@ -50,10 +52,14 @@ def _nearest(location: Location) -> str:
 def _problem(details: Mapping[str, Any], root: Any) -> Problem:
     location, kind = location_of(details), details["type"]
     place = place_of(root, location, key=kind == "extra_forbidden")
+    several = isinstance(details["input"], list) and location[:-1] == ("training",) and location[1] not in SETTING_AXES
+    lists = f" Of the settings of a training, {', '.join(SETTING_AXES)} may be lists." if several else ""
     if kind == FAULT:
-        return Problem(place, f"{_dotted(location)}: {details['ctx']['text']}" if location else details["ctx"]["text"])
+        text = f"{details['ctx']['text']}{lists}"
+        return Problem(place, f"{_dotted(location)}: {text}" if location else text)
     if kind == RULE:
-        return Problem(place, f"{_dotted(location)} must be {details['ctx']['rule']}; found {shown(details['input'])}.")
+        found = f"found {shown(details['input'])}.{lists}"
+        return Problem(place, f"{_dotted(location)} must be {details['ctx']['rule']}; {found}")
     if kind == "missing":
         return Problem(place, _missing(location))
     if kind == "extra_forbidden":
@@ -72,7 +78,8 @@ def _model_at(location: Location) -> type[BaseModel]:
         return Suite
     if location[0] in _SELECTIONS:
         return models.Selection
-    return _ENTRIES.get(str(location[0])) or _MODELS.get(str(location[-1])) or _SECTIONS.get(str(location[0]), Suite)
+    name = next(step for step in reversed(location) if isinstance(step, str))  # not the index in a list of values
+    return _ENTRIES.get(str(location[0])) or _MODELS.get(name) or _SECTIONS.get(str(location[0]), Suite)
 
 
 def _keys(location: Location) -> list[str]:
@@ -101,8 +108,11 @@ def _unknown_key(location: Location) -> str:
 
 
 def product_problems(suite: Suite) -> list[Problem]:
-    """Return what is wrong between the values of a suite: duplicates, and axes that cannot run in step."""
-    problems: list[Problem] = []
+    """Return what is wrong between the values of a suite: duplicates, axes that cannot run in step, and settings that
+    no training can have, by themselves (in `include`) or together.
+    """
+    problems = list(_included_faults(suite))
+    problems += setting_faults(suite) if not problems else []
     in_step: set[str] = set()
     for number, group in enumerate(suite.zip):
         place = suite.place("zip", number)
@@ -121,6 +131,19 @@ def product_problems(suite: Suite) -> list[Problem]:
             place = suite.place(*keys, index)
             problems.append(Problem(place, f"{values[index]} stands twice in {'.'.join(keys)}. Remove one of them."))
     return problems
+
+
+def _included_faults(suite: Suite) -> Iterator[Problem]:
+    """Yield what is wrong with settings that an entry of `include` names: they are trained with, so they are whole."""
+    for number, entry in enumerate(suite.include):
+        for axis in entry.axes.keys() & set(SETTING_AXES):
+            for index, ref in enumerate(entry.axes[axis]):
+                try:
+                    models.read_setting(axis, cast("ComponentRef", ref))
+                except ValidationError as error:
+                    location = ("include", number, axis, index)
+                    for details in error.errors(include_url=False):
+                        yield _problem({**details, "loc": (*location, *details["loc"])}, suite.root)
 
 
 def _repeated(values: Sequence[Any]) -> list[int]:

@@ -117,9 +117,29 @@ class Listed:
         return items
 
 
+class OneOrMore(Listed):
+    """A list of one value or more that is written as the value where it is one: a setting that may be an axis."""
+
+    def __init__(self) -> None:
+        super().__init__(least=1)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        written = core_schema.wrap_serializer_function_ser_schema(self._write)
+        return core_schema.no_info_before_validator_function(self._list, handler(source), serialization=written)
+
+    def _list(self, value: Any) -> tuple[Any, ...]:
+        return (None,) if value is None else super()._list(value)  # one value, and wrong
+
+    def _write(self, value: Any, handler: Any) -> Any:
+        items = list(handler(value))
+        return items[0] if len(items) == 1 else items
+
+
 T = TypeVar("T")
 Axis = Annotated[tuple[T, ...], Listed(1)]
 """One value or more of which the plan makes a product."""
+Setting = Annotated[tuple[T, ...], OneOrMore()]
+"""One value of a training setting, or a list of values of which the plan makes a product too."""
 Entries = Annotated[tuple[T, ...], Listed(0)]
 """Any number of entries."""
 

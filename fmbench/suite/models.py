@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -11,12 +10,15 @@ from pydantic import (
     Field,
     PrivateAttr,
     SerializerFunctionWrapHandler,
+    TypeAdapter,
     model_serializer,
     model_validator,
 )
 
+from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.ema_decay import Averaging
 from fmbench.cells.guidance import CLASSIFIER_FREE
+from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.suite.field_types import (
     MOST,
     Axis,
@@ -35,6 +37,7 @@ from fmbench.suite.field_types import (
     Positive,
     Rule,
     Seed,
+    Setting,
     Share,
     Shortened,
     ShorthandType,
@@ -44,6 +47,7 @@ from fmbench.suite.field_types import (
 )
 from fmbench.suite.positions import Position, place_of
 from fmbench.suite.samples import SamplesEntry
+from fmbench.suite.setting_axes import SettingType, setting_spec, written_setting
 
 DatasetRef = Annotated[ComponentRef, ComponentType("dataset")]
 PathRef = Annotated[ComponentRef, ComponentType("path")]
@@ -56,6 +60,11 @@ SolverRef = Annotated[ComponentRef, ComponentType("solver")]
 GridRef = Annotated[ComponentRef, ComponentType("grid")]
 GuidanceValue = Annotated[float | ComponentRef, NumberOrComponent("guidance", short_for=(CLASSIFIER_FREE, "weight"))]
 MetricRef = Annotated[ComponentRef, ComponentType("metric")]
+OptimizerRef = Annotated[ComponentRef, SettingType("optimizer", "adamw", "adam", "adamax", "sgd")]
+ScheduleRef = Annotated[ComponentRef, SettingType("schedule", "constant", "cosine")]
+StepsRef = Annotated[ComponentRef, SettingType("steps")]
+BatchSizeRef = Annotated[ComponentRef, SettingType("batch_size")]
+EmaRef = Annotated[ComponentRef, SettingType("ema")]
 
 AXES: dict[str, tuple[str, ...]] = {
     "dataset": ("datasets",),
@@ -64,6 +73,7 @@ AXES: dict[str, tuple[str, ...]] = {
     "t_distribution": ("training", "t_distributions"),
     "objective": ("training", "objectives"),
     "network": ("training", "networks"),
+    **{axis: ("training", axis) for axis in SETTING_AXES},
     "seed": ("training", "seeds"),
     "solver": ("evaluation", "solvers"),
     "grid": ("evaluation", "grids"),
@@ -73,7 +83,7 @@ AXES: dict[str, tuple[str, ...]] = {
 }
 """The axes of the product by the singular that `exclude` uses, in order, and where the file lists them."""
 
-AxisValue = ComponentRef | str | int | float
+AxisValue = ComponentRef | ComponentSpec | str | int | float
 """A value of an axis."""
 
 
@@ -173,6 +183,7 @@ class Ema(_Model, Shortened):
         return Averaging(self.decay, self.warmup)
 
 
+Average = Annotated[Ema, ShorthandType("a number from 0 to below 1")]
 Weights = Annotated[Literal["ema", "raw"], OneOf("weights", "ema", "raw")]
 
 
@@ -187,18 +198,20 @@ class Training(_Model):
     objectives: Axis[ObjectiveRef] = Field((ComponentRef("velocity"),), description="What the network learns.")
     networks: Axis[NetworkRef] = Field(description="Networks.")
     seeds: Axis[Seed] = Field((0,), description="Seeds; every cell of a seed sees the same draws.")
-    steps: Whole = Field(description="Optimiser steps.")
-    batch_size: Whole = Field(128, description="Examples a step.")
+    steps: Setting[Whole] = Field(description="Optimiser steps.")
+    batch_size: Setting[Whole] = Field((128,), description="Examples a step.")
     accumulate: Whole = Field(
         1, description="Equal parts in which a batch is computed, one after the other, where memory is short."
     )
-    optimizer: Optimizer = Field(AdamW(name="adamw", lr=1e-3), description="The optimizer, {adamw: {lr: 1e-3}} say.")
-    schedule: Schedule = Field(Constant(name="constant"), description="The learning rate over the steps.")
+    optimizer: Setting[Optimizer] = Field(
+        (AdamW(name="adamw", lr=1e-3),), description="The optimizer, {adamw: {lr: 1e-3}} say."
+    )
+    schedule: Setting[Schedule] = Field((Constant(name="constant"),), description="The learning rate over the steps.")
     gradient_clip: Annotated[Positive | None, Rule("a number above 0, or null")] = Field(
         None, description="Largest norm of the gradient; null for none."
     )
-    ema: Annotated[Ema, ShorthandType("a number from 0 to below 1")] = Field(
-        Ema(decay=0.999, warmup=True),
+    ema: Setting[Average] = Field(
+        (Ema(decay=0.999, warmup=True),),
         description="Decay of the weights' moving average, 0 for none. A number is warmed up as (1+step)/(10+step), so "
         "that 0.999 ends as 0.9955 after 2,000 steps; {decay: 0.999, warmup: false} is 0.999 from the first step on.",
     )
@@ -211,33 +224,28 @@ class Training(_Model):
         0.1, description="Share of labels, or condition vectors, hidden in class-conditional training."
     )
 
-    @model_validator(mode="after")
-    def _parts_are_equal(self) -> Training:
-        if self.batch_size % self.accumulate:
-            text = (
-                f"accumulate must divide batch_size; found {self.accumulate}, and batch_size is {self.batch_size}. "
-                f"Take {_divisor_below(self.batch_size, self.accumulate)}, say."
-            )
-            raise fault(text, "accumulate")
-        return self
-
-    @model_validator(mode="after")
-    def _warmup_ends(self) -> Training:
-        warmup = self.schedule.warmup
-        if warmup and warmup >= self.steps:
-            text = f"warmup must end before training does: {warmup} of {self.steps} steps. Lower it, or raise steps."
-            raise fault(text, "schedule", self.schedule.name, "warmup")
-        return self
+    @property
+    def settings(self) -> dict[str, tuple[ComponentSpec, ...]]:
+        """The values of the settings that may be axes, by axis."""
+        return {axis: tuple(setting_spec(axis, value) for value in getattr(self, axis)) for axis in SETTING_AXES}
 
 
-NO_TRAINING = Training.model_construct(paths=(), networks=(), seeds=(), steps=0)
+NO_TRAINING = Training.model_construct(
+    paths=(), networks=(), seeds=(), optimizer=(), schedule=(), steps=(), batch_size=(), ema=()
+)
 """What a suite has that trains nothing."""
+_READERS: dict[str, TypeAdapter[Any]] = {
+    "optimizer": TypeAdapter(Optimizer),
+    "schedule": TypeAdapter(Schedule),
+    "steps": TypeAdapter(Whole),
+    "batch_size": TypeAdapter(Whole),
+    "ema": TypeAdapter(Average),
+}
 
 
-def _divisor_below(number: int, limit: int) -> int:
-    """Return the largest divisor of a number that is at most `limit`."""
-    small = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
-    return max(divisor for each in small for divisor in (each, number // each) if divisor <= limit)
+def read_setting(axis: str, ref: ComponentRef) -> ComponentSpec:
+    """Return the value that an entry of `include` adds to an axis of settings. Raises ValidationError."""
+    return setting_spec(axis, _READERS[axis].validate_python(written_setting(axis, ref)))
 
 
 class Evaluation(_Model):
@@ -284,6 +292,11 @@ class Selection(_Model):
     t_distribution: Axis[TDistributionRef] = ()
     objective: Axis[ObjectiveRef] = ()
     network: Axis[Annotated[ComponentRef, ComponentType("network", "model")]] = ()
+    optimizer: Axis[OptimizerRef] = ()
+    schedule: Axis[ScheduleRef] = ()
+    steps: Axis[StepsRef] = ()
+    batch_size: Axis[BatchSizeRef] = ()
+    ema: Axis[EmaRef] = ()
     seed: Axis[Seed] = ()
     solver: Axis[SolverRef] = ()
     grid: Axis[GridRef] = ()
@@ -368,13 +381,19 @@ class Suite(_Model):
     def axes(self) -> dict[str, tuple[AxisValue, ...]]:
         """The values of each axis, by the axis's name in the singular, in the order of AXES."""
         sections: dict[str, Any] = {"training": self.training, "evaluation": self.evaluation}
-        return {axis: getattr(sections.get(keys[0], self), keys[-1]) for axis, keys in AXES.items()}
+        values = {axis: getattr(sections.get(keys[0], self), keys[-1]) for axis, keys in AXES.items()}
+        return values | self.training.settings
 
     @property
     def zipped(self) -> list[tuple[str, ...]]:
         """The groups of axes that run in step, by their names in the singular."""
         singular = {keys[-1]: axis for axis, keys in AXES.items()}
         return [tuple(singular[name] for name in group) for group in self.zip]
+
+    @property
+    def root(self) -> Any:
+        """The values as they were read, which know where they are written; None where there is no file."""
+        return self._root
 
     def place(self, *location: str | int) -> Position:
         """Return where a value of the suite is written, or what is nearest around it."""
@@ -393,4 +412,7 @@ class Suite(_Model):
         if self.baseline is None:
             return None
         written = self.baseline.model_dump(mode="json")
+        written |= {
+            axis: [ref.written() for ref in getattr(self.baseline, axis)] for axis in written if axis in SETTING_AXES
+        }
         return {axis: values[0] if len(values) == 1 else values for axis, values in written.items()}

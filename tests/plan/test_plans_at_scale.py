@@ -30,13 +30,23 @@ VALUES: dict[str, list[Any]] = {
     "path": ["straight", "bent", "noisy"],
     "t_distribution": ["uniform", "beta"],
     "objective": ["velocity", "noise"],
+    "steps": [10, 20],
+    "optimizer": ["adam", "sgd"],
     "seed": [0, 1, 2],
     "solver": ["one", "two", "odd", "free", "picky"],
     "grid": ["uniform", "late"],
     "nfe": [1, 2, 3, 4, 8],
     "guidance": [1.0, 0.0],
 }
-FIXED: dict[str, list[Any]] = {"coupling": ["independent"], "network": ["net"], "weights": ["ema"]}
+FIXED: dict[str, list[Any]] = {
+    "coupling": ["independent"],
+    "network": ["net"],
+    "schedule": ["constant"],
+    "batch_size": [8],
+    "ema": [0.5],
+    "weights": ["ema"],
+}
+OPTIMIZERS = {"adam": {"adam": {"lr": 0.1}}, "sgd": {"sgd": {"lr": 0.2}}}
 
 Values = Mapping[str, list[Any]]
 Found = tuple[Any, ...]
@@ -92,7 +102,10 @@ def seen(cell: EvaluationCell) -> Found:
     """The cell's values in the order of AXES."""
     specs = {spec.kind: spec.name for spec in (*cell.training.components, cell.solver)}
     grid = cell.grid.name if cell.grid else None
-    others = {"seed": cell.training.seed, "grid": grid, "weights": cell.weights}
+    settings = cell.training.settings
+    own = {name: settings[name]["name"] for name in ("optimizer", "schedule")}
+    own |= {name: settings[name] for name in ("steps", "batch_size", "ema")}
+    others = {**own, "seed": cell.training.seed, "grid": grid, "weights": cell.weights}
     found = {**specs, **others, "guidance": cell.guidance, "nfe": cell.nfe}
     return tuple(found[axis] for axis in AXES)
 
@@ -112,11 +125,11 @@ def test_a_plan_is_the_brute_force_product_filtered_by_rules(number: int) -> Non
     # one that means no cell is refused
     exclude = [entry for entry in exclude if brute_force(axes, include, [entry], step) < whole]
     wanted = brute_force(axes, include, exclude, step)
-    content = {"name": "test", "datasets": axes["dataset"], "training": {"steps": 10}, "evaluation": {"samples": 100}}
+    content = {"name": "test", "datasets": axes["dataset"], "training": {}, "evaluation": {"samples": 100}}
     for axis, values in axes.items():
         *section, name = AXES[axis]
         if section:
-            content[section[0]][name] = values
+            content[section[0]][name] = [OPTIMIZERS.get(str(value), value) for value in values]
     content["evaluation"]["metrics"] = ["distance"]
     content |= {"exclude": exclude, "include": include, "zip": [[AXES[a][-1] for a in step]] if step else []}
     suite = read_suite(json.dumps(content))

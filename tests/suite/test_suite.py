@@ -56,7 +56,7 @@ def test_a_suite_is_typed_and_has_defaults() -> None:
     assert suite.training.couplings == suite.training.couplings == (ComponentRef("independent"),)
     assert suite.evaluation.guidance == (1.0,)
     assert suite.training.seeds == (0,)
-    assert suite.training.optimizer.model_dump() == {
+    assert suite.training.optimizer[0].model_dump() == {
         "name": "adamw",
         "lr": 1e-3,
         "betas": (0.9, 0.999),
@@ -202,8 +202,8 @@ WRONG = [
     ),
     (
         "{adamw: {lr: 1e-3}}",
-        "[adam]",
-        "9:14: training.optimizer: an optimizer is written as its name or as {name: {param",
+        "[[adam]]",
+        "9:15: training.optimizer: an optimizer is written as its name or as {name: {param",
     ),
     (
         "{adamw: {lr: 1e-3}}",
@@ -425,8 +425,8 @@ def test_later_overrides_win_and_a_name_opens_up() -> None:
         "training.steps=7",
     ]
     suite = read_suite(SUITE, overrides=overrides)
-    assert suite.training.schedule.model_dump() == {"name": "cosine", "warmup": 5, "final": 0.0}
-    assert suite.training.steps == 7
+    assert suite.training.schedule[0].model_dump() == {"name": "cosine", "warmup": 5, "final": 0.0}
+    assert suite.training.steps == (7,)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmbench.cells.ema_decay import Averaging
+from fmbench.cells.ema_decay import averages_said
 from fmbench.report.figures.theme import Picture
 from fmbench.report.number_format import moment
 from fmbench.report.result_table import ResultTable
@@ -134,7 +134,7 @@ def page_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = list(flat(settings))
     training = settings.get("training", {})
     if "ema" in training and "steps" in training:
-        found.append(("average of the weights", Averaging.of(training["ema"]).said(training["steps"])))
+        found.append(("average of the weights", averages_said(training["ema"], training["steps"])))
     return found
 
 

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fmbench.cells.ema_decay import averages_said
 from fmbench.cli import options
 from fmbench.cli.output import say, show_json_rows, show_table, tell_damaged
 from fmbench.io.printable_text import count
@@ -55,8 +54,7 @@ def plan(
     if references := _references(results_index):
         say(f"Beside them: {references}.")
     if session.suite.trains:
-        training = session.suite.settings()["training"]
-        say(f"Average of the weights: {averages_said(training['ema'], training['steps'])}.")
+        say(f"Average of the weights: {session.suite.averages}.")
     tell_damaged(results_index)
     _tell_left_out(session.plan.left_out)
     if expected is None:

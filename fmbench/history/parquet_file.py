@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmbench.cells.keys import canonical
+from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.errors import StoreError, UserError
 from fmbench.history.history import History
 from fmbench.history.night import AXIS_COLUMNS, Night, NightFacts
@@ -165,9 +166,22 @@ def _load(path: Path, suite: str) -> tuple[pa.Table, dict[str, Any]]:
         )
     if body["suite"] != suite:
         raise UserError(f"the history {path} is of the suite {body['suite']!r}, and this is {suite!r}: {KEEP}.")
+    table = _with_settings(table)
     if not table.schema.equals(_schema()) or not len(table):
         raise UserError(f"the history {path} is damaged: it has other columns than were written; {KEEP}.")
     return table, body
+
+
+def _with_settings(table: pa.Table) -> pa.Table:
+    """Return the nights with the axes of settings, blank where they were written before there were such axes."""
+    import pyarrow as pa
+
+    place = _schema().names.index(SETTING_AXES[0])
+    if set(SETTING_AXES) & set(table.column_names) or table.num_columns < place:
+        return table
+    for number, axis in enumerate(SETTING_AXES):
+        table = table.add_column(place + number, axis, pa.array([""] * len(table), pa.string()))
+    return table
 
 
 def _body_of(text: bytes, path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.guidance import guidance_label
 from fmbench.cells.keys import canonical
+from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.results.records import SAMPLER_AXES, TRAINING_AXES, EvaluationRecord, MetricFacts, Records, TrainingRecord
 
 K = TypeVar("K")
@@ -99,7 +100,7 @@ def snapshot(records: Records) -> Snapshot:
 
 
 def named(section: Section, group: Group) -> dict[str, str]:
-    """Return a group's labels by axis; what an adaptive solver has not is left out."""
+    """Return a group's labels by axis, without blanks: what an adaptive solver has not, and settings with one value."""
     return {axis: label for axis, label in zip(AXES[section], group, strict=True) if label != ""}
 
 
@@ -123,7 +124,9 @@ def said(axes: Mapping[str, str]) -> str:
 
 def training_place(cell: TrainingCell, names: Mapping[tuple[str, str], str]) -> SeededGroup:
     """Return the place of a training cell."""
-    return tuple(names[spec.kind, spec.text] for spec in cell.components), cell.seed
+    settings = {spec.kind: names[spec.kind, spec.text] for spec in cell.varied}
+    components = (names[spec.kind, spec.text] for spec in cell.components)
+    return (*components, *(settings.get(axis, "") for axis in SETTING_AXES)), cell.seed
 
 
 def evaluation_groups(records: Records) -> list[tuple[EvaluationCell, Group]]:
@@ -172,7 +175,7 @@ def _evaluation_row(record: EvaluationRecord, scopes: Mapping[str, str]) -> Cell
 def _specs(records: Records) -> Iterable[ComponentSpec]:
     cells = [r.cell for r in records.trainings] + [r.cell.training for r in records.evaluations]
     for cell in cells:
-        yield from cell.components
+        yield from (*cell.components, *cell.varied)
     for record in records.evaluations:
         yield from record.cell.components
 

@@ -15,12 +15,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.regression.hypothesis_tests import Test, partition, varying_axes
 from fmbench.regression.paired_values import PairedValues, all_series, listed
 from fmbench.regression.snapshot import AXES, Group, Snapshot, named, said
 from fmbench.results.records import MetricFacts
 
-NOT_MEASURED = ("path", "coupling", "t_distribution")
+NOT_MEASURED = ("path", "coupling", "t_distribution", *SETTING_AXES)
 """Axes that a sampler's time does not depend on."""
 IQR_OF_NORMAL = 1.349
 MEDIAN_OF_NORMAL = math.sqrt(math.pi / 2)

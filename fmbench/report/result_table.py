@@ -13,6 +13,7 @@ from typing import Any
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ELSEWHERE, SAMPLES, ComponentSpec
 from fmbench.cells.guidance import guidance_label
+from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.results.records import (
     SAMPLER_AXES,
     TRAINING_AXES,
@@ -26,7 +27,14 @@ from fmbench.results.records import (
 
 ROW_AXES = (*TRAINING_AXES, *SAMPLER_AXES)
 NETWORK_AXIS, SOLVER_AXIS = ROW_AXES.index("network"), ROW_AXES.index("solver")
-SAID = {"weights": "{} weights", "guidance": "guidance {}"}
+SAID = {
+    "schedule": "{} schedule",
+    "steps": "{} steps",
+    "batch_size": "batch size {}",
+    "ema": "ema {}",
+    "weights": "{} weights",
+    "guidance": "guidance {}",
+}
 """How a value is said on the axes whose values do not speak for themselves."""
 
 NOT_MEASURED = "not measured"
@@ -43,7 +51,7 @@ class Names:
     def __init__(self, records: Records) -> None:
         cells: list[TrainingCell] = [r.cell for r in records.trainings]
         cells += [r.cell.training for r in records.evaluations]
-        specs = {(s.axis, s.text): s for cell in cells for s in cell.components}
+        specs = {(s.axis, s.text): s for cell in cells for s in (*cell.components, *cell.varied)}
         for record in records.evaluations:
             for spec in record.cell.components:
                 specs.setdefault((spec.axis, spec.text), spec)
@@ -58,8 +66,9 @@ class Names:
         return self._labels[spec.axis, spec.text]
 
     def training_row(self, cell: TrainingCell) -> Row:
-        """Return the row of a training cell: all but its seed."""
-        return tuple(self.label(spec) for spec in cell.components)
+        """Return the row of a training cell: all but its seed. Settings have labels where the suite has several."""
+        settings = {spec.axis: self.label(spec) for spec in cell.varied}
+        return (*map(self.label, cell.components), *(settings.get(axis, "") for axis in SETTING_AXES))
 
     def row(self, cell: EvaluationCell) -> Row:
         """Return the row of an evaluation cell: all but its seed and NFE, with blanks for what it has not."""
@@ -299,5 +308,9 @@ def fixed(rows: Iterable[Row]) -> dict[str, str]:
 
 def words(row: Row, positions: Sequence[int]) -> str:
     """Say a row by the axes that vary, as in "linear, uniform, heun"; where none does, by its dataset."""
-    said = [SAID.get(ROW_AXES[i], "{}").format(row[i]) for i in positions if i < len(row) and row[i]]
-    return ", ".join(said) or row[0]
+    return ", ".join(labels_said(row, positions)) or row[0]
+
+
+def labels_said(row: Row, positions: Iterable[int]) -> list[str]:
+    """Return how the labels of a row on some axes are said; blanks are not."""
+    return [SAID.get(ROW_AXES[i], "{}").format(row[i]) for i in positions if i < len(row) and row[i]]

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.reference_cell import ReferenceCell
+from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.io.printable_text import visible
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TRAINING_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network")
+COMPONENT_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network")
+TRAINING_AXES = (*COMPONENT_AXES, *SETTING_AXES)
+"""What names a training but for its seed. A setting of which the suite has one value has no label, and no column."""
 SAMPLER_AXES = ("solver", "grid", "weights", "guidance")
-AXES = (*TRAINING_AXES, "seed", *SAMPLER_AXES, "nfe_budget")
-"""The columns of records.csv that name an evaluation cell."""
+AXES = (*COMPONENT_AXES, "seed", *SAMPLER_AXES, "nfe_budget")
+"""The columns of records.csv that name an evaluation cell; settings with several values come before the seed."""
 
 COLUMNS = (*AXES, "nfe", "status", "error", "key")
 """The columns of records.csv before the metrics."""
@@ -121,7 +124,7 @@ class EvaluationRecord:
         cell, training = self.cell, self.cell.training
         others = {f"{name} ({t.hardware})": value for t in self.elsewhere for name, value in t.metrics.items()}
         row = {
-            **{spec.axis: str(spec) for spec in training.components},
+            **{spec.axis: str(spec) for spec in (*training.components, *training.varied)},
             "seed": training.seed,
             "solver": str(cell.solver),
             "grid": str(cell.grid) if cell.grid else "",
@@ -247,5 +250,7 @@ class Records:
 
         rows = [record.row() for record in self.evaluations]
         names = [m.name for m in self.metrics]
-        extra = [name for row in rows for name in row]
-        return pd.DataFrame(rows, columns=[*dict.fromkeys([*COLUMNS, *names, *extra])])
+        extra = dict.fromkeys(name for row in rows for name in row)
+        settings = [axis for axis in SETTING_AXES if axis in extra]
+        known = [*COMPONENT_AXES, *settings, *COLUMNS[len(COMPONENT_AXES) :]]
+        return pd.DataFrame(rows, columns=[*dict.fromkeys([*known, *names, *extra])])

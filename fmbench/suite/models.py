@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from fmbench.cells.component_spec import ComponentSpec
-from fmbench.cells.ema_decay import Averaging
+from fmbench.cells.ema_decay import Averaging, averages_said
 from fmbench.cells.guidance import CLASSIFIER_FREE
 from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.suite.field_types import (
@@ -389,6 +389,12 @@ class Suite(_Model):
         """The groups of axes that run in step, by their names in the singular."""
         singular = {keys[-1]: axis for axis, keys in AXES.items()}
         return [tuple(singular[name] for name in group) for group in self.zip]
+
+    @property
+    def averages(self) -> str:
+        """The averages of the weights in words."""
+        training = self.settings()["training"]
+        return averages_said(training["ema"], training["steps"])
 
     @property
     def root(self) -> Any:

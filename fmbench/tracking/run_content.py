@@ -15,6 +15,7 @@ from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ELSEWHERE, ComponentSpec
 from fmbench.cells.guidance import guidance_label
 from fmbench.cells.keys import canonical, digest
+from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.io.printable_text import visible
 from fmbench.results.records import TRAINING_AXES, EvaluationRecord, TrainingRecord
 
@@ -132,7 +133,7 @@ def varying_axes(settings: Mapping[str, Any]) -> frozenset[str] | None:
     if not found or found.get("include") or found.get("models") or found.get("samples"):
         return None
     axes = {
-        axis: found.get(axis if axis in {"guidance", "weights"} else f"{axis}s")
+        axis: found.get(axis if axis in {"guidance", "weights", *SETTING_AXES} else f"{axis}s")
         for axis in (*TRAINING_AXES, "grid", "weights", "guidance")
     }
     return frozenset(axis for axis, values in axes.items() if isinstance(values, Sequence) and len(values) > 1)
@@ -302,10 +303,11 @@ def cut(text: str, length: int) -> str:
 
 
 def training_name(cell: TrainingCell, axes: frozenset[str] | None) -> str:
-    """Return a run's name: the components that vary in the suite, and the seed."""
+    """Return a run's name: the components and settings that vary in the suite, and the seed."""
     known = [spec for spec in cell.components if spec.name != ELSEWHERE]
     shown = [str(spec) for spec in known if axes is None or spec.kind in axes]
-    return cut(" ".join([*shown, f"seed={cell.seed}"]), NAME_LENGTH)
+    settings = [f"{spec.kind}={spec}" for spec in cell.varied]
+    return cut(" ".join([*shown, *settings, f"seed={cell.seed}"]), NAME_LENGTH)
 
 
 def evaluation_name(cell: EvaluationCell, axes: frozenset[str] | None) -> str:

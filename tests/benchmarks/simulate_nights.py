@@ -37,6 +37,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.regression import CellValues, Outcome, Snapshot, check
 from fmbench.regression.snapshot import AXES, Group, SeededGroup
 from fmbench.results.records import TRAINING_AXES, MetricFacts
@@ -68,6 +69,7 @@ class Design:
         """Fit the design to a records.csv; to some of its solvers where they are named."""
         frame = pd.read_csv(path, keep_default_na=False).rename(columns={"nfe": "measured", "nfe_budget": "nfe"})
         frame = frame if "weights" in frame else frame.assign(weights="ema")
+        frame = frame.assign(**{axis: "" for axis in SETTING_AXES if axis not in frame})
         frame = frame[frame["solver"].isin(solvers or frame["solver"])].copy()
         frame["guidance"] = [f"{float(value):g}" for value in frame["guidance"]]
         places, means, residuals = {}, {}, {}

@@ -18,6 +18,7 @@ import pytest
 from helpers import TINY
 from typer.testing import CliRunner, Result
 
+from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.cli.app import app
 from fmbench.errors import UserError
 from fmbench.history import (
@@ -54,7 +55,7 @@ FID: MetricFacts = simulated.FID
 
 def labels(solver: str = "", nfe: str = "") -> tuple[str, ...]:
     """Return a group of the made-up suite: of a training, or of an evaluation with this solver and NFE."""
-    training = ("moons", "linear", "independent", "uniform", "velocity", "mlp")
+    training = ("moons", "linear", "independent", "uniform", "velocity", "mlp", *("",) * len(SETTING_AXES))
     return (*training, solver, "uniform", "ema", "1", nfe) if solver else training
 
 

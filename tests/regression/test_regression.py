@@ -16,6 +16,7 @@ from benchmarks import simulate_nights
 from helpers import built_ins, evaluation_cell, training_cell
 from scipy import special, stats
 
+from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.errors import UserError
 from fmbench.regression import (
     CellValues,
@@ -31,7 +32,7 @@ from fmbench.regression import (
     write_baseline,
 )
 from fmbench.regression.snapshot import AXES, Group
-from fmbench.results.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
+from fmbench.results.records import TRAINING_AXES, EvaluationRecord, MetricFacts, Records, TrainingRecord
 from fmbench.stats import multiple_testing, variance
 from fmbench.stats.variance import Noise
 
@@ -44,6 +45,8 @@ MS = MetricFacts("sample_ms", "lower", "ms/sample", "sampler", "sample_ms")
 RELATIVE = MetricFacts("sample_ms_relative", "", "ms/sample", "sampler", "sample_ms")
 SPREAD = MetricFacts("sample_ms_relative_iqr", "", "ms/sample", "sampler", "sample_ms")
 FACTS = {facts.name: facts for facts in (FID, RECALL, LOSS, PARAMETERS, SECONDS, MS, RELATIVE, SPREAD)}
+ONE_SETTING = ("",) * len(SETTING_AXES)
+"""The labels of settings that have one value."""
 Change = Callable[[Mapping[str, str], int, str, float], float]
 
 
@@ -71,7 +74,7 @@ def night(
 
     for path in ("linear", "cosine"):
         for t_distribution in ("uniform", "beta"):
-            training = ("moons", path, "independent", t_distribution, "velocity", "mlp")
+            training = ("moons", path, "independent", t_distribution, "velocity", "mlp", *ONE_SETTING)
             for seed in seeds:
                 own = random.normal(0, spread)
                 values = {"validation_loss": 0.5 * math.exp(own / 10), "parameters": 1000.0, "train_seconds": 3.0}
@@ -433,7 +436,7 @@ def test_a_failed_training_is_told_once_and_not_for_each_of_its_evaluations() ->
     baseline = night()
     place = next(iter(baseline.trainings))
     lost = CellValues("error", "training: boom")
-    rows = {p: lost if (p[0][:6], p[1]) == place else r for p, r in baseline.evaluations.items()}
+    rows = {p: lost if (p[0][: len(TRAINING_AXES)], p[1]) == place else r for p, r in baseline.evaluations.items()}
     trainings = {**baseline.trainings, place: CellValues("error", "boom")}
     outcome = check(baseline, dataclasses.replace(baseline, trainings=trainings, evaluations=rows))
     assert [(e.what, e.reason) for e in outcome.events if e.alarming] == [("failed", "error: boom")]

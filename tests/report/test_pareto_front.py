@@ -18,9 +18,9 @@ from fmbench.report.figures import label_placement as labelling
 from fmbench.report.figures.pareto_front import pareto
 from fmbench.report.figures.theme import Picture, looks
 from fmbench.report.output_folder import Folder
-from fmbench.report.result_table import make_result_tables
+from fmbench.report.result_table import SOLVER_AXIS, make_result_tables
 from fmbench.report.tables.pareto_front import caption, front_table
-from fmbench.results.records import EvaluationRecord
+from fmbench.results.records import TRAINING_AXES, EvaluationRecord
 from fmbench.stats.paired_seeds import interval
 
 
@@ -199,7 +199,7 @@ def boxes(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
 def draw(factory: Factory, folder: Path) -> tuple[Picture, Fronts]:
     fronts = found(factory)
     assert fronts
-    styles = looks(c.row[6] for c in fronts.candidates)
+    styles = looks(c.row[SOLVER_AXIS] for c in fronts.candidates)
     picture = pareto(fronts, styles, Folder(folder), "pareto", "digits")
     assert picture
     assert (folder / "pareto.png").is_file()
@@ -291,4 +291,4 @@ def test_the_front_is_over_all_rows_where_other_figures_show_some(tmp_path: Path
     for name in ("at_a_glance.at_a_glance", "loss_curves.losses", "score_curves.by_nfe", "score_curves.by_time"):
         monkeypatch.setattr(f"fmbench.report.figures.{name}", lambda *_: None)
     written(small(tmp_path, t_distributions=MANY[:5], seeds=(0,), nfe=(1,)), tmp_path)
-    assert len({c.row[:6] for c in seen[0].candidates}) == 10
+    assert len({c.row[: len(TRAINING_AXES)] for c in seen[0].candidates}) == 10

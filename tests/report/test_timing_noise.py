@@ -12,7 +12,7 @@ from fmbench.report import build
 from fmbench.report.analysis.curves import make_curves
 from fmbench.report.analysis.pareto_front import find_fronts
 from fmbench.report.analysis.timing_noise import FALLS, WIDE, steadiness
-from fmbench.report.result_table import make_result_tables
+from fmbench.report.result_table import SOLVER_AXIS, make_result_tables
 from fmbench.results.cell_state import unsteady
 from fmbench.results.records import EvaluationRecord
 from fmbench.store.cell_folder import CellFolder
@@ -52,11 +52,11 @@ def test_the_fewest_times_that_contradict_the_others_are_named(
 def test_an_unsteady_time_is_left_out_and_the_others_count(tmp_path: Path) -> None:
     (result_table,) = make_result_tables(timed(tmp_path, euler_1=(0.05, 0.02)).records())
     found = steadiness(result_table, MS)
-    assert {(row[6], nfe): why for (row, nfe), why in found.unsteady.items()} == {("euler", 1): WIDE}
+    assert {(row[SOLVER_AXIS], nfe): why for (row, nfe), why in found.unsteady.items()} == {("euler", 1): WIDE}
     assert not found.hidden
     curves, _ = make_curves(result_table, result_table.metrics[0])
     assert curves.clock == MS
-    times = {(row[6], point.nfe): point.time for row, points in curves.rows.items() for point in points}
+    times = {(row[SOLVER_AXIS], point.nfe): point.time for row, points in curves.rows.items() for point in points}
     assert times["euler", 1] is None
     assert times["euler", 2] == pytest.approx(0.1)
     assert times["heun", 2] == pytest.approx(0.1)
@@ -94,7 +94,7 @@ def test_what_is_measured_once_more_is_what_reports_would_leave_out(tmp_path: Pa
     factory = timed(tmp_path, euler_1=(0.38, 0.05), euler_2=(0.13, 0.02), euler_4=(1.34, 2.2), heun_2=(9.0, 0.1))
     (result_table,) = make_result_tables(factory.records())
     expected = {("euler", 1), ("euler", 4), ("heun", 2)}
-    assert {(row[6], nfe) for row, nfe in steadiness(result_table, MS).unsteady} == expected
+    assert {(row[SOLVER_AXIS], nfe) for row, nfe in steadiness(result_table, MS).unsteady} == expected
     stored = []
     for record in (records[0] for records in result_table.cells.values()):
         folder = CellFolder(tmp_path / "sampler" / record.cell.key)

@@ -8,7 +8,7 @@ Each seed is a whole table, a value a row, taken about the table's mean: luck th
 for nothing, as in all differences here. What a set of axes explains of it is the sum of squares of its main effects.
 An axis's share is what it adds to the axes before it, averaged over all orders of the axes (Lindeman, Merenda and Gold
 1980, Introduction to bivariate and multivariate analysis; the Shapley value of R^2), so that designs with holes are
-shared out fairly. There are 9 axes at most, so all of the up to 512 sets are computed. What the rows' means explain
+shared out fairly. Of the 15 axes few vary in one suite, so all sets of those are computed. What the rows' means explain
 beyond all main effects is what the axes do together, and what is left does not repeat from seed to seed: chance.
 
 Chance would explain something too: an axis of 5 labels fits 4 degrees of freedom of pure noise. From each sum of

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.report.analysis.comparability import mixture
 from fmbench.report.result_table import ROW_AXES, ResultTable, Row, Values
 from fmbench.results.records import MetricFacts
@@ -42,8 +43,8 @@ def _is(result_table: ResultTable, row: Row, axis: str, wanted: Any) -> bool:
     if axis == "weights":
         return bool(label == wanted)
     spec = result_table.spec(axis, label)
-    if spec is None:
-        return False
+    if spec is None:  # of a setting that has one value in the suite, the plan has seen that it is the one named
+        return axis in SETTING_AXES and not any(varied == axis for varied, _ in result_table.specs)
     if isinstance(wanted, Mapping):
         return any(name == spec.name and _has(spec, parameters or {}) for name, parameters in wanted.items())
     return wanted in (spec.name, label, str(spec))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fmbench.report.analysis.comparability import split_by_identity
-from fmbench.report.result_table import ROW_AXES, SAID, ResultTable, Row, Values, varying
+from fmbench.report.result_table import ResultTable, Row, Values, labels_said, varying
 from fmbench.results.records import TRAINING_AXES, MetricFacts
 from fmbench.stats.paired_seeds import difference, interval, ranked
 
@@ -85,13 +85,13 @@ def combination(result_table: ResultTable, row: Row) -> str:
 def trained_as(result_table: ResultTable, row: Row) -> str:
     """Say a row's training combination, as in "linear + uniform"; "" where no training axis varies."""
     axes = [i for i in varying(result_table.rows()) if i < len(TRAINING_AXES)]
-    return " + ".join(row[i] for i in axes if row[i])
+    return " + ".join(labels_said(row, axes))
 
 
 def sampled_as(result_table: ResultTable, row: Row) -> str:
     """Say how a row draws its samples, as in "heun" or "heun, guidance 2"; "" where no such axis varies."""
     axes = [i for i in varying(result_table.rows()) if i >= len(TRAINING_AXES)]
-    return ", ".join(SAID.get(ROW_AXES[i], "{}").format(row[i]) for i in axes if row[i])
+    return ", ".join(labels_said(row, axes))
 
 
 def trained(row: Row) -> Row:

@@ -17,7 +17,7 @@ from fmbench.report.analysis.ranking import (
     trained_as,
 )
 from fmbench.report.number_format import bounded, percents, style_for
-from fmbench.report.result_table import ROW_AXES, ResultTable, Row, varying
+from fmbench.report.result_table import ROW_AXES, ResultTable, Row, labels_said, varying
 from fmbench.results.records import TRAINING_AXES
 from fmbench.stats.paired_seeds import Difference, interval
 
@@ -101,7 +101,7 @@ def _compared(result_table: ResultTable, known: Sequence[RankingAtNFE], baseline
         )
         return f"{leads}: {_gaps(result_table, rivals, () if len(names) > 1 else ROW_AXES)}." if rivals else ""
     reference = next(row for rows in base.values() for row in rows)
-    name = " + ".join(reference[i] for i in varying(result_table.rows()) if ROW_AXES[i] in wanted)
+    name = " + ".join(labels_said(reference, (i for i in varying(result_table.rows()) if ROW_AXES[i] in wanted)))
     pairs = [(place, base[place.nfe][0]) for place in known if base[place.nfe] and place.nfe not in own]
     text = _gaps(result_table, pairs, tuple(wanted))
     text += f"; at {at_nfe(own)} the baseline itself leads" if own else ""

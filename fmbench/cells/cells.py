@@ -131,6 +131,11 @@ class EvaluationCell:
         """What keys hold of the guidance: a weight, or the component and the key of its weaker model."""
         return guidance_text(self.guidance, self.weaker)
 
+    @property
+    def on_validation(self) -> bool:
+        """Whether the samples are another draw, scored against validation data, by which settings are chosen."""
+        return self.settings.values.get("split") == "validation"
+
     @cached_property
     def key(self) -> str:
         """The content address of the samples; it contains the training cell's key."""
@@ -161,7 +166,8 @@ class EvaluationCell:
         budget = "adaptive" if self.nfe is None else f"{self.grid} nfe={self.nfe}"
         guided = "" if self.guidance == 1.0 else f" guidance={guidance_label(self.guidance)}"
         weights = "" if self.weights == "ema" else f" weights={self.weights}"
-        return f"{self.training} {self.solver} {budget}{guided}{weights}"
+        split = " split=validation" if self.on_validation else ""
+        return f"{self.training} {self.solver} {budget}{guided}{weights}{split}"
 
 
 def guidance_text(guidance: GuidanceChoice, weaker: TrainingCell | None) -> str:

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from fmbench.components.gaussian_mixture import Mixture
 
 
+VALIDATION = "validation"
+"""The third split, and what a dataset provides that has it."""
+
+
 class Component(ABC):  # noqa: B024  (each kind has abstract methods of its own)
     """The base of every kind.
 

@@ -13,14 +13,12 @@ from typing import Any, Literal
 import torch
 from torch import Generator, Tensor
 
-from fmbench.components.contracts import Dataset
+from fmbench.components.contracts import VALIDATION, Dataset
 from fmbench.errors import DataError
 
 Split = Literal["train", "test", "validation"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 """What every dataset has."""
-VALIDATION = "validation"
-"""The third split, and what a dataset provides that has it."""
 Rows = tuple[Tensor, Tensor | None]
 """Data `x_1` and conditions, or None without."""
 

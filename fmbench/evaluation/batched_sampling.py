@@ -20,7 +20,7 @@ from fmbench.cells.cells import EvaluationCell
 from fmbench.cells.guidance import GuidanceChoice
 from fmbench.components import contracts
 from fmbench.evaluation.sample_batches import why_in_blocks
-from fmbench.evaluation.sampling import Drawn, sampler, solver_and_times, usual_batch
+from fmbench.evaluation.sampling import Drawn, noise_role, sampler, solver_and_times, usual_batch
 from fmbench.isolation import global_random
 from fmbench.model.batched.compatibility import batching_obstacle
 from fmbench.model.batched.networks import Networks
@@ -98,13 +98,14 @@ def draw_batched(members: Sequence[Trained], cell: EvaluationCell) -> list[Drawn
     integrate = sampler(members[0], cell, velocity)
     n, usual = int(cell.settings["samples"]), usual_batch(members[0])
     sizes = [min(usual, n - first) for first in range(0, n, usual)]
+    role = noise_role(cell, "evaluation")
     calls: list[int] = []
     samples: list[list[Tensor]] = [[] for _ in members]
     for first, size in zip(range(0, n, usual), sizes, strict=True):
         before = velocity.calls
         labels = [member.labels(first, size) for member in members]
         y = None if labels[0] is None else torch.cat([own for own in labels if own is not None])
-        drawn = integrate(torch.cat([member.source(first, size) for member in members]), y)
+        drawn = integrate(torch.cat([member.source(first, size, role) for member in members]), y)
         for own, piece in zip(samples, drawn.chunk(len(members)), strict=True):
             own.append(piece)
         calls.append((velocity.calls - before) // len(members))

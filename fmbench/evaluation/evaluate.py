@@ -10,10 +10,19 @@ import torch
 
 from fmbench.cells.cells import EvaluationCell
 from fmbench.cells.component_spec import ComponentSpec
+from fmbench.components import contracts
 from fmbench.evaluation.kept_samples import preview
 from fmbench.evaluation.metrics import compute_metrics
 from fmbench.evaluation.noise_draws import add_noise_spread
-from fmbench.evaluation.sampling import Drawn, check_finite, check_nfe, draw_samples, larger_batch, sampler
+from fmbench.evaluation.sampling import (
+    Drawn,
+    check_finite,
+    check_nfe,
+    draw_samples,
+    larger_batch,
+    noise_role,
+    sampler,
+)
 from fmbench.model.trained_model import Trained
 from fmbench.model.velocity import ModelVelocity
 from fmbench.runtime.device import device_type, synchronise
@@ -45,10 +54,12 @@ def evaluate(
     evidence = trained.evidence(velocity)
     evidence.samples, evidence.labels, evidence.nfe = samples, labels, drawn.nfe
     if not drawn.drew_noise and not velocity.is_stateful:
-        evidence.source, evidence.solve = partial(trained.source, 0), sampler(trained, cell, velocity)
-    evidence.remembered = trained.remembered(cell.guidance, cell.weights)
+        evidence.source = partial(trained.source, 0, role=noise_role(cell, "evaluation"))
+        evidence.solve = sampler(trained, cell, velocity)
+    evidence.remembered = {} if cell.on_validation else trained.remembered(cell.guidance, cell.weights)
     payload = preview(context, samples, labels)
-    computed = compute_metrics(metrics, trained.cell, evidence, context)
+    on = contracts.VALIDATION if cell.on_validation else ""
+    computed = compute_metrics(metrics, trained.cell, evidence, context, on)
     folder.add_metrics(add_noise_spread(computed, metrics, trained, cell, evidence, velocity))
     folder.write("samples.safetensors", payload)
     per_batch = drawn.nfe_of_batches
@@ -60,7 +71,8 @@ def evaluate(
 def _may_share(cell: EvaluationCell, velocity: ModelVelocity) -> bool:
     """Whether the calls of a cell's solver may be another's, and others' its own: alike calls must give the same.
 
-    Somebody else's code may compute under something that it changes meanwhile, and a guidance may remember.
+    Somebody else's code may compute under something that it changes meanwhile, and a guidance may remember. On
+    validation data samples are made of noise of their own, of which no call is another's.
     """
     own = cell.solver.is_own and (not isinstance(cell.guidance, ComponentSpec) or cell.guidance.is_own)
-    return own and not velocity.is_stateful
+    return own and not velocity.is_stateful and not cell.on_validation

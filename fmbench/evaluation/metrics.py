@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -25,20 +25,21 @@ from fmbench.runtime import environment
 from fmbench.runtime.device import device_type
 from fmbench.runtime.failures import describe_failure
 
+Real = Callable[[Literal["train", "test"]], tuple[Tensor, Tensor | None]]
 MOST_NAMED = 3
 """Values of a metric that the reason for its failure names."""
 MOST_OF_A_TRACEBACK = 20_000
 
 
 def compute_metrics(
-    specs: Sequence[ComponentSpec], cell: TrainingCell, evidence: Evidence, context: WorkerContext
+    specs: Sequence[ComponentSpec], cell: TrainingCell, evidence: Evidence, context: WorkerContext, split: str = ""
 ) -> dict[str, dict[str, Any]]:
-    """Return what `recorded` does of metrics that look at evidence."""
+    """Return what `recorded` does of metrics that look at evidence; `split` as in `compute_metric`."""
     samples = (evidence.samples, evidence.labels)
 
     def score(spec: ComponentSpec) -> dict[str, Any]:
         own = evidence.remembered.setdefault(spec.digest, {})  # no metric sees what another keeps
-        return compute_metric(spec, cell, replace(evidence, remembered=own), context)
+        return compute_metric(spec, cell, replace(evidence, remembered=own), context, split)
 
     return recorded(specs, cell, context, guarding_inplace(samples, score))
 
@@ -79,10 +80,15 @@ def recorded(
 
 
 def compute_metric(
-    spec: ComponentSpec, cell: TrainingCell, evidence: Evidence, context: WorkerContext
+    spec: ComponentSpec, cell: TrainingCell, evidence: Evidence, context: WorkerContext, split: str = ""
 ) -> dict[str, Any]:
-    """Return the values and the identity of one metric. Raises CellFailure for values that break the contract."""
+    """Return the values and the identity of one metric. Raises CellFailure for values that break the contract.
+
+    With a `split`, that stands in place of the one which the metric compares with, and in place of the test split.
+    """
     metric: Metric = context.build(spec)
+    if split:
+        evidence = replace(evidence, real=_compared_with(split, metric, evidence))
     identity: dict[str, Any] = {"metric": str(spec), "version": metric.version}
     identity |= {kind: getattr(cell, kind).text for kind in metric.within}
     weights = list(evidence.module.state_dict().values())
@@ -91,11 +97,19 @@ def compute_metric(
         values = check_values(spec, metric.compute(evidence))
         identity |= {"device": device_type(evidence.device), "precision": evidence.training.precision}
         identity |= metric.identity(evidence)
+    if split and "reference_split" in identity:
+        identity["reference_split"] = split
     if versions(weights) != before:
         raise ProcessChanged("it changes in place the network's weights, which others are given: copy them first")
     if metric.scope == "sampler":
         identity |= environment.measured_on(context.device)
     return {"values": values, "identity": identity}
+
+
+def _compared_with(split: str, metric: Metric, evidence: Evidence) -> Real:
+    """Return the real data with a split in place of the test split, and of the one that a metric compares with."""
+    compared, real = metric.identity(evidence).get("reference_split"), evidence.real
+    return lambda asked: real(split if asked in ("test", compared) else asked)  # type: ignore[arg-type]
 
 
 @contextmanager

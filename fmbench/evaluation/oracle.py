@@ -61,9 +61,9 @@ class Oracle:
         generator = self.context.generator(self.cell, "solver_noise")
         return ExactVelocity(self.mixture, self.path, generator, self.context.evaluation_batch)
 
-    def source(self, first: int, n: int) -> Tensor:
-        """Return source samples number `first`, ..., `first + n - 1`."""
-        return source_samples(self.context, self.cell.dataset, self.cell.seed, first, n, "evaluation_noise")
+    def source(self, first: int, n: int, role: str = "evaluation_noise") -> Tensor:
+        """Return source samples number `first`, ..., `first + n - 1` of a role."""
+        return source_samples(self.context, self.cell.dataset, self.cell.seed, first, n, role)
 
     def labels(self, first: int, n: int) -> Tensor | None:
         """Return None: the exact velocity knows no labels."""

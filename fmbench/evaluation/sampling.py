@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.reference_cell import ReferenceCell
-from fmbench.components.contracts import ProbabilityPath, Solver, Velocity
+from fmbench.components.contracts import VALIDATION, ProbabilityPath, Solver, Velocity
 from fmbench.components.solver_times import fault_of, solver_times
 from fmbench.errors import CellFailure, Diverged
 from fmbench.evaluation.batch_size import best_batch
@@ -33,8 +33,8 @@ class SampledModel(Protocol):
     def cell(self) -> TrainingCell | ReferenceCell:
         """The cell, whose seed and dataset say which source samples and which noise are drawn."""
 
-    def source(self, first: int, n: int) -> Tensor:
-        """Return source samples number `first`, ..., `first + n - 1`."""
+    def source(self, first: int, n: int, role: str = ...) -> Tensor:
+        """Return source samples number `first`, ..., `first + n - 1` of a role."""
 
     def labels(self, first: int, n: int) -> Tensor | None:
         """Return the labels that they are to become, None where there are none."""
@@ -110,9 +110,10 @@ def draw_samples(
     drew_noise = False
     while (done := sum(sizes)) < n:
         first = start + done
-        seed_noise(velocity.generator, model.cell, first)
+        seed_noise(velocity.generator, model.cell, first, noise_role(cell, "solver"))
         before, noise, count = velocity.calls, _noise(model, velocity), min(size, n - done)
-        drawn = integrate(model.source(first, count), model.labels(first, count))
+        x_0 = model.source(first, count, noise_role(cell, "evaluation"))
+        drawn = integrate(x_0, model.labels(first, count))
         if not global_random.alike(noise, _noise(model, velocity)):
             larger, drew_noise = 0, True
             if count > NOISE_BLOCK:  # noise for which no block before has shown a need
@@ -123,6 +124,11 @@ def draw_samples(
         calls.append(velocity.calls - before)
         size = max(larger, NOISE_BLOCK)
     return Drawn(torch.cat(samples), model.labels(start, n), sizes, calls, drew_noise=drew_noise)
+
+
+def noise_role(cell: SampledCell, role: str) -> str:
+    """Return the role of the noise from which a cell's samples are made: settings are chosen by noise of their own."""
+    return f"{'validation_' if cell.settings.values.get('split') == VALIDATION else ''}{role}_noise"
 
 
 def usual_batch(model: SampledModel) -> int:

@@ -15,7 +15,7 @@ from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.cells.seeds import seed_for
 from fmbench.components import contracts
-from fmbench.components.dataset_checks import VALIDATION, Split, check_split, splits_of
+from fmbench.components.dataset_checks import Split, check_split, splits_of
 from fmbench.errors import DataError, ProcessChanged
 from fmbench.isolation import global_random
 from fmbench.isolation.inplace_guard import Mark, marks
@@ -108,7 +108,7 @@ class WorkerContext:
         if (spec.digest, split) not in self._loaded:
             dataset: contracts.Dataset = self.build(spec)
             if split not in splits_of(dataset):
-                raise DataError(f"{spec} has no validation split: it does not provide {VALIDATION!r}")
+                raise DataError(f"{spec} has no validation split: it does not provide {contracts.VALIDATION!r}")
             seed = seed_for(0, f"load/{split}", spec.text)
             with unchanged(f"dataset {spec}"), global_random.seeded(seed, self.device):
                 loaded = dataset.load(split)  # type: ignore[arg-type]  # of a third split know those that provide it

@@ -201,12 +201,14 @@ def source_samples(
     return torch.cat(list(blocks()))[offset : offset + n].contiguous()
 
 
-def seed_noise(generator: Generator, cell: TrainingCell | ReferenceCell, first: int) -> None:
+def seed_noise(
+    generator: Generator, cell: TrainingCell | ReferenceCell, first: int, role: str = "solver_noise"
+) -> None:
     """Make a generator that of the noise which a solver draws for the block that begins with sample number `first`.
 
     The global random generators, from which a solver may draw, too, begin each block in a state of its own as well.
     """
-    number = seed_for(cell.seed, f"solver_noise/{first // NOISE_BLOCK}", cell.dataset.text)
+    number = seed_for(cell.seed, f"{role}/{first // NOISE_BLOCK}", cell.dataset.text)
     generator.manual_seed(number)
     global_random.seed(number)
 

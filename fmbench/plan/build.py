@@ -21,6 +21,7 @@ from fmbench.plan.result_code import result_code_fingerprint
 from fmbench.plan.selection import Match, match_filter, match_selection
 from fmbench.plan.teachers import Teachers
 from fmbench.plan.training_settings import training_settings
+from fmbench.plan.tuning import Tuner
 from fmbench.plan.weaker_models import WeakerModels
 from fmbench.suite import Problem, Suite, raise_problems
 
@@ -45,7 +46,8 @@ def make_plan(suite: Suite, registry: Registry, filters: Sequence[str] = ()) -> 
     rules = Rules(suite, axes, registry)
     teachers = Teachers(suite, registry, rules.granted)
     weaker = WeakerModels(axes, registry, teachers, rules.granted)
-    return _Making(suite, axes, rules, matches, teachers, weaker).plan(filters)
+    tuner = Tuner(suite, rules, registry, filtered=bool(filters))
+    return _Making(suite, axes, rules, matches, teachers, weaker, tuner).plan(filters)
 
 
 @dataclass
@@ -69,9 +71,10 @@ class _Making:
         filters: Sequence[Match],
         teachers: Teachers,
         weaker_models: WeakerModels,
+        tuner: Tuner,
     ) -> None:
         self.suite, self.axes, self.rules, self.filters = suite, axes, rules, filters
-        self.teachers, self.weaker_models = teachers, weaker_models
+        self.teachers, self.weaker_models, self.tuner = teachers, weaker_models, tuner
         problems: list[Problem] = []
         self.excludes = [
             match_selection(entry, axes, ("exclude", number), problems) for number, entry in enumerate(suite.exclude)
@@ -111,16 +114,27 @@ class _Making:
                 weaker = dict.fromkeys(s.weaker for s in kept if s.weaker is not None)
                 for named in (*weaker, taught):
                     trainings |= {each.key: each for each in (*reversed(list(named.teachers)), named)}
-                groups.append((taught, kept))
+                groups.append((taught, self._with_validation(taught, training, kept)))
         if not groups:
             self._nothing_left(filters)
         self._check_used()
+        self.tuner.check_data(
+            dict.fromkeys(cell.dataset for cell, _ in groups if not cell.is_given and cell.samples is None)
+        )
         rules = tuple(self._metrics(indices))
         left_out = tuple(LeftOut(cell, reason, n, unit) for (unit, cell, reason), n in self.tally.items())
         applied = tuple(rule.spec for rule in rules)
         cells = tuple(trainings.values())
         provided = self.rules.all_provided(spec for cell in cells for spec in cell.components)
-        return Plan(self.suite, cells, Evaluations(groups), left_out, applied, rules, provided, self.rules.granted)
+        walked = Evaluations(groups)
+        granted, tuning = self.rules.granted, self.tuner.tuning
+        return Plan(self.suite, cells, walked, left_out, applied, rules, provided, granted, tuning)
+
+    def _with_validation(self, cell: TrainingCell, training: Indices, kept: Samplings) -> Samplings:
+        """Return the evaluations of a training cell with that by which the suite chooses settings, if it does."""
+        if cell.is_given or cell.samples is not None:
+            return kept
+        return self.tuner.with_validation(kept, self._training_verdict(training[: len(COMPONENT_AXES)])[1])
 
     def _cell(self, training: Indices) -> TrainingCell:
         """Return a training cell; that of what exists already has settings and code of its own."""

@@ -47,6 +47,14 @@ class MetricRule:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """The axes of settings of which each training combination takes its own best, and the metric that chooses."""
+
+    axes: tuple[str, ...]
+    metric: MetricRule
+
+
+@dataclass(frozen=True)
 class Plan:
     """All cells of a suite, each once, training cells in the suite's order and each one's evaluations together.
 
@@ -56,7 +64,8 @@ class Plan:
     have no evaluations.
 
     `metrics` are those that apply to some cell, in the suite's order. `rules` and `provides` (capabilities by a
-    component's digest, and what the suite's settings grant) are what `metrics_for` goes by.
+    component's digest, and what the suite's settings grant) are what `metrics_for` goes by. `tuning` says which
+    settings are chosen on validation data: the evaluations there are among the others, each the last of its training.
     """
 
     suite: Suite
@@ -67,6 +76,7 @@ class Plan:
     rules: tuple[MetricRule, ...] = field(default=(), repr=False)
     provides: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
     granted: frozenset[str] = frozenset()
+    tuning: Tuning | None = None
 
     def metrics_for(self, cell: TrainingCell | ComponentSpec, scope: Scope) -> tuple[ComponentSpec, ...]:
         """Return the metrics of a scope that apply to a training cell, in the suite's order.

@@ -45,6 +45,7 @@ def drawable(records: Records) -> Records:
         records,
         trainings=[_training(record, times) for record in records.trainings],
         evaluations=[_evaluation(record, times) for record in records.evaluations],
+        validation=[_evaluation(record, times) for record in records.validation],
         references=[_reference(record, labels) for record in records.references],
         t_densities={label: [number(v) for v in values] for label, values in records.t_densities.items()},
     )

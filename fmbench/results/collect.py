@@ -19,7 +19,15 @@ from fmbench.plan.reference_cells import References
 from fmbench.plugins.registry import Registry
 from fmbench.results.cell_keys import flow_snapshot_key, sampler_key
 from fmbench.results.cell_state import CellState, measured_times
-from fmbench.results.records import EvaluationRecord, MetricFacts, Records, ReferenceRecord, Timing, TrainingRecord
+from fmbench.results.records import (
+    EvaluationRecord,
+    MetricFacts,
+    Records,
+    ReferenceRecord,
+    Timing,
+    TrainingRecord,
+    Tuned,
+)
 from fmbench.store.sampler_timings import UNKNOWN_HARDWARE, hardware_of, key_of, leading_hardware, place_of
 from fmbench.store.store import Store
 
@@ -81,7 +89,7 @@ class ResultsIndex:
     def evaluation(self, cell: EvaluationCell) -> CellState:
         """Return the state of an evaluation."""
         known = self.evaluations.get(cell.key)
-        return known or self._absent("evaluation", cell.key, self.wanted(cell.training, "evaluation"))
+        return known or self._absent("evaluation", cell.key, self.wanted_of(cell))
 
     def reference(self, cell: ReferenceCell) -> CellState:
         """Return the state of a floor or an oracle."""
@@ -92,7 +100,7 @@ class ResultsIndex:
         return CellState(self.store.folder(section, key), wanted=wanted)
 
     def _read(self, cell: EvaluationCell) -> CellState:
-        return self.state("evaluation", cell.key, self.wanted(cell.training, "evaluation"))
+        return self.state("evaluation", cell.key, self.wanted_of(cell))
 
     @cached_property
     def samplers(self) -> dict[str, CellState]:
@@ -195,6 +203,12 @@ class ResultsIndex:
         """Return the metrics that the suite wants of a cell in a scope: none of one that only teaches."""
         return self.plan.metrics_for(cell, scope) if self.plan.is_evaluated(cell) else ()
 
+    def wanted_of(self, cell: EvaluationCell) -> tuple[ComponentSpec, ...]:
+        """Return the metrics that the suite wants of an evaluation: on validation data the one that chooses."""
+        if cell.on_validation:
+            return (self.plan.tuning.metric.spec,) if self.plan.tuning else ()
+        return self.wanted(cell.training, "evaluation")
+
     def _training_state(self, cell: TrainingCell) -> CellState:
         """Return the state of a training cell; samples that were made elsewhere need nothing more."""
         if cell.samples is not None:
@@ -272,6 +286,9 @@ class ResultsIndex:
         training, state = self.trainings[cell.training.key], self.evaluation(cell)
         if training.result is None and training.failure is not None:
             return EvaluationRecord(cell, training.status, f"training: {training.error}")
+        if cell.on_validation:
+            values, identities = self._metrics(state)
+            return EvaluationRecord(cell, state.status, state.error, None, values, identities)
         sampler = self._shared_samplers.get(sampler_key(cell)) if state.status == "ok" else None
         values, identities = self._metrics(training, state, sampler)
         facts = (state.result or {}).get("facts", {})
@@ -335,12 +352,15 @@ class ResultsIndex:
 
     def records(self, **about: Any) -> Records:
         """Return the records of the whole suite; `about` fills in the fields that the store does not know."""
-        suite = self.plan.suite
+        suite, tuning = self.plan.suite, self.plan.tuning
+        evaluations = [self.evaluation_record(cell) for cell in self.plan.evaluations]
         return Records(
             suite=suite.name,
             description=suite.description,
             trainings=[self.training_record(cell) for cell in self.plan.trainings],
-            evaluations=[self.evaluation_record(cell) for cell in self.plan.evaluations],
+            evaluations=[record for record in evaluations if not record.cell.on_validation],
+            validation=[record for record in evaluations if record.cell.on_validation],
+            tuning=Tuned(tuning.axes, tuning.metric.spec.name) if tuning else None,
             metrics=self.metric_facts(),
             left_out=[*((left.cell, left.reason) for left in self.plan.left_out), *self._not_defined()],
             references=list(self._reference_records()),

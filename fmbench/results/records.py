@@ -188,6 +188,14 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """The settings of which each training combination takes its own best, and the metric that chooses by validation."""
+
+    axes: tuple[str, ...]
+    metric: str
+
+
+@dataclass(frozen=True)
 class Records:
     """All records of one suite, in the plan's order, with what a reader needs in order to trust them.
 
@@ -198,6 +206,7 @@ class Records:
     names: the metrics, by label, and the modules of "training code" and "evaluation code".
     `left_out` are `(cell in words, reason)`. `environment` holds
     hardware and versions, `command` the command line that makes these records, `finished` an ISO date.
+    `validation` are the evaluations by which the settings that `tuning` names are chosen, and nothing else is said.
     `variant` is what `--set` and `--filter` changed, in words, "" for the suite as it stands.
     """
 
@@ -218,13 +227,16 @@ class Records:
     variant: str = ""
     data: Mapping[str, str] = field(default_factory=dict)
     code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    validation: Sequence[EvaluationRecord] = ()
+    tuning: Tuned | None = None
 
     @property
     def failed(self) -> list[TrainingRecord | EvaluationRecord]:
         """The records whose status is not ok; an evaluation of a failed training counts with its training."""
         bad: list[TrainingRecord | EvaluationRecord] = [r for r in self.trainings if r.status != "ok"]
         lost = {r.cell.key for r in bad}
-        return bad + [r for r in self.evaluations if r.status != "ok" and r.cell.training.key not in lost]
+        evaluations = (*self.evaluations, *self.validation)
+        return bad + [r for r in evaluations if r.status != "ok" and r.cell.training.key not in lost]
 
     @property
     def weaker_models(self) -> dict[str, TrainingCell]:

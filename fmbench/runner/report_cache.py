@@ -61,6 +61,8 @@ def fingerprint(records: Records, folder: Path) -> str:
     content = {
         "trainings": [_training(record) for record in records.trainings],
         "evaluations": [_evaluation(record) for record in records.evaluations],
+        "validation": [_evaluation(record) for record in records.validation],
+        "tuning": records.tuning and vars(records.tuning),
         "references": [_reference(record) for record in records.references],
         "metrics": [vars(facts) for facts in records.metrics],
         "real": sorted(records.real),

@@ -121,7 +121,7 @@ class Scheduler:
             training = self.results_index.trainings[cell.training.key]
             lost = training.result is None and training.failure is not None
             if not lost and self.results_index.evaluation(cell).todo:
-                wanted = self.results_index.wanted(cell.training, "evaluation")
+                wanted = self.results_index.wanted_of(cell)
                 work.setdefault(cell.training.key, []).append(Work(cell.key, cell, wanted))
         for training_cell in self.session.plan.trainings:
             training = self.results_index.trainings[training_cell.key]
@@ -313,7 +313,7 @@ class Scheduler:
             return
         evaluations = self.session.plan.evaluations_of(training)
         self.results_index.look_again(training, evaluations)
-        records = [self.results_index.evaluation_record(cell) for cell in evaluations]
+        records = [self.results_index.evaluation_record(cell) for cell in evaluations if not cell.on_validation]
         self.tracker.log(self.results_index.training_record(training), records)
 
     @cached_property

@@ -27,7 +27,11 @@ from fmbench.suite.setting_faults import setting_faults
 
 _NAMED = (models.AdamW, models.Adam, models.Adamax, models.SGD, models.Constant, models.Cosine, models.Ema)
 _MODELS: dict[str, type[BaseModel]] = {model.__name__.lower(): model for model in _NAMED}
-_SECTIONS: dict[str, type[BaseModel]] = {"training": models.Training, "evaluation": models.Evaluation}
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "training": models.Training,
+    "evaluation": models.Evaluation,
+    "tune": models.Tune,
+}
 _ENTRIES: dict[str, type[BaseModel]] = {"samples": SamplesEntry}
 _SELECTIONS = {"exclude", "include", "baseline"}
 MOST_COMPARED = 100
@@ -76,7 +80,7 @@ def _dotted(location: Location) -> str:
 def _model_at(location: Location) -> type[BaseModel]:
     if not location:
         return Suite
-    if location[0] in _SELECTIONS:
+    if location[0] in _SELECTIONS or location[:2] == ("tune", "at"):
         return models.Selection
     name = next(step for step in reversed(location) if isinstance(step, str))  # not the index in a list of values
     return _ENTRIES.get(str(location[0])) or _MODELS.get(name) or _SECTIONS.get(str(location[0]), Suite)
@@ -113,6 +117,7 @@ def product_problems(suite: Suite) -> list[Problem]:
     """
     problems = list(_included_faults(suite))
     problems += setting_faults(suite) if not problems else []
+    problems += _tune_faults(suite)
     in_step: set[str] = set()
     for number, group in enumerate(suite.zip):
         place = suite.place("zip", number)
@@ -144,6 +149,24 @@ def _included_faults(suite: Suite) -> Iterator[Problem]:
                     location = ("include", number, axis, index)
                     for details in error.errors(include_url=False):
                         yield _problem({**details, "loc": (*location, *details["loc"])}, suite.root)
+
+
+def _tune_faults(suite: Suite) -> Iterator[Problem]:
+    """Yield what is wrong with the section `tune`, as far as that goes without knowing the metrics."""
+    if (tune := suite.tune) is None:
+        return
+    for index in _repeated(tune.axes):
+        yield Problem(suite.place("tune", "axes", index), f"{tune.axes[index]} stands twice in tune.axes. Remove one.")
+    for index, axis in enumerate(tune.axes):
+        others = [value for entry in suite.include for value in entry.axes.get(axis, ())]
+        if len(suite.axes[axis]) + len(others) < 2:
+            held = ", ".join(map(str, suite.axes[axis])) or "none, since nothing is trained"
+            text = f"tune.axes: {axis} needs several values of which to take the best; the suite has {held}."
+            yield Problem(suite.place("tune", "axes", index), f"{text} Write training.{axis} as a list.")
+    names = [metric.name for metric in suite.evaluation.metrics]
+    if tune.metric is not None and tune.metric not in names:
+        text = f"tune.metric: no metric of the suite is {tune.metric!r}.{did_you_mean(tune.metric, names)}"
+        yield Problem(suite.place("tune", "metric"), f"{text} Its metrics: {', '.join(names)}.")
 
 
 def _repeated(values: Sequence[Any]) -> list[int]:

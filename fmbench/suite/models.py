@@ -184,6 +184,7 @@ class Ema(_Model, Shortened):
 
 
 Average = Annotated[Ema, ShorthandType("a number from 0 to below 1")]
+SettingName = Annotated[str, OneOf("a setting", *SETTING_AXES)]
 Weights = Annotated[Literal["ema", "raw"], OneOf("weights", "ema", "raw")]
 
 
@@ -323,6 +324,25 @@ class Selection(_Model):
         return " ".join(f"{axis}={','.join(map(str, values))}" for axis, values in self.axes.items())
 
 
+class Tune(_Model):
+    """Which settings each training combination takes at its own best, and by what that is chosen on validation data."""
+
+    axes: Axis[SettingName] = Field(description="Settings with several values, [optimizer] say.")
+    metric: Annotated[Annotated[str, Field(strict=True)] | None, Rule("the name of a metric, or null")] = Field(
+        None, description="The metric of the suite that chooses; null for the first that judges samples."
+    )
+    at: Selection | None = Field(
+        None, description="The one way of sampling that chooses, {solver: heun, nfe: 8} say, where there are several."
+    )
+
+    @model_validator(mode="after")
+    def _names_samplers(self) -> Tune:
+        sampled = [axis for axis, keys in AXES.items() if keys[0] == "evaluation"]
+        if wrong := [axis for axis in (self.at.axes if self.at else ()) if axis not in sampled]:
+            raise fault(f"this names a way of sampling, by {', '.join(sampled)}; found {wrong[0]}.", "at", wrong[0])
+        return self
+
+
 _PLURALS = tuple(keys[-1] for keys in AXES.values())
 AxisName = Annotated[str, OneOf("an axis", *_PLURALS)]
 
@@ -351,6 +371,9 @@ class Suite(_Model):
         (), description="Groups of axes that run in step, [[paths, t_distributions]] say."
     )
     baseline: Selection | None = Field(None, description="The cells against which the others are compared.")
+    tune: Tune | None = Field(
+        None, description="Compares trainings each at its own best setting, chosen on validation data."
+    )
     _root: Any = PrivateAttr(None)
     _path: str = PrivateAttr("")
 

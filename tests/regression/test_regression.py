@@ -316,7 +316,7 @@ def test_what_a_machine_makes_of_auto_is_in_the_identities_and_no_other_setting(
 
 
 def test_a_sampler_is_named_by_what_varies() -> None:
-    euler = without(night(), lambda group, seed: "euler" in group or len(group) == 6)
+    euler = without(night(), lambda group, seed: "euler" in group or len(group) == len(TRAINING_AXES))
     times = [c for c in check(euler, euler).comparisons if c.metric == "sample_ms_relative"]
     assert [c.what for c in times if c.level == "cell"] == ["NFE 4", "NFE 8"]
 

@@ -51,6 +51,10 @@ def plan(
             f"{only} of the trainings are teachers that couplings learn from, or weaker models that guide others: "
             "trained first, and not evaluated."
         )
+    if (tuning := session.plan.tuning) is not None:
+        chosen = sum(cell.on_validation for cell in session.plan.evaluations)
+        axes, metric = " and ".join(tuning.axes), tuning.metric.spec
+        say(f"{chosen} of the evaluations are on validation data: by their {metric} the best {axes} is chosen.")
     if references := _references(results_index):
         say(f"Beside them: {references}.")
     if session.suite.trains:

@@ -6,6 +6,7 @@ the validation split, so that neither test data nor the reported samples choose 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -62,11 +63,11 @@ class Tuner:
         for spec in datasets:
             if VALIDATION in self._registry.attribute(spec, "provides"):
                 continue
-            parameters = self._registry.entry(spec.kind, spec.name).parameters
-            written = {**spec.parameters, VALIDATION: 0.2}
+            usual = {each.name: each.default for each in self._registry.entry(spec.kind, spec.name).parameters}
             step = f"its class provides {VALIDATION!r}, and returns it by load({VALIDATION!r})"
-            if any(each.name == VALIDATION for each in parameters):
-                inside = ", ".join(f"{k}: {v}" for k, v in written.items())
+            if VALIDATION in usual:
+                written = {name: v for name, v in spec.parameters.items() if v != usual.get(name)}
+                inside = ", ".join(f"{name}: {json.dumps(v)}" for name, v in {**written, VALIDATION: 0.2}.items())
                 step = f"write {{{spec.name}: {{{inside}}}}}, which holds a fifth of its training data out"
             self._refuse(f"settings are chosen on validation data, of which {spec} has none: {step}.")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fmbench.io.printable_text import count
 from fmbench.report.analysis.curves import Curves, best_trainings, make_curves, time_metric, training_rows
+from fmbench.report.analysis.own_best import own_bests
 from fmbench.report.analysis.pareto_front import Fronts, find_fronts
 from fmbench.report.commands import Commands
 from fmbench.report.drawable import LARGEST, drawable, lost_values
@@ -28,6 +29,7 @@ from fmbench.report.tables import markdown_and_latex, standard_tables
 from fmbench.report.tables.axis_importance import of_attribution
 from fmbench.report.tables.baseline import against_baseline
 from fmbench.report.tables.error_decomposition import error_decomposition_table
+from fmbench.report.tables.own_best import all_settings_table, own_best_table
 from fmbench.report.tables.pareto_front import front_table
 from fmbench.report.tables.table import Command, Table
 from fmbench.report.text.headline import in_short
@@ -43,7 +45,8 @@ MOST_PANELS = 24
 def write_report(records: Records, folder: Path) -> Path:
     """Write the report into `folder` and return the path of its page, index.html.
 
-    Beside it lie records.csv, references.csv (floors and oracles), table.md, table.tex and the figures.
+    Beside it lie records.csv, references.csv (floors and oracles), validation.csv (the scores by which settings are
+    chosen, where they are), table.md, table.tex and the figures.
     Every file is replaced whole; figures of the report that was there before, and are not in this one, go. Raises
     StoreError where the folder cannot be written.
     """
@@ -54,6 +57,8 @@ def write_report(records: Records, folder: Path) -> Path:
         target.write("references.csv", references_csv(records))
     records = drawable(records)
     result_tables = make_result_tables(records)
+    if records.validation:
+        target.write("validation.csv", validation_csv(records, result_tables))
     commands = Commands(records.command, result_tables)
     styles = looks(row[SOLVER_AXIS] for result_table in result_tables for row, _ in result_table.cells)
     sections = [
@@ -85,6 +90,16 @@ def references_csv(records: Records) -> str:
     return _csv(pd.DataFrame([record.row() for record in records.references]))
 
 
+def validation_csv(records: Records, result_tables: Sequence[ResultTable]) -> str:
+    """Return validation.csv: one row an evaluation on validation data, and whether it is of a best setting."""
+    import pandas as pd
+
+    found = [each for each in map(own_bests, result_tables) if each is not None]
+    chosen = {key for each in found for group in each.groups if group.best for key in group.best.keys}
+    rows = [{**record.row(), "chosen": record.cell.key in chosen} for record in records.validation]
+    return _csv(pd.DataFrame(rows).drop(columns="nfe"))
+
+
 def _csv(frame: DataFrame) -> str:
     frame["nfe_budget"] = frame["nfe_budget"].astype("Int64")
     return str(frame.to_csv(index=False, lineterminator="\n"))
@@ -107,10 +122,11 @@ def _section(
     records: Records, result_table: ResultTable, command: Command, styles: Styles, target: Folder, suffix: str
 ) -> page.Section:
     """Make the tables and pictures of one dataset."""
-    fronts, headline = find_fronts(result_table), result_table.headline
+    fronts, headline, own_best = find_fronts(result_table), result_table.headline, own_bests(result_table)
     others = [facts for facts in result_table.scope("evaluation") if facts != headline]
     tables = [
         standard_tables.by_nfe(result_table, headline, command) if headline is not None else None,
+        own_best_table(result_table, own_best, records.baseline, command),
         front_table(fronts, result_table.dataset, command),
         against_baseline(result_table, records.baseline, command) if records.baseline else None,
         standard_tables.of_adaptive(result_table, command),
@@ -118,6 +134,7 @@ def _section(
         error_decomposition_table(result_table),
         standard_tables.of_training(result_table, command),
         of_attribution(result_table),
+        all_settings_table(result_table, own_best),
         *(standard_tables.by_nfe(result_table, facts, command, minor=True) for facts in others),
     ]
     pictures, notes = _pictures(records, result_table, fronts, styles, target, suffix)

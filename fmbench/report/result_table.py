@@ -23,6 +23,7 @@ from fmbench.results.records import (
     ReferenceRecord,
     Timing,
     TrainingRecord,
+    Tuned,
 )
 
 ROW_AXES = (*TRAINING_AXES, *SAMPLER_AXES)
@@ -136,6 +137,7 @@ class ResultTable:
     `cells` maps an evaluation row and an NFE budget (None for adaptive solvers) to its records, one a seed;
     `trainings` maps a training row to its records. `failed` are statuses by training key, `specs` components by kind
     and label. `headline` is the metric that leads the report. `references` are its floors and oracles.
+    `validation` are the records by which the settings that `tuning` names are chosen, as `cells` are arranged.
     """
 
     dataset: str
@@ -146,6 +148,8 @@ class ResultTable:
     specs: Mapping[tuple[str, str], ComponentSpec]
     headline: MetricFacts | None
     references: Sequence[ReferenceRecord] = ()
+    validation: Mapping[tuple[Row, int | None], Sequence[EvaluationRecord]] = field(default_factory=dict)
+    tuning: Tuned | None = None
 
     @cached_property
     def oracles(self) -> dict[str, ReferenceRecord]:
@@ -248,13 +252,19 @@ def make_result_tables(records: Records) -> list[ResultTable]:
     for record in records.evaluations:
         row = names.row(record.cell)
         cells.setdefault(row[0], {}).setdefault((row, record.cell.nfe), []).append(record)
+    chosen_by: dict[str, dict[tuple[Row, int | None], list[EvaluationRecord]]] = {}
+    for record in records.validation:
+        row = names.row(record.cell)
+        chosen_by.setdefault(row[0], {}).setdefault((row, record.cell.nfe), []).append(record)
     result_tables = []
     for dataset in dict.fromkeys([*trainings, *cells]):
         mine = cells.get(dataset, {})
         headline = _headline(records.metrics, mine)
         own = [r for r in records.references if names.label(r.cell.dataset) == dataset]
         rows = trainings.get(dataset, {})
-        result_tables.append(ResultTable(dataset, rows, mine, records.metrics, failed, names.specs, headline, own))
+        choosing = chosen_by.get(dataset, {})
+        known = (dataset, rows, mine, records.metrics, failed, names.specs, headline, own, choosing, records.tuning)
+        result_tables.append(ResultTable(*known))
     return result_tables
 
 

@@ -16,11 +16,13 @@ from fmbench.report.analysis.axis_importance import (
     within,
 )
 from fmbench.report.analysis.floor_and_oracle import floor_of
+from fmbench.report.analysis.own_best import own_bests
 from fmbench.report.analysis.ranking import RankingAtNFE, at_nfe, combination, enumeration, rankings
 from fmbench.report.drawable import drawable
 from fmbench.report.result_table import ResultTable, make_result_tables
 from fmbench.report.text.answer import answer
 from fmbench.report.text.details import details
+from fmbench.report.text.own_best import own_best_said
 from fmbench.results.precision_and_device import mixed
 from fmbench.results.records import Records, TrainingRecord
 from fmbench.stats.paired_seeds import Difference, Interval, difference
@@ -48,6 +50,9 @@ def in_short(records: Records, result_tables: Sequence[ResultTable] | None = Non
     for result_table, found in ranking:
         if text := answer(result_table, found, records.baseline):
             lines.append((f"Answer, {result_table.dataset}" if several else "Answer", text))
+        if (own := own_bests(result_table)) is not None:
+            about = f"Each at its own best, {result_table.dataset}" if several else "Each at its own best"
+            lines.append((about, own_best_said(own)))
         prefix = f"{result_table.dataset}, " if several else ""
         beneath += [(prefix + about, said) for about, said in details(result_table, found, records.baseline)]
     if not lines and result_tables:

@@ -108,8 +108,12 @@ def compute_metric(
 
 def _compared_with(split: str, metric: Metric, evidence: Evidence) -> Real:
     """Return the real data with a split in place of the test split, and of the one that a metric compares with."""
-    compared, real = metric.identity(evidence).get("reference_split"), evidence.real
-    return lambda asked: real(split if asked in ("test", compared) else asked)  # type: ignore[arg-type]
+
+    def instead_of(*splits: str) -> Real:
+        return lambda asked: evidence.real(split if asked in splits else asked)  # type: ignore[arg-type]
+
+    compared = metric.identity(replace(evidence, real=instead_of("test"))).get("reference_split", "test")
+    return instead_of("test", compared)
 
 
 @contextmanager

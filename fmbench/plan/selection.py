@@ -71,7 +71,8 @@ def _no_such(axis: str, value: AxisValue | str, axes: Axes) -> str:
     """Say that a value is not on an axis, and what is."""
     held = axes.values[axis]
     name = value.name if isinstance(value, ComponentRef) else str(value)
-    names = [choice.name for choice in held if isinstance(choice, ComponentSpec)]
+    numbers = axis in SETTING_AXES and axis not in NAMED  # which no misspelling makes of another
+    names = [choice.name for choice in held if isinstance(choice, ComponentSpec) and not numbers]
     near = did_you_mean(name, names) if name not in names else ""
     return f"no {axis} of the suite is {str(value)!r}.{near} The axis holds {axes.held(axis)}."
 

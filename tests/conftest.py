@@ -42,6 +42,7 @@ SLOW = (
     "test_run",
     "test_tutorials",
     "test_failures",
+    "test_tuned_run",
     "test_plugin_mistakes",
     "test_tracking",
     "test_local_executor",

@@ -23,7 +23,7 @@ from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.cells.seeds import seed_for
 from fmbench.components.contracts import Dataset, Metric, TDistribution, TrainingFacts
 from fmbench.components.dataset_checks import check_together, splits_of
-from fmbench.errors import CellFailure, DamagedFile, ProcessChanged, StoreError, UserError
+from fmbench.errors import CellFailure, DamagedFile, DataError, ProcessChanged, StoreError, UserError
 from fmbench.evaluation import evaluate, flow_snapshots
 from fmbench.evaluation.batched_sampling import NotBatchedError, draw_batched, in_order, worth_it
 from fmbench.evaluation.given_samples import read_samples, score_samples
@@ -158,7 +158,7 @@ class Computer:
             self.say(Event("started", "preparing", title))
             try:
                 with self.context.unchanged("it"):
-                    self._prepare_component(spec)
+                    self._prepare_component(spec, task.chooses)
             except UserError:
                 raise
             except BaseException as error:
@@ -170,13 +170,15 @@ class Computer:
             read_samples(cell, n, self.context)
             self.say(Event("finished", "preparing", title))
 
-    def _prepare_component(self, spec: ComponentSpec) -> None:
+    def _prepare_component(self, spec: ComponentSpec, chooses: ComponentSpec | None) -> None:
         component = self.context.build(spec)
         if isinstance(component, Metric):
             component.prepare()
         if isinstance(component, Dataset):
             train, test, *third = (self.context.load(spec, split) for split in splits_of(component))
             check_together(str(spec), component, train, test, self.context.device, *third)
+            if chooses is not None and third:
+                self._check_enough(spec, len(third[0][0]), chooses)
             x, _ = test
             kept = min(len(x), kept_samples(self.context, x))
             payload = safetensors_bytes({"samples": x[:kept].cpu().contiguous()})
@@ -185,6 +187,14 @@ class Computer:
             middles = (torch.arange(T_PARTS, dtype=torch.float64) + 0.5) / T_PARTS
             found = {"density": component.density(middles).tolist()}
             write_sealed(t_density(self.context.store.root, spec), found)
+
+    def _check_enough(self, dataset: ComponentSpec, n: int, chooses: ComponentSpec) -> None:
+        least = self.context.build(chooses).minimum_samples
+        if n < least:
+            raise DataError(
+                f"tune: settings are chosen by {chooses}, which needs {least} validation examples, and {dataset} has "
+                f"{n}. Hold more out, or choose by another metric: tune.metric."
+            )
 
     def _probe(self, task: ProbeTask) -> None:
         """Measure how many cells a fleet should have. Whatever goes wrong: they train alone, which says more of it."""

@@ -34,10 +34,12 @@ class PrepareTask:
     component is a unit of the section "preparing", which has a time of its own and no folder in the store. For
     figures, some real test data of each dataset is left in the store's cache, at `real_samples`, and the density of
     each t-distribution, at `t_density`. `samples` that were made elsewhere, the first so many of each cell, are read.
+    Settings that a metric `chooses` need validation data enough for it.
     """
 
     components: tuple[ComponentSpec, ...]
     samples: tuple[tuple[TrainingCell, int], ...] = ()
+    chooses: ComponentSpec | None = None
 
     @property
     def units(self) -> list[Unit]:

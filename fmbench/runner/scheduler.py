@@ -184,7 +184,8 @@ class Scheduler:
     def _prepare(self, executor: LocalExecutor) -> None:
         """Have one worker build and check everything, so that a user's mistake is known before the first step."""
         self.observer.begin("preparing", 1)
-        executor.submit(PrepareTask(self._components, self._samples))
+        tuning = self.session.plan.tuning
+        executor.submit(PrepareTask(self._components, self._samples, tuning.metric.spec if tuning else None))
         for event in executor.events():
             self._note(event)
         self.observer.advance("preparing")

@@ -84,6 +84,15 @@ def test_preparing_looks_at_both_splits(tmp_path: Path) -> None:
         computer(PrepareTask((registry.spec("dataset", "gap"),)))
 
 
+def test_preparing_looks_whether_validation_data_are_enough_to_choose_by(tmp_path: Path) -> None:
+    registry = load_registry()
+    computer = Computer(context(tmp_path, registry), lambda event: None)
+    digits = registry.spec("dataset", "digits", {"validation": 0.2})
+    computer(PrepareTask((digits,), (), registry.spec("metric", "fid_digits")))
+    with pytest.raises(DataError, match=r"by kid_digits, which needs 1000 validation examples, and digits.* has 283"):
+        computer(PrepareTask((digits,), (), registry.spec("metric", "kid_digits")))
+
+
 class Points(Dataset):
     """Points with labels, as they should be, or changed by `change`."""
 

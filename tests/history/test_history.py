@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from helpers import TINY
 from typer.testing import CliRunner, Result
@@ -123,6 +124,18 @@ def test_a_night_comes_back_as_it_was_added(night: Night, tmp_path: Path) -> Non
     lost = found.frame[found.frame["status"] == "diverged"]
     assert len(lost) == 1
     assert lost["value"].isna().all()
+
+
+def test_a_history_from_before_settings_were_axes_is_read_and_continued(night: Night, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.parquet"
+    append(night, path)
+    table = pq.read_table(path)
+    earlier = table.drop_columns(list(SETTING_AXES)).replace_schema_metadata(table.schema.metadata)
+    pq.write_table(earlier, path, write_page_checksum=True)
+    assert (read(path, "tiny").frame[list(SETTING_AXES)] == "").all(axis=None)
+    assert append(later(night, 1), path) == 2
+    lines = make_lines(read(path, "tiny"), night.metrics[METRIC])
+    assert all(len(line.nights) == 2 for line in lines), "its cells are those of later nights"
 
 
 def test_a_night_that_repeats_the_newest_one_is_not_added_twice(night: Night, tmp_path: Path) -> None:

@@ -161,7 +161,9 @@ def test_the_schema_takes_lists_of_settings_where_suites_do() -> None:
     validator = jsonschema.Draft202012Validator(suite_schema())
     suite = read_suite(SUITE, overrides=[STEPS, OPTIMIZERS, "training.ema=[0, {decay: 0.5, warmup: false}]"])
     whole = suite.settings() | {"exclude": [{"optimizer": "sgd", "steps": 20}], "baseline": {"ema": 0}}
+    whole |= {"tune": {"axes": ["optimizer", "steps"], "metric": "distance", "at": {"solver": "one", "nfe": 2}}}
     validator.validate(whole)
+    assert list(validator.iter_errors(whole | {"tune": {"axes": ["path"]}}))
     for key, value in (("steps", []), ("steps", [0]), ("optimizer", [{"sgd": {}}]), ("precision", ["float32"])):
         wrong = whole | {"training": {**whole["training"], key: value}}
         assert list(validator.iter_errors(wrong)), (key, value)

@@ -23,7 +23,7 @@ N_TRAINING = len(TRAINING_AXES)
 
 
 @dataclass(frozen=True)
-class Candidate:
+class TriedSetting:
     """A setting of a training combination: what it scores on validation data, and otherwise. `keys` are the cells."""
 
     row: Row
@@ -42,10 +42,10 @@ class OwnBest:
     """
 
     group: Row
-    candidates: Sequence[Candidate]
-    best: Candidate | None = None
-    near: Sequence[Candidate] = ()
-    lost: Sequence[Candidate] = ()
+    candidates: Sequence[TriedSetting]
+    best: TriedSetting | None = None
+    near: Sequence[TriedSetting] = ()
+    lost: Sequence[TriedSetting] = ()
     ends: Sequence[str] = ()
     why: str = ""
 
@@ -119,7 +119,7 @@ def own_bests(result_table: ResultTable) -> OwnBests | None:
     if facts is None:
         return None
     tuned = [ROW_AXES.index(axis) for axis in tuning.axes]
-    members: dict[Row, list[Candidate]] = {}
+    members: dict[Row, list[TriedSetting]] = {}
     sampled: set[str] = set()
     for (row, nfe), records in result_table.validation.items():
         training = row[:N_TRAINING]
@@ -128,7 +128,7 @@ def own_bests(result_table: ResultTable) -> OwnBests | None:
         score = result_table.values(row, nfe, facts) or Values()
         setting = " + ".join(labels_said(training, tuned))
         keys = frozenset(record.cell.key for record in records)
-        members.setdefault(group, []).append(Candidate(training, setting, values, score, keys))
+        members.setdefault(group, []).append(TriedSetting(training, setting, values, score, keys))
         sampled.add(_sampler(row, nfe))
     groups = [_own_best(result_table, group, found, tuned, chooses) for group, found in members.items()]
     return OwnBests(tuning.axes, chooses, facts, " or ".join(sorted(sampled)), groups)
@@ -142,7 +142,7 @@ def _sampler(row: Row, nfe: int | None) -> str:
 
 
 def _own_best(
-    result_table: ResultTable, group: Row, candidates: Sequence[Candidate], tuned: Sequence[int], facts: MetricFacts
+    result_table: ResultTable, group: Row, candidates: Sequence[TriedSetting], tuned: Sequence[int], facts: MetricFacts
 ) -> OwnBest:
     lost = [each for each in candidates if not each.validation.complete]
     if mixed := mixture(i for each in candidates for i in each.validation.identities):

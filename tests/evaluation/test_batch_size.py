@@ -160,7 +160,7 @@ def test_the_first_batch_is_a_block_on_every_device(
     class Elsewhere:
         context, cell, labels = replace(shop, device="meta"), trained.cell, trained.labels
 
-        def source(self, start: int, n: int) -> Tensor:
+        def source(self, start: int, n: int, role: str) -> Tensor:
             first.append(n)
             raise InterruptedError
 

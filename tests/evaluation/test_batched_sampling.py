@@ -58,7 +58,7 @@ def test_samples_are_those_of_each_member_alone(
     registry: Registry, members: list[Trained], solver: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = Trained.source
-    monkeypatch.setattr(Trained, "source", lambda self, first, n: source(self, first, n).double())
+    monkeypatch.setattr(Trained, "source", lambda self, *asked: source(self, *asked).double())
     for member in members:
         member.module.double()
     cells = evaluations(registry, members, solver)

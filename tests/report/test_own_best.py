@@ -15,6 +15,7 @@ from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec, Settings
 from fmbench.cells.setting_axes import setting_value
 from fmbench.report import in_short, write_report
+from fmbench.report.analysis.baseline import references
 from fmbench.report.analysis.own_best import OwnBests, own_bests
 from fmbench.report.result_table import make_result_tables
 from fmbench.results.records import EvaluationRecord, Records, TrainingRecord, Tuned
@@ -230,6 +231,33 @@ def test_the_baseline_is_compared_at_its_own_best(tmp_path: Path) -> None:
     (row,) = [line for line in text.splitlines() if "inside what was tried" in line]
     assert "−40" in row
     assert "better, n = 3" in row
+
+
+def test_a_baseline_may_name_a_setting_that_all_share() -> None:
+    """It has no label then: the plan has seen that it is the one that all have."""
+
+    def alike(record: Any) -> Any:
+        training = record.cell.training if isinstance(record, EvaluationRecord) else record.cell
+        shared = replace(training, varied=())
+        cell = replace(record.cell, training=shared) if isinstance(record, EvaluationRecord) else shared
+        return replace(record, cell=cell)
+
+    one = replace(CHANGES, specs=[optimizer("0.001")])
+    records = one.records()
+    baseline = {"path": "linear", "optimizer": {"adamw": {"lr": 0.001}}}
+    shared = replace(
+        records,
+        trainings=[alike(record) for record in records.trainings],
+        evaluations=[alike(record) for record in records.evaluations],
+        validation=[],
+        tuning=None,
+        baseline=baseline,
+    )
+    (table,) = make_result_tables(shared)
+    pairs = {row[1]: other[1] for row, other in references(table, baseline).items()}
+    assert pairs == {"cosine": "linear"}
+    (table,) = make_result_tables(CHANGES.records())
+    assert {other[6] for other in references(table, baseline).values()} == {"adamw(lr=0.001)"}
 
 
 def test_without_a_choice_nothing_is_said(tmp_path: Path) -> None:

@@ -77,7 +77,9 @@ class Case:
         sampled = EvaluationCell(cell, spec("solver", "heun"), spec("grid", "uniform"), 8, 4, 1.0, "ema", settings)
         if status != "ok":
             return EvaluationRecord(sampled, status, "training: lost")
-        return EvaluationRecord(sampled, "ok", "", 8.0, {FID.name: value}, {FID.name: {**IDENTITY, "split": split}})
+        return EvaluationRecord(
+            sampled, "ok", "", 8.0, {FID.name: value}, {FID.name: {**IDENTITY, "reference_split": split or "train"}}
+        )
 
     def found(self) -> OwnBests:
         (table,) = make_result_tables(self.records())
@@ -258,6 +260,17 @@ def test_a_baseline_may_name_a_setting_that_all_share() -> None:
     assert pairs == {"cosine": "linear"}
     (table,) = make_result_tables(CHANGES.records())
     assert {other[6] for other in references(table, baseline).values()} == {"adamw(lr=0.001)"}
+
+
+def test_a_metric_with_a_reference_of_its_own_is_said_to_have_one(tmp_path: Path) -> None:
+    write_report(CHANGES.records(), tmp_path)
+    assert "scored against the validation split" in (tmp_path / "table.md").read_text()
+    records = CHANGES.records()
+    own = [replace(record, identities={FID.name: {"metric": "fid_digits"}}) for record in records.validation]
+    write_report(replace(records, validation=own), tmp_path)
+    text = (tmp_path / "table.md").read_text()
+    assert "against the validation split" not in text
+    assert "with no split of the data but with what it names itself" in text
 
 
 def test_without_a_choice_nothing_is_said(tmp_path: Path) -> None:

@@ -84,6 +84,12 @@ class OwnBests:
         return [each for each in self.groups if each.best is not None and each.best.score.complete]
 
     @property
+    def looks_at_validation(self) -> bool:
+        """Whether the metric that chooses compares with a split of real data, or with a reference of its own."""
+        known = (i for each in self.groups for one in each.candidates for i in one.validation.identities)
+        return any("reference_split" in identity for identity in known)
+
+    @property
     def positions(self) -> list[int]:
         """The axes of ROW_AXES on which groups differ."""
         return varying([each.group for each in self.groups])

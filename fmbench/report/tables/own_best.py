@@ -53,6 +53,8 @@ def own_best_table(
 def _notes(found: OwnBests) -> tuple[str, ...]:
     chooses, facts = found.chooses, found.facts
     scored = "scored against the validation split" if chooses.scope == "evaluation" else "on the validation split"
+    if not found.looks_at_validation:
+        scored = "which compares with no split of the data but with what it names itself"
     notes = [
         own_best_said(found),
         f"Each row takes the setting whose mean {chooses.name} over its seeds is best ({chooses.better}), {scored}"

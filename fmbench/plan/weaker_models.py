@@ -28,8 +28,8 @@ EXAMPLE = "{network: {mlp: {width: 16}}, steps: 200}"
 
 UNSET = object()
 """Stands for a setting that the weaker model does not have."""
-Changes = tuple[Mapping[str, ComponentSpec], Mapping[str, Any]]
-"""Components by kind, and settings."""
+Changes = tuple[Mapping[str, ComponentSpec], Mapping[str, Any], Mapping[str, ComponentSpec]]
+"""Components by kind, settings, and these as values of their axes."""
 
 
 class WeakerModels:
@@ -62,13 +62,13 @@ class WeakerModels:
         changes = self._changes_of(guidance)
         if changes is None or not isinstance(guidance, ComponentSpec):
             return None
-        components, changed = changes
+        components, changed, values = changes
         settings = Settings({name: v for name, v in {**cell.settings.values, **changed}.items() if v is not UNSET})
         if fault := settings_fault(settings.values):
             place = self._axes.place(guidance, self._registry.attribute(guidance, "weaker"))
             raise SuiteError(f"the weaker model of guidance {guidance}: {fault}", str(place))
         code = result_code_fingerprint("training")
-        varied = tuple(spec for spec in cell.varied if spec.kind not in changed)
+        varied = tuple(values.get(spec.kind, spec) for spec in cell.varied)
         own = {"settings": settings, "varied": varied, "teacher": None, "code": code}
         untaught = replace(cell, **components, **own)  # type: ignore[arg-type]
         weaker = self._teachers.taught(untaught)
@@ -96,7 +96,9 @@ class WeakerModels:
         weaker = NamedTraining(self._registry, guidance, parameter, *about)
         components, settings = weaker.changes()
         try:
-            whole = training_settings(changed_training(training, settings))
+            own = changed_training(training, settings)
         except ValueError as error:
             weaker.refuse(f"the weaker model of guidance {guidance.name}: {error}")
-        return components, {name: whole.get(name, UNSET) for name in settings}
+        whole, axes = training_settings(own), own.settings
+        values = {name: axes[name][0] for name in settings if name in axes}
+        return components, {name: whole.get(name, UNSET) for name in settings}, values

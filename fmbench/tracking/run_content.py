@@ -130,8 +130,8 @@ def varying_axes(settings: Mapping[str, Any]) -> frozenset[str] | None:
     found: dict[str, Any] = {}
     for section in (settings, settings.get("training"), settings.get("evaluation")):
         found |= section if isinstance(section, Mapping) else {}
-    if not found or found.get("include") or found.get("models") or found.get("samples"):
-        return None
+    if not found or any(settings.get(name) for name in ("include", "models", "samples")):
+        return None  # an evaluation's samples are another thing
     axes = {
         axis: found.get(axis if axis in {"guidance", "weights", *SETTING_AXES} else f"{axis}s")
         for axis in (*TRAINING_AXES, "grid", "weights", "guidance")

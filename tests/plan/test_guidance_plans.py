@@ -185,6 +185,28 @@ def test_a_weaker_model_is_the_cell_but_for_what_the_guidance_says(
     assert len(set(plan.evaluations.keys())) == len(plan.evaluations)
 
 
+def test_a_weaker_model_has_the_settings_of_the_cell_that_it_guides(registry: Registry) -> None:
+    rates = "training:\n  steps: [20, 40]\n  optimizer: [{adam: {lr: 1e-3}}, {adam: {lr: 1e-2}}]"
+    change = lambda text: text.replace("training:", rates).replace("  steps: 40\n", "")  # noqa: E731
+    plan = plan_of(registry, "1, {autoguidance: {weight: 2, model: {steps: 20}}}", change)
+    assert len(plan.trainings) == 8, "the weaker models are trainings of the suite"
+    for cell in (cell for cell in plan.evaluations if cell.weaker is not None):
+        assert cell.weaker is not None
+        assert cell.weaker.settings["optimizer"] == cell.training.settings["optimizer"]
+        assert cell.weaker.settings["steps"] == 20
+    labels = {cell.key: [str(spec) for spec in cell.varied] for cell in plan.trainings}
+    assert {labels[cell.key][1] for cell in weaker_of(plan).values()} == {"20"}
+    assert all(len(said) == 2 for said in labels.values())
+
+
+def test_settings_of_a_weaker_model_go_together(registry: Registry) -> None:
+    warm = lambda text: text.replace("  steps: 40", "  steps: [40, 80]\n  schedule: {cosine: {warmup: 30}}")  # noqa: E731
+    with pytest.raises(SuiteError, match=r"the weaker model of guidance .*: warmup must end .*: 30 of 20 steps"):
+        plan_of(registry, "{autoguidance: {weight: 2, model: {steps: 20}}}", warm)
+    with pytest.raises(SuiteError, match="steps of one training is one value; found a list"):
+        plan_of(registry, "{autoguidance: {weight: 2, model: {steps: [20, 30]}}}")
+
+
 def test_a_weaker_model_counts_in_the_key(registry: Registry) -> None:
     def keys(model: str) -> set[str]:
         return set(plan_of(registry, f"{{autoguidance: {{weight: 2, model: {model}}}}}").evaluations.keys())

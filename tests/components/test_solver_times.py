@@ -116,7 +116,7 @@ def test_a_grid_is_imported_by_the_plan_only_where_it_has_to_be_asked(
 def test_a_grid_that_says_what_is_not_so_fails_its_cell_with_the_reason(registry: Registry) -> None:
     grid = registry.spec("grid", "beta", {"alpha": 0.2, "beta": 0.2})
     cell = replace(evaluation_cell(registry, training_cell(registry), "dpmpp_2m", 64), grid=grid)
-    model: Any = SimpleNamespace(context=SimpleNamespace(build=registry.build, device="cpu"))
+    model: Any = SimpleNamespace(context=SimpleNamespace(build=registry.build, device="cpu"), decode=lambda x: x)
     with pytest.raises(CellFailure, match=r"grid beta\(alpha=0.2, beta=0.2\): the times of 64 steps do not increase"):
         sampler(model, cell, CountedField(lambda x, t: -x))  # type: ignore[arg-type]
     few = replace(cell, nfe=8, steps=8)

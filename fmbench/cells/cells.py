@@ -11,11 +11,16 @@ from typing import Any, Literal
 from fmbench.cells.component_spec import ELSEWHERE, ComponentSpec, Settings, spec_as_dict
 from fmbench.cells.given_samples import SampleFiles
 from fmbench.cells.guidance import GuidanceChoice, exact_text, guidance_label
-from fmbench.cells.keys import KEY_LENGTH, digest, joined_texts
+from fmbench.cells.keys import KEY_LENGTH, canonical, digest, joined_texts
+from fmbench.cells.snapshots import Kept, WeightsSnapshot, wanted_snapshots
 
-Weights = Literal["ema", "raw"]
-"""The moving average of the weights, or the weights themselves as the last step left them."""
+Weights = str
+"""Weights of a training: "ema", their moving average, "raw", as a step left them, "best", those that were best on
+validation data, or what `post_hoc_weights` calls an average that is made afterwards.
+"""
 
+AT_STEP = " at step "
+NOTHING_KEPT = Kept()
 Compile = Literal["auto"] | bool
 """Whether torch.compile is used: where it is expected to save time, always, or never."""
 
@@ -28,7 +33,8 @@ class TrainingCell:
     torch.compile may be used; that changes results to rounding alone, so it is no part of the key. `samples` says where
     samples lie that were made elsewhere: nothing is trained then, what they hold counts in the network's fingerprint,
     and of the components the dataset alone is known. `varied` shows those of the settings that have several values in
-    the suite (see `setting_axes`), as specs with labels.
+    the suite (see `setting_axes`), as specs with labels. `kept` is what is kept of the training besides its last
+    weights, which it does not change: it is no part of the key.
     """
 
     dataset: ComponentSpec
@@ -44,6 +50,7 @@ class TrainingCell:
     compile: Compile = field(default="auto", compare=False)
     samples: SampleFiles | None = field(default=None, compare=False)
     varied: tuple[ComponentSpec, ...] = field(default=(), compare=False)
+    kept: Kept = field(default=Kept(), compare=False)
 
     @property
     def is_given(self) -> bool:
@@ -74,6 +81,23 @@ class TrainingCell:
         """What cells share that can train as one fleet: dataset, network, settings, and the number of teachers."""
         rounds = str(sum(1 for _ in self.teachers))
         return digest("fleet", self.dataset.digest, self.network.digest, self.settings.text, self.code, rounds)
+
+    @cached_property
+    def course_key(self) -> str:
+        """What trainings share that are the same step by step, as far as each goes; "" where no other is.
+
+        A schedule that is not constant depends on the number of steps from the first step on.
+        """
+        if self.is_given or self.samples is not None or self.settings["schedule"]["name"] != "constant":
+            return ""
+        settings = canonical({name: value for name, value in self.settings.values.items() if name != "steps"})
+        taught = () if self.teacher is None else (self.teacher.key,)
+        return digest("course", *(c.digest for c in self.components), str(self.seed), settings, self.code, *taught)
+
+    @property
+    def snapshots(self) -> tuple[WeightsSnapshot, ...]:
+        """The weights to keep besides the last, in the order in which the training makes them."""
+        return wanted_snapshots(self.kept, int(self.settings["steps"])) if self.kept != NOTHING_KEPT else ()
 
     @property
     def teachers(self) -> Iterator[TrainingCell]:
@@ -106,8 +130,9 @@ class EvaluationCell:
     """One evaluation of a training cell: solver, grid, NFE, guidance and weights, and settings.
 
     `nfe` is the budget of the suite and `steps` follows from it; an adaptive solver has neither, nor a grid. `weights`
-    are "ema", the moving average, or "raw". `weaker` is the cell that must be trained, too, where the guidance is by a
-    weaker model. Metrics are no part of the cell: they are computed for it, and kept under their own identity.
+    are those after training step `at_step`; None is the last one. `weaker` is the cell that must be trained, too, where
+    the guidance is by a weaker model. Metrics are no part of the cell: they are computed for it, and kept under their
+    own identity.
     """
 
     training: TrainingCell
@@ -120,6 +145,12 @@ class EvaluationCell:
     settings: Settings
     code: str = ""
     weaker: TrainingCell | None = None
+    at_step: int | None = None
+
+    @property
+    def weights_name(self) -> str:
+        """Which weights of the training: `weights`, and the step where it is not the last."""
+        return named_weights(self.weights, self.at_step)
 
     @property
     def components(self) -> tuple[ComponentSpec, ...]:
@@ -140,7 +171,7 @@ class EvaluationCell:
     def key(self) -> str:
         """The content address of the samples; it contains the training cell's key."""
         grid = self.grid.digest if self.grid else ""
-        asked = (self.nfe, self.steps, self.guidance_text, self.weights)
+        asked = (self.nfe, self.steps, self.guidance_text, self.weights_name)
         sampling = sampling_digest(self.solver.digest, grid, *asked, self.settings.text, self.code)
         return digest("evaluation", self.training.key, sampling)
 
@@ -155,6 +186,7 @@ class EvaluationCell:
             "steps": self.steps,
             "guidance": spec_as_dict(self.guidance) if isinstance(self.guidance, ComponentSpec) else self.guidance,
             "weights": self.weights,
+            **({} if self.at_step is None else {"at_step": self.at_step}),
             "settings": dict(self.settings.values),
             "code": self.code,
             **({} if self.weaker is None else {"weaker": self.weaker.key}),
@@ -167,7 +199,19 @@ class EvaluationCell:
         guided = "" if self.guidance == 1.0 else f" guidance={guidance_label(self.guidance)}"
         weights = "" if self.weights == "ema" else f" weights={self.weights}"
         split = " split=validation" if self.on_validation else ""
-        return f"{self.training} {self.solver} {budget}{guided}{weights}{split}"
+        step = "" if self.at_step is None else f" at_step={self.at_step}"
+        return f"{self.training} {self.solver} {budget}{guided}{weights}{step}{split}"
+
+
+def named_weights(weights: Weights, at_step: int | None) -> str:
+    """Return what weights of a step are called: "ema" of the last one (None), else "ema at step 500"."""
+    return weights if at_step is None else f"{weights}{AT_STEP}{at_step}"
+
+
+def weights_and_step(name: str) -> tuple[Weights, int | None]:
+    """Return the weights and the step that `named_weights` has named."""
+    weights, _, step = name.partition(AT_STEP)
+    return weights, int(step) if step else None
 
 
 def guidance_text(guidance: GuidanceChoice, weaker: TrainingCell | None) -> str:

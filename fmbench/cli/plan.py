@@ -30,6 +30,7 @@ def plan(
 ) -> None:
     """Show the cells of a suite, what is done, what is left out and why, and the time to expect; run nothing."""
     from fmbench.results.eta import expected_seconds
+    from fmbench.results.training_starts import trainings_in_short
 
     session = options.open_session(suite, overrides, filters, plugins, home=home, device=device)
     results_index = session.results_index(anywhere=True)
@@ -59,6 +60,8 @@ def plan(
         say(f"Beside them: {references}.")
     if session.suite.trains:
         say(f"Average of the weights: {session.suite.averages}.")
+    for text in trainings_in_short(results_index):
+        say(text)
     tell_damaged(results_index)
     _tell_left_out(session.plan.left_out)
     if expected is None:

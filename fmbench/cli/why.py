@@ -30,6 +30,8 @@ def why(
     say(f"{explanation['section']} {explanation['key']}: {explanation['status']}", "bold")
     say(explanation["cell"])
     say(explanation["verdict"])
+    if "begins" in explanation:
+        say(explanation["begins"])
     for hardware, place in explanation.get("timed_on", {}).items():
         say(f"its sampler was timed on {hardware}: sampler/{place}")
     for failure in explanation.get("failures", ()):

@@ -432,7 +432,8 @@ class TrainingFacts:
     the fleet's divided by its members, and `peak_memory` that of all of them. `program` is how the network was
     computed: eager or with torch.compile, the memory format, and what was in the way of another. `pace` is the median
     time of a step, for each member of a fleet, in units of a calibration's (see `fmbench.runtime.calibration.Pace`),
-    and `pace_iqr` the distance between its quartiles; 0 where that was not measured.
+    and `pace_iqr` the distance between its quartiles; 0 where that was not measured. `continued` is the step of a
+    shorter training from which this one went on, whose seconds are counted; 0 where it began anew.
     """
 
     seconds: float
@@ -449,6 +450,7 @@ class TrainingFacts:
     program: str = "eager"
     pace: float = 0.0
     pace_iqr: float = 0.0
+    continued: int = 0
 
 
 @dataclass

@@ -90,7 +90,7 @@ def draw_batched(members: Sequence[Trained], cell: EvaluationCell) -> list[Drawn
     began = time.perf_counter()
     if cell.weaker is not None:
         raise NotBatchedError("the guidance asks for weaker models, which are each member's own")
-    velocity = joint_velocity(members, cell.guidance, cell.weights)
+    velocity = joint_velocity(members, cell.guidance, cell.weights_name)
     shape = members[0].parts.dataset.shape
     if why := why_in_blocks(*solver_and_times(members[0], cell), velocity.path, shape, velocity.guidance):
         raise NotBatchedError(why)

@@ -39,10 +39,10 @@ def evaluate(
     context = trained.context
     folder = context.store.folder("evaluation", cell.key)
     larger = larger_batch(trained, cell) if drawn is None else 0
-    velocity = trained.velocity(cell.guidance, cell.weights, cell.weaker)
+    velocity = trained.velocity(cell.guidance, cell.weights_name, cell.weaker)
     started = time.perf_counter()
     if drawn is None:
-        shared = trained.sharing(velocity, cell.guidance, cell.weights) if _may_share(cell, velocity) else velocity
+        shared = trained.sharing(velocity, cell.guidance, cell.weights_name) if _may_share(cell, velocity) else velocity
         with context.unchanged(f"solver {cell.solver}", cell.solver):
             drawn = draw_samples(trained, cell, shared, larger)
     samples, labels = drawn.samples, drawn.labels
@@ -56,7 +56,7 @@ def evaluate(
     if not drawn.drew_noise and not velocity.is_stateful:
         evidence.source = partial(trained.source, 0, role=noise_role(cell, "evaluation"))
         evidence.solve = sampler(trained, cell, velocity)
-    evidence.remembered = {} if cell.on_validation else trained.remembered(cell.guidance, cell.weights)
+    evidence.remembered = {} if cell.on_validation else trained.remembered(cell.guidance, cell.weights_name)
     payload = preview(context, samples, labels)
     on = contracts.VALIDATION if cell.on_validation else ""
     computed = compute_metrics(metrics, trained.cell, evidence, context, on)

@@ -37,7 +37,7 @@ def measure_sampler(
 
     With `again`, what is measured already stays beside it (see `fmbench.store.sampler_timings.joined`).
     """
-    velocity = trained.velocity(cell.guidance, cell.weights, cell.weaker)
+    velocity = trained.velocity(cell.guidance, cell.weights_name, cell.weaker)
     velocity.most = None  # a sampler is timed at the metric's own batch
     integrate = sampler(trained, cell, velocity)
 
@@ -123,7 +123,7 @@ def calls_of(trained: Trained, cell: EvaluationCell) -> str:
 
     Samplers of one network share it only where they do the same, to the last bit.
     """
-    velocity = trained.velocity(cell.guidance, cell.weights, cell.weaker)
+    velocity = trained.velocity(cell.guidance, cell.weights_name, cell.weaker)
     velocity.most = None
     recorded = RecordedVelocity(velocity)
     recorded.add(sampler(trained, cell, recorded)(trained.source(0, SAMPLES), trained.labels(0, SAMPLES)))

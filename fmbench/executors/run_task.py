@@ -57,6 +57,7 @@ from fmbench.runtime.failures import describe_failure
 from fmbench.store.atomic_files import write_atomically, write_sealed
 from fmbench.store.cache_files import real_samples, t_density
 from fmbench.store.cell_folder import CellFolder
+from fmbench.store.snapshots import lacking_snapshots, snapshot_folder
 from fmbench.training import given_models, loop
 from fmbench.training.fleet_size import tune_fleet_size
 
@@ -224,6 +225,8 @@ class Computer:
                 return
             self.say(Event("started", "training", fleet[0].key, fleet=tuple(cell.key for cell in fleet)))
             ended: set[str] = set()
+            folders = {cell.key: self.context.store.folder("training", cell.key) for cell in fleet}
+            trained = {key for key, folder in folders.items() if folder.recorded() is not None}
             threads = set(threading.enumerate())
 
             def advanced(steps: int) -> None:
@@ -243,8 +246,8 @@ class Computer:
             except StoreError:
                 raise
             except ProcessChanged as error:
-                for key in {cell.key for cell in fleet} - ended:  # nobody knows what of them was computed before that
-                    self.context.store.folder("training", key).discard()
+                for key in {cell.key for cell in fleet} - ended - trained:
+                    self.context.store.folder("training", key).discard()  # nobody knows what was computed before that
                 raise SpoiltProcess(str(error)) from error
             except Exception as error:
                 why = f"a fleet of {len(fleet)} failed ({self._explain(error)}), so its cells train one by one"
@@ -265,10 +268,21 @@ class Computer:
         except DamagedFile as error:
             self.say(Event("damaged", "training", cell.key, text=str(error)))
             folder.discard()
-        if folder.result() is None:
+        if folder.result() is None or self._lacks_snapshots(cell):
             return False
         self.say(Event("finished", "training", cell.key))
         return True
+
+    def _lacks_snapshots(self, cell: TrainingCell) -> bool:
+        """Whether weights that a training is to keep are not there. What is damaged of them is said, and goes."""
+        for snapshot in cell.snapshots:
+            folder = snapshot_folder(self.context.store, cell.key, snapshot)
+            try:
+                folder.check()
+            except DamagedFile as error:
+                self.say(Event("damaged", "snapshot", folder.path.name, text=str(error)))
+                folder.discard()
+        return bool(lacking_snapshots(self.context.store, cell))
 
     def _attempt(self, section: str, key: str, folder: CellFolder, compute: Callable[[], None]) -> Event:
         watch, kept = watch_all(), None
@@ -323,7 +337,7 @@ class Computer:
 
     def _train(self, cell: TrainingCell) -> None:
         folder = self.context.store.folder("training", cell.key)
-        if folder.result() is not None:
+        if folder.result() is not None and not self._lacks_snapshots(cell):
             return  # another process finished it while this one waited for the lock
         folder.begin(cell.parts())
         if cell.is_given:

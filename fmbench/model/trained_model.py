@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load as load_safetensors
 from torch import Generator, Tensor, nn
 
-from fmbench.cells.cells import TrainingCell, Weights
+from fmbench.cells.cells import TrainingCell, Weights, weights_and_step
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.guidance import GuidanceChoice
 from fmbench.cells.reference_cell import ReferenceCell
@@ -23,6 +23,7 @@ from fmbench.isolation import global_random
 from fmbench.model.build import Components, assemble, in_pieces, make_module
 from fmbench.model.context import WorkerContext
 from fmbench.model.own_space import NotAtData, NoVelocityAtData, state_shape
+from fmbench.model.snapshots import snapshot_weights
 from fmbench.model.velocity import ModelVelocity
 from fmbench.model.velocity_cache import SharedCalls, SharingVelocity
 from fmbench.plugins.guidance import guidance_spec
@@ -45,6 +46,7 @@ class Trained:
     context: WorkerContext
     saved: dict[str, Tensor] = field(repr=False)
     _holds: str = ""
+    _snapshot: dict[str, Tensor] = field(default_factory=dict, repr=False)
     _arranged: list[object] = field(init=False, repr=False)
     _shared: dict[tuple[GuidanceChoice, Weights], SharedCalls] = field(default_factory=dict, repr=False)
     _remembered: dict[tuple[GuidanceChoice, Weights], dict[str, Any]] = field(default_factory=dict, repr=False)
@@ -56,21 +58,24 @@ class Trained:
     def velocity(
         self, guidance: GuidanceChoice = 1.0, weights: Weights = "ema", weaker: TrainingCell | None = None
     ) -> ModelVelocity:
-        """Return the velocity field of the network with these weights, under guidance.
+        """Return the velocity field of the network with these weights (see `named_weights`), under guidance.
 
-        `weaker` is the weaker model that the guidance asks for, of which it takes the same weights. There is one
-        network: a velocity with other weights ends the use of those before it. Raises CellFailure where the weaker
-        model is not in the store.
+        `weaker` is the weaker model that the guidance asks for: its last weights are taken, raw ones with raw ones and
+        else the averaged. There is one network: a velocity with other weights ends the use of those before it. Raises
+        CellFailure where the store has no such weights, or not the weaker model.
         """
         if self._holds != weights:
-            prefix = f"{weights}."
-            chosen = {n.removeprefix(prefix): value for n, value in self.saved.items() if n.startswith(prefix)}
-            self.module.load_state_dict(chosen)
+            last = self._of_last_step(weights)
+            self._snapshot = (
+                {} if last else snapshot_weights(self.cell, weights, self._of_last_step("raw"), self.context)
+            )
+            self.module.load_state_dict(last or self._snapshot)
             self._holds = weights
         generator = self.context.generator(self.cell, "solver_noise")
         most, device = self.context.evaluation_batch, self.context.device
         component = guidance_component(guidance, self.context)
-        other = None if weaker is None else self._weaker_model(weaker).velocity(1.0, weights)
+        of_weaker = "raw" if weights_and_step(weights)[0] == "raw" else "ema"
+        other = None if weaker is None else self._weaker_model(weaker).velocity(1.0, of_weaker)
         return ModelVelocity(self.module, self.parts, component, device, generator, most, weaker_model=other)
 
     def _weaker_model(self, cell: TrainingCell) -> Trained:
@@ -78,11 +83,15 @@ class Trained:
             self._weaker[cell.key] = load_named(cell, self.context, "its weaker model")
         return self._weaker[cell.key]
 
+    def _of_last_step(self, weights: Weights) -> dict[str, Tensor]:
+        """Return the network's state with weights of the last step; nothing where they are others."""
+        prefix = f"{weights}."
+        return {n.removeprefix(prefix): value for n, value in self.saved.items() if n.startswith(prefix)}
+
     def is_intact(self) -> bool:
         """Whether the network still has exactly the weights that it was given, and modes, hooks and methods."""
-        now, prefix = self.module.state_dict(), f"{self._holds}."
-        saved = {name: self.saved[prefix + name] for name in now if prefix + name in self.saved}
-        alike = all(_bits(now[name]).equal(_bits(value)) for name, value in saved.items())
+        now, given = self.module.state_dict(), self._snapshot or self._of_last_step(self._holds)
+        alike = all(_bits(now[name]).equal(_bits(value)) for name, value in given.items() if name in now)
         weaker = all(model.is_intact() for model in self._weaker.values())
         return weaker and alike and _arrangement(self.module) == self._arranged
 

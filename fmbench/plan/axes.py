@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COMPONENT_AXES = ("dataset", "path", "coupling", "t_distribution", "objective", "network")
 """The training axes that hold components."""
 TRAINING_AXES = (*COMPONENT_AXES, *SETTING_AXES, "seed")
-EVALUATION_AXES = ("solver", "grid", "weights", "guidance", "nfe")
+EVALUATION_AXES = ("solver", "grid", "weights", "at_step", "guidance", "nfe")
 GIVEN_SEEDS = (0,)
 """The seeds of a model's cells, of the noise from which they are sampled, where the suite has none."""
 OF_TRAININGS = frozenset(TRAINING_AXES[1:])

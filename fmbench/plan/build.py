@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.cells.component_spec import Settings
 from fmbench.cells.setting_axes import SETTING_AXES
+from fmbench.cells.snapshots import BEST, Kept
 from fmbench.errors import SuiteError, UserError
 from fmbench.plan.axes import COMPONENT_AXES, EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices
 from fmbench.plan.compatibility import NO_AVERAGE, Gap, Missing, Rules, provided_by
@@ -22,8 +23,10 @@ from fmbench.plan.selection import Match, match_filter, match_selection
 from fmbench.plan.teachers import Teachers
 from fmbench.plan.training_settings import training_settings
 from fmbench.plan.tuning import Tuner
+from fmbench.plan.validation_data import lacks_validation
 from fmbench.plan.weaker_models import WeakerModels
-from fmbench.suite import Problem, Suite, raise_problems
+from fmbench.suite import Problem, Suite, Training, raise_problems
+from fmbench.suite.weights import END
 
 if TYPE_CHECKING:
     from fmbench.cells.component_spec import ComponentSpec
@@ -48,6 +51,38 @@ def make_plan(suite: Suite, registry: Registry, filters: Sequence[str] = ()) -> 
     weaker = WeakerModels(axes, registry, teachers, rules.granted)
     tuner = Tuner(suite, rules, registry, filtered=bool(filters))
     return _Making(suite, axes, rules, matches, teachers, weaker, tuner).plan(filters)
+
+
+def with_kept(
+    trainings: Iterable[TrainingCell], groups: Iterable[tuple[TrainingCell, Samplings]], training: Training
+) -> Iterator[TrainingCell]:
+    """Yield training cells with what their evaluations, longer trainings and the suite's settings want kept of them."""
+    asked = {cell.key: samplings for cell, samplings in groups}
+    cells = list(trainings)
+    longest: dict[str, int] = {}
+    several = len({cell.settings["steps"] for cell in cells if _is_trained(cell)}) > 1
+    for cell in filter(_is_trained, cells) if several else ():
+        longest[cell.course_key] = max(longest.get(cell.course_key, 0), cell.settings["steps"])
+    known: dict[int, Kept] = {}
+    for cell in cells:
+        if not _is_trained(cell):
+            yield cell
+            continue
+        samplings = asked.get(cell.key, ())
+        if id(samplings) not in known:  # training cells share the tuples
+            at_steps = {sampling.at_step for sampling in samplings if sampling.at_step is not None}
+            best, averages = any(sampling.weights == BEST for sampling in samplings), training.post_hoc_ema
+            known[id(samplings)] = Kept(
+                tuple(sorted(at_steps)), best, averages and bool(samplings), training.keep_state
+            )
+        kept = known[id(samplings)]
+        is_continued = several and cell.course_key and longest[cell.course_key] > cell.settings["steps"]
+        kept = replace(kept, state=True) if is_continued and kept.state == "auto" else kept
+        yield cell if kept == cell.kept else replace(cell, kept=kept)
+
+
+def _is_trained(cell: TrainingCell) -> bool:
+    return not cell.is_given and cell.samples is None
 
 
 @dataclass
@@ -88,7 +123,7 @@ class _Making:
         repeated = {"noise_draws": draws} if draws > 1 else {}
         self.sampling = Settings({"samples": suite.evaluation.samples, **repeated})
         self.code = result_code_fingerprint("training"), result_code_fingerprint("evaluation")
-        self.sorted: dict[tuple[int, tuple[int, ...], frozenset[str]], _Sorted] = {}
+        self.sorted: dict[tuple[int, tuple[int, ...], frozenset[str], int], _Sorted] = {}
         self.settings: dict[Indices, Settings] = {}
         self.judged: dict[Indices, tuple[Gap | None, frozenset[str]]] = {}
 
@@ -121,10 +156,11 @@ class _Making:
         self.tuner.check_data(
             dict.fromkeys(cell.dataset for cell, _ in groups if not cell.is_given and cell.samples is None)
         )
+        self._check_validation(groups)
         rules = tuple(self._metrics(indices))
         left_out = tuple(LeftOut(cell, reason, n, unit) for (unit, cell, reason), n in self.tally.items())
         applied = tuple(rule.spec for rule in rules)
-        cells = tuple(trainings.values())
+        cells = tuple(with_kept(trainings.values(), groups, self.suite.training))
         provided = self.rules.all_provided(spec for cell in cells for spec in cell.components)
         walked = Evaluations(groups)
         granted, tuning = self.rules.granted, self.tuner.tuning
@@ -215,9 +251,10 @@ class _Making:
         capabilities: frozenset[str],
     ) -> Samplings:
         # The tuple of candidates is shared and outlives this walk, so that its identity stands for it.
-        shared = (id(candidates), excludes, capabilities)
+        steps = self.rules.training_steps(training)
+        shared = (id(candidates), excludes, capabilities, steps)
         if shared not in self.sorted:
-            self.sorted[shared] = self._sort(candidates, excludes, capabilities)
+            self.sorted[shared] = self._sort(candidates, excludes, capabilities, steps)
         found = self.sorted[shared]
         for number, count in found.excluded.items():
             self._exclude(number, count, "evaluation")
@@ -233,13 +270,15 @@ class _Making:
         return found.kept
 
     def _sort(
-        self, candidates: tuple[Indices, ...], excludes: tuple[int, ...], capabilities: frozenset[str]
+        self, candidates: tuple[Indices, ...], excludes: tuple[int, ...], capabilities: frozenset[str], steps: int
     ) -> _Sorted:
-        """Decide on evaluations, for all training cells with these capabilities that these exclusions may concern."""
+        """Decide on evaluations, for all training cells of so many steps with these capabilities that these exclusions
+        may concern.
+        """
         found, kept = _Sorted(), []
         for cell in candidates:
             excluding = next((number for number in excludes if self.excludes[number].has_evaluation(cell)), None)
-            gap = self.rules.evaluation_gap(cell, capabilities)
+            gap = self.rules.evaluation_gap(cell, capabilities, steps)
             if not all(match.has_evaluation(cell) for match in self.filters):
                 found.filtered += 1
             elif excluding is not None:
@@ -247,13 +286,14 @@ class _Making:
             elif gap is not None:
                 found.gaps[gap] += 1
             else:
-                kept.append(self._sampling(cell))
-        found.kept = tuple(kept)
+                kept.append(self._sampling(cell, steps))
+        found.kept = tuple(dict.fromkeys(kept))  # the last step and the end are one
         return found
 
-    def _sampling(self, cell: Indices) -> Sampling:
+    def _sampling(self, cell: Indices, steps: int) -> Sampling:
         chosen = zip(EVALUATION_AXES, cell, strict=True)
         held: dict[str, Any] = {axis: None if i == NOT_ASKED else self.axes.values[axis][i] for axis, i in chosen}
+        held["at_step"] = None if held["at_step"] in {END, steps} else held["at_step"]
         if not held["solver"].is_registered:
             settings = Settings({"samples": self.suite.evaluation.samples})  # of which nothing more can be drawn
             return Sampling(**held, steps=None, settings=settings, code=result_code_fingerprint("given samples"))
@@ -280,6 +320,14 @@ class _Making:
             text = f"baseline: no training cell that is left has {self.suite.baseline} together. Choose one that is."
             problems.append(Problem(self.suite.place("baseline"), text))
         raise_problems(problems)
+
+    def _check_validation(self, groups: Iterable[tuple[TrainingCell, Samplings]]) -> None:
+        """Raise SuiteError where the best weights are wanted on a dataset without validation data."""
+        chosen = (cell.dataset for cell, kept in groups if any(sampling.weights == BEST for sampling in kept))
+        for dataset in dict.fromkeys(chosen):
+            if lacking := lacks_validation(dataset, self.axes.registry):
+                place = self.suite.place("evaluation", "weights")
+                raise SuiteError(f"evaluation.weights: the best weights are chosen on {lacking}.", str(place))
 
     def _nothing_left(self, filters: Sequence[str]) -> None:
         """Raise the error that says why the plan is empty."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.keys import digest
 from fmbench.cells.setting_axes import setting_value
+from fmbench.cells.snapshots import post_hoc_length
 from fmbench.components.solver_times import fault_of, solver_times
 from fmbench.errors import PluginError
 from fmbench.plan.axes import COMPONENT_AXES, EVALUATION_AXES, NOT_ASKED, TRAINING_AXES, Axes, Indices, shown_choice
@@ -34,6 +35,8 @@ OF_SAMPLES = "samples_only"
 """What a metric provides whose score is of samples and labels alone, so that real data have one too."""
 NO_AVERAGE = "no average"
 """What is said among the capabilities of trainings whose ema is 0."""
+OF_WEIGHTS = ("weights", "at_step")
+"""The evaluation axes that say which weights of a training."""
 
 
 class Gap(NamedTuple):
@@ -89,6 +92,11 @@ class Rules:
         ema = training[TRAINING_AXES.index("ema")]
         return ema == NOT_ASKED or setting_value(self.axes.specs("ema")[ema]) != 0
 
+    def training_steps(self, training: Indices) -> int:
+        """Return the number of steps of a training cell; 0 of what was made elsewhere."""
+        index = training[TRAINING_AXES.index("steps")]
+        return 0 if index == NOT_ASKED else int(self.axes.specs("steps")[index].name)
+
     @cached_property
     def granted(self) -> frozenset[str]:
         """What the suite's settings grant, of GRANTED."""
@@ -113,19 +121,15 @@ class Rules:
         dataset, network = (self.axes.specs(axis)[cell[axis]] for axis in ("dataset", "network"))
         return condition_gap(dataset, network, self.registry)
 
-    def evaluation_gap(self, evaluation: Indices, capabilities: frozenset[str]) -> Gap | Missing | None:
-        """Return why an evaluation is left out of training cells with these capabilities, or None."""
+    def evaluation_gap(self, evaluation: Indices, capabilities: frozenset[str], steps: int) -> Gap | Missing | None:
+        """Return why an evaluation is left out of training cells with these capabilities and so many steps, or None."""
         if MADE_ELSEWHERE in capabilities:
             return None
-        solver, grid, weights, guidance, _ = evaluation
+        solver, grid, _, _, guidance, _ = evaluation
         for capability in sorted(frozenset(self.guidances.requires[guidance]) - capabilities):
             return self._guidance_gap(guidance, capability, is_given=GIVEN in capabilities)
-        held = self.axes.values["weights"]
-        if GIVEN in capabilities and held[weights] == "raw":
-            return Gap("weights=raw", "a model that exists already has one kind of weights, which stands as ema")
-        if NO_AVERAGE in capabilities and held[weights] == "raw" and "ema" in held:
-            some = "ema=0 " if len(self.axes.values["ema"]) > 1 else ""
-            return Gap(f"{some}weights=raw", "training.ema is 0, so the averaged weights are the raw ones")
+        if gap := self._weights_gap(evaluation, capabilities, steps):
+            return gap
         if self.steps(evaluation) == 0:
             return self._budget_gap(evaluation)
         present = {"solver": solver} if grid == NOT_ASKED else {"solver": solver, "grid": grid}
@@ -141,6 +145,27 @@ class Rules:
             return Missing("guidance", guidance, capability)
         needed = f"a model with {DECLARED[capability]}" if is_given else GRANTED[capability]
         return Gap(self.axes.words("guidance", guidance), f"guidance other than 1 needs {needed}")
+
+    def _weights_gap(self, evaluation: Indices, capabilities: frozenset[str], steps: int) -> Gap | None:
+        """Return why a training of so many steps, or a model that exists already, has no such weights, or None."""
+        weights, at_step = (self.axes.values[axis][evaluation[EVALUATION_AXES.index(axis)]] for axis in OF_WEIGHTS)
+        cell, given, held = f"weights={weights}", GIVEN in capabilities, self.axes.values
+        if given and weights != "ema":
+            return Gap(cell, "a model that exists already has one kind of weights, which stands as ema")
+        if NO_AVERAGE in capabilities and weights == "raw" and "ema" in held["weights"]:
+            some = "ema=0 " if len(held["ema"]) > 1 else ""
+            return Gap(f"{some}{cell}", "training.ema is 0, so the averaged weights are the raw ones")
+        if post_hoc_length(str(weights)) is not None and not self.suite.training.post_hoc_ema:
+            return Gap(cell, "averages that are made afterwards need training.post_hoc_ema: true")
+        if not isinstance(at_step, int) or at_step == steps:
+            return None
+        if given:
+            return Gap(f"at_step={at_step}", "a model that exists already is not trained here, so it has no such step")
+        if at_step > steps:
+            return Gap(f"at_step={at_step}", f"a training of {steps} steps has no such step")
+        if weights not in {"ema", "raw"}:
+            return Gap(f"{cell} at_step={at_step}", "they are made of the whole training, and are those of its end")
+        return None
 
     def _times_gap(self, evaluation: Indices) -> Gap | None:
         """Return why a grid cannot be cut into as many steps as the NFE pays for, or None."""
@@ -180,7 +205,7 @@ class Rules:
 
     def _cost(self, evaluation: Indices) -> tuple[int, int]:
         """Return the network's calls a step and besides, for a guidance that always makes as many calls."""
-        solver, _, _, guidance, _ = evaluation
+        solver, _, _, _, guidance, _ = evaluation
         calls = self.guidances.calls[guidance]
         per_step, offset = self._costs[solver]
         return calls * per_step, calls * offset
@@ -203,7 +228,7 @@ class Rules:
         return costs
 
     def _budget_gap(self, evaluation: Indices) -> Gap:
-        solver, grid, _, guidance, nfe = evaluation
+        solver, grid, _, _, guidance, nfe = evaluation
         words = f"{self.axes.words('solver', solver)} {self.axes.words('nfe', nfe)}"
         if not self.guidances.calls[guidance]:
             asked = self.axes.values["nfe"][nfe]

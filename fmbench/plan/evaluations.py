@@ -16,6 +16,7 @@ from fmbench.cells.cells import (
     Weights,
     evaluation_keys,
     guidance_text,
+    named_weights,
     sampling_digest,
 )
 from fmbench.cells.component_spec import ComponentSpec, Settings
@@ -38,18 +39,21 @@ class Sampling:
     settings: Settings
     code: str = ""
     weaker: TrainingCell | None = None
+    at_step: int | None = None
 
     @cached_property
     def digest(self) -> str:
         """What the keys of its evaluations are made of, besides those of the training cells."""
         grid = self.grid.digest if self.grid else ""
-        asked = (self.nfe, self.steps, guidance_text(self.guidance, self.weaker), self.weights)
+        weights = named_weights(self.weights, self.at_step)
+        asked = (self.nfe, self.steps, guidance_text(self.guidance, self.weaker), weights)
         return sampling_digest(self.solver.digest, grid, *asked, self.settings.text, self.code)
 
     def of(self, training: TrainingCell) -> EvaluationCell:
         """Return the evaluation of a training cell."""
         asked = (self.nfe, self.steps, self.guidance, self.weights)
-        return EvaluationCell(training, self.solver, self.grid, *asked, self.settings, self.code, self.weaker)
+        own = (self.settings, self.code, self.weaker, self.at_step)
+        return EvaluationCell(training, self.solver, self.grid, *asked, *own)
 
 
 Samplings = tuple[Sampling, ...]

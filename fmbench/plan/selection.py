@@ -14,6 +14,7 @@ from fmbench.plan.axes import EVALUATION_AXES, TRAINING_AXES, Axes, Choice, Indi
 from fmbench.plan.given_models import GIVEN
 from fmbench.suite import AXES, AxisValue, ComponentRef, Problem, Selection
 from fmbench.suite.setting_axes import number_text
+from fmbench.suite.weights import END
 from fmbench.suite.yaml_reader import read_yaml
 
 DIGITS = 20
@@ -106,7 +107,7 @@ def read_filter(text: str, flag: str = "--filter") -> tuple[str, list[str]]:
 
 def choice_test(text: str, axis: str) -> Callable[[Choice], bool]:
     """Return the test that tells whether a value of an axis is the one that a filter writes."""
-    if axis in {"seed", "guidance", "nfe"}:
+    if axis in {"seed", "guidance", "nfe"} or (axis == "at_step" and text != END):
         try:
             number = int(text) if text.isdecimal() and len(text) < DIGITS else float(text)  # which would round a seed
         except ValueError:

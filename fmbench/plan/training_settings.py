@@ -25,4 +25,6 @@ def training_settings(training: Training, chosen: Iterable[ComponentSpec] = ()) 
     settings["label_dropout"] = training.label_dropout if training.class_conditional else 0.0
     if training.accumulate > 1:
         settings["accumulate"] = training.accumulate
+    if training.stratified_t:
+        settings["stratified_t"] = True
     return settings

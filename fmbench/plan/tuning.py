@@ -6,7 +6,6 @@ the validation split, so that neither test data nor the reported samples choose 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -19,7 +18,9 @@ from fmbench.plan.compatibility import Rules
 from fmbench.plan.evaluations import Sampling, Samplings
 from fmbench.plan.plan import MetricRule, Tuning
 from fmbench.plan.selection import means
+from fmbench.plan.validation_data import lacks_validation
 from fmbench.suite import Suite
+from fmbench.suite.weights import END
 
 if TYPE_CHECKING:
     from fmbench.plugins.registry import Registry
@@ -61,15 +62,8 @@ class Tuner:
         if self.tuning is None:
             return
         for spec in datasets:
-            if VALIDATION in self._registry.attribute(spec, "provides"):
-                continue
-            usual = {each.name: each.default for each in self._registry.entry(spec.kind, spec.name).parameters}
-            step = f"its class provides {VALIDATION!r}, and returns it by load({VALIDATION!r})"
-            if VALIDATION in usual:
-                written = {name: v for name, v in spec.parameters.items() if v != usual.get(name)}
-                inside = ", ".join(f"{name}: {json.dumps(v)}" for name, v in {**written, VALIDATION: 0.2}.items())
-                step = f"write {{{spec.name}: {{{inside}}}}}, which holds a fifth of its training data out"
-            self._refuse(f"settings are chosen on validation data, of which {spec} has none: {step}.")
+            if lacking := lacks_validation(spec, self._registry):
+                self._refuse(f"settings are chosen on {lacking}.")
 
     def with_validation(self, samplings: Samplings, capabilities: frozenset[str]) -> Samplings:
         """Return the evaluations of a training and, as the last of them, the one on validation data."""
@@ -112,9 +106,14 @@ class Tuner:
 
 
 def _is_at(sampling: Sampling, wanted: dict[str, tuple[Any, ...]]) -> bool:
-    return all(any(means(value, getattr(sampling, axis)) for value in values) for axis, values in wanted.items())
+    return all(any(means(value, _value(sampling, axis)) for value in values) for axis, values in wanted.items())
+
+
+def _value(sampling: Sampling, axis: str) -> Any:
+    value = getattr(sampling, axis)
+    return END if axis == "at_step" and value is None else value
 
 
 def _label(sampling: Sampling, axis: str) -> str:
-    value = getattr(sampling, axis)
+    value = _value(sampling, axis)
     return "none" if value is None else shown_choice(value)

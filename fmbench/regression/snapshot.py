@@ -149,7 +149,7 @@ def _evaluation_place(cell: EvaluationCell, names: Mapping[tuple[str, str], str]
     budget = "" if cell.nfe is None else str(cell.nfe)
     guidance = cell.guidance
     said = names["guidance", guidance.text] if isinstance(guidance, ComponentSpec) else guidance_label(guidance)
-    return (*group, solver, grid, cell.weights, said, budget), seed
+    return (*group, solver, grid, cell.weights_name, said, budget), seed
 
 
 def _compared_trainings(records: Records) -> list[TrainingRecord]:

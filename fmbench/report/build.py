@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from fmbench.io.printable_text import count
 from fmbench.report.analysis.curves import Curves, best_trainings, make_curves, time_metric, training_rows
 from fmbench.report.analysis.own_best import own_bests
 from fmbench.report.analysis.pareto_front import Fronts, find_fronts
+from fmbench.report.analysis.training_course import training_courses
 from fmbench.report.commands import Commands
 from fmbench.report.drawable import LARGEST, drawable, lost_values
 from fmbench.report.figures import at_a_glance, loss_curves, sample_grids, score_curves
@@ -22,6 +24,7 @@ from fmbench.report.figures.plane.all_plane_figures import point_figures
 from fmbench.report.figures.score_curves import Styles
 from fmbench.report.figures.t_densities import t_densities
 from fmbench.report.figures.theme import Picture, looks
+from fmbench.report.figures.training_course import over_training
 from fmbench.report.html import page
 from fmbench.report.output_folder import Folder
 from fmbench.report.result_table import SOLVER_AXIS, ResultTable, make_result_tables
@@ -32,6 +35,7 @@ from fmbench.report.tables.error_decomposition import error_decomposition_table
 from fmbench.report.tables.own_best import all_settings_table, own_best_table
 from fmbench.report.tables.pareto_front import front_table
 from fmbench.report.tables.table import Command, Table
+from fmbench.report.tables.training_course import training_course_table
 from fmbench.report.text.headline import in_short
 from fmbench.results.records import Records
 
@@ -55,16 +59,17 @@ def write_report(records: Records, folder: Path) -> Path:
     target.write("records.csv", csv(records))
     if records.references:
         target.write("references.csv", references_csv(records))
-    records = drawable(records)
+    every = drawable(records)
+    records = every.last_steps
     result_tables = make_result_tables(records)
     if records.validation:
         target.write("validation.csv", validation_csv(records, result_tables))
     commands = Commands(records.command, result_tables)
     styles = looks(row[SOLVER_AXIS] for result_table in result_tables for row, _ in result_table.cells)
-    sections = [
-        _section(records, result_table, commands.row, styles, target, suffix)
-        for result_table, suffix in zip(result_tables, suffixes(result_tables), strict=True)
-    ]
+    sections = []
+    for result_table, suffix in zip(result_tables, suffixes(result_tables), strict=True):
+        section = _section(records, result_table, commands.row, styles, target, suffix)
+        sections.append(_with_course(section, every, result_table, commands.row, target, suffix))
     speed, failures = _speed(records, result_tables), standard_tables.of_failures(records)
     tables = [table for section in sections for table in section.tables] + speed + ([failures] if failures else [])
     short = in_short(records, result_tables)
@@ -139,6 +144,26 @@ def _section(
     ]
     pictures, notes = _pictures(records, result_table, fronts, styles, target, suffix)
     return page.Section(result_table, [table for table in tables if table is not None], pictures, notes)
+
+
+def _with_course(
+    section: page.Section, every: Records, result_table: ResultTable, command: Command, target: Folder, suffix: str
+) -> page.Section:
+    """Add how scores came about over the training, where several steps of it were evaluated."""
+    if (facts := result_table.headline) is None:
+        return section
+    courses = training_courses(every, result_table, facts)
+    table = training_course_table(courses, facts, result_table.dataset, command)
+    picture = over_training(courses, facts, result_table.dataset, target, f"score_over_training{suffix}")
+    if table is None or picture is None:
+        return section
+    note = "Tables and figures are of the last step that was evaluated, but for those over the training."
+    return replace(
+        section,
+        tables=[*section.tables, table],
+        pictures=[*section.pictures, picture],
+        notes=[*section.notes, note],
+    )
 
 
 def _pictures(

@@ -15,7 +15,7 @@ def sampler_key(cell: EvaluationCell) -> str:
     solver's does.
     """
     training, weaker = cell.training, cell.weaker
-    grid = cell.grid.digest if cell.grid else f"{training.key} {cell.weights}"
+    grid = cell.grid.digest if cell.grid else f"{training.key} {cell.weights_name}"
     guidance = exact_text(cell.guidance)
     if weaker is not None:
         alike = (weaker.objective.digest, weaker.network.digest, weaker.settings["precision"])

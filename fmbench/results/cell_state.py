@@ -9,19 +9,23 @@ from typing import Any
 from fmbench.cells.cells import EvaluationCell
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.guidance import exact_text
+from fmbench.cells.snapshots import WeightsSnapshot
 from fmbench.store.cell_folder import CellFolder
 from fmbench.store.sampler_timings import SPREAD, Measured, falling, measured
 
 
 @dataclass
 class CellState:
-    """A cell's folder as it was found. `wanted` are the metrics that the suite asks of it."""
+    """A cell's folder as it was found. `wanted` are the metrics that the suite asks of it, and `lacking` the snapshots
+    that it asks of a training and that are not there.
+    """
 
     folder: CellFolder
     result: Mapping[str, Any] | None = None
     failure: Mapping[str, Any] | None = None
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     wanted: tuple[ComponentSpec, ...] = ()
+    lacking: tuple[WeightsSnapshot, ...] = ()
 
     @property
     def missing_metrics(self) -> list[ComponentSpec]:
@@ -31,7 +35,12 @@ class CellState:
     @property
     def todo(self) -> bool:
         """Whether there is something to compute: not done or not complete, and not failed before."""
-        return self.failure is None and (self.result is None or bool(self.missing_metrics))
+        return self.is_untrained or (self.failure is None and bool(self.missing_metrics))
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether the cell itself is to be computed, or, of a training, weights that it had on its way."""
+        return self.failure is None and (self.result is None or bool(self.lacking))
 
     @property
     def failures(self) -> list[Mapping[str, Any]]:

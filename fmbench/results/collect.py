@@ -57,7 +57,9 @@ class ResultsIndex:
         self._damaged: dict[tuple[str, str], DamagedFile] = {}
         self.passed_over = store.passed_over()
         self._here, self._anywhere = here, anywhere or here is None
-        self.trainings = {c.key: self._training_state(c) for c in plan.trainings}
+        self._has_steps = any(cell.kept.at_steps for cell in plan.trainings)
+        self._snapshot_seconds: dict[str, dict[int, float]] = {}
+        self.trainings = {cell.key: self._training_state(cell) for cell in plan.trainings}
         self._found = {cell.key: cell for cell in self._computed()}
         self.evaluations = {key: self._read(cell) for key, cell in self._found.items()}
         shown = self._with_flow_snapshot()
@@ -197,6 +199,29 @@ class ResultsIndex:
                 chosen.setdefault((*(spec.digest for spec in cell.components), cell.settings.text), cell)
         return [cell.key for cell in chosen.values()]
 
+    def _training_state(self, cell: TrainingCell) -> CellState:
+        """Read the folder of a training cell, and those of the snapshots that are wanted of it.
+
+        Samples that were made elsewhere need nothing more.
+        """
+        if cell.samples is not None:
+            return CellState(self.store.folder("training", cell.key), {"facts": {}})
+        state = self.state("training", cell.key, self.wanted(cell, "training"))
+        kept = {each: self.state("snapshot", each.key(cell.key), ()).result for each in cell.snapshots}
+        state.lacking = tuple(each for each, result in kept.items() if result is None)
+        steps = {each.step: result for each, result in kept.items() if each.kind == "step" and result is not None}
+        self._snapshot_seconds[cell.key] = {step: result["facts"]["seconds"] for step, result in steps.items()}
+        return state
+
+    def _trained(self, cell: EvaluationCell) -> tuple[int | None, float | None]:
+        """Return for how many steps and seconds an evaluation's weights were trained, where several are evaluated."""
+        if not self._has_steps or cell.training.is_given or cell.training.samples is not None:
+            return None, None
+        if cell.at_step is not None:
+            return cell.at_step, self._snapshot_seconds.get(cell.training.key, {}).get(cell.at_step)
+        facts = (self.trainings[cell.training.key].result or {}).get("facts", {})
+        return int(cell.training.settings["steps"]), facts.get("seconds")
+
     def wanted(
         self, cell: TrainingCell, scope: Literal["training", "evaluation", "sampler"]
     ) -> tuple[ComponentSpec, ...]:
@@ -208,12 +233,6 @@ class ResultsIndex:
         if cell.on_validation:
             return (self.plan.tuning.metric.spec,) if self.plan.tuning else ()
         return self.wanted(cell.training, "evaluation")
-
-    def _training_state(self, cell: TrainingCell) -> CellState:
-        """Return the state of a training cell; samples that were made elsewhere need nothing more."""
-        if cell.samples is not None:
-            return CellState(self.store.folder("training", cell.key), {"facts": {}})
-        return self.state("training", cell.key, self.wanted(cell, "training"))
 
     def state(self, section: str, key: str, wanted: Sequence[ComponentSpec]) -> CellState:
         """Read a cell's folder."""
@@ -285,12 +304,14 @@ class ResultsIndex:
         """Return what is known of an evaluation cell now; where its training failed, it failed with it."""
         training, state = self.trainings[cell.training.key], self.evaluation(cell)
         if training.result is None and training.failure is not None:
-            return EvaluationRecord(cell, training.status, f"training: {training.error}")
+            steps, _ = self._trained(cell)
+            return EvaluationRecord(cell, training.status, f"training: {training.error}", training_steps=steps)
         if cell.on_validation:
             values, identities = self._metrics(state)
             return EvaluationRecord(cell, state.status, state.error, None, values, identities)
         sampler = self._shared_samplers.get(sampler_key(cell)) if state.status == "ok" else None
-        values, identities = self._metrics(training, state, sampler)
+        # metrics of the training are those of its last weights
+        values, identities = self._metrics(training if cell.at_step is None else None, state, sampler)
         facts = (state.result or {}).get("facts", {})
         file = state.folder.path / "samples.safetensors"
         samples = file if state.result is not None and file.exists() else None
@@ -298,7 +319,8 @@ class ResultsIndex:
         elsewhere = self._elsewhere(sampler_key(cell)) if state.status == "ok" else ()
         shown = sampler if sampler is not None and sampler.failures else state
         became = (shown.status, shown.error, facts.get("nfe"), values, identities, samples, facts)
-        return EvaluationRecord(cell, *became, self.references.oracle_key(cell), hardware, elsewhere)
+        reference = self.references.oracle_key(cell)
+        return EvaluationRecord(cell, *became, reference, hardware, elsewhere, *self._trained(cell))
 
     def _reference_records(self) -> Iterator[ReferenceRecord]:
         for cell in self.references.cells:

@@ -46,7 +46,7 @@ def _sizes_ahead(results_index: ResultsIndex) -> dict[Kind, int]:
     ahead: dict[Kind, int] = defaultdict(int)
     for training in results_index.plan.trainings:
         if results_index.trainings[training.key].todo:
-            ahead["training", likeness(training)] += size_of(training)
+            ahead["training", likeness(training)] += steps_ahead(results_index, training)
     whole: dict[int, int] = {}
     for training, samplings in results_index.plan.evaluations.groups:
         if id(samplings) not in whole:  # training cells share the tuples, so that a million evaluations are few
@@ -57,6 +57,12 @@ def _sizes_ahead(results_index: ResultsIndex) -> dict[Kind, int]:
         if not state.todo and not results_index.failed(cell.training):
             ahead["evaluation", likeness(cell)] -= size_of(cell)
     return {like: size for like, size in ahead.items() if size}
+
+
+def steps_ahead(results_index: ResultsIndex, cell: TrainingCell) -> int:
+    """Return how many steps a cell that is to be computed is trained at most: of a trained one, up to what it lacks."""
+    state = results_index.trainings[cell.key]
+    return size_of(cell) if state.result is None else max((each.step for each in state.lacking), default=0)
 
 
 def likeness(cell: TrainingCell | EvaluationCell) -> Likeness:

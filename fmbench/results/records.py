@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +102,8 @@ class EvaluationRecord:
     the safetensors file with the first samples (tensor "samples", float32 `(n, *shape)`), from the same noise for every
     cell of a seed; None where there are none. `oracle` is the key of the oracle that it is read against, if any. The
     metrics of scope "sampler" were measured on `hardware`; those that were measured on other hardware are in
-    `elsewhere`, for times of two machines are never values of one metric.
+    `elsewhere`, for times of two machines are never values of one metric. `training_steps` and `training_seconds` say
+    how long its weights were trained, in a suite that evaluates several steps of its trainings; else they are None.
     """
 
     cell: EvaluationCell
@@ -114,6 +117,8 @@ class EvaluationRecord:
     oracle: str = ""
     hardware: str = ""
     elsewhere: tuple[Timing, ...] = ()
+    training_steps: int | None = None
+    training_seconds: float | None = None
 
     def row(self) -> dict[str, Any]:
         """Return the flat row of records.csv: COLUMNS, then the metrics.
@@ -122,6 +127,7 @@ class EvaluationRecord:
         value of the others has a column "metric (hardware)".
         """
         cell, training = self.cell, self.cell.training
+        trained = {"at_step": self.training_steps, "training_seconds": self.training_seconds}
         others = {f"{name} ({t.hardware})": value for t in self.elsewhere for name, value in t.metrics.items()}
         row = {
             **{spec.axis: str(spec) for spec in (*training.components, *training.varied)},
@@ -136,6 +142,7 @@ class EvaluationRecord:
             "error": self.error,
             "key": cell.key,
             **self.metrics,
+            **(trained if self.training_steps is not None else {}),
             **({"sampler_hardware": self.hardware, **others} if others else {}),
         }
         return _shown(row)
@@ -237,6 +244,21 @@ class Records:
         lost = {r.cell.key for r in bad}
         evaluations = (*self.evaluations, *self.validation)
         return bad + [r for r in evaluations if r.status != "ok" and r.cell.training.key not in lost]
+
+    @cached_property
+    def last_steps(self) -> Records:
+        """The records with the evaluations of each training's last step alone, of those that are evaluated.
+
+        Tables compare these; how scores came about over the training is a figure of its own.
+        """
+        last: dict[str, float] = {}
+        for record in self.evaluations:
+            key, step = record.cell.training.key, record.cell.at_step
+            last[key] = max(last.get(key, 0), math.inf if step is None else step)
+        if all(record.cell.at_step is None for record in self.evaluations):
+            return self
+        kept = [r for r in self.evaluations if (r.cell.at_step or math.inf) == last[r.cell.training.key]]
+        return replace(self, evaluations=kept)
 
     @property
     def weaker_models(self) -> dict[str, TrainingCell]:

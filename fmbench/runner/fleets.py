@@ -23,6 +23,7 @@ class Fleets:
     def __init__(self, store: Path, config: WorkerConfig, cells: Sequence[TrainingCell]) -> None:
         self._store, self._config = store, config
         self._open = {cell.key for cell in cells}
+        self._shorter = shorter_trainings(cells)
         self._waiting: dict[str, list[TrainingCell]] = {}
         for cell in cells:
             self._waiting.setdefault(cell.fleet_key, []).append(cell)
@@ -35,10 +36,12 @@ class Fleets:
                 yield ProbeTask(cells[0], len(cells), str(self._file(cells[0])))
 
     def ready(self) -> Iterator[TrainTask]:
-        """Yield the fleets that can begin, each once. Students wait until the teachers of all have ended."""
+        """Yield the fleets that can begin, each once. Students wait until the teachers of all have ended, and cells
+        until shorter trainings have from which they can go on.
+        """
         for key, cells in list(self._waiting.items()):
             size = int(self._found(cells[0]).get("size", 1)) if len(cells) > 1 and _may_join(cells) else 1
-            free = [cell for cell in cells if cell.teacher is None or cell.teacher.key not in self._open]
+            free = [cell for cell in cells if not self._waits(cell)]
             if size > 1 and len(free) < len(cells):
                 continue
             taken = {cell.key for cell in free}
@@ -48,6 +51,11 @@ class Fleets:
             fleets = split(free, size, self._config.jobs)
             largest = max(map(len, fleets), default=1)
             yield from (TrainTask(fleet, largest) for fleet in fleets)
+
+    def _waits(self, cell: TrainingCell) -> bool:
+        """Whether a training has not ended that must be first."""
+        teacher = "" if cell.teacher is None else cell.teacher.key
+        return teacher in self._open or self._shorter.get(cell.key, "") in self._open
 
     def ended(self, key: str) -> None:
         """Note that a cell was trained, or failed: the rows of its students say so, when they are tried."""
@@ -63,6 +71,17 @@ class Fleets:
 
     def _file(self, cell: TrainingCell) -> Path:
         return fleet_size_file(self._store, cell, self._config)
+
+
+def shorter_trainings(cells: Sequence[TrainingCell]) -> dict[str, str]:
+    """Return, by the keys of cells, the key of the next shorter training among them that is the same step by step."""
+    courses: dict[str, list[TrainingCell]] = {}
+    if len({cell.settings["steps"] for cell in cells}) < 2:
+        return {}
+    for cell in sorted(cells, key=lambda cell: int(cell.settings["steps"])):
+        if cell.course_key:
+            courses.setdefault(cell.course_key, []).append(cell)
+    return {longer.key: shorter.key for course in courses.values() for shorter, longer in pairwise(course)}
 
 
 def _may_join(cells: Sequence[TrainingCell]) -> bool:

@@ -103,7 +103,15 @@ def _evaluation(record: EvaluationRecord) -> list[Any]:
     """A computation's facts hold when it ended, so that samples which were made anew count as others."""
     known = [record.cell.key, record.status, record.error, record.nfe, dict(record.metrics), record.identities]
     elsewhere = [[timing.hardware, timing.metrics, timing.identities] for timing in record.elsewhere]
-    return [*known, record.facts, record.samples is not None, record.oracle, record.hardware, elsewhere]
+    return [
+        *known,
+        record.facts,
+        record.samples is not None,
+        record.oracle,
+        record.hardware,
+        elsewhere,
+        record.training_seconds,
+    ]
 
 
 def _reference(record: ReferenceRecord) -> list[Any]:

@@ -28,6 +28,7 @@ from fmbench.plugins.guidance import guidance_spec
 from fmbench.results.cell_keys import flow_snapshot_key, sampler_key
 from fmbench.results.cell_state import unsteady
 from fmbench.results.collect import ResultsIndex
+from fmbench.results.eta import steps_ahead
 from fmbench.runner.failure_messages import FailureMessages
 from fmbench.runner.fleets import Fleets, batched_sampling_file
 from fmbench.runner.progress import STAGES, Observer
@@ -62,10 +63,8 @@ class Scheduler:
         self.worked = False
         self._steps: dict[str, int] = defaultdict(int)
         self._leads: dict[str, str] = {}
-        self._untrained = {
-            key for key, state in results_index.trainings.items() if state.result is None and state.failure is None
-        }
-        self._unmeasured = sum(state.result is not None and state.todo for state in results_index.trainings.values())
+        self._untrained = {key for key, state in results_index.trainings.items() if state.is_untrained}
+        self._unmeasured = sum(s.todo and not s.is_untrained for s in results_index.trainings.values())
         self._training_of = {piece.key: piece.cell.training for pieces in self.work.values() for piece in pieces}
         self._mates: dict[str, tuple[set[str], list[EvaluateTask]]] = {}
         self._open = {key: {piece.key for piece in pieces} for key, pieces in self.work.items()}
@@ -142,7 +141,7 @@ class Scheduler:
         cells = {cell.key: cell for cell in self.session.plan.trainings}
         to_train = [cell for key, cell in cells.items() if key in self._untrained]
         if to_train:
-            self.observer.begin("training", sum(cell.settings["steps"] for cell in to_train))
+            self.observer.begin("training", sum(steps_ahead(self.results_index, cell) for cell in to_train))
         if evaluations := sum(len(work) for work in self.work.values()) + len(self.references):
             self.observer.begin("evaluation", evaluations)
         fleets = Fleets(self.session.store.root, config, to_train)
@@ -161,9 +160,10 @@ class Scheduler:
             if event.what in {"finished", "failed"} and event.section == "training" and event.key in self._untrained:
                 self._untrained.discard(event.key)
                 self.computed[cells[event.key].unit] += 1
-                if event.what == "failed":
+                trained = event.what == "finished" or self.results_index.trainings[event.key].result is not None
+                if not trained:
                     self._lost(cells[event.key])
-                ended = self._evaluate_tasks(cells[event.key], config, trained=event.what == "finished")
+                ended = self._evaluate_tasks(cells[event.key], config, trained=trained)
                 held, self._held = self._held, []
                 for evaluation in (*held, *ended):
                     self._submit(executor, evaluation)
@@ -198,7 +198,8 @@ class Scheduler:
         self._log(training)
 
     def _evaluate_task(self, cell: TrainingCell) -> EvaluateTask:
-        work = tuple(self.work.get(cell.key, ()))
+        # those of the same weights one after the other, so that each are read once
+        work = tuple(sorted(self.work.get(cell.key, ()), key=lambda piece: piece.cell.weights_name))
         flow_snapshot = flow_snapshot_key(cell.key) if self._lacks_flow_snapshot(cell) else ""
         return EvaluateTask(cell, self.results_index.wanted(cell, "training"), work, flow_snapshot)
 

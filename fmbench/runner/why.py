@@ -12,6 +12,7 @@ from fmbench.results.cell_keys import sampler_key
 from fmbench.results.cell_state import CellState
 from fmbench.results.collect import ResultsIndex
 from fmbench.results.precision_and_device import computed_with
+from fmbench.results.training_starts import how_it_begins
 from fmbench.runner.session import Session
 from fmbench.store.store import Store
 
@@ -39,9 +40,12 @@ def explain_cell(session: Session, prefix: str) -> dict[str, Any]:
     if not state.todo:
         verdict = f"computed{_computed_with(results_index, cell)}, and used as it is"
         return {**answer, "verdict": verdict, "differences": []}
+    begins = how_it_begins(results_index, cell) if isinstance(cell, TrainingCell) else ""
     if state.result is not None:
         lacking = ", ".join(map(str, state.missing_metrics))
-        return {**answer, "verdict": f"computed, but for these metrics: {lacking}", "differences": []}
+        verdict = "computed" + (f", but for these metrics: {lacking}" if lacking else "")
+        return {**answer, "verdict": f"{verdict}; {begins}" if begins else verdict, "differences": []}
+    answer |= {"begins": begins} if begins else {}
     nearest, differences = nearest_cell(session.store, section, cell.key, cell.parts())
     if nearest is None:
         return {**answer, "verdict": "never computed: the store holds no cell like it", "differences": []}

@@ -84,6 +84,12 @@ class Pace:
         self._since = step, ended
         return ended - noted
 
+    def skip(self, seconds: float) -> float:
+        """Take note that so many seconds went by without steps; return them."""
+        if self._since is not None:
+            self._since = self._since[0], self._since[1] + seconds
+        return seconds
+
     def middle(self) -> tuple[float, float]:
         """Return median and interquartile range of the ratios; `(0, 0)` where nothing was timed."""
         return middle(torch.tensor(self.ratios, dtype=torch.float64)) if self.ratios else (0.0, 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,20 +23,20 @@ class Checkpoints:
     def __init__(self, path: Path, place: str) -> None:
         self.path, self.place = path, place
 
-    def save(self, step: int, payload: bytes) -> None:
-        """Keep the state of a training after `step` steps; older ones go.
+    def save(self, step: int, payload: bytes, *, beside: bool = False) -> None:
+        """Keep the state of a training after `step` steps; others go, unless it stands `beside` those of other steps.
 
         The checksum in the name is made over the place and the step, too: another cell's checkpoint is damaged here.
         """
         name = f"checkpoint-{step}-{self._checksum(step, payload)}.pt"
         write_atomically(self.path / name, payload)
-        for old in self.path.glob(ANY):
+        for old in self.path.glob(f"checkpoint-{step}-*.pt" if beside else ANY):
             if old.name != name:
                 old.unlink(missing_ok=True)
 
-    def load(self) -> bytes | None:
-        """Return the newest whole checkpoint, or None; damaged ones are said and removed."""
-        for _, path, payload in self._newest_first():
+    def load(self, before: float = math.inf) -> bytes | None:
+        """Return the newest whole checkpoint of a step below `before`, or None; damaged ones are said and removed."""
+        for _, path, payload in self._newest_first(before):
             if payload is not None:
                 return payload
             log.warning("%s is not what was written for this cell, so the training does not go on from it", path)
@@ -46,15 +47,21 @@ class Checkpoints:
         """Return step and file of the newest whole checkpoint, 0 and None without one; nothing is removed."""
         return next(((step, path) for step, path, payload in self._newest_first() if payload is not None), (0, None))
 
+    def steps(self) -> list[int]:
+        """Return the steps of which there is a checkpoint, whole or not, ascending."""
+        return sorted(int(m[1]) for p in self.path.glob(ANY) if (m := NAME.fullmatch(p.name)))
+
     def drop(self) -> None:
         """Remove all checkpoints, and what a process that was killed while it wrote one has left."""
         for path in [*self.path.glob(ANY), *self.path.glob(CUT_OFF)]:
             path.unlink(missing_ok=True)
 
-    def _newest_first(self) -> Iterator[tuple[int, Path, bytes | None]]:
-        """Yield step, file and content of every checkpoint, the content None where it is not what was written."""
+    def _newest_first(self, before: float = math.inf) -> Iterator[tuple[int, Path, bytes | None]]:
+        """Yield step, file and content of every checkpoint below a step, the content None where it is not what was
+        written.
+        """
         named = [(int(m[1]), m[2], p) for p in self.path.glob(ANY) if (m := NAME.fullmatch(p.name))]
-        for step, checksum, path in sorted(named, reverse=True):
+        for step, checksum, path in sorted((each for each in named if each[0] < before), reverse=True):
             payload = _content(path)
             whole = payload is not None and self._checksum(step, payload) == checksum
             yield step, path, payload if whole else None

@@ -71,6 +71,7 @@ class _Both:
 RESULTS: Mapping[str, Form] = {
     "training": _result(("seconds",), ("weights.safetensors", "history.json")),
     "study": _result(files=("study.safetensors",)),
+    "snapshot": _result(("seconds", "steps"), ("weights.safetensors",)),
     "evaluation": _result(("seconds",)),
 }
 RESULT: Form = _result()

@@ -4,6 +4,8 @@
 <root>/training/<key>/    cell.json  weights.safetensors  history.json  metrics.json  result.json
 <root>/study/<key>/       cell.json  study.safetensors  result.json
 <root>/portrait/<key>/    cell.json  portrait.safetensors  result.json
+<root>/snapshot/<key>/    cell.json  weights.safetensors  result.json
+<root>/course/<key>/      cell.json  checkpoint-<step>-<checksum>.pt
 <root>/evaluation/<key>/  cell.json  samples.safetensors  metrics.json  result.json
 <root>/sampler/<key>/     cell.json  metrics.json  result.json
 <root>/floor/<key>/       cell.json  metrics.json  result.json
@@ -11,6 +13,7 @@
 ```
 
 "study" is what couplings learnt from teachers, and "portrait" the flow snapshots: the names of earlier versions, kept.
+"snapshot" holds weights of a training other than its last, and "course" the states from which longer trainings go on.
 
 `result.json` is written last and holds the checksum of every file beside it; JSON files carry their own, which is made
 over their place in the store, too: a file or a folder that was copied or moved to another cell's place is damaged, and
@@ -32,7 +35,7 @@ from fmbench.store.atomic_files import check_writable, explained
 from fmbench.store.cell_folder import CellFolder
 from fmbench.store.file_forms import is_key
 
-SECTIONS = ("training", "study", "portrait", "evaluation", "sampler", "floor", "oracle")
+SECTIONS = ("training", "study", "portrait", "snapshot", "course", "evaluation", "sampler", "floor", "oracle")
 
 
 class Store:

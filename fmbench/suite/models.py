@@ -48,6 +48,7 @@ from fmbench.suite.field_types import (
 from fmbench.suite.positions import Position, place_of
 from fmbench.suite.samples import SamplesEntry
 from fmbench.suite.setting_axes import SettingType, setting_spec, written_setting
+from fmbench.suite.weights import END, AtStep, Weights
 
 DatasetRef = Annotated[ComponentRef, ComponentType("dataset")]
 PathRef = Annotated[ComponentRef, ComponentType("path")]
@@ -78,6 +79,7 @@ AXES: dict[str, tuple[str, ...]] = {
     "solver": ("evaluation", "solvers"),
     "grid": ("evaluation", "grids"),
     "weights": ("evaluation", "weights"),
+    "at_step": ("evaluation", "at_steps"),
     "guidance": ("evaluation", "guidance"),
     "nfe": ("evaluation", "nfe"),
 }
@@ -185,7 +187,7 @@ class Ema(_Model, Shortened):
 
 Average = Annotated[Ema, ShorthandType("a number from 0 to below 1")]
 SettingName = Annotated[str, OneOf("a setting", *SETTING_AXES)]
-Weights = Annotated[Literal["ema", "raw"], OneOf("weights", "ema", "raw")]
+KeepState = Annotated[Literal["auto"] | Annotated[bool, Field(strict=True)], Rule("auto, true or false")]
 
 
 class Training(_Model):
@@ -215,6 +217,19 @@ class Training(_Model):
         (Ema(decay=0.999, warmup=True),),
         description="Decay of the weights' moving average, 0 for none. A number is warmed up as (1+step)/(10+step), so "
         "that 0.999 ends as 0.9955 after 2,000 steps; {decay: 0.999, warmup: false} is 0.999 from the first step on.",
+    )
+    stratified_t: Flag = Field(
+        False, description="Whether the times of a batch are spread evenly: one in each of batch_size equal parts."
+    )
+    post_hoc_ema: Flag = Field(
+        False,
+        description="Whether two more averages are kept on the way, of which weights {post_hoc_ema: {length: 0.1}} are "
+        "made afterwards.",
+    )
+    keep_state: KeepState = Field(
+        "auto",
+        description="Whether the state after the last step is kept, from which a longer training goes on; auto keeps "
+        "that of trainings that took a minute, up to 256 MiB.",
     )
     precision: Precision = Field("auto", description="auto takes bf16 where it pays.")
     compile: Compile = Field("auto", description="Whether to use torch.compile; auto does where that saves time.")
@@ -256,7 +271,11 @@ class Evaluation(_Model):
     grids: Axis[GridRef] = Field((ComponentRef("uniform"),), description="Where a solver's steps lie.")
     weights: Axis[Weights] = Field(
         ("ema",),
-        description="Weights to evaluate: ema, the moving average, or raw, as the last step left them.",
+        description="Weights to evaluate: ema, the moving average; raw, as the last step left them; best, those of the "
+        "least loss on validation data; {post_hoc_ema: {length: 0.1}}, an average over that part of the training.",
+    )
+    at_steps: Axis[AtStep] = Field(
+        (END,), description="Steps of the training whose weights are evaluated, [500, 1000, end] say."
     )
     nfe: Axis[Whole] = Field((), description="Budgets: calls of the velocity a sample.")
     guidance: Axis[GuidanceValue] = Field(
@@ -302,6 +321,7 @@ class Selection(_Model):
     solver: Axis[SolverRef] = ()
     grid: Axis[GridRef] = ()
     weights: Axis[Weights] = ()
+    at_step: Axis[AtStep] = ()
     guidance: Axis[GuidanceValue] = ()
     nfe: Axis[Whole] = ()
 
@@ -388,6 +408,13 @@ class Suite(_Model):
             if not getattr(self.evaluation, key) and (self.trains or self.models):
                 said = str(Evaluation.model_fields[key].description).rstrip(".")
                 raise fault(f"the key {key!r} is missing in evaluation ({said}). Add it.", "evaluation")
+        return self
+
+    @model_validator(mode="after")
+    def _baseline_is_of_the_last_step(self) -> Suite:
+        if self.baseline is not None and self.baseline.at_step:
+            text = "a baseline names no at_step, for tables compare the last step that is evaluated. Remove it."
+            raise fault(text, "baseline", "at_step")
         return self
 
     @property

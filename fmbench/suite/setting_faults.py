@@ -22,6 +22,7 @@ def setting_faults(suite: Suite) -> list[Problem]:
         return []
     own = suite.training.settings
     found = [*_accumulate_faults(suite, own), *_warmup_faults(suite, own, ("training",), suite.zip)]
+    longest = max(int(spec.name) for spec in own["steps"])
     for number, entry in enumerate(suite.include):
         replaced = {
             axis: tuple(read_setting(axis, ref) for ref in values if isinstance(ref, ComponentRef))
@@ -30,11 +31,23 @@ def setting_faults(suite: Suite) -> list[Problem]:
         }
         if not replaced:
             continue
+        longest = max([longest, *(int(spec.name) for spec in replaced.get("steps", ()))])
         found += _accumulate_faults(suite, own | replaced)
         kept = [group for group in suite.zip if not replaced.keys() & set(group)]
         where = ("include", number) if "schedule" in replaced else ("training",)
         found += _warmup_faults(suite, own | replaced, where, kept)
+    found += _at_step_faults(suite, longest)
     return list(dict.fromkeys(found))
+
+
+def _at_step_faults(suite: Suite, longest: int) -> Iterator[Problem]:
+    for number, at_step in enumerate(suite.evaluation.at_steps):
+        if isinstance(at_step, int) and at_step > longest:
+            yield Problem(
+                suite.place("evaluation", "at_steps", number),
+                f"evaluation.at_steps: a training of {longest} steps has no step {at_step}. Take {longest} or less, or "
+                "raise training.steps.",
+            )
 
 
 def settings_fault(settings: Mapping[str, Any]) -> str:

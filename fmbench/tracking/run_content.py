@@ -222,7 +222,7 @@ class Common:
 
 def evaluation_identity(cell: EvaluationCell) -> str:
     """Return what the evaluation cells of one run share: everything but the NFE."""
-    own = (cell.solver.digest, cell.grid.digest if cell.grid else "", cell.guidance_text, cell.weights)
+    own = (cell.solver.digest, cell.grid.digest if cell.grid else "", cell.guidance_text, cell.weights_name)
     return digest("evaluation run", cell.training.key, *own, cell.settings.text, cell.code)
 
 
@@ -256,7 +256,8 @@ def evaluation_params(cell: EvaluationCell) -> dict[str, str]:
     grid = component_params(cell.grid) if cell.grid else {"grid": "adaptive"}
     number = cell.guidance
     guidance = component_params(number) if isinstance(number, ComponentSpec) else {"guidance": param_text(number)}
-    return {**component_params(cell.solver), **grid, **settings, "weights": cell.weights, **guidance}
+    step = {} if cell.at_step is None else {"at_step": str(cell.at_step)}
+    return {**component_params(cell.solver), **grid, **settings, "weights": cell.weights, **guidance, **step}
 
 
 def configuration(kind: str, params: Mapping[str, str]) -> str:
@@ -315,8 +316,8 @@ def evaluation_name(cell: EvaluationCell, axes: frozenset[str] | None) -> str:
     own = [str(cell.solver)]
     if cell.grid is not None and (axes is None or "grid" in axes):
         own.append(str(cell.grid))
-    if cell.weights != "ema" or "weights" in (axes or ()):
-        own.append(cell.weights)
+    if cell.weights_name != "ema" or "weights" in (axes or ()):
+        own.append(cell.weights_name)
     if cell.guidance != 1.0 or "guidance" in (axes or ()):
         own.append(f"guidance={guidance_label(cell.guidance)}")
     return cut(f"{' '.join(own)} | {training_name(cell.training, axes)}", NAME_LENGTH)

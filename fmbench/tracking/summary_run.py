@@ -80,7 +80,7 @@ def headline(records: Records) -> tuple[list[MetricPoint], dict[str, str]]:
     for facts in records.metrics:
         if facts.scope == "training" or facts.better not in {"lower", "higher"}:
             continue
-        for (dataset, nfe), (value, words) in best(records.evaluations, facts).items():
+        for (dataset, nfe), (value, words) in best(records.last_steps.evaluations, facts).items():
             name = metric_name(f"best_{facts.name}" + (f"/{dataset}" if several else ""))
             values.append(MetricPoint(name, value, nfe, f"{name}_nfe{nfe}"))
             winners[f"fmbench.{name}_nfe{nfe}"] = cut(words, TAG_LENGTH)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.components.conditions import no_condition
@@ -40,6 +40,7 @@ class BatchSampler:
     def __init__(self, cell: TrainingCell, parts: Components, context: WorkerContext) -> None:
         self._parts = parts
         self._label_dropout: float = cell.settings["label_dropout"]
+        self._uniforms = stratified if cell.settings.values.get("stratified_t") else independent
         self._generators = {role: context.generator(cell, role) for role in ("t", "label_dropout")}
         self._paired_batches = PairedBatches(cell, parts, context)
 
@@ -47,7 +48,7 @@ class BatchSampler:
         """Return the batch of a step, each step once and in order."""
         x_0, x_1, labels = self._paired_batches.take(step)
         n, device = len(x_1), x_1.device
-        u = torch.rand(n, generator=self._generators["t"], device=device).clamp_(min=2.0**-25)
+        u = self._uniforms(n, self._generators["t"])
         y = None
         if self._parts.is_conditional and labels is not None:
             dropped = torch.rand(n, generator=self._generators["label_dropout"], device=device) < self._label_dropout
@@ -66,6 +67,23 @@ class BatchSampler:
         for role, generator in self._generators.items():
             generator.set_state(content["generators"][role])
         self._paired_batches.load(content)
+
+
+def independent(n: int, generator: Generator) -> Tensor:
+    """Return independent uniforms `(n,)`, above 0 and below 1."""
+    return torch.rand(n, generator=generator, device=generator.device).clamp_(min=2.0**-25)
+
+
+def stratified(n: int, generator: Generator) -> Tensor:
+    """Return uniforms `(n,)` of which one lies in each of n equal parts of (0, 1), in random order.
+
+    Each by itself is uniform; the mean of a function of them varies less than over independent ones.
+    Source: Kingma et al. 2107.00630, appendix I.1 (there all parts share one draw; here each has its own).
+    """
+    edge = n * 2.0**-23  # float32 rounds by less than that, so that each stays in its part
+    within = torch.rand(n, generator=generator, device=generator.device).clamp_(edge, 1 - edge)
+    order = torch.randperm(n, generator=generator, device=generator.device)
+    return (order + within) / n
 
 
 def shared_samplers(

@@ -1,4 +1,4 @@
-"""The exponential moving average of the weights."""
+"""Averages of the weights: the exponential moving average, and those of which others are made afterwards."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fmbench.cells.ema_decay import Averaging
+from fmbench.model.post_hoc_ema import decay, exponent
 
 
 class MovingAverage:
@@ -28,3 +29,20 @@ class MovingAverage:
         """Fold the parameters in, after optimizer step number `step` (from 0)."""
         if self.average:
             torch._foreach_lerp_(self.average, self.parameters, 1 - self.averaging.at(step))
+
+
+class PowerAverage:
+    """Average of parameters that weighs step s by about s^gamma: over a part `length` of any number of steps.
+
+    Source: Karras et al. 2312.02696, section 3.1.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], length: float) -> None:
+        self.gamma = exponent(length)
+        self.parameters: list[Tensor] = [p for p in parameters if p.requires_grad]
+        self.average: list[Tensor] = [p.detach().clone() for p in self.parameters]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Fold the parameters in, after optimizer step number `step` (from 0)."""
+        torch._foreach_lerp_(self.average, self.parameters, 1 - decay(step, self.gamma))

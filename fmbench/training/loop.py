@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
-
-import torch
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.errors import Diverged
@@ -20,11 +16,13 @@ from fmbench.model.context import WorkerContext
 from fmbench.runtime import memory
 from fmbench.runtime.calibration import Pace
 from fmbench.training.compilation import choose, started, usual
+from fmbench.training.courses import Course, course_of, keep_state, wants_state
 from fmbench.training.gradient_accumulation import divided
 from fmbench.training.keep import keep
 from fmbench.training.losses import losses
 from fmbench.training.lr_schedule import learning_rate
 from fmbench.training.path_batches import in_order, inputs
+from fmbench.training.snapshots import Snapshots
 from fmbench.training.state import TrainingState
 from fmbench.training.teacher import with_teacher
 
@@ -53,9 +51,11 @@ def train(
     failed: Failed = raise_failure,
     size: int = 1,
 ) -> None:
-    """Train cells and leave their weights, loss history and facts in the store. Resumes from the newest checkpoint.
+    """Train cells and leave their weights, loss history and facts in the store, and what else is to be kept of them.
 
-    Cells that share their `fleet_key` and are at one step are a fleet, unless something is against it
+    Each goes on from its newest checkpoint, or from where a shorter training ended; one whose weights are there is
+    trained as far as it takes to make the snapshots that are lacking (see `courses`).
+    Cells that share their `fleet_key` and course are a fleet, unless something is against it
     (`batching_obstacle`): then they are trained one by one. A cell whose loss or weights are not finite, or whose loss
     explodes, is handed to `failed`, and drops out. `size` is what the facts say of a fleet's size, where that is more
     than its members. Raises ProcessChanged where a component changed the process: nothing is kept then. Raises
@@ -63,30 +63,31 @@ def train(
     """
     context.reload_modified()
     watch = watch_all()
-    saved = {cell.key: content for cell in cells if (content := _checkpoint(cell, context)) is not None}
-    for fleet in _fleets(cells, saved, context):
-        state = begin(fleet, context)
+    for fleet in _fleets([course_of(cell, context) for cell in cells], context):
+        course = {each.cell.key: each for each in fleet}
+        state = begin([each.cell for each in fleet], context)
         state.size = max(size, len(fleet)) if len(fleet) > 1 else 1
-        if state.cells[0].key in saved:
-            state.load([saved[cell.key] for cell in state.cells])
+        if fleet[0].start is not None:
+            state.load([course[cell.key].start or {} for cell in state.cells])
             progress(state.step * len(fleet))
         memory.reset_peak_memory(context.device)
-        who = f"a component of this training ({', '.join(spec.name for spec in fleet[0].components)})"
-        state = run_steps(state, context, partial(_save_checkpoint, context, watch, who), progress, failed)
+        who = f"a component of this training ({', '.join(spec.name for spec in fleet[0].cell.components)})"
+        snapshots = Snapshots(state, context, partial(watch.check, who))
+        save = partial(_save_checkpoint, context, watch, who)
+        state = run_steps(state, context, save, progress, failed, snapshots, fleet[0].until)
         watch.check(who)
         for member, cell in enumerate(state.cells):
+            if fleet[0].is_trained:
+                context.store.folder("training", cell.key).checkpoints.drop()
+                continue
             try:
                 weights = state.weights(member)
             except Diverged as failure:
                 failed(cell, failure)
             else:
+                if wants_state(cell, state.seconds[member]):
+                    keep_state(cell, state.step, state.dump(member), context)
                 keep(cell, weights, state.history[member], state.facts(member, context), context)
-
-
-def _checkpoint(cell: TrainingCell, context: WorkerContext) -> dict[str, Any] | None:
-    """Return the newest state that was saved of a cell."""
-    payload = context.store.folder("training", cell.key).checkpoints.load()
-    return None if payload is None else torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
 
 
 def _save_checkpoint(
@@ -97,16 +98,15 @@ def _save_checkpoint(
     context.store.folder("training", cell.key).checkpoints.save(step, payload)
 
 
-def _fleets(
-    cells: Sequence[TrainingCell], saved: Mapping[str, Mapping[str, Any]], context: WorkerContext
-) -> Iterator[list[TrainingCell]]:
-    """Yield the cells that train as one batched program."""
-    alike: dict[tuple[str, int], list[TrainingCell]] = {}
-    for cell in cells:
-        alike.setdefault((cell.fleet_key, saved[cell.key]["step"] if cell.key in saved else 0), []).append(cell)
+def _fleets(courses: Sequence[Course], context: WorkerContext) -> Iterator[list[Course]]:
+    """Yield the cells that train as one batched program: those that are alike in where they begin and end, too."""
+    alike: dict[tuple[str, int, int, bool], list[Course]] = {}
+    for course in courses:
+        key = (course.cell.fleet_key, course.first, course.until, course.is_trained)
+        alike.setdefault(key, []).append(course)
     for fleet in alike.values():
-        if len(fleet) > 1 and batching_obstacle(fleet, context):
-            yield from ([cell] for cell in fleet)
+        if len(fleet) > 1 and batching_obstacle([course.cell for course in fleet], context):
+            yield from ([course] for course in fleet)
         else:
             yield fleet
 
@@ -129,15 +129,23 @@ def begin(cells: Sequence[TrainingCell], context: WorkerContext) -> TrainingStat
 
 
 def run_steps(
-    state: TrainingState, context: WorkerContext, save: Save, progress: Progress, failed: Failed = raise_failure
+    state: TrainingState,
+    context: WorkerContext,
+    save: Save,
+    progress: Progress,
+    failed: Failed = raise_failure,
+    snapshots: Snapshots | None = None,
+    until: int | None = None,
 ) -> TrainingState:
-    """Run the optimizer from `state.step` to the last step, recording losses and saving checkpoints now and then.
+    """Run the optimizer from `state.step` to step `until`, recording losses and saving checkpoints now and then.
 
-    Return the state after the last step, of the members that are left, if any are.
+    None is the last step. Snapshots are taken after those steps that they name; their time is no training time. Return
+    the state after that, of the members that are left, if any are.
     """
     settings = state.cells[0].settings
     autocast = state.components[0].autocast(context.device)
     peak, steps = settings["optimizer"]["lr"], settings["steps"]
+    until, stops = until or steps, snapshots.steps if snapshots is not None else frozenset()
     window = max(1, steps // HISTORY_POINTS)
     parts = settings.values.get("accumulate", 1)
     pace = Pace(context.device, steps)
@@ -145,7 +153,7 @@ def run_steps(
     last_seen = saved
 
     with context.prefetch_pool:
-        while state.step < steps and state.cells:
+        while state.step < until and state.cells:
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(state.step, steps, peak, settings["schedule"])
             joint_batches = state.path_batches.draw(state.step)
@@ -155,12 +163,15 @@ def run_steps(
                 state.add_gradient(losses(part, output.to(part[0].sample.x_t.dtype)), 1 / parts)
             state.optimizer_step(settings["gradient_clip"])
 
-            last = state.step == steps
+            last = state.step == until
             recorded = state.step % window == 0 or last
             diverged = record_losses(state) if recorded else {}
             now = time.perf_counter()
             state.seconds = [seconds + (now - last_seen) / len(state.cells) for seconds in state.seconds]
             last_seen = now + pace.note(state.step, len(state.cells))
+            if snapshots is not None and state.step in stops:
+                diverged |= snapshots.take(state)
+                last_seen += pace.skip(time.perf_counter() - last_seen)
             if recorded:
                 progress((state.step - reported) * len(state.cells))
                 reported = state.step

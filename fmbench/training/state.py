@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.cells.seeds import seed_for
+from fmbench.cells.snapshots import LENGTHS
 from fmbench.components.contracts import TrainingFacts
 from fmbench.errors import Diverged
 from fmbench.isolation import global_random
@@ -20,8 +21,9 @@ from fmbench.model.build import Components, make_module
 from fmbench.model.context import WorkerContext
 from fmbench.runtime import environment, memory
 from fmbench.runtime.device import device_type
+from fmbench.training.best_weights import BestWeights
 from fmbench.training.compilation import Compilation
-from fmbench.training.ema import MovingAverage
+from fmbench.training.ema import MovingAverage, PowerAverage
 from fmbench.training.optimizers import make_optimizer, take_step
 from fmbench.training.path_batches import PathBatchSampler
 
@@ -32,6 +34,8 @@ class TrainingState:
 
     `cells`, `components`, `seconds` and `history` have an entry a member; `loss_sum` is `(members,)`.
     `size` is the fleet's size as the facts have it: members that dropped out count. `pace` is what `Pace.middle` gave.
+    `power_averages` are those of which others are made afterwards, and `best` has an entry a member of which validation
+    data choose weights. `continued` is the step of a shorter training from which this one went on.
     """
 
     cells: list[TrainingCell]
@@ -44,6 +48,9 @@ class TrainingState:
     seconds: list[float]
     history: list[list[tuple[int, float]]]
     compilation: Compilation
+    power_averages: list[PowerAverage] = field(default_factory=list)
+    best: dict[int, BestWeights] = field(default_factory=dict)
+    continued: int = 0
     size: int = 1
     pace: tuple[float, float] = (0.0, 0.0)
     losses: int = 0
@@ -62,6 +69,7 @@ class TrainingState:
         modules = [compilation.formatted(make_module(cell, own, context.device).train()) for cell, own in pairs]
         global_random.seed(seed_for(cells[0].seed, "network_noise", cells[0].dataset.text))
         networks = Networks(modules)
+        lengths = LENGTHS if any(cell.kept.post_hoc_ema for cell in cells) else ()
         return cls(
             cells=list(cells),
             components=list(components),
@@ -69,6 +77,8 @@ class TrainingState:
             compilation=compilation,
             optimizer=make_optimizer(cells[0].settings["optimizer"], networks.parameters),
             average=MovingAverage(networks.parameters, cells[0].settings["ema"]),
+            power_averages=[PowerAverage(networks.parameters, length) for length in lengths],
+            best={member: BestWeights() for member, cell in enumerate(cells) if cell.kept.best},
             path_batches=PathBatchSampler(cells, components, context),
             loss_sum=torch.zeros(len(cells), device=context.device),
             seconds=[0.0] * len(cells),
@@ -91,6 +101,8 @@ class TrainingState:
         for parameter in self.networks.parameters:
             parameter.grad = None
         self.average.update(self.step)
+        for average in self.power_averages:
+            average.update(self.step)
         self.losses += 1
         self.step += 1
 
@@ -110,6 +122,9 @@ class TrainingState:
             "step": self.step,
             "seconds": self.seconds[member],
             "history": self.history[member],
+            "power_averages": [[part(value, member) for value in each.average] for each in self.power_averages],
+            "best": self.best[member].content() if member in self.best else None,
+            "continued": self.continued,
         }
 
     def dump(self, member: int) -> bytes:
@@ -118,7 +133,7 @@ class TrainingState:
         torch.save(_copied(self.content(member)), buffer)
         return buffer.getvalue()
 
-    def load(self, contents: Sequence[dict[str, Any]]) -> None:
+    def load(self, contents: Sequence[Mapping[str, Any]]) -> None:
         """Take the members' states, all of one step, from what `content` returned for the same cells."""
         first = contents[0]
         stack = self.networks.stack
@@ -130,11 +145,15 @@ class TrainingState:
         )
         for mine, *saved in zip(self.average.average, *(content["average"] for content in contents), strict=True):
             mine.copy_(stack(saved))
+        for number, average in enumerate(self.power_averages):
+            for mine, *saved in zip(average.average, *(c["power_averages"][number] for c in contents), strict=True):
+                mine.copy_(stack(saved))
+        self.best = {member: BestWeights.of(contents[member]["best"]) for member in self.best}
         for member, content in enumerate(contents):
             self.path_batches.load(member, content["draws"])
             self.loss_sum[member] = content["loss_sum"]
         global_random.restore(first["global_random"], str(self.loss_sum.device))
-        self.losses, self.step = first["losses"], first["step"]
+        self.losses, self.step, self.continued = first["losses"], first["step"], first["continued"]
         self.seconds = [content["seconds"] for content in contents]
         self.history = [[(step, loss) for step, loss in content["history"]] for content in contents]
 
@@ -159,6 +178,15 @@ class TrainingState:
         state |= {f"ema.{name}": value for name, value in averaged.items()}
         return {name: value.detach().cpu().contiguous() for name, value in _copied(state).items()}
 
+    def averages(self, member: int) -> dict[str, Tensor]:
+        """Return the power averages of a member's parameters, as `<number>.<name>`."""
+        found: dict[str, Tensor] = {}
+        for number, each in enumerate(self.power_averages):
+            whole = self.networks.averaged(member, each.average)
+            names = [name for name, value in self.networks.module.named_parameters() if value.requires_grad]
+            found |= {f"{number}.{name}": whole[name] for name in names}
+        return {name: value.detach().cpu().contiguous() for name, value in _copied(found).items()}
+
     def facts(self, member: int, context: WorkerContext) -> TrainingFacts:
         """Return what was observed of a member's training."""
         return TrainingFacts(
@@ -174,6 +202,7 @@ class TrainingState:
             program=str(self.compilation),
             pace=self.pace[0],
             pace_iqr=self.pace[1],
+            continued=self.continued,
             **environment.measured_on(context.device),
         )
 

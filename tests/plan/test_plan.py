@@ -615,5 +615,5 @@ def test_without_an_average_the_raw_weights_are_left_out() -> None:
 
 
 def test_other_weights_are_refused_by_name() -> None:
-    with pytest.raises(SuiteError, match="weights is one of ema, raw; found 'averaged'"):
+    with pytest.raises(SuiteError, match=r"weights are one of ema, raw, best, or .*; found 'averaged'"):
         plan("", "evaluation.weights=averaged")

@@ -37,6 +37,7 @@ VALUES: dict[str, list[Any]] = {
     "grid": ["uniform", "late"],
     "nfe": [1, 2, 3, 4, 8],
     "guidance": [1.0, 0.0],
+    "at_step": [4, 7, "end"],
 }
 FIXED: dict[str, list[Any]] = {
     "coupling": ["independent"],
@@ -105,6 +106,7 @@ def seen(cell: EvaluationCell) -> Found:
     settings = cell.training.settings
     own = {name: settings[name]["name"] for name in ("optimizer", "schedule")}
     own |= {name: settings[name] for name in ("steps", "batch_size", "ema")}
+    own["at_step"] = cell.at_step or "end"
     others = {**own, "seed": cell.training.seed, "grid": grid, "weights": cell.weights}
     found = {**specs, **others, "guidance": cell.guidance, "nfe": cell.nfe}
     return tuple(found[axis] for axis in AXES)

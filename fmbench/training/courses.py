@@ -1,0 +1,129 @@
+"""From where a cell is trained, and to where: from its own checkpoint, or the end of a shorter training, or anew."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from fmbench.cells.cells import TrainingCell
+from fmbench.cells.component_spec import Settings
+from fmbench.cells.snapshots import BEST, Kept, WeightsSnapshot
+from fmbench.errors import DamagedFile
+from fmbench.model.context import WorkerContext
+from fmbench.store.cell_folder import CellFolder
+from fmbench.store.snapshots import WEIGHTS_FILE, keep_snapshot, lacking_snapshots, snapshot_folder
+
+log = logging.getLogger(__name__)
+
+LONG, LARGE = 60.0, 256 * 2**20
+"""Without a word of the suite, a state is kept of trainings of so many seconds, of at most so many bytes."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """The steps that a cell is trained: up to `until`, from `start`, the content of a checkpoint, or anew (None).
+
+    Where `is_trained`, its last weights are there and stay; only snapshots are lacking. `cell.kept` are those to make.
+    """
+
+    cell: TrainingCell
+    until: int
+    start: Mapping[str, Any] | None = None
+    is_trained: bool = False
+
+    @property
+    def first(self) -> int:
+        """The number of steps that are done already."""
+        return 0 if self.start is None else int(self.start["step"])
+
+
+def course_of(cell: TrainingCell, context: WorkerContext) -> Course:
+    """Return the course of a cell that is to be trained, or of which a snapshot is lacking.
+
+    A checkpoint counts where all is there that is to be kept of the steps before it.
+    """
+    folder, lacking = context.store.folder("training", cell.key), lacking_snapshots(context.store, cell)
+    is_trained, until = folder.recorded() is not None, int(cell.settings["steps"])
+    if is_trained:
+        until = max((each.step for each in lacking), default=0)
+        cell = replace(cell, kept=_only(lacking))
+    start = _content(folder, until)
+    if start is None or not _serves(start, cell, lacking):
+        start = _continued(cell, until, context)
+    return Course(cell, until, start, is_trained)
+
+
+def _only(lacking: Iterable[WeightsSnapshot]) -> Kept:
+    """Return that these snapshots are wanted, and nothing else."""
+    kinds = {each.kind for each in lacking}
+    at_steps = tuple(each.step for each in lacking if each.kind == "step")
+    return Kept(at_steps, BEST in kinds, "post_hoc_ema" in kinds, state=False)
+
+
+def _content(folder: CellFolder, before: int) -> dict[str, Any] | None:
+    """Return the newest state of a step below `before` that was saved in a folder."""
+    payload = folder.checkpoints.load(before)
+    return None if payload is None else torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+
+
+def _serves(start: Mapping[str, Any], cell: TrainingCell, lacking: Iterable[WeightsSnapshot]) -> bool:
+    """Whether nothing that is wanted of a training is lost where it goes on from a state."""
+    has_averages, has_best = bool(start["power_averages"]), start["best"] is not None
+    passed = any(each.step <= start["step"] for each in lacking)
+    return not passed and has_averages >= cell.kept.post_hoc_ema and has_best >= cell.kept.best
+
+
+def _continued(cell: TrainingCell, until: int, context: WorkerContext) -> dict[str, Any] | None:
+    """Return the state of the longest shorter training that this one can go on from, with its snapshots.
+
+    Where weights are chosen or averages kept on the way, the points of a shorter training are others: it begins anew.
+    """
+    if not cell.course_key or cell.kept.best or cell.kept.post_hoc_ema:
+        return None
+    start = _content(context.store.folder("course", cell.course_key), until)
+    if start is None:
+        return None
+    _take_over(cell, start["step"], context)
+    start = {**start, "continued": start["step"]}
+    return start if _serves(start, cell, lacking_snapshots(context.store, cell)) else None
+
+
+def _take_over(cell: TrainingCell, step: int, context: WorkerContext) -> None:
+    """Copy what a training lacks of its first steps from the shorter one that ends after `step`."""
+    shorter = replace(cell, settings=Settings({**cell.settings.values, "steps": step}))
+    for snapshot in lacking_snapshots(context.store, cell):
+        if snapshot.step > step:
+            continue
+        is_last = snapshot.step == step
+        training = context.store.folder("training", shorter.key)
+        folder = training if is_last else snapshot_folder(context.store, shorter.key, snapshot)
+        try:
+            facts = (folder.recorded() or {}).get("facts")
+            if facts is not None:
+                payload = folder.read(WEIGHTS_FILE)
+                kept = {name: facts[name] for name in ("steps", "seconds")}
+                keep_snapshot(context.store, cell.key, snapshot, payload, kept)
+        except DamagedFile as error:
+            log.warning("%s, so it is made again", error)
+
+
+def keep_state(cell: TrainingCell, step: int, payload: bytes, context: WorkerContext) -> None:
+    """Leave the state after the last step where a longer training finds it; a large one only where that is wanted."""
+    if cell.kept.state == "auto" and len(payload) > LARGE:
+        return
+    folder = context.store.folder("course", cell.course_key)
+    parts = cell.parts()
+    settings = {name: value for name, value in parts["settings"].items() if name != "steps"}
+    with folder.lock():
+        folder.begin({**parts, "settings": settings})
+        folder.checkpoints.save(step, payload, beside=True)
+
+
+def wants_state(cell: TrainingCell, seconds: float) -> bool:
+    """Whether the state after the last step of a training of so many seconds is to be kept."""
+    return bool(cell.course_key) and (seconds >= LONG if cell.kept.state == "auto" else cell.kept.state)

@@ -192,7 +192,7 @@ class Rules:
 
     def steps(self, evaluation: Indices) -> int | None:
         """Return the steps that spend the NFE exactly; 0 where there are none, None where nobody sets them."""
-        solver, grid, _, guidance, nfe = evaluation
+        solver, grid, _, _, guidance, nfe = evaluation
         if nfe == NOT_ASKED or not self.axes.specs("solver")[solver].is_registered:
             return None
         budget = self.axes.values["nfe"][nfe]

@@ -34,6 +34,9 @@ NOISE_BLOCK = 256
 Solvers that draw noise or look at their batch integrate these blocks, on every machine; their noise has a seed a block.
 """
 
+OF_LAST_STEP = ("ema", "raw")
+"""The weights that a training leaves under its own key."""
+
 
 @dataclass
 class Trained:
@@ -65,11 +68,10 @@ class Trained:
         CellFailure where the store has no such weights, or not the weaker model.
         """
         if self._holds != weights:
-            last = self._of_last_step(weights)
-            self._snapshot = (
-                {} if last else snapshot_weights(self.cell, weights, self._of_last_step("raw"), self.context)
-            )
-            self.module.load_state_dict(last or self._snapshot)
+            self._snapshot = {}
+            if weights not in OF_LAST_STEP:
+                self._snapshot = snapshot_weights(self.cell, weights, self._of_last_step("raw"), self.context)
+            self.module.load_state_dict(self._snapshot or self._of_last_step(weights))
             self._holds = weights
         generator = self.context.generator(self.cell, "solver_noise")
         most, device = self.context.evaluation_batch, self.context.device

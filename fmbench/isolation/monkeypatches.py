@@ -43,7 +43,7 @@ MODULES = (
 """Modules whose attributes are compared, where somebody has imported them: besides fmbench's."""
 
 OWN = __name__.partition(".")[0]
-KINDS = "couplings datasets grids metrics models networks objectives paths solvers t_distributions"
+KINDS = "couplings datasets grids guidance metrics models networks objectives paths solvers t_distributions"
 OWN_PACKAGES = tuple(f"{OWN}_{kind}" for kind in KINDS.split())
 """Where fmbench's own components are."""
 

@@ -38,7 +38,7 @@ def main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: Registry) ->
     for name in ("FMBENCH_HOME", "FMBENCH_PLUGINS", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     for module in ("fmbench.plugins.registry", "fmbench.runner.session"):
-        monkeypatch.setattr(f"{module}.load_registry", lambda plugins=(): loaded(plugins, registry))
+        monkeypatch.setattr(f"{module}.load_registry", lambda plugins=(), contents=None: loaded(plugins, registry))
     before = gc.get_threshold()
 
     def call(*arguments: str) -> tuple[object, str]:

@@ -374,7 +374,8 @@ def test_replaced_attributes_of_a_component_and_of_torch_are_seen() -> None:
 def test_what_is_compared_are_the_packages_of_all_kinds() -> None:
     points = [point for point in entry_points(group="fmbench") if point.dist and point.dist.name == "fmbench"]
     shipped = {point.module for point in points}
-    assert set(OWN_PACKAGES) == shipped == {f"fmbench_{kind}s" for kind in KINDS}
+    plurals = {kind: f"{kind}s" for kind in KINDS} | {"guidance": "guidance"}
+    assert set(OWN_PACKAGES) == shipped == {f"fmbench_{plural}" for plural in plurals.values()}
 
 
 def test_a_contract_of_two_names_is_told_once() -> None:

@@ -26,6 +26,7 @@ from fmbench.report import build, write_report
 from fmbench.report.figures.score_curves import merged, solver_and_variant_lines
 from fmbench.report.figures.theme import looks
 from fmbench.report.html.page import page_settings
+from fmbench.report.result_table import ROW_AXES
 from fmbench.results.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
 from fmbench.stats.paired_seeds import difference, interval
 
@@ -491,9 +492,10 @@ def test_odd_records_give_a_report(case: str, tmp_path: Path):
 
 @pytest.mark.parametrize("kinds", [1, 3, 7])
 def test_every_solver_under_every_guidance_has_a_line_of_its_own(kinds: int):
-    training = ("digits", "linear", "independent", "uniform", "velocity", "mlp")
+    plain = dict.fromkeys(ROW_AXES, "") | {"dataset": "digits", "grid": "uniform", "weights": "ema"}
     solvers = ("euler", "heun")
-    rows = {(*training, s, "uniform", "ema", str(g)): [] for s in solvers for g in range(kinds)}
+    chosen = [plain | {"solver": solver, "guidance": str(kind)} for solver in solvers for kind in range(kinds)]
+    rows = {tuple(each[axis] for axis in ROW_AXES): [] for each in chosen}
     of_solvers, of_guidance = solver_and_variant_lines(rows, looks(solvers))
     assert set(of_solvers) == set(solvers)
     assert len(of_guidance) == (kinds if kinds > 1 else 0)

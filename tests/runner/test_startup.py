@@ -62,7 +62,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("startup")
     (folder / "tiny.yaml").write_text(SMOKE)
     text, _ = imported("run", "tiny.yaml", cwd=folder)
-    assert "Computed 1 trainings" in text
+    assert "Computed 1 training, " in text
     return folder
 
 

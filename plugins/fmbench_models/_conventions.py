@@ -23,6 +23,8 @@ Interval = tuple[float, float]
 """The lower and the upper end."""
 OF_NOISE_LEVELS = ("x_1", "noise", "score")
 """What a network can predict that is told the noise level in place of a time."""
+USUAL_LEVELS = (0.002, 80.0)
+"""The noise levels where none are said: those of Karras et al. 2022, table 1."""
 LEAST = 1e-12
 """What a weight that is divided by counts as at least."""
 
@@ -38,7 +40,7 @@ class Conventions:
     predicts: Prediction = "velocity"
     time: Time = "data_at_one"
     time_scale: float = 1.0
-    noise_levels: Interval = (0.002, 80.0)
+    noise_levels: Interval = USUAL_LEVELS
     value_range: Interval | None = None
     labels: bool = False
     no_label: int | None = None
@@ -50,6 +52,8 @@ class Conventions:
             raise ValueError(f"{rule}, for a velocity or v is of a time; found predicts: {self.predicts}")
         if not 0 < self.noise_levels[0] < self.noise_levels[1]:
             raise ValueError(f"noise_levels must be two numbers above 0, the lower first; found {self.noise_levels}")
+        if self.noise_levels != USUAL_LEVELS and self.time != "sigma":
+            raise ValueError(f"noise_levels are of models that are told sigma: set time: sigma; found {self.time}")
         if self.value_range and not self.value_range[0] < self.value_range[1]:
             raise ValueError(f"value_range must be two numbers, the lower first; found {self.value_range}")
         if self.no_label is not None and not self.labels:

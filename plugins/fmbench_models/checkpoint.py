@@ -32,6 +32,7 @@ class Checkpoint(Model):
 
     A torch file is read with `weights_only`: one that holds code is refused. The prefix that wrappers put before names
     (`module.`, `_orig_mod.`, `ema.`) is found where it is not named; every weight of the network must be in the file.
+    Where a program saved an average under a name of its own (`ema`, `ema_state_dict`), that is taken.
 
     Args:
         file: the file.
@@ -58,6 +59,7 @@ class Checkpoint(Model):
     network = "network"
     by_parameter: ClassVar[Mapping[str, Any]] = {
         "predicts": {"score": {"requires": ("normal_source",)}},
+        "time": {"sigma": {"requires": ("normal_source",)}},
         "value_range": {None: {}, ...: {"requires": ("normal_source",)}},
         "labels": {True: {"provides": ("given", "labels"), "requires": ("classes",)}},
         "no_label": {None: {}, ...: {"provides": ("given", "no_label")}},

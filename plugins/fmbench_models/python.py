@@ -49,6 +49,7 @@ class Python(Model):
     network = "function"
     by_parameter: ClassVar[Mapping[str, Any]] = {
         "predicts": {"score": {"requires": ("normal_source",)}},
+        "time": {"sigma": {"requires": ("normal_source",)}},
         "value_range": {None: {}, ...: {"requires": ("normal_source",)}},
         "labels": {True: {"provides": ("given", "labels"), "requires": ("classes",)}},
         "no_label": {None: {}, ...: {"provides": ("given", "no_label")}},

@@ -163,6 +163,7 @@ def test_samples_of_another_range_are_brought_back() -> None:
         ({"time": "sigma", "predicts": "v"}, "time: sigma goes with predicts: x_1, noise, score"),
         ({"time": "sigma"}, "found predicts: velocity"),
         ({"noise_levels": (2.0, 1.0)}, "the lower first"),
+        ({"noise_levels": (0.1, 10.0)}, "set time: sigma; found data_at_one"),
         ({"value_range": (1.0, 0.0)}, "the lower first"),
         ({"no_label": 10}, "set labels: true"),
     ],

@@ -153,3 +153,13 @@ def test_conventions_that_do_not_go_together_end_a_run_before_it_computes(
     file = written(folder, datasets=MIXTURE, models=[model(folder, **said)], evaluation=EVALUATION)
     with pytest.raises(UserError, match=words):
         run(file, options(folder))
+
+
+def test_a_network_that_is_told_sigma_is_of_normal_noise(folder: Path, trained: RunResult) -> None:
+    """x/alpha_t is data with normal noise added where the source is normal, and only there."""
+    models = [model(folder, predicts="x_1", time="sigma"), "empirical_oracle"]
+    file = written(folder, datasets=[*MIXTURE, "transport"], models=models, evaluation=EVALUATION)
+    plan = open_session(file, options(folder)).plan
+    assert {cell.dataset.name for cell in plan.trainings} == {"gaussian_mixture"}
+    said = [left.reason for left in plan.left_out if left.unit == "training"]
+    assert any(text.startswith("checkpoint(") and "needs 'normal_source'" in text for text in said), said

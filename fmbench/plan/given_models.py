@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fmbench.cells.component_spec import ComponentSpec, Settings
 from fmbench.cells.keys import digest
@@ -31,19 +31,6 @@ OBJECTIVES = {
 """The objective by which the output of what `fmbench.Model.build` returns becomes the velocity."""
 LABELS, NO_LABEL = "labels", "no_label"
 """What a model provides that takes labels, and one that can be asked without."""
-SAID: Mapping[str, tuple[Any, ...]] = {
-    "path": (None, "linear"),
-    "predicts": (None, "velocity"),
-    "time": (None, "data_at_one"),
-    "time_scale": (None, 1.0),
-    "points": (None,),
-    "noise_levels": (None, [0.002, 80.0]),
-    "value_range": (None,),
-    "latents": (None, False),
-    "labels": (None, False),
-    "no_label": (None,),
-}
-"""What a label says besides, unless it is one of these."""
 SETTINGS = Settings(
     {"steps": 0, "batch_size": 0, "ema": 0.0, "class_conditional": False, "label_dropout": 0.0, "precision": "float32"}
 )
@@ -108,7 +95,7 @@ def _short(model: ComponentSpec, registry: Registry, *, arguments: bool = False)
         name, given = named_by(model, network)
         said.append(name.rpartition(":")[2])
         said += [f"{each}={value}" for each, value in given.items()] if arguments else []
-    said += [f"{name}={model.parameters[name]}" for name in SAID if model.parameters.get(name) not in SAID[name]]
+    said += [f"{each}={text}" for each, text in registry.changed(model).items() if each not in (*files, network)]
     return f"{model.name}({', '.join(said)})" if said else model.name
 
 

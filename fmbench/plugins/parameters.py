@@ -112,15 +112,19 @@ class Signature:
 
         Of the parameter `spread`, a mapping of components and numbers, the entries stand in its place.
         """
-        shown = [each for each in parameters if each not in self._defaults or parameters[each] != self._defaults[each]]
         said: dict[str, str] = {}
-        for each in shown:
+        for each, text in self.changed(parameters).items():
             value = parameters[each]
             if each == spread and isinstance(value, dict):
                 said |= {key: _component(inside) for key, inside in value.items()}
             else:
-                said[each] = _short(value)
+                said[each] = text
         return f"{name}({', '.join(f'{each}={text}' for each, text in said.items())})" if said else name
+
+    def changed(self, parameters: Mapping[str, Any]) -> dict[str, str]:
+        """Return by name, as a label shows them, those checked parameters that differ from their defaults."""
+        usual = self._defaults
+        return {name: _short(v) for name, v in parameters.items() if name not in usual or v != usual[name]}
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the parameters."""

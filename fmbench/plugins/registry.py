@@ -166,6 +166,10 @@ class Registry:
         """
         return self._find(spec.kind, spec.name).attribute(name, spec.parameters)
 
+    def changed(self, spec: ComponentSpec) -> dict[str, str]:
+        """Return by name, as its label shows them, the parameters of a component that differ from their defaults."""
+        return self._find(spec.kind, spec.name).signature.changed(spec.parameters)
+
     def has_defaults(self, spec: ComponentSpec) -> bool:
         """Tell whether a component's parameters are its class's own defaults, which those of a preset are not."""
         known = self._find(spec.kind, spec.name)

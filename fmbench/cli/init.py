@@ -30,7 +30,7 @@ def init(
     ] = None,
     nfe: Annotated[int | None, typer.Option("--nfe", help="Network calls that a sample took.")] = None,
     value_range: Annotated[
-        str | None, typer.Option("--value-range", help="Black and white in an array that is not of bytes: '[-1, 1]'.")
+        str | None, typer.Option("--value-range", help="Of an array that is not of bytes, or of the network: '[0, 1]'.")
     ] = None,
     path: Annotated[str, typer.Option("--path", help="The probability path of its training.")] = "linear",
     predicts: Annotated[str, typer.Option("--predicts", help="velocity, x_1, noise, score or v.")] = "velocity",
@@ -47,13 +47,16 @@ def init(
         raise UserError(f"{suite} is there already. Give another name for the suite, or remove it.")
     if (checkpoint is None) == (samples is None) or (checkpoint is None) != (network is None):
         raise UserError("give --checkpoint FILE with its --network, or --samples PLACE: what this suite is for.")
+    if checkpoint is not None and nfe is not None:
+        raise UserError("--nfe is of --samples, which took so many calls: a checkpoint is sampled at 4, 8 and 16.")
     content: dict[str, Any] = {"name": suite.stem, "datasets": [_read(dataset, "--dataset")]}
+    told = {} if value_range is None else {"value_range": _read(value_range, "--value-range")}
     if samples is not None:
-        content |= _of_samples(samples, nfe, None if value_range is None else _read(value_range, "--value-range"))
+        content |= _of_samples(samples, nfe, told)
     else:
         model: dict[str, Any] = {"file": str(checkpoint), "network": _read(str(network), "--network")}
         declared = {"path": _read(path, "--path"), "predicts": predicts, "time": time, "time_scale": time_scale}
-        content["models"] = [{"checkpoint": {**model, **declared}}]
+        content["models"] = [{"checkpoint": {**model, **declared, **told}}]
         content["evaluation"] = {
             "solvers": ["euler", "heun", "rk4", "dopri5"],
             "nfe": [4, 8, 16],
@@ -73,14 +76,17 @@ def init(
     say(f"Wrote {suite}: {many}, nothing to train. Run: fmbench run {suite}")
 
 
-def _of_samples(place: Path, nfe: int | None, value_range: Any) -> dict[str, Any]:
-    """Return the parts of a suite that scores all samples of a place, which is called after it."""
+def _of_samples(place: Path, nfe: int | None, told: dict[str, Any]) -> dict[str, Any]:
+    """Return the parts of a suite that scores all samples of a place, which is called after it.
+
+    `told` is what else the entry holds.
+    """
     from fmbench.io.array_files import arrays_in
     from fmbench.io.picture_files import picture_names
 
     entry: dict[str, Any] = {"folder" if place.is_dir() else "file": str(place), "name": place.stem or "samples"}
     entry |= {"nfe": nfe} if nfe is not None else {}
-    entry |= {"value_range": value_range} if value_range is not None else {}
+    entry |= told
     if place.is_dir():
         n = len(picture_names(place))
     else:

@@ -71,6 +71,15 @@ def test_a_suite_of_samples_scores_all_that_there_are(
     assert (record.status, record.cell.nfe, record.cell.settings["samples"]) == ("ok", 8, 60)
 
 
+def test_what_is_said_of_a_checkpoint_is_written_and_nothing_is_passed_over(folder: Path) -> None:
+    init("gaussian", Path("mine.yaml"), checkpoint=Path("net.pt"), network="net.py:Net", value_range="[0, 1]")
+    ((model,),) = (each.values() for each in yaml.safe_load(Path("mine.yaml").read_text())["models"])
+    assert model["value_range"] == [0, 1]
+    with pytest.raises(UserError, match="--nfe is of --samples"):
+        init("moons", Path("other.yaml"), checkpoint=Path("net.pt"), network="net.py:Net", nfe=8)
+    assert not Path("other.yaml").exists()
+
+
 def test_it_is_for_a_checkpoint_with_a_network_or_for_samples(folder: Path) -> None:
     for given in ({}, {"checkpoint": Path("net.pt")}, {"checkpoint": Path("net.pt"), "samples": Path("x.npz")}):
         with pytest.raises(UserError, match="give --checkpoint FILE with its --network, or --samples PLACE"):

@@ -160,13 +160,14 @@ def test_a_dit_under_its_earlier_name_and_a_solver_of_flows(folder: Path, tmp_pa
 
 
 def test_the_path_ddpm_is_the_librarys() -> None:
-    for said in ({}, {"schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}):
+    latent = {"schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+    for said in ({}, latent, {"schedule": "squaredcos_cap_v2"}):
         betas = {name.replace("schedule", "beta_schedule"): value for name, value in said.items()}
         kept = diffusers.DDPMScheduler(**betas).alphas_cumprod.double()
         t = 1 - torch.arange(1, 1001, dtype=torch.float64) / 1000
         alpha, sigma, _, _ = built("path", "ddpm", **said).coefficients(t)
-        torch.testing.assert_close(alpha, kept.sqrt(), rtol=1e-5, atol=1e-6)
-        torch.testing.assert_close(sigma, (1 - kept).sqrt(), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(alpha, kept.sqrt(), rtol=1e-5, atol=5e-6)
+        torch.testing.assert_close(sigma, (1 - kept).sqrt(), rtol=1e-5, atol=5e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """Every built-in guidance conforms."""
 
 import pytest
-from built_ins import cases, names
+import torch
+from built_ins import Case, cases, names
 
+from fmbench.components.free_velocity import FreeVelocity
 from fmbench.testing import GuidanceConformance
+from fmbench.testing.dummy_components import StraightPath
 
 WEAKER = {"network": {"mlp": {"width": 16}}}
 
@@ -40,3 +43,15 @@ class TestGuidance(GuidanceConformance):
 
     def unguided(self, component):
         return type(component)(weight=1.0, **NEUTRAL.get(self.case.name, {}))
+
+
+def test_an_interval_of_noise_levels_turns_round():
+    """Guidance where sigma_lo < sigma <= sigma_hi, sigma = (1-t)/t on the linear path."""
+    low, high = 0.28, 2.9
+    parameters = {"weight": 3.0, "start": 1 / (1 + high), "end": 1 / (1 + low)}
+    guidance, calls = Case("guidance", "interval", parameters).build(), FreeVelocity(StraightPath())
+    levels = torch.logspace(-3, 2, 200, dtype=torch.float64)
+    x, t = torch.ones(len(levels), 2, dtype=torch.float64), 1 / (1 + levels)
+    guided = (guidance.velocity(calls, x, t) != calls.conditional(x, t)).all(1)
+    assert torch.equal(guided, (levels > low) & (levels <= high))
+    assert 0 < guided.sum() < len(levels)

@@ -102,8 +102,8 @@ class Rules:
         """What the suite's settings grant, of GRANTED."""
         training = self.suite.training
         if not training.class_conditional:
-            return frozenset({"no_label"})
-        return frozenset({"labels", "no_label"} if training.label_dropout else {"labels"})
+            return frozenset({NO_LABEL})
+        return frozenset({LABELS, NO_LABEL} if training.label_dropout else {LABELS})
 
     def training_gap(self, training: Indices) -> Gap | None:
         """Return why a training cell is left out, or None."""
@@ -275,7 +275,7 @@ class Rules:
         network = TRAINING_AXES.index("network")
         if MADE_ELSEWHERE not in self.provides["network"][training[network]]:
             return self.gap("metric", words, lacking, training)
-        if lacking == "labels":
+        if lacking == LABELS:
             return Gap(f"{self.axes.words('network', training[network])} {words}", f"{name} needs samples with labels")
         if lacking in (NETWORK, TRAINED):
             reason = f"{name} is no metric of samples alone ({OF_SAMPLES!r}); made elsewhere, they have no network"

@@ -11,6 +11,7 @@ from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.written_component import named
 from fmbench.errors import ComponentError, PluginError, SuiteError
 from fmbench.plan.compatibility import Gap, condition_gap, provided_by, required_by
+from fmbench.plan.given_models import LABELS
 
 if TYPE_CHECKING:
     from fmbench.plugins.registry import Registry
@@ -94,5 +95,5 @@ def unmet_need(cell: TrainingCell, role: str, registry: Registry, granted: froze
         if lacking:
             reason = f"its {role}'s {spec} needs {lacking[0]!r}, which its other components do not provide"
             return Gap(f"dataset={cell.dataset} path={cell.path}", reason)
-    gap = condition_gap(cell.dataset, cell.network, registry) if "labels" in granted else None
+    gap = condition_gap(cell.dataset, cell.network, registry) if LABELS in granted else None
     return gap and Gap(gap.cell, f"of its {role}, {gap.reason}")

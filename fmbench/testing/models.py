@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fmbench.components.conditions import no_condition
 from fmbench.components.contracts import Dataset, Model, ProbabilityPath
 from fmbench.testing.base import ComponentConformance, assert_form_of, generator, skip_if
 from fmbench.testing.dummy_components import StraightPath, TwoBlobs
@@ -83,7 +84,7 @@ class ModelConformance(ComponentConformance):
         assert "classes" in component.requires, "a model with labels requires 'classes'"
         if "no_label" in component.provides:
             x, t, y = _inputs(component, module, data)
-            output = module(x, t, torch.full_like(y, data.classes))
+            output = module(x, t, no_condition(y, data.classes))
             assert torch.isfinite(output).all(), "with 'no_label' it takes the number of classes for no label"
 
     def test_a_space_of_its_own_is_decoded_to_data(self, component: Any, module: nn.Module, data: Dataset) -> None:

@@ -69,7 +69,7 @@ class NetworkConformance(ComponentConformance):
         module = self._trained(component, (self.classes, 0))
         x, t, y = self._inputs((self.classes, 0))
         assert y is not None
-        output, none = module(x, t, y), module(x, t, torch.full_like(y, self.classes))
+        output, none = module(x, t, y), module(x, t, no_condition(y, self.classes))
         assert torch.isfinite(none).all(), (
             f"label {self.classes} (the number of classes) means no label, and is accepted"
         )

@@ -25,10 +25,12 @@ class Autoguidance(Guidance):
         weight: the weight w.
         model: how the weaker model's training differs from this cell's: `{kind: component}`, and keys of `training`.
 
-    Source: Karras et al. 2024 (Guiding a Diffusion Model with a Bad Version of Itself, arXiv:2406.02507), eq. 1.
+    Source: Karras et al. 2024 (Guiding a Diffusion Model with a Bad Version of Itself, arXiv:2406.02507), section 4.
     """
 
-    reference = "Karras et al. 2024, Guiding a Diffusion Model with a Bad Version of Itself (arXiv:2406.02507), eq. 1"
+    reference = (
+        "Karras et al. 2024, Guiding a Diffusion Model with a Bad Version of Itself (arXiv:2406.02507), section 4"
+    )
     requires = ("trained",)
     weaker = "model"
     by_parameter = {"weight": {0.0: {"network_calls": 1}, 1.0: {"network_calls": 1}}}  # noqa: RUF012

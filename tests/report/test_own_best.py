@@ -188,6 +188,46 @@ def test_a_tie_is_named_as_one() -> None:
     assert "with each at its own best, that is not so." in said
 
 
+def test_the_size_of_a_tie_is_that_of_those_that_tie() -> None:
+    """The second by its mean is clearly worse; the third scatters so that it cannot be told from the first."""
+    only = [optimizer("0.001")]
+    case = Case({"a": [5], "b": [5], "c": [5]}, {"a": [5], "b": [5.4], "c": [6]}, only, baseline=None)
+    records = case.records()
+    evaluations = [
+        replace(r, metrics={FID.name: r.metrics[FID.name] + (0, -6, 6)[r.cell.training.seed]})
+        if r.cell.training.path.name == "c"
+        else r
+        for r in records.evaluations
+    ]
+    found = own_bests(make_result_tables(replace(records, evaluations=evaluations))[0])
+    assert found is not None
+    assert found.lead is not None
+    assert [row[1] for row in found.lead.groups] == ["a", "c"]
+    assert found.lead.second[1] == "c"
+    assert found.lead.gap is not None
+    assert found.lead.gap.verdict == "not distinguishable"
+    assert found.lead.gap.absolute.mean == pytest.approx(-1, abs=0.05)
+
+
+def test_a_best_whose_reported_score_lost_a_seed_is_not_compared_and_that_is_said() -> None:
+    records = CHANGES.records()
+    evaluations = [
+        replace(r, metrics={}, status="error")
+        if r.cell.training.path.name == "cosine" and str(r.cell.training.varied[0]) == "adamw(lr=0.01)"
+        else r
+        for r in records.evaluations
+    ]
+    said = dict(in_short(replace(records, evaluations=evaluations)).lines)["Each at its own best"]
+    assert "cosine is not compared: its best (adamw(lr=0.01)) has no fid_digits of every seed." in said
+
+
+def test_a_baseline_of_samplers_alone_compares_with_the_leader(tmp_path: Path) -> None:
+    write_report(replace(CHANGES, baseline={"solver": "heun"}).records(), tmp_path)
+    text = (tmp_path / "table.md").read_text()
+    assert "against the leader at its own best" in text
+    assert "against the baseline at its own best" not in text
+
+
 def test_a_setting_that_lost_a_seed_is_never_chosen(tmp_path: Path) -> None:
     case = replace(CHANGES, lost=[("cosine", "adamw(lr=0.01)")])
     assert best(case.found())["cosine"] == "adamw(lr=0.003)"

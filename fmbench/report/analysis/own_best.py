@@ -56,8 +56,9 @@ class Lead:
 
     groups: Sequence[Row]
     gap: Difference | None = None
-    """The difference of the best from the second."""
+    """The difference of the best from `second`."""
     second: Row = ()
+    """The next that cannot be told from the best; where none is, the next by its mean."""
 
     @property
     def winner(self) -> Row | None:
@@ -105,7 +106,7 @@ class OwnBests:
 
     @cached_property
     def common(self) -> dict[str, Lead]:
-        """Who leads at each setting that all groups have."""
+        """Who leads at each setting at which all groups have a score of every seed."""
         found: dict[str, dict[Row, Values]] = {}
         for each in self.groups:
             for candidate in each.candidates:
@@ -203,12 +204,20 @@ def _lead(scores: Mapping[Row, Values], facts: MetricFacts) -> Lead | None:
     best = scores[order[0]].by_seed
     gaps = {row: difference(best, scores[row].by_seed, facts.better) for row in order[1:]}
     equals = [row for row, found in gaps.items() if found.verdict != "better"]
-    return Lead([order[0], *equals], gaps[order[1]], order[1])
+    second = equals[0] if equals else order[1]
+    return Lead([order[0], *equals], gaps[second], second)
+
+
+def baseline_of(found: OwnBests, baseline: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what of the suite's baseline says which groups are compared with: not how they sample, nor what each takes
+    as its own.
+    """
+    return {axis: v for axis, v in (baseline or {}).items() if axis in TRAINING_AXES and axis not in found.axes}
 
 
 def against(found: OwnBests, result_table: ResultTable, baseline: Mapping[str, Any] | None) -> dict[Row, Row]:
     """Map each group to the one that it is compared with: the baseline's, else the leader."""
-    wanted = {axis: v for axis, v in (baseline or {}).items() if axis in TRAINING_AXES and axis not in found.axes}
+    wanted = baseline_of(found, baseline)
     groups = [each.group for each in found.groups]
     if wanted:
         others = [i for i, axis in enumerate(TRAINING_AXES) if axis not in wanted]

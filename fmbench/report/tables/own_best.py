@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fmbench.report.analysis.own_best import OwnBest, OwnBests, against, gap_of
+from fmbench.report.analysis.own_best import OwnBest, OwnBests, against, baseline_of, gap_of
 from fmbench.report.number_format import Style, style_for
 from fmbench.report.result_table import ROW_AXES, ResultTable, Row, Values
 from fmbench.report.tables.baseline import difference_entry
@@ -38,7 +38,7 @@ def own_best_table(
             Entry("; ".join(each.ends) or "inside what was tried"),
         )
         lines.append(TableLine(labels, entries, command(each.best.row)))
-    whom = "the baseline" if baseline and any(axis not in found.axes for axis in baseline) else "the leader"
+    whom = "the baseline" if baseline_of(found, baseline) else "the leader"
     heads = tuple(ROW_AXES[i] for i in found.positions) or ("dataset",)
     columns = (
         f"its best {' and '.join(axis.replace('_', ' ') for axis in found.axes)}",
@@ -61,7 +61,9 @@ def _notes(found: OwnBests) -> tuple[str, ...]:
         + (f", with {found.sampler} from noise of its own. " if chooses.scope == "evaluation" else ". ")
         + f"{facts.name} is that of the other tables with {found.sampler}, of samples that chose nothing: mean and 95% "
         "interval over the seeds. Bold: the best; †: not distinguishable from it, seed by seed.",
-        "The validation score of a best setting is the best of several, so it looks a little better than it is.",
+        "The validation score of a best setting is the best of several, so it looks a little better than it is. The "
+        "scores compared are of the same trainings: a seed that suits a setting helped to choose it and counts here "
+        "too, which other seeds alone would show.",
     ]
     for each in found.groups:
         if each.near:

@@ -19,6 +19,12 @@ def own_best_said(found: OwnBests) -> str:
         said.append(_against_common(found))
     said += _ends_said(found)
     said += [f"{found.words(each.group)} has no best: {each.why}." for each in found.groups if each.best is None]
+    said += [
+        f"{found.words(each.group)} is not compared: its best ({each.best.setting}) has no {found.facts.name} of every "
+        "seed."
+        for each in found.groups
+        if each.best is not None and not each.best.score.complete
+    ]
     return " ".join(filter(None, said))
 
 
@@ -62,7 +68,7 @@ def _leader(found: OwnBests) -> str:
 def _against_common(found: OwnBests) -> str:
     """Say whether the winner is another one where all have the same settings."""
     if not found.common:
-        return "No setting is common to all of them."
+        return "At no setting have all of them a score of every seed."
     by_winner: dict[str, list[str]] = {}
     for setting, lead in found.common.items():
         by_winner.setdefault(found.words(lead.winner) if lead.winner else "", []).append(setting)

@@ -159,19 +159,30 @@ def _check_finite(x: Tensor, named: str) -> None:
 def _check_range(x: Tensor, value_range: tuple[float, float], named: str) -> None:
     """Raise DataError where the levels `(n, ...)` show that black and white are not what is declared.
 
-    A few may lie outside, for networks overshoot. Not so many, and not so far that they fill another usual range.
+    A few may lie outside, for networks overshoot. Not so many, and not so far that they fill another usual range. Nor
+    do they fill a smaller one from end to end: levels of 0 to 1 in [0, 255] are all black.
     """
     (black, white), low, high = value_range, float(x.min()), float(x.max())
     slack = OVERSHOOT * (white - black)
     outside = float(((x < black - slack) | (x > white + slack)).double().mean())
     beyond = low < black - 5 * slack or high > white + 5 * slack
     fitting = [list(each) for each in USUAL_RANGES if each[0] <= low and high <= each[1] and beyond]
+    smaller = [list(each) for each in USUAL_RANGES if _fill_less(low, high, each, value_range)]
+    fitting += smaller
     if outside > MOST_OUTSIDE or fitting:
         step = f"Set value_range: {fitting[0]}" if fitting else "Set value_range, or scale them"
+        found = "which fill another range" if smaller else f"{outside:.0%} of them outside"
         raise DataError(
-            f"value_range is {[black, white]}, and the levels of {named} are {low:g} to {high:g}, {outside:.0%} of "
-            f"them outside. {step}"
+            f"value_range is {[black, white]}, and the levels of {named} are {low:g} to {high:g}, {found}. {step}"
         )
+
+
+def _fill_less(low: float, high: float, usual: tuple[float, float], value_range: tuple[float, float]) -> bool:
+    """Whether levels from `low` to `high` fill a usual range that is at most half as wide as the declared one."""
+    (black, white), (declared_black, declared_white) = usual, value_range
+    slack = OVERSHOOT * (white - black)
+    filled = abs(low - black) <= slack and abs(high - white) <= slack
+    return filled and 2 * (white - black) <= declared_white - declared_black
 
 
 def _of_bytes(levels: Tensor) -> Tensor:

@@ -88,6 +88,18 @@ def test_what_networks_overshoot_is_kept_and_another_range_is_refused(tmp_path: 
         read(tmp_path, x=LEVELS.astype(np.float32), value_range=[-1, 1])
 
 
+@pytest.mark.parametrize(("written", "declared"), [((0, 1), [0, 255]), ((-1, 1), [0, 255]), ((0, 1), [-1, 1])], ids=str)
+def test_levels_that_fill_a_smaller_range_are_not_what_is_declared(
+    written: tuple[float, float], declared: list[float], tmp_path: Path
+) -> None:
+    black, white = written
+    x = black + (white - black) * LEVELS.astype(np.float32) / 255
+    with pytest.raises(DataError, match=rf"Set value_range: \[{black:.1f}, {white:.1f}\]"):
+        read(tmp_path, x=x, value_range=declared)
+    dark = x - black + declared[0]
+    assert len(read(tmp_path, x=dark * 0.3, value_range=declared)) == N, "little contrast is no mistake"
+
+
 def test_what_no_sample_can_be_is_refused(tmp_path: Path) -> None:
     x = np.zeros((N, 2), dtype=np.float64)
     for value in (np.nan, np.inf, 1e300):

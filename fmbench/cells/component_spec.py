@@ -31,7 +31,7 @@ class ComponentSpec:
 
     `label` is how tables show it: the name, with the parameters that differ from their defaults. It does not count in
     the key; nor does `owner`, the distribution or file that registered the component, nor what the parameters in
-    `unkeyed` say: they name files and code of a model, whose content is in the fingerprint.
+    `unkeyed` say: they name files of a metric, or files and code of a model, whose content is in the fingerprint.
     """
 
     kind: str
@@ -65,10 +65,17 @@ class ComponentSpec:
     @cached_property
     def digest(self) -> str:
         """The content address of the component: what it is called, how it is set and how it is coded."""
-        if not self.unkeyed:
-            return digest(self.text, self.fingerprint)
-        keyed = {name: value for name, value in self.parameters.items() if name not in self.unkeyed}
-        return digest(canonical([self.kind, self.name, keyed]), self.fingerprint)
+        text = canonical([self.kind, self.name, self._keyed]) if self.unkeyed else self.text
+        return digest(text, self.fingerprint)
+
+    @property
+    def identity(self) -> str:
+        """What a score's identity calls a metric: as tables do, but without the places of its files."""
+        return f"{self.name} {canonical(self._keyed)}" if self.unkeyed else str(self)
+
+    @property
+    def _keyed(self) -> dict[str, Any]:
+        return {name: value for name, value in self.parameters.items() if name not in self.unkeyed}
 
     def __str__(self) -> str:
         return self.label or self.name

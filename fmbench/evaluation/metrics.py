@@ -89,7 +89,7 @@ def compute_metric(
     metric: Metric = context.build(spec)
     if split:
         evidence = replace(evidence, real=_compared_with(split, metric, evidence))
-    identity: dict[str, Any] = {"metric": str(spec), "version": metric.version}
+    identity: dict[str, Any] = {"metric": spec.identity, "version": metric.version}
     identity |= {kind: getattr(cell, kind).text for kind in metric.within}
     weights = list(evidence.module.state_dict().values())
     before = versions(weights)

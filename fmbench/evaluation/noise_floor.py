@@ -133,7 +133,7 @@ def _values(
 def identity_of(spec: ComponentSpec, metric: Metric, evidence: Evidence) -> dict[str, Any]:
     """Return the identity of a score that no trained network had a part in."""
     device = device_type(evidence.device)
-    return {"metric": str(spec), "version": metric.version, "device": device, **metric.identity(evidence)}
+    return {"metric": spec.identity, "version": metric.version, "device": device, **metric.identity(evidence)}
 
 
 def _parts(real: Data, n: int, parts: Sequence[int], generator: Generator) -> Iterator[Data]:

@@ -143,7 +143,8 @@ class Registry:
         spread = known.attribute("weaker") if issubclass(CONTRACTS[kind], Guidance) else ""
         label = known.signature.label(name, values, spread)
         values = known.signature.without_defaults(values, known.attribute("omitted_defaults"))
-        unkeyed = tuple(files) if kind == "model" else ()
+        # The place of a dataset's files counts in keys, too, by which trainings are kept.
+        unkeyed = tuple(each for each, content in zip(files, contents, strict=True) if _by_content(kind, content))
         return ComponentSpec(kind, name, values, fingerprint, label, known.registered.owner, unkeyed)
 
     def _content(self, known: _Known, name: str, values: Mapping[str, Any]) -> str:
@@ -330,6 +331,11 @@ class _Known:
                 f"{self.title}: its source has changed while this process was running, so results could not be told "
                 "apart. Start again."
             )
+
+
+def _by_content(kind: str, content: str) -> bool:
+    """Whether a parameter that names a file counts in the key by the file's content alone."""
+    return kind == "model" or (kind == "metric" and bool(content))
 
 
 def _check_contract(title: str, cls: type, kind: str) -> None:

@@ -85,10 +85,14 @@ def test_its_content_counts_in_identity_and_key(published: Path, tmp_path: Path)
     assert {name for name in first if first[name] != different[name]} == {"reference"}
     assert "reference_split" not in first
     before = registry().spec("metric", "fid_digits", {"reference": str(copy)})
+    there = registry().spec("metric", "fid_digits", {"reference": str(published)})
+    assert (before.digest, before.identity) == (there.digest, there.identity), "not where it lies"
+    assert str(before) != str(there)
     copy.write_bytes(other.read_bytes())
     assert registry().spec("metric", "fid_digits", {"reference": str(copy)}).digest != before.digest
     plain = registry().spec("metric", "fid_digits")
     assert registry().spec("metric", "fid_digits", {"reference": "train"}).digest == plain.digest
+    assert (plain.unkeyed, plain.identity) == ((), "fid_digits"), "as before there were files"
     assert registry().attribute(plain, "provides") == ("samples_only", "bias_over_n")
     assert registry().attribute(before, "provides") == ("samples_only", "bias_over_n", "own_reference")
 

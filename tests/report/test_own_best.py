@@ -143,6 +143,14 @@ def test_numbers_have_ranges_too() -> None:
     assert list(case.found().groups[0].ends) == ["steps 400 is the largest tried"]
 
 
+def test_zero_is_no_end_of_a_range() -> None:
+    specs = [optimizer("0.01", weight_decay=decay) for decay in (0.0, 0.1, 0.2)]
+    specs = [replace(one, label=f"adamw(decay={one.parameters['weight_decay']})") for one in specs]
+    for scores, ends in (([3, 4, 5], []), ([5, 4, 3], ["weight_decay 0.2 is the largest tried"])):
+        case = Case({"linear": scores}, {"linear": scores}, specs, baseline=None)
+        assert list(case.found().groups[0].ends) == ends
+
+
 def test_what_the_seeds_cannot_tell_from_the_best_is_said(tmp_path: Path) -> None:
     case = Case({"linear": [5, 5.0001, 7, 8], "cosine": [5, 8, 9, 7]}, {"linear": [5, 6, 7, 8], "cosine": [9, 6, 3, 7]})
     records = case.records()

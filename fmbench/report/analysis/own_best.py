@@ -165,7 +165,10 @@ def _own_best(
 
 
 def _ends(result_table: ResultTable, axis: int, best: Row, rows: Sequence[Row]) -> Iterator[str]:
-    """Say of which number of the best setting nothing larger, or nothing smaller, was tried, all else equal."""
+    """Say of which number of the best setting nothing larger, or nothing smaller, was tried, all else equal.
+
+    Below 0 nothing can be tried: no number of a setting is negative.
+    """
     name = ROW_AXES[axis]
     known = {label: result_table.spec(name, label) for label in dict.fromkeys(row[axis] for row in rows)}
     specs = {label: _numbers(name, spec) for label, spec in known.items() if spec is not None}
@@ -176,7 +179,7 @@ def _ends(result_table: ResultTable, axis: int, best: Row, rows: Sequence[Row]) 
             for label, numbers in specs.items()
             if parameter in numbers and _rest(known[label], parameter) == _rest(own, parameter)
         }
-        if len(tried) > 1 and value in (min(tried), max(tried)):
+        if len(tried) > 1 and (value == max(tried) or 0 < value == min(tried)):
             yield f"{parameter} {value:g} is the {'largest' if value == max(tried) else 'smallest'} tried"
 
 

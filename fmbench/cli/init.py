@@ -79,12 +79,15 @@ def init(
 def _of_samples(place: Path, nfe: int | None, told: dict[str, Any]) -> dict[str, Any]:
     """Return the parts of a suite that scores all samples of a place, which is called after it.
 
-    `told` is what else the entry holds.
+    `told` is what else the entry holds. Raises UserError where the place is not there.
     """
     from fmbench.io.array_files import arrays_in
     from fmbench.io.picture_files import picture_names
 
-    entry: dict[str, Any] = {"folder" if place.is_dir() else "file": str(place), "name": place.stem or "samples"}
+    if not place.exists():
+        raise UserError(f"--samples {place} is not there. Give a folder of pictures, or a file of an array.")
+    name = place.resolve().name if place.is_dir() else place.stem
+    entry: dict[str, Any] = {"folder" if place.is_dir() else "file": str(place), "name": name or "samples"}
     entry |= {"nfe": nfe} if nfe is not None else {}
     entry |= told
     if place.is_dir():

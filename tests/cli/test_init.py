@@ -80,6 +80,20 @@ def test_what_is_said_of_a_checkpoint_is_written_and_nothing_is_passed_over(fold
     assert not Path("other.yaml").exists()
 
 
+def test_samples_are_called_as_their_place_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    Path("heun.8").mkdir()
+    for number in range(3):
+        Image.new("L", (8, 8), 40 * number).save(f"heun.8/{number}.png")
+    init("digits", Path("mine.yaml"), samples=Path("heun.8"))
+    (entry,) = yaml.safe_load(Path("mine.yaml").read_text())["samples"]
+    assert entry == {"folder": "heun.8", "name": "heun.8"}
+    with pytest.raises(UserError, match=r"--samples heun\.9 is not there\. Give a folder"):
+        init("digits", Path("other.yaml"), samples=Path("heun.9"))
+
+
 def test_it_is_for_a_checkpoint_with_a_network_or_for_samples(folder: Path) -> None:
     for given in ({}, {"checkpoint": Path("net.pt")}, {"checkpoint": Path("net.pt"), "samples": Path("x.npz")}):
         with pytest.raises(UserError, match="give --checkpoint FILE with its --network, or --samples PLACE"):

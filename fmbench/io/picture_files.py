@@ -16,7 +16,7 @@ from fmbench.errors import DataError
 from fmbench.io.printable_text import visible
 from fmbench.io.regular_files import is_folder, read_regular
 
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset({".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 _NUMBER = re.compile(r"(\d+)")
 
 
@@ -90,9 +90,9 @@ def look_at(folder: Path, name: str) -> PictureFile:
 def list_pictures(folder: Path, classes: int = 0) -> tuple[list[PictureFile], list[int]]:
     """Return the pictures below a folder in natural order, and no labels; or, with `classes`, those of its subfolders.
 
-    Then the subfolders are the classes, and take turns, so that the first n pictures are of all of them. They are
-    numbered by their names where these are numbers, else in alphabetical order. Raises DataError where the folder or a
-    picture cannot be read, or the subfolders are not the classes.
+    Subfolders take turns, so that the first n pictures are of all of them: they are often classes, whether that is said
+    or not. With `classes` they are numbered by their names where these are numbers, else in alphabetical order. Raises
+    DataError where the folder or a picture cannot be read, or the subfolders are not the classes.
     """
     if not folder.is_dir():
         found = "it is no folder" if folder.exists() else "it does not exist"
@@ -102,17 +102,18 @@ def list_pictures(folder: Path, classes: int = 0) -> tuple[list[PictureFile], li
         raise DataError(f"{visible(str(folder))} holds no picture; known suffixes: {', '.join(sorted(SUFFIXES))}")
     with ThreadPoolExecutor() as pool:  # on a disk across a network most of the time is waiting
         pictures = list(pool.map(partial(look_at, folder), names))
-    if not classes:
-        return pictures, []
-    of_class = _class_numbers(folder, pictures, classes)
-    seen = dict.fromkeys(range(classes), 0)
+    if classes:
+        of_class = _class_numbers(folder, pictures, classes)
+    else:
+        of_class = {name: number for number, name in enumerate(dict.fromkeys(each.subfolder for each in pictures))}
+    seen = dict.fromkeys(of_class.values(), 0)
     turns = []
     for picture in pictures:
         label = of_class[picture.subfolder]
         turns.append((seen[label], label))
         seen[label] += 1
     order = sorted(range(len(pictures)), key=turns.__getitem__)
-    return [pictures[i] for i in order], [turns[i][1] for i in order]
+    return [pictures[i] for i in order], [turns[i][1] for i in order] if classes else []
 
 
 def _class_numbers(folder: Path, pictures: Sequence[PictureFile], classes: int) -> dict[str, int]:

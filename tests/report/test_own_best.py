@@ -109,7 +109,7 @@ def test_another_reported_score_chooses_nothing_else() -> None:
     assert best(one.found()) == best(other.found())
 
 
-def test_a_higher_metric_takes_the_highest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_higher_metric_takes_the_highest() -> None:
     records = replace(CHANGES.records(), metrics=[replace(FID, better="higher")])
     found = own_bests(make_result_tables(records)[0])
     assert found is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -35,6 +36,8 @@ OVERSHOOT = 0.1
 """How far beyond black and white a level may lie and count as inside, as a part of their distance."""
 MOST_OUTSIDE = 1 / 3
 """The share of levels outside above which black and white are not what is declared: networks do overshoot."""
+BY_CHANCE = 1e-6
+"""Below this probability of its absence, a class is absent since samples are sorted."""
 USUAL_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 
 
@@ -138,7 +141,9 @@ def _read_array(files: SampleFiles, dataset: Dataset, n: int) -> tuple[Tensor, T
     x = _of_bytes(x) if x.dtype == torch.uint8 else _in_range(x, files.value_range)
     if not files.labels:
         return x, None
-    return x, torch.from_numpy(find_array(files.place, files.labels, "labels").read()[:n].astype(np.int64))
+    y = torch.from_numpy(find_array(files.place, files.labels, "labels").read().astype(np.int64))
+    _check_not_sorted(y, n, str(array))
+    return x, y[:n]
 
 
 def _check_content(files: SampleFiles, now: str) -> None:
@@ -154,6 +159,16 @@ def _check_finite(x: Tensor, named: str) -> None:
             f"samples are finite, in float32 too; of {named} {int(bad.sum())} of the first {len(x)} are not (the first "
             f"is number {first}, counted from 0). Scores of the others alone would flatter their method"
         )
+
+
+def _check_not_sorted(y: Tensor, n: int, named: str) -> None:
+    """Raise DataError where a class of the labels `(m,)` is not among the first n, which in any order is no chance."""
+    for label, count in Counter(y.tolist()).items():
+        if not bool((y[:n] == label).any()) and (1 - count / len(y)) ** n < BY_CHANCE:
+            raise DataError(
+                f"the first {n:,} samples are scored, and of {named} they hold none of class {label}, of which there "
+                f"are {count:,} among {len(y):,}: it is sorted. Shuffle it, or set samples: {len(y)} for the suite"
+            )
 
 
 def _check_range(x: Tensor, value_range: tuple[float, float], named: str) -> None:

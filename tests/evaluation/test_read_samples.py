@@ -112,6 +112,16 @@ def test_what_no_sample_can_be_is_refused(tmp_path: Path) -> None:
         read(tmp_path, x=LEVELS, y=np.arange(3, 3 + N) + 2 * (np.arange(N) == 5))
 
 
+def test_samples_that_are_sorted_by_class_are_not_cut(tmp_path: Path) -> None:
+    y = np.repeat(np.arange(4), 60)
+    x = np.broadcast_to(LEVELS[:1], (240, 8, 8))
+    with pytest.raises(DataError, match=r"first 120 samples .* none of class 2, of which there are 60 among 240"):
+        read(tmp_path, 120, x=x, y=y)
+    assert len(read(tmp_path, 240, x=x, y=y)) == 240
+    assert len(read(tmp_path, 120, x=x, y=np.random.default_rng(0).permutation(y))) == 120
+    assert len(read(tmp_path, 3, x=x, y=y)) == 3, "three have not all of four classes in any order"
+
+
 def test_files_that_changed_since_they_were_planned_are_not_scored(tmp_path: Path) -> None:
     planned = cell(tmp_path, x=LEVELS)
     np.savez(tmp_path / "x.npz", x=LEVELS[::-1])

@@ -65,17 +65,10 @@ class ComponentSpec:
     @cached_property
     def digest(self) -> str:
         """The content address of the component: what it is called, how it is set and how it is coded."""
-        text = canonical([self.kind, self.name, self._keyed]) if self.unkeyed else self.text
-        return digest(text, self.fingerprint)
-
-    @property
-    def identity(self) -> str:
-        """What a score's identity calls a metric: as tables do, but without the places of its files."""
-        return f"{self.name} {canonical(self._keyed)}" if self.unkeyed else str(self)
-
-    @property
-    def _keyed(self) -> dict[str, Any]:
-        return {name: value for name, value in self.parameters.items() if name not in self.unkeyed}
+        if not self.unkeyed:
+            return digest(self.text, self.fingerprint)
+        keyed = {name: value for name, value in self.parameters.items() if name not in self.unkeyed}
+        return digest(canonical([self.kind, self.name, keyed]), self.fingerprint)
 
     def __str__(self) -> str:
         return self.label or self.name

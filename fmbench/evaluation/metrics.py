@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
+from fmbench.cells.keys import canonical
 from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.cells.seeds import seed_for
 from fmbench.components.contracts import Evidence, Metric
@@ -89,7 +90,7 @@ def compute_metric(
     metric: Metric = context.build(spec)
     if split:
         evidence = replace(evidence, real=_compared_with(split, metric, evidence))
-    identity: dict[str, Any] = {"metric": spec.identity, "version": metric.version}
+    identity: dict[str, Any] = {"metric": identified(spec), "version": metric.version}
     identity |= {kind: getattr(cell, kind).text for kind in metric.within}
     weights = list(evidence.module.state_dict().values())
     before = versions(weights)
@@ -104,6 +105,13 @@ def compute_metric(
     if metric.scope == "sampler":
         identity |= environment.measured_on(context.device)
     return {"values": values, "identity": identity}
+
+
+def identified(spec: ComponentSpec) -> str:
+    """Return what a score's identity calls a metric: as tables do, but without the places of its files."""
+    if not spec.unkeyed:
+        return str(spec)
+    return f"{spec.name} {canonical({name: v for name, v in spec.parameters.items() if name not in spec.unkeyed})}"
 
 
 def _compared_with(split: str, metric: Metric, evidence: Evidence) -> Real:

@@ -16,7 +16,7 @@ from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.reference_cell import SPLIT_ANEW, ReferenceCell
 from fmbench.components.contracts import Evidence, Metric
 from fmbench.errors import CellFailure
-from fmbench.evaluation.metrics import check_values, intact, recorded
+from fmbench.evaluation.metrics import check_values, identified, intact, recorded
 from fmbench.model.context import WorkerContext
 from fmbench.runtime.device import device_type
 
@@ -133,7 +133,7 @@ def _values(
 def identity_of(spec: ComponentSpec, metric: Metric, evidence: Evidence) -> dict[str, Any]:
     """Return the identity of a score that no trained network had a part in."""
     device = device_type(evidence.device)
-    return {"metric": spec.identity, "version": metric.version, "device": device, **metric.identity(evidence)}
+    return {"metric": identified(spec), "version": metric.version, "device": device, **metric.identity(evidence)}
 
 
 def _parts(real: Data, n: int, parts: Sequence[int], generator: Generator) -> Iterator[Data]:

@@ -16,6 +16,7 @@ from fmbench import DataError
 from fmbench.cells.component_spec import Settings
 from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.errors import SuiteError
+from fmbench.evaluation.metrics import identified
 from fmbench.evaluation.noise_floor import measure_floor
 from fmbench.plan import make_plan
 from fmbench.suite import read_suite
@@ -86,13 +87,13 @@ def test_its_content_counts_in_identity_and_key(published: Path, tmp_path: Path)
     assert "reference_split" not in first
     before = registry().spec("metric", "fid_digits", {"reference": str(copy)})
     there = registry().spec("metric", "fid_digits", {"reference": str(published)})
-    assert (before.digest, before.identity) == (there.digest, there.identity), "not where it lies"
+    assert (before.digest, identified(before)) == (there.digest, identified(there)), "not where it lies"
     assert str(before) != str(there)
     copy.write_bytes(other.read_bytes())
     assert registry().spec("metric", "fid_digits", {"reference": str(copy)}).digest != before.digest
     plain = registry().spec("metric", "fid_digits")
     assert registry().spec("metric", "fid_digits", {"reference": "train"}).digest == plain.digest
-    assert (plain.unkeyed, plain.identity) == ((), "fid_digits"), "as before there were files"
+    assert (plain.unkeyed, identified(plain)) == ((), "fid_digits"), "as before there were files"
     assert registry().attribute(plain, "provides") == ("samples_only", "bias_over_n")
     assert registry().attribute(before, "provides") == ("samples_only", "bias_over_n", "own_reference")
 

@@ -14,11 +14,12 @@ from fmbench.suite.changed_training import SETTINGS, changed_training
 from fmbench.suite.error_messages import product_problems, top_problem, validation_problems
 from fmbench.suite.field_types import ComponentRef
 from fmbench.suite.json_schema import suite_schema
-from fmbench.suite.models import AXES, AxisValue, Evaluation, Selection, Suite, Training, read_setting
+from fmbench.suite.models import AXES, AxisValue, Evaluation, Selection, Suite, Training
 from fmbench.suite.overrides import apply_override
 from fmbench.suite.positions import Position, Problem, raise_problems
 from fmbench.suite.samples import SamplesEntry
 from fmbench.suite.setting_faults import settings_fault
+from fmbench.suite.training_settings import read_setting
 from fmbench.suite.yaml_reader import read_file, read_yaml
 
 __all__ = [

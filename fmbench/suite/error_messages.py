@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.errors import did_you_mean, nearest
-from fmbench.suite import models
+from fmbench.suite import models, training_settings
 from fmbench.suite.field_types import FAULT, RULE, ComponentRef, location_of
 from fmbench.suite.models import AXES, Suite
 from fmbench.suite.positions import (
@@ -25,7 +25,15 @@ from fmbench.suite.positions import (
 from fmbench.suite.samples import SamplesEntry
 from fmbench.suite.setting_faults import setting_faults
 
-_NAMED = (models.AdamW, models.Adam, models.Adamax, models.SGD, models.Constant, models.Cosine, models.Ema)
+_NAMED = (
+    training_settings.AdamW,
+    training_settings.Adam,
+    training_settings.Adamax,
+    training_settings.SGD,
+    training_settings.Constant,
+    training_settings.Cosine,
+    training_settings.Ema,
+)
 _MODELS: dict[str, type[BaseModel]] = {model.__name__.lower(): model for model in _NAMED}
 _SECTIONS: dict[str, type[BaseModel]] = {
     "training": models.Training,
@@ -144,7 +152,7 @@ def _included_faults(suite: Suite) -> Iterator[Problem]:
         for axis in entry.axes.keys() & set(SETTING_AXES):
             for index, ref in enumerate(entry.axes[axis]):
                 try:
-                    models.read_setting(axis, cast("ComponentRef", ref))
+                    training_settings.read_setting(axis, cast("ComponentRef", ref))
                 except ValidationError as error:
                     location = ("include", number, axis, index)
                     for details in error.errors(include_url=False):

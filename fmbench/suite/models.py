@@ -5,49 +5,42 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     SerializerFunctionWrapHandler,
-    TypeAdapter,
     model_serializer,
     model_validator,
 )
 
 from fmbench.cells.component_spec import ComponentSpec
-from fmbench.cells.ema_decay import Averaging, averages_said
+from fmbench.cells.ema_decay import averages_said
 from fmbench.cells.guidance import CLASSIFIER_FREE
 from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.suite.field_types import (
     MOST,
     Axis,
-    Choice,
     ComponentRef,
     ComponentType,
-    Count,
     Entries,
     Flag,
     Fraction,
     Listed,
     Name,
-    NotNegative,
     NumberOrComponent,
     OneOf,
     Positive,
     Rule,
     Seed,
     Setting,
-    Share,
-    Shortened,
-    ShorthandType,
     TextLine,
     Whole,
     fault,
 )
 from fmbench.suite.positions import Position, place_of
 from fmbench.suite.samples import SamplesEntry
-from fmbench.suite.setting_axes import SettingType, setting_spec, written_setting
+from fmbench.suite.setting_axes import SettingType, setting_spec
+from fmbench.suite.strict_model import StrictModel
+from fmbench.suite.training_settings import AdamW, Average, Constant, Ema, Optimizer, Schedule
 from fmbench.suite.weights import END, AtStep, Weights
 
 DatasetRef = Annotated[ComponentRef, ComponentType("dataset")]
@@ -89,108 +82,13 @@ AxisValue = ComponentRef | ComponentSpec | str | int | float
 """A value of an axis."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Adam(_Model):
-    lr: Positive = Field(description="Learning rate.")
-    betas: Annotated[tuple[Fraction, Fraction], Rule("two numbers from 0 to below 1, [0.9, 0.999] say")] = (0.9, 0.999)
-    eps: Positive = 1e-8
-
-
-class AdamW(_Adam):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2)."""
-
-    name: Literal["adamw"]
-    weight_decay: NotNegative = 0.01
-
-
-class Adam(_Adam):
-    """Adam (Kingma & Ba 2015, algorithm 1)."""
-
-    name: Literal["adam"]
-    weight_decay: NotNegative = 0.0
-
-
-class Adamax(_Adam):
-    """Adam with the infinity norm in place of the second moment (Kingma & Ba 2015, algorithm 2)."""
-
-    name: Literal["adamax"]
-    weight_decay: NotNegative = 0.0
-
-
-class SGD(_Model):
-    """Stochastic gradient descent, with momentum where it is asked for."""
-
-    name: Literal["sgd"]
-    lr: Positive = Field(description="Learning rate.")
-    momentum: Fraction = 0.0
-    nesterov: Flag = False
-    weight_decay: NotNegative = 0.0
-
-    @model_validator(mode="after")
-    def _nesterov_has_momentum(self) -> SGD:
-        if self.nesterov and not self.momentum:
-            raise fault("nesterov needs a momentum above 0; found 0. Set momentum: 0.9, say.", "nesterov")
-        return self
-
-
-class Constant(_Model):
-    """The learning rate stays as it is, after a linear rise over `warmup` steps."""
-
-    name: Literal["constant"]
-    warmup: Count = 0
-
-
-class Cosine(_Model):
-    """The learning rate falls along half a cosine to `final` of its height, after a linear rise over `warmup` steps."""
-
-    name: Literal["cosine"]
-    warmup: Count = 0
-    final: Share = 0.0
-
-
-Optimizer = Annotated[
-    Annotated[AdamW | Adam | Adamax | SGD, Field(discriminator="name")],
-    Choice("an optimizer", "adamw", "adam", "adamax", "sgd"),
-]
-Schedule = Annotated[
-    Annotated[Constant | Cosine, Field(discriminator="name")], Choice("a schedule", "constant", "cosine")
-]
 Precision = Annotated[Literal["auto", "float32", "bf16"], OneOf("a precision", "auto", "float32", "bf16")]
 Compile = Annotated[Literal["auto"] | Annotated[bool, Field(strict=True)], Rule("auto, true or false")]
-
-
-class Ema(_Model, Shortened):
-    """The moving average of the weights, written as its decay or as `{decay: 0.999, warmup: false}`.
-
-    Where it is warmed up, a training of n steps ends with a decay of at most n/(n + 9), 0.9955 for 2,000 steps.
-    """
-
-    decay: Fraction = Field(0.999, description="Share of the average that a step leaves as it is; 0 for no average.")
-    warmup: Flag = Field(
-        True,
-        description="Whether the decay starts as (1+step)/(10+step), as long as that is below it; "
-        "false for the same decay from the first step on, as published recipes mean it.",
-    )
-
-    def written(self) -> Any:
-        """Return the average as a suite file writes it; without a decay there is nothing to warm up."""
-        return super().written() if self.decay else 0.0
-
-    @property
-    def averaging(self) -> Averaging:
-        """The decay over the steps."""
-        return Averaging(self.decay, self.warmup)
-
-
-Average = Annotated[Ema, ShorthandType("a number from 0 to below 1")]
 SettingName = Annotated[str, OneOf("a setting", *SETTING_AXES)]
 KeepState = Annotated[Literal["auto"] | Annotated[bool, Field(strict=True)], Rule("auto, true or false")]
 
 
-class Training(_Model):
+class Training(StrictModel):
     """The training axes, and how every training cell is trained."""
 
     paths: Axis[PathRef] = Field(description="Probability paths between noise (t=0) and data (t=1).")
@@ -250,21 +148,9 @@ NO_TRAINING = Training.model_construct(
     paths=(), networks=(), seeds=(), optimizer=(), schedule=(), steps=(), batch_size=(), ema=()
 )
 """What a suite has that trains nothing."""
-_READERS: dict[str, TypeAdapter[Any]] = {
-    "optimizer": TypeAdapter(Optimizer),
-    "schedule": TypeAdapter(Schedule),
-    "steps": TypeAdapter(Whole),
-    "batch_size": TypeAdapter(Whole),
-    "ema": TypeAdapter(Average),
-}
 
 
-def read_setting(axis: str, ref: ComponentRef) -> ComponentSpec:
-    """Return the value that an entry of `include` adds to an axis of settings. Raises ValidationError."""
-    return setting_spec(axis, _READERS[axis].validate_python(written_setting(axis, ref)))
-
-
-class Evaluation(_Model):
+class Evaluation(StrictModel):
     """The evaluation axes, and how every evaluation cell is evaluated."""
 
     solvers: Axis[SolverRef] = Field((), description="Solvers of dx/dt = v(x, t).")
@@ -300,7 +186,7 @@ class Evaluation(_Model):
     )
 
 
-class Selection(_Model):
+class Selection(StrictModel):
     """Some values of some axes: what an entry of `exclude` or `include` names, and `baseline`.
 
     A component without parameters stands for any parameters; with some, for those with these values.
@@ -344,7 +230,7 @@ class Selection(_Model):
         return " ".join(f"{axis}={','.join(map(str, values))}" for axis, values in self.axes.items())
 
 
-class Tune(_Model):
+class Tune(StrictModel):
     """Which settings each training combination takes at its own best, and by what that is chosen on validation data."""
 
     axes: Axis[SettingName] = Field(description="Settings with several values, [optimizer] say.")
@@ -367,7 +253,7 @@ _PLURALS = tuple(keys[-1] for keys in AXES.values())
 AxisName = Annotated[str, OneOf("an axis", *_PLURALS)]
 
 
-class Suite(_Model):
+class Suite(StrictModel):
     """A suite file, checked as far as that goes without knowing the components."""
 
     name: Name = Field(description="Names the report's folder and the MLflow experiment.")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
@@ -25,6 +23,7 @@ from fmbench.suite.field_types import (
     Whole,
     fault,
 )
+from fmbench.suite.strict_model import StrictModel
 
 PLACES = ("folder", "folders", "file", "files")
 Place = Annotated[str, Field(strict=True, min_length=1), Rule("the path of a folder or a file")]
@@ -34,13 +33,11 @@ Bound = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Layout = Annotated[Literal["NCHW", "NHWC"], OneOf("a layout", "NCHW", "NHWC")]
 
 
-class SamplesEntry(BaseModel):
+class SamplesEntry(StrictModel):
     """Samples of one method: pictures in a folder, or an array in a file; several places are repeats of the method.
 
     The first `evaluation.samples` of each place are scored; where there are fewer, the suite is refused.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(strict=True, min_length=1, max_length=100), Rule("a name of 1 to 100 letters")] = Field(
         description="What tables call them."

@@ -10,8 +10,9 @@ from typing import Any
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.suite.field_types import ComponentRef
-from fmbench.suite.models import Suite, read_setting
+from fmbench.suite.models import Suite
 from fmbench.suite.positions import Problem
+from fmbench.suite.training_settings import read_setting
 
 Values = Mapping[str, Sequence[ComponentSpec]]
 

@@ -59,8 +59,9 @@ def check_finite(samples: Tensor) -> None:
 
 def what_samples(cell: SampledCell) -> str:
     """Return the names of what is called while a cell is sampled, to say who did something there."""
-    guided = isinstance(cell, EvaluationCell) and cell.guidance != 1
-    return f"solver {cell.solver}" + (f" or guidance {guidance_label(cell.guidance)}" if guided else "")
+    if not isinstance(cell, EvaluationCell) or cell.guidance == 1:
+        return f"solver {cell.solver}"
+    return f"solver {cell.solver} or guidance {guidance_label(cell.guidance)}"
 
 
 def check_nfe(cell: SampledCell, measured: float) -> None:

@@ -70,7 +70,9 @@ class ModelVelocity:
         before = versions((x, t))
         found = self.guidance.velocity(self, x, t)
         if versions((x, t)) != before:
-            raise CellFailure(f"{self._guided_by} changes x or t in place, which the solver goes on with: copy it first")
+            raise CellFailure(
+                f"{self._guided_by} changes x or t in place, which the solver goes on with: copy it first"
+            )
         if not isinstance(found, Tensor) or found.shape != x.shape or found.dtype != x.dtype:
             was = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
             raise CellFailure(f"{self._guided_by} must return {x.dtype} {tuple(x.shape)}, as x is; it returned {was}")

@@ -136,7 +136,9 @@ def product_problems(suite: Suite) -> list[Problem]:
             continue
         for index in _repeated(values):
             place = suite.place(*keys, index)
-            problems.append(Problem(place, f"{values[index]} stands twice in {'.'.join(keys)}. Remove one of them."))
+            value = values[index]
+            said = f"{value:g}" if isinstance(value, float) else str(value)
+            problems.append(Problem(place, f"{said} stands twice in {'.'.join(keys)}. Remove one of them."))
     return problems
 
 

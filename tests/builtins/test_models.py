@@ -134,7 +134,8 @@ def test_a_file_of_another_name_is_read_as_what_it_holds(tmp_path: Path) -> None
     torch.save(saved, tmp_path / "a.safetensors")
     for file in (tmp_path / "a.pt", tmp_path / "a.safetensors"):
         found = read_weights(file)
-        assert found.keys() == saved.keys() and all(torch.equal(found[name], saved[name]) for name in saved)
+        assert found.keys() == saved.keys()
+        assert all(torch.equal(found[name], saved[name]) for name in saved)
 
 
 def test_weights_and_their_average_in_one_file_are_not_guessed_between(tmp_path: Path) -> None:

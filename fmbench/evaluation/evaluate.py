@@ -22,6 +22,7 @@ from fmbench.evaluation.sampling import (
     larger_batch,
     noise_role,
     sampler,
+    what_samples,
 )
 from fmbench.model.trained_model import Trained
 from fmbench.model.velocity import ModelVelocity
@@ -43,7 +44,7 @@ def evaluate(
     started = time.perf_counter()
     if drawn is None:
         shared = trained.sharing(velocity, cell.guidance, cell.weights_name) if _may_share(cell, velocity) else velocity
-        with context.unchanged(f"solver {cell.solver}", cell.solver):
+        with context.unchanged(what_samples(cell), cell.solver):
             drawn = draw_samples(trained, cell, shared, larger)
     samples, labels = drawn.samples, drawn.labels
     synchronise(context.device)

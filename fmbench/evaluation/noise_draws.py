@@ -11,7 +11,7 @@ from fmbench.cells.cells import EvaluationCell
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.components.contracts import Evidence
 from fmbench.evaluation.metrics import compute_metrics
-from fmbench.evaluation.sampling import CountedVelocity, check_finite, draw_samples, larger_batch
+from fmbench.evaluation.sampling import CountedVelocity, check_finite, draw_samples, larger_batch, what_samples
 from fmbench.model.trained_model import NOISE_BLOCK, Trained
 
 OF_SAMPLES = "samples_only"
@@ -64,7 +64,7 @@ def _drawn(
     """Return the evidence of a further draw: all that metrics of samples alone look at."""
     blocks = -(-int(cell.settings["samples"]) // NOISE_BLOCK)
     start = number * blocks * NOISE_BLOCK
-    with trained.context.unchanged(f"solver {cell.solver}", cell.solver):
+    with trained.context.unchanged(what_samples(cell), cell.solver):
         drawn = draw_samples(trained, cell, velocity, larger_batch(trained, cell), start)
     check_finite(drawn.samples)
     return replace(evidence, samples=drawn.samples, labels=drawn.labels, source=None, solve=None)

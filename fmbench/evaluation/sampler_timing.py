@@ -18,7 +18,7 @@ from fmbench.cells.cells import EvaluationCell
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.keys import digest
 from fmbench.evaluation.metrics import compute_metrics
-from fmbench.evaluation.sampling import sampler
+from fmbench.evaluation.sampling import sampler, what_samples
 from fmbench.model.trained_model import Trained
 from fmbench.model.velocity import ModelVelocity
 from fmbench.runtime import environment
@@ -48,7 +48,7 @@ def measure_sampler(
 
     context = trained.context
     folder = context.store.folder("sampler", key)
-    with context.unchanged(f"solver {cell.solver}", cell.solver):
+    with context.unchanged(what_samples(cell), cell.solver):
         calls = calls_of(trained, cell)
     evidence = trained.evidence(velocity)
     evidence.draw = draw

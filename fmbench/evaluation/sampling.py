@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
+from fmbench.cells.guidance import guidance_label
 from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.components.contracts import VALIDATION, ProbabilityPath, Solver, Velocity
 from fmbench.components.solver_times import fault_of, solver_times
@@ -54,6 +55,13 @@ def check_finite(samples: Tensor) -> None:
     if not bool(torch.isfinite(samples).all()):
         bad = int((~torch.isfinite(samples.flatten(1)).all(1)).sum())
         raise Diverged(f"{bad} of {len(samples)} samples are not finite")
+
+
+def what_samples(cell: SampledCell) -> str:
+    """Return the names of what is called while a cell is sampled, to say who did something there."""
+    if not isinstance(cell, EvaluationCell) or cell.guidance == 1:
+        return f"solver {cell.solver}"
+    return f"solver {cell.solver} or guidance {guidance_label(cell.guidance)}"
 
 
 def check_nfe(cell: SampledCell, measured: float) -> None:

@@ -31,7 +31,7 @@ from fmbench.evaluation.kept_samples import kept_samples
 from fmbench.evaluation.noise_floor import measure_floor
 from fmbench.evaluation.oracle import measure_oracle
 from fmbench.evaluation.sampler_timing import measure_sampler
-from fmbench.evaluation.sampling import Drawn
+from fmbench.evaluation.sampling import Drawn, what_samples
 from fmbench.evaluation.training_metrics import measure_training
 from fmbench.executors.messages import Event
 from fmbench.executors.tasks import (
@@ -423,7 +423,7 @@ class Computer:
                 left -= 4 * len(cells) * int(cells[0].settings["samples"]) * prod(shape)
                 if left >= 0:
                     global_random.seed(seed_for(cells[0].training.seed, "together", cells[0].training.dataset.text))
-                    with self.context.unchanged(f"solver {cells[0].solver}"):
+                    with self.context.unchanged(what_samples(cells[0])):
                         self._draw_all(cells, trained)
         except StoreError:
             raise

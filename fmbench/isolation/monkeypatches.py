@@ -147,7 +147,8 @@ def intruders(new: Iterable[str], top: str) -> list[str]:
     """Return the names of what hangs on libraries or on fmbench and comes from a plugin's modules.
 
     Those are what lies below its module or package `top`, and of the `new` modules, which were imported with it, all
-    that are no library's. So is seen what was replaced in a library that was not there before.
+    that are no library's. So is seen what was replaced in a library that was not there before. What hangs on the
+    plugin's own package is its own, also where that is a library that everybody uses.
     """
     theirs = {name for name in new if not _is_library(name)}
     theirs |= {name for name in list(sys.modules) if name.partition(".")[0] == top}
@@ -163,6 +164,7 @@ def intruders(new: Iterable[str], top: str) -> list[str]:
     found = [
         f"{title}.{name}"
         for title, _, held in places
+        if title.partition(".")[0] != top
         for name, value in list(held.items())
         if getattr(value, "__module__", None) in theirs
     ]

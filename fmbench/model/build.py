@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -74,10 +75,18 @@ def make_module(cell: TrainingCell, parts: Components, device: str) -> nn.Module
 
 
 def build_network(network: contracts.Network, shape: tuple[int, ...], classes: int, condition_width: int) -> nn.Module:
-    """Return what a network builds; `condition_width` is told only where there are vectors, which not all can take."""
+    """Return what a network builds; `condition_width` is told only where there are vectors, which not all can take.
+
+    Raises UserError where a network says that it takes vectors, and its `build` has no such parameter.
+    """
     if not condition_width:
         return network.build(shape, classes)
     build: Callable[..., nn.Module] = network.build
+    known = inspect.signature(build).parameters.values()
+    if not any(each.name == "condition_width" or each.kind is each.VAR_KEYWORD for each in known):
+        name = network.registered_name or type(network).__name__
+        rule = "so its build has a third parameter: build(self, shape, classes, condition_width=0)"
+        raise UserError(f'network {name} says that it takes "vectors", {rule}')
     return build(shape, classes, condition_width=condition_width)
 
 

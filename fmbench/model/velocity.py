@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 from fmbench.components import contracts
 from fmbench.components.conditions import no_condition
 from fmbench.errors import CellFailure
+from fmbench.isolation.inplace_guard import versions
 from fmbench.model.build import Components, in_pieces
 
 
@@ -64,7 +65,18 @@ class ModelVelocity:
         return self._memory
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        return self.conditional(x, t) if self.guidance is None else self.guidance.velocity(self, x, t)
+        if self.guidance is None:
+            return self.conditional(x, t)
+        before = versions((x, t))
+        found = self.guidance.velocity(self, x, t)
+        if versions((x, t)) != before:
+            raise CellFailure(
+                f"{self._guided_by} changes x or t in place, which the solver goes on with: copy it first"
+            )
+        if not isinstance(found, Tensor) or found.shape != x.shape or found.dtype != x.dtype:
+            was = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            raise CellFailure(f"{self._guided_by} must return {x.dtype} {tuple(x.shape)}, as x is; it returned {was}")
+        return found
 
     def conditional(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the network's velocity given the labels, for `x` `(batch, *shape)` and `t` `(batch,)`."""

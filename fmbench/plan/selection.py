@@ -75,7 +75,8 @@ def _no_such(axis: str, value: AxisValue | str, axes: Axes) -> str:
     numbers = axis in SETTING_AXES and axis not in NAMED  # which no misspelling makes of another
     names = [choice.name for choice in held if isinstance(choice, ComponentSpec) and not numbers]
     near = did_you_mean(name, names) if name not in names else ""
-    return f"no {axis} of the suite is {str(value)!r}.{near} The axis holds {axes.held(axis)}."
+    said = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"no {axis} of the suite is {said!r}.{near} The axis holds {axes.held(axis)}."
 
 
 def match_filter(text: str, axes: Axes) -> Match:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -104,7 +105,8 @@ def load(target: str) -> Any:
         if place.endswith(".py"):
             (found,) = load_given(place)
         else:
-            with plugin_code(target, top=place.partition(".")[0]):
+            top = place.partition(".")[0]
+            with plugin_code(target, top="" if top in sys.modules else top):  # what fmbench imports is on fmbench
                 found = importlib.import_module(place)
         return getattr(found, name)
     except PluginError:

@@ -136,13 +136,17 @@ def product_problems(suite: Suite) -> list[Problem]:
             where = suite.place(*AXES[suite.zipped[number][0]], index)
             words = ", ".join(map(str, rows[index]))
             problems.append(Problem(where, f"{words} stands twice in the zipped {', '.join(group)}. Remove one."))
-    for axis, values in (*suite.axes.items(), ("metric", suite.evaluation.metrics)):
-        keys = AXES.get(axis, ("evaluation", "metrics"))
+    lists = [(AXES[axis], values) for axis, values in suite.axes.items()]
+    lists += [(("evaluation", "metrics"), suite.evaluation.metrics)]
+    lists += [(("models",), suite.models), (("model_seeds",), suite.model_seeds)]
+    for keys, values in lists:
         if keys[-1] in in_step:
             continue
         for index in _repeated(values):
             place = suite.place(*keys, index)
-            problems.append(Problem(place, f"{values[index]} stands twice in {'.'.join(keys)}. Remove one of them."))
+            value = values[index]
+            said = f"{value:g}" if isinstance(value, float) else str(value)
+            problems.append(Problem(place, f"{said} stands twice in {'.'.join(keys)}. Remove one of them."))
     return problems
 
 

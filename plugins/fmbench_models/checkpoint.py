@@ -23,7 +23,7 @@ PREFIXES = ("", "ema.", "module.", "_orig_mod.", "model.", "network.", "ema_mode
 HOLDERS = ("ema", "ema_state_dict", "state_dict", "model_state_dict", "model", "net", "network")
 """Keys under which programs keep the weights beside an optimizer's state, those of an average first."""
 SHOWN = 5
-FORBIDDEN = re.compile(r"(?:Unsupported global: GLOBAL|Unsupported class) ([\w.]+)")
+FORBIDDEN = re.compile(r"(?:global: GLOBAL|load unsupported GLOBAL|Unsupported class) ([\w.]+)")
 """How torch says which class or function a file names that it does not load."""
 
 
@@ -100,10 +100,13 @@ class Checkpoint(Model):
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file by name. Raises DataError."""
+    """Return the tensors of a file by name. Raises DataError.
+
+    What the file holds says how it is read, not its name, which is in no key: one that was renamed is the same model.
+    """
     import torch
 
-    if file.suffix == ".safetensors":
+    if _is_safetensors(file):
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -112,7 +115,8 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         except (SafetensorError, OSError) as error:
             raise DataError(f"{file} cannot be read as safetensors: {error}") from error
     try:
-        held = torch.load(file, map_location="cpu", weights_only=True)
+        with file.open("rb") as opened:  # of a file by name, torch looks at the name
+            held = torch.load(opened, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = FORBIDDEN.search(str(error))
         what = f"{found[1]}, which could run code" if found else "more, which could run code"
@@ -124,6 +128,15 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         why = f"{type(error).__name__}: {str(error)[:200]}" if str(error) else type(error).__name__
         raise DataError(f"{file} cannot be read as what torch.save writes ({why})") from error
     return _state_dict(held, file)
+
+
+def _is_safetensors(file: Path) -> bool:
+    """Whether a file begins as safetensors do: the length of a header in 8 bytes, and a JSON object."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(9)[8:] == b"{"
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}") from error
 
 
 def _state_dict(held: object, file: Path) -> dict[str, Tensor]:

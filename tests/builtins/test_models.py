@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fmbench.errors import DataError
+from fmbench.plugins.own_code import load
 from fmbench.testing.dummy_components import StraightPath, TwoBlobs
 from fmbench_models._conventions import Conventions, InOurTime
 from fmbench_models.checkpoint import Checkpoint, fitting, read_weights
@@ -126,6 +128,16 @@ def test_files_that_hold_no_weights_are_said(tmp_path: Path, name: str, content:
         fitting(read_weights(tmp_path / name), Net(), None, tmp_path / name)
 
 
+def test_a_file_of_another_name_is_read_as_what_it_holds(tmp_path: Path) -> None:
+    saved = Net().state_dict()
+    save_file(saved, tmp_path / "a.pt")
+    torch.save(saved, tmp_path / "a.safetensors")
+    for file in (tmp_path / "a.pt", tmp_path / "a.safetensors"):
+        found = read_weights(file)
+        assert found.keys() == saved.keys()
+        assert all(torch.equal(found[name], saved[name]) for name in saved)
+
+
 def test_weights_and_their_average_in_one_file_are_not_guessed_between(tmp_path: Path) -> None:
     both = {f"{each}.{name}": value for each in ("model", "ema_model") for name, value in Net().state_dict().items()}
     with pytest.raises(DataError, match=r"fit with 'model\.' and with 'ema_model\.': set prefix"):
@@ -185,6 +197,12 @@ def test_networks_that_a_function_holds_are_evaluated_in_eval_mode(hold: Any) ->
     assert sum(parameter.numel() for parameter in module.parameters()) == 6
     x, t = torch.randn(64, 2), torch.rand(64)
     assert torch.equal(module(x, t), module(x, t))
+
+
+@pytest.mark.parametrize("target", ["torch:zeros_like", "functools:partial", "scipy.stats:norm"])
+def test_a_function_of_a_library_is_no_intruder_in_it(target: str) -> None:
+    place, _, name = target.partition(":")
+    assert load(target) is getattr(importlib.import_module(place), name)
 
 
 def test_a_state_dict_of_no_tensors_is_said(tmp_path: Path) -> None:

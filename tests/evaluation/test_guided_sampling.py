@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from fmbench.errors import CellFailure
 from fmbench.evaluation.batched_sampling import NotBatchedError, draw_batched
 from fmbench.evaluation.evaluate import evaluate
 from fmbench.evaluation.sampler_timing import calls_of
-from fmbench.evaluation.sampling import draw_samples
+from fmbench.evaluation.sampling import draw_samples, what_samples
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, load_trained
 from fmbench.model.velocity import ModelVelocity
@@ -181,6 +183,40 @@ def test_guidance_asks_only_for_what_there_is(registry: Registry, shop: WorkerCo
     velocity = trained.velocity(3.0)
     with pytest.raises(CellFailure, match="must set stateful = True"):
         _ = velocity.memory
+
+
+class Faulty(Guidance):
+    """Returns what a function makes of the velocity and of x."""
+
+    def __init__(self, of: Callable[[Tensor, Tensor], Any]) -> None:
+        self.of = of
+
+    def velocity(self, calls: Any, x: Tensor, t: Tensor) -> Any:
+        return self.of(calls.conditional(x, t), x)
+
+
+@pytest.mark.parametrize(
+    ("of", "message"),
+    [
+        (lambda v, x: None, "must return torch.float32 (5, 2), as x is; it returned NoneType"),
+        (lambda v, x: v.mean(), "must return torch.float32 (5, 2), as x is; it returned torch.float32 ()"),
+        (lambda v, x: v.double(), "must return torch.float32 (5, 2), as x is; it returned torch.float64 (5, 2)"),
+        (lambda v, x: v + x.mul_(2), "changes x or t in place, which the solver goes on with: copy it first"),
+    ],
+)
+def test_what_guidance_must_not_do_is_said_of_it_and_not_of_the_solver(
+    shop: WorkerContext, cell: TrainingCell, of: Callable[[Tensor, Tensor], Any], message: str
+) -> None:
+    velocity = load_trained(cell, shop).velocity()
+    velocity.guidance = Faulty(of)
+    with pytest.raises(CellFailure, match=re.escape(f"guidance Faulty {message}")):
+        velocity(torch.ones(5, 2), torch.zeros(5))
+
+
+def test_a_change_of_the_process_while_sampling_names_the_guidance_too(registry: Registry, cell: TrainingCell) -> None:
+    plain = evaluation_cell(registry, cell, "euler", 4, 600)
+    assert what_samples(plain) == "solver euler"
+    assert what_samples(replace(plain, guidance=3.0)) == "solver euler or guidance 3"
 
 
 def test_calls_are_shared_under_guidance_that_remembers_nothing(

@@ -245,6 +245,9 @@ WRONG = [
     ("[1, 2]", "[1, 2, 1]", "12:15: 1 stands twice in evaluation.nfe. Remove one of them."),
     ("[digits]", "[{a: {b: 1}}, {a: {b: 1}}]", "3:25: a(b=1) stands twice in datasets. Remove one of them."),
     ("[distance]", "[a, a]", "13:16: a stands twice in evaluation.metrics. Remove one of them."),
+    ("metrics:", "guidance: [1, 1]\n  metrics:", "13:17: 1 stands twice in evaluation.guidance. Remove one of them."),
+    ("[digits]", "[digits]\nmodels: [a, a]", "4:13: a stands twice in models. Remove one of them."),
+    ("[digits]", "[digits]\nmodels: [a]\nmodel_seeds: [0, 0]", "5:18: 0 stands twice in model_seeds. Remove one of"),
     # zip
     ("baseline", "zip: [[paths, path]]\nbaseline", "16:15: zip: an axis is one of datasets, paths, "),
     (

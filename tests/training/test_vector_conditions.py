@@ -10,13 +10,16 @@ import pytest
 import torch
 from helpers import context, evaluation_cell, training_cell
 from safetensors.torch import load_file
+from torch import nn
 
 from fmbench.cells.cells import TrainingCell
+from fmbench.components.contracts import Network
+from fmbench.errors import UserError
 from fmbench.evaluation.batched_sampling import draw_batched
 from fmbench.evaluation.evaluate import evaluate
 from fmbench.evaluation.flow_snapshots import take_flow_snapshot
 from fmbench.evaluation.sampling import Drawn, draw_samples
-from fmbench.model.build import assemble
+from fmbench.model.build import assemble, build_network
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, load_trained
 from fmbench.plugins.registry import Registry
@@ -208,3 +211,18 @@ def test_a_coupling_learns_from_a_teacher_given_training_conditions(
     assert given <= known
     assert not given & held_out
     assert (paired - RADIUS * conditions).square().mean().sqrt() < 1.6 * DEVIATION
+
+
+class OfLabels(Network):
+    """Says that it takes vectors, and is built as one that does not."""
+
+    takes = ("labels", "vectors")
+
+    def build(self, shape: tuple[int, ...], classes: int) -> nn.Module:
+        return nn.Identity()
+
+
+def test_a_network_that_says_more_than_its_build_takes_is_named() -> None:
+    assert isinstance(build_network(OfLabels(), (2,), 3, 0), nn.Identity)
+    with pytest.raises(UserError, match=r'OfLabels says that it takes "vectors", .* condition_width=0'):
+        build_network(OfLabels(), (2,), 0, 3)

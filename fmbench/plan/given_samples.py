@@ -138,9 +138,10 @@ def _found(entry: SamplesEntry, place: str, dataset: Dataset, spec: ComponentSpe
     except OSError as error:
         raise DataError(f"{visible(place)} cannot be read: {error.strerror}") from error
     if n < wanted:
+        step = f"Add samples, or set samples: {n} for the whole suite" if n else "Add samples"
         raise DataError(
             f"{visible(place)} holds {n:,} samples, and evaluation.samples is {wanted:,}: scores of another number are "
-            f"not comparable. Add samples, or set samples: {n} for the whole suite"
+            f"not comparable. {step}"
         )
     return files
 

@@ -55,7 +55,10 @@ def plan(
     if (tuning := session.plan.tuning) is not None:
         chosen = sum(cell.on_validation for cell in session.plan.evaluations)
         axes, metric = " and ".join(tuning.axes), tuning.metric.spec
-        say(f"{chosen} of the evaluations are on validation data: by their {metric} the best {axes} is chosen.")
+        if chosen:
+            say(f"{chosen} of the evaluations are on validation data: by their {metric} the best {axes} is chosen.")
+        else:
+            say(f"No evaluation on validation data is left, by whose {metric} the best {axes} would be chosen.")
     if references := _references(results_index):
         say(f"Beside them: {references}.")
     if session.suite.trains:

@@ -114,7 +114,8 @@ def _examples_fault(name: str, dataset: Dataset, split: Split, x: Any) -> str:
         return f"{rule}; the {split} split is {_form(x)}. Mend load, or the dataset's attribute shape."
     if len(x) < FEWEST:
         some = "has no example" if len(x) == 0 else "has 1 example"
-        return f"each split has at least {FEWEST} examples; the {split} split of {name} {some}. Give it more data."
+        step = "Hold more of the training data out." if split == VALIDATION else "Give it more data."
+        return f"each split has at least {FEWEST} examples; the {split} split of {name} {some}. {step}"
     if x.requires_grad or x.layout != torch.strided:
         return f"{rule}, dense and without gradients; in the {split} split it is not. Return x.detach(), not sparse."
     return ""

@@ -5,6 +5,7 @@ This module does not import torch.
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -125,7 +126,7 @@ def _headers(path: Path) -> Mapping[str, tuple[tuple[int, ...], str]]:
     with _reading(path):
         if suffix == ".npy":
             with path.open("rb") as stream:
-                return {"": _npy_header(stream)}
+                return {"": _npy_header(stream, path.stat().st_size)}
         if suffix == ".npz":
             with zipfile.ZipFile(path) as archive:
                 names = [name for name in archive.namelist() if name.endswith(".npy")]
@@ -135,16 +136,22 @@ def _headers(path: Path) -> Mapping[str, tuple[tuple[int, ...], str]]:
 
 def _member_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], str]:
     with archive.open(name) as stream:
-        return _npy_header(stream)
+        return _npy_header(stream, archive.getinfo(name).file_size)
 
 
-def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], str]:
-    """Return the shape and the type of the array that a stream begins with."""
+def _npy_header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], str]:
+    """Return the shape and the type of the array of which a stream of `size` bytes consists.
+
+    Raises ValueError where the shape is not that of the bytes that follow: memory is never asked for by a header alone.
+    """
     from numpy.lib import format as npy
 
     version = npy.read_magic(stream)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read(stream)
+    told, left = math.prod(shape) * dtype.itemsize, size - stream.tell()
+    if min(shape, default=0) < 0 or (told > left and not dtype.hasobject):
+        raise ValueError(f"its header tells of an array {tuple(shape)} of {dtype}, and {left:,} bytes follow")
     return tuple(shape), dtype.name
 
 
@@ -165,7 +172,7 @@ def _reading(path: Path) -> Iterator[None]:
     from safetensors import SafetensorError
 
     suffix = path.suffix.lower()
-    broken = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, SafetensorError)
+    broken = (MemoryError, OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, SafetensorError)
     try:
         yield
     except broken as error:

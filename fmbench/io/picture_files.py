@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 
 from fmbench.errors import DataError
-from fmbench.io.printable_text import visible
+from fmbench.io.printable_text import some, visible
 from fmbench.io.regular_files import is_folder, read_regular
 
 SUFFIXES = frozenset({".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -81,7 +81,9 @@ def look_at(folder: Path, name: str) -> PictureFile:
         with Image.open(BytesIO(content)) as picture:
             width, height, mode = *picture.size, picture.mode
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        reason = "its bytes are no picture's" if isinstance(error, UnidentifiedImageError) else visible(str(error))
+        reason = visible(getattr(error, "strerror", None) or str(error))
+        if isinstance(error, UnidentifiedImageError):
+            reason = "its bytes are no picture's"
         text = f"{visible(str(path))} is not a picture that can be read ({reason}). Replace or remove it"
         raise DataError(text) from error
     return PictureFile(name, width, height, mode, hashlib.sha256(content).hexdigest())
@@ -128,7 +130,7 @@ def _class_numbers(folder: Path, pictures: Sequence[PictureFile], classes: int) 
             return numbers
     elif len(found) == classes:
         return {name: number for number, name in enumerate(found)}
-    said = ", ".join(visible(name) for name in found[:5]) + (", ..." if len(found) > 5 else "")
+    said = ", ".join(some([visible(name) for name in found], 5))
     raise DataError(
         f"the subfolders of {where} are the {classes} classes, 0 to {classes - 1} by name or all of them in "
         f"alphabetical order; found {len(found)}: {said}"

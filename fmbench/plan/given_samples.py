@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import TYPE_CHECKING
 
 from fmbench.cells.component_spec import ELSEWHERE, SAMPLES, ComponentSpec
@@ -79,7 +80,7 @@ def given_samples(
         for index, seed in enumerate(entry.seeds or range(len(entry.places))):
             place = suite.place("samples", number, *entry.location(index))
             try:
-                files = _found(entry, entry.places[index], dataset, spec, suite.evaluation.samples)
+                files = _found(entry, index, dataset, spec, suite.evaluation.samples, registry)
             except DataError as error:
                 problems.append(Problem(place, f"samples {entry.name!r}: {str(error).rstrip('.')}."))
                 continue
@@ -130,17 +131,33 @@ def _has(spec: ComponentSpec, parameters: Mapping[str, object]) -> bool:
     return all(name in spec.parameters and spec.parameters[name] == value for name, value in parameters.items())
 
 
-def _found(entry: SamplesEntry, place: str, dataset: Dataset, spec: ComponentSpec, wanted: int) -> SampleFiles:
-    """Return one place of samples as it was found. Raises DataError, which says what is wrong with it."""
+def _found(
+    entry: SamplesEntry, index: int, dataset: Dataset, spec: ComponentSpec, wanted: int, registry: Registry
+) -> SampleFiles:
+    """Return one place of samples as it was found, or as `registry.contents` remembers it where it is gone.
+
+    What is found is added there. Raises DataError, which says what is wrong with the place.
+    """
+    place = entry.places[index]
     try:
         path = expanded(place)
-        files, n = (_pictures if entry.is_folder else _array)(entry, str(path), dataset, spec)
+        said = {name: getattr(entry, name) for name in ("is_folder", "value_range", "layout", "key", "labels")}
+        known = canonical(["samples", str(path.absolute()), said, spec.digest])
+        if known in registry.contents and not path.exists():
+            registry.gone.append(str(path.absolute()))
+            remembered, n = json.loads(registry.contents[known])
+            remembered["value_range"] = remembered["value_range"] and tuple(remembered["value_range"])
+            files = SampleFiles(**remembered)
+        else:
+            files, n = (_pictures if entry.is_folder else _array)(entry, str(path), dataset, spec)
+            registry.contents[known] = json.dumps([asdict(files), n])
     except OSError as error:
         raise DataError(f"{visible(place)} cannot be read: {error.strerror}") from error
     if n < wanted:
+        step = f"Add samples, or set samples: {n} for the whole suite" if n else "Add samples"
         raise DataError(
             f"{visible(place)} holds {n:,} samples, and evaluation.samples is {wanted:,}: scores of another number are "
-            f"not comparable. Add samples, or set samples: {n} for the whole suite"
+            f"not comparable. {step}"
         )
     return files
 

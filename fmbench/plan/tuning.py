@@ -83,7 +83,9 @@ class Tuner:
             self._refuse_several(chosen)
         if not chosen:
             if not self._filtered:
-                self._refuse(f"no evaluation is left at {at}. Name a way of sampling that the suite has.", "at")
+                self._refuse(
+                    f"a training has no evaluation at {at}. Name a way of sampling that all of them have.", "at"
+                )
             return ()
         (one,) = chosen
         # A metric of the training looks at no samples: one is drawn, since an evaluation has some.

@@ -63,8 +63,8 @@ class Registry:
     Attributes:
         failures: the plugins that could not be loaded, and why.
         plugins: the plugins that were given by path or name, for a worker to load the same ones.
-        contents: hashes of the files and folders of models that specs were made of, by absolute path. What is in it
-            from the start stands for those that are gone.
+        contents: hashes of the files and folders of models that specs were made of, by absolute path, and what samples
+            made elsewhere were found to be. What is in it from the start stands for those that are gone.
         gone: those for which it did.
     """
 

@@ -70,6 +70,9 @@ class SamplesEntry(StrictModel):
 
     @model_validator(mode="after")
     def _lies_somewhere(self) -> SamplesEntry:
+        if self.name != self.name.strip() or not self.name.isprintable():
+            text = "a name is one line of letters that can be seen, without spaces around it"
+            raise fault(f"{text}; found {self.name!r}.", "name")
         given = [name for name in PLACES if getattr(self, name)]
         if len(given) != 1:
             found = " and ".join(given) or "none"
@@ -83,7 +86,8 @@ class SamplesEntry(StrictModel):
         if len(set(self.places)) < len(self.places):
             raise fault(f"{given[0]} names one place twice. Remove one of them.", given[0])
         if self.seeds and (len(self.seeds) != len(self.places) or len(set(self.seeds)) < len(self.seeds)):
-            text = f"seeds are as many as there are places, each another one: {len(self.places)}; found {self.seeds}."
+            text = f"seeds are as many as there are places ({len(self.places)}), each another one"
+            text += f"; found {list(self.seeds)}."
             raise fault(text, "seeds")
         if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
             raise fault(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 SYMMETRIC = 1e-6
 """By how much of its largest entry a covariance may differ from its transpose."""
+POSITIVE = 1e-4
+"""By how much of the largest eigenvalue one may lie below nought: covariances are also kept in float32."""
+BROKEN = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged archive raises; NumPy asks for as much memory as a header tells of."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +77,13 @@ def _read(path: Path, changed: int, size: int, keys: tuple[str, str]) -> Statist
                 raise DataError(
                     f"{path} must hold {' and '.join(keys)}; it lacks {', '.join(missing)} and holds {held}."
                 )
-            mean, covariance = (torch.from_numpy(archive[key].astype(np.float64)) for key in keys)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            held = [archive[key] for key in keys]
+        if not all(np.can_cast(each.dtype, np.float64, "same_kind") for each in held):
+            raise ValueError(f"its arrays are of {' and '.join(str(each.dtype) for each in held)}")
+        mean, covariance = (torch.from_numpy(each.astype(np.float64)) for each in held)
+    except BROKEN as error:
         raise DataError(f"{path} is not an .npz that can be read ({error}).") from error
-    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+    if mean.ndim != 1 or not len(mean) or covariance.shape != (len(mean), len(mean)):
         raise DataError(
             f"{path} must hold a mean (d,) as {keys[0]} and a covariance (d, d) as {keys[1]}; found shapes "
             f"{tuple(mean.shape)} and {tuple(covariance.shape)}."
@@ -84,4 +92,10 @@ def _read(path: Path, changed: int, size: int, keys: tuple[str, str]) -> Statist
         raise DataError(f"{path} holds values that are not finite.")
     if float((covariance - covariance.mT).abs().max()) > SYMMETRIC * float(covariance.abs().max()):
         raise DataError(f"{path} must hold a covariance as {keys[1]}, which is symmetric; this one is not.")
+    eigenvalues = torch.linalg.eigvalsh((covariance + covariance.mT) / 2)
+    if float(eigenvalues[0]) < -POSITIVE * max(float(eigenvalues[-1]), 0.0):
+        raise DataError(
+            f"{path} must hold a covariance as {keys[1]}, which has no negative eigenvalue; the least of this one is "
+            f"{float(eigenvalues[0]):.3g}, the largest {float(eigenvalues[-1]):.3g}."
+        )
     return Statistics(mean, (covariance + covariance.mT) / 2, content_hash(torch.cat([mean[None], covariance])))

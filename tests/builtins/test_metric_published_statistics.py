@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
 import torch
 from helpers import context
 from inception_weights import random_inception
+from numpy.lib import format as npy
 from picture_sets import BLURRED, DIGITS, NOISE, REAL, Pictures, by_name, registry
 
 from fmbench import DataError
@@ -110,6 +113,13 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "not finite": ({"mu": np.full(32, np.nan), "sigma": np.eye(32)}, "not finite"),
     "not symmetric": ({"mu": np.zeros(32), "sigma": np.triu(np.ones((32, 32)))}, "symmetric; this one is not"),
+    "no features": ({"mu": np.zeros(0), "sigma": np.zeros((0, 0))}, r"found shapes \(0,\) and \(0, 0\)"),
+    "a negative eigenvalue": (
+        {"mu": np.zeros(32), "sigma": np.diag([-1.0, *np.ones(31)])},
+        "no negative eigenvalue; the least of this one is -1, the largest 1",
+    ),
+    "all negative": ({"mu": np.zeros(32), "sigma": -np.eye(32)}, "no negative eigenvalue"),
+    "complex": ({"mu": np.zeros(32), "sigma": np.eye(32) + 0j}, "its arrays are of float64 and complex128"),
     "objects": ({"mu": np.array([{}]), "sigma": np.eye(32)}, "is not an .npz that can be read"),
 }
 
@@ -132,6 +142,22 @@ def test_files_that_are_no_npz_are_refused(tmp_path: Path) -> None:
         np.save(stream, np.zeros(3))
     with pytest.raises(DataError, match="found a single array"):
         by_name("fid_digits", reference=str(path)).prepare()
+
+
+def test_a_header_that_tells_of_more_than_memory_holds_is_refused(tmp_path: Path) -> None:
+    header = BytesIO()
+    npy.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**7, 10**7)})
+    with ZipFile(tmp_path / "statistics.npz", "w") as archive:
+        for key in ("mu", "sigma"):
+            archive.writestr(f"{key}.npy", header.getvalue())
+    with pytest.raises(DataError, match="that can be read"):
+        by_name("fid_digits", reference=str(tmp_path / "statistics.npz")).prepare()
+
+
+def test_the_rounding_of_float32_makes_no_negative_eigenvalue(tmp_path: Path) -> None:
+    found = statistics(by_name("fid_digits"), REAL[:20])
+    np.savez(tmp_path / "single.npz", **{key: value.astype(np.float32) for key, value in found.items()})
+    by_name("fid_digits", reference=str(tmp_path / "single.npz")).prepare()
 
 
 SUITE = """

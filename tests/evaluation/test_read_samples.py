@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
 import torch
 import yaml
 from helpers import built_ins, context
+from numpy.lib import format as npy
 from PIL import Image
 from torch import Tensor
 
 from fmbench.cells.cells import TrainingCell
-from fmbench.errors import DataError
+from fmbench.errors import DataError, SuiteError
 from fmbench.evaluation.given_samples import read_samples
 from fmbench.plan import make_plan
 from fmbench.suite import read_suite
@@ -86,6 +90,8 @@ def test_what_networks_overshoot_is_kept_and_another_range_is_refused(tmp_path: 
         read(tmp_path, x=inside, value_range=[0, 1])
     with pytest.raises(DataError, match=r"Set value_range: \[0\.0, 255\.0\]"):
         read(tmp_path, x=LEVELS.astype(np.float32), value_range=[-1, 1])
+    light = np.full_like(inside, 0.9)
+    assert torch.equal(read(tmp_path, x=light, value_range=[-1, 1]), torch.from_numpy(light)), "of a bad network, say"
 
 
 @pytest.mark.parametrize(("written", "declared"), [((0, 1), [0, 255]), ((-1, 1), [0, 255]), ((0, 1), [-1, 1])], ids=str)
@@ -120,6 +126,37 @@ def test_samples_that_are_sorted_by_class_are_not_cut(tmp_path: Path) -> None:
     assert len(read(tmp_path, 240, x=x, y=y)) == 240
     assert len(read(tmp_path, 120, x=x, y=np.random.default_rng(0).permutation(y))) == 120
     assert len(read(tmp_path, 3, x=x, y=y)) == 3, "three have not all of four classes in any order"
+
+
+def test_a_header_of_other_bytes_than_those_that_follow_is_refused_before_memory_is_asked_for(tmp_path: Path) -> None:
+    for shape in ((10**9, 1, 8, 8), (-5, 1, 8, 8)):
+        header = BytesIO()
+        npy.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        np.savez(tmp_path / "x.npz", y=LEVELS)
+        with ZipFile(tmp_path / "x.npz", "a") as archive:
+            archive.writestr("samples.npy", header.getvalue() + bytes(640))
+        (tmp_path / "x.npy").write_bytes(header.getvalue() + bytes(640))
+        for file in ("x.npz", "x.npy"):
+            with pytest.raises(
+                SuiteError, match=re.escape(f"tells of an array {shape} of uint8, and 640 bytes follow")
+            ):
+                cell(tmp_path, file=str(tmp_path / file))
+
+
+def test_what_is_wrong_with_a_place_is_said_in_full(tmp_path: Path) -> None:
+    folder = tmp_path / "samples"
+    for number in range(7):
+        (folder / f"class {number}").mkdir(parents=True)
+        Image.fromarray(LEVELS[0]).save(folder / f"class {number}" / "0.png")
+    with pytest.raises(SuiteError, match=r"found 7: class 0, class 1, .*, class 4, 2 more\.$"):
+        cell(tmp_path, folder=str(folder), labels="subfolders")
+    (folder / "x.png").symlink_to("nowhere")
+    with pytest.raises(SuiteError, match=r"x\.png is not a picture that can be read \(No such file or directory\)"):
+        cell(tmp_path, folder=str(folder))
+    with pytest.raises(
+        SuiteError, match=r"holds 0 samples, .*: scores of another number are not comparable\. Add samples\.$"
+    ):
+        cell(tmp_path, x=LEVELS[:0])
 
 
 def test_files_that_changed_since_they_were_planned_are_not_scored(tmp_path: Path) -> None:

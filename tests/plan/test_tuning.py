@@ -77,7 +77,7 @@ WRONG = [
     ("tune={axes: [optimizer], metric: aimless}", "tune.metric: metric aimless has no direction"),
     ("tune={axes: [optimizer], metric: hungry}", "tune.metric: metric hungry cannot choose: hungry needs 1000 samples"),
     ("tune={axes: [optimizer], at: {path: bent}}", "tune.at.path: this names a way of sampling, by solver, grid, "),
-    ("tune={axes: [optimizer], at: {nfe: 3}}", "tune.at: no evaluation is left at nfe=3."),
+    ("tune={axes: [optimizer], at: {nfe: 3}}", "tune.at: a training has no evaluation at nfe=3."),
     ("tune={axes: [optimizer], att: 3}", "unknown key 'att' in tune. Did you mean 'at'?"),
 ]  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from PIL import Image
 from safetensors.numpy import load_file
 
+from fmbench.errors import SuiteError
 from fmbench.report.result_table import make_result_tables
 from fmbench.report.tables import standard_tables
 from fmbench.report.tables.baseline import against_baseline
@@ -196,3 +198,22 @@ def test_stores_that_hold_them_are_merged(folder: Path, result: RunResult, tmp_p
     given = [c for c in session.plan.evaluations if c.training.samples is not None]
     assert given
     assert all(session.results_index().evaluation(cell).status == "ok" for cell in given)
+
+
+def test_reports_need_no_samples_that_a_run_has_read(tmp_path: Path) -> None:
+    levels = np.random.default_rng(0).random((20, 1, 8, 8))
+    np.savez(tmp_path / "theirs.npz", samples=levels)
+    entry = {"file": str(tmp_path / "theirs.npz"), "name": "theirs", "value_range": [0, 1]}
+    few = {"samples": 20, "metrics": ["energy_distance"]}
+    done = ran(tmp_path, samples=[entry], evaluation=few)
+    (tmp_path / "theirs.npz").unlink()
+    reading = dataclasses.replace(options(tmp_path), computes=False)
+    session = open_session(tmp_path / "suite.yaml", reading)
+    assert [cell.key for cell in session.plan.evaluations] == [each.cell.key for each in done.records.evaluations]
+    assert session.registry.gone == [str(tmp_path / "theirs.npz")]
+    with pytest.raises(SuiteError, match="it does not exist"):
+        open_session(tmp_path / "suite.yaml", options(tmp_path))
+    text = (tmp_path / "suite.yaml").read_text()
+    (tmp_path / "suite.yaml").write_text(text.replace("- 0\n", "- -1\n"))
+    with pytest.raises(SuiteError, match="it does not exist"):
+        open_session(tmp_path / "suite.yaml", reading)

@@ -33,6 +33,8 @@ def test_what_was_read_is_the_same_when_it_is_written_and_read_again() -> None:
         ("file: a.npz, name: x, value_range: 255", "255", "must be two numbers, [0, 1] say; found 255"),
         ("folders: [a, a], name: x", "[a", "folders names one place twice"),
         ("folders: [a, b], name: x, seeds: [1]", "[1", "seeds are as many as there are places"),
+        ('folder: a, name: "a\\nb"', '"a', "a name is one line of letters that can be seen, without spaces around it"),
+        ("folder: a, name: ' '", "' '", "without spaces around it; found ' '"),
         ("folder: a, name: x, nfe: 0", "0}", "a whole number, 1 or more, or left out; found 0"),
         ("folder: a, name: x, metric: fid", "metric", "unknown key 'metric' in samples"),
     ],

@@ -250,5 +250,6 @@ def _failed(records: Records) -> str:
     if own:
         lost.append(f"{own} of {count(len(records.evaluations), 'evaluation')}")
     said = [f"{' and '.join(lost)} have no result and count for nothing"] if lost else []
-    said += [f"{count(len(partly), 'cell')} lack a value, since a metric failed there"] if partly else []
+    lack = "lacks" if len(partly) == 1 else "lack"
+    said += [f"{count(len(partly), 'cell')} {lack} a value, since a metric failed there"] if partly else []
     return "; ".join(said)

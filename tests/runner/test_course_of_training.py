@@ -16,7 +16,7 @@ from fmbench.executors.messages import Event
 from fmbench.executors.run_task import Computer
 from fmbench.executors.tasks import TrainTask
 from fmbench.results.records import Records
-from fmbench.results.training_starts import how_it_begins, trainings_in_short
+from fmbench.results.training_starts import Continuations, how_it_begins, trainings_in_short
 from fmbench.results.unused_cells import find_unused
 from fmbench.runner.fleets import shorter_trainings
 from fmbench.runner.progress import Silent
@@ -29,6 +29,7 @@ from fmbench.store.snapshots import WEIGHTS_FILE, snapshot_folder
 from fmbench.store.store import Store
 from fmbench.tracking.run_content import Common, evaluation_contents
 from fmbench.training import loop
+from fmbench.training.courses import course_of
 
 SUITE: dict[str, Any] = {
     "name": "course",
@@ -249,6 +250,29 @@ def test_a_longer_training_goes_on_from_a_shorter_one(folder: Path) -> None:
     assert other.folder("course", course).checkpoints.steps() == [20]
     unused = find_unused(Store(folder / "store"), [(session.plan, session.registry)])
     assert "course" not in {cell.section for cell in unused.cells}
+
+
+def test_a_plan_promises_no_more_than_a_training_can_go_on_from(tmp_path: Path) -> None:
+    few = {"paths": ["linear"], "seeds": [0], "keep_state": True}
+    session = session_of(tmp_path, training={**few, "steps": [10, 20]}, evaluation={"at_steps": None})
+    short = session.plan.trainings[0]
+    computed(session)
+    at_steps = {step: {"at_steps": [step, "end"]} for step in (5, 10, 15, 20, 25)}
+    sessions = {
+        step: session_of(tmp_path, training={**few, "steps": 30}, evaluation=own) for step, own in at_steps.items()
+    }
+    begins = {
+        step: Continuations(each.results_index(anywhere=True)).step(each.plan.trainings[0])
+        for step, each in sessions.items()
+    }
+    assert begins == {5: 0, 10: 10, 15: 10, 20: 20, 25: 20}
+    shop = context(tmp_path, session.registry)
+    assert {step: course_of(each.plan.trainings[0], shop).first for step, each in sessions.items()} == begins
+    shop.store.folder("training", short.key).discard()
+    shop.store.folder("course", short.course_key).discard()
+    shop.store.folder("training", short.key).fail("failed", "it does not work")
+    both = session_of(tmp_path, training={**few, "steps": [10, 30]}, evaluation={"at_steps": None})
+    assert trainings_in_short(both.results_index(anywhere=True)) == []
 
 
 def test_of_several_lengths_the_shorter_go_first(tmp_path: Path) -> None:

@@ -268,5 +268,6 @@ def test_what_evaluations_of_one_step_share_goes_with_its_weights(tmp_path: Path
     for name in ("ema at step 4", "ema at step 9"):
         trained.sharing(trained.velocity(weights=name), 1.0, name)
         kept.append(trained.remembered(1.0, name))
-        assert trained.velocity(weights=name) and trained.remembered(1.0, name) is kept[-1]
+        trained.velocity(weights=name)
+        assert trained.remembered(1.0, name) is kept[-1]
     assert len(trained._shared) == len(trained._remembered) == 1

@@ -73,6 +73,8 @@ class Trained:
                 self._snapshot = snapshot_weights(self.cell, weights, self._of_last_step("raw"), self.context)
             self.module.load_state_dict(self._snapshot or self._of_last_step(weights))
             self._holds = weights
+            self._shared.clear()  # of each of a training's many steps they would stay
+            self._remembered.clear()
         generator = self.context.generator(self.cell, "solver_noise")
         most, device = self.context.evaluation_batch, self.context.device
         component = guidance_component(guidance, self.context)

@@ -170,7 +170,8 @@ class _Making:
         """Return the evaluations of a training cell with that by which the suite chooses settings, if it does."""
         if cell.is_given or cell.samples is not None:
             return kept
-        return self.tuner.with_validation(kept, self._training_verdict(training[: len(COMPONENT_AXES)])[1])
+        capabilities = self._training_verdict(training[: len(COMPONENT_AXES)])[1]
+        return self.tuner.with_validation(kept, capabilities, self.rules.training_steps(training))
 
     def _cell(self, training: Indices) -> TrainingCell:
         """Return a training cell; that of what exists already has settings and code of its own."""

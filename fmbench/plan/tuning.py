@@ -31,7 +31,7 @@ class Tuner:
 
     def __init__(self, suite: Suite, rules: Rules, registry: Registry, *, filtered: bool) -> None:
         self._suite, self._registry, self._filtered = suite, registry, filtered
-        self._known: dict[int, tuple[Samplings, Samplings]] = {}
+        self._known: dict[tuple[int, int], tuple[Samplings, Samplings]] = {}
         self.tuning = None if suite.tune is None else Tuning(suite.tune.axes, self._metric(rules))
 
     def _metric(self, rules: Rules) -> MetricRule:
@@ -65,20 +65,21 @@ class Tuner:
             if lacking := lacks_validation(spec, self._registry):
                 self._refuse(f"settings are chosen on {lacking}.")
 
-    def with_validation(self, samplings: Samplings, capabilities: frozenset[str]) -> Samplings:
-        """Return the evaluations of a training and, as the last of them, the one on validation data."""
+    def with_validation(self, samplings: Samplings, capabilities: frozenset[str], steps: int) -> Samplings:
+        """Return the evaluations of a training of so many steps and, as the last of them, that on validation data."""
         if self.tuning is None or not self.tuning.metric.requires <= capabilities:
             return samplings
         # Training cells share the tuples, which outlive this: their identity stands for them.
-        if id(samplings) not in self._known:
-            self._known[id(samplings)] = samplings, (*samplings, *self._validation(samplings))
-        return self._known[id(samplings)][1]
+        shared = id(samplings), steps
+        if shared not in self._known:
+            self._known[shared] = samplings, (*samplings, *self._validation(samplings, steps))
+        return self._known[shared][1]
 
-    def _validation(self, samplings: Samplings) -> Samplings:
+    def _validation(self, samplings: Samplings, steps: int) -> Samplings:
         assert self.tuning is not None
         assert self._suite.tune is not None
         at = self._suite.tune.at
-        chosen = [each for each in samplings if at is None or _is_at(each, at.axes)]
+        chosen = [each for each in samplings if at is None or _is_at(each, at.axes, steps)]
         if len(chosen) > 1:
             self._refuse_several(chosen)
         if not chosen:
@@ -107,15 +108,14 @@ class Tuner:
         raise SuiteError(f"{'.'.join(('tune', *key))}: {text}", str(self._suite.place("tune", *key)))
 
 
-def _is_at(sampling: Sampling, wanted: dict[str, tuple[Any, ...]]) -> bool:
-    return all(any(means(value, _value(sampling, axis)) for value in values) for axis, values in wanted.items())
-
-
-def _value(sampling: Sampling, axis: str) -> Any:
-    value = getattr(sampling, axis)
-    return END if axis == "at_step" and value is None else value
+def _is_at(sampling: Sampling, wanted: dict[str, tuple[Any, ...]], steps: int) -> bool:
+    last = (steps, END) if sampling.at_step is None else (sampling.at_step,)
+    held = {axis: last if axis == "at_step" else (getattr(sampling, axis),) for axis in wanted}
+    return all(any(means(value, one) for value in wanted[axis] for one in ones) for axis, ones in held.items())
 
 
 def _label(sampling: Sampling, axis: str) -> str:
-    value = _value(sampling, axis)
+    value = getattr(sampling, axis)
+    if axis == "at_step" and value is None:
+        return END
     return "none" if value is None else shown_choice(value)

@@ -70,14 +70,14 @@ def write_report(records: Records, folder: Path) -> Path:
     for result_table, suffix in zip(result_tables, suffixes(result_tables), strict=True):
         section = _section(records, result_table, commands.row, styles, target, suffix)
         sections.append(_with_course(section, every, result_table, commands.row, target, suffix))
-    speed, failures = _speed(records, result_tables), standard_tables.of_failures(records)
+    speed, failures = _speed(records, result_tables), standard_tables.of_failures(every)
     tables = [table for section in sections for table in section.tables] + speed + ([failures] if failures else [])
-    short = in_short(records, result_tables)
+    short = in_short(every, result_tables)
     target.write("table.md", markdown_and_latex.markdown(records, tables, commands.command, short.lines))
     target.write("table.tex", markdown_and_latex.tex(records, tables, commands.command, short.lines))
     shared = t_densities(records.t_densities, target, "t_densities")
     pictures = [shared] if shared is not None else []
-    content = page.render(page.Contents(records, commands.command, short, sections, speed, failures, pictures))
+    content = page.render(page.Contents(every, commands.command, short, sections, speed, failures, pictures))
     index = target.write("index.html", content)
     target.remove(former - target.written)
     return index

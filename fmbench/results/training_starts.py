@@ -5,13 +5,15 @@ from __future__ import annotations
 from fmbench.cells.cells import TrainingCell
 from fmbench.io.printable_text import count
 from fmbench.results.collect import ResultsIndex
+from fmbench.store.snapshots import shorter_folder
 
 
 class Continuations:
     """Which untrained cells of a plan will go on from a shorter training, and from which step.
 
-    Shorter ones are those whose state the store holds, and those of the plan, which go first. It is what is expected: a
-    state that turns out to be damaged serves nobody.
+    Shorter ones are those whose state the store holds, with all weights on the way that the longer one lacks, and those
+    of the plan, which go first and keep the same. It is what is expected: a state that turns out to be damaged serves
+    nobody.
     """
 
     def __init__(self, results_index: ResultsIndex) -> None:
@@ -20,7 +22,8 @@ class Continuations:
         self._planned: dict[str, list[int]] = {}
         trainings = [cell for cell in results_index.plan.trainings if cell.kept.state is True]
         for cell in trainings:
-            if cell.course_key and results_index.trainings[cell.key].result is None:
+            state = results_index.trainings[cell.key]
+            if cell.course_key and state.result is None and state.is_untrained:
                 self._planned.setdefault(cell.course_key, []).append(int(cell.settings["steps"]))
 
     def step(self, cell: TrainingCell) -> int:
@@ -31,10 +34,17 @@ class Continuations:
         if cell.kept.best or cell.kept.post_hoc_ema or state.folder.checkpoints.steps():
             return 0
         until = max((each.step for each in state.lacking), default=0) if state.result else int(cell.settings["steps"])
-        known = list(self._planned.get(cell.course_key, ()))
+        planned, known = self._planned.get(cell.course_key, ()), []
         if cell.course_key in self._stored:
-            known += self._index.store.folder("course", cell.course_key).checkpoints.steps()
-        return max((step for step in known if step < until), default=0)
+            known = self._index.store.folder("course", cell.course_key).checkpoints.steps()
+        shorter = sorted({step for step in (*planned, *known) if step < until}, reverse=True)
+        return next((step for step in shorter if step in planned or self._has_all(cell, step)), 0)
+
+    def _has_all(self, cell: TrainingCell, step: int) -> bool:
+        """Whether the store has of the shorter training what a cell lacks of the steps until then."""
+        store, lacking = self._index.store, self._index.trainings[cell.key].lacking
+        passed = [each for each in lacking if each.step <= step]
+        return all((shorter_folder(store, cell, step, each).path / "result.json").exists() for each in passed)
 
 
 def how_it_begins(results_index: ResultsIndex, cell: TrainingCell) -> str:

@@ -64,7 +64,8 @@ def find_unused(
     for plan, registry in plans:
         used |= {key for cell in plan.evaluations for key in (cell.key, sampler_key(cell))}
         for cell in plan.trainings:
-            used |= {cell.key, flow_snapshot_key(cell.key), *([cell.fit_key] if cell.teacher else []), cell.course_key}
+            used |= {cell.key, flow_snapshot_key(cell.key), *([cell.fit_key] if cell.teacher else [])}
+            used |= {cell.course_key} if cell.kept.state is not False else set()
             used |= {snapshot.key(cell.key) for snapshot in cell.snapshots}
         used |= {cell.key for cell in References(plan, registry).cells}
     newest = time.time() - older_than * 86_400 if older_than is not None else math.inf

@@ -11,12 +11,11 @@ from typing import Any
 import torch
 
 from fmbench.cells.cells import TrainingCell
-from fmbench.cells.component_spec import Settings
 from fmbench.cells.snapshots import BEST, Kept, WeightsSnapshot
 from fmbench.errors import DamagedFile
 from fmbench.model.context import WorkerContext
 from fmbench.store.cell_folder import CellFolder
-from fmbench.store.snapshots import WEIGHTS_FILE, keep_snapshot, lacking_snapshots, snapshot_folder
+from fmbench.store.snapshots import WEIGHTS_FILE, keep_snapshot, lacking_snapshots, shorter_folder
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +39,11 @@ class Course:
     def first(self) -> int:
         """The number of steps that are done already."""
         return 0 if self.start is None else int(self.start["step"])
+
+    @property
+    def has_averages(self) -> bool:
+        """Whether the state from which it goes on holds averages of which others are made."""
+        return self.start is not None and bool(self.start["power_averages"])
 
 
 def course_of(cell: TrainingCell, context: WorkerContext) -> Course:
@@ -85,23 +89,19 @@ def _continued(cell: TrainingCell, until: int, context: WorkerContext) -> dict[s
     """
     if not cell.course_key or cell.kept.best or cell.kept.post_hoc_ema:
         return None
-    start = _content(context.store.folder("course", cell.course_key), until)
-    if start is None:
-        return None
-    _take_over(cell, start["step"], context)
-    start = {**start, "continued": start["step"]}
-    return start if _serves(start, cell, lacking_snapshots(context.store, cell)) else None
+    folder = context.store.folder("course", cell.course_key)
+    while (start := _content(folder, until)) is not None:
+        until = start["step"]
+        _take_over(cell, until, context)
+        if _serves(start, cell, lacking_snapshots(context.store, cell)):
+            return {**start, "continued": until}
+    return None
 
 
 def _take_over(cell: TrainingCell, step: int, context: WorkerContext) -> None:
     """Copy what a training lacks of its first steps from the shorter one that ends after `step`."""
-    shorter = replace(cell, settings=Settings({**cell.settings.values, "steps": step}))
-    for snapshot in lacking_snapshots(context.store, cell):
-        if snapshot.step > step:
-            continue
-        is_last = snapshot.step == step
-        training = context.store.folder("training", shorter.key)
-        folder = training if is_last else snapshot_folder(context.store, shorter.key, snapshot)
+    for snapshot in (each for each in lacking_snapshots(context.store, cell) if each.step <= step):
+        folder = shorter_folder(context.store, cell, step, snapshot)
         try:
             facts = (folder.recorded() or {}).get("facts")
             if facts is not None:

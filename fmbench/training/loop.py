@@ -100,9 +100,9 @@ def _save_checkpoint(
 
 def _fleets(courses: Sequence[Course], context: WorkerContext) -> Iterator[list[Course]]:
     """Yield the cells that train as one batched program: those that are alike in where they begin and end, too."""
-    alike: dict[tuple[str, int, int, bool], list[Course]] = {}
+    alike: dict[tuple[str, int, int, bool, bool], list[Course]] = {}
     for course in courses:
-        key = (course.cell.fleet_key, course.first, course.until, course.is_trained)
+        key = (course.cell.fleet_key, course.first, course.until, course.has_averages, course.is_trained)
         alike.setdefault(key, []).append(course)
     for fleet in alike.values():
         if len(fleet) > 1 and batching_obstacle([course.cell for course in fleet], context):
@@ -145,7 +145,8 @@ def run_steps(
     settings = state.cells[0].settings
     autocast = state.components[0].autocast(context.device)
     peak, steps = settings["optimizer"]["lr"], settings["steps"]
-    until, stops = until or steps, snapshots.steps if snapshots is not None else frozenset()
+    until = steps if until is None else until
+    stops = snapshots.steps if snapshots is not None else frozenset()
     window = max(1, steps // HISTORY_POINTS)
     parts = settings.values.get("accumulate", 1)
     pace = Pace(context.device, steps)

@@ -44,6 +44,14 @@ def test_one_way_of_sampling_need_not_be_named() -> None:
     assert len(on_validation(one)) == len(one.trainings)
 
 
+@pytest.mark.parametrize(("at_step", "chosen"), [("5", {5: None, 9: 5}), ("end", {5: None, 9: None})])
+def test_a_step_at_which_a_training_ends_is_its_end(at_step: str, chosen: dict[int, int | None]) -> None:
+    at = f"tune={{axes: [steps], at: {{solver: two, nfe: 4, at_step: {at_step}}}}}"
+    tuned = plan("", "training.steps=[5, 9]", "evaluation.at_steps=[5, end]", at)
+    assert {cell.training.settings["steps"]: cell.at_step for cell in on_validation(tuned)} == chosen
+    assert len(on_validation(tuned)) == len(tuned.trainings)
+
+
 def test_a_metric_of_the_training_chooses_without_samples() -> None:
     tuned = plan("", RATES, "tune={axes: [optimizer], metric: loss, at: {solver: two, nfe: 4}}")
     assert {cell.settings["samples"] for cell in on_validation(tuned)} == {1}

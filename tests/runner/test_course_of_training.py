@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from fmbench.cells.snapshots import WeightsSnapshot
 from fmbench.executors.messages import Event
 from fmbench.executors.run_task import Computer
 from fmbench.executors.tasks import TrainTask
+from fmbench.report.build import write_report
+from fmbench.report.text.headline import in_short
 from fmbench.results.records import Records
-from fmbench.results.training_starts import how_it_begins, trainings_in_short
+from fmbench.results.training_starts import Continuations, how_it_begins, trainings_in_short
 from fmbench.results.unused_cells import find_unused
 from fmbench.runner.fleets import shorter_trainings
 from fmbench.runner.progress import Silent
@@ -29,6 +32,7 @@ from fmbench.store.snapshots import WEIGHTS_FILE, snapshot_folder
 from fmbench.store.store import Store
 from fmbench.tracking.run_content import Common, evaluation_contents
 from fmbench.training import loop
+from fmbench.training.courses import course_of
 
 SUITE: dict[str, Any] = {
     "name": "course",
@@ -155,6 +159,18 @@ def test_a_suite_of_steps_alone_shows_the_last_of_them(first: tuple[Path, RunRes
     assert "| step 10 | step 20 |" in (tmp_path / "reports/course/table.md").read_text()
 
 
+def test_an_evaluation_that_fails_on_the_way_is_told(first: tuple[Path, RunResult], tmp_path: Path) -> None:
+    records = first[1].records
+    lost = next(record for record in records.evaluations if record.cell.at_step == 10)
+    others = [record for record in records.evaluations if record is not lost]
+    failed = replace(lost, status="error", error="no such", metrics={}, facts={})
+    records = replace(records, evaluations=[*others, failed])
+    write_report(records, tmp_path)
+    assert r"at\_step=10" in (tmp_path / "table.md").read_text().partition("## Failed cells")[2]
+    assert "1 failed" in (tmp_path / "index.html").read_text()
+    assert "1 of 24 evaluations have no result" in dict(in_short(records).lines)["Not known"]
+
+
 def test_mlflow_has_a_run_for_each_step(first: tuple[Path, RunResult]) -> None:
     _, result = first
     training = result.records.trainings[0]
@@ -249,6 +265,32 @@ def test_a_longer_training_goes_on_from_a_shorter_one(folder: Path) -> None:
     assert other.folder("course", course).checkpoints.steps() == [20]
     unused = find_unused(Store(folder / "store"), [(session.plan, session.registry)])
     assert "course" not in {cell.section for cell in unused.cells}
+    never = session_of(folder, training={"steps": 60, "keep_state": False}, evaluation={"at_steps": None})
+    unused = find_unused(Store(folder / "store"), [(never.plan, never.registry)])
+    assert "course" in {cell.section for cell in unused.cells}
+
+
+def test_a_plan_promises_no_more_than_a_training_can_go_on_from(tmp_path: Path) -> None:
+    few = {"paths": ["linear"], "seeds": [0], "keep_state": True}
+    session = session_of(tmp_path, training={**few, "steps": [10, 20]}, evaluation={"at_steps": None})
+    short = session.plan.trainings[0]
+    computed(session)
+    at_steps = {step: {"at_steps": [step, "end"]} for step in (5, 10, 15, 20, 25)}
+    sessions = {
+        step: session_of(tmp_path, training={**few, "steps": 30}, evaluation=own) for step, own in at_steps.items()
+    }
+    begins = {
+        step: Continuations(each.results_index(anywhere=True)).step(each.plan.trainings[0])
+        for step, each in sessions.items()
+    }
+    assert begins == {5: 0, 10: 10, 15: 10, 20: 20, 25: 20}
+    shop = context(tmp_path, session.registry)
+    assert {step: course_of(each.plan.trainings[0], shop).first for step, each in sessions.items()} == begins
+    shop.store.folder("training", short.key).discard()
+    shop.store.folder("course", short.course_key).discard()
+    shop.store.folder("training", short.key).fail("failed", "it does not work")
+    both = session_of(tmp_path, training={**few, "steps": [10, 30]}, evaluation={"at_steps": None})
+    assert trainings_in_short(both.results_index(anywhere=True)) == []
 
 
 def test_of_several_lengths_the_shorter_go_first(tmp_path: Path) -> None:

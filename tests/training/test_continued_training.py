@@ -151,6 +151,16 @@ def test_weights_on_the_way_are_taken_over(tmp_path: Path, registry: Registry) -
         assert_same(one, other)
 
 
+def test_it_goes_on_from_the_longest_that_lacks_nothing(tmp_path: Path, registry: Registry) -> None:
+    shop = context(tmp_path, registry)
+    for steps in (5, 9):
+        train([long_cell(registry, steps)], shop)
+    assert course_of(long_cell(registry, 20, Kept((5, 12))), shop).first == 5  # 9 has passed step 5
+    assert course_of(long_cell(registry, 20, Kept((7, 12))), shop).first == 5
+    assert course_of(long_cell(registry, 20, Kept((9, 12))), shop).first == 9
+    assert course_of(long_cell(registry, 20, Kept((4, 12))), shop).first == 0
+
+
 def test_what_is_chosen_or_averaged_on_the_way_begins_anew(tmp_path: Path, registry: Registry) -> None:
     shop = context(tmp_path, registry)
     train([long_cell(registry, 9)], shop)

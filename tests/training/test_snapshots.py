@@ -232,3 +232,42 @@ def test_a_training_that_keeps_nothing_makes_nothing_for_it(
     assert not taken
     train([cell_with(registry, 3)], context(tmp_path / "asked", registry))
     assert taken == [3]
+
+
+def test_one_that_is_all_there_is_not_trained_at_all(tmp_path: Path, registry: Registry) -> None:
+    shop = context(tmp_path, registry)
+    cell = cell_with(registry, 4)
+    train([cell], shop)
+    before = files(shop, "training") | files(shop, "snapshot")
+    steps: list[int] = []
+    train([cell], shop, steps.append)
+    assert sum(steps) == 0
+    assert files(shop, "training") | files(shop, "snapshot") == before
+
+
+def test_checkpoints_with_and_without_averages_are_no_fleet(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, whole = (context(tmp_path / name, registry, checkpoint_seconds=0.0) for name in ("killed", "whole"))
+    cells = [cell_with(registry, kept=Kept(post_hoc_ema=seed == 1), seed=seed) for seed in (0, 1)]
+    for cell in cells:
+        killed_at(10, [cell], shop, monkeypatch)
+        train([cell], whole)
+    train(cells, shop)
+    for cell in cells:
+        assert same(last_weights(cell, whole), last_weights(cell, shop))
+        assert not lacking_snapshots(shop.store, cell)
+
+
+def test_what_evaluations_of_one_step_share_goes_with_its_weights(tmp_path: Path, registry: Registry) -> None:
+    shop = context(tmp_path, registry)
+    cell = cell_with(registry, 4, 9)
+    train([cell], shop)
+    trained = load_trained(cell, shop)
+    kept = []
+    for name in ("ema at step 4", "ema at step 9"):
+        trained.sharing(trained.velocity(weights=name), 1.0, name)
+        kept.append(trained.remembered(1.0, name))
+        trained.velocity(weights=name)
+        assert trained.remembered(1.0, name) is kept[-1]
+    assert len(trained._shared) == len(trained._remembered) == 1

@@ -43,8 +43,7 @@ class Summary:
 
 def in_short(records: Records, result_tables: Sequence[ResultTable] | None = None) -> Summary:
     """Say what records answer: a line with the answer of each dataset, one on the axes, one on what is not known."""
-    records = records.last_steps
-    result_tables = make_result_tables(drawable(records)) if result_tables is None else result_tables
+    result_tables = make_result_tables(drawable(records).last_steps) if result_tables is None else result_tables
     ranking = [(result_table, rankings(result_table)) for result_table in result_tables]
     several = len(result_tables) > 1
     lines, beneath = [], []

@@ -38,10 +38,12 @@ HOLLOW: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white", "zord
 FLOOR_LINE: dict[str, Any] = {"color": MUTED, "linestyle": ":", "linewidth": 1.2}
 LEGEND_WIDTH = 56
 """Letters in a line of a legend."""
-LEGEND_LINE = 0.19
+LEGEND_LINE = 0.24
 """Inches that a line of a legend takes."""
 ROOM_FOR_LINES = 3
 """Lines of a legend that a figure has room for as it is."""
+LONGEST_BESIDE = 26
+"""Letters of an axis's name that one panel is high enough for."""
 Styles = Mapping[str, Look]
 
 
@@ -117,8 +119,9 @@ def _small_multiples(result_table: ResultTable, curves: Curves, styles: Styles) 
         next(iter(plots.values())).set_ylim(*reach(scores))
     for axes in plots.values():
         draw_floor(axes, curves)
-    figure.supylabel(directed(curves.facts), fontsize=9)
-    legend(figure, curves, styles)
+    name = directed(curves.facts)
+    beside = name.replace(" (", "\n(") if len(grid) == 1 and len(name) > LONGEST_BESIDE else name
+    figure.supylabel(beside, fontsize=9, y=legend(figure, curves, styles))
     return figure, plots
 
 
@@ -141,8 +144,8 @@ def draw_floor(axes: Axes, curves: Curves) -> None:
     axes.axhline(score.mean, **FLOOR_LINE, zorder=1)
 
 
-def legend(figure: Figure, curves: Curves, styles: Styles) -> None:
-    """Name the solvers above a figure, and grids and guidance where these vary."""
+def legend(figure: Figure, curves: Curves, styles: Styles) -> float:
+    """Name the solvers above a figure, and grids and guidance where these vary; return what `name_above` does."""
     from matplotlib.lines import Line2D
 
     solvers, variants = solver_and_variant_lines(curves.rows, styles)
@@ -150,18 +153,23 @@ def legend(figure: Figure, curves: Curves, styles: Styles) -> None:
     handles: list[Artist] = [Line2D([], [], label=label, **merged(line)) for label, line in named.items()]
     if curves.floor is not None:
         handles.append(Line2D([], [], label=curves.floor.label, **FLOOR_LINE))
-    name_above(figure, handles)
+    return name_above(figure, handles)
 
 
-def name_above(figure: Figure, handles: Sequence[Artist]) -> None:
-    """Put a legend above all panels, in as many columns as its words leave room for."""
+def name_above(figure: Figure, handles: Sequence[Artist]) -> float:
+    """Put a legend above all panels, in as many columns as its words leave room for.
+
+    Return how high the middle of the panels is, as a share of the figure's height.
+    """
     longest = min(LEGEND_WIDTH, max((len(str(handle.get_label())) for handle in handles), default=1))
     for handle in handles:
         handle.set_label(fill(str(handle.get_label()), LEGEND_WIDTH))
     columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.6 + 0.085 * longest))))
-    lines = -(-len(handles) // columns)
-    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * max(0, lines - ROOM_FOR_LINES))
+    lines = -(-sum(str(handle.get_label()).count("\n") + 1 for handle in handles) // columns)
+    more = LEGEND_LINE * max(0, lines - ROOM_FOR_LINES)
+    figure.set_figheight(figure.get_figheight() + more)
     figure.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=2.2, columnspacing=1.4)
+    return float(0.5 - more / 2 / figure.get_figheight())
 
 
 Lines = Mapping[str, Mapping[str, Any]]

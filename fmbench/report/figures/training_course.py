@@ -51,8 +51,8 @@ def over_training(
         if wants_log(means):
             log_axis(panels[0], "y", min(means), max(means))
             panels[0].set_ylim(*reach(scores))
-        name_above(figure, [Line2D([], [], label=label, **styles[label].line) for label in labels])
-        figure.supylabel(directed(facts), fontsize=9)
+        middle = name_above(figure, [Line2D([], [], label=label, **styles[label].line) for label in labels])
+        figure.supylabel(directed(facts), fontsize=9, y=middle)
         return save(figure, folder, name, f"{dataset}: {facts.name} over the training", _caption(courses, shown))
 
 

@@ -59,13 +59,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def table(folder: Path) -> RunResult:
     """A run of two scripts' weights beside cells that fmbench trained with the same recipe."""
-    torch.save(plainly_trained(0, "data_at_one"), folder / "forward.pt")
-    save_file(plainly_trained(1, "data_at_zero"), folder / "backward.safetensors")
-    models = [
-        {"checkpoint": {"file": str(folder / "forward.pt"), "network": MLP}},
-        {"checkpoint": {"file": str(folder / "backward.safetensors"), "network": MLP, "time": "data_at_zero"}},
-        {"checkpoint": {"file": str(folder / "backward.safetensors"), "network": MLP}},  # told the wrong time
-    ]
+    files: list[dict[str, Any]] = []
+    for name, seed, time in (("forward", 0, "data_at_one"), ("backward", 1, "data_at_zero")):
+        weights = plainly_trained(seed, time)
+        torch.save(weights, folder / f"{name}.pt")
+        save_file(weights, folder / f"{name}.safetensors")
+        files += [{"file": str(folder / f"{name}.{kind}"), "time": time} for kind in ("pt", "safetensors")]
+    files.append({"file": str(folder / "backward.pt")})  # told the wrong time
+    models = [{"checkpoint": {"network": MLP, **each}} for each in files]
     training = {
         "paths": ["linear"],
         "networks": [MLP],
@@ -83,13 +84,14 @@ def table(folder: Path) -> RunResult:
 def test_a_plain_scripts_weights_score_as_the_same_recipe_does_here(table: RunResult) -> None:
     rows = table.records.frame()
     names = list(dict.fromkeys(rows.network))
-    assert len(names) == 4
+    assert len(names) == 6
     by_network = {name: scores(_only(table, name)) for name in names}
     (trained, *models) = (by_network[name] for name in names)
     assert len(trained) == 4 * 4 + 1  # 5 solvers, of which one is adaptive, at 4 NFE
     for place, own in trained.items():
         middle, spread = sum(own) / len(own), max(own) - min(own)
-        forward, backward, wrong = (model[place][0] for model in models)
+        forward, same_forward, backward, same_backward, wrong = (model[place][0] for model in models)
+        assert (same_forward, same_backward) == (forward, backward)
         for score in (forward, backward):
             assert abs(score - middle) <= 2 * spread, (place, score, own)
         assert wrong - middle > 3 * spread, (place, wrong, own)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import nn
 
-from fmbench import AffinePath, DataError, expand
+from fmbench import AffinePath, DataError, Model, expand
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from fmbench import Dataset, ProbabilityPath
@@ -27,6 +29,18 @@ USUAL_LEVELS = (0.002, 80.0)
 """The noise levels where none are said: those of Karras et al. 2022, table 1."""
 LEAST = 1e-12
 """What a weight that is divided by counts as at least."""
+
+
+class DeclaredModel(Model):
+    """A model with a parameter for each of its conventions, which decide what it needs and provides."""
+
+    by_parameter: ClassVar[Mapping[str, Any]] = {
+        "predicts": {"score": {"requires": ("normal_source",)}},
+        "time": {"sigma": {"requires": ("normal_source",)}},
+        "value_range": {None: {}, ...: {"requires": ("normal_source",)}},
+        "labels": {True: {"provides": ("given", "labels"), "requires": ("classes",)}},
+        "no_label": {None: {}, ...: {"provides": ("given", "no_label")}},
+    }
 
 
 @dataclass(frozen=True)

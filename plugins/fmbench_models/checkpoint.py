@@ -7,12 +7,12 @@ import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Gt
 
-from fmbench import DataError, Model
-from fmbench_models._conventions import Conventions, Interval, Prediction, Time
+from fmbench import DataError
+from fmbench_models._conventions import Conventions, DeclaredModel, Interval, Prediction, Time
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,7 +27,7 @@ FORBIDDEN = re.compile(r"(?:global: GLOBAL|load unsupported GLOBAL|Unsupported c
 """How torch says which class or function a file names that it does not load."""
 
 
-class Checkpoint(Model):
+class Checkpoint(DeclaredModel):
     """A network with weights from a file: safetensors, or what `torch.save` wrote of a state dict.
 
     A torch file is read with `weights_only`: one that holds code is refused. The prefix that wrappers put before names
@@ -57,13 +57,6 @@ class Checkpoint(Model):
     reference = "torch.load with weights_only (PyTorch), safetensors (Hugging Face)"
     content = ("file",)
     network = "network"
-    by_parameter: ClassVar[Mapping[str, Any]] = {
-        "predicts": {"score": {"requires": ("normal_source",)}},
-        "time": {"sigma": {"requires": ("normal_source",)}},
-        "value_range": {None: {}, ...: {"requires": ("normal_source",)}},
-        "labels": {True: {"provides": ("given", "labels"), "requires": ("classes",)}},
-        "no_label": {None: {}, ...: {"provides": ("given", "no_label")}},
-    }
 
     def __init__(
         self,

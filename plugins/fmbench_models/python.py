@@ -6,22 +6,20 @@ import contextlib
 import functools
 import inspect
 import types
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Gt
 
-from fmbench import DataError, Model
-from fmbench_models._conventions import Conventions, Interval, Prediction, Time
+from fmbench import DataError
+from fmbench_models._conventions import Conventions, DeclaredModel, Interval, Prediction, Time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor, nn
 
     from fmbench import Dataset, ProbabilityPath
 
 
-class Python(Model):
+class Python(DeclaredModel):
     """What a function of yours returns: a torch.nn.Module, or any other callable of `(x, t)`.
 
     The function is called once. What it returns is called with `x` `(batch, *shape)` and its own time `(batch,)`, and
@@ -47,13 +45,6 @@ class Python(Model):
 
     reference = "your own code"
     network = "function"
-    by_parameter: ClassVar[Mapping[str, Any]] = {
-        "predicts": {"score": {"requires": ("normal_source",)}},
-        "time": {"sigma": {"requires": ("normal_source",)}},
-        "value_range": {None: {}, ...: {"requires": ("normal_source",)}},
-        "labels": {True: {"provides": ("given", "labels"), "requires": ("classes",)}},
-        "no_label": {None: {}, ...: {"provides": ("given", "no_label")}},
-    }
 
     def __init__(
         self,

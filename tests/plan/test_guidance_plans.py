@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -214,6 +215,17 @@ def test_a_weaker_model_counts_in_the_key(registry: Registry) -> None:
     assert keys(SMALL) == keys(SMALL)
     assert not keys(SMALL) & keys("{network: {mlp: {width: 8, depth: 1}}, steps: 21}")
     assert not keys("{steps: 20}") & keys("{steps: 20, batch_size: 64}")
+
+
+def test_the_code_of_a_weaker_model_counts_in_the_key_although_no_guidance_says_it(registry: Registry) -> None:
+    plan = plan_of(registry, f"{{autoguidance: {{weight: 2, model: {SMALL}}}}}")
+    cell = next(iter(plan.evaluations))
+    assert cell.weaker is not None
+    other = replace(cell.weaker, network=replace(cell.weaker.network, fingerprint="edited"))
+    assert replace(cell, weaker=other).key != cell.key
+    training, (sampling, *_) = plan.evaluations.groups[0]
+    assert sampling.of(training).key == cell.key
+    assert replace(sampling, weaker=other).digest != sampling.digest
 
 
 def test_a_weaker_model_that_the_suite_trains_anyway_is_trained_once(registry: Registry) -> None:

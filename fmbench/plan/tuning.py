@@ -97,7 +97,8 @@ class Tuner:
         labels = {axis: list(dict.fromkeys(_label(each, axis) for each in chosen)) for axis in EVALUATION_AXES}
         differ = {axis: values for axis, values in labels.items() if len(values) > 1}
         said = ", ".join(f"{axis} ({', '.join(values)})" for axis, values in differ.items())
-        first = ", ".join(f"{axis}: {values[0]}" for axis, values in differ.items())
+        named = self._suite.tune.at.axes if self._suite.tune and self._suite.tune.at else {}
+        first = ", ".join(f"{axis}: {labels[axis][0]}" for axis in labels if axis in differ or axis in named)
         self._refuse(
             f"settings are chosen by one way of sampling, and {len(chosen)} are left, which differ in {said}. Name "
             f"one: at: {{{first}}}, say.",

@@ -75,6 +75,8 @@ def test_filters_that_leave_the_way_of_sampling_out_choose_nothing() -> None:
 WRONG = [
     ("tune={axes: [optimizer]}", "tune.at: settings are chosen by one way of sampling, and 4 are left, which differ in "
      "solver (one, two), nfe (2, 4). Name one: at: {solver: one, nfe: 2}, say."),
+    ("tune={axes: [optimizer], at: {nfe: 4}}", "tune.at: settings are chosen by one way of sampling, and 2 are left, "
+     "which differ in solver (one, two). Name one: at: {solver: one, nfe: 4}, say."),
     ("tune={axes: [steps]}", "tune.axes: steps needs several values of which to take the best; the suite has 10."),
     ("tune={axes: [path]}", "tune.axes: a setting is one of optimizer, schedule, steps, batch_size, ema; found 'path'"),
     ("tune={axes: []}", "tune.axes: the list is empty"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fmbench.executors.import_path import late_path
@@ -52,3 +53,7 @@ class Event:
     status: str = ""
     text: str = ""
     fleet: tuple[str, ...] = ()
+
+
+Say = Callable[[Event], None]
+"""How a worker tells its driver what happens."""

@@ -16,14 +16,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fmbench.errors import UserError
-from fmbench.executors.messages import Event, WorkerConfig
+from fmbench.executors.messages import Event, Say, WorkerConfig
 from fmbench.executors.tasks import LINE_LOST, Task
 from fmbench.isolation.process_state import Setting, guard
 from fmbench.plugins.source import core_fingerprint
 from fmbench.runtime.environment import make_current
 from fmbench.runtime.memory import give_memory_back, keep_freed_memory
-
-Say = Callable[[Event], None]
 
 
 class DriverConnection:
@@ -108,7 +106,8 @@ def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], str]:
         )
     import torch
 
-    from fmbench.executors.run_task import Computer, SpoiltProcess
+    from fmbench.executors.process_health import SpoiltProcess
+    from fmbench.executors.run_task import Computer
     from fmbench.isolation.process_state import guard_attributes
     from fmbench.model.context import WorkerContext
     from fmbench.plugins.registry import load_registry
@@ -134,7 +133,7 @@ def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], str]:
     )
     guard_attributes()
     compute = Computer(context, say)
-    warnings.showwarning = compute.warned
+    warnings.showwarning = compute.warnings.take
 
     def serve(task: Task) -> str:
         try:

@@ -12,7 +12,7 @@ from helpers import context, evaluation_cell, training_cell
 from fmbench.cells.cells import EvaluationCell
 from fmbench.evaluation.batched_sampling import NotBatchedError, draw_batched, in_order, worth_it
 from fmbench.evaluation.sampling import draw_samples
-from fmbench.executors import run_task
+from fmbench.executors import evaluate_fleet, run_task
 from fmbench.executors.messages import Event
 from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, Work
 from fmbench.model.context import WorkerContext
@@ -113,8 +113,10 @@ def test_a_fleet_is_evaluated_and_the_member_that_diverges_fails_alone(
     registry: Registry, members: list[Trained], shop: WorkerContext, monkeypatch: pytest.MonkeyPatch, together: bool
 ) -> None:
     drawn: list[str] = []
-    monkeypatch.setattr(run_task, "worth_it", lambda of, file: together)
-    monkeypatch.setattr(run_task, "draw_batched", lambda of, cell: drawn.append(cell.key) or draw_batched(of, cell))
+    monkeypatch.setattr(evaluate_fleet, "worth_it", lambda of, file: together)
+    monkeypatch.setattr(
+        evaluate_fleet, "draw_batched", lambda of, cell: drawn.append(cell.key) or draw_batched(of, cell)
+    )
     broken = members[1].cell.key
 
     def load(cell, of):  # type: ignore[no-untyped-def]
@@ -125,6 +127,7 @@ def test_a_fleet_is_evaluated_and_the_member_that_diverges_fails_alone(
         return trained
 
     monkeypatch.setattr(run_task, "load_trained", load)
+    monkeypatch.setattr(evaluate_fleet, "load_trained", load)
     metric = registry.spec("metric", "sliced_wasserstein")
     tasks = []
     for i, member in enumerate(members):

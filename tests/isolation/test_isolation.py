@@ -28,7 +28,8 @@ from fmbench.errors import ProcessChanged
 from fmbench.evaluation.evaluate import evaluate
 from fmbench.evaluation.metrics import recorded
 from fmbench.executors.messages import Event
-from fmbench.executors.run_task import Computer, lingering
+from fmbench.executors.process_health import lingering
+from fmbench.executors.run_task import Computer
 from fmbench.isolation import global_random, process_state
 from fmbench.isolation.inplace_guard import READ, marks
 from fmbench.isolation.monkeypatches import OWN_PACKAGES, Attributes
@@ -568,8 +569,8 @@ def test_a_loop_of_warnings_is_said_in_three_lines(shop: WorkerContext) -> None:
     said: list[Event] = []
     computer = Computer(shop, said.append)
     for number in range(50):
-        computer.warned(f"value {number}", UserWarning, "/a/loop.py", 7)
-    computer.warned("another line", UserWarning, "/a/loop.py", 8)
+        computer.warnings.take(f"value {number}", UserWarning, "/a/loop.py", 7)
+    computer.warnings.take("another line", UserWarning, "/a/loop.py", 8)
     computer.say(Event("finished", "evaluation", "key"))
     assert [event.text for event in said[:-1]] == [
         "UserWarning: value 0 (loop.py, line 7)",

@@ -58,6 +58,7 @@ CHANGED: dict[str, set[Stage]] = {
     "report/build.py": set(),
     "history/night.py": set(),
     "executors/run_task.py": set(),
+    "executors/train_fleet.py": set(),
     "testing/solvers.py": set(),
     "runner/scheduler.py": set(),
     "cli/run.py": set(),

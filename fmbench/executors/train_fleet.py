@@ -1,0 +1,91 @@
+"""Trains a fleet, and says which cells are trained already."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+
+from fmbench.cells.cells import TrainingCell
+from fmbench.errors import CellFailure, DamagedFile, ProcessChanged, StoreError
+from fmbench.executors.messages import Event, Say
+from fmbench.executors.process_health import SpoiltProcess, lingering
+from fmbench.executors.tasks import TrainTask
+from fmbench.model.context import WorkerContext
+from fmbench.runtime.failures import describe_failure
+from fmbench.store.snapshots import lacking_snapshots, snapshot_folder
+from fmbench.training import loop
+
+
+def train_fleet(task: TrainTask, context: WorkerContext, say: Say) -> list[TrainingCell]:
+    """Train cells as one; return those that are left, where the fleet failed as a whole: they train one by one, so that
+    only those fail that must.
+    """
+    with ExitStack() as locks:
+        keys = sorted(cell.key for cell in task.cells)  # one order everywhere: two runs cannot block each other
+        for key in keys:
+            locks.enter_context(context.store.folder("training", key).lock())
+        fleet = [cell for cell in task.cells if not is_trained(cell, context, say)]
+        if not fleet:
+            return []
+        say(Event("started", "training", fleet[0].key, fleet=tuple(cell.key for cell in fleet)))
+        ended: set[str] = set()
+        folders = {cell.key: context.store.folder("training", cell.key) for cell in fleet}
+        trained = {key for key, folder in folders.items() if folder.recorded() is not None}
+        threads = set(threading.enumerate())
+
+        def advanced(steps: int) -> None:
+            say(Event("advanced", "training", fleet[0].key, steps))
+
+        def failed(cell: TrainingCell, failure: CellFailure) -> None:
+            folder = context.store.folder("training", cell.key)
+            folder.fail(failure.status, str(failure))
+            ended.add(cell.key)
+            say(Event("failed", "training", cell.key, status=failure.status, text=str(failure)))
+
+        try:
+            for cell in fleet:
+                context.store.folder("training", cell.key).begin(cell.parts())
+            with context.unchanged("a member of the fleet"):
+                loop.train(fleet, context, advanced, failed, task.size)
+        except StoreError:
+            raise
+        except ProcessChanged as error:
+            for key in {cell.key for cell in fleet} - ended - trained:
+                context.store.folder("training", key).discard()  # nobody knows what was computed before that
+            raise SpoiltProcess(str(error)) from error
+        except Exception as error:
+            failure = describe_failure(error, context.components)
+            why = f"a fleet of {len(fleet)} failed ({failure}), so its cells train one by one"
+            say(Event("slowed", "training", fleet[0].key, text=why))
+        except BaseException as error:
+            raise SpoiltProcess(f"a member of the fleet raised {type(error).__name__}") from error
+        left = [cell for cell in fleet if cell.key not in ended and not is_trained(cell, context, say)]
+        if running := lingering(threads):
+            raise SpoiltProcess(f"a fleet left threads running: {', '.join(running)}")
+    return left
+
+
+def is_trained(cell: TrainingCell, context: WorkerContext, say: Say) -> bool:
+    """Whether a cell is done; if so, that is said. What is damaged is said, too, and removed."""
+    folder = context.store.folder("training", cell.key)
+    try:
+        folder.check()
+    except DamagedFile as error:
+        say(Event("damaged", "training", cell.key, text=str(error)))
+        folder.discard()
+    if folder.result() is None or lacks_snapshots(cell, context, say):
+        return False
+    say(Event("finished", "training", cell.key))
+    return True
+
+
+def lacks_snapshots(cell: TrainingCell, context: WorkerContext, say: Say) -> bool:
+    """Whether weights that a training is to keep are not there. What is damaged of them is said, and goes."""
+    for snapshot in cell.snapshots:
+        folder = snapshot_folder(context.store, cell.key, snapshot)
+        try:
+            folder.check()
+        except DamagedFile as error:
+            say(Event("damaged", "snapshot", folder.path.name, text=str(error)))
+            folder.discard()
+    return bool(lacking_snapshots(context.store, cell))

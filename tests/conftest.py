@@ -70,11 +70,15 @@ EVERY_RUN: dict[str, dict[str, tuple[str, ...]]] = {
 """Of these matrices every run tests so many of each axis, and `pytest -m nightly` the rest."""
 
 
+ON_REQUEST = ("nightly", "slurm", "postgresql")
+"""Markers of tests that run only where they are asked for."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the slow files and put them first, so that no process is left alone with a long one at the end.
 
-    Tests marked nightly are left to `-m nightly`, unless they are asked for by name.
+    Tests with one of ON_REQUEST are left to `-m MARKER`, unless they are asked for by name.
     """
     for item in items:
         if item.path.stem in SLOW:
@@ -82,10 +86,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if not _is_of_every_run(item):
             item.add_marker("nightly")
     items.sort(key=lambda item: SLOW.index(item.path.stem) if item.path.stem in SLOW else len(SLOW))
-    if "nightly" not in config.option.markexpr and not any("::" in argument for argument in config.args):
-        later = [item for item in items if item.get_closest_marker("nightly")]
+    if not any("::" in argument for argument in config.args):
+        unasked = [marker for marker in ON_REQUEST if marker not in config.option.markexpr]
+        later = [item for item in items if any(map(item.get_closest_marker, unasked))]
         config.hook.pytest_deselected(items=later)
-        items[:] = [item for item in items if not item.get_closest_marker("nightly")]
+        items[:] = [item for item in items if not any(map(item.get_closest_marker, unasked))]
 
 
 def _is_of_every_run(item: pytest.Item) -> bool:

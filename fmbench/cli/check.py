@@ -62,6 +62,7 @@ def check(
     junit: JUnit = None,
     jobs: Jobs = "auto",
     device: options.Device = "auto",
+    executor: options.Executor = "local",
     timeout: Timeout = None,
     home: options.Home = None,
     reports: options.Reports = Path("reports"),
@@ -82,7 +83,7 @@ def check(
     _check_files({"--junit": (junit, True), "--baseline": (baseline, accept)})
     places = {"home": home, "reports": reports, "tracking": not no_tracking, "tracking_uri": tracking_uri}
     session = options.open_session(
-        suite, overrides, filters, plugins, jobs=jobs, device=device, timeout=timeout, **places
+        suite, overrides, filters, plugins, jobs=jobs, device=device, executor=executor, timeout=timeout, **places
     )
     path = reports / "baselines" / f"{session.suite.name}.json" if baseline is None else baseline
     # read before the run, so that what is wrong with it is known at once

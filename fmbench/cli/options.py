@@ -48,6 +48,7 @@ Home = Annotated[
     typer.Option("--home", help="The store's folder. [default: FMBENCH_HOME, else .fmbench]", callback=nameable),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, or cuda:1 for one GPU of several.")]
+Executor = Annotated[str, typer.Option("--executor", help="What computes: local, worker processes on this machine.")]
 Reports = Annotated[Path, typer.Option("--reports", help="The folder of reports.", callback=nameable)]
 TrackingUri = Annotated[
     str | None,

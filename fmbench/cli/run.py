@@ -36,6 +36,7 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         plugins: options.Plugins = None,
         jobs: Jobs = "auto",
         device: options.Device = "auto",
+        executor: options.Executor = "local",
         timeout: Timeout = None,
         home: options.Home = None,
         reports: options.Reports = Path("reports"),
@@ -45,7 +46,7 @@ def run_verb(*, again: bool) -> Callable[..., None]:
     ) -> None:
         places = {"home": home, "reports": reports, "tracking": not no_tracking, "tracking_uri": tracking_uri}
         session = options.open_session(
-            suite, overrides, filters, plugins, jobs=jobs, device=device, timeout=timeout, **places
+            suite, overrides, filters, plugins, jobs=jobs, device=device, executor=executor, timeout=timeout, **places
         )
         if again:
             note(f"{session.clear_failures()} failed cells are tried again.")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from fmbench.executors.import_path import late_path
 from fmbench.plugins.source import core_fingerprint
@@ -42,8 +43,9 @@ class Event:
     added up over a fleet), "finished", "failed" (with `status` and `text`), "damaged" (a stored file was not what was
     written; `text` says which, and it is computed again), "slowed" (cells could not be computed together; `text` says
     why), "warned" (a library warned; `text` is that), "again" (the worker was killed, or a fleet took too long; `text`
-    says how, and the unit is tried once more), "spoilt" (the process must compute nothing more, `text` says why: what
-    the task still lacks is for another) or "fatal" (nothing can go on, `text` says why).
+    says how, and the unit is tried once more), "held" (another driver is at the unit, which is asked for again later),
+    "spoilt" (the process must compute nothing more, `text` says why: what the task still lacks is for another) or
+    "fatal" (nothing can go on, `text` says why).
     """
 
     what: str
@@ -53,6 +55,16 @@ class Event:
     status: str = ""
     text: str = ""
     fleet: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the event as JSON holds it, without what is as usual."""
+        values = ((each.name, getattr(self, each.name), each.default) for each in fields(self))
+        return {name: list(value) if name == "fleet" else value for name, value, usual in values if value != usual}
+
+    @classmethod
+    def from_dict(cls, written: Mapping[str, Any]) -> Event:
+        """Return the event that `as_dict` wrote. Raises TypeError for what it did not write."""
+        return cls(**{**written, "fleet": tuple(written.get("fleet", ()))})
 
 
 Say = Callable[[Event], None]

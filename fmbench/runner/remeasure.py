@@ -15,7 +15,8 @@ from typing import Any
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.cells.component_spec import ComponentSpec, Settings
-from fmbench.executors.local import LocalExecutor
+from fmbench.executors.base import Executor
+from fmbench.executors.choose import make_executor
 from fmbench.executors.tasks import EvaluateTask, Task
 from fmbench.regression import Outcome, alarmed_samplers, alarmed_trainings
 from fmbench.results.cell_keys import sampler_key
@@ -71,7 +72,7 @@ def train_again(scheduler: Scheduler, session: Session, cells: Sequence[Training
     with TemporaryDirectory(prefix="fmbench-again-") as folder:
         apart, config = Store(Path(folder)), replace(scheduler.config, store=folder, trains=True)
         again = [_shortened(cell) for cell in short.values()]
-        with closing(LocalExecutor(config, session.options.timeout)) as executor:
+        with closing(make_executor("local", config, session.options)) as executor:
             _compute(executor, Fleets(session.store.root, config, again).ready(), scheduler.failure_messages)
             timed = {key: _timed(scheduler, session, cell) for key, cell in short.items()}
             trained = (cell for cell in again if apart.folder("training", cell.key).result() is not None)
@@ -85,7 +86,7 @@ def train_again(scheduler: Scheduler, session: Session, cells: Sequence[Training
                 found.add_metrics(joined(before, {name: _paced(before[name], new) for name, new in after.items()}))
 
 
-def _compute(executor: LocalExecutor, tasks: Iterable[Task], failure_messages: FailureMessages) -> None:
+def _compute(executor: Executor, tasks: Iterable[Task], failure_messages: FailureMessages) -> None:
     """Compute tasks. What fails is said, and not measured again."""
     for task in tasks:
         executor.submit(task)

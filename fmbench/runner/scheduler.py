@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
+from fmbench.executors.base import Executor
+from fmbench.executors.choose import check_executor, make_executor
 from fmbench.executors.jobs import jobs_and_threads
 from fmbench.executors.messages import Event, WorkerConfig
 from fmbench.executors.tasks import (
@@ -37,16 +38,13 @@ from fmbench.runtime.autotune import BATCHED_SAMPLING, read_cached
 from fmbench.store.store_mark import claim
 from fmbench.tracking import Tracker
 
-if TYPE_CHECKING:
-    from fmbench.executors.local import LocalExecutor
-
 STAGE_OF = {"evaluation": "evaluation", "floor": "evaluation", "oracle": "evaluation", "sampler": "timing"}
 REFERENCES_A_TASK = 16
 """Floors and oracles are quick, so that a worker takes many at once."""
 
 
 class Scheduler:
-    """Computes what the store lacks of a plan, on the local executor.
+    """Computes what the store lacks of a plan, on the executor that the session's options name.
 
     `computed` counts the units that were computed, by section, and as "measurement" the trained cells that lacked a
     metric; `worked` says whether the store changed at all.
@@ -73,6 +71,7 @@ class Scheduler:
     def run(self) -> dict[str, int]:
         """Compute everything that can be computed; return how many units of each section were."""
         jobs_and_threads(self.session.options.jobs, 1, self.session.device)  # a wrong --jobs is said in any case
+        check_executor(self.session.options.executor)
         tasks = len(self._untrained | self.work.keys()) + len(self.references)
         if not tasks and not any(state.todo for state in self.results_index.samplers.values()):
             return dict(self.computed)
@@ -94,11 +93,9 @@ class Scheduler:
             self._time(executor, self._sampler_work(cells, again=True), again=True)
 
     @contextmanager
-    def _executor(self, config: WorkerConfig, stages: Iterable[str]) -> Iterator[LocalExecutor]:
+    def _executor(self, config: WorkerConfig, stages: Iterable[str]) -> Iterator[Executor]:
         """Return an executor, which is closed in the end; so are messages and stages."""
-        from fmbench.executors.local import LocalExecutor  # only where something is left to compute
-
-        executor = LocalExecutor(config, self.session.options.timeout)
+        executor = make_executor(self.session.options.executor, config, self.session.options)
         try:
             yield executor
         finally:
@@ -137,7 +134,7 @@ class Scheduler:
         """Whether figures show the cell, and its flow snapshot was neither made nor tried."""
         return cell.key in self.results_index.flow_snapshots and self.results_index.flow_snapshots[cell.key].todo
 
-    def _train_and_evaluate(self, executor: LocalExecutor, config: WorkerConfig) -> None:
+    def _train_and_evaluate(self, executor: Executor, config: WorkerConfig) -> None:
         cells = {cell.key: cell for cell in self.session.plan.trainings}
         to_train = [cell for key, cell in cells.items() if key in self._untrained]
         if to_train:
@@ -172,7 +169,7 @@ class Scheduler:
                     executor.submit(self._noted(fleet))
             self._note(event)
 
-    def _submit(self, executor: LocalExecutor, task: EvaluateTask | EvaluateFleetTask) -> None:
+    def _submit(self, executor: Executor, task: EvaluateTask | EvaluateFleetTask) -> None:
         """Have trained cells evaluated, once the weaker models that guide them have been trained, or failed."""
         tasks = task.tasks if isinstance(task, EvaluateFleetTask) else (task,)
         weaker = {work.cell.weaker.key for each in tasks for work in each.work if work.cell.weaker is not None}
@@ -181,7 +178,7 @@ class Scheduler:
         else:
             executor.submit(task)
 
-    def _prepare(self, executor: LocalExecutor) -> None:
+    def _prepare(self, executor: Executor) -> None:
         """Have one worker build and check everything, so that a user's mistake is known before the first step."""
         self.observer.begin("preparing", 1)
         tuning = self.session.plan.tuning
@@ -223,7 +220,7 @@ class Scheduler:
             return list(ended)
         return [EvaluateFleetTask(tuple(ended), str(file))]
 
-    def _measure(self, executor: LocalExecutor) -> None:
+    def _measure(self, executor: Executor) -> None:
         """Measure what samplers cost, one at a time, with every core and nothing else of the suite at work."""
         if not (work := self._sampler_work(self.session.plan.evaluations)):
             return
@@ -243,7 +240,7 @@ class Scheduler:
                 work[key] = Work(state.folder.path.name, cell, self.results_index.wanted(cell.training, "sampler"))
         return work
 
-    def _time(self, executor: LocalExecutor, work: Mapping[str, Work], *, again: bool = False) -> None:
+    def _time(self, executor: Executor, work: Mapping[str, Work], *, again: bool = False) -> None:
         executor.reconfigure(self._config("1", 1))
         by_training: dict[str, list[Work]] = defaultdict(list)
         for piece in work.values():
@@ -256,7 +253,7 @@ class Scheduler:
         if not again:
             self._time_unsteady(executor, work)
 
-    def _time_unsteady(self, executor: LocalExecutor, work: Mapping[str, Work]) -> None:
+    def _time_unsteady(self, executor: Executor, work: Mapping[str, Work]) -> None:
         """Measure those samplers once more whose times are no facts, for the machine was busy with something else."""
         folders = {key: self.session.store.folder("sampler", piece.key) for key, piece in work.items()}
         busy = unsteady([(piece.cell, folders[key]) for key, piece in work.items()])

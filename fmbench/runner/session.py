@@ -49,7 +49,8 @@ class Options:
 
     `home` is the store's folder (default FMBENCH_HOME, else `.fmbench`), `reports` the folder of reports,
     `tracking_uri` MLflow's server (None: MLFLOW_TRACKING_URI, else a sqlite file), `timeout` seconds a cell, `jobs`
-    "auto" or a number. Where nothing is computed, files of models may be gone: they count as they were in the last run.
+    "auto" or a number, `executor` the name of what computes (`fmbench.executors.choose`). Where nothing is computed,
+    files of models may be gone: they count as they were in the last run.
     """
 
     overrides: tuple[str, ...] = ()
@@ -59,6 +60,7 @@ class Options:
     reports: Path = Path("reports")
     device: str = "auto"
     jobs: str = "auto"
+    executor: str = "local"
     timeout: float | None = None
     tracking: bool = True
     tracking_uri: str | None = None

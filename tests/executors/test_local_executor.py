@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from helpers import training_cell
@@ -19,6 +21,7 @@ from fmbench.executors.import_path import import_path, late_path
 from fmbench.executors.jobs import jobs_and_threads
 from fmbench.executors.local import LocalExecutor
 from fmbench.executors.messages import Event, WorkerConfig
+from fmbench.executors.supervisor import Worker
 from fmbench.executors.tasks import PrepareTask, TrainTask
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.runtime.environment import cpu_count
@@ -103,7 +106,7 @@ def test_a_cell_that_fails_in_any_way_is_a_row_and_the_others_go_on(
     asleep = tmp_path / "asleep"
     monkeypatch.setenv("FMBENCH_TEST_ASLEEP", str(asleep))
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1e6 * asleep.exists())
-    monkeypatch.setattr("fmbench.executors.local.time", clock)
+    monkeypatch.setattr("fmbench.executors.supervisor.time", clock)
     executor = LocalExecutor(config(registry, plugin, tmp_path, jobs=1), timeout=1e5)
     tasks = [TrainTask((cell,)) for pair in zip(bad.values(), good, strict=True) for cell in pair]
     events = events_of(executor, *tasks)
@@ -130,7 +133,7 @@ def test_preparing_a_component_that_hangs_names_it(
     asleep = tmp_path / "asleep"
     monkeypatch.setenv("FMBENCH_TEST_ASLEEP", str(asleep))
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1e6 * asleep.exists())
-    monkeypatch.setattr("fmbench.executors.local.time", clock)
+    monkeypatch.setattr("fmbench.executors.supervisor.time", clock)
     executor = LocalExecutor(config(registry, plugin, tmp_path), timeout=1e5)
     grid, hangs = registry.spec("grid", "uniform"), registry.spec("objective", "hangs", {"how": "sleep"})
     words = r"^objective hangs\(how=.?sleep.?\) cannot be used: preparing it took longer than 100000 s, the --timeout"
@@ -138,18 +141,18 @@ def test_preparing_a_component_that_hangs_names_it(
         events_of(executor, PrepareTask((grid, hangs)))
 
 
-@pytest.mark.parametrize("ended", [{("preparing", "metric nfe")}, set()])
+@pytest.mark.parametrize("ended", [{("preparing", "metric nfe"): 1}, {}])
 def test_a_worker_that_dies_between_two_components_prepares_no_less_in_silence(
-    ended: set[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ended: dict[tuple[str, str], int], tmp_path: Path
 ) -> None:
     executor = LocalExecutor(WorkerConfig((), "", str(tmp_path), "cpu", 1, 1))
-    monkeypatch.setattr(executor, "_kill", lambda worker: None)
-    worker = SimpleNamespace(task=PrepareTask(()), units=set(), ended=ended, process=SimpleNamespace(returncode=-6))
+    link: Any = SimpleNamespace(close=lambda: None)
+    worker = Worker(link, PrepareTask(()), ended=Counter(ended))
     executor._workers.append(worker)
     with pytest.raises(
         UserError, match="a component cannot be used: preparing it ended" if ended else "could not begin"
     ):
-        list(executor._end(worker, WorkerDied("signal 6")))
+        list(executor._end(worker, WorkerDied("signal 6"), killed=True))
 
 
 SHADOWS = ("fmbench/__init__.py", "random.py", "queue.py", "torch.py")
@@ -214,7 +217,7 @@ registry = load_registry(({plugin!r},))
 executor = LocalExecutor(WorkerConfig(({plugin!r},), registry.fingerprints(), {store!r}, "cpu", 1, 1))
 executor.submit(TrainTask((training_cell(registry, objective=("bad", {{"how": "sleep"}})),)))
 for event in executor.events():
-    print(event.what, executor._workers[0].process.pid, flush=True)
+    print(event.what, executor._workers[0].link.process.pid, flush=True)
 """
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
-from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,10 @@ from torch import Tensor, nn
 from fmbench.cells.cells import TrainingCell
 from fmbench.components.contracts import Coupling, Network
 from fmbench.errors import CellFailure, Diverged, TimedOut, WorkerDied
-from fmbench.executors.local import LocalExecutor, _Worker
+from fmbench.executors.local import LocalExecutor
 from fmbench.executors.messages import Event, WorkerConfig
 from fmbench.executors.run_task import Computer
+from fmbench.executors.supervisor import Worker
 from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, ProbeTask, TrainTask, Work
 from fmbench.model.batched.compatibility import batching_obstacle
 from fmbench.model.context import WorkerContext
@@ -350,24 +349,17 @@ def test_a_probe_that_fails_leaves_no_row(tmp_path: Path, registry: Registry) ->
 
 
 class Ended:
-    """Stands in for a worker's process that was killed."""
+    """Stands in for the line to a worker that was killed."""
 
-    returncode = -9
-    pid = 2**30  # above what any system gives
-
-    def kill(self) -> None:
+    def close(self) -> None:
         """Do nothing."""
 
-    def wait(self) -> int:
-        """Return at once."""
-        return self.returncode
 
-
-def dead_worker(task: TrainTask | EvaluateFleetTask, done: int = 0) -> _Worker:
+def dead_worker(task: TrainTask | EvaluateFleetTask, done: int = 0) -> Worker[Any]:
     """Return a worker that was killed while it was at the fleet of a task, of which some cells had ended."""
-    worker = _Worker(Ended(), Pipe()[0], os.pipe()[1], task)  # type: ignore[arg-type]
+    worker: Worker[Any] = Worker(Ended(), task)
     worker.units, worker.allowed = set(task.units[done:]), len(task.units)
-    worker.ended = set(task.units[:done])
+    worker.ended.update(task.units[:done])
     return worker
 
 
@@ -376,9 +368,10 @@ def test_a_fleet_that_is_killed_twice_is_tried_cell_by_cell(tmp_path: Path, regi
     executor = LocalExecutor(WorkerConfig((), "", str(tmp_path), "cpu", 1, 1))
     task = TrainTask(cells)
 
-    def end(worker: _Worker, failure: CellFailure) -> list[str]:
+    def end(worker: Worker[Any], failure: CellFailure) -> list[str]:
         executor._workers.append(worker)
-        return [event.what for event in executor._end(worker, failure)]
+        killed = isinstance(failure, WorkerDied)
+        return [event.what for event in executor._end(worker, failure, killed=killed)]
 
     assert end(dead_worker(task), WorkerDied("signal 9")) == ["again"] * 4
     assert list(executor._queue) == [task]
@@ -403,7 +396,7 @@ def test_cells_whose_joint_evaluation_is_killed_twice_are_evaluated_one_by_one(
     for queued in ([fleet], list(tasks)):
         executor._queue.clear()
         executor._workers.append(worker := dead_worker(fleet))
-        assert [event.what for event in executor._end(worker, WorkerDied("signal 9"))] == ["again"] * 3
+        assert [event.what for event in executor._end(worker, WorkerDied("signal 9"), killed=True)] == ["again"] * 3
         assert list(executor._queue) == queued
     said: list[Event] = []
     with suppress(CellFailure):

@@ -1,0 +1,56 @@
+"""Which executor computes: one a name, imported where it is asked for, with what it needs in an extra."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from typing import NamedTuple, Protocol
+
+from fmbench.errors import UserError
+from fmbench.executors.base import Executor
+from fmbench.executors.messages import WorkerConfig
+
+
+class ExecutorClass(NamedTuple):
+    """An executor: its module and class, and the library that it needs, which the extra of the executor's name has."""
+
+    module: str
+    name: str
+    library: str = ""
+
+
+EXECUTORS: Mapping[str, ExecutorClass] = {
+    "local": ExecutorClass("fmbench.executors.local", "LocalExecutor"),
+}
+"""The executors by the name that `--executor` gives them. Each class is called with a WorkerConfig and
+ExecutorOptions, but for the local one, which takes of these the timeout alone.
+"""
+
+
+class ExecutorOptions(Protocol):
+    """What a command line may say of an executor: `fmbench.runner.session.Options` has it."""
+
+    @property
+    def timeout(self) -> float | None:
+        """The seconds that a unit may take; None for any number."""
+
+
+def check_executor(name: str) -> None:
+    """Raise UserError where no executor has this name, or where the library that it needs is not installed."""
+    if name not in EXECUTORS:
+        raise UserError(f"--executor must be one of {', '.join(EXECUTORS)}; found {name!r}")
+    library = EXECUTORS[name].library
+    if library and find_spec(library) is None:
+        raise UserError(
+            f"--executor {name} needs {library}, which is not installed here. Install it: pip install 'fmbench[{name}]'"
+        )
+
+
+def make_executor(name: str, config: WorkerConfig, options: ExecutorOptions) -> Executor:
+    """Return the executor of a name; nothing is started yet. Raises UserError, see `check_executor`."""
+    check_executor(name)
+    chosen = EXECUTORS[name]
+    kind = getattr(import_module(chosen.module), chosen.name)
+    executor: Executor = kind(config, options.timeout) if name == "local" else kind(config, options)
+    return executor

@@ -36,6 +36,7 @@ from fmbench.executors.tasks import (
     ReferenceTask,
     ReferenceWork,
     Task,
+    TrainAndEvaluateTask,
     TrainTask,
     Unit,
     Work,
@@ -87,6 +88,8 @@ class Computer:
             probe(task, self.context, self.say)
         elif isinstance(task, EvaluateFleetTask):
             self._evaluate_fleet(task)
+        elif isinstance(task, TrainAndEvaluateTask):
+            self._train_and_evaluate(task)
         elif isinstance(task, TrainTask) and len(task.cells) > 1:
             for left in train_fleet(task, self.context, self.say):
                 self(TrainTask((left,)))
@@ -225,6 +228,17 @@ class Computer:
                 self(own)
         finally:
             self._drawn = {}
+
+    def _train_and_evaluate(self, task: TrainAndEvaluateTask) -> None:
+        """Train, then evaluate what was trained; of the rest, the driver knows that its training failed."""
+        self(task.training)
+        trained = [
+            each
+            for each in task.evaluations
+            if self.context.store.folder("training", each.training.key).recorded() is not None
+        ]
+        for evaluation in [EvaluateFleetTask(tuple(trained), task.file)] if len(trained) > 1 else trained:
+            self(evaluation)
 
     def _reference(self, work: ReferenceWork) -> None:
         folder = self.context.store.folder(work.cell.section, work.cell.key)

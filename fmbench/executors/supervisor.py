@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 
 from fmbench.errors import CellFailure, TimedOut, UserError, WorkerDied
 from fmbench.executors.messages import Event, WorkerConfig
-from fmbench.executors.tasks import EvaluateFleetTask, PrepareTask, Task, TrainTask, Unit
+from fmbench.executors.tasks import EvaluateFleetTask, PrepareTask, Task, TrainAndEvaluateTask, TrainTask, Unit
 from fmbench.store.store import Store
 
 POLL_SECONDS = 0.5
@@ -246,7 +246,7 @@ class Supervisor(ABC, Generic[L]):
         if worker.task is None:
             return
         rest = worker.task.without(worker.ended)
-        if split and isinstance(rest, TrainTask | EvaluateFleetTask):
+        if split and isinstance(rest, TrainTask | EvaluateFleetTask | TrainAndEvaluateTask):
             for unit in worker.units:
                 self._deaths.pop(unit, None)
             self._queue.extendleft(reversed(rest.one_by_one()))

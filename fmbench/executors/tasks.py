@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
@@ -154,6 +155,42 @@ class EvaluateFleetTask:
 
 
 @dataclass(frozen=True)
+class TrainAndEvaluateTask:
+    """Train a fleet, then evaluate those of its cells that were trained: for a worker that is far away.
+
+    `evaluations` has one task a cell at most; several are an EvaluateFleetTask, with this `file`.
+    """
+
+    training: TrainTask
+    evaluations: tuple[EvaluateTask, ...]
+    file: str
+
+    @property
+    def units(self) -> list[Unit]:
+        """What the task will report on. A cell with metrics of its training is there twice: trained, and measured."""
+        return [*self.training.units, *(unit for task in self.evaluations for unit in task.units)]
+
+    def without(self, ended: Counter[Unit]) -> TrainAndEvaluateTask:
+        """Return the task without some units; of a cell that has ended once, the training, which comes first."""
+        measured = ended - Counter(self.training.units)
+        left = (task.without(measured) for task in self.evaluations)
+        return replace(self, training=self.training.without(ended), evaluations=tuple(t for t in left if t.units))
+
+    def one_by_one(self) -> list[TrainAndEvaluateTask]:
+        """Return a task for each cell alone."""
+        cells = {cell.key: cell for cell in (*self.training.cells, *(task.training for task in self.evaluations))}
+        to_train = {cell.key for cell in self.training.cells}
+        return [
+            TrainAndEvaluateTask(
+                TrainTask((cell,) if key in to_train else ()),
+                tuple(task for task in self.evaluations if task.training.key == key),
+                self.file,
+            )
+            for key, cell in cells.items()
+        ]
+
+
+@dataclass(frozen=True)
 class MeasureTask(EvaluateTask):
     """Measure what samplers cost. Run while nothing else is computed.
 
@@ -188,4 +225,4 @@ class ReferenceTask:
         return ReferenceTask(tuple(w for w in self.work if (w.cell.section, w.cell.key) not in ended))
 
 
-Task = PrepareTask | ProbeTask | TrainTask | EvaluateTask | EvaluateFleetTask | ReferenceTask
+Task = PrepareTask | ProbeTask | TrainTask | EvaluateTask | EvaluateFleetTask | TrainAndEvaluateTask | ReferenceTask

@@ -21,6 +21,7 @@ from fmbench.executors.tasks import (
     PrepareTask,
     ReferenceTask,
     ReferenceWork,
+    TrainAndEvaluateTask,
     TrainTask,
     Work,
 )
@@ -66,6 +67,7 @@ class Scheduler:
         self._training_of = {piece.key: piece.cell.training for pieces in self.work.values() for piece in pieces}
         self._mates: dict[str, tuple[set[str], list[EvaluateTask]]] = {}
         self._open = {key: {piece.key for piece in pieces} for key, pieces in self.work.items()}
+        self._chained: dict[str, list[Work]] = {}
         self._held: list[EvaluateTask | EvaluateFleetTask] = []
 
     def run(self) -> dict[str, int]:
@@ -147,8 +149,7 @@ class Scheduler:
         if to_train:
             for event in executor.events():
                 self._note(event)
-        for fleet in fleets.ready():
-            executor.submit(self._noted(fleet))
+        self._submit_fleets(executor, fleets, config)
         for key in [key for key in cells if key in self.work.keys() - self._untrained]:
             self._submit(executor, self._evaluate_task(cells[key]))
         for first in range(0, len(self.references), REFERENCES_A_TASK):
@@ -165,8 +166,7 @@ class Scheduler:
                 for evaluation in (*held, *ended):
                     self._submit(executor, evaluation)
                 fleets.ended(event.key)
-                for fleet in fleets.ready():
-                    executor.submit(self._noted(fleet))
+                self._submit_fleets(executor, fleets, config)
             self._note(event)
 
     def _submit(self, executor: Executor, task: EvaluateTask | EvaluateFleetTask) -> None:
@@ -195,16 +195,33 @@ class Scheduler:
         self._log(training)
 
     def _evaluate_task(self, cell: TrainingCell) -> EvaluateTask:
-        # those of the same weights one after the other, so that each are read once
-        work = tuple(sorted(self.work.get(cell.key, ()), key=lambda piece: piece.cell.weights_name))
+        """Return the evaluations of a cell that were not given out with its training."""
+        if cell.key in self._chained:
+            return EvaluateTask(cell, (), self._in_order(self._chained[cell.key]))
+        work = self._in_order(self.work.get(cell.key, ()))
         flow_snapshot = flow_snapshot_key(cell.key) if self._lacks_flow_snapshot(cell) else ""
         return EvaluateTask(cell, self.results_index.wanted(cell, "training"), work, flow_snapshot)
 
-    def _noted(self, fleet: TrainTask) -> TrainTask:
-        """Return a fleet; its members are to be evaluated together."""
-        mates = [cell.key for cell in fleet.cells]
-        self._mates |= dict.fromkeys(mates, (set(mates), []))
-        return fleet
+    def _in_order(self, pieces: Iterable[Work]) -> tuple[Work, ...]:
+        """Return evaluations of a cell, those of the same weights one after the other, so that each are read once."""
+        return tuple(sorted(pieces, key=lambda piece: piece.cell.weights_name))
+
+    def _submit_fleets(self, executor: Executor, fleets: Fleets, config: WorkerConfig) -> None:
+        """Have those fleets trained that can begin, whose members are to be evaluated together."""
+        for fleet in fleets.ready():
+            mates = [cell.key for cell in fleet.cells]
+            self._mates |= dict.fromkeys(mates, (set(mates), []))
+            executor.submit(self._chain(fleet, config) if executor.chains else fleet)
+
+    def _chain(self, fleet: TrainTask, config: WorkerConfig) -> TrainAndEvaluateTask:
+        """Return a fleet with the evaluations that follow, but for those that wait for other trainings."""
+        tasks = []
+        for task in map(self._evaluate_task, fleet.cells):
+            waiting = [piece for piece in task.work if piece.cell.weaker and piece.cell.weaker.key in self._untrained]
+            self._chained[task.training.key] = waiting
+            tasks.append(task.without({("evaluation", piece.key) for piece in waiting}))
+        file = batched_sampling_file(self.session.store.root, fleet.cells[0], len(fleet.cells), config)
+        return TrainAndEvaluateTask(fleet, tuple(task for task in tasks if task.units), str(file))
 
     def _evaluate_tasks(
         self, cell: TrainingCell, config: WorkerConfig, *, trained: bool
@@ -212,7 +229,7 @@ class Scheduler:
         """Return what can be evaluated after a training has ended: nothing, until its whole fleet has."""
         training, ended = self._mates.pop(cell.key)
         training.discard(cell.key)
-        ended.extend([self._evaluate_task(cell)] if trained else [])
+        ended.extend([task] if trained and (task := self._evaluate_task(cell)).units else [])
         if training or not ended:
             return []
         file = batched_sampling_file(self.session.store.root, cell, len(ended), config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,21 +10,21 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from helpers import built_ins, context, training_cell
+from helpers import context, training_cell
+from here_executor import HereExecutor
 from safetensors.numpy import load_file
 
 import fmbench
 from fmbench.cells.cells import TrainingCell
 from fmbench.evaluation.flow_snapshots import PARTICLES, STEPS, take_flow_snapshot
-from fmbench.executors.messages import Event, WorkerConfig
+from fmbench.executors.messages import Event
 from fmbench.executors.run_task import Computer
-from fmbench.executors.tasks import EvaluateTask, Task
+from fmbench.executors.tasks import EvaluateTask
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import load_trained
 from fmbench.plugins.registry import Registry
 from fmbench.report.figures.plane.snapshots import load_flow_snapshot
 from fmbench.runner.session import Options
-from fmbench.store.store import Store
 from fmbench.training.loop import train
 
 TINY = ("mlp", {"width": 8, "depth": 1})
@@ -188,31 +187,10 @@ SUITE: dict[str, Any] = {
 }
 
 
-class Here:
-    """An executor that computes tasks in this process, as they are asked for."""
-
-    def __init__(self, config: WorkerConfig, timeout: float | None) -> None:
-        self.shop = WorkerContext(built_ins(), Store(Path(config.store)))
-        self.tasks: list[Task] = []
-
-    def submit(self, task: Task) -> None:
-        self.tasks.append(task)
-
-    def events(self) -> Iterator[Event]:
-        while self.tasks:
-            said: list[Event] = []
-            Computer(self.shop, said.append)(self.tasks.pop(0))
-            yield from said
-
-    def warm_up(self, tasks: int) -> None: ...
-
-    def close(self) -> None: ...
-
-
 def test_a_run_portrays_the_first_seed_and_makes_only_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fmbench.executors.local.LocalExecutor", Here)
+    monkeypatch.setattr("fmbench.executors.local.LocalExecutor", HereExecutor)
     monkeypatch.setattr("fmbench.report.write_report", lambda *_: tmp_path)
     suite = tmp_path / "portrayed.yaml"
     suite.write_text(yaml.safe_dump(SUITE))
@@ -233,7 +211,7 @@ def test_a_run_portrays_the_first_seed_and_makes_only_what_is_missing(
     assert fmbench.run(suite, options).computed == {}
     monkeypatch.undo()
 
-    monkeypatch.setattr("fmbench.executors.local.LocalExecutor", Here)
+    monkeypatch.setattr("fmbench.executors.local.LocalExecutor", HereExecutor)
     monkeypatch.setattr("fmbench.report.write_report", lambda *_: tmp_path)
     paths[4].unlink()
     mended = fmbench.run(suite, options)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
-from test_merge import HereExecutor
+from here_executor import HereExecutor
 from typer.testing import CliRunner
 
 from fmbench.cells.keys import canonical

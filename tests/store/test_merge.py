@@ -6,21 +6,16 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from helpers import built_ins
+from here_executor import HereExecutor
 from typer.testing import CliRunner
 
 from fmbench.cli.app import app
 from fmbench.errors import StoreError, UserError
-from fmbench.executors.messages import Event, WorkerConfig
-from fmbench.executors.run_task import Computer
-from fmbench.executors.tasks import Task
-from fmbench.model.context import WorkerContext
 from fmbench.report.result_table import make_result_tables
 from fmbench.report.tables.standard_tables import of_sampling, of_training
 from fmbench.results.records import Records
@@ -58,35 +53,6 @@ COUNTS = {"training": 2, "portrait": 2, "evaluation": 4, "sampler": 2, "floor": 
 """The cells of one seed."""
 KEY = "a" * 20
 MORE = {"name": "more", "values": {"more": 1.0}, "identity": {}, "seconds": 0.0}
-
-
-class HereExecutor:
-    """Computes tasks in this process."""
-
-    def __init__(self, config: WorkerConfig, timeout: float | None) -> None:
-        self.config = config
-        self.tasks: list[Task] = []
-
-    def warm_up(self, tasks: int) -> None:
-        pass
-
-    def reconfigure(self, config: WorkerConfig) -> None:
-        self.config = config
-
-    def submit(self, task: Task) -> None:
-        self.tasks.append(task)
-
-    def events(self) -> Iterator[Event]:
-        options = {"device": "cpu", "threads": 1, "jobs": 1}
-        while self.tasks:
-            said: list[Event] = []
-            Computer(WorkerContext(built_ins(), Store(Path(self.config.store)), **options), said.append)(
-                self.tasks.pop(0)
-            )
-            yield from said
-
-    def close(self) -> None:
-        pass
 
 
 def session(folder: Path, home: str, *filters: str) -> Session:

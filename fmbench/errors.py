@@ -16,6 +16,7 @@ FmbenchError
 │   ├── WorkerDied        the process that computed the cell is gone
 │   └── ProcessChanged    a component changed what other cells are computed with
 ├── NotDefined            a metric is not defined for an evaluation: no value and no failure
+├── LeaseLost             another process took over what this one computed, for it had stood still
 └── DamagedFile           a stored file whose checksum does not match; it is computed again
     └── EarlierFile       one that an earlier version of fmbench wrote
 ```
@@ -116,6 +117,10 @@ class ProcessChanged(CellFailure):
 
 class NotDefined(FmbenchError):
     """A metric is not defined for an evaluation: it has no value there, and has not failed. The message says why."""
+
+
+class LeaseLost(FmbenchError):
+    """This process stood still for so long that another took over what it computed: it must not be written."""
 
 
 class DamagedFile(FmbenchError):

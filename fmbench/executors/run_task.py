@@ -96,8 +96,8 @@ class Computer:
         else:
             for (section, key), cell, compute in self._steps(task):
                 folder = self.context.store.folder(section, key)
-                threads = set(threading.enumerate())
                 with folder.lock():
+                    threads = set(threading.enumerate())
                     self.say(Event("started", section, key))
                     global_random.seed(seed_for(cell.seed, f"unit/{section}", cell.dataset.text))
                     self.say(self._attempt(section, key, folder, compute))

@@ -1,4 +1,4 @@
-"""The folder of one cell: its key's parts, files, result, failure and lock."""
+"""The folder of one cell: its key's parts, files, result, failure and lease."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fmbench.errors import DamagedFile, StoreError
-from fmbench.io.file_lock import held
+from fmbench.io.file_lock import StoppedWaiting
 from fmbench.io.json_forms import OBJECT, Form, fitted
 from fmbench.io.regular_files import kind_of, set_aside, size_and_sum
 from fmbench.store.atomic_files import (
@@ -27,6 +28,9 @@ from fmbench.store.atomic_files import (
 )
 from fmbench.store.checkpoints import NAME, Checkpoints
 from fmbench.store.file_forms import CELL, FAILURE, HISTORY, METRICS, RESULT, RESULTS
+from fmbench.store.holder import LEASE_NAME
+from fmbench.store.lease_files import LEASE
+from fmbench.store.leases import Leases, leases_in
 
 _HASH_LIMIT = 64 * 2**20
 """A larger file is only checked for its size when the store is scanned, and hashed when it is read."""
@@ -34,19 +38,20 @@ SEALED = ("cell.json", "metrics.json", "result.json", "failure.json")
 """The files of a cell that carry their own checksum and name their place."""
 _CELL_FILE = re.compile(
     rf"(cell|result|failure|metrics|history)\.json|(weights|study|portrait|samples)\.safetensors|{NAME.pattern}"
-    r"|\.lock|\.filelock-probe-[0-9a-f]+|\.\S+\.\d+\.tmp"
+    rf"|{LEASE_NAME.pattern}|\.lock|\.filelock-probe-[0-9a-f]+|\.\S+\.\d+\.tmp"
 )
-"""What fmbench itself writes into a cell's folder, and filelock for a moment: nothing else is ever removed."""
+"""What fmbench itself writes into a cell's folder, and its lock in earlier versions: nothing else is ever removed."""
 log = logging.getLogger(__name__)
 
 
 class CellFolder:
     """One cell on disk. `place` is its section and key, "training/abc": what its files say that they belong to."""
 
-    def __init__(self, path: Path, place: str = "") -> None:
+    def __init__(self, path: Path, place: str = "", leases: Leases | None = None) -> None:
         self.path = path
         self.place = place or f"{path.parent.name}/{path.name}"
-        self.checkpoints = Checkpoints(path, self.place)
+        self.leases = leases or leases_in(path.parent.parent)
+        self.checkpoints = Checkpoints(path, self.place, self._getting_on)
 
     @property
     def section(self) -> str:
@@ -68,8 +73,17 @@ class CellFolder:
         return read_sealed(self.path / name, form, f"{self.place}/{name}")
 
     def seal(self, name: str, body: Mapping[str, Any]) -> None:
-        """Write one of SEALED."""
+        """Write one of SEALED. Raises LeaseLost where another took over what this process computed."""
+        if name in ("result.json", "metrics.json"):
+            self._getting_on()
+        elif name != "cell.json":
+            self.leases.check(self.place)
         write_sealed(self.path / name, body, f"{self.place}/{name}")
+
+    def _getting_on(self) -> None:
+        """See that this process may write still, and that what died of the cell before counts no more."""
+        self.leases.check(self.place)
+        self.leases.wrote(self.place)
 
     def begin(self, parts: Mapping[str, Any]) -> None:
         """Write down what the cell is (see `TrainingCell.parts`), once."""
@@ -145,11 +159,11 @@ class CellFolder:
         return self.sealed("metrics.json", METRICS) or {}
 
     def add_metrics(self, computed: Mapping[str, Mapping[str, Any]]) -> None:
-        """Add metrics by digest. The caller holds the cell's lock."""
+        """Add metrics by digest. The caller holds the cell's lease."""
         self.set_metrics({**self.metrics(), **computed})
 
     def set_metrics(self, metrics: Mapping[str, Mapping[str, Any]]) -> None:
-        """Put these metrics in place of all that are there. The caller holds the cell's lock."""
+        """Put these metrics in place of all that are there. The caller holds the cell's lease."""
         self.seal("metrics.json", metrics)
 
     def failure(self) -> dict[str, Any] | None:
@@ -172,13 +186,15 @@ class CellFolder:
             self.set_metrics(kept)
 
     def discard(self) -> None:
-        """Remove all that is known of the cell but its lock, for it is damaged. What fmbench did not write stays."""
+        """Remove all that is known of the cell but its leases, for it is damaged. What fmbench did not write stays."""
         with explained(self.path):
             for entry in self._entries():
+                if LEASE_NAME.fullmatch(entry.name):
+                    continue
                 if entry.is_dir(follow_symlinks=False):
                     if _CELL_FILE.fullmatch(entry.name):  # it stands where a file must be written
                         set_aside(Path(entry.path))
-                elif entry.name != ".lock" and _CELL_FILE.fullmatch(entry.name):
+                elif _CELL_FILE.fullmatch(entry.name):
                     Path(entry.path).unlink()
 
     def strange(self) -> str:
@@ -196,13 +212,19 @@ class CellFolder:
         """Remove the folder. Raises StoreError where it is `strange`, and StoppedWaiting where it is worked on."""
         if why := self.strange():
             raise StoreError(f"{self.path} {why}, so it is not removed")
-        with self.lock(wait=False), explained(self.path):
-            for entry in self._entries():
-                Path(entry.path).unlink(missing_ok=True)
+        with explained(self.path):
+            if not (lease := self.leases.take(self.place)):
+                raise StoppedWaiting(self.path)
+            try:
+                for entry in self._entries():
+                    if not entry.name.startswith(LEASE):  # of who asks for the cell at this moment
+                        Path(entry.path).unlink(missing_ok=True)
+            finally:
+                self.leases.release(self.place, lease)
             try:
                 self.path.rmdir()
-            except OSError as error:
-                if error.errno != errno.ENOTEMPTY:  # else somebody has begun the cell anew
+            except OSError as error:  # somebody has begun the cell anew, or removed it
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
                     raise
 
     def size(self) -> int:
@@ -218,19 +240,26 @@ class CellFolder:
             return []
 
     @contextlib.contextmanager
-    def lock(self, *, wait: bool = True) -> Iterator[None]:
-        """Wait until no other process works on the cell. The folder is made where it is not there.
+    def lock(self, *, wait: bool = True, shared: bool = False) -> Iterator[None]:
+        """Hold the cell's lease: wait until no other process, on whatever machine, works on it. Makes the folder.
 
-        Raises StoppedWaiting where another works on it, and it is not to be waited for.
+        `shared` says that other cells are computed with it, as a fleet. Raises StoppedWaiting where another works on
+        it, and it is not to be waited for.
         """
         with contextlib.ExitStack() as stack:
             with explained(self.path):
-                self._make_way()
-                stack.enter_context(held(self.path / ".lock", lambda: wait))
+                lease = partial(self.leases.held, self.place, lambda: wait, shared=shared)
+                try:
+                    stack.enter_context(lease())
+                except OSError:
+                    if not self._make_way():
+                        raise
+                    stack.enter_context(lease())
             yield
 
-    def _make_way(self) -> None:
+    def _make_way(self) -> bool:
         """Give another name to what stands where the folder must be: a file, a link to none, a folder without entry.
+        Return whether there was such a thing.
 
         A folder that somebody removes and makes anew at this moment is none of these: what is judged must be the same
         before and after.
@@ -240,6 +269,8 @@ class CellFolder:
             usable = self.path.is_dir() and os.access(self.path, os.R_OK | os.X_OK)
             after = os.lstat(self.path)
         except FileNotFoundError:
-            return
-        if not usable and os.path.samestat(before, after) and before.st_ctime_ns == after.st_ctime_ns:
-            log.warning("%s is no folder that can be used; it is now called %s", self.path, set_aside(self.path).name)
+            return False
+        if usable or not os.path.samestat(before, after) or before.st_ctime_ns != after.st_ctime_ns:
+            return False
+        log.warning("%s is no folder that can be used; it is now called %s", self.path, set_aside(self.path).name)
+        return True

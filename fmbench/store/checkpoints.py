@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fmbench.io.regular_files import NotRegularError, read_regular, set_aside
@@ -18,16 +18,20 @@ log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The checkpoints in the folder `path` of a cell whose `place` is its section and key, "training/abc"."""
+    """The checkpoints in the folder `path` of a cell whose `place` is its section and key, "training/abc".
 
-    def __init__(self, path: Path, place: str) -> None:
-        self.path, self.place = path, place
+    `before_writing` may refuse to have one written.
+    """
+
+    def __init__(self, path: Path, place: str, before_writing: Callable[[], None] = lambda: None) -> None:
+        self.path, self.place, self._before_writing = path, place, before_writing
 
     def save(self, step: int, payload: bytes, *, beside: bool = False) -> None:
         """Keep the state of a training after `step` steps; others go, unless it stands `beside` those of other steps.
 
         The checksum in the name is made over the place and the step, too: another cell's checkpoint is damaged here.
         """
+        self._before_writing()
         name = f"checkpoint-{step}-{self._checksum(step, payload)}.pt"
         write_atomically(self.path / name, payload)
         for old in self.path.glob(f"checkpoint-{step}-*.pt" if beside else ANY):

@@ -19,12 +19,14 @@
 over their place in the store, too: a file or a folder that was copied or moved to another cell's place is damaged, and
 so is what an earlier fmbench wrote, which named no place. Each file is written to a temporary name, flushed and
 renamed. A failed cell has `failure.json` in place of `result.json`, and a training under way has
-`checkpoint-<step>-<checksum>.pt`. One process at a time works on a cell: the one that holds its lock.
+`checkpoint-<step>-<checksum>.pt`. One process at a time works on a cell: the one that holds its lease, which `leases`
+describes; `holders` has the heartbeats of those processes.
 """
 
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from pathlib import Path
 
 from fmbench.io.regular_files import (
@@ -34,19 +36,27 @@ from fmbench.io.regular_files import (
 from fmbench.store.atomic_files import check_writable, explained
 from fmbench.store.cell_folder import CellFolder
 from fmbench.store.file_forms import is_key
+from fmbench.store.lease_files import FolderLeaseFiles, LeaseFiles
+from fmbench.store.leases import Leases, leases_of
 
 SECTIONS = ("training", "study", "portrait", "snapshot", "course", "evaluation", "sampler", "floor", "oracle")
 
 
 class Store:
-    """The folder of all cells. `root` is made when it is first written to."""
+    """The folder of all cells. `root` is made when it is first written to; leases lie in `lease_files`, else there."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, lease_files: LeaseFiles | None = None) -> None:
         self.root = root
+        self._lease_files = lease_files
+
+    @cached_property
+    def leases(self) -> Leases:
+        """Who works on which cell."""
+        return leases_of(self._lease_files or FolderLeaseFiles(self.root))
 
     def folder(self, section: str, key: str) -> CellFolder:
         """Return the folder of the cell `key`; section is one of SECTIONS."""
-        return CellFolder(self.root / section / key)
+        return CellFolder(self.root / section / key, f"{section}/{key}", self.leases)
 
     def keys(self, section: str) -> list[str]:
         """Return the keys that have a folder in a section; `passed_over` tells what else lies there."""

@@ -14,12 +14,13 @@ from fmbench.errors import DamagedFile, EarlierFile, StoreError
 from fmbench.io.json_forms import WHOLE, Fields, fitted
 from fmbench.io.regular_files import read_regular
 from fmbench.store.atomic_files import write_atomically
+from fmbench.store.lease_files import HOLDERS
 from fmbench.store.store import SECTIONS, Store
 
 MARK = "fmbench-store.json"
 FORMAT = 1
 _FORM = Fields({"format": WHOLE})
-_OWN = {MARK, *SECTIONS, "cache", "tracking", "reports", "merging", "merging.lock"}
+_OWN = {MARK, *SECTIONS, "cache", "tracking", "reports", HOLDERS, "merging", "merging.lock"}
 """What lies at the root of a store."""
 
 

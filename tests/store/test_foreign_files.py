@@ -13,6 +13,7 @@ from fmbench.cli.app import app
 from fmbench.errors import DamagedFile, StoreError, UserError
 from fmbench.results.unused_cells import find_unused
 from fmbench.store.cell_folder import CellFolder
+from fmbench.store.holder import own_name
 from fmbench.store.merge import merge, open_sources
 from fmbench.store.store import Store
 from fmbench.store.store_mark import MARK, check_claimable, claim, is_store
@@ -201,11 +202,22 @@ def test_a_damaged_cell_is_discarded_and_no_link_is_followed(tmp_path: Path) -> 
     cell.check()
 
 
-def test_a_lock_is_no_link(tmp_path: Path) -> None:
-    """Else whatever it leads to would be emptied."""
+def test_a_lease_is_no_link(tmp_path: Path) -> None:
+    """Else whatever it leads to would be renamed, removed or emptied. Its holder is gone: there is no such process."""
     cell = failed(tmp_path / "store")
     (tmp_path / "precious").write_text("mine")
-    (cell.path / ".lock").symlink_to(tmp_path / "precious")
-    with pytest.raises(StoreError, match=r"\.lock is a link, and must be a regular file"), cell.lock():
-        pass
+    gone = own_name()._replace(start=1)
+    (cell.path / f".lease-{gone}-1").symlink_to(tmp_path / "precious")
+    with cell.lock():
+        assert cell.leases.deaths(cell.place).alone == (gone.host,)
+    cell.remove()
+    assert not cell.path.exists()
     assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_the_lock_of_an_earlier_version_is_removed_with_its_cell(tmp_path: Path) -> None:
+    cell = failed(tmp_path / "store")
+    (cell.path / ".lock").write_text("")
+    assert cell.strange() == ""
+    cell.remove()
+    assert not cell.path.exists()

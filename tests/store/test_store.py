@@ -210,30 +210,6 @@ def _hold(path: Path, ready: multiprocessing.synchronize.Event, release: multipr
         (path / "released").write_text("")
 
 
-def test_the_lock_of_a_folder_that_was_removed_is_not_held(folder: CellFolder) -> None:
-    """Who waited for it, and gets it when the folder is gone, holds that of the new folder."""
-    held = threading.Event()
-    done = threading.Event()
-
-    def wait() -> None:
-        with folder.lock():
-            held.set()
-            done.wait()
-
-    waiting = threading.Thread(target=wait)
-    with folder.lock():
-        waiting.start()
-        waiting.join(0.2)  # it waits by then, or else gets the new lock at once
-        (folder.path / ".lock").unlink()
-    try:
-        held.wait()
-        with pytest.raises(StoppedWaiting), folder.lock(wait=False):
-            pass
-    finally:
-        done.set()
-        waiting.join()
-
-
 def test_the_lock_is_held_by_one_process_at_a_time(folder: CellFolder) -> None:
     spawn = multiprocessing.get_context("spawn")
     ready, release = spawn.Event(), spawn.Event()

@@ -46,7 +46,7 @@ class _Watched:
     still: float = 0.0
 
 
-class Watch:
+class HolderWatch:
     """Tells which holders are gone, by what it has seen of their heartbeats so far."""
 
     def __init__(self, files: LeaseFiles, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -88,7 +88,7 @@ class Leases:
     def __init__(self, files: LeaseFiles, seconds: float | None = None) -> None:
         self.files = files
         self.seconds = lease_seconds() if seconds is None else seconds
-        self.watch = Watch(files, self.seconds)
+        self.watch = HolderWatch(files, self.seconds)
         self.holder = Holder(files, self.seconds)
         self._known: dict[str, set[str]] = {}
 

@@ -46,6 +46,7 @@ SLOW = (
     "test_plugin_mistakes",
     "test_tracking",
     "test_local_executor",
+    "test_local_conformance",
     "test_cli",
     "test_report",
     "test_flow_snapshots",

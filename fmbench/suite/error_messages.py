@@ -22,6 +22,7 @@ from fmbench.suite.positions import (
     place_of,
     shown,
 )
+from fmbench.suite.resources import Resources
 from fmbench.suite.samples import SamplesEntry
 from fmbench.suite.setting_faults import setting_faults
 
@@ -39,6 +40,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "training": models.Training,
     "evaluation": models.Evaluation,
     "tune": models.Tune,
+    "resources": Resources,
 }
 _ENTRIES: dict[str, type[BaseModel]] = {"samples": SamplesEntry}
 _SELECTIONS = {"exclude", "include", "baseline"}

@@ -37,6 +37,7 @@ from fmbench.suite.field_types import (
     fault,
 )
 from fmbench.suite.positions import Position, place_of
+from fmbench.suite.resources import Resources
 from fmbench.suite.samples import SamplesEntry
 from fmbench.suite.setting_axes import SettingType, setting_spec
 from fmbench.suite.strict_model import StrictModel
@@ -269,6 +270,9 @@ class Suite(StrictModel):
         (), description="Samples that were made elsewhere: they are scored as they are."
     )
     evaluation: Evaluation
+    resources: Resources | None = Field(
+        None, description="What a worker is given, {gpu: 0.25, cpu: 1, memory: 4GB} say; it changes no key."
+    )
     exclude: Entries[Selection] = Field((), description="Cells to leave out, of the product and of include.")
     include: Entries[Selection] = Field(
         (), description="Further products: the axes named here in place of the suite's, the others as they are."

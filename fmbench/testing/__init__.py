@@ -11,7 +11,7 @@ class TestLeapfrog(SolverConformance):
 
 `component` is a method, or a pytest fixture where several instances are to be tested. Class attributes of the
 conformance classes widen a rule where the method needs it, such as `endpoint_tolerance` for a path that leaves noise at
-the data. Every built-in component passes these same classes.
+the data. Every built-in component passes these same classes, and every executor `ExecutorConformance`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 from fmbench.testing.couplings import CouplingConformance
 from fmbench.testing.datasets import DatasetConformance
 from fmbench.testing.evidence import make_evidence
+from fmbench.testing.executors import ExecutorConformance
 from fmbench.testing.grids import GridConformance
 from fmbench.testing.guidance import GuidanceConformance
 from fmbench.testing.metrics import MetricConformance
@@ -34,6 +35,7 @@ __all__ = [
     "AffinePathConformance",
     "CouplingConformance",
     "DatasetConformance",
+    "ExecutorConformance",
     "GridConformance",
     "GuidanceConformance",
     "MetricConformance",

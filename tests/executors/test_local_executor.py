@@ -7,28 +7,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from helpers import training_cell
 
 from fmbench.cells.cells import TrainingCell
-from fmbench.errors import UserError, WorkerDied
+from fmbench.errors import UserError
 from fmbench.executors.import_path import import_path, late_path
 from fmbench.executors.jobs import jobs_and_threads
 from fmbench.executors.local import LocalExecutor
 from fmbench.executors.messages import Event, WorkerConfig
-from fmbench.executors.supervisor import Worker
 from fmbench.executors.tasks import PrepareTask, TrainTask
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.runtime.environment import cpu_count
-from fmbench.store.store import Store
 
 PLUGIN = '''
-import os, pathlib, signal, time
+import os, pathlib, time
 from fmbench import Objective, hookimpl
 
 class Bad(Objective):
@@ -38,8 +34,6 @@ class Bad(Objective):
         self.how = how
 
     def loss(self, output, sample):
-        if self.how == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
         if self.how == "close":
             os.closerange(3, 1000)
         if self.how == "held":  # a child that holds all descriptors open, as multiprocessing's do
@@ -49,9 +43,7 @@ class Bad(Objective):
         if self.how == "sleep":
             pathlib.Path(os.environ["FMBENCH_TEST_ASLEEP"]).touch()
             time.sleep(3600)
-        if self.how == "memory":
-            raise MemoryError("cannot allocate a very large tensor")
-        raise RuntimeError("something is wrong\\n  with this")
+        raise RuntimeError("something is wrong")
 
     def velocity(self, output, x, t, path):
         return output
@@ -96,35 +88,19 @@ def events_of(executor: LocalExecutor, *tasks: TrainTask | PrepareTask) -> list[
         executor.close()
 
 
-def test_a_cell_that_fails_in_any_way_is_a_row_and_the_others_go_on(
-    registry: Registry, plugin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_worker_that_cannot_report_any_more_costs_its_cell_and_the_others_go_on(
+    registry: Registry, plugin: str, tmp_path: Path
 ) -> None:
-    ways = {"raise": "error", "memory": "oom", "kill": "error", "sleep": "timeout", "close": "error", "held": "error"}
+    ways = {"close": "a component closes file descriptors that are not its own", "held": "exit code 3"}
     bad = {how: training_cell(registry, objective=("bad", {"how": how})) for how in ways}
     good = [training_cell(registry, seed, settings={"steps": 5}) for seed in range(len(ways))]
-    # The driver's clock jumps when the cell has fallen asleep, so that no slow machine ends any other.
-    asleep = tmp_path / "asleep"
-    monkeypatch.setenv("FMBENCH_TEST_ASLEEP", str(asleep))
-    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1e6 * asleep.exists())
-    monkeypatch.setattr("fmbench.executors.supervisor.time", clock)
-    executor = LocalExecutor(config(registry, plugin, tmp_path, jobs=1), timeout=1e5)
     tasks = [TrainTask((cell,)) for pair in zip(bad.values(), good, strict=True) for cell in pair]
-    events = events_of(executor, *tasks)
-
+    events = events_of(LocalExecutor(config(registry, plugin, tmp_path, jobs=1)), *tasks)
     ended = {event.key: event for event in events if event.what in {"finished", "failed"}}
-    store = Store(tmp_path)
-    for how, status in ways.items():
-        assert ended[bad[how].key].status == status, how
-        failure = store.folder("training", bad[how].key).failure()
-        assert failure is not None
-        assert failure["status"] == status
-    assert "something is wrong with this" in ended[bad["raise"].key].text
-    assert "signal 9" in ended[bad["kill"].key].text
-    assert "a component closes file descriptors that are not its own" in ended[bad["close"].key].text
-    assert "exit code 3" in ended[bad["held"].key].text
-    for cell in good:
-        assert ended[cell.key].what == "finished"
-        assert store.folder("training", cell.key).result() is not None
+    for how, words in ways.items():
+        assert ended[bad[how].key].status == "error", how
+        assert words in ended[bad[how].key].text
+    assert [ended[cell.key].what for cell in good] == ["finished"] * len(good)
 
 
 def test_preparing_a_component_that_hangs_names_it(
@@ -139,20 +115,6 @@ def test_preparing_a_component_that_hangs_names_it(
     words = r"^objective hangs\(how=.?sleep.?\) cannot be used: preparing it took longer than 100000 s, the --timeout"
     with pytest.raises(UserError, match=words):
         events_of(executor, PrepareTask((grid, hangs)))
-
-
-@pytest.mark.parametrize("ended", [{("preparing", "metric nfe"): 1}, {}])
-def test_a_worker_that_dies_between_two_components_prepares_no_less_in_silence(
-    ended: dict[tuple[str, str], int], tmp_path: Path
-) -> None:
-    executor = LocalExecutor(WorkerConfig((), "", str(tmp_path), "cpu", 1, 1))
-    link: Any = SimpleNamespace(close=lambda: None)
-    worker = Worker(link, PrepareTask(()), ended=Counter(ended))
-    executor._workers.append(worker)
-    with pytest.raises(
-        UserError, match="a component cannot be used: preparing it ended" if ended else "could not begin"
-    ):
-        list(executor._end(worker, WorkerDied("signal 6"), killed=True))
 
 
 SHADOWS = ("fmbench/__init__.py", "random.py", "queue.py", "torch.py")
@@ -180,20 +142,6 @@ def test_workers_import_nothing_from_where_they_stand(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert str(tmp_path) in import_path(), "where the user asks for it, it stays"
     assert late_path() == ()
-
-
-def test_a_worker_with_another_fmbench_refuses_to_work(
-    registry: Registry, plugin: str, tmp_path: Path, real_workers: None
-) -> None:
-    executor = LocalExecutor(config(registry, plugin, tmp_path, core="of another fmbench"))
-    with pytest.raises(UserError, match=r"the code of fmbench itself, in .*fmbench, is not that with which the run"):
-        events_of(executor, TrainTask((training_cell(registry),)))
-
-
-def test_a_worker_with_other_code_refuses_to_work(registry: Registry, plugin: str, tmp_path: Path) -> None:
-    executor = LocalExecutor(config(registry, plugin, tmp_path, fingerprints="other"))
-    with pytest.raises(UserError, match="changed after the run had begun"):
-        events_of(executor, TrainTask((training_cell(registry),)))
 
 
 def test_preparing_reports_what_cannot_be_had(

@@ -15,11 +15,9 @@ from torch import Tensor, nn
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.components.contracts import Coupling, Network
-from fmbench.errors import CellFailure, Diverged, TimedOut, WorkerDied
-from fmbench.executors.local import LocalExecutor
+from fmbench.errors import CellFailure, Diverged
 from fmbench.executors.messages import Event, WorkerConfig
 from fmbench.executors.run_task import Computer
-from fmbench.executors.supervisor import Worker
 from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, ProbeTask, TrainTask, Work
 from fmbench.model.batched.compatibility import batching_obstacle
 from fmbench.model.context import WorkerContext
@@ -348,56 +346,10 @@ def test_a_probe_that_fails_leaves_no_row(tmp_path: Path, registry: Registry) ->
     assert not Store(shop.store.root).keys("training")
 
 
-class Ended:
-    """Stands in for the line to a worker that was killed."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-def dead_worker(task: TrainTask | EvaluateFleetTask, done: int = 0) -> Worker[Any]:
-    """Return a worker that was killed while it was at the fleet of a task, of which some cells had ended."""
-    worker: Worker[Any] = Worker(Ended(), task)
-    worker.units, worker.allowed = set(task.units[done:]), len(task.units)
-    worker.ended.update(task.units[:done])
-    return worker
-
-
-def test_a_fleet_that_is_killed_twice_is_tried_cell_by_cell(tmp_path: Path, registry: Registry) -> None:
-    cells = tuple(training_cell(registry, seed) for seed in range(4))
-    executor = LocalExecutor(WorkerConfig((), "", str(tmp_path), "cpu", 1, 1))
-    task = TrainTask(cells)
-
-    def end(worker: Worker[Any], failure: CellFailure) -> list[str]:
-        executor._workers.append(worker)
-        killed = isinstance(failure, WorkerDied)
-        return [event.what for event in executor._end(worker, failure, killed=killed)]
-
-    assert end(dead_worker(task), WorkerDied("signal 9")) == ["again"] * 4
-    assert list(executor._queue) == [task]
-    executor._queue.clear()
-    assert end(dead_worker(task, done=1), WorkerDied("signal 9")) == ["again"] * 3
-    assert list(executor._queue) == [TrainTask((cell,)) for cell in cells[1:]]
-    executor._queue.clear()
-    assert end(dead_worker(TrainTask(cells[1:])), TimedOut("too long")) == ["again"] * 3
-    assert list(executor._queue) == [TrainTask((cell,)) for cell in cells[1:]]
-    alone = TrainTask(cells[1:2])
-    assert [end(dead_worker(alone), WorkerDied("signal 9")) for _ in range(2)] == [["again"], ["failed"]]
-    assert Store(tmp_path).keys("training") == [cells[1].key]
-
-
-def test_cells_whose_joint_evaluation_is_killed_twice_are_evaluated_one_by_one(
-    tmp_path: Path, registry: Registry
-) -> None:
+def test_a_fleet_that_is_evaluated_is_said_to_be_at_work_as_a_whole(tmp_path: Path, registry: Registry) -> None:
     cells = [evaluation_cell(registry, training_cell(registry, seed)) for seed in range(3)]
     tasks = tuple(EvaluateTask(cell.training, (), (Work(cell.key, cell, ()),)) for cell in cells)
     fleet = EvaluateFleetTask(tasks, str(tmp_path / "together"))
-    executor = LocalExecutor(WorkerConfig((), "", str(tmp_path), "cpu", 1, 1))
-    for queued in ([fleet], list(tasks)):
-        executor._queue.clear()
-        executor._workers.append(worker := dead_worker(fleet))
-        assert [event.what for event in executor._end(worker, WorkerDied("signal 9"), killed=True)] == ["again"] * 3
-        assert list(executor._queue) == queued
     said: list[Event] = []
     with suppress(CellFailure):
         Computer(context(tmp_path, registry), said.append)(fleet)

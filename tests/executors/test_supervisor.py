@@ -1,0 +1,173 @@
+"""What becomes of tasks whose worker dies, or whose cells another driver holds; their workers are made up."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, deque
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from helpers import evaluation_cell, training_cell
+
+from fmbench.errors import CellFailure, TimedOut, UserError, WorkerDied
+from fmbench.executors.messages import Event, WorkerConfig
+from fmbench.executors.supervisor import HELD_SECONDS, Supervisor, Worker
+from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, PrepareTask, Task, TrainTask, Work
+from fmbench.plugins.registry import Registry
+from fmbench.store.store import Store
+
+
+class Script:
+    """The line to a worker that says, of each task, what the script has next."""
+
+    def __init__(self, script: deque[list[Event | None]]) -> None:
+        self.script = script
+        self.given: list[Task | WorkerConfig] = []
+
+    def send(self, message: Task | WorkerConfig) -> None:
+        """Note what it was given."""
+        self.given.append(message)
+
+    def receive(self) -> list[Event | None]:
+        """Say what comes next."""
+        return self.script.popleft()
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Scripted(Supervisor[Script]):
+    """An executor of one worker that keeps to a script."""
+
+    def __init__(self, store: Path, script: Sequence[list[Event | None]] = ()) -> None:
+        super().__init__(WorkerConfig((), "", str(store), "cpu", 1, 1))
+        self.link = Script(deque(script))
+
+    def _room(self) -> int:
+        return 1
+
+    def _start(self) -> Script:
+        return self.link
+
+    def _ready(self, links: Sequence[Script], seconds: float) -> Sequence[Script]:
+        return links
+
+
+class Ended:
+    """Stands in for the line to a worker that was killed."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def dead_worker(task: TrainTask | EvaluateFleetTask, done: int = 0) -> Worker[Any]:
+    """Return a worker that was killed while it was at the fleet of a task, of which some cells had ended."""
+    worker: Worker[Any] = Worker(Ended(), task)
+    worker.units, worker.allowed = set(task.units[done:]), len(task.units)
+    worker.ended.update(task.units[:done])
+    return worker
+
+
+def test_a_fleet_that_is_killed_twice_is_tried_cell_by_cell(tmp_path: Path, registry: Registry) -> None:
+    cells = tuple(training_cell(registry, seed) for seed in range(4))
+    executor = Scripted(tmp_path)
+    task = TrainTask(cells)
+
+    def end(worker: Worker[Any], failure: CellFailure) -> list[str]:
+        executor._workers.append(worker)
+        killed = isinstance(failure, WorkerDied)
+        return [event.what for event in executor._end(worker, failure, killed=killed)]
+
+    assert end(dead_worker(task), WorkerDied("signal 9")) == ["again"] * 4
+    assert list(executor._queue) == [task]
+    executor._queue.clear()
+    assert end(dead_worker(task, done=1), WorkerDied("signal 9")) == ["again"] * 3
+    assert list(executor._queue) == [TrainTask((cell,)) for cell in cells[1:]]
+    executor._queue.clear()
+    assert end(dead_worker(TrainTask(cells[1:])), TimedOut("too long")) == ["again"] * 3
+    assert list(executor._queue) == [TrainTask((cell,)) for cell in cells[1:]]
+    alone = TrainTask(cells[1:2])
+    assert [end(dead_worker(alone), WorkerDied("signal 9")) for _ in range(2)] == [["again"], ["failed"]]
+    assert Store(tmp_path).keys("training") == [cells[1].key]
+
+
+def test_cells_whose_joint_evaluation_is_killed_twice_are_evaluated_one_by_one(
+    tmp_path: Path, registry: Registry
+) -> None:
+    cells = [evaluation_cell(registry, training_cell(registry, seed)) for seed in range(3)]
+    tasks = tuple(EvaluateTask(cell.training, (), (Work(cell.key, cell, ()),)) for cell in cells)
+    fleet = EvaluateFleetTask(tasks, str(tmp_path / "together"))
+    executor = Scripted(tmp_path)
+    for queued in ([fleet], list(tasks)):
+        executor._queue.clear()
+        executor._workers.append(worker := dead_worker(fleet))
+        assert [event.what for event in executor._end(worker, WorkerDied("signal 9"), killed=True)] == ["again"] * 3
+        assert list(executor._queue) == queued
+
+
+@pytest.mark.parametrize("ended", [{("preparing", "metric nfe"): 1}, {}])
+def test_a_worker_that_dies_between_two_components_prepares_no_less_in_silence(
+    ended: dict[tuple[str, str], int], tmp_path: Path
+) -> None:
+    executor = Scripted(tmp_path)
+    link: Any = SimpleNamespace(close=lambda: None)
+    worker = Worker(link, PrepareTask(()), ended=Counter(ended))
+    executor._workers.append(worker)
+    with pytest.raises(
+        UserError, match="a component cannot be used: preparing it ended" if ended else "could not begin"
+    ):
+        list(executor._end(worker, WorkerDied("signal 6"), killed=True))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A clock that goes on when somebody sleeps."""
+    found = SimpleNamespace(now=0.0, slept=0)
+
+    def sleep(seconds: float) -> None:
+        found.now += seconds
+        found.slept += 1
+
+    stand_in = SimpleNamespace(monotonic=lambda: found.now, sleep=sleep)
+    monkeypatch.setattr("fmbench.executors.supervisor.time", stand_in)
+    return found
+
+
+def test_what_another_driver_holds_is_asked_for_again_after_other_work(
+    tmp_path: Path, registry: Registry, clock: SimpleNamespace
+) -> None:
+    first, second, other = (training_cell(registry, seed) for seed in range(3))
+
+    def ended(cell: Any) -> list[Event | None]:
+        return [Event("started", "training", cell.key), Event("finished", "training", cell.key)]
+
+    held = [Event("held", "training", first.key), *ended(second), None]
+    executor = Scripted(tmp_path, [held, [*ended(other), None], [Event("held", "training", first.key), None]])
+    executor.link.script.append([*ended(first), None])
+    executor.submit(TrainTask((first, second)))
+    executor.submit(TrainTask((other,)))
+    said = [(event.what, event.key) for event in executor.events() if event.what != "started"]
+    assert said == [
+        ("held", first.key),
+        ("finished", second.key),
+        ("finished", other.key),
+        ("held", first.key),
+        ("finished", first.key),
+    ]
+    alone = TrainTask((first,))
+    assert executor.link.given == [TrainTask((first, second)), TrainTask((other,)), alone, alone]
+    assert clock.now == pytest.approx(2 * HELD_SECONDS, abs=1)
+    assert clock.slept < 20
+
+
+@pytest.mark.parametrize(
+    "event",
+    [Event("finished"), Event("started", "training", "a", fleet=("a", "b")), Event("advanced", "training", "a", 3)],
+)
+def test_an_event_is_the_same_after_it_was_json(event: Event) -> None:
+    written = json.dumps(event.as_dict())
+    assert Event.from_dict(json.loads(written)) == event
+    assert Event("finished").as_dict() == {"what": "finished"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,6 +71,7 @@ def summary(session: Session, result: RunResult) -> dict[str, object]:
         "suite": session.suite.name,
         "cells": result.cells,
         "computed": result.computed,
+        "computed_elsewhere": dict(result.elsewhere),
         "in_short": [f"{about}: {text}" for about, text in result.in_short],
         "failed": [{"key": r.cell.key, "status": r.status, "error": r.error} for r in failed],
         "report": str(result.report),
@@ -103,12 +104,11 @@ def tell_short(lines: Sequence[tuple[str, str]]) -> None:
 
 
 def _tell(session: Session, result: RunResult) -> None:
-    done = result.computed
-    if done:
-        units = ("training", "model", "measurement", "evaluation", "floor", "oracle", "sampler")
-        parts = [count(done[name], name) for name in units if done.get(name)]
-        say(f"Computed {', '.join(parts)}.")
-    else:
+    if here := _counted(result.computed):
+        say(f"Computed {here}.")
+    if elsewhere := _counted(result.elsewhere):
+        say(f"Computed by others meanwhile: {elsewhere}.")
+    if not here and not elsewhere:
         say("Everything was computed before; nothing to do.")
     if result.records.failed or result.records.lost_references:
         tell_failures(session, result.records)
@@ -119,3 +119,9 @@ def _tell(session: Session, result: RunResult) -> None:
     say(f"Report: {result.report}" + ("" if result.fresh_report else " (unchanged)"), "bold")
     if result.tracking is not None:
         say(f"MLflow: {result.tracking.uri} (look at it with `fmbench ui`)")
+
+
+def _counted(done: Mapping[str, int]) -> str:
+    """Say how many units of each kind were computed."""
+    units = ("training", "model", "measurement", "evaluation", "floor", "oracle", "sampler")
+    return ", ".join(count(done[name], name) for name in units if done.get(name))

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
@@ -16,6 +17,8 @@ from fmbench.executors.tasks import LINE_LOST, Task
 
 _DYING_SECONDS = 10.0
 """A process whose connection has ended is given so long to end by itself."""
+_PARTING_SECONDS = 1.0
+"""A process is given so long to end by itself when its lifeline has."""
 
 
 @dataclass(eq=False)
@@ -47,11 +50,13 @@ class LocalLink:
         return said
 
     def close(self) -> None:
-        """Kill the process and all that it started."""
+        """End the process and all that it started. It is given a moment to give its leases back."""
+        os.close(self.lifeline)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_PARTING_SECONDS)
         self.process.kill()
         self.process.wait()
         self.connection.close()
-        os.close(self.lifeline)
 
     def _gone(self) -> WorkerGone:
         try:

@@ -35,17 +35,22 @@ class WorkerConfig:
     late_path: tuple[str, ...] = field(default_factory=late_path)
 
 
+ELSEWHERE = "elsewhere"
+"""The status of what was finished, and nothing was left to compute: another process did."""
+
+
 @dataclass(frozen=True)
 class Event:
     """What a worker says.
 
     `what` is "started" (with `fleet`, all keys, where cells train as one), "advanced" (by `amount` optimizer steps,
-    added up over a fleet), "finished", "failed" (with `status` and `text`), "damaged" (a stored file was not what was
-    written; `text` says which, and it is computed again), "slowed" (cells could not be computed together; `text` says
-    why), "warned" (a library warned; `text` is that), "again" (the worker was killed, or a fleet took too long; `text`
-    says how, and the unit is tried once more), "held" (another driver is at the unit, which is asked for again later),
-    "spoilt" (the process must compute nothing more, `text` says why: what the task still lacks is for another) or
-    "fatal" (nothing can go on, `text` says why).
+    added up over a fleet), "finished" (with the `status` ELSEWHERE where another process had computed it), "failed"
+    (with `status` and `text`), "damaged" (a stored file was not what was written; `text` says which, and it is computed
+    again), "slowed" (cells could not be computed together; `text` says why), "warned" (a library warned; `text` is
+    that), "again" (the worker was killed, or a fleet took too long; `text` says how, and the unit is tried once more),
+    "held" (another process is at the unit, which is asked for again later), "waiting" (nothing is left but what others
+    are at; `text` says who), "spoilt" (the process must compute nothing more, `text` says why: what the task still
+    lacks is for another) or "fatal" (nothing can go on, `text` says why).
     """
 
     what: str

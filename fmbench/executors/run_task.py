@@ -14,7 +14,7 @@ from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.reference_cell import ReferenceCell
 from fmbench.cells.seeds import seed_for
 from fmbench.components.contracts import TrainingFacts
-from fmbench.errors import CellFailure, DamagedFile, ProcessChanged, StoreError
+from fmbench.errors import CellFailure, DamagedFile, LeaseLost, ProcessChanged, StoreError, WorkerDied
 from fmbench.evaluation import evaluate, flow_snapshots
 from fmbench.evaluation.given_samples import score_samples
 from fmbench.evaluation.noise_floor import measure_floor
@@ -24,7 +24,7 @@ from fmbench.evaluation.sampling import Drawn
 from fmbench.evaluation.training_metrics import measure_training
 from fmbench.executors.evaluate_fleet import draw_together
 from fmbench.executors.library_warnings import LibraryWarnings
-from fmbench.executors.messages import Event, Say
+from fmbench.executors.messages import ELSEWHERE, Event, Say
 from fmbench.executors.prepare import prepare, probe
 from fmbench.executors.process_health import SpoiltProcess, lingering
 from fmbench.executors.tasks import (
@@ -42,6 +42,8 @@ from fmbench.executors.tasks import (
     Work,
 )
 from fmbench.executors.train_fleet import lacks_snapshots, train_fleet
+from fmbench.executors.unit_leases import UnitLeases, why_given_up
+from fmbench.io.file_lock import StoppedWaiting
 from fmbench.isolation import global_random
 from fmbench.isolation.process_state import foreign_code_ran, watch_all
 from fmbench.model.context import WorkerContext
@@ -54,8 +56,8 @@ from fmbench.training import given_models, loop
 log = logging.getLogger(__name__)
 
 Cell = TrainingCell | ReferenceCell
-Step = tuple[Unit, Cell, Callable[[], None]]
-"""A unit, the cell whose seed it has, and what computes it."""
+Step = tuple[Unit, Cell, Callable[[], bool]]
+"""A unit, the cell whose seed it has, and what computes it, which returns whether anything was left to compute."""
 
 
 class Computer:
@@ -68,6 +70,7 @@ class Computer:
         self.warnings = LibraryWarnings(lambda: context.components)
         self._trained: Trained | None = None
         self._drawn: dict[str, Drawn] = {}
+        self._leases = UnitLeases(context.store)
 
     def say(self, event: Event) -> None:
         """Say what happens, after what libraries have warned of until then."""
@@ -91,20 +94,34 @@ class Computer:
         elif isinstance(task, TrainAndEvaluateTask):
             self._train_and_evaluate(task)
         elif isinstance(task, TrainTask) and len(task.cells) > 1:
+            self._train_fleet(task)
+        else:
+            for step in self._steps(task):
+                try:
+                    self._compute(*step)
+                except (StoppedWaiting, LeaseLost) as held:  # another process computes it, or went on with it
+                    self.say(Event("held", *step[0], text=str(held)))
+
+    def _train_fleet(self, task: TrainTask) -> None:
+        try:
             for left in train_fleet(task, self.context, self.say):
                 self(TrainTask((left,)))
-        else:
-            for (section, key), cell, compute in self._steps(task):
-                folder = self.context.store.folder(section, key)
-                with folder.lock():
-                    threads = set(threading.enumerate())
-                    self.say(Event("started", section, key))
-                    global_random.seed(seed_for(cell.seed, f"unit/{section}", cell.dataset.text))
-                    self.say(self._attempt(section, key, folder, compute))
-                if self.context.spoilt:
-                    raise SpoiltProcess(self.context.spoilt)
-                if running := lingering(threads):
-                    raise SpoiltProcess(f"{section} {key} left threads running: {', '.join(running)}")
+        except (StoppedWaiting, LeaseLost) as held:
+            for unit in task.units:
+                self.say(Event("held", *unit, text=str(held)))
+
+    def _compute(self, unit: Unit, cell: Cell, compute: Callable[[], bool]) -> None:
+        """Compute a unit. Raises StoppedWaiting where another process is at it."""
+        section, key = unit
+        with self._leases.at_work(unit) as folder:
+            threads = set(threading.enumerate())
+            self.say(Event("started", section, key))
+            global_random.seed(seed_for(cell.seed, f"unit/{section}", cell.dataset.text))
+            self.say(self._attempt(section, key, folder, compute))
+        if self.context.spoilt:
+            raise SpoiltProcess(self.context.spoilt)
+        if running := lingering(threads):
+            raise SpoiltProcess(f"{section} {key} left threads running: {', '.join(running)}")
 
     def _steps(self, task: TrainTask | EvaluateTask | ReferenceTask) -> Iterator[Step]:
         if isinstance(task, TrainTask):
@@ -115,23 +132,28 @@ class Computer:
         else:
             yield from self._evaluate_steps(task)
 
-    def _attempt(self, section: str, key: str, folder: CellFolder, compute: Callable[[], None]) -> Event:
+    def _attempt(self, section: str, key: str, folder: CellFolder, compute: Callable[[], bool]) -> Event:
         watch, kept = watch_all(), None
         try:
+            if why := why_given_up(folder):
+                raise WorkerDied(why)
             try:
                 folder.check()
+                # another process's, since this unit was given out; what a sampler costs is asked for again at will
+                if section != "sampler" and (failed := folder.failure()) is not None:
+                    return Event("failed", section, key, status=failed["status"], text=failed["error"])
                 kept = folder.metrics() if folder.recorded() is not None else None
-                compute()
+                worked = compute()
             except DamagedFile as error:
                 self.say(Event("damaged", section, key, text=str(error)))
                 kept = None
                 folder.discard()
-                compute()
+                worked = compute()
             if not self.context.spoilt:  # by a metric, which has failed already
                 watch.check("a component of this cell")
                 if changed := self._changed_components():
                     raise ProcessChanged(f"somebody changed {changed}")
-        except (StoreError, SpoiltProcess):
+        except (StoreError, SpoiltProcess, LeaseLost):
             raise
         except BaseException as error:
             failure = self._explain(error)
@@ -143,7 +165,7 @@ class Computer:
                     folder.set_metrics(kept)
             folder.fail(failure.status, str(failure), traceback.format_exc())
             return Event("failed", section, key, status=failure.status, text=str(failure))
-        return Event("finished", section, key)
+        return Event("finished", section, key, status="" if worked else ELSEWHERE)
 
     def _changed_components(self) -> str:
         """Say what somebody changed of the components or the trained network; "" where nobody did.
@@ -166,15 +188,16 @@ class Computer:
     def _explain(self, error: BaseException) -> CellFailure:
         return describe_failure(error, self.context.components)
 
-    def _train(self, cell: TrainingCell) -> None:
+    def _train(self, cell: TrainingCell) -> bool:
         folder = self.context.store.folder("training", cell.key)
         if folder.result() is not None and not lacks_snapshots(cell, self.context, self.say):
-            return  # another process finished it while this one waited for the lock
+            return False  # another process has finished it meanwhile
         folder.begin(cell.parts())
         if cell.is_given:
             given_models.take(cell, self.context)
-            return
-        loop.train([cell], self.context, lambda steps: self.say(Event("advanced", "training", cell.key, steps)))
+        else:
+            loop.train([cell], self.context, lambda steps: self.say(Event("advanced", "training", cell.key, steps)))
+        return True
 
     def _evaluate_steps(self, task: EvaluateTask) -> Iterator[Step]:
         if task.training_metrics:
@@ -186,48 +209,59 @@ class Computer:
         if self._trained is not None:
             self._trained.forget()  # or the next training would be said to take this memory
 
-    def _training_metrics(self, task: EvaluateTask) -> None:
+    def _training_metrics(self, task: EvaluateTask) -> bool:
         folder = self.context.store.folder("training", task.training.key)
         if metrics := missing(folder, task.training_metrics):
             measure_training(self._load(task.training), metrics)
             self._check_measured(folder, metrics)
+        return bool(metrics)
 
-    def _take_flow_snapshot(self, task: EvaluateTask) -> None:
+    def _take_flow_snapshot(self, task: EvaluateTask) -> bool:
         folder = self.context.store.folder("portrait", task.flow_snapshot)
-        if folder.result() is None:
-            folder.begin({"training": task.training.key})
-            flow_snapshots.take_flow_snapshot(self._load(task.training), folder)
+        if folder.result() is not None:
+            return False
+        folder.begin({"training": task.training.key})
+        flow_snapshots.take_flow_snapshot(self._load(task.training), folder)
+        return True
 
-    def _evaluate(self, task: EvaluateTask, work: Work) -> None:
+    def _evaluate(self, task: EvaluateTask, work: Work) -> bool:
         folder = self.context.store.folder(task.section, work.key)
         if isinstance(task, MeasureTask) and not self._measured_here(folder):
             folder.discard()
         again = isinstance(task, MeasureTask) and task.again
-        metrics = list(work.metrics) if again else missing(folder, work.metrics)
+        anew = isinstance(task, MeasureTask) and task.anew
+        metrics = list(work.metrics) if again or anew else missing(folder, work.metrics)
         if folder.result() is not None and not metrics:
-            return
+            return False
         folder.begin(work.cell.parts())
         if work.cell.training.samples is not None:
             score_samples(work.cell, metrics, self.context)
             self._check_measured(folder, metrics)
-            return
+            return True
         trained = self._load(work.cell.training)
         if isinstance(task, MeasureTask):
             measure_sampler(trained, work.cell, metrics, work.key, again=again)
         else:
             evaluate.evaluate(trained, work.cell, metrics, self._drawn.pop(work.key, None))
         self._check_measured(folder, metrics)
+        return True
 
     def _evaluate_fleet(self, task: EvaluateFleetTask) -> None:
         """Draw together what pays, then evaluate cell by cell; while it draws, all of them are at work."""
-        if keys := tuple(key for section, key in task.units if section == "evaluation"):
-            self.say(Event("started", "evaluation", keys[0], fleet=keys))
         try:
+            evaluations = [unit for unit in task.units if unit[0] == "evaluation"]
+            held = self._leases.take_ahead(evaluations)
+            for unit in sorted(held):
+                self.say(Event("held", *unit))
+            task = task.without(held)
+            if keys := tuple(key for _, key in evaluations if ("evaluation", key) not in held):
+                self.say(Event("started", "evaluation", keys[0], fleet=keys))
             self._drawn = draw_together(task, self.context, self.say)
             for own in task.tasks:
                 self(own)
         finally:
             self._drawn = {}
+            self._leases.release()
 
     def _train_and_evaluate(self, task: TrainAndEvaluateTask) -> None:
         """Train, then evaluate what was trained; of the rest, the driver knows that its training failed."""
@@ -240,13 +274,14 @@ class Computer:
         for evaluation in [EvaluateFleetTask(tuple(trained), task.file)] if len(trained) > 1 else trained:
             self(evaluation)
 
-    def _reference(self, work: ReferenceWork) -> None:
+    def _reference(self, work: ReferenceWork) -> bool:
         folder = self.context.store.folder(work.cell.section, work.cell.key)
         if metrics := missing(folder, work.metrics):
             folder.begin(work.cell.parts())
             measure = measure_floor if work.cell.section == "floor" else measure_oracle
             measure(work.cell, metrics, self.context)
             self._check_measured(folder, metrics)
+        return bool(metrics)
 
     def _measured_here(self, folder: CellFolder) -> bool:
         """Whether the times in a folder were taken on this hardware, with this torch."""

@@ -18,8 +18,10 @@ from fmbench.store.store import Store
 
 POLL_SECONDS = 0.5
 """So often the supervisor looks at the clock, and for workers that have died in silence."""
-HELD_SECONDS = 2.0
-"""A unit that another driver holds is asked for again after this pause."""
+FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
+"""Seconds between two looks at units that other processes hold; they grow."""
+MOST_NAMED = 3
+"""Units that are named where others are waited for."""
 
 
 class WorkerGone(Exception):
@@ -83,6 +85,16 @@ class Worker(Generic[L]):
             self.units.discard(unit)
 
 
+@dataclass
+class Postponed:
+    """A task, of which other processes hold some units; they are looked at again when it is `due`."""
+
+    task: Task
+    held: list[Unit]
+    due: float
+    pause: float = FIRST_PAUSE
+
+
 class Supervisor(ABC, Generic[L]):
     """An executor that lacks only its workers. A unit that takes longer than `timeout` seconds is ended and recorded.
 
@@ -98,7 +110,8 @@ class Supervisor(ABC, Generic[L]):
         self._config = config
         self._timeout = timeout
         self._queue: deque[Task] = deque()
-        self._postponed: deque[tuple[float, Task]] = deque()
+        self._postponed: list[Postponed] = []
+        self._waits_for = ""
         self._workers: list[Worker[L]] = []
         self._deaths: Counter[Unit] = Counter()
 
@@ -144,7 +157,7 @@ class Supervisor(ABC, Generic[L]):
             if not busy:
                 if not self._queue and not self._postponed:
                     return
-                time.sleep(POLL_SECONDS)
+                yield from self._wait()
                 continue
             ready = self._ready([worker.link for worker in busy], POLL_SECONDS)
             for worker in [worker for worker in busy if worker.link in ready]:
@@ -158,9 +171,38 @@ class Supervisor(ABC, Generic[L]):
             self._drop(worker)
 
     def _queue_due(self) -> None:
-        """Queue what was postponed, when its time has come."""
-        while self._postponed and self._postponed[0][0] <= time.monotonic():
-            self._queue.append(self._postponed.popleft()[1])
+        """Queue what was postponed, when nobody else is at it any more."""
+        now, still = time.monotonic(), []
+        for postponed in self._postponed:
+            if postponed.due <= now:
+                postponed.held = [unit for unit in postponed.held if self._holders(unit)]
+                postponed.pause = min(LAST_PAUSE, 1.5 * postponed.pause)
+                postponed.due = now + postponed.pause
+            if postponed.held:
+                still.append(postponed)
+            else:
+                self._queue.append(postponed.task)
+        self._postponed = still
+
+    def _holders(self, unit: Unit) -> list[str]:
+        """Return who else is at a unit, and alive."""
+        folder = self._store.folder(*unit)
+        return folder.leases.holders(folder.place)
+
+    def _wait(self) -> Iterator[Event]:
+        """Wait a moment, since nothing is left but what others are at, and say once what that is."""
+        units = [unit for postponed in self._postponed for unit in postponed.held]
+        named = [f"{' '.join(unit)} ({holder})" for unit in units[:MOST_NAMED] for holder in self._holders(unit)[:1]]
+        text = ", ".join(named) + (f" and {len(units) - MOST_NAMED} more" if len(units) > MOST_NAMED else "")
+        if named and text != self._waits_for:
+            self._waits_for = text
+            yield Event("waiting", amount=len(units), text=text)
+        next_due = min((postponed.due for postponed in self._postponed), default=math.inf)
+        time.sleep(max(0.0, min(POLL_SECONDS, next_due - time.monotonic())))
+
+    @property
+    def _store(self) -> Store:
+        return Store(Path(self._config.store))
 
     def _assign(self) -> None:
         while self._queue:
@@ -200,9 +242,9 @@ class Supervisor(ABC, Generic[L]):
                 yield event
 
     def _task_ended(self, worker: Worker[L]) -> None:
-        """Note that a worker is idle; what of its task another driver holds is asked for again after a pause."""
+        """Note that a worker is idle; what of its task other processes hold is asked for again when they do not."""
         if worker.task is not None and worker.held and (rest := worker.task.without(worker.ended)).units:
-            self._postponed.append((time.monotonic() + HELD_SECONDS, rest))
+            self._postponed.append(Postponed(rest, sorted(worker.held), time.monotonic() + FIRST_PAUSE))
         worker.task = None
         if self.one_task_each:
             self._drop(worker)
@@ -229,7 +271,7 @@ class Supervisor(ABC, Generic[L]):
                 yield Event("again", section, key, text=str(failure))
                 continue
             if section != "probe":  # which has no row: its cells train alone
-                Store(Path(self._config.store)).folder(section, key).fail(failure.status, str(failure))
+                self._store.folder(section, key).fail(failure.status, str(failure))
             yield Event("failed", section, key, status=failure.status, text=str(failure))
             worker.ended[section, key] += 1
         self._queue_rest(worker, split)

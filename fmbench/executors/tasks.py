@@ -194,10 +194,12 @@ class TrainAndEvaluateTask:
 class MeasureTask(EvaluateTask):
     """Measure what samplers cost. Run while nothing else is computed.
 
-    With `again`, what is measured already is measured at one more moment (see `fmbench.store.sampler_timings.joined`).
+    With `again`, what is measured already is measured at one more moment (see `fmbench.store.sampler_timings.joined`),
+    and with `anew`, the new measurement takes the place of the old one.
     """
 
     again: bool = False
+    anew: bool = False
     section = "sampler"
 
 

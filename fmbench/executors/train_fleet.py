@@ -1,4 +1,4 @@
-"""Trains a fleet, and says which cells are trained already."""
+"""Trains a fleet, and says which cells have been trained meanwhile."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import threading
 from contextlib import ExitStack
 
 from fmbench.cells.cells import TrainingCell
-from fmbench.errors import CellFailure, DamagedFile, ProcessChanged, StoreError
-from fmbench.executors.messages import Event, Say
+from fmbench.errors import CellFailure, DamagedFile, LeaseLost, ProcessChanged, StoreError
+from fmbench.executors.messages import ELSEWHERE, Event, Say
 from fmbench.executors.process_health import SpoiltProcess, lingering
 from fmbench.executors.tasks import TrainTask
+from fmbench.executors.unit_leases import is_to_be_split
 from fmbench.model.context import WorkerContext
 from fmbench.runtime.failures import describe_failure
 from fmbench.store.snapshots import lacking_snapshots, snapshot_folder
@@ -19,14 +20,20 @@ from fmbench.training import loop
 def train_fleet(task: TrainTask, context: WorkerContext, say: Say) -> list[TrainingCell]:
     """Train cells as one; return those that are left, where the fleet failed as a whole: they train one by one, so that
     only those fail that must.
+
+    Raises StoppedWaiting where another process is at one of them: the others wait, since a fleet of other members would
+    not give the same weights to the bit.
     """
-    with ExitStack() as locks:
-        keys = sorted(cell.key for cell in task.cells)  # one order everywhere: two runs cannot block each other
-        for key in keys:
-            locks.enter_context(context.store.folder("training", key).lock())
-        fleet = [cell for cell in task.cells if not is_trained(cell, context, say)]
+    with ExitStack() as leases:
+        for cell in task.cells:
+            leases.enter_context(context.store.folder("training", cell.key).lock(wait=False, shared=True))
+        fleet = [cell for cell in task.cells if not has_ended(cell, context, say)]
         if not fleet:
             return []
+        if is_to_be_split(context.store.folder("training", cell.key) for cell in fleet):
+            why = f"processes died at a fleet of {len(fleet)}, so its cells train one by one"
+            say(Event("slowed", "training", fleet[0].key, text=why))
+            return fleet
         say(Event("started", "training", fleet[0].key, fleet=tuple(cell.key for cell in fleet)))
         ended: set[str] = set()
         folders = {cell.key: context.store.folder("training", cell.key) for cell in fleet}
@@ -47,7 +54,7 @@ def train_fleet(task: TrainTask, context: WorkerContext, say: Say) -> list[Train
                 context.store.folder("training", cell.key).begin(cell.parts())
             with context.unchanged("a member of the fleet"):
                 loop.train(fleet, context, advanced, failed, task.size)
-        except StoreError:
+        except (StoreError, LeaseLost):
             raise
         except ProcessChanged as error:
             for key in {cell.key for cell in fleet} - ended - trained:
@@ -65,8 +72,18 @@ def train_fleet(task: TrainTask, context: WorkerContext, say: Say) -> list[Train
     return left
 
 
-def is_trained(cell: TrainingCell, context: WorkerContext, say: Say) -> bool:
-    """Whether a cell is done; if so, that is said. What is damaged is said, too, and removed."""
+def has_ended(cell: TrainingCell, context: WorkerContext, say: Say) -> bool:
+    """Whether another process has trained a cell, or failed to, since it was given out; if so, that is said."""
+    if is_trained(cell, context, say, ELSEWHERE):
+        return True
+    if (failure := context.store.folder("training", cell.key).failure()) is None:
+        return False
+    say(Event("failed", "training", cell.key, status=failure["status"], text=failure["error"]))
+    return True
+
+
+def is_trained(cell: TrainingCell, context: WorkerContext, say: Say, where: str = "") -> bool:
+    """Whether a cell is done; if so, that is said, and `where`. What is damaged is said, too, and removed."""
     folder = context.store.folder("training", cell.key)
     try:
         folder.check()
@@ -75,7 +92,7 @@ def is_trained(cell: TrainingCell, context: WorkerContext, say: Say) -> bool:
         folder.discard()
     if folder.result() is None or lacks_snapshots(cell, context, say):
         return False
-    say(Event("finished", "training", cell.key))
+    say(Event("finished", "training", cell.key, status=where))
     return True
 
 

@@ -22,6 +22,7 @@ from fmbench.isolation.process_state import Setting, guard
 from fmbench.plugins.source import core_fingerprint
 from fmbench.runtime.environment import make_current
 from fmbench.runtime.memory import give_memory_back, keep_freed_memory
+from fmbench.store.leases import release_all
 
 
 class DriverConnection:
@@ -91,7 +92,10 @@ def main() -> None:
 
 def _end_with_driver(lifeline: int) -> None:
     os.read(lifeline, 1)
-    os._exit(1)
+    try:
+        release_all()
+    finally:
+        os._exit(1)
 
 
 def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], str]:

@@ -25,7 +25,7 @@ SHOWN = 20
 @dataclass(frozen=True)
 class RunResult:
     """What a run leaves behind. `computed` counts the units that were computed: training, model, evaluation,
-    sampler.
+    sampler; `elsewhere` those that other drivers on the same store computed meanwhile.
 
     `in_short` holds the first lines of the report, `(what it is about, sentences)`; `cells` counts trainings and
     evaluations: total, done, failed and todo.
@@ -38,6 +38,7 @@ class RunResult:
     fresh_report: bool
     in_short: Sequence[tuple[str, str]] = ()
     cells: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    elsewhere: Mapping[str, int] = field(default_factory=dict)
 
 
 def run(suite: str | Path, options: Options | None = None, observer: Observer | None = None) -> RunResult:
@@ -81,7 +82,8 @@ def run_session(session: Session, observer: Observer) -> RunResult:
     if tracker is not None:
         summary = tracker.finish(records, report.parent, lambda done, total: observer.begin("logging", total, done))
         observer.end("logging")
-    return RunResult(records, report, computed, summary, fresh, short, results_index.counts())
+    counts, elsewhere = results_index.counts(), dict(scheduler.elsewhere)
+    return RunResult(records, report, computed, summary, fresh, short, counts, elsewhere)
 
 
 def _import_ahead() -> None:

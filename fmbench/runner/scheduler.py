@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from itertools import chain
 
@@ -13,7 +13,7 @@ from fmbench.cells.component_spec import ComponentSpec
 from fmbench.executors.base import Executor
 from fmbench.executors.choose import check_executor, make_executor
 from fmbench.executors.jobs import jobs_and_threads
-from fmbench.executors.messages import Event, WorkerConfig
+from fmbench.executors.messages import ELSEWHERE, Event, WorkerConfig
 from fmbench.executors.tasks import (
     EvaluateFleetTask,
     EvaluateTask,
@@ -25,7 +25,7 @@ from fmbench.executors.tasks import (
     TrainTask,
     Work,
 )
-from fmbench.io.file_lock import StoppedWaiting
+from fmbench.io.printable_text import count
 from fmbench.plugins.guidance import guidance_spec
 from fmbench.results.cell_keys import flow_snapshot_key, sampler_key
 from fmbench.results.cell_state import unsteady
@@ -48,7 +48,8 @@ class Scheduler:
     """Computes what the store lacks of a plan, on the executor that the session's options name.
 
     `computed` counts the units that were computed, by section, and as "measurement" the trained cells that lacked a
-    metric; `worked` says whether the store changed at all.
+    metric; `elsewhere` counts those that other drivers on this store computed meanwhile. `worked` says whether the
+    store changed at all.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Scheduler:
         self.references = self._reference_work()
         self.failure_messages = FailureMessages(observer.say)
         self.computed: dict[str, int] = defaultdict(int)
+        self.elsewhere: dict[str, int] = defaultdict(int)
         self.worked = False
         self._steps: dict[str, int] = defaultdict(int)
         self._leads: dict[str, str] = {}
@@ -157,7 +159,9 @@ class Scheduler:
         for event in executor.events():
             if event.what in {"finished", "failed"} and event.section == "training" and event.key in self._untrained:
                 self._untrained.discard(event.key)
-                self.computed[cells[event.key].unit] += 1
+                self._count(event, cells[event.key].unit)
+                if event.status == ELSEWHERE:
+                    self.observer.advance("training", steps_ahead(self.results_index, cells[event.key]))
                 trained = event.what == "finished" or self.results_index.trainings[event.key].result is not None
                 if not trained:
                     self._lost(cells[event.key])
@@ -265,22 +269,26 @@ class Scheduler:
         for pieces in by_training.values():
             executor.submit(MeasureTask(pieces[0].cell.training, (), tuple(pieces), again=again))
         self.observer.begin("timing", len(work))
+        measured: set[str] = set()
         for event in executor.events():
             self._note(event)
+            if event.what == "finished" and event.status != ELSEWHERE:
+                measured.add(event.key)
         if not again:
-            self._time_unsteady(executor, work)
+            self._time_unsteady(executor, work, measured)
 
-    def _time_unsteady(self, executor: Executor, work: Mapping[str, Work]) -> None:
-        """Measure those samplers once more whose times are no facts, for the machine was busy with something else."""
+    def _time_unsteady(self, executor: Executor, work: Mapping[str, Work], measured: Collection[str]) -> None:
+        """Measure those samplers once more whose times are no facts, for the machine was busy with something else;
+        others look at what they `measured` themselves.
+        """
         folders = {key: self.session.store.folder("sampler", piece.key) for key, piece in work.items()}
-        busy = unsteady([(piece.cell, folders[key]) for key, piece in work.items()])
+        found = unsteady([(piece.cell, folders[key]) for key, piece in work.items()])
+        busy = [cell for cell in found if work[sampler_key(cell)].key in measured]
         if not busy:
             return
         self.observer.say(f"{len(busy)} of {len(work)} times are unsteady: they are measured once more")
         for cell in busy:
-            with suppress(StoppedWaiting):  # another process measures it anew
-                folders[sampler_key(cell)].remove()
-            executor.submit(MeasureTask(cell.training, (), (work[sampler_key(cell)],)))
+            executor.submit(MeasureTask(cell.training, (), (work[sampler_key(cell)],), anew=True))
         for event in executor.events():
             if event.what == "failed":  # said, and counted before
                 self.failure_messages.failed(event.section, event.key, event.status, event.text)
@@ -305,6 +313,8 @@ class Scheduler:
                 self.observer.say(f"damaged, so computed again: {event.text}")
         elif event.what == "again":
             self.observer.say(f"{event.section} {event.key}: {event.text}; it is tried once more")
+        elif event.what == "waiting":
+            self.observer.say(f"waiting for {count(event.amount, 'cell')} that others compute: {event.text}")
         elif event.what == "warned":
             self.failure_messages.warned(event.section, event.key, event.text)
         elif event.what == "slowed" or (event.what, event.section) == ("failed", "probe"):
@@ -312,10 +322,15 @@ class Scheduler:
         elif event.what == "failed":
             self.failure_messages.failed(event.section, event.key, event.status, event.text)
         if event.what in {"finished", "failed"} and event.section in STAGE_OF:
-            self.computed[event.section] += 1
+            self._count(event, event.section)
             self.observer.advance(STAGE_OF[event.section])
             if event.section == "evaluation":
                 self._evaluated(event.key)
+
+    def _count(self, event: Event, name: str) -> None:
+        """Count a unit that has ended, as computed here or elsewhere."""
+        counts = self.elsewhere if event.status == ELSEWHERE else self.computed
+        counts[name] += 1
 
     def _evaluated(self, key: str) -> None:
         """Hand a training cell to the tracker when the last of its evaluations has ended."""

@@ -183,7 +183,8 @@ class Session:
         sections = (index.trainings, index.flow_snapshots, index.evaluations, index.samplers, index.reference_states)
         failed = [state for section in sections for state in section.values() if state.failures]
         for state in failed:
-            state.folder.clear_failures()
+            with contextlib.suppress(StoppedWaiting), state.folder.lock(wait=False):  # else another tries it already
+                state.folder.clear_failures()
         timed = {sampler_key(cell): cell for cell in self.plan.evaluations if index.samplers}
         measured = [(cell, index.samplers[key].folder) for key, cell in timed.items() if key in index.samplers]
         for cell in unsteady(measured):

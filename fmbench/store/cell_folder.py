@@ -175,7 +175,11 @@ class CellFolder:
         self.seal("failure.json", {"status": status, "error": error, "traceback": traceback})
 
     def clear_failures(self) -> None:
-        """Forget a failure and failed metrics, so that they are computed again; a diverged training starts anew."""
+        """Forget a failure, failed metrics and deaths, so that all is computed again; a diverged training starts anew.
+
+        The caller holds the cell's lease.
+        """
+        self.leases.clear_deaths(self.place)
         failure = self.failure()
         if failure and failure["status"] == "diverged":
             self.checkpoints.drop()
@@ -209,7 +213,11 @@ class CellFolder:
         return f"holds {others[0]!r}, which is not of fmbench" if others else ""
 
     def remove(self) -> None:
-        """Remove the folder. Raises StoreError where it is `strange`, and StoppedWaiting where it is worked on."""
+        """Remove the folder, if it is there. Raises StoreError where it is `strange`, StoppedWaiting where it is worked
+        on.
+        """
+        if not self.is_there():
+            return
         if why := self.strange():
             raise StoreError(f"{self.path} {why}, so it is not removed")
         with explained(self.path):

@@ -141,7 +141,7 @@ class Leases:
         held = self.holder.held.get(place)
         if held is None or held.name != name:
             return
-        if held.wrote and held.after_deaths:
+        if held.wrote:
             self.clear_deaths(place)
         self.holder.drop(place)
         self.files.remove(place, held.name)
@@ -178,18 +178,28 @@ class Leases:
         own = held.name if held else ""
         return self._living(place, (name for name in self.files.names(place) if name != own))
 
+    def holders(self, place: str) -> list[str]:
+        """Return who holds the lease of a place, but for this process: "node7, process 4242"."""
+        return [said_of(name) for name in sorted(self.others(place))]
+
     def deaths(self, place: str) -> Deaths:
         """Return where processes died that held the lease of a place, since the cell last got on."""
+        held = self.holder.held.get(place)
+        if held is not None and not held.after_deaths:
+            return Deaths((), ())
         found = [LEASE_NAME.fullmatch(name) for name in self.files.names(place) if name.startswith(DIED)]
         hosts = [(match["holder"].partition("-")[0], bool(match["shared"])) for match in found if match]
         alone, shared = ([host for host, with_others in hosts if with_others is want] for want in (False, True))
         return Deaths(tuple(sorted(alone)), tuple(sorted(shared)))
 
     def clear_deaths(self, place: str) -> None:
-        """Forget that processes died."""
-        for name in self.files.names(place):
-            if name.startswith(DIED):
-                self.files.remove(place, name)
+        """Forget that processes died. The caller holds the lease."""
+        held = self.holder.held.get(place)
+        if held is not None and held.after_deaths:
+            for name in self.files.names(place):
+                if name.startswith(DIED):
+                    self.files.remove(place, name)
+            held.after_deaths = False
 
     def drop_of(self, pid: int, place: str) -> None:
         """Remove the lease that a process of this machine held, which somebody ended on purpose: that is no death."""
@@ -211,6 +221,13 @@ class Leases:
             else:
                 found.add(name)
         return found
+
+
+def said_of(lease: str) -> str:
+    """Say for people whose a lease is: "node7, process 4242"."""
+    found = LEASE_NAME.fullmatch(lease)
+    holder = HolderName.parsed(found["holder"]) if found else None
+    return f"{holder.host}, process {holder.pid}" if holder else lease
 
 
 _of_process: dict[tuple[int, str], Leases] = {}

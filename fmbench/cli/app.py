@@ -19,6 +19,7 @@ from fmbench.cli.plugins import PLUGINS, list_components, plugins_app
 from fmbench.cli.report import report
 from fmbench.cli.run import run_verb
 from fmbench.cli.schema_and_env import env, schema
+from fmbench.cli.status import status
 from fmbench.cli.store import clean, merge
 from fmbench.cli.why import why
 from fmbench.errors import DamagedFile, UserError, brief
@@ -39,7 +40,7 @@ app = typer.Typer(
 run, retry = run_verb(again=False), run_verb(again=True)
 app.command("run", help="Plan, train, evaluate, log and report; what is done is skipped, so a run goes on.")(run)
 app.command("retry", help="Run a suite again with its failed cells, which `run` leaves as they are.")(retry)
-for callback in (init, check, history, plan, schema, env, why, report, sync, clean, merge, ui):
+for callback in (init, check, history, plan, status, schema, env, why, report, sync, clean, merge, ui):
     app.command()(callback)
 app.add_typer(plugins_app, name="plugins", short_help=PLUGINS)
 for verb in app.registered_commands:  # else the list of verbs cuts them off

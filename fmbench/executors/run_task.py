@@ -67,6 +67,7 @@ class Computer:
         self.context = context
         self._send = say
         self._unit: Unit = ("", "")
+        self._fleet: list[str] = []
         self.warnings = LibraryWarnings(lambda: context.components)
         self._trained: Trained | None = None
         self._drawn: dict[str, Drawn] = {}
@@ -78,6 +79,9 @@ class Computer:
             self._send(Event("warned", *self._unit, text=text))
         if event.what == "started":
             self._unit = (event.section, event.key)
+            self._fleet = [f"{event.section}/{key}" for key in event.fleet or (event.key,)]
+        elif event.what == "advanced":
+            self.context.store.leases.advance(self._fleet, event.amount)
         self._send(event)
 
     def __call__(self, task: Task) -> None:

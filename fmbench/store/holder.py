@@ -143,7 +143,7 @@ class Held:
     trusted: int
     after_deaths: bool = False
     wrote: bool = False
-    steps: int | None = None
+    steps: float | None = None
 
 
 class Holder:
@@ -227,7 +227,10 @@ class Holder:
         """Return the heartbeat: a counter, and for people what is computed here, and for how long."""
         now = _own_clock()
         with self._lock:
-            units = [[place, round(now - held.since, 1), held.steps] for place, held in self.held.items()]
+            units = [
+                [place, round(now - held.since, 1), None if held.steps is None else round(held.steps)]
+                for place, held in self.held.items()
+            ]
         job = next((os.environ[name] for name in JOB_VARIABLES if os.environ.get(name)), "")
         body = {"counter": self._counter, "seconds": self.seconds, "host": socket.gethostname(), "pid": os.getpid()}
         return json.dumps({**body, "job": job, "held": len(units), "units": units[:MOST_STATED]}).encode()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,6 +171,12 @@ class Leases:
         """Note that the cell got on: what died before is not its fault."""
         if (held := self.holder.held.get(place)) is not None:
             held.wrote = True
+
+    def advance(self, places: Sequence[str], steps: int) -> None:
+        """Note that trainings, as one fleet, were trained so many steps more, added up, for the heartbeat."""
+        for place in places:
+            if (held := self.holder.held.get(place)) is not None:
+                held.steps = (held.steps or 0.0) + steps / len(places)
 
     def others(self, place: str) -> set[str]:
         """Return the leases of a place that others hold; those of the dead become deaths."""

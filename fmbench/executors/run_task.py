@@ -27,6 +27,7 @@ from fmbench.executors.library_warnings import LibraryWarnings
 from fmbench.executors.messages import ELSEWHERE, Event, Say
 from fmbench.executors.prepare import prepare, probe
 from fmbench.executors.process_health import SpoiltProcess, lingering
+from fmbench.executors.quiet_machine import QuietMachine
 from fmbench.executors.tasks import (
     EvaluateFleetTask,
     EvaluateTask,
@@ -72,6 +73,7 @@ class Computer:
         self._trained: Trained | None = None
         self._drawn: dict[str, Drawn] = {}
         self._leases = UnitLeases(context.store)
+        self._machine = QuietMachine(context.store, lambda text: self.say(Event("slowed", "sampler", text=text)))
 
     def say(self, event: Event) -> None:
         """Say what happens, after what libraries have warned of until then."""
@@ -99,12 +101,19 @@ class Computer:
             self._train_and_evaluate(task)
         elif isinstance(task, TrainTask) and len(task.cells) > 1:
             self._train_fleet(task)
+        elif isinstance(task, MeasureTask):
+            with self._machine.alone():
+                self._compute_all(task)
         else:
-            for step in self._steps(task):
-                try:
-                    self._compute(*step)
-                except (StoppedWaiting, LeaseLost) as held:  # another process computes it, or went on with it
-                    self.say(Event("held", *step[0], text=str(held)))
+            self._compute_all(task)
+
+    def _compute_all(self, task: TrainTask | EvaluateTask | ReferenceTask) -> None:
+        """Compute the units of a task one by one; what another process is at, or went on with, is said to be held."""
+        for step in self._steps(task):
+            try:
+                self._compute(*step)
+            except (StoppedWaiting, LeaseLost) as held:
+                self.say(Event("held", *step[0], text=str(held)))
 
     def _train_fleet(self, task: TrainTask) -> None:
         try:

@@ -30,25 +30,36 @@ Lines = list[tuple[str, str]]
 
 def write_report_if_changed(session: Session, records: Records) -> tuple[Path, bool, Lines]:
     """Write the suite's report unless it is there already. Return its page, whether it was written, and its first
-    lines.
+    lines. Of several drivers one writes at a time.
     """
     folder = session.report_folder
     noted = session.store.root / "reports" / f"{folder.name}.json"
     digest = fingerprint(records, folder)
+    if (lines := _lines_of(noted, digest, folder)) is not None:
+        return folder / "index.html", False, lines
+    place = hashlib.sha256(str(folder.resolve()).encode(errors="surrogateescape")).hexdigest()[:20]
+    with session.store.alone(f"report-{place}"):
+        if (lines := _lines_of(noted, digest, folder)) is not None:
+            return folder / "index.html", False, lines
+        from fmbench.report import in_short, write_report
+        from fmbench.report.output_folder import Folder
+
+        page = write_report(records, folder)
+        lines = in_short(records).lines
+        files = {name: _sum(folder / name) for name in Folder(folder).files()}
+        write_sealed(noted, {"digest": digest, "in_short": lines, "files": files})
+        return page, True, lines
+
+
+def _lines_of(noted: Path, digest: str, folder: Path) -> Lines | None:
+    """Return the first lines of the report on disk; None where it is not the one of this digest, or not whole."""
     try:
         found = read_sealed(noted, REPORT) or {}
     except DamagedFile:
-        found = {}
-    if found.get("digest") == digest and is_whole(folder, found["files"]):
-        return folder / "index.html", False, [(about, text) for about, text in found["in_short"]]
-    from fmbench.report import in_short, write_report
-    from fmbench.report.output_folder import Folder
-
-    page = write_report(records, folder)
-    lines = in_short(records).lines
-    files = {name: _sum(folder / name) for name in Folder(folder).files()}
-    write_sealed(noted, {"digest": digest, "in_short": lines, "files": files})
-    return page, True, lines
+        return None
+    if found.get("digest") != digest or not is_whole(folder, found["files"]):
+        return None
+    return [(about, text) for about, text in found["in_short"]]
 
 
 def is_whole(folder: Path, files: dict[str, str]) -> bool:

@@ -247,8 +247,10 @@ def _contents(store: Store) -> dict[str, str]:
 
 def remember_contents(session: Session) -> None:
     """Leave in the store what models' files held, for reports of a time when they may be gone."""
-    if session.registry.contents and (known := _contents(session.store)) != (now := known | session.registry.contents):
-        write_sealed(contents_of_models(session.store.root), now)
+    contents = session.registry.contents
+    if contents and (known := _contents(session.store)) != known | contents:
+        with session.store.alone("contents-of-models"):
+            write_sealed(contents_of_models(session.store.root), _contents(session.store) | contents)
 
 
 def open_store(home: Path | None = None) -> Store:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from fmbench.errors import DamagedFile, StoreError
-from fmbench.io.json_forms import parsed
 from fmbench.results.cell_state import CellState
 from fmbench.results.collect import ResultsIndex
 from fmbench.results.eta import expected_seconds
 from fmbench.runner.session import Session
 from fmbench.store.atomic_files import read_sealed
+from fmbench.store.heartbeats import stated_by
 from fmbench.store.holder import BEATS, HolderName, lease_seconds
-from fmbench.store.lease_files import LEASE
 from fmbench.store.leases import Leases
 
 DETACHED = "detached"
@@ -69,23 +68,23 @@ def status_of(session: Session) -> Status:
     before = {name: leases.files.heartbeat(name) for name in leases.files.holders()}
     results_index = session.results_index(anywhere=True)
     alive = _alive(leases, before)
-    stated = [unit for name in before for unit in _stated(leases, name)]
+    stated = [unit for name in before for unit in stated_by(leases, name)]
     planned, steps = _planned(session, results_index, {unit.place for unit in stated}), _steps(session)
-    running = tuple(
+    running = [
         AtWork(
-            unit.place.partition("/")[0],
-            unit.place.partition("/")[2],
-            str(unit.body.get("host", "")),
-            int(unit.body.get("pid", 0)),
-            str(unit.body.get("job", "")),
-            unit.seconds,
-            unit.step,
-            None if unit.step is None else steps.get(unit.place),
-            unit.holder in alive,
+            section=unit.place.partition("/")[0],
+            key=unit.place.partition("/")[2],
+            host=unit.host,
+            pid=unit.pid,
+            job=unit.job,
+            seconds=unit.seconds,
+            step=unit.step,
+            steps=None if unit.step is None else steps.get(unit.place),
+            alive=unit.holder in alive,
         )
         for unit in stated
         if unit.place in planned
-    )
+    ]
     return Status(
         session.suite.name,
         _counts(results_index, planned, {f"{unit.section}/{unit.key}" for unit in running}),
@@ -106,7 +105,7 @@ def _alive(leases: Leases, before: Mapping[str, bytes | None]) -> set[str]:
         name = HolderName.parsed(text)
         if name is not None and name.is_here:
             alive |= {text} if name.state() == "running" else set()
-        elif _body(leases, text).get("held"):
+        elif any(stated_by(leases, text)):
             waited.add(text)
     ends = time.monotonic() + 2 * lease_seconds() / BEATS
     while True:
@@ -115,38 +114,6 @@ def _alive(leases: Leases, before: Mapping[str, bytes | None]) -> set[str]:
         if not waited or time.monotonic() > ends:
             return alive
         time.sleep(BETWEEN_LOOKS)
-
-
-class _Stated(NamedTuple):
-    """What a holder says of one of its leases."""
-
-    place: str
-    holder: str
-    seconds: float
-    step: int | None
-    body: Mapping[str, Any]
-
-
-def _stated(leases: Leases, holder: str) -> Iterator[_Stated]:
-    """Yield what a holder says that it computes, where its lease still is."""
-    body = _body(leases, holder)
-    for unit in body.get("units", ()):
-        try:
-            place, seconds, step = str(unit[0]), float(unit[1]), None if unit[2] is None else int(unit[2])
-            is_held = any(name.startswith(f"{LEASE}{holder}-") for name in leases.files.names(place))
-        except (TypeError, ValueError, LookupError, OSError):
-            continue
-        if is_held:
-            yield _Stated(place, holder, seconds, step, body)
-
-
-def _body(leases: Leases, holder: str) -> dict[str, Any]:
-    """Return what a heartbeat says, nothing where it says none."""
-    try:
-        body = parsed(leases.files.heartbeat(holder) or b"{}")
-    except (ValueError, OSError):
-        return {}
-    return body if isinstance(body, dict) and isinstance(body.get("units"), list) else {}
 
 
 def _planned(session: Session, results_index: ResultsIndex, stated: Collection[str]) -> dict[str, str]:

@@ -26,6 +26,8 @@ describes; `holders` has the heartbeats of those processes.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -45,6 +47,9 @@ SECTIONS = ("training", "study", "portrait", "snapshot", "course", "evaluation",
 class Store:
     """The folder of all cells. `root` is made when it is first written to; leases lie in `lease_files`, else there."""
 
+    APART = "leases/"
+    """How the places begin of leases that are no cell's."""
+
     def __init__(self, root: Path, lease_files: LeaseFiles | None = None) -> None:
         self.root = root
         self._lease_files = lease_files
@@ -57,6 +62,17 @@ class Store:
     def folder(self, section: str, key: str) -> CellFolder:
         """Return the folder of the cell `key`; section is one of SECTIONS."""
         return CellFolder(self.root / section / key, f"{section}/{key}", self.leases)
+
+    @contextmanager
+    def alone(self, what: str, goes_on: Callable[[], bool] = lambda: True) -> Iterator[None]:
+        """Hold the lease of something that is no cell, as a report is; waits as long as `goes_on()` holds.
+
+        Raises StoppedWaiting then, and StoreError where nothing can be written.
+        """
+        with ExitStack() as stack:
+            with explained(self.root):
+                stack.enter_context(self.leases.held(f"{self.APART}{what}", goes_on))
+            yield
 
     def keys(self, section: str) -> list[str]:
         """Return the keys that have a folder in a section; `passed_over` tells what else lies there."""

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers import context, evaluation_cell, training_cell
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.executors.messages import ELSEWHERE, Event, WorkerConfig
+from fmbench.executors.quiet_machine import QuietMachine
 from fmbench.executors.run_task import Computer
 from fmbench.executors.supervisor import Supervisor
 from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, Task, TrainTask, Work
+from fmbench.io.file_lock import StoppedWaiting, never_wait
 from fmbench.model.context import WorkerContext
 from fmbench.plugins.registry import Registry
 from fmbench.store.holder import own_name
@@ -239,3 +244,33 @@ def test_the_rest_goes_on_and_what_was_held_is_asked_for_when_nobody_holds_it(
         assert f"training {held.key} ({own_name().host}, process {own_name().pid})" in seen[2].text
     assert [(event.what, event.key) for event in events] == [("finished", held.key)]
     assert not Store(tmp_path).folder("training", held.key).failure()
+
+
+@pytest.mark.parametrize("patience", [0.0, 60.0])
+def test_a_timing_waits_until_others_compute_nothing_on_this_machine(
+    worker: WorkerContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    """Or says who does; the machine is this one, and the process another."""
+    monkeypatch.setattr("fmbench.executors.quiet_machine.PATIENCE", patience)
+    files, other = worker.store.leases.files, own_name()._replace(machine="0123456789")
+    place, said, looks = f"training/{'b' * 20}", [], []
+    body = {"counter": 1, "seconds": 60.0, "host": other.host, "pid": other.pid, "job": "", "held": 1}
+    files.beat(str(other), json.dumps({**body, "units": [[place, 3.0, None]]}).encode())
+    files.create(place, f"{LEASE}{other}-1")
+
+    def look(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            files.remove(place, f"{LEASE}{other}-1")
+
+    monkeypatch.setattr("fmbench.executors.quiet_machine.time", SimpleNamespace(sleep=look, monotonic=time.monotonic))
+    machine = QuietMachine(worker.store, said.append)
+    with (
+        machine.alone(),
+        pytest.raises(StoppedWaiting),
+        Store(worker.store.root).alone(f"timing-{own_name().host}", never_wait),
+    ):
+        pass
+    assert len(looks) == (3 if patience else 0)
+    assert len(said) == (0 if patience else 1)
+    assert all(f"process {other.pid} computes {place} there" in text for text in said)

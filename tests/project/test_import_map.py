@@ -65,7 +65,10 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
         "nights are snapshots of the check, drawn as reports are",
     ),
     "executors": (
-        {"cells", "components", "evaluation", "isolation", "model", "plugins", "runtime", "store", "training"},
+        {
+            *("cells", "components", "evaluation", "io", "isolation", "model", "plugins", "runtime", "store"),
+            "training",
+        },
         "compute tasks somewhere",
     ),
     "testing": (

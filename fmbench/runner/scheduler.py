@@ -346,6 +346,8 @@ class Scheduler:
         self.results_index.look_again(training, evaluations)
         records = [self.results_index.evaluation_record(cell) for cell in evaluations if not cell.on_validation]
         self.tracker.log(self.results_index.training_record(training), records)
+        if complaint := self.tracker.complaint():
+            self.observer.say(complaint)
 
     @cached_property
     def _components(self) -> tuple[ComponentSpec, ...]:

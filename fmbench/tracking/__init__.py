@@ -10,6 +10,7 @@ ledger             what has been logged, so that a suite that is done imports no
 uris               which server; server_check: whether it is there; required_packages: what it needs
 ui, ui_links       the command that shows it, and links into it
 credentials        a URI without its password; response_limits: answers that have no end
+server_errors      which errors pass, which do not; retry_after: how long a busy server wants to be left alone
 moved_artifacts    artifacts of a project that was moved or copied
 ```
 

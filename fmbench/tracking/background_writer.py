@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from fmbench.io.file_lock import StoppedWaiting
-from fmbench.tracking.client import is_passing, is_refusal
 from fmbench.tracking.experiment import Server
 from fmbench.tracking.ledger import Ledger
+from fmbench.tracking.retry_after import seconds_left
 from fmbench.tracking.run_content import RunContent
+from fmbench.tracking.server_errors import is_gone, is_passing, is_refusal
 from fmbench.tracking.uris import reason
 
 LINGER = 0.5
@@ -45,11 +46,12 @@ HANGS = 12.0
 
 @dataclass
 class Progress:
-    """What the writer has done; `problem` is the last error, "" after a success."""
+    """What the writer has done; `problem` is the last error, "" after a success, and `since` when it began."""
 
     logged: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     problem: str = ""
+    since: float = 0.0
     beat: float = 0.0
 
 
@@ -175,9 +177,13 @@ class Writer:
                 self._pause(next(pauses))
 
     def _pause(self, times: int) -> None:
-        """Wait longer each time; somebody who waits for the end, or closes, cuts it short."""
-        until = time.monotonic() + min(LONGEST_PAUSE, 2.0**times)
-        soonest = time.monotonic() + HURRIED_PAUSE
+        """Wait longer each time, and as long as the server asks; who waits for the end cuts short what it did not ask.
+
+        Closing ends any pause.
+        """
+        now, asked = time.monotonic(), seconds_left(self.server.uri)
+        until = now + max(asked, min(LONGEST_PAUSE, 2.0**times))
+        soonest = now + max(asked, HURRIED_PAUSE)
         with self._changed:
             while time.monotonic() < (soonest if self._hurry else until) and not self._closing:
                 self._changed.wait(0.25)
@@ -245,18 +251,27 @@ class Writer:
                         self.progress.logged.add(cell)
         except Exception as error:
             self._attempts[cell] += 1
-            if is_passing(error) and self._attempts[cell] < ATTEMPTS:
+            passes = is_passing(error) or is_gone(error)
+            if not passes or self._attempts[cell] >= ATTEMPTS:
+                self.progress.failed[cell] = reason(error, self.server.uri)
+                self._written(cell, batch)
+            if passes:
                 raise
-            self.progress.failed[cell] = reason(error, self.server.uri)
         else:
             self._attempts.pop(cell, None)
             self.progress.problem = ""
+            self._written(cell, batch)
+
+    def _written(self, cell: str, batch: dict[str, RunContent]) -> None:
+        """Take a run out of a batch: it is logged, or given up."""
         with self._changed:
             del batch[cell]
             self.progress.beat = time.monotonic()
 
     def _failed(self, batch: dict[str, RunContent], error: Exception) -> None:
         """Note why a batch stopped. A server that refuses will refuse the rest as well."""
+        if not self.progress.problem:
+            self.progress.since = time.monotonic()
         self.progress.problem = reason(error, self.server.uri)
         self._opened = False
         self.server.forget()

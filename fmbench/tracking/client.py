@@ -1,4 +1,4 @@
-"""MLflow's client, made to be quiet, and what its errors mean."""
+"""MLflow's client, made to be quiet."""
 
 from __future__ import annotations
 
@@ -37,8 +37,6 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 """Set before mlflow is imported, unless the user has set them: no noise, no request of its own, no long wait."""
-
-_LOST = {"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED"}
 
 
 def make_client(uri: str) -> MlflowClient:
@@ -153,15 +151,3 @@ def check_file(database: Path) -> None:
         raise TrackingError(
             f"MLflow's database must be a sqlite file that can be written; {database}: {reason(error)}. {NEXT_FILE}"
         ) from error
-
-
-def is_passing(error: BaseException) -> bool:
-    """Whether an error may be gone when the same is tried again: a server that is down, a database that is locked."""
-    code = getattr(error, "error_code", None)
-    return code in _LOST if code is not None else isinstance(error, OSError | sqlite3.OperationalError)
-
-
-def is_refusal(error: BaseException) -> bool:
-    """Whether the server refuses this user or this address altogether."""
-    codes = {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "ENDPOINT_NOT_FOUND"}
-    return isinstance(error, TrackingError) or getattr(error, "error_code", None) in codes

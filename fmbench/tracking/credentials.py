@@ -12,8 +12,12 @@ HIDDEN = "***"
 SHORTEST = 4
 """Secrets with fewer characters are hidden in URIs only: in a sentence they would hide parts of its words."""
 
-VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
-"""Environment variables of MLflow's that hold a secret."""
+USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
+VARIABLES = (
+    *(PASSWORD, "MLFLOW_TRACKING_TOKEN", "DATABRICKS_TOKEN", "DATABRICKS_CLIENT_SECRET", "PGPASSWORD"),
+    *("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_CONNECTION_STRING"),
+)
+"""Environment variables of MLflow, its databases and its stores of artifacts that hold a secret."""
 
 _AUTHORITY = re.compile(r"^([A-Za-z][\w+.-]*://)(.*)@", re.DOTALL)
 _PLAIN_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^/?#:@]*)[/?#]")
@@ -73,7 +77,7 @@ def _secrets(uri: str) -> Iterator[str]:
     if credentials is not None:
         start, user, password = credentials
         if password is not None:
-            yield base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode(errors="replace")).decode()
+            yield _basic(unquote(user), unquote(password))
             yield from _forms(password)
             yield from re.split(r"[/@:?#]", unquote(password))  # as a parser leaves it that takes them for separators
         elif _is_token(start):
@@ -82,6 +86,13 @@ def _secrets(uri: str) -> Iterator[str]:
         yield from _forms(value)
     for variable in VARIABLES:
         yield from _forms(os.environ.get(variable, ""))
+    if PASSWORD in os.environ:
+        yield _basic(os.environ.get(USER, ""), os.environ[PASSWORD])
+
+
+def _basic(user: str, password: str) -> str:
+    """Return user and password as a request holds them."""
+    return base64.b64encode(f"{user}:{password}".encode(errors="replace")).decode()
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -50,7 +50,7 @@ class Written(NamedTuple):
 
 
 class Server:
-    """One experiment on one tracking server. Every method may raise what mlflow raises; see `client.is_passing`."""
+    """One experiment on one tracking server. Every method may raise what mlflow raises; see `server_errors`."""
 
     def __init__(self, uri: str, suite: str, description: str = "") -> None:
         self.uri, self.suite, self.description = uri, suite, description
@@ -66,7 +66,7 @@ class Server:
         """Be the only one among fmbench's processes who writes to a sqlite database, whatever store it logs from.
 
         Raises StoppedWaiting when `goes_on()` ends before another process has let go. A server is shared: there, a run
-        is looked for again right before it is made.
+        is looked for again right after it was made, and deleted if it is the second of its cell.
         """
         database = sqlite_file(self.uri)
         if database is not None and self._client is None:
@@ -133,18 +133,21 @@ class Server:
         `logged` are the marks of what is surely there, `run_id` its id if it is known, `parent` that of the run above.
         """
         runs = self._known_runs()
-        run = runs.find(content.cell, run_id, alone=self._alone)
+        run = runs.find(content.cell, run_id, alone=self._alone, search=self._alone)
         if run is None:
             logged, run = {}, self._create(content, parent)
+            if not self._alone:
+                run = runs.confirm(content.cell, run)
             superseded = runs.supersede(run, alone=self._alone)
         else:
             superseded = runs.restore(run, content.name, alone=self._alone)
         marks = {**logged, **content.marks}
         status = _run_status(content, logged)
-        if run.tags.get(CONTENT) == mark_of(marks) and run.status == status and not superseded:
+        moved = parent is not None and run.tags.get(PARENT) != parent
+        if run.tags.get(CONTENT) == mark_of(marks) and run.status == status and not superseded and not moved:
             return Written(run.id, False)
         fresh = [part for part in content.parts.values() if logged.get(part.key) != part.mark]
-        tags = self._tags(run, content, status)
+        tags = {**self._tags(run, content, status), **({PARENT: parent} if parent else {})}
         unsent: Exception | None = None
         try:
             tags |= self._log_files(run, content, fresh)

@@ -1,12 +1,15 @@
 """What a tracking server has of the runs of an experiment: found once, kept up to date, one run a cell.
 
-Two runs may be of one cell, when two processes made it at the same moment on a server: the older counts, the other is
-its double. Several cells may be one configuration, when the code of a component has changed: the run that was made last
-counts, and supersedes the others. Both stand in a tag and in the run's name.
+Two runs may be of one cell, when two processes made it at the same moment on a server: one that something was logged to
+counts before one that is empty, and then the older; the other is its double. Several cells may be one configuration,
+when the code of a component has changed: the run that was made last counts, and supersedes the others. Both stand in a
+tag and in the run's name.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,6 +24,10 @@ DOUBLE = "double of "
 """How SUPERSEDED begins in a double."""
 
 PAGE = 500
+"""Runs that are asked for at once."""
+
+LOOKS, BETWEEN_LOOKS = 20, 0.1
+"""How often, and seconds after which, it is looked what became of a run that somebody else made at the same moment."""
 
 
 @dataclass
@@ -47,6 +54,11 @@ class KnownRun:
         """Whether another run of the same cell counts."""
         return self.tags.get(SUPERSEDED, "").startswith(DOUBLE)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was logged to the run yet."""
+        return not self.params and not self.metrics
+
 
 class KnownRuns:
     """The runs of one experiment, by cell.
@@ -68,11 +80,11 @@ class KnownRuns:
         if run.configuration:
             self._versions.setdefault(run.configuration, {})[cell] = run
 
-    def find(self, cell: str, run_id: str | None, *, alone: bool) -> KnownRun | None:
+    def find(self, cell: str, run_id: str | None, *, alone: bool, search: bool = True) -> KnownRun | None:
         """Return a cell's run, or None; `run_id` is what the ledger says, `alone` whether nobody else can make one now.
 
         Looks where it costs least: among the known, by its id, and then among all runs of the experiment, once. When
-        others may have made runs since, the cell is searched for.
+        others may have made runs since, the cell is searched for, unless `search` is false, as `confirm` does that.
         """
         if cell not in self._of_cell and run_id is not None:
             run = self._get(run_id)
@@ -80,9 +92,29 @@ class KnownRuns:
                 self.add(cell, run)
         if cell not in self._of_cell and not self.complete:
             self._list(alone=alone)
-        if cell not in self._of_cell and not self.sure:
-            self._search(f"tags.`{CELL}` = '{cell}'")
+        if cell not in self._of_cell and search and not self.sure:
+            self._search(_of(cell))
         return self._of_cell.get(cell)
+
+    def confirm(self, cell: str, made: KnownRun) -> KnownRun:
+        """Return the run that counts of a cell for which one has just been made, where others can make some too.
+
+        The run that was made gives way, and is deleted, to one that something was logged to, and to one that comes
+        before it. Whoever made one that comes after it gives way, too, or has not seen it and soon logs something.
+        """
+        for _ in range(LOOKS):
+            others = [run for run in self._read(_of(cell)) if not (run.is_double or run.id == made.id)]
+            if not others:
+                return made
+            counts = min(others, key=lambda run: (run.is_empty, run.start, run.id))
+            if not counts.is_empty or (counts.start, counts.id) < (made.start, made.id):
+                self.client.delete_run(made.id)
+                self.add(cell, counts)
+                self.complete = False  # who made it may have made more
+                return counts
+            time.sleep(BETWEEN_LOOKS)
+        self._search(_of(cell))
+        return self._of_cell[cell]
 
     def supersede(self, run: KnownRun, *, alone: bool) -> tuple[str, ...]:
         """Mark the runs whose place a run takes: the same configuration, computed by other code. Return their cells."""
@@ -125,24 +157,27 @@ class KnownRuns:
         self.complete, self.sure = True, alone
 
     def _search(self, where: str) -> None:
-        """Learn what runs there are. Of two runs of a cell the older counts; the other is marked as its double."""
-        seen: dict[str, KnownRun] = {}
+        """Learn what runs there are. Of two runs of a cell one counts; the other is marked as its double."""
+        seen: dict[str, list[KnownRun]] = {}
+        for run in self._read(where):
+            if (cell := run.tags.get(CELL)) is not None:
+                seen.setdefault(cell, []).append(run)
+        for cell, runs in seen.items():
+            counts = min(runs, key=lambda run: (run.is_double, run.is_empty))  # of these the first, which is the oldest
+            for run in runs:
+                if run is not counts and not run.is_double:
+                    self._mark(run, f"{DOUBLE}{counts.id}", "double")
+            if cell not in self._of_cell or self._of_cell[cell].id != counts.id:
+                self.add(cell, counts)
+
+    def _read(self, where: str) -> Iterator[KnownRun]:
+        """Yield what the experiment has of runs, the oldest first."""
         token: str | None = None
         while True:
             page = self.client.search_runs(
                 [self.experiment], where, max_results=PAGE, order_by=["attributes.start_time ASC"], page_token=token
             )
-            for found in page:
-                run = known(found)
-                cell = run.tags.get(CELL)
-                if cell is None:
-                    continue
-                first = seen.setdefault(cell, run)
-                if first is not run:
-                    if not run.is_double:
-                        self._mark(run, f"{DOUBLE}{first.id}", "double")
-                elif cell not in self._of_cell or self._of_cell[cell].id != run.id:
-                    self.add(cell, run)
+            yield from map(known, page)
             token = page.token
             if not token:
                 break
@@ -154,6 +189,10 @@ class KnownRuns:
         self.client.set_tag(run.id, SUPERSEDED, what)
         self.client.update_run(run.id, name=name)
         run.tags[SUPERSEDED], run.name = what, name
+
+
+def _of(cell: str) -> str:
+    return f"tags.`{CELL}` = '{cell}'"
 
 
 def known(run: Run) -> KnownRun:

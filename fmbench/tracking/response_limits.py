@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fmbench.tracking.retry_after import note
+
 if TYPE_CHECKING:
     from requests import Response
 
@@ -70,7 +72,10 @@ def within(seconds: float, ask: Callable[[], T]) -> T:
 
 
 def bound_answers() -> None:
-    """Let no answer to MLflow's client in this process be endless: its sessions get adapters that read with bounds."""
+    """Let no answer to MLflow's client in this process be endless: its sessions get adapters that read with bounds.
+
+    They also return an answer that says "busy" in place of raising, so that it can be read how long to wait.
+    """
     from mlflow.utils import request_utils
 
     original = request_utils._get_request_session
@@ -82,6 +87,7 @@ def bound_answers() -> None:
         for adapter in session.adapters.values():
             if not getattr(adapter.send, "bounded", False):
                 adapter.send = _bounded(adapter.send)
+                adapter.max_retries = adapter.max_retries.new(raise_on_status=False)
         return session
 
     get_session.bounded = True  # type: ignore[attr-defined]
@@ -93,6 +99,7 @@ def _bounded(send: Callable[..., Response]) -> Callable[..., Response]:
 
     def bounded_send(request: Any, stream: bool = False, **named: Any) -> Response:
         response = send(request, stream=stream, **named)
+        note(response)
         if not stream:
             response._content = read_bounded(response, ANSWER_BYTES, ANSWER_SECONDS)
             response._content_consumed = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from fmbench.tracking.summary_run import summary_content
 
 PATIENCE = 10.0
 """Seconds without progress after which `finish` stops waiting for a server that fails."""
+
+PASSING = 10.0
+"""Seconds that a problem must last before it is said."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Tracker:
         self._settings = settings or {}
         self._common = self._make_common(environment or {})
         self._force = force
+        self._complained = False
         self._made: tuple[Records, list[RunContent]] | None = None
         self._memory = Ledger(ledger, uri, suite)
         self._writer = Writer(Server(uri, suite, description), self._memory, patience)
@@ -89,6 +94,17 @@ class Tracker:
         May be called again as more becomes known. Evaluations of a failed training get no run: its own says it all.
         """
         self._writer.put(self._contents(training, evaluations, self._common))
+
+    def complaint(self) -> str:
+        """Return, once, what keeps runs from being logged, if anything has for some time; else ""."""
+        progress = self._writer.progress
+        if self._complained or not progress.problem or time.monotonic() - progress.since < PASSING:
+            return ""
+        self._complained = True
+        return (
+            f"nothing can be logged to MLflow at {shown(self.uri)} now: {progress.problem}. It is tried again while "
+            "the run goes on, and what is not logged at its end can be logged later: nothing is lost."
+        )
 
     def open_ahead(self) -> None:
         """Import mlflow and open the server in the background, since something is going to be logged."""

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from fmbench.errors import TrackingError
 from fmbench.tracking.credentials import masked, shown
 from fmbench.tracking.required_packages import missing_package
+from fmbench.tracking.server_errors import answer_in_short
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 CHOICES = "sqlite:///FILE, http://HOST:PORT, or another that MLflow knows (postgresql://..., databricks)"
@@ -119,6 +120,8 @@ def reason(error: BaseException, uri: str = "") -> str:
         text = missing
     else:
         text = str(error)
+        if answer := answer_in_short(text):
+            return masked(answer, uri)
         if (inner := _SYSTEM_ERROR.search(text)) is not None:
             return inner[0]
         if NO_HOME in text:

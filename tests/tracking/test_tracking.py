@@ -150,15 +150,6 @@ class Place:
         )
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's tables, made once: they take 3 s."""
-    folder = tmp_path_factory.mktemp("mlflow") / "ml%20flow ? # é"
-    Server(sqlite_uri(folder / "mlflow.db"), "x").client.search_experiments()
-    assert [file.name for file in folder.parent.iterdir()] == [folder.name]
-    return folder
-
-
 @pytest.fixture
 def place(tmp_path: Path, empty_database: Path) -> Iterator[Place]:
     for file in empty_database.glob("mlflow.db*"):
@@ -520,7 +511,7 @@ def test_two_stores_that_log_to_one_database_at_once_make_each_run_once(
     assert max(place.everything().values()) == 1
 
 
-def test_on_a_server_which_has_no_lock_a_run_is_looked_for_right_before_it_is_made(place: Place) -> None:
+def test_on_a_server_which_has_no_lock_a_run_is_looked_for_right_after_it_is_made(place: Place) -> None:
     servers = [Server(place.uri, "suite") for _ in range(2)]
     (content,) = Tracker(place.uri, "suite", place.ledger)._runs(suite_of([trained()], []))
     for server in servers:

@@ -87,19 +87,18 @@ def many() -> Records:
 
 def wait_for(server: TeamServer, runs: int) -> None:
     """Wait until so many runs are there."""
-    until = time.monotonic() + 600
+    until = time.monotonic() + 1800
     while len(cells(server, "many")) < runs:
         assert time.monotonic() < until
         time.sleep(0.2)
 
 
 def test_500_runs_of_two_drivers_through_a_server_that_is_stopped_and_started(
-    server: TeamServer, tmp_path: Path, record_property: pytest.RecordProperty
+    server: TeamServer, tmp_path: Path
 ) -> None:
     records = many()
     ledgers = [tmp_path / name / "many.json" for name in ("one", "two")]
     trackers = [Tracker(server.uri, "many", ledger, "", records.settings, patience=60.0) for ledger in ledgers]
-    started = time.monotonic()
     for each in trackers:
         each.start()
         each.log_all(records)
@@ -110,7 +109,6 @@ def test_500_runs_of_two_drivers_through_a_server_that_is_stopped_and_started(
         server.start()
     summaries = [each.finish(records, None) for each in trackers]
     assert [(summary.pending, summary.problem) for summary in summaries] == [(0, ""), (0, "")]
-    record_property("seconds", round(time.monotonic() - started, 1))
     check_once(server, "many", runs=RUNS + 1)
 
     again = Tracker(server.uri, "many", tmp_path / "three" / "many.json", "", records.settings, patience=60.0)

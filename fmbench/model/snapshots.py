@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
 from fmbench.cells.cells import TrainingCell, weights_and_step
@@ -12,6 +11,7 @@ from fmbench.cells.snapshots import BEST, WeightsSnapshot, post_hoc_length, post
 from fmbench.errors import CellFailure, DamagedFile
 from fmbench.model.context import WorkerContext
 from fmbench.model.post_hoc_ema import coefficients
+from fmbench.model.stored_tensors import stored_tensors
 from fmbench.store.snapshots import WEIGHTS_FILE, snapshot_folder
 
 
@@ -55,7 +55,7 @@ def _read(cell: TrainingCell, snapshot: WeightsSnapshot, context: WorkerContext)
     try:
         if folder.recorded() is None:
             raise CellFailure(f"{snapshot} of training {cell.key} are not in the store; {again}")
-        return load_safetensors(folder.read(WEIGHTS_FILE))
+        return stored_tensors(folder, WEIGHTS_FILE)
     except DamagedFile as error:
         folder.discard()
         raise CellFailure(f"{error}; {again}") from error

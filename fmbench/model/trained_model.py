@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, cast
 
 import torch
-from safetensors.torch import load as load_safetensors
 from torch import Generator, Tensor, nn
 
 from fmbench.cells.cells import TrainingCell, Weights, weights_and_step
@@ -24,6 +23,7 @@ from fmbench.model.build import Components, assemble, in_pieces, make_module
 from fmbench.model.context import WorkerContext
 from fmbench.model.own_space import NotAtData, NoVelocityAtData, state_shape
 from fmbench.model.snapshots import snapshot_weights
+from fmbench.model.stored_tensors import stored_tensors
 from fmbench.model.velocity import ModelVelocity
 from fmbench.model.velocity_cache import SharedCalls, SharingVelocity
 from fmbench.plugins.guidance import guidance_spec
@@ -274,7 +274,7 @@ def load_trained(cell: TrainingCell, context: WorkerContext) -> Trained:
     folder = context.store.folder("training", cell.key)
     parts = assemble(cell, context)
     module = make_module(cell, parts, context.device).eval().requires_grad_(False)
-    saved = load_safetensors(folder.read("weights.safetensors"))
+    saved = stored_tensors(folder, "weights.safetensors")
     recorded = (folder.result() or {})["facts"]
     facts = TrainingFacts(**{name: recorded[name] for name in TrainingFacts.__dataclass_fields__ if name in recorded})
     trained = Trained(cell, parts, module, facts, context, saved)

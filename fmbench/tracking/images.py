@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,10 @@ def write_pictures(parts: Iterable[Part], folder: Path, stamp: int) -> int:
 
 
 def picture_of(file: Path) -> NDArray[np.uint8] | None:
-    """Return the first samples of a file as a picture, uint8 `(H, W, 3)`; None where they are not such data."""
-    from safetensors import safe_open
+    """Return the first samples of a file as a picture, uint8 `(H, W, 3)`; None where it holds no such data."""
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(file, framework="np") as tensors:
+    with suppress(OSError, SafetensorError), safe_open(file, framework="np") as tensors:
         samples: Any = tensors.get_slice("samples")
         shape = samples.get_shape()
         if len(shape) == 4 and shape[0] and shape[1] in (1, 3):

@@ -70,9 +70,20 @@ def _only(lacking: Iterable[WeightsSnapshot]) -> Kept:
 
 
 def _content(folder: CellFolder, before: int) -> dict[str, Any] | None:
-    """Return the newest state of a step below `before` that was saved in a folder."""
+    """Return the newest state of a step below `before` that was saved in a folder, None where it cannot be loaded.
+
+    Its checksum says that it was written as it is, and not by whom: nothing but tensors and plain values is loaded.
+    """
     payload = folder.checkpoints.load(before)
-    return None if payload is None else torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    if payload is None:
+        return None
+    try:
+        content: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load documents none: pickle's, zip's, and its own
+        why = type(error).__name__
+        log.warning("the checkpoint in %s is no state of a training (%s), so it is not gone on from", folder.path, why)
+        return None
+    return content
 
 
 def _serves(start: Mapping[str, Any], cell: TrainingCell, lacking: Iterable[WeightsSnapshot]) -> bool:

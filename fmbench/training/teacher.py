@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 import torch
-from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from fmbench.errors import CellFailure, DamagedFile
 from fmbench.isolation import global_random
 from fmbench.isolation.process_state import unchanged
 from fmbench.model.context import WorkerContext
+from fmbench.model.stored_tensors import stored_tensors
 from fmbench.model.trained_model import Trained, load_named
 from fmbench.store.cell_folder import CellFolder
 
@@ -33,23 +33,22 @@ def with_teacher(coupling: Coupling, cell: TrainingCell, context: WorkerContext)
         return coupling
     folder = context.store.folder("study", cell.fit_key)
     with folder.lock():
-        payload = _whole(folder)
-        if payload is None:
+        fitted = _whole(folder)
+        if fitted is None:
             folder.begin({"teacher": cell.teacher.key, "coupling": cell.coupling.text})
-            payload = safetensors_bytes(fit_to_teacher(coupling, cell.teacher, context))
-            folder.write(FIT_FILE, payload)
+            folder.write(FIT_FILE, safetensors_bytes(fit_to_teacher(coupling, cell.teacher, context)))
             folder.finish({}, (FIT_FILE,))
-    fitted = {name: value.to(context.device) for name, value in load_safetensors(payload).items()}
-    ready = coupling.with_fit(fitted)
+            fitted = stored_tensors(folder, FIT_FILE)
+    ready = coupling.with_fit({name: value.to(context.device) for name, value in fitted.items()})
     if not isinstance(ready, Coupling):
         raise CellFailure(f"with_fit of coupling {cell.coupling} must return a coupling; found {type(ready).__name__}")
     return ready
 
 
-def _whole(folder: CellFolder) -> bytes | None:
+def _whole(folder: CellFolder) -> dict[str, Tensor] | None:
     """Return what was fitted before; None where there is nothing, or not what was written, which is then removed."""
     try:
-        return folder.read(FIT_FILE) if folder.result() is not None else None
+        return stored_tensors(folder, FIT_FILE) if folder.result() is not None else None
     except DamagedFile as error:
         log.warning("%s, so it is fitted again", error)
         folder.discard()

@@ -103,7 +103,7 @@ def _alive(leases: Leases, before: Mapping[str, bytes | None]) -> set[str]:
     alive, waited = set(), set()
     for text in before:
         name = HolderName.parsed(text)
-        if name is not None and name.is_here:
+        if name is not None and name.is_here and name.state() != "hidden":
             alive |= {text} if name.state() == "running" else set()
         elif any(stated_by(leases, text)):
             waited.add(text)

@@ -62,9 +62,11 @@ class HolderName(NamedTuple):
         return self.machine == own_name().machine
 
     def state(self) -> str:
-        """Return "running", "stopped" or "gone", of a process that `is_here`."""
+        """Return "running", "stopped", "gone" or "hidden", as that of another user may be, of one that `is_here`."""
         found = _state_and_start(self.pid)
-        if found is None or found[1] != self.start or found[0] in "ZX":
+        if found is None:
+            return "hidden" if _is_there(self.pid) else "gone"
+        if found[1] != self.start or found[0] in "ZX":
             return "gone"
         return "stopped" if found[0] in "Tt" else "running"
 
@@ -111,6 +113,17 @@ def _state_and_start(pid: int) -> tuple[str, int] | None:
         return letter.get(process.status(), "R"), int(process.create_time())
     except psutil.Error:
         return None
+
+
+def _is_there(pid: int) -> bool:
+    """Whether there is a process of that number, though nothing else is told of it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def lease_seconds() -> float:
@@ -205,6 +218,8 @@ class Holder:
 
     def _beat_on(self) -> None:
         time.sleep(min(SOON, self.seconds / BEATS))
+        with suppress(OSError):
+            self._tidy()
         while True:
             with suppress(OSError):  # a heart that cannot be heard has stopped: `_last` stays as it was
                 if self.held:
@@ -217,6 +232,13 @@ class Holder:
                     self._look_at_clock()
                     self._last = _own_clock()
             time.sleep(self.seconds / BEATS)
+
+    def _tidy(self) -> None:
+        """Remove the heartbeats of processes of this machine that are gone: their leases lapse without."""
+        for text in self.files.holders():
+            name = HolderName.parsed(text)
+            if name is not None and name.is_here and name.state() == "gone":
+                self.files.forget(text)
 
     def _hide(self) -> None:
         if self._is_seen:

@@ -59,7 +59,7 @@ class HolderWatch:
         name = HolderName.parsed(holder)
         if name is not None and name.is_here:
             state = name.state()
-            if state != "stopped":
+            if state in ("running", "gone"):
                 self._seen.pop(holder, None)
                 return state == "gone"
         counter, seconds = self._heartbeat(holder)

@@ -266,8 +266,11 @@ class ExecutorConformance:
                 break
         executor.close()
         wait_until_gone(int(marker.read_text()))
-        assert bench.store.folder("training", cell.key).checkpoints.steps()
-        assert bench.store.folder("training", cell.key).failure() is None, "to be stopped is no failure"
+        folder = bench.store.folder("training", cell.key)
+        assert folder.checkpoints.steps()
+        assert folder.failure() is None, "to be stopped is no failure"
+        assert not folder.leases.others(folder.place)
+        assert folder.leases.deaths(folder.place) == ((), ()), "nor is it a death"
 
 
 def wait_until_gone(process: int) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,10 +13,9 @@ import pytest
 from helpers import context, evaluation_cell, training_cell
 
 from fmbench.cells.cells import TrainingCell
-from fmbench.executors.messages import ELSEWHERE, Event, WorkerConfig
+from fmbench.executors.messages import ELSEWHERE, Event
 from fmbench.executors.quiet_machine import QuietMachine
 from fmbench.executors.run_task import Computer
-from fmbench.executors.supervisor import Supervisor
 from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, Task, TrainTask, Work
 from fmbench.io.file_lock import StoppedWaiting, never_wait
 from fmbench.model.context import WorkerContext
@@ -178,72 +176,6 @@ def test_of_evaluations_that_are_drawn_together_those_of_others_are_left_out(
         work.key for pieces in works for work in pieces
     } - {held}
     assert not [name for key in worker.store.keys("evaluation") for name in others.files.names(f"evaluation/{key}")]
-
-
-class Scripted:
-    """A worker that says of each unit what `answers` has for it."""
-
-    def __init__(self, answers: dict[str, list[str]]) -> None:
-        self.answers = answers
-        self.said: list[Event | None] = []
-
-    def send(self, message: Task | WorkerConfig) -> None:
-        if isinstance(message, TrainTask):
-            for cell in message.cells:
-                self.said.append(Event(self.answers[cell.key].pop(0), "training", cell.key))
-            self.said.append(None)
-
-    def receive(self) -> list[Event | None]:
-        said, self.said = self.said, []
-        return said
-
-    def close(self) -> None:
-        pass
-
-
-class ScriptedExecutor(Supervisor[Scripted]):
-    """An executor of scripted workers."""
-
-    def __init__(self, config: WorkerConfig, answers: dict[str, list[str]]) -> None:
-        super().__init__(config)
-        self._answers = answers
-
-    def _room(self) -> int:
-        return 1
-
-    def _start(self) -> Scripted:
-        return Scripted(self._answers)
-
-    def _ready(self, links: Sequence[Scripted], seconds: float) -> Sequence[Scripted]:
-        return links
-
-
-def scripted(root: Path, answers: dict[str, list[str]], *tasks: TrainTask) -> Iterator[Event]:
-    executor = ScriptedExecutor(WorkerConfig((), "", str(root), "cpu", 1, 1), answers)
-    for task in tasks:
-        executor.submit(task)
-    return executor.events()
-
-
-def test_the_rest_goes_on_and_what_was_held_is_asked_for_when_nobody_holds_it(
-    tmp_path: Path, registry: Registry
-) -> None:
-    held, free = (training_cell(registry, seed, settings=SHORT) for seed in range(2))
-    others = Leases(FolderLeaseFiles(tmp_path), 60.0)
-    events = scripted(
-        tmp_path,
-        {held.key: ["held", "finished"], free.key: ["finished"]},
-        TrainTask((held,)),
-        TrainTask((free,)),
-    )
-    with ExitStack() as lease:
-        lease.enter_context(others.held(place(held)))
-        seen = [next(events) for _ in range(3)]
-        assert [(event.what, event.key) for event in seen[:2]] == [("held", held.key), ("finished", free.key)]
-        assert seen[2].what == "waiting"
-        assert f"training {held.key} ({own_name().host}, process {own_name().pid})" in seen[2].text
-    assert [(event.what, event.key) for event in events] == [("finished", held.key)]
-    assert not Store(tmp_path).folder("training", held.key).failure()
 
 
 @pytest.mark.parametrize("patience", [0.0, 60.0])

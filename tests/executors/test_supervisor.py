@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +15,12 @@ from helpers import evaluation_cell, training_cell
 
 from fmbench.errors import CellFailure, TimedOut, UserError, WorkerDied
 from fmbench.executors.messages import Event, WorkerConfig
-from fmbench.executors.supervisor import HELD_SECONDS, Supervisor, Worker
+from fmbench.executors.supervisor import FIRST_PAUSE, Supervisor, Worker
 from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, PrepareTask, Task, TrainTask, Work
 from fmbench.plugins.registry import Registry
+from fmbench.store.holder import own_name
+from fmbench.store.lease_files import FolderLeaseFiles
+from fmbench.store.leases import Leases
 from fmbench.store.store import Store
 
 
@@ -125,11 +129,12 @@ def test_a_worker_that_dies_between_two_components_prepares_no_less_in_silence(
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A clock that goes on when somebody sleeps."""
-    found = SimpleNamespace(now=0.0, slept=0)
+    found = SimpleNamespace(now=0.0, slept=0, at=lambda: None)
 
     def sleep(seconds: float) -> None:
         found.now += seconds
         found.slept += 1
+        found.at()
 
     stand_in = SimpleNamespace(monotonic=lambda: found.now, sleep=sleep)
     monkeypatch.setattr("fmbench.executors.supervisor.time", stand_in)
@@ -159,8 +164,41 @@ def test_what_another_driver_holds_is_asked_for_again_after_other_work(
     ]
     alone = TrainTask((first,))
     assert executor.link.given == [TrainTask((first, second)), TrainTask((other,)), alone, alone]
-    assert clock.now == pytest.approx(2 * HELD_SECONDS, abs=1)
-    assert clock.slept < 20
+    assert clock.now == pytest.approx(2 * FIRST_PAUSE)
+    assert clock.slept == 2
+
+
+def test_what_is_held_is_not_asked_for_while_it_is_and_it_is_said_where(
+    tmp_path: Path, registry: Registry, clock: SimpleNamespace
+) -> None:
+    cell = training_cell(registry)
+    others, place = Leases(FolderLeaseFiles(tmp_path), 60.0), f"training/{cell.key}"
+    executor = Scripted(tmp_path, [[Event("held", "training", cell.key), None]])
+    executor.submit(TrainTask((cell,)))
+    events = executor.events()
+    with ExitStack() as lease:
+        lease.enter_context(others.held(place))
+        assert [next(events).what for _ in range(2)] == ["held", "waiting"]
+        clock.at = lambda: lease.close() if clock.now > 100.0 else None  # next, whoever is at it ends
+        executor.link.script.append([Event("finished", "training", cell.key), None])
+        assert [(event.what, event.key) for event in events] == [("finished", cell.key)]
+    assert len(executor.link.given) == 2
+    assert 100.0 < clock.now < 102.0
+    assert clock.slept < 250, "it looks twice a second, at most"
+
+
+def test_who_is_waited_for_is_named(tmp_path: Path, registry: Registry, clock: SimpleNamespace) -> None:
+    cells = [training_cell(registry, seed) for seed in range(5)]
+    others = Leases(FolderLeaseFiles(tmp_path), 60.0)
+    executor = Scripted(tmp_path, [[*(Event("held", "training", cell.key) for cell in cells), None]])
+    executor.submit(TrainTask(tuple(cells)))
+    with ExitStack() as leases:
+        for cell in cells:
+            leases.enter_context(others.held(f"training/{cell.key}"))
+        waiting = next(event for event in executor.events() if event.what == "waiting")
+    assert waiting.amount == 5
+    assert waiting.text.count(f"({own_name().host}, process {own_name().pid})") == 3
+    assert waiting.text.endswith(" and 2 more")
 
 
 @pytest.mark.parametrize(

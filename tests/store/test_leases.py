@@ -90,6 +90,27 @@ def test_a_lease_of_a_dead_process_of_this_machine_lapses_at_once_and_is_a_death
     assert files.names(PLACE) == []
 
 
+def test_a_process_of_which_nothing_is_told_is_watched(
+    leases: Leases, files: FolderLeaseFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's, where /proc shows to each his own."""
+    monkeypatch.setattr("fmbench.store.holder._state_and_start", lambda pid: None)
+    hidden = own_name()._replace(start=1)
+    files.create(PLACE, lease_of(hidden))
+    assert hidden.state() == "hidden"
+    assert leases.others(PLACE)
+
+
+def test_heartbeats_of_the_dead_of_this_machine_are_removed(files: FolderLeaseFiles) -> None:
+    gone, leases = own_name()._replace(start=1), Leases(files, 0.6)
+    for name in (gone, ELSEWHERE):
+        files.beat(str(name), b"{}")
+    with leases.held(PLACE):
+        while str(gone) in files.holders():
+            time.sleep(0.01)
+    assert str(ELSEWHERE) in files.holders(), "who knows"
+
+
 def test_a_zombie_is_dead(leases: Leases, files: FolderLeaseFiles) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     while own_name()._replace(pid=process.pid).state() == "running":

@@ -6,7 +6,8 @@ import logging
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, fields
 from functools import partial
 
 from fmbench.cells.cells import TrainingCell
@@ -52,6 +53,7 @@ from fmbench.model.trained_model import Trained, load_trained
 from fmbench.runtime.environment import measured_on
 from fmbench.runtime.failures import describe_failure
 from fmbench.store.cell_folder import CellFolder
+from fmbench.store.group_commit import GroupCommit
 from fmbench.training import given_models, loop
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,32 @@ log = logging.getLogger(__name__)
 Cell = TrainingCell | ReferenceCell
 Step = tuple[Unit, Cell, Callable[[], bool]]
 """A unit, the cell whose seed it has, and what computes it, which returns whether anything was left to compute."""
+
+
+@dataclass(frozen=True)
+class UnitEnding:
+    """What becomes of a unit that has ended, once its files are on the disk: a `group_commit.Ending`."""
+
+    folder: CellFolder
+    said: Event
+    leases: ExitStack
+    say: Say
+
+    def check(self) -> None:
+        """Raise LeaseLost where another process took the unit over."""
+        self.folder.leases.check(self.folder.place)
+
+    def release(self) -> None:
+        """Give back its lease."""
+        self.leases.close()
+
+    def kept(self) -> None:
+        """Say that it has ended."""
+        self.say(self.said)
+
+    def lost(self, error: LeaseLost) -> None:
+        """Say that another process has it now."""
+        self.say(Event("held", self.said.section, self.said.key, text=str(error)))
 
 
 class Computer:
@@ -77,14 +105,17 @@ class Computer:
 
     def say(self, event: Event) -> None:
         """Say what happens, after what libraries have warned of until then."""
-        for text in self.warnings.new():
-            self._send(Event("warned", *self._unit, text=text))
+        self._say_warnings()
         if event.what == "started":
             self._unit = (event.section, event.key)
             self._fleet = [f"{event.section}/{key}" for key in event.fleet or (event.key,)]
         elif event.what == "advanced":
             self.context.store.leases.advance(self._fleet, event.amount)
         self._send(event)
+
+    def _say_warnings(self) -> None:
+        for text in self.warnings.new():
+            self._send(Event("warned", *self._unit, text=text))
 
     def __call__(self, task: Task) -> None:
         """Compute a task. Raises StoreError when the store itself cannot be used, UserError when preparing fails.
@@ -108,12 +139,17 @@ class Computer:
             self._compute_all(task)
 
     def _compute_all(self, task: TrainTask | EvaluateTask | ReferenceTask) -> None:
-        """Compute the units of a task one by one; what another process is at, or went on with, is said to be held."""
-        for step in self._steps(task):
-            try:
-                self._compute(*step)
-            except (StoppedWaiting, LeaseLost) as held:
-                self.say(Event("held", *step[0], text=str(held)))
+        """Compute the units of a task one by one; what another process is at, or went on with, is said to be held.
+
+        What is evaluated is written together: many cells, and small files. The disk is at rest while samplers are timed.
+        """
+        together = not isinstance(task, TrainTask | MeasureTask)
+        with self.context.store.group_commit() if together else nullcontext() as group:
+            for step in self._steps(task):
+                try:
+                    self._compute(*step, group)
+                except (StoppedWaiting, LeaseLost) as held:
+                    self.say(Event("held", *step[0], text=str(held)))
 
     def _train_fleet(self, task: TrainTask) -> None:
         try:
@@ -123,14 +159,23 @@ class Computer:
             for unit in task.units:
                 self.say(Event("held", *unit, text=str(held)))
 
-    def _compute(self, unit: Unit, cell: Cell, compute: Callable[[], bool]) -> None:
-        """Compute a unit. Raises StoppedWaiting where another process is at it."""
+    def _compute(self, unit: Unit, cell: Cell, compute: Callable[[], bool], group: GroupCommit | None) -> None:
+        """Compute a unit. It is said to have ended once what it wrote is on the disk: with a `group`, later.
+
+        Raises StoppedWaiting where another process is at it.
+        """
         section, key = unit
-        with self._leases.at_work(unit) as folder:
+        with ExitStack() as leases:
+            folder = leases.enter_context(self._leases.at_work(unit))
             threads = set(threading.enumerate())
             self.say(Event("started", section, key))
             global_random.seed(seed_for(cell.seed, f"unit/{section}", cell.dataset.text))
-            self.say(self._attempt(section, key, folder, compute))
+            ended = self._attempt(section, key, folder, compute)
+            if group is None:
+                self.say(ended)
+            else:
+                self._say_warnings()
+                group.end_cell(UnitEnding(folder, ended, leases.pop_all(), self._send))
         if self.context.spoilt:
             raise SpoiltProcess(self.context.spoilt)
         if running := lingering(threads):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
+
+_RANDOM, _NUMBERS = os.urandom(8), itertools.count()
+"""What a process adds to its own number, which another host may use, too, and for each name once."""
 
 
 def write_whole(path: Path, payload: bytes, *, flush: bool = True, mode: int | None = None) -> None:
@@ -12,27 +16,45 @@ def write_whole(path: Path, payload: bytes, *, flush: bool = True, mode: int | N
     Its folder is made where it is not there. `mode` are the file's permissions; None leaves them to the umask. Raises
     OSError.
     """
-    temporary = temporary_name(path)
+    descriptor, temporary = begin_whole(path, payload, mode)
     try:
-        handle = temporary.open("xb")
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = temporary.open("xb")
-    try:
-        with handle:
-            handle.write(payload)
-            if mode is not None:
-                os.fchmod(handle.fileno(), mode)
+        try:
             if flush:
-                handle.flush()
-                os.fsync(handle.fileno())
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
+def begin_whole(path: Path, payload: bytes, mode: int | None = None) -> tuple[int, Path]:
+    """Write what a file is to hold under a temporary name; return its descriptor, and that name.
+
+    It is the file once it was flushed and renamed. For the rest see `write_whole`.
+    """
+    temporary = temporary_name(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        descriptor = os.open(temporary, flags, 0o666)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(temporary, flags, 0o666)
+    try:
+        left = memoryview(payload)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        if mode is not None:
+            os.fchmod(descriptor, mode)
+    except BaseException:
+        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+        raise
+    return descriptor, temporary
+
+
 def temporary_name(path: Path) -> Path:
     """Return a name beside a file, `.<name>.<digits>.tmp`, that no other process takes, on this host or another."""
-    digits = f"{os.getpid()}{int.from_bytes(os.urandom(8)):020}"
+    digits = f"{os.getpid()}{int.from_bytes(_RANDOM):020}{next(_NUMBERS)}"
     return path.with_name(f".{path.name}.{digits}.tmp")

@@ -64,9 +64,14 @@ def write_sealed(path: Path, body: Mapping[str, Any], place: str = "") -> None:
 
     `place` says where in the store the file belongs: "training/abc/result.json"; else its folder and name.
     """
-    text, place = canonical(dict(body)), place or _place(path)
+    write_atomically(path, sealed_bytes(body, place or _place(path)))
+
+
+def sealed_bytes(body: Mapping[str, Any], place: str) -> bytes:
+    """Return what `write_sealed` writes in a place."""
+    text = canonical(dict(body))
     seal = json.dumps({"checksum": _seal(place, text), "place": place})
-    write_atomically(path, f'{seal[:-1]},"body":{text}}}\n'.encode())
+    return f'{seal[:-1]},"body":{text}}}\n'.encode()
 
 
 def read_sealed(path: Path, form: Form = OBJECT, place: str = "") -> dict[str, Any] | None:

@@ -23,11 +23,12 @@ from fmbench.store.atomic_files import (
     content,
     explained,
     read_sealed,
+    sealed_bytes,
     write_atomically,
-    write_sealed,
 )
 from fmbench.store.checkpoints import NAME, Checkpoints
 from fmbench.store.file_forms import CELL, FAILURE, HISTORY, METRICS, RESULT, RESULTS
+from fmbench.store.group_commit import GroupCommit
 from fmbench.store.holder import LEASE_NAME
 from fmbench.store.lease_files import LEASE
 from fmbench.store.leases import Leases, leases_in
@@ -45,13 +46,21 @@ log = logging.getLogger(__name__)
 
 
 class CellFolder:
-    """One cell on disk. `place` is its section and key, "training/abc": what its files say that they belong to."""
+    """One cell on disk. `place` is its section and key, "training/abc": what its files say that they belong to.
 
-    def __init__(self, path: Path, place: str = "", leases: Leases | None = None) -> None:
+    With a `group` its files are written together with those of other cells. Who reads one that waits for the disk has
+    the group committed first.
+    """
+
+    def __init__(
+        self, path: Path, place: str = "", leases: Leases | None = None, group: GroupCommit | None = None
+    ) -> None:
         self.path = path
         self.place = place or f"{path.parent.name}/{path.name}"
         self.leases = leases or leases_in(path.parent.parent)
         self.checkpoints = Checkpoints(path, self.place, self._getting_on)
+        self._group = group
+        self._sums: dict[str, list[int | str]] = {}
 
     @property
     def section(self) -> str:
@@ -70,7 +79,7 @@ class CellFolder:
 
     def sealed(self, name: str, form: Form = OBJECT) -> dict[str, Any] | None:
         """Return the content of one of SEALED, None where it is not there. Raises DamagedFile."""
-        return read_sealed(self.path / name, form, f"{self.place}/{name}")
+        return read_sealed(self._settled(name), form, f"{self.place}/{name}")
 
     def seal(self, name: str, body: Mapping[str, Any]) -> None:
         """Write one of SEALED. Raises LeaseLost where another took over what this process computed."""
@@ -78,7 +87,7 @@ class CellFolder:
             self._getting_on()
         elif name != "cell.json":
             self.leases.check(self.place)
-        write_sealed(self.path / name, body, f"{self.place}/{name}")
+        self._write(name, sealed_bytes(body, f"{self.place}/{name}"))
 
     def _getting_on(self) -> None:
         """See that this process may write still, and that what died of the cell before counts no more."""
@@ -87,7 +96,7 @@ class CellFolder:
 
     def begin(self, parts: Mapping[str, Any]) -> None:
         """Write down what the cell is (see `TrainingCell.parts`), once."""
-        if not (self.path / "cell.json").exists():
+        if not self._settled("cell.json").exists():
             self.seal("cell.json", parts)
 
     def cell(self) -> dict[str, Any] | None:
@@ -96,11 +105,25 @@ class CellFolder:
 
     def write(self, name: str, payload: bytes) -> None:
         """Write a file that `finish` will vouch for."""
-        write_atomically(self.path / name, payload)
+        self._write(name, payload)
+        self._sums[name] = [len(payload), hashlib.sha256(payload).hexdigest()]
+
+    def _write(self, name: str, payload: bytes) -> None:
+        if self._group is None:
+            write_atomically(self.path / name, payload)
+        else:
+            self._group.write(self.path / name, payload)
+
+    def _settled(self, name: str) -> Path:
+        """Return the path of a file, which has its name if it was written at all."""
+        path = self.path / name
+        if self._group is not None and self._group.holds(path):
+            self._group.commit()
+        return path
 
     def finish(self, result: Mapping[str, Any], files: tuple[str, ...]) -> None:
         """Declare the cell done: checksums of `files` and the result, in one file; checkpoints and failures go."""
-        sums = {name: list(size_and_sum(self.path / name)) for name in files}
+        sums = {name: self._sums.get(name) or list(size_and_sum(self._settled(name))) for name in files}
         self.seal("result.json", {**result, "files": sums})
         self.checkpoints.drop()
         (self.path / "failure.json").unlink(missing_ok=True)
@@ -124,12 +147,13 @@ class CellFolder:
 
     def history(self) -> list[tuple[int, float]]:
         """Return the steps and losses of a finished training."""
-        file = self.path / "history.json"
+        file = self._settled("history.json")
         return [(step, loss) for step, loss in fitted(content(file), HISTORY, file)]
 
     def check(self) -> None:
         """Raise DamagedFile when anything in the folder is not what was written."""
-        self.cell(), self.result(), self.failure(), self.metrics()
+        if any(not entry.name.startswith(".") for entry in self._entries()):  # one look, where most cells are new
+            self.cell(), self.result(), self.failure(), self.metrics()
 
     def read(self, name: str) -> bytes:
         """Return the content of a file of a finished cell, after checking it against the record."""
@@ -137,7 +161,7 @@ class CellFolder:
         if recorded is None:
             raise DamagedFile(f"{self.path / name} is not on record")
         try:
-            payload = content(self.path / name, recorded[0])
+            payload = content(self._settled(name), recorded[0])
         except FileNotFoundError as error:
             raise DamagedFile(f"{self.path / name} is missing") from error
         if [len(payload), hashlib.sha256(payload).hexdigest()] != recorded:
@@ -145,7 +169,7 @@ class CellFolder:
         return payload
 
     def _verify(self, name: str, recorded: list[Any], *, thorough: bool) -> None:
-        path = self.path / name
+        path = self._settled(name)
         try:
             with Reading(path):
                 same = path.stat().st_size == recorded[0] and (not thorough or list(size_and_sum(path)) == recorded)
@@ -191,6 +215,9 @@ class CellFolder:
 
     def discard(self) -> None:
         """Remove all that is known of the cell but its leases, for it is damaged. What fmbench did not write stays."""
+        if self._group is not None:
+            self._group.forget(self.path)
+        self._sums.clear()
         with explained(self.path):
             for entry in self._entries():
                 if LEASE_NAME.fullmatch(entry.name):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import os
 import re
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from fmbench.io.regular_files import NotRegularError, read_regular, set_aside
@@ -57,8 +59,9 @@ class Checkpoints:
 
     def drop(self) -> None:
         """Remove all checkpoints, and what a process that was killed while it wrote one has left."""
-        for path in [*self.path.glob(ANY), *self.path.glob(CUT_OFF)]:
-            path.unlink(missing_ok=True)
+        for name in _names_in(self.path):
+            if fnmatchcase(name, ANY) or fnmatchcase(name, CUT_OFF):
+                (self.path / name).unlink(missing_ok=True)
 
     def _newest_first(self, before: float = math.inf) -> Iterator[tuple[int, Path, bytes | None]]:
         """Yield step, file and content of every checkpoint below a step, the content None where it is not what was
@@ -75,6 +78,15 @@ class Checkpoints:
         checksum = hashlib.sha256(f"{self.place}/checkpoint-{step}\n".encode())
         checksum.update(payload)
         return checksum.hexdigest()
+
+
+def _names_in(folder: Path) -> list[str]:
+    """Return the names of what lies in a folder; nothing where there is none."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _content(path: Path) -> bytes | None:

@@ -38,6 +38,7 @@ from fmbench.io.regular_files import (
 from fmbench.store.atomic_files import check_writable, explained
 from fmbench.store.cell_folder import CellFolder
 from fmbench.store.file_forms import is_key
+from fmbench.store.group_commit import GroupCommit, group_commit
 from fmbench.store.lease_files import FolderLeaseFiles, LeaseFiles
 from fmbench.store.leases import Leases, leases_of
 
@@ -53,6 +54,7 @@ class Store:
     def __init__(self, root: Path, lease_files: LeaseFiles | None = None) -> None:
         self.root = root
         self._lease_files = lease_files
+        self._group: GroupCommit | None = None
 
     @cached_property
     def leases(self) -> Leases:
@@ -61,7 +63,16 @@ class Store:
 
     def folder(self, section: str, key: str) -> CellFolder:
         """Return the folder of the cell `key`; section is one of SECTIONS."""
-        return CellFolder(self.root / section / key, f"{section}/{key}", self.leases)
+        return CellFolder(self.root / section / key, f"{section}/{key}", self.leases, self._group)
+
+    @contextmanager
+    def group_commit(self) -> Iterator[GroupCommit]:
+        """Have the cells whose folders are asked for inside written together: see `fmbench.store.group_commit`."""
+        with group_commit() as self._group:
+            try:
+                yield self._group
+            finally:
+                self._group = None
 
     @contextmanager
     def alone(self, what: str, goes_on: Callable[[], bool] = lambda: True) -> Iterator[None]:

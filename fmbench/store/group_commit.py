@@ -1,0 +1,204 @@
+"""Files of many quick cells that reach the disk together: one wait for the disk in place of one a file.
+
+A file is whole or absent, also after a power cut, if its content is on the disk before its name is in its place. Who
+waits for that after each of a quick cell's files waits longer than the cell takes to compute. Here files are written
+under temporary names, and those of a cell are handed to a thread that flushes them while the next cell is computed: the
+system flushes together what several threads ask for at once. Once all files of a cell are on the disk they get their
+names, in the order in which they were written, so `result.json` last; only then is the cell said to have ended.
+
+A process that is killed loses the cells whose files were on their way: those of a few milliseconds, of which nothing
+was said yet.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+from fmbench.errors import LeaseLost, StoreError
+from fmbench.io.whole_files import begin_whole
+from fmbench.store.atomic_files import explained
+
+THREADS = 8
+"""So many cells are flushed at once."""
+MOST_FILES = 256
+"""More files than these do not wait: who writes another waits for the disk."""
+
+
+class Ending(Protocol):
+    """What becomes of a cell that has ended, once its files are on the disk."""
+
+    def check(self) -> None:
+        """Raise LeaseLost where another process took the cell over, so that its files get no names."""
+
+    def release(self) -> None:
+        """Let go of the cell: in any case, after its files have their names or will have none."""
+
+    def kept(self) -> None:
+        """Say that the cell has ended: all that was written of it is in its place."""
+
+    def lost(self, error: LeaseLost) -> None:
+        """Say that another process took it over."""
+
+
+@dataclass
+class _Files:
+    """Files of one cell: where each belongs, its temporary name, and its descriptor until it is flushed.
+
+    `ending` is None while the cell goes on.
+    """
+
+    paths: list[tuple[Path, Path]] = field(default_factory=list)
+    descriptors: list[int] = field(default_factory=list)
+    flushed: Future[None] | None = None
+    ending: Ending | None = None
+
+
+class GroupCommit:
+    """The files and the ended cells that wait for the disk, in order. One thread uses it; see the module."""
+
+    def __init__(self) -> None:
+        self._cells: deque[_Files] = deque([_Files()])
+        self._waiting: Counter[Path] = Counter()
+        _flushing_threads()  # begun before a component runs, which is blamed for threads that are new afterwards
+
+    def write(self, path: Path, payload: bytes) -> None:
+        """Write a file, which has its name once all that were written before have theirs. Raises StoreError."""
+        if self._waiting.total() >= MOST_FILES:
+            self.commit()
+        with explained(path):
+            descriptor, temporary = begin_whole(path, payload)
+        self._cells[-1].paths.append((path, temporary))
+        self._cells[-1].descriptors.append(descriptor)
+        self._waiting[path] += 1
+
+    def holds(self, path: Path) -> bool:
+        """Whether a file was written that does not have its name yet."""
+        return path in self._waiting
+
+    def end_cell(self, ending: Ending) -> None:
+        """Note that a cell has ended. What is on the disk by now gets its name. Raises StoreError."""
+        cell = self._cells[-1]
+        cell.ending = ending
+        cell.flushed = _flushing_threads().submit(_flush, cell.descriptors)
+        self._cells.append(_Files())
+        while (flushed := self._cells[0].flushed) is not None and flushed.done():
+            self._commit_first()
+
+    def commit(self) -> None:
+        """Wait until all that was written is on the disk, and give it its name. Raises StoreError."""
+        self._cells[-1].flushed = _flushing_threads().submit(_flush, self._cells[-1].descriptors)
+        self._cells.append(_Files())
+        while len(self._cells) > 1:
+            self._commit_first()
+
+    def forget(self, folder: Path) -> None:
+        """Drop the files of a folder that have no names yet: what lies there is to be removed."""
+        for cell in self._cells:
+            gone = [paths for paths in cell.paths if paths[0].parent == folder]
+            cell.paths = [paths for paths in cell.paths if paths not in gone]
+            self._drop(gone)
+
+    def abandon(self) -> None:
+        """Drop all that waits, for the store cannot be written; nothing was said of it."""
+        cells, self._cells = self._cells, deque([_Files()])
+        for cell in cells:
+            if cell.flushed is not None:
+                with suppress(OSError):
+                    cell.flushed.result()
+            _close(cell.descriptors)
+            self._drop(cell.paths)
+            if cell.ending is not None:
+                cell.ending.release()
+
+    def _commit_first(self) -> None:
+        cell = self._cells[0]
+        assert cell.flushed is not None
+        with explained(cell.paths[0][0] if cell.paths else Path()):
+            cell.flushed.result()
+        lost = _lost(cell.ending)
+        if lost is not None:
+            self._drop(cell.paths)
+            cell.paths = []
+        while cell.paths:
+            path, temporary = cell.paths[0]
+            with explained(path):
+                temporary.replace(path)
+            del cell.paths[0]
+            self._note_gone(path)
+        self._cells.popleft()
+        if cell.ending is not None:
+            cell.ending.release()
+            cell.ending.kept() if lost is None else cell.ending.lost(lost)
+
+    def _drop(self, paths: Sequence[tuple[Path, Path]]) -> None:
+        for path, temporary in paths:
+            with suppress(OSError):
+                temporary.unlink()
+            self._note_gone(path)
+
+    def _note_gone(self, path: Path) -> None:
+        self._waiting[path] -= 1
+        if not self._waiting[path]:
+            del self._waiting[path]
+
+
+def _lost(ending: Ending | None) -> LeaseLost | None:
+    """Return why the files of a cell must get no names, None where they may."""
+    try:
+        if ending is not None:
+            ending.check()
+    except LeaseLost as error:
+        return error
+    return None
+
+
+@contextmanager
+def group_commit() -> Iterator[GroupCommit]:
+    """Yield a group, which is committed in the end, also where something fails other than the store."""
+    group = GroupCommit()
+    try:
+        try:
+            yield group
+        except StoreError:
+            raise
+        except BaseException:
+            group.commit()
+            raise
+        group.commit()
+    finally:
+        group.abandon()  # nothing, unless the store failed
+
+
+@cache
+def _flushing_threads() -> ThreadPoolExecutor:
+    """Return this process's threads that flush files, all of them started."""
+    pool = ThreadPoolExecutor(THREADS, "fmbench-flushing")
+    started = threading.Barrier(THREADS + 1)
+    for _ in range(THREADS):
+        pool.submit(started.wait)
+    started.wait()
+    return pool
+
+
+def _flush(descriptors: list[int]) -> None:
+    """Have what was written to some files on the disk, and close them."""
+    try:
+        for descriptor in descriptors:
+            os.fsync(descriptor)
+    finally:
+        _close(descriptors)
+
+
+def _close(descriptors: list[int]) -> None:
+    while descriptors:
+        with suppress(OSError):  # what it would say, fsync has said
+            os.close(descriptors.pop())

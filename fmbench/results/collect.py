@@ -28,6 +28,7 @@ from fmbench.results.records import (
     TrainingRecord,
     Tuned,
 )
+from fmbench.results.shared_values import SharedValues
 from fmbench.store.sampler_timings import UNKNOWN_HARDWARE, hardware_of, key_of, leading_hardware, place_of
 from fmbench.store.store import Store
 
@@ -55,6 +56,7 @@ class ResultsIndex:
     ) -> None:
         self.plan, self.store, self.registry = plan, store, registry
         self._damaged: dict[tuple[str, str], DamagedFile] = {}
+        self._shared = SharedValues()
         self.passed_over = store.passed_over()
         self._here, self._anywhere = here, anywhere or here is None
         self._has_steps = any(cell.kept.at_steps for cell in plan.trainings)
@@ -239,7 +241,8 @@ class ResultsIndex:
         folder = self.store.folder(section, key)
         try:
             if folder.is_there():
-                return CellState(folder, folder.result(), folder.failure(), folder.metrics(), tuple(wanted))
+                result, metrics = self._shared.of(folder.result()), self._shared.of(folder.metrics())
+                return CellState(folder, result, folder.failure(), metrics, tuple(wanted))
         except DamagedFile as error:
             self._damaged[section, key] = error
         return CellState(folder, wanted=tuple(wanted))

@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,13 @@ class CellFolder:
         self.path = path
         self.place = place or f"{path.parent.name}/{path.name}"
         self.leases = leases or leases_in(path.parent.parent)
-        self.checkpoints = Checkpoints(path, self.place, self._getting_on)
         self._group = group
         self._sums: dict[str, list[int | str]] = {}
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """The checkpoints of a training."""
+        return Checkpoints(self.path, self.place, self._getting_on)
 
     @property
     def section(self) -> str:

@@ -84,7 +84,7 @@ class UnitEnding:
         """Say that it has ended."""
         self.say(self.said)
 
-    def lost(self, error: LeaseLost) -> None:
+    def taken_over(self, error: LeaseLost) -> None:
         """Say that another process has it now."""
         self.say(Event("held", self.said.section, self.said.key, text=str(error)))
 

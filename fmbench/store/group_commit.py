@@ -45,7 +45,7 @@ class Ending(Protocol):
     def kept(self) -> None:
         """Say that the cell has ended: all that was written of it is in its place."""
 
-    def lost(self, error: LeaseLost) -> None:
+    def taken_over(self, error: LeaseLost) -> None:
         """Say that another process took it over."""
 
 
@@ -68,7 +68,9 @@ class GroupCommit:
     def __init__(self) -> None:
         self._cells: deque[_Files] = deque([_Files()])
         self._waiting: Counter[Path] = Counter()
-        _flushing_threads()  # begun before a component runs, which is blamed for threads that are new afterwards
+        _flushing_threads(
+            os.getpid()
+        )  # begun before a component runs, which is blamed for threads that are new afterwards
 
     def write(self, path: Path, payload: bytes) -> None:
         """Write a file, which has its name once all that were written before have theirs. Raises StoreError."""
@@ -88,14 +90,14 @@ class GroupCommit:
         """Note that a cell has ended. What is on the disk by now gets its name. Raises StoreError."""
         cell = self._cells[-1]
         cell.ending = ending
-        cell.flushed = _flushing_threads().submit(_flush, cell.descriptors)
+        cell.flushed = _flushing_threads(os.getpid()).submit(_flush, cell.descriptors)
         self._cells.append(_Files())
         while (flushed := self._cells[0].flushed) is not None and flushed.done():
             self._commit_first()
 
     def commit(self) -> None:
         """Wait until all that was written is on the disk, and give it its name. Raises StoreError."""
-        self._cells[-1].flushed = _flushing_threads().submit(_flush, self._cells[-1].descriptors)
+        self._cells[-1].flushed = _flushing_threads(os.getpid()).submit(_flush, self._cells[-1].descriptors)
         self._cells.append(_Files())
         while len(self._cells) > 1:
             self._commit_first()
@@ -124,8 +126,8 @@ class GroupCommit:
         assert cell.flushed is not None
         with explained(cell.paths[0][0] if cell.paths else Path()):
             cell.flushed.result()
-        lost = _lost(cell.ending)
-        if lost is not None:
+        error = _taken_over(cell.ending)
+        if error is not None:
             self._drop(cell.paths)
             cell.paths = []
         while cell.paths:
@@ -137,7 +139,7 @@ class GroupCommit:
         self._cells.popleft()
         if cell.ending is not None:
             cell.ending.release()
-            cell.ending.kept() if lost is None else cell.ending.lost(lost)
+            cell.ending.kept() if error is None else cell.ending.taken_over(error)
 
     def _drop(self, paths: Sequence[tuple[Path, Path]]) -> None:
         for path, temporary in paths:
@@ -151,7 +153,7 @@ class GroupCommit:
             del self._waiting[path]
 
 
-def _lost(ending: Ending | None) -> LeaseLost | None:
+def _taken_over(ending: Ending | None) -> LeaseLost | None:
     """Return why the files of a cell must get no names, None where they may."""
     try:
         if ending is not None:
@@ -179,8 +181,8 @@ def group_commit() -> Iterator[GroupCommit]:
 
 
 @cache
-def _flushing_threads() -> ThreadPoolExecutor:
-    """Return this process's threads that flush files, all of them started."""
+def _flushing_threads(process: int) -> ThreadPoolExecutor:
+    """Return this process's threads that flush files, all of them started; a fork has none of its parent's."""
     pool = ThreadPoolExecutor(THREADS, "fmbench-flushing")
     started = threading.Barrier(THREADS + 1)
     for _ in range(THREADS):

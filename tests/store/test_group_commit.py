@@ -56,7 +56,7 @@ class Ending:
 
     kept: Callable[[], object] = lambda: None
     release: Callable[[], object] = lambda: None
-    lost: Callable[[LeaseLost], object] = lambda error: None
+    taken_over: Callable[[LeaseLost], object] = lambda error: None
     check: Callable[[], object] = lambda: None
 
 
@@ -207,7 +207,9 @@ def test_a_cell_that_another_process_took_over_is_not_kept(tmp_path: Path) -> No
     with store.group_commit() as group:
         for number in range(3):
             compute(store, number)
-            ending = Ending(partial(said.append, ("kept", number)), lost=lambda e, n=number: said.append((str(e), n)))
+            ending = Ending(
+                partial(said.append, ("kept", number)), taken_over=lambda e, n=number: said.append((str(e), n))
+            )
             ending.check = taken if number == 1 else ending.check
             group.end_cell(ending)
     assert said == [("kept", 0), ("another process has it", 1), ("kept", 2)]

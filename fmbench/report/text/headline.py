@@ -217,7 +217,8 @@ def _from_real(result_table: ResultTable, found: Sequence[RankingAtNFE]) -> list
 
 def _scope(records: Records) -> str:
     """Say what was tried, because nothing is known of anything else."""
-    cells = [r.cell for r in records.trainings if r.cell.key not in records.weaker_models]
+    weaker = records.weaker_models
+    cells = [r.cell for r in records.trainings if r.cell.key not in weaker]
     if not cells:
         return ""
     datasets = enumeration(list(dict.fromkeys(str(cell.dataset) for cell in cells)))

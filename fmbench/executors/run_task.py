@@ -7,7 +7,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import partial
 
 from fmbench.cells.cells import TrainingCell
@@ -44,6 +44,7 @@ from fmbench.executors.tasks import (
     Work,
 )
 from fmbench.executors.train_fleet import lacks_snapshots, train_fleet
+from fmbench.executors.unit_ending import UnitEnding
 from fmbench.executors.unit_leases import UnitLeases, why_given_up
 from fmbench.io.file_lock import StoppedWaiting
 from fmbench.isolation import global_random
@@ -61,32 +62,6 @@ log = logging.getLogger(__name__)
 Cell = TrainingCell | ReferenceCell
 Step = tuple[Unit, Cell, Callable[[], bool]]
 """A unit, the cell whose seed it has, and what computes it, which returns whether anything was left to compute."""
-
-
-@dataclass(frozen=True)
-class UnitEnding:
-    """What becomes of a unit that has ended, once its files are on the disk: a `group_commit.Ending`."""
-
-    folder: CellFolder
-    said: Event
-    leases: ExitStack
-    say: Say
-
-    def check(self) -> None:
-        """Raise LeaseLost where another process took the unit over."""
-        self.folder.leases.check(self.folder.place)
-
-    def release(self) -> None:
-        """Give back its lease."""
-        self.leases.close()
-
-    def kept(self) -> None:
-        """Say that it has ended."""
-        self.say(self.said)
-
-    def taken_over(self, error: LeaseLost) -> None:
-        """Say that another process has it now."""
-        self.say(Event("held", self.said.section, self.said.key, text=str(error)))
 
 
 class Computer:
@@ -141,7 +116,7 @@ class Computer:
     def _compute_all(self, task: TrainTask | EvaluateTask | ReferenceTask) -> None:
         """Compute the units of a task one by one; what another process is at, or went on with, is said to be held.
 
-        What is evaluated is written together: many cells, and small files. The disk is at rest while samplers are timed.
+        What is evaluated is written together: many cells of small files. While samplers are timed, the disk is at rest.
         """
         together = not isinstance(task, TrainTask | MeasureTask)
         with self.context.store.group_commit() if together else nullcontext() as group:

@@ -36,7 +36,8 @@ class Executor(Protocol):
         """Yield what happens until all that was submitted has ended.
 
         Of each unit that a task names: "started", then "advanced" any number of times, then one of "finished" and
-        "failed". It may start again after "again", "spoilt" or "slowed"; what had ended does not.
+        "failed". It may start again after "again", "spoilt" or "slowed", or where its worker died before its files were
+        on the disk; what was said to have ended does not.
         """
 
     def close(self) -> None:

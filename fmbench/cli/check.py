@@ -63,6 +63,7 @@ def check(
     jobs: Jobs = "auto",
     device: options.Device = "auto",
     executor: options.Executor = "local",
+    address: options.Address = None,
     timeout: Timeout = None,
     home: options.Home = None,
     reports: options.Reports = Path("reports"),
@@ -81,10 +82,9 @@ def check(
     if accept and (filters or junit is not None):
         raise UserError("--accept takes the whole suite and compares nothing: leave --filter and --junit away.")
     _check_files({"--junit": (junit, True), "--baseline": (baseline, accept)})
+    computing = {"jobs": jobs, "device": device, "executor": executor, "address": address, "timeout": timeout}
     places = {"home": home, "reports": reports, "tracking": not no_tracking, "tracking_uri": tracking_uri}
-    session = options.open_session(
-        suite, overrides, filters, plugins, jobs=jobs, device=device, executor=executor, timeout=timeout, **places
-    )
+    session = options.open_session(suite, overrides, filters, plugins, **computing, **places)
     path = reports / "baselines" / f"{session.suite.name}.json" if baseline is None else baseline
     # read before the run, so that what is wrong with it is known at once
     before = None if accept else read_baseline(path, session.suite.name)

@@ -48,7 +48,15 @@ Home = Annotated[
     typer.Option("--home", help="The store's folder. [default: FMBENCH_HOME, else .fmbench]", callback=nameable),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, or cuda:1 for one GPU of several.")]
-Executor = Annotated[str, typer.Option("--executor", help="What computes: local, worker processes on this machine.")]
+Executor = Annotated[str, typer.Option("--executor", help="What computes: local, on this machine; ray, on a cluster.")]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="auto|HOST:PORT",
+        help="The Ray cluster; auto is the one that this machine belongs to. [default: one started here]",
+    ),
+]
 Reports = Annotated[Path, typer.Option("--reports", help="The folder of reports.", callback=nameable)]
 TrackingUri = Annotated[
     str | None,

@@ -37,6 +37,7 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         jobs: Jobs = "auto",
         device: options.Device = "auto",
         executor: options.Executor = "local",
+        address: options.Address = None,
         timeout: Timeout = None,
         home: options.Home = None,
         reports: options.Reports = Path("reports"),
@@ -44,10 +45,9 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         no_tracking: NoTracking = False,
         as_json: options.Json = False,
     ) -> None:
+        computing = {"jobs": jobs, "device": device, "executor": executor, "address": address, "timeout": timeout}
         places = {"home": home, "reports": reports, "tracking": not no_tracking, "tracking_uri": tracking_uri}
-        session = options.open_session(
-            suite, overrides, filters, plugins, jobs=jobs, device=device, executor=executor, timeout=timeout, **places
-        )
+        session = options.open_session(suite, overrides, filters, plugins, **computing, **places)
         if again:
             note(f"{session.clear_failures()} failed cells are tried again.")
         from fmbench.runner.run import run_session

@@ -13,15 +13,20 @@ from fmbench.executors.messages import WorkerConfig
 
 
 class ExecutorClass(NamedTuple):
-    """An executor: its module and class, and the library that it needs, which the extra of the executor's name has."""
+    """An executor: its module and class, and the library that it needs, which the extra of the executor's name has.
+
+    One that is `remote` computes on other machines than this one.
+    """
 
     module: str
     name: str
     library: str = ""
+    remote: bool = False
 
 
 EXECUTORS: Mapping[str, ExecutorClass] = {
     "local": ExecutorClass("fmbench.executors.local", "LocalExecutor"),
+    "ray": ExecutorClass("fmbench.executors.ray", "RayExecutor", library="ray", remote=True),
 }
 """The executors by the name that `--executor` gives them. Each class is called with a WorkerConfig and
 ExecutorOptions, but for the local one, which takes of these the timeout alone.
@@ -35,6 +40,10 @@ class ExecutorOptions(Protocol):
     def timeout(self) -> float | None:
         """The seconds that a unit may take; None for any number."""
 
+    @property
+    def address(self) -> str | None:
+        """Where a cluster is; None for one that is started on this machine."""
+
 
 def check_executor(name: str) -> None:
     """Raise UserError where no executor has this name, or where the library that it needs is not installed."""
@@ -45,6 +54,16 @@ def check_executor(name: str) -> None:
         raise UserError(
             f"--executor {name} needs {library}, which is not installed here. Install it: pip install 'fmbench[{name}]'"
         )
+
+
+def remote_device(wanted: str, gpu: float) -> str:
+    """Return the device of workers on other machines, of which this one may have none. Raises UserError.
+
+    `wanted` is what `--device` says, and `gpu` what a suite's `resources` give a worker.
+    """
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise UserError(f"--device must be auto, cpu or cuda where workers are on other machines; found {wanted!r}")
+    return ("cuda" if gpu else "cpu") if wanted == "auto" else wanted
 
 
 def make_executor(name: str, config: WorkerConfig, options: ExecutorOptions) -> Executor:

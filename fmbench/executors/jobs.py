@@ -1,4 +1,4 @@
-"""How many processes share a machine, and how many threads each of them has."""
+"""How many workers there are, how many share a machine, and how many threads each of them has."""
 
 from __future__ import annotations
 
@@ -8,16 +8,33 @@ from fmbench.runtime.environment import cpu_count
 MOST_JOBS = 1024
 
 
-def jobs_and_threads(wanted: str, tasks: int, device: str) -> tuple[int, int]:
-    """Return how many processes, and threads each, keep the machine busy. `wanted` is "auto" or a number.
+def jobs_and_threads(wanted: str, tasks: int, device: str, cpu: float | None = None) -> tuple[int, int]:
+    """Return how many processes, and threads each, keep this machine busy. `wanted` is "auto" or a number.
 
-    On a CPU small networks gain more from processes than from threads; a GPU is given to one process.
+    On a CPU small networks gain more from processes than from threads; a GPU is given to one process. `cpu` are the
+    cores of a worker, where a suite's `resources` say so.
     """
     cores = cpu_count()
+    threads = None if cpu is None else _threads(cpu)
+    jobs = _number(wanted)
+    if jobs is None:
+        jobs = 1 if device != "cpu" else max(1, min(cores // (threads or 1), tasks))
+    return jobs, threads or max(1, cores // jobs)
+
+
+def remote_jobs_and_threads(wanted: str, cpu: float | None = None) -> tuple[int, int]:
+    """Return how many workers, at most, a cluster has at a time, and threads each: one where no suite says more."""
+    return _number(wanted) or MOST_JOBS, _threads(cpu or 1)
+
+
+def _number(wanted: str) -> int | None:
+    """Return what `--jobs` says, None for "auto". Raises UserError."""
     if wanted == "auto":
-        jobs = 1 if device != "cpu" else max(1, min(cores, tasks))
-    elif wanted.isdecimal() and len(wanted) <= 4 and 1 <= int(wanted) <= MOST_JOBS:
-        jobs = int(wanted)
-    else:
-        raise UserError(f"--jobs must be 'auto' or a number from 1 to {MOST_JOBS}; found {wanted!r}")
-    return jobs, max(1, cores // jobs)
+        return None
+    if wanted.isdecimal() and len(wanted) <= 4 and 1 <= int(wanted) <= MOST_JOBS:
+        return int(wanted)
+    raise UserError(f"--jobs must be 'auto' or a number from 1 to {MOST_JOBS}; found {wanted!r}")
+
+
+def _threads(cpu: float) -> int:
+    return max(1, int(cpu))

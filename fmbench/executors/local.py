@@ -78,9 +78,14 @@ class LocalExecutor(Supervisor[LocalLink]):
         return link
 
     def _ready(self, links: Sequence[LocalLink], seconds: float) -> list[LocalLink]:
-        dead = [link for link in links if link.process.poll() is not None]
-        ready = wait([link.connection for link in links], timeout=0 if dead else seconds)
-        return [link for link in links if link in dead or link.connection in ready]
+        return wait_for(links, seconds)
+
+
+def wait_for(links: Sequence[LocalLink], seconds: float) -> list[LocalLink]:
+    """Wait for so many seconds at most; return those links whose process has said something, or ended."""
+    dead = [link for link in links if link.process.poll() is not None]
+    ready = wait([link.connection for link in links], timeout=0 if dead else seconds)
+    return [link for link in links if link in dead or link.connection in ready]
 
 
 def _signal_name(number: int) -> str:

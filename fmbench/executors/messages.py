@@ -16,7 +16,9 @@ class WorkerConfig:
 
     `fingerprints` is the driver's `Registry.fingerprints(components)`, where `components` are the kinds and names of
     those that the tasks need (None for all), and `core` is that of fmbench itself: a worker whose own differ refuses to
-    work. `late_path` are folders from which it imports what is found nowhere else. With `trains`
+    work. `jobs` is how many workers there are at most, and in a worker how many share its machine; with `alone` what is
+    computed is timed, and a worker has a machine for itself. `resources` are those that the suite names: "gpu", "cpu"
+    and "memory", for a worker. `late_path` are folders from which it imports what is found nowhere else. With `trains`
     there is something to train, for which an idle worker makes itself ready.
     """
 
@@ -30,6 +32,8 @@ class WorkerConfig:
     evaluation_batch: int | None = None
     keep_samples: int | None = None
     trains: bool = False
+    alone: bool = False
+    resources: tuple[tuple[str, float], ...] = ()
     components: tuple[tuple[str, str], ...] | None = None
     core: str = field(default_factory=core_fingerprint)
     late_path: tuple[str, ...] = field(default_factory=late_path)

@@ -25,11 +25,14 @@ MOST_NAMED = 3
 
 
 class WorkerGone(Exception):
-    """A worker has ended without a word. With `killed`, somebody else ended it: its unit deserves another try."""
+    """A worker has ended without a word. With `killed`, somebody else ended it: its unit deserves another try.
 
-    def __init__(self, why: str, *, killed: bool) -> None:
+    With `lost`, its machine is gone: if it was idle, nobody is to blame, however often that happens.
+    """
+
+    def __init__(self, why: str, *, killed: bool, lost: bool = False) -> None:
         super().__init__(why)
-        self.killed = killed
+        self.killed, self.lost = killed, lost
 
 
 class Link(Protocol):
@@ -105,6 +108,8 @@ class Supervisor(ABC, Generic[L]):
     chains = False
     one_task_each = False
     """Whether a worker ends when its task has: the next task gets a new one."""
+    printed = "what it printed stands above"
+    """Where a user finds what a worker printed."""
 
     def __init__(self, config: WorkerConfig, timeout: float | None = None) -> None:
         self._config = config
@@ -228,7 +233,7 @@ class Supervisor(ABC, Generic[L]):
         try:
             said = worker.link.receive()
         except WorkerGone as gone:
-            yield from self._end(worker, WorkerDied(str(gone)), killed=gone.killed)
+            yield from self._end(worker, WorkerDied(str(gone)), killed=gone.killed, lost=gone.lost)
             return
         for event in said:
             if event is None:
@@ -253,7 +258,9 @@ class Supervisor(ABC, Generic[L]):
         allowed = math.inf if self._timeout is None else self._timeout * worker.allowed
         return bool(worker.task and worker.units) and time.monotonic() - worker.since > allowed
 
-    def _end(self, worker: Worker[L], failure: CellFailure, *, killed: bool = False) -> Iterator[Event]:
+    def _end(
+        self, worker: Worker[L], failure: CellFailure, *, killed: bool = False, lost: bool = False
+    ) -> Iterator[Event]:
         """End a worker, record the unit that it was at as failed, and queue the rest of its task again.
 
         A fleet that fails so is no member's fault until each has been tried alone.
@@ -262,8 +269,8 @@ class Supervisor(ABC, Generic[L]):
         if isinstance(worker.task, PrepareTask) and (worker.units or worker.ended):
             title = next((title for _, title in worker.units), "a component")  # none, between two of them
             raise UserError(f"{title} cannot be used: preparing it {_in_preparing(failure)}")
-        if not worker.units and not worker.ended and not (killed and self._is_first_loss(worker)):
-            raise UserError(f"a worker could not begin: {failure}; what it printed stands above")
+        if not worker.units and not worker.ended and not (lost or (killed and self._is_first_loss(worker))):
+            raise UserError(f"a worker could not begin: {failure}; {self.printed}")
         again = killed and self._deserves_another_try(worker)
         split = worker.allowed > 1 and bool(worker.units) and not again
         for section, key in sorted(worker.units):

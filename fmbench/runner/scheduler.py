@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.executors.base import Executor
-from fmbench.executors.choose import check_executor, make_executor
-from fmbench.executors.jobs import jobs_and_threads
+from fmbench.executors.choose import make_executor
+from fmbench.executors.jobs import jobs_and_threads, remote_jobs_and_threads
 from fmbench.executors.messages import ELSEWHERE, Event, WorkerConfig
 from fmbench.executors.tasks import (
     EvaluateFleetTask,
@@ -74,8 +75,7 @@ class Scheduler:
 
     def run(self) -> dict[str, int]:
         """Compute everything that can be computed; return how many units of each section were."""
-        jobs_and_threads(self.session.options.jobs, 1, self.session.device)  # a wrong --jobs is said in any case
-        check_executor(self.session.options.executor)
+        self._jobs_and_threads(self.session.options.jobs, 1)  # a wrong --jobs or --executor is said in any case
         tasks = len(self._untrained | self.work.keys()) + len(self.references)
         if not tasks and not any(state.todo for state in self.results_index.samplers.values()):
             return dict(self.computed)
@@ -93,7 +93,7 @@ class Scheduler:
 
     def time_again(self, cells: Iterable[EvaluationCell]) -> None:
         """Measure the samplers of cells at one more moment, beside what the store holds of them."""
-        with self._executor(self._config("1", 1), ("timing",)) as executor:
+        with self._executor(self._timing_config, ("timing",)) as executor:
             self._time(executor, self._sampler_work(cells, again=True), again=True)
 
     @contextmanager
@@ -113,6 +113,13 @@ class Scheduler:
         """The configuration of the suite's trainings."""
         # from the whole plan, not from what is left of it: a resumed training must have the threads that it began with
         return self._config(self.session.options.jobs, len(self.session.plan.trainings))
+
+    @property
+    def _timing_config(self) -> WorkerConfig:
+        """The configuration under which samplers are timed: one worker, with a machine and all its cores for itself."""
+        options = self.session.options
+        processes, threads = jobs_and_threads("1", 1, self.session.device)
+        return replace(self._config(options.jobs, 1), jobs=processes, threads=threads, alone=True)
 
     def _evaluation_work(self) -> dict[str, list[Work]]:
         """What is to be evaluated, by training key."""
@@ -262,7 +269,7 @@ class Scheduler:
         return work
 
     def _time(self, executor: Executor, work: Mapping[str, Work], *, again: bool = False) -> None:
-        executor.reconfigure(self._config("1", 1))
+        executor.reconfigure(self._timing_config)
         by_training: dict[str, list[Work]] = defaultdict(list)
         for piece in work.values():
             by_training[piece.cell.training.key].append(piece)
@@ -368,7 +375,7 @@ class Scheduler:
 
     def _config(self, jobs: str, tasks: int) -> WorkerConfig:
         options, evaluation = self.session.options, self.session.suite.evaluation
-        processes, threads = jobs_and_threads(jobs, tasks, self.session.device)
+        processes, threads = self._jobs_and_threads(jobs, tasks)
         needed = tuple(sorted({(spec.kind, spec.name) for spec in self._components}))
         return WorkerConfig(
             plugins=self.session.registry.plugins,
@@ -382,4 +389,12 @@ class Scheduler:
             keep_samples=evaluation.keep_samples,
             trains=bool(self._untrained),
             components=needed,
+            resources=self.session.resources,
         )
+
+    def _jobs_and_threads(self, wanted: str, tasks: int) -> tuple[int, int]:
+        """Return how many workers there are at most, and threads each. Raises UserError for a wrong option."""
+        cpu = dict(self.session.resources).get("cpu")
+        if self.session.is_remote:
+            return remote_jobs_and_threads(wanted, cpu)
+        return jobs_and_threads(wanted, tasks, self.session.device, cpu)

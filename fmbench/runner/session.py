@@ -15,6 +15,7 @@ from typing import Any
 
 from fmbench.components.contracts import Dataset
 from fmbench.errors import DamagedFile, UserError
+from fmbench.executors.choose import EXECUTORS, check_executor, remote_device
 from fmbench.io.file_lock import StoppedWaiting
 from fmbench.plan import Plan, make_plan
 from fmbench.plan.result_code import result_code
@@ -49,8 +50,8 @@ class Options:
 
     `home` is the store's folder (default FMBENCH_HOME, else `.fmbench`), `reports` the folder of reports,
     `tracking_uri` MLflow's server (None: MLFLOW_TRACKING_URI, else a sqlite file), `timeout` seconds a cell, `jobs`
-    "auto" or a number, `executor` the name of what computes (`fmbench.executors.choose`). Where nothing is computed,
-    files of models may be gone: they count as they were in the last run.
+    "auto" or a number, `executor` the name of what computes (`fmbench.executors.choose`), `address` that of its
+    cluster. Where nothing is computed, files of models may be gone: they count as they were in the last run.
     """
 
     overrides: tuple[str, ...] = ()
@@ -61,6 +62,7 @@ class Options:
     device: str = "auto"
     jobs: str = "auto"
     executor: str = "local"
+    address: str | None = None
     timeout: float | None = None
     tracking: bool = True
     tracking_uri: str | None = None
@@ -82,7 +84,20 @@ class Session:
     @cached_property
     def device(self) -> str:
         """The device that computes."""
+        if self.is_remote:
+            return remote_device(self.options.device, dict(self.resources).get("gpu", 0.0))
         return choose_device(self.options.device)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether other machines than this one compute."""
+        check_executor(self.options.executor)
+        return EXECUTORS[self.options.executor].remote
+
+    @property
+    def resources(self) -> tuple[tuple[str, float], ...]:
+        """What the suite says that a worker is given."""
+        return () if self.suite.resources is None else self.suite.resources.named
 
     @cached_property
     def measured_on(self) -> dict[str, Any]:

@@ -67,12 +67,12 @@ def begin() -> None:
         forkserver.ensure_running()
 
 
-def start_forked_worker(threads: int) -> tuple[ForkedProcess, Connection, int]:
+def start_forked_worker(threads: int, gpu: str = "") -> tuple[ForkedProcess, Connection, int]:
     """Do what `start_worker` does."""
     here, there = Pipe()
     lifeline_end, lifeline = os.pipe()
     inherited = (there, Connection(lifeline_end, writable=False), Connection(os.dup(2), readable=False))
-    environment = worker_environment(threads, import_path(), os.environ)
+    environment = worker_environment(threads, import_path(), os.environ, gpu)
     process = ForkedProcess(*inherited, environment, import_path(), str(Path.cwd()))
     for each in inherited:
         each.close()

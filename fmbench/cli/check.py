@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -64,6 +64,7 @@ def check(
     device: options.Device = "auto",
     executor: options.Executor = "local",
     address: options.Address = None,
+    per_gpu: options.PerGpu = 1,
     timeout: Timeout = None,
     home: options.Home = None,
     reports: options.Reports = Path("reports"),
@@ -82,7 +83,8 @@ def check(
     if accept and (filters or junit is not None):
         raise UserError("--accept takes the whole suite and compares nothing: leave --filter and --junit away.")
     _check_files({"--junit": (junit, True), "--baseline": (baseline, accept)})
-    computing = {"jobs": jobs, "device": device, "executor": executor, "address": address, "timeout": timeout}
+    computing: dict[str, Any] = {"jobs": jobs, "device": device, "timeout": timeout}
+    computing |= {"executor": executor, "address": address, "per_gpu": per_gpu}
     places = {"home": home, "reports": reports, "tracking": not no_tracking, "tracking_uri": tracking_uri}
     session = options.open_session(suite, overrides, filters, plugins, **computing, **places)
     path = reports / "baselines" / f"{session.suite.name}.json" if baseline is None else baseline

@@ -57,6 +57,7 @@ Address = Annotated[
         help="The Ray cluster; auto is the one that this machine belongs to. [default: one started here]",
     ),
 ]
+PerGpu = Annotated[int, typer.Option("--per-gpu", min=1, max=64, help="Worker processes on each GPU of this machine.")]
 Reports = Annotated[Path, typer.Option("--reports", help="The folder of reports.", callback=nameable)]
 TrackingUri = Annotated[
     str | None,

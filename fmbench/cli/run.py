@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -38,6 +38,7 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         device: options.Device = "auto",
         executor: options.Executor = "local",
         address: options.Address = None,
+        per_gpu: options.PerGpu = 1,
         timeout: Timeout = None,
         home: options.Home = None,
         reports: options.Reports = Path("reports"),
@@ -45,7 +46,8 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         no_tracking: NoTracking = False,
         as_json: options.Json = False,
     ) -> None:
-        computing = {"jobs": jobs, "device": device, "executor": executor, "address": address, "timeout": timeout}
+        computing: dict[str, Any] = {"jobs": jobs, "device": device, "timeout": timeout}
+        computing |= {"executor": executor, "address": address, "per_gpu": per_gpu}
         places = {"home": home, "reports": reports, "tracking": not no_tracking, "tracking_uri": tracking_uri}
         session = options.open_session(suite, overrides, filters, plugins, **computing, **places)
         if again:

@@ -73,7 +73,7 @@ def tune_batch_size(trained: Trained, usual: int, most: int) -> EvaluationBatch:
         if larger > usual and not autotune.is_faster(taken[larger], taken[size], GAIN):
             return EvaluationBatch(size, "a larger batch is not clearly faster", seconds)
         size, larger = larger, 2 * larger
-        if 2 * (memory.peak_memory(context.device) - before) * context.jobs > MEMORY * free:
+        if 2 * (memory.peak_memory(context.device) - before) * memory.sharing(context.jobs) > MEMORY * free:
             return EvaluationBatch(size, "a larger batch would take too much memory", seconds)
     return EvaluationBatch(size, "there are no more samples", seconds)
 

@@ -8,17 +8,20 @@ from fmbench.runtime.environment import cpu_count
 MOST_JOBS = 1024
 
 
-def jobs_and_threads(wanted: str, tasks: int, device: str, cpu: float | None = None) -> tuple[int, int]:
+def jobs_and_threads(
+    wanted: str, tasks: int, device: str, cpu: float | None = None, on_gpus: int = 1
+) -> tuple[int, int]:
     """Return how many processes, and threads each, keep this machine busy. `wanted` is "auto" or a number.
 
-    On a CPU small networks gain more from processes than from threads; a GPU is given to one process. `cpu` are the
-    cores of a worker, where a suite's `resources` say so.
+    On a CPU small networks gain more from processes than from threads; GPUs have room for `on_gpus` processes, one each
+    unless the user wants more. `cpu` are the cores of a worker, where a suite's `resources` say so.
     """
     cores = cpu_count()
     threads = None if cpu is None else _threads(cpu)
     jobs = _number(wanted)
     if jobs is None:
-        jobs = 1 if device != "cpu" else max(1, min(cores // (threads or 1), tasks))
+        most = cores // (threads or 1) if device == "cpu" else on_gpus
+        jobs = max(1, min(most, tasks))
     return jobs, threads or max(1, cores // jobs)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,11 +24,15 @@ _PARTING_SECONDS = 1.0
 
 @dataclass(eq=False)
 class LocalLink:
-    """The pipe to a worker process. The process ends, too, when the other end of its `lifeline` does."""
+    """The pipe to a worker process. The process ends, too, when the other end of its `lifeline` does.
+
+    `gpu` is the one that it sees, where workers are shared out to several.
+    """
 
     process: subprocess.Popen[bytes]
     connection: Connection
     lifeline: int
+    gpu: str = ""
 
     def send(self, message: Task | WorkerConfig) -> None:
         """Send a message down the pipe."""
@@ -69,11 +74,21 @@ class LocalLink:
 class LocalExecutor(Supervisor[LocalLink]):
     """Runs tasks in up to `config.jobs` processes of this machine."""
 
+    def reconfigure(self, config: WorkerConfig) -> None:
+        """Go on under another configuration; what is timed, is on the first GPU."""
+        if config.alone and config.gpus:
+            for worker in [worker for worker in self._workers if worker.link.gpu != config.gpus[0]]:
+                self._drop(worker)
+        super().reconfigure(config)
+
     def _room(self) -> int:
         return self._config.jobs
 
     def _start(self) -> LocalLink:
-        link = LocalLink(*start_worker(self._config.threads))
+        # the one with the fewest: where a worker has ended, the next takes its place
+        taken = Counter(worker.link.gpu for worker in self._workers)
+        gpu = min(self._config.gpus, key=lambda gpu: taken[gpu], default="")
+        link = LocalLink(*start_worker(self._config.threads, gpu), gpu)
         link.send(self._config)
         return link
 

@@ -18,8 +18,9 @@ class WorkerConfig:
     those that the tasks need (None for all), and `core` is that of fmbench itself: a worker whose own differ refuses to
     work. `jobs` is how many workers there are at most, and in a worker how many share its machine; with `alone` what is
     computed is timed, and a worker has a machine for itself. `resources` are those that the suite names: "gpu", "cpu"
-    and "memory", for a worker. `late_path` are folders from which it imports what is found nowhere else. With `trains`
-    there is something to train, for which an idle worker makes itself ready.
+    and "memory", for a worker. `gpus` are those of this machine that workers are shared out to, as CUDA_VISIBLE_DEVICES
+    names each; without any, all workers see what the driver sees. `late_path` are folders from which it imports what is
+    found nowhere else. With `trains` there is something to train, for which an idle worker makes itself ready.
     """
 
     plugins: tuple[str, ...]
@@ -34,9 +35,15 @@ class WorkerConfig:
     trains: bool = False
     alone: bool = False
     resources: tuple[tuple[str, float], ...] = ()
+    gpus: tuple[str, ...] = ()
     components: tuple[tuple[str, str], ...] | None = None
     core: str = field(default_factory=core_fingerprint)
     late_path: tuple[str, ...] = field(default_factory=late_path)
+
+    @property
+    def sharing(self) -> int:
+        """How many workers share the memory of a device."""
+        return -(-self.jobs // max(1, len(self.gpus)))
 
 
 ELSEWHERE = "elsewhere"

@@ -6,6 +6,7 @@ the local executor's matter, see `fmbench.executors.node_worker`; new here is on
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 import uuid
@@ -33,6 +34,11 @@ MOST_WANTED = 1000
 """Workers that an autoscaler is asked for at most."""
 RESOURCES = {"cpu": "CPU", "gpu": "GPU", "memory": "memory"}
 """Ray's names of what a suite's `resources` name."""
+ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+"""What Ray is told where the user has not told it: to report nothing, and to leave CUDA_VISIBLE_DEVICES alone for
+workers without a GPU."""
+OF_ITS_OWN = {"RAY_AUTH_MODE": "token"}
+"""And for a cluster that is started here: to let nobody in without the token that it keeps."""
 PASSED_ON = "FMBENCH_"
 """What an environment variable begins with that workers are given, too."""
 
@@ -56,12 +62,12 @@ class ActorLink:
     def __init__(self, cluster: Cluster, config: WorkerConfig, place: Place, slot: Slot, node: str = "") -> None:
         self._cluster = cluster
         self.actor = cluster.actor(config, place, slot, node)
-        self._node = self.actor.node.remote()
+        self.node = self.actor.node.remote()
         self.stream: Any = None
 
     def send(self, message: Task | WorkerConfig) -> None:
         """Have the worker compute a task. Raises OSError where it is known to have ended."""
-        if self._cluster.is_lost(self._node):
+        if self._cluster.is_lost(self.node):
             raise OSError("the node is lost")
         self.stream = self.actor.serve.options(num_returns="streaming").remote(message)
 
@@ -97,8 +103,9 @@ class Cluster:
     """A Ray cluster: one that is there, or one that is started on this machine and ended by `close`."""
 
     def __init__(self, address: str | None, config: WorkerConfig) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        for name, value in (ENVIRONMENT if address else ENVIRONMENT | OF_ITS_OWN).items():
+            os.environ.setdefault(name, value)
+        logging.getLogger("ray").setLevel(logging.ERROR)
         import ray
 
         self.ray = ray
@@ -110,7 +117,7 @@ class Cluster:
             if self._own and address is not None:
                 ray.init(address=address, **quiet)
             elif self._own:
-                ray.init(num_cpus=cpu_count(), include_dashboard=False, **quiet)
+                ray.init(num_cpus=cpu_count(), include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             raise UserError(
                 f"--address {address}: no Ray cluster can be used there ({_first_line(error)}). Start one by "

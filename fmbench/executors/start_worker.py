@@ -23,8 +23,11 @@ class WorkerProcess(subprocess.Popen[bytes]):
         super().kill()
 
 
-def start_worker(threads: int) -> tuple[WorkerProcess, Connection, int]:
-    """Start a worker of so many threads; return its process, the connection to it, and this end of its lifeline."""
+def start_worker(threads: int, gpu: str = "") -> tuple[WorkerProcess, Connection, int]:
+    """Start a worker of so many threads; return its process, the connection to it, and this end of its lifeline.
+
+    With `gpu`, it sees that one alone.
+    """
     here, there = Pipe()
     lifeline_end, lifeline = os.pipe()
     process = WorkerProcess(
@@ -32,7 +35,7 @@ def start_worker(threads: int) -> tuple[WorkerProcess, Connection, int]:
         pass_fds=(there.fileno(), lifeline_end),
         stdin=subprocess.DEVNULL,
         stdout=2,  # what a plugin prints must not end up in --json
-        env=worker_environment(threads, import_path(), os.environ),
+        env=worker_environment(threads, import_path(), os.environ, gpu),
         process_group=0,  # Ctrl-C is for the driver, which ends its workers itself
     )
     there.close()
@@ -40,8 +43,9 @@ def start_worker(threads: int) -> tuple[WorkerProcess, Connection, int]:
     return process, here, lifeline
 
 
-def worker_environment(threads: int, folders: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
+def worker_environment(threads: int, folders: Sequence[str], given: Mapping[str, str], gpu: str = "") -> dict[str, str]:
     """Return the environment of a worker of so many threads that imports from these folders, made from the driver's."""
     own = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     own |= {"PYTHONPATH": os.pathsep.join(folders), "PYTHONSAFEPATH": "1"}
+    own |= {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}
     return {**given, **own}

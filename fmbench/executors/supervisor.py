@@ -22,6 +22,8 @@ FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
 """Seconds between two looks at units that other processes hold; they grow."""
 MOST_NAMED = 3
 """Units that are named where others are waited for."""
+MOST_LOST = 8
+"""Workers that may be lost with their machines before they begin, one after the other."""
 
 
 class WorkerGone(Exception):
@@ -119,6 +121,7 @@ class Supervisor(ABC, Generic[L]):
         self._waits_for = ""
         self._workers: list[Worker[L]] = []
         self._deaths: Counter[Unit] = Counter()
+        self._lost_in_a_row = 0
 
     @abstractmethod
     def _room(self) -> int:
@@ -235,6 +238,7 @@ class Supervisor(ABC, Generic[L]):
         except WorkerGone as gone:
             yield from self._end(worker, WorkerDied(str(gone)), killed=gone.killed, lost=gone.lost)
             return
+        self._lost_in_a_row = 0
         for event in said:
             if event is None:
                 self._task_ended(worker)
@@ -269,7 +273,7 @@ class Supervisor(ABC, Generic[L]):
         if isinstance(worker.task, PrepareTask) and (worker.units or worker.ended):
             title = next((title for _, title in worker.units), "a component")  # none, between two of them
             raise UserError(f"{title} cannot be used: preparing it {_in_preparing(failure)}")
-        if not worker.units and not worker.ended and not (lost or (killed and self._is_first_loss(worker))):
+        if not worker.units and not worker.ended and not self._is_excused(worker, killed=killed, lost=lost):
             raise UserError(f"a worker could not begin: {failure}; {self.printed}")
         again = killed and self._deserves_another_try(worker)
         split = worker.allowed > 1 and bool(worker.units) and not again
@@ -302,9 +306,15 @@ class Supervisor(ABC, Generic[L]):
         elif rest.units:
             self._queue.appendleft(rest)
 
-    def _is_first_loss(self, worker: Worker[L]) -> bool:
-        """Whether an idle worker was killed with a task on its way to it, for the first time with that task."""
-        if worker.task is None or not worker.task.units:
+    def _is_excused(self, worker: Worker[L], *, killed: bool, lost: bool) -> bool:
+        """Whether an idle worker was killed with a task on its way to it, for the first time with that task.
+
+        So is one that was lost with its machine, unless none of many has begun since the last that did.
+        """
+        if lost:
+            self._lost_in_a_row += 1
+            return self._lost_in_a_row <= MOST_LOST
+        if not killed or worker.task is None or not worker.task.units:
             return False
         idle = ("idle", worker.task.units[0][1])
         self._deaths[idle] += 1

@@ -21,7 +21,7 @@ from fmbench.executors.tasks import LINE_LOST, Task
 from fmbench.isolation.process_state import Setting, guard
 from fmbench.plugins.source import core_fingerprint
 from fmbench.runtime.environment import make_current
-from fmbench.runtime.memory import give_memory_back, keep_freed_memory
+from fmbench.runtime.memory import give_memory_back, keep_freed_memory, set_sharing
 from fmbench.store.leases import release_all
 
 
@@ -118,6 +118,7 @@ def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], str]:
     from fmbench.store.store import Store
 
     keep_freed_memory()
+    set_sharing(config.sharing if config.gpus else None)
     torch.set_num_threads(config.threads)
     make_current(config.device)
     sys.path += [folder for folder in config.late_path if folder not in sys.path]

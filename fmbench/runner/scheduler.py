@@ -13,6 +13,7 @@ from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.executors.base import Executor
 from fmbench.executors.choose import make_executor
+from fmbench.executors.devices import workers_a_gpu
 from fmbench.executors.jobs import jobs_and_threads, remote_jobs_and_threads
 from fmbench.executors.messages import ELSEWHERE, Event, WorkerConfig
 from fmbench.executors.tasks import (
@@ -390,6 +391,7 @@ class Scheduler:
             trains=bool(self._untrained),
             components=needed,
             resources=self.session.resources,
+            gpus=self.session.gpus.devices,
         )
 
     def _jobs_and_threads(self, wanted: str, tasks: int) -> tuple[int, int]:
@@ -397,4 +399,15 @@ class Scheduler:
         cpu = dict(self.session.resources).get("cpu")
         if self.session.is_remote:
             return remote_jobs_and_threads(wanted, cpu)
-        return jobs_and_threads(wanted, tasks, self.session.device, cpu)
+        on_gpus = max(1, len(self.session.gpus.devices)) * self._workers_a_gpu
+        return jobs_and_threads(wanted, tasks, self.session.device, cpu, on_gpus)
+
+    @cached_property
+    def _workers_a_gpu(self) -> int:
+        """How many workers share a GPU: as many as are wanted, or fit by what trainings took; fewer are said."""
+        results = [state.result for state in self.results_index.trainings.values() if state.result is not None]
+        taken = [facts["peak_memory"] for facts in (result["facts"] for result in results) if facts["device"] == "cuda"]
+        number, why = workers_a_gpu(self.session.options.per_gpu, max(taken, default=None), self.session.gpus.memory)
+        if why:
+            self.observer.say(why)
+        return number

@@ -16,6 +16,7 @@ from typing import Any
 from fmbench.components.contracts import Dataset
 from fmbench.errors import DamagedFile, UserError
 from fmbench.executors.choose import EXECUTORS, check_executor, remote_device
+from fmbench.executors.devices import Gpus, gpus_here
 from fmbench.io.file_lock import StoppedWaiting
 from fmbench.plan import Plan, make_plan
 from fmbench.plan.result_code import result_code
@@ -25,7 +26,7 @@ from fmbench.results.cell_keys import sampler_key
 from fmbench.results.cell_state import unsteady
 from fmbench.results.collect import ResultsIndex
 from fmbench.results.records import Records
-from fmbench.runtime.device import choose_device
+from fmbench.runtime.device import choose_device, device_type
 from fmbench.runtime.environment import environment, measured_on
 from fmbench.store.atomic_files import read_sealed, write_sealed
 from fmbench.store.cache_files import contents_of_models, real_samples, t_density
@@ -51,7 +52,8 @@ class Options:
     `home` is the store's folder (default FMBENCH_HOME, else `.fmbench`), `reports` the folder of reports,
     `tracking_uri` MLflow's server (None: MLFLOW_TRACKING_URI, else a sqlite file), `timeout` seconds a cell, `jobs`
     "auto" or a number, `executor` the name of what computes (`fmbench.executors.choose`), `address` that of its
-    cluster. Where nothing is computed, files of models may be gone: they count as they were in the last run.
+    cluster, `per_gpu` the workers on each GPU of this machine. Where nothing is computed, files of models may be gone:
+    they count as they were in the last run.
     """
 
     overrides: tuple[str, ...] = ()
@@ -63,6 +65,7 @@ class Options:
     jobs: str = "auto"
     executor: str = "local"
     address: str | None = None
+    per_gpu: int = 1
     timeout: float | None = None
     tracking: bool = True
     tracking_uri: str | None = None
@@ -93,6 +96,21 @@ class Session:
         """Whether other machines than this one compute."""
         check_executor(self.options.executor)
         return EXECUTORS[self.options.executor].remote
+
+    @cached_property
+    def gpus(self) -> Gpus:
+        """The GPUs of this machine that workers are shared out to: none on a CPU, on a cluster, or on one of several.
+
+        Raises UserError where `--per-gpu` has no GPU.
+        """
+        if self.options.per_gpu > 1:
+            here = "--per-gpu is for the GPUs of this machine"
+            if self.is_remote:
+                raise UserError(f"{here}; for a cluster, a suite says resources: {{gpu: 0.5}}.")
+            if device_type(self.device) != "cuda":
+                raise UserError(f"{here}, and {self.device} computes; --jobs says how many processes it has.")
+        several = not self.is_remote and self.device == "cuda"
+        return gpus_here(os.environ) if several else Gpus((), None)
 
     @property
     def resources(self) -> tuple[tuple[str, float], ...]:

@@ -24,6 +24,20 @@ def free_memory(device: str) -> int:
     return int(psutil.virtual_memory().available)
 
 
+_sharing: int | None = None
+
+
+def set_sharing(processes: int | None) -> None:
+    """Note how many processes share this one's device, where these are fewer than share the machine."""
+    global _sharing
+    _sharing = processes
+
+
+def sharing(jobs: int) -> int:
+    """Return how many processes share the memory of this one's device, of `jobs` that share the machine."""
+    return jobs if _sharing is None else _sharing
+
+
 def keep_freed_memory() -> None:
     """Let this process keep the memory that tensors of up to 32 MiB free, until `give_memory_back`.
 

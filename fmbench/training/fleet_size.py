@@ -65,7 +65,7 @@ def tune_fleet_size(cell: TrainingCell, members: int, context: WorkerContext) ->
         if not autotune.is_faster(taken[larger], taken[size], GAIN):
             return FleetSize(size, "a larger fleet is not clearly faster", True, members, seconds)
         size, best = larger, step
-        if FACTOR * (memory.peak_memory(context.device) - before) * context.jobs > MEMORY * free:
+        if FACTOR * (memory.peak_memory(context.device) - before) * memory.sharing(context.jobs) > MEMORY * free:
             return FleetSize(size, "a larger fleet would take too much memory", True, members, seconds)
         if time.perf_counter() - began > budget:
             return FleetSize(size, "probing on would take too long", False, members, seconds)

@@ -41,6 +41,7 @@ BENCHMARKS = (
     "tracking",
     "harness",
     "suites",
+    "workers",
 )
 """The modules, in the order in which they run."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -37,6 +38,9 @@ _NAME = re.compile(r"([A-Za-z0-9]{1,40})-([0-9a-f]{10})-(\d{1,10})-(\d{1,20})")
 LEASE_NAME = re.compile(r"\.(?:lease|died)-(?P<holder>\w{1,40}-\w{10}-\d{1,10}-\d{1,20})-\d{1,20}(?P<shared>-fleet)?")
 """The whole name of a lease or a death; `shared` where others were computed with it."""
 _PROC = Path("/proc")
+_numbers = itertools.count(1)
+_in_use: set[str] = set()
+"""The names of leases that this process asks for or holds, in whatever store."""
 
 
 class HolderName(NamedTuple):
@@ -170,7 +174,7 @@ class Holder:
         self.name = str(own_name())
         self.held: dict[str, Held] = {}
         self.pauses = 0
-        self._number = self._counter = 0
+        self._counter = 0
         self._last = _own_clock()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -179,9 +183,17 @@ class Holder:
 
     def next_name(self, *, shared: bool) -> str:
         """Return a name that no lease had before; `shared` says that others are computed with it, as a fleet."""
-        with self._lock:
-            self._number += 1
-            return f"{LEASE}{self.name}-{self._number}{'-fleet' if shared else ''}"
+        name = f"{LEASE}{self.name}-{next(_numbers)}{'-fleet' if shared else ''}"
+        _in_use.add(name)
+        return name
+
+    def give_up(self, name: str) -> None:
+        """Note that a name is not used any more."""
+        _in_use.discard(name)
+
+    def is_orphan(self, name: str, holder: str) -> bool:
+        """Whether a lease is this process's own, and it knows nothing of it: making or removing it went wrong."""
+        return holder == self.name and name not in _in_use
 
     def add(self, place: str, name: str, *, after_deaths: bool) -> None:
         """Note a lease that is held from now on."""
@@ -218,10 +230,10 @@ class Holder:
 
     def _beat_on(self) -> None:
         time.sleep(min(SOON, self.seconds / BEATS))
-        with suppress(OSError):
+        with suppress(Exception):  # whatever a store raises: nothing depends on it
             self._tidy()
         while True:
-            with suppress(OSError):  # a heart that cannot be heard has stopped: `_last` stays as it was
+            with suppress(Exception):  # whatever a store raises: a heart that is not heard has stopped, see `_last`
                 if self.held:
                     self._counter += 1
                     self.files.beat(self.name, self.statement())

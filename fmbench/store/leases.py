@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -114,9 +114,10 @@ class Leases:
         if self._known.get(place) and self.others(place):
             return ""
         own = self.holder.next_name(shared=shared)
-        while not self.files.create(place, own):
-            own = self.holder.next_name(shared=shared)
         try:
+            while not self.files.create(place, own):
+                self.holder.give_up(own)
+                own = self.holder.next_name(shared=shared)
             for pause in (*PAUSES, None):
                 names = self.files.names(place)
                 others = self._living(place, (name for name in names if name != own))
@@ -131,9 +132,9 @@ class Leases:
                     break
                 time.sleep(pause)
         except BaseException:
-            self.files.remove(place, own)
+            self._withdraw(place, own)
             raise
-        self.files.remove(place, own)
+        self._withdraw(place, own)
         return ""
 
     def release(self, place: str, name: str) -> None:
@@ -144,7 +145,13 @@ class Leases:
         if held.wrote:
             self.clear_deaths(place)
         self.holder.drop(place)
-        self.files.remove(place, held.name)
+        self._withdraw(place, name)
+
+    def _withdraw(self, place: str, name: str) -> None:
+        """Remove a lease of this process. Where that goes wrong, the next look at the place does it."""
+        self.holder.give_up(name)
+        with suppress(OSError):
+            self.files.remove(place, name)
 
     def release_all(self) -> None:
         """Give back all leases of this process, which is about to end: that is no death."""
@@ -222,7 +229,9 @@ class Leases:
             match = LEASE_NAME.fullmatch(name) if name.startswith(LEASE) else None
             if match is None:
                 continue
-            if self.watch.is_gone(match["holder"]):
+            if self.holder.is_orphan(name, match["holder"]):
+                self.files.remove(place, name)
+            elif self.watch.is_gone(match["holder"]):
                 self.files.move(place, name, DIED + name.removeprefix(LEASE))
             else:
                 found.add(name)

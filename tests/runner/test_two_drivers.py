@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,8 @@ class Drivers:
         self._begun = ExitStack()
 
     def begin(self, reports: str, *more: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", RUN, "run", "suite.yaml", "--plugins", "noted.py", "--no-tracking"]
-        command += ["--jobs", "1", "--reports", reports, "--home", "store", "--json", *more]
+        command = [sys.executable, "-c", RUN, "run", "suite.yaml", "--plugins", "noted.py"]
+        command += ["--jobs", "1", "--reports", reports, "--home", "store", "--json", *(more or ("--no-tracking",))]
         environment = {**os.environ, "FMBENCH_TEST_NOTES": str(self.folder / "notes"), "FMBENCH_LEASE_SECONDS": "5"}
         process = subprocess.Popen(
             command,
@@ -152,7 +153,9 @@ def rows(report: Path) -> list[str]:
 
 def test_two_drivers_compute_every_unit_once_and_both_have_all_of_it(tmp_path: Path) -> None:
     with drivers(tmp_path) as shared:
-        results = [said(process) for process in [shared.begin("one"), shared.begin("two")]]
+        tracking = ("--tracking-uri", f"sqlite:///{tmp_path / 'mlflow.db'}")
+        begun = [shared.begin("one", *tracking), shared.begin("two", *tracking)]
+        results = [said(process) for process in begun]
         assert shared.count("step") == 6 * 20
         assert shared.count("evaluation") == 6 * 4
     for name, total in (("training", 6), ("evaluation", 6 * 4)):
@@ -164,6 +167,10 @@ def test_two_drivers_compute_every_unit_once_and_both_have_all_of_it(tmp_path: P
     one, two = (rows(tmp_path / result["report"]) for result in results)
     assert one == two
     assert len(one) == 6 * 4
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        logged = [row[0] for row in database.execute("SELECT value FROM tags WHERE key = 'fmbench.cell'")]
+    assert len(logged) == len(set(logged)), "no run twice"
+    assert {row.split()[0] for row in one} <= set(logged)
     left = [path.name for path in (tmp_path / "store").rglob(".*") if path.name.startswith((".lease", ".died"))]
     assert not left
 
@@ -184,6 +191,21 @@ def test_what_is_killed_is_ended_by_the_other(tmp_path: Path, victim: str) -> No
             assert said(one)["cells"]["evaluations"]["done"] == 4 * 4
         assert 4 * 30 <= steps <= 4 * 30 + 30, "what was killed began anew, and nothing else"
         assert len(rows(tmp_path / result["report"])) == 4 * 4
+
+
+def test_a_worker_that_stood_still_drops_what_another_took_over(tmp_path: Path) -> None:
+    with drivers(tmp_path, seeds=3, steps=40, seconds=0.02) as shared:
+        one = shared.begin("one")
+        shared.wait_for("step", 5, one)
+        stopped = _children(one.pid)
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        result = said(shared.begin("two"))
+        assert result["computed"]["training"] == 3
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        assert said(one)["computed_elsewhere"] == {"training": 3, "evaluation": 3 * 4}
+    assert len(rows(tmp_path / result["report"])) == 3 * 4
 
 
 def _children(pid: int) -> list[int]:

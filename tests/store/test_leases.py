@@ -90,6 +90,22 @@ def test_a_lease_of_a_dead_process_of_this_machine_lapses_at_once_and_is_a_death
     assert files.names(PLACE) == []
 
 
+def test_a_lease_that_could_not_be_removed_is_in_nobodys_way(
+    leases: Leases, files: FolderLeaseFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that went away for a moment: the process that is said to hold it lives, and does not."""
+
+    def fails(place: str, name: str) -> None:
+        raise OSError("the server is away")
+
+    with monkeypatch.context() as away, leases.held(PLACE):
+        away.setattr(files, "remove", fails)
+    assert len(files.names(PLACE)) == 1
+    with Leases(files, 60.0).held(PLACE, lambda: False):
+        assert leases.deaths(PLACE) == ((), ())
+    assert not files.names(PLACE)
+
+
 def test_a_process_of_which_nothing_is_told_is_watched(
     leases: Leases, files: FolderLeaseFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:

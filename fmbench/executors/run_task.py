@@ -166,10 +166,11 @@ class Computer:
             yield from self._evaluate_steps(task)
 
     def _attempt(self, section: str, key: str, folder: CellFolder, compute: Callable[[], bool]) -> Event:
+        if why := why_given_up(folder):
+            folder.fail(WorkerDied.status, why)
+            return Event("failed", section, key, status=WorkerDied.status, text=why)
         watch, kept = watch_all(), None
         try:
-            if why := why_given_up(folder):
-                raise WorkerDied(why)
             try:
                 folder.check()
                 # another process's, since this unit was given out; what a sampler costs is asked for again at will

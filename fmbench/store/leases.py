@@ -214,14 +214,6 @@ class Leases:
                     self.files.remove(place, name)
             held.after_deaths = False
 
-    def drop_of(self, pid: int, place: str) -> None:
-        """Remove the lease that a process of this machine held, which somebody ended on purpose: that is no death."""
-        for name in self.files.names(place):
-            found = LEASE_NAME.fullmatch(name) if name.startswith(LEASE) else None
-            holder = HolderName.parsed(found["holder"]) if found else None
-            if holder is not None and holder.is_here and holder.pid == pid and holder.state() == "gone":
-                self.files.remove(place, name)
-
     def _living(self, place: str, names: Iterable[str]) -> set[str]:
         """Return those of some names that are leases of the living; those of the dead become deaths."""
         found = set()

@@ -95,9 +95,7 @@ def test_drivers_that_went_on_without_a_terminal_are_named(suite: Path, session:
     assert "Detached: host node1, pid 4711, command fmbench run suite.yaml, log run.log" in said
 
 
-@pytest.mark.parametrize(
-    "body", ["", "{}", '{"units": 1}', '{"units": [[1], ["x", "y", []]]}', '{"units": [["training/a", 1, 2]]}']
-)
+@pytest.mark.parametrize("units", ["1", "[[1]]", '[["x", "y", []]]', '[["training/a", 1, 2]]'])
 def test_a_heartbeat_of_another_shape_says_nothing(suite: Path, session: Session, units: str) -> None:
     session.store.leases.files.beat(str(ELSEWHERE), f'{{"units": {units}}}'.encode())
     assert status(suite)["running"] == []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -72,7 +74,8 @@ def test_a_counter_that_changes_is_a_sign_of_life(
 ) -> None:
     leases, place = session.store.leases, f"training/{session.plan.trainings[0].key}"
     at_work(leases, place)
-    monkeypatch.setattr("fmbench.runner.status.time.sleep", lambda seconds: at_work(leases, place, 2))
+    clock = SimpleNamespace(sleep=lambda seconds: at_work(leases, place, 2), monotonic=time.monotonic)
+    monkeypatch.setattr("fmbench.runner.status.time", clock)
     assert [unit["alive"] for unit in status(suite)["running"]] == [True]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from fmbench.cli import options
@@ -20,12 +21,33 @@ def schema(plugins: options.Plugins = None) -> None:
     show_json(suite_schema(schemas))
 
 
+VARIABLES = (
+    "FMBENCH_",
+    "MLFLOW_",
+    "CUDA_",
+    "OMP_",
+    "MKL_",
+    "PYTORCH_",
+    "TORCH_",
+    "RAY_",
+    "SLURM_JOB",
+    "AWS_",
+    "FSSPEC_",
+)
+"""How variables begin that change where fmbench reads and writes, and on what it computes."""
+
+
 def env(device: options.Device = "auto", as_json: options.Json = False) -> None:
-    """Show the versions and the hardware that results depend on; paste it into bug reports."""
+    """Show versions, hardware and variables that a run depends on, without secrets; paste it into bug reports."""
     from fmbench.runtime.device import choose_device
     from fmbench.runtime.environment import environment
+    from fmbench.tracking import shown_variable
 
     facts = environment(choose_device(device))
+    set_here = {
+        name: shown_variable(name, os.environ[name]) for name in sorted(os.environ) if name.startswith(VARIABLES)
+    }
+    facts |= {"variables": set_here} if as_json else set_here
     if as_json:
         show_json(facts)
     else:

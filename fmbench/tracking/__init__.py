@@ -17,9 +17,19 @@ moved_artifacts    artifacts of a project that was moved or copied
 The store is the truth. Everything here can be made again from it, is safe to interrupt anywhere, and changes no cell.
 """
 
-from fmbench.tracking.credentials import shown
+from fmbench.tracking.credentials import shown, shown_variable
 from fmbench.tracking.tracker import Tracker, TrackingSummary, sync
 from fmbench.tracking.ui import follow_a_move, ui_command, ui_links
 from fmbench.tracking.uris import resolve_uri
 
-__all__ = ["Tracker", "TrackingSummary", "follow_a_move", "resolve_uri", "shown", "sync", "ui_command", "ui_links"]
+__all__ = [
+    "Tracker",
+    "TrackingSummary",
+    "follow_a_move",
+    "resolve_uri",
+    "shown",
+    "shown_variable",
+    "sync",
+    "ui_command",
+    "ui_links",
+]

@@ -19,6 +19,7 @@ VARIABLES = (
 )
 """Environment variables of MLflow, its databases and its stores of artifacts that hold a secret."""
 
+_SECRET_NAME = re.compile(r"pass|pwd|token|secret|key|cred|auth|signature|dsn|connection_string", re.IGNORECASE)
 _AUTHORITY = re.compile(r"^([A-Za-z][\w+.-]*://)(.*)@", re.DOTALL)
 _PLAIN_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^/?#:@]*)[/?#]")
 """A host without a port, and what comes behind it: an @ there separates no credentials."""
@@ -39,6 +40,11 @@ def shown(uri: str) -> str:
         who = f"{user}:{HIDDEN}" if password is not None else HIDDEN if _is_token(start) else user
         uri = f"{start}{who}@{uri[len(start) :].rpartition('@')[2]}"
     return _SECRET_PARAMETER.sub(rf"\1{HIDDEN}", uri)
+
+
+def shown_variable(name: str, value: str) -> str:
+    """Return the value of an environment variable as it may be shown, `***` where its name says that it is a secret."""
+    return HIDDEN if _SECRET_NAME.search(name) else masked(shown(value), value)
 
 
 def masked(text: str, uri: str = "") -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from fmbench.io.file_lock import held, lock_of
+from fmbench.io.markdown import escape_markdown
 from fmbench.tracking.client import check_file, make_client
 from fmbench.tracking.database_version import DatabaseVersion
 from fmbench.tracking.known_runs import CONTENT, KnownRun, KnownRuns
@@ -116,7 +117,7 @@ class Server:
                 self.client.restore_experiment(self.experiment)
         wanted = {**EXPERIMENT_TAGS, TOKEN: tags.get(TOKEN) or uuid.uuid4().hex}
         if self.description:
-            wanted["mlflow.note.content"] = self.description[:TAG_LENGTH]
+            wanted["mlflow.note.content"] = escape_markdown(self.description)[:TAG_LENGTH]
         for key, value in wanted.items():
             if tags.get(key) != value:
                 self.client.set_experiment_tag(self.experiment, key, value)

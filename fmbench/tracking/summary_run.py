@@ -8,6 +8,7 @@ from statistics import fmean
 
 from fmbench.cells.guidance import guidance_label
 from fmbench.cells.keys import digest
+from fmbench.io.markdown import escape_markdown, fence
 from fmbench.io.printable_text import visible
 from fmbench.io.regular_files import size_and_sum
 from fmbench.results.records import EvaluationRecord, MetricFacts, Records
@@ -116,7 +117,7 @@ def _configurations(records: Iterable[EvaluationRecord], metric: str) -> Iterato
 
 def note(records: Records, folder: Path | None) -> str:
     """Return the text that MLflow shows on top of the summary: description, command, the report's table if it fits."""
-    head = f"{records.description}\n\n`{records.command}`\n\n"
+    head = f"{escape_markdown(records.description)}\n\n{fence(records.command)}\n\n"
     table = folder / "table.md" if folder is not None else None
     text = table.read_text(encoding="utf-8") if table is not None and table.is_file() else ""
     body = text if len(head) + len(text) <= TAG_LENGTH else "The tables and the report are among the artifacts."

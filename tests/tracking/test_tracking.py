@@ -429,6 +429,22 @@ def test_odd_names_long_values_and_numbers_that_are_none_are_logged(place: Place
     assert "0 runs logged, 4 unchanged" in place.log(records)
 
 
+def test_what_a_suite_says_of_itself_marks_up_no_page_of_mlflows(place: Place) -> None:
+    nasty = "<img src=x onerror=alert(1)> [a](javascript:alert(1)) ![pixel](http://127.0.0.1:9/)"
+    records = dataclasses.replace(suite(), description=nasty, command=f"fmbench run ``` {nasty}")
+    tracker = Tracker(place.uri, "suite", place.ledger, nasty)
+    tracker.start()
+    assert tracker.finish(records, None).pending == 0
+    experiment = place.client.get_experiment_by_name("suite")
+    (summary,) = place.runs("summary")
+    assert experiment is not None
+    shown = "&lt;img src=x onerror=alert(1)&gt; \\[a\\](javascript:alert(1)) !\\[pixel\\](http://127.0.0.1:9/)"
+    assert experiment.tags["mlflow.note.content"] == shown
+    head, _, rest = summary.data.tags["mlflow.note.content"].partition("\n\n")
+    assert head == shown
+    assert rest.startswith("````bash\nfmbench run ``` <img")
+
+
 def test_a_session_with_nothing_to_log_imports_no_mlflow(place: Place) -> None:
     place.log(suite())
     script = (

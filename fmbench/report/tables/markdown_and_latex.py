@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from fmbench.io.markdown import escape_markdown, fence
 from fmbench.report.number_format import moment
 from fmbench.report.tables.table import Entry, Table
 from fmbench.results.records import Records
@@ -37,12 +37,6 @@ _TEX = {
 }
 
 
-def escape_markdown(text: str) -> str:
-    """Escape what Markdown and HTML would read as markup; the result stays on one line."""
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_{}\[\]|~#$])", r"\\\1", " ".join(text.split()))
-
-
 def escape_tex(text: str) -> str:
     """Escape what LaTeX would read as markup."""
     return "".join(_TEX.get(letter, letter) for letter in text)
@@ -66,7 +60,7 @@ def markdown(records: Records, tables: Iterable[Table], command: str, short: Seq
     """Return table.md: what is said in short, the tables, the commands, and what was left out."""
     blocks = [f"# {escape_markdown(records.suite)}", escape_markdown(records.description)]
     blocks.append("\n".join(f"- **{escape_markdown(about)}.** {escape_markdown(said)}" for about, said in short))
-    blocks += ["The command that computes these tables again (finished cells are not computed twice):", _fence(command)]
+    blocks += ["The command that computes these tables again (finished cells are not computed twice):", fence(command)]
     for table in tables:
         blocks += [f"## {escape_markdown(table.title)}", *_markdown_table(table)]
     if records.left_out:
@@ -84,7 +78,7 @@ def _markdown_table(table: Table) -> list[str]:
     if commands := [
         f"# {' '.join(', '.join(line.labels).split())}\n{line.command}" for line in table.lines if line.command
     ]:
-        blocks.append(_details("Commands, one a row", _fence("\n".join(commands))))
+        blocks.append(_details("Commands, one a row", fence("\n".join(commands))))
     return blocks
 
 
@@ -97,12 +91,6 @@ def _pipes(content: pd.DataFrame, labels: int) -> str:
 
 def _details(summary: str, content: str) -> str:
     return f"<details><summary>{escape_markdown(summary)}</summary>\n\n{content}\n\n</details>"
-
-
-def _fence(content: str) -> str:
-    """Fence a block of code with more backticks than it holds."""
-    ticks = "`" * max([3, *(len(run) + 1 for run in re.findall(r"`+", content))])
-    return f"{ticks}bash\n{content}\n{ticks}"
 
 
 def tex(records: Records, tables: Iterable[Table], command: str, short: Sequence[tuple[str, str]] = ()) -> str:

@@ -1,0 +1,39 @@
+"""`fmbench env`: what a bug report needs, and no secret in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import fmbench
+
+SECRET = "hunter2-s3cret"
+SET = {
+    "MLFLOW_TRACKING_URI": f"https://ann:{SECRET}@tracking.example/x?api_key={SECRET}",
+    "MLFLOW_TRACKING_USERNAME": "ann",
+    "MLFLOW_TRACKING_PASSWORD": SECRET,
+    "MLFLOW_TRACKING_TOKEN": SECRET,
+    "FMBENCH_HOME": f"s3://key:{SECRET}@bucket/results",
+    "FMBENCH_PLUGINS": "mine.py",
+    "AWS_SECRET_ACCESS_KEY": SECRET,
+    "AWS_SESSION_TOKEN": SECRET,
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "RAY_REDIS_PASSWORD": SECRET,
+    "CUDA_VISIBLE_DEVICES": "",
+    "DATABASE_URL": f"postgresql://ann:{SECRET}@host/db",
+}
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_env_shows_what_is_set_and_no_secret(options: tuple[str, ...], tmp_path: Path) -> None:
+    done = fmbench("env", "--device", "cpu", *options, cwd=tmp_path, **SET, COLUMNS="300")
+    assert done.returncode == 0, done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    assert "DATABASE_URL" not in done.stdout
+    for shown in ("https://ann:***@tracking.example/x?api_key=***", "s3://key:***@bucket/results", "eu-central-1"):
+        assert shown in done.stdout
+    if options:
+        shown_variables = json.loads(done.stdout)["variables"]
+        assert shown_variables["MLFLOW_TRACKING_TOKEN"] == shown_variables["RAY_REDIS_PASSWORD"] == "***"
+        assert shown_variables["CUDA_VISIBLE_DEVICES"] == ""

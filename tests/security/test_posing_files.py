@@ -123,6 +123,22 @@ def test_a_model_that_is_a_pickle_is_planned_unread_and_fails_its_cell(form: str
     assert not list((tmp_path / "home").glob("evaluation/*/result.json"))
 
 
+@pytest.mark.parametrize("kind", ["network of a checkpoint", "model in Python"])
+def test_python_files_that_a_suite_names_are_read_and_not_run_by_a_plan(
+    kind: str, tmp_path: Path, canary: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(f"import os\nos.mkdir({str(canary)!r})\ndef build(): ...\nclass Net: ...\n")
+    (tmp_path / "weights.pt").write_bytes(b"x")
+    target = f"{tmp_path / 'mine.py'}:"
+    checkpoint = {"checkpoint": {"file": str(tmp_path / "weights.pt"), "network": {f"{target}Net": {}}}}
+    python = {"python": {"function": f"{target}build", "path": "linear"}}
+    suite = written(tmp_path, models=[checkpoint if kind == "network of a checkpoint" else python])
+    for words in (("plan", str(suite)), ("plan", str(suite), "--json"), ("why", "0", str(suite))):
+        done = fmbench(*words, "--home", str(tmp_path / "home"), cwd=tmp_path)
+        assert done.returncode == (2 if words[0] == "why" else 0), done.stderr
+        assert not canary.exists()
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_weights_in_a_store_that_are_a_pickle_are_no_weights(
     form: str, tmp_path: Path, canary: Path, registry: Registry

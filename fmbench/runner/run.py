@@ -70,20 +70,21 @@ def run_session(session: Session, observer: Observer) -> RunResult:
         if tracker is not None:
             tracker.open_ahead()
         threading.Thread(target=_import_ahead, daemon=True).start()
-    computed = scheduler.run()
+    computed, worked, elsewhere = scheduler.run(), scheduler.worked, dict(scheduler.elsewhere)
+    del scheduler
     remember_contents(session)
-    if scheduler.worked:
+    if worked:
+        del results_index  # of every cell, so that no two are there at once
         results_index = session.results_index()
     records = session.records(results_index)
-    if tracker is not None and scheduler.worked:
+    if tracker is not None and worked:
         tracker.log_all(records)  # while the report is drawn
     report, fresh, short = write_report_if_changed(session, records)
     summary = None
     if tracker is not None:
         summary = tracker.finish(records, report.parent, lambda done, total: observer.begin("logging", total, done))
         observer.end("logging")
-    counts, elsewhere = results_index.counts(), dict(scheduler.elsewhere)
-    return RunResult(records, report, computed, summary, fresh, short, counts, elsewhere)
+    return RunResult(records, report, computed, summary, fresh, short, results_index.counts(), elsewhere)
 
 
 def _import_ahead() -> None:

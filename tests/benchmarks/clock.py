@@ -21,6 +21,8 @@ class StepClock:
         self._steps.append(steps)
 
     @property
-    def seconds_a_step(self) -> float:
-        """Seconds a step, where a step of each member counts."""
+    def seconds_a_step(self) -> float | None:
+        """Seconds a step, where a step of each member counts; None where there were not two to tell it from."""
+        if len(self._times) < 2:
+            return None
         return (self._times[-1] - self._times[0]) / sum(self._steps[1:])

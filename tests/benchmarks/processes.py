@@ -55,4 +55,9 @@ def fmbench_run(suite: Path, folder: Path, device: str, *overrides: str) -> Fini
     It says what scripts/clocked_run.py says.
     """
     folder.mkdir()
+    return fmbench_again(suite, folder, device, *overrides)
+
+
+def fmbench_again(suite: Path, folder: Path, device: str, *overrides: str) -> Finished:
+    """Run a suite in a folder in which it may have been run before."""
     return script("clocked_run.py", str(suite.resolve()), device, *overrides, folder=folder)

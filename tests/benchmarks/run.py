@@ -40,6 +40,7 @@ BENCHMARKS = (
     "plans",
     "tracking",
     "harness",
+    "many_cells",
     "suites",
     "workers",
 )

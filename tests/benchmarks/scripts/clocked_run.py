@@ -3,11 +3,13 @@
     python clocked_run.py SUITE DEVICE [--no-tracking] [OVERRIDE ...]
 
 The last line that it prints is JSON: `step`, seconds a step and member, from the first sign of progress of any worker
-to the last; `tracking`, the seconds that the driver spent in each call of the tracker, for all that it waited there;
-`trainings` and `evaluations`, how many cells there were.
+to the last, None where nothing was trained; `tracking`, the seconds that the driver spent in each call of the tracker,
+for all that it waited there; `memory`, the most bytes that the driver had; `trainings` and `evaluations`, how many
+cells there were.
 """
 
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -60,7 +62,8 @@ def main() -> None:
     if records.failed:
         sys.exit(f"{len(records.failed)} cells failed: {records.failed[0].error}")
     counts = {"trainings": len(records.trainings), "evaluations": len(records.evaluations)}
-    print(json.dumps({"step": watched.clock.seconds_a_step, "tracking": seconds, **counts}))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    print(json.dumps({"step": watched.clock.seconds_a_step, "tracking": seconds, "memory": memory, **counts}))
 
 
 if __name__ == "__main__":

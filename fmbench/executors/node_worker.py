@@ -39,7 +39,7 @@ Said = list[Event | Gone | None]
 
 
 @dataclass(frozen=True)
-class Place:
+class NodeSetup:
     """What a worker on a node is given besides its configuration.
 
     `folder` is where the driver stands, and where the worker stands if that is there. `marker` is a file of the store
@@ -58,17 +58,17 @@ class Place:
 class NodeWorker:
     """Starts a worker process on the node where it is made, and passes on what that says."""
 
-    def __init__(self, config: WorkerConfig, place: Place) -> None:
-        self._refusal = refusal(place)
+    def __init__(self, config: WorkerConfig, setup: NodeSetup) -> None:
+        self._refusal = refusal(setup)
         if self._refusal:
             return
-        os.environ.update(place.environment)
+        os.environ.update(setup.environment)
         with suppress(OSError):
-            os.chdir(place.folder)
-        if place.without:
-            sys.path[:] = [entry for entry in sys.path if not Path(entry).is_relative_to(place.without)]
+            os.chdir(setup.folder)
+        if setup.without:
+            sys.path[:] = [entry for entry in sys.path if not Path(entry).is_relative_to(setup.without)]
         threads = cpu_count() if config.alone else config.threads
-        self._config = replace(config, threads=threads, jobs=1 if config.alone else place.sharing)
+        self._config = replace(config, threads=threads, jobs=1 if config.alone else setup.sharing)
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         self._link = self._start()
 
@@ -115,12 +115,12 @@ class NodeWorker:
         return f"; it printed last: {lines[-1]}" if lines else ""
 
 
-def refusal(place: Place) -> str:
-    """Say why a node cannot work in a place: it does not see the driver's store. "" where it does."""
-    marker, until = Path(place.marker), time.monotonic() + MARKER_SECONDS
+def refusal(setup: NodeSetup) -> str:
+    """Say why a node cannot work: it does not see the driver's store. "" where it does."""
+    marker, until = Path(setup.marker), time.monotonic() + MARKER_SECONDS
     while True:
         with suppress(OSError):
-            if marker.read_text() == place.token:
+            if marker.read_text() == setup.token:
                 return ""
         if time.monotonic() > until:
             return (

@@ -18,7 +18,7 @@ from typing import Any
 from fmbench.errors import UserError
 from fmbench.executors.choose import ExecutorOptions
 from fmbench.executors.messages import Event, WorkerConfig
-from fmbench.executors.node_worker import Gone, NodeWorker, Place, Said
+from fmbench.executors.node_worker import Gone, NodeSetup, NodeWorker, Said
 from fmbench.executors.supervisor import Supervisor, WorkerGone
 from fmbench.executors.tasks import Task
 from fmbench.runtime.environment import cpu_count
@@ -59,9 +59,9 @@ class RayWorker(NodeWorker):
 class ActorLink:
     """The line to the actor that hosts a worker."""
 
-    def __init__(self, cluster: Cluster, config: WorkerConfig, place: Place, slot: Slot, node: str = "") -> None:
+    def __init__(self, cluster: Cluster, config: WorkerConfig, setup: NodeSetup, slot: Slot, node: str = "") -> None:
         self._cluster = cluster
-        self.actor = cluster.actor(config, place, slot, node)
+        self.actor = cluster.actor(config, setup, slot, node)
         self.node = self.actor.node.remote()
         self.stream: Any = None
 
@@ -140,13 +140,13 @@ class Cluster:
             found.append(min(room))
         return [number for number in found if number]
 
-    def actor(self, config: WorkerConfig, place: Place, slot: Slot, node: str) -> Any:
+    def actor(self, config: WorkerConfig, setup: NodeSetup, slot: Slot, node: str) -> Any:
         """Start an actor that takes a slot, on any node or on this one; it is not waited for."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         strategy = NodeAffinitySchedulingStrategy(node, soft=False) if node else "SPREAD"
         given = {"num_cpus": slot.get("CPU", 0), "num_gpus": slot.get("GPU", 0), "memory": slot.get("memory")}
-        return self._worker.options(scheduling_strategy=strategy, **given).remote(config, place)
+        return self._worker.options(scheduling_strategy=strategy, **given).remote(config, setup)
 
     def ready(self, streams: Sequence[Any], seconds: float) -> list[Any]:
         """Wait for so many seconds at most; return those streams that have something, or have ended."""
@@ -294,7 +294,7 @@ class RayExecutor(Supervisor[ActorLink]):
         if self._config.alone:
             slot, node = self._whole_node()
         own = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
-        place = Place(
+        setup = NodeSetup(
             folder=str(Path.cwd()),
             marker=str(self._marker),
             token=self._marker.name,
@@ -302,7 +302,7 @@ class RayExecutor(Supervisor[ActorLink]):
             environment=own,
             without=str(Path(self._cluster.ray.__file__).parent),
         )
-        return ActorLink(self._cluster, self._config, place, slot, node)
+        return ActorLink(self._cluster, self._config, setup, slot, node)
 
     def _whole_node(self) -> tuple[Slot, str]:
         """Return a node with all that it has, for what is timed: one that has what a worker takes, the largest."""

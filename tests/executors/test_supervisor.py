@@ -15,7 +15,7 @@ from helpers import evaluation_cell, training_cell
 
 from fmbench.errors import CellFailure, TimedOut, UserError, WorkerDied
 from fmbench.executors.messages import Event, WorkerConfig
-from fmbench.executors.supervisor import FIRST_PAUSE, Supervisor, Worker
+from fmbench.executors.supervisor import FIRST_PAUSE, MOST_LOST, Supervisor, Worker
 from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, PrepareTask, Task, TrainTask, Work
 from fmbench.plugins.registry import Registry
 from fmbench.store.holder import own_name
@@ -199,6 +199,21 @@ def test_who_is_waited_for_is_named(tmp_path: Path, registry: Registry, clock: S
     assert waiting.amount == 5
     assert waiting.text.count(f"({own_name().host}, process {own_name().pid})") == 3
     assert waiting.text.endswith(" and 2 more")
+
+
+def test_workers_that_are_lost_before_they_begin_are_replaced_but_not_for_ever(
+    tmp_path: Path, registry: Registry
+) -> None:
+    task = TrainTask((training_cell(registry),))
+    executor = Scripted(tmp_path)
+    for _ in range(MOST_LOST):
+        executor._queue.clear()
+        executor._workers.append(worker := Worker(executor.link, task))
+        assert not list(executor._end(worker, WorkerDied("the node is gone"), killed=True, lost=True))
+        assert list(executor._queue) == [task]
+    executor._workers.append(worker := Worker(executor.link, task))
+    with pytest.raises(UserError, match="a worker could not begin: the node is gone"):
+        list(executor._end(worker, WorkerDied("the node is gone"), killed=True, lost=True))
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from fmbench.errors import UserError
 from fmbench.executors.base import Executor
 from fmbench.executors.messages import WorkerConfig
+from fmbench.runtime.environment import measured_on
 
 
 class ExecutorClass(NamedTuple):
@@ -64,6 +65,20 @@ def remote_device(wanted: str, gpu: float) -> str:
     if wanted not in ("auto", "cpu", "cuda"):
         raise UserError(f"--device must be auto, cpu or cuda where workers are on other machines; found {wanted!r}")
     return ("cuda" if gpu else "cpu") if wanted == "auto" else wanted
+
+
+def timed_on(
+    name: str, options: ExecutorOptions, device: str, resources: Sequence[tuple[str, float]]
+) -> Mapping[str, Any]:
+    """Return what the times of samplers are comparable by, where an executor measures them: this machine, mostly.
+
+    The module of a remote one has a function `timed_on` of these arguments but the first, or its machines are taken to
+    be like this one.
+    """
+    module = import_module(EXECUTORS[name].module) if EXECUTORS[name].remote else None
+    ask = getattr(module, "timed_on", None)
+    found: Mapping[str, Any] = measured_on(device) if ask is None else ask(options, device, resources)
+    return found
 
 
 def make_executor(name: str, config: WorkerConfig, options: ExecutorOptions) -> Executor:

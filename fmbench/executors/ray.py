@@ -10,7 +10,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from fmbench.executors.messages import Event, WorkerConfig
 from fmbench.executors.node_worker import Gone, NodeSetup, NodeWorker, Said
 from fmbench.executors.supervisor import Supervisor, WorkerGone
 from fmbench.executors.tasks import Task
-from fmbench.runtime.environment import cpu_count
+from fmbench.runtime.environment import cpu_count, measured_on
 from fmbench.store.atomic_files import write_atomically
 
 STOPPING_SECONDS = 5.0
@@ -102,7 +102,7 @@ class ActorLink:
 class Cluster:
     """A Ray cluster: one that is there, or one that is started on this machine and ended by `close`."""
 
-    def __init__(self, address: str | None, config: WorkerConfig) -> None:
+    def __init__(self, address: str | None) -> None:
         for name, value in (ENVIRONMENT if address else ENVIRONMENT | OF_ITS_OWN).items():
             os.environ.setdefault(name, value)
         logging.getLogger("ray").setLevel(logging.ERROR)
@@ -140,13 +140,41 @@ class Cluster:
             found.append(min(room))
         return [number for number in found if number]
 
+    def whole_node(self, slot: Slot) -> tuple[Slot, str]:
+        """Return a node with all of its cores and GPUs: of those that have a slot, the one with the most.
+
+        Where none has a slot, return the slot and no node: what asks for it waits.
+        """
+        fitting = [
+            node
+            for node in self.nodes()
+            if all(node["Resources"].get(name, 0.0) >= amount for name, amount in slot.items())
+        ]
+        if not fitting:
+            return slot, ""
+        best = max(fitting, key=lambda node: [node["Resources"].get(name, 0.0) for name in ("GPU", "CPU")])
+        whole = {name: best["Resources"][name] for name in ("CPU", "GPU") if best["Resources"].get(name)}
+        return {**slot, **whole}, str(best["NodeID"])
+
     def actor(self, config: WorkerConfig, setup: NodeSetup, slot: Slot, node: str) -> Any:
         """Start an actor that takes a slot, on any node or on this one; it is not waited for."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        strategy = NodeAffinitySchedulingStrategy(node, soft=False) if node else "SPREAD"
+        strategy = self._strategy(node)
         given = {"num_cpus": slot.get("CPU", 0), "num_gpus": slot.get("GPU", 0), "memory": slot.get("memory")}
         return self._worker.options(scheduling_strategy=strategy, **given).remote(config, setup)
+
+    def _strategy(self, node: str) -> Any:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        return NodeAffinitySchedulingStrategy(node, soft=False) if node else "SPREAD"
+
+    def compute(self, function: Callable[..., Mapping[str, Any]], *given: object, slot: Slot, node: str) -> Any:
+        """Call a function on a node, with the GPUs of a slot; return what it returns. Raises UserError."""
+        strategy = self._strategy(node)
+        task = self.ray.remote(num_cpus=0, num_gpus=min(1.0, slot.get("GPU", 0)), max_retries=0)(function)
+        try:
+            return self.ray.get(task.options(scheduling_strategy=strategy).remote(*given), timeout=JOINING_SECONDS)
+        except self.ray.exceptions.RayError as error:
+            raise UserError(f"a node of the cluster cannot work: {_last_line(error)}") from error
 
     def ready(self, streams: Sequence[Any], seconds: float) -> list[Any]:
         """Wait for so many seconds at most; return those streams that have something, or have ended."""
@@ -226,16 +254,13 @@ class RayExecutor(Supervisor[ActorLink]):
     @property
     def _cluster(self) -> Cluster:
         if self._connected is None:
-            self._connected = Cluster(self._address, self._config)
+            self._connected = Cluster(self._address)
             write_atomically(self._marker, self._marker.name.encode())
         return self._connected
 
     @property
     def _slot(self) -> Slot:
-        """What a worker takes of its node."""
-        asked = {RESOURCES[name]: amount for name, amount in self._config.resources}
-        gpu = {"GPU": 1.0} if self._config.device == "cuda" else {}
-        return {"CPU": float(self._config.threads), **gpu, **asked}
+        return slot_of(self._config.threads, self._config.device, self._config.resources)
 
     def warm_up(self, tasks: int) -> None:
         """Start the workers that so many tasks need now."""
@@ -305,19 +330,10 @@ class RayExecutor(Supervisor[ActorLink]):
         return ActorLink(self._cluster, self._config, setup, slot, node)
 
     def _whole_node(self) -> tuple[Slot, str]:
-        """Return a node with all that it has, for what is timed: one that has what a worker takes, the largest."""
-        fitting = [
-            node
-            for node in self._cluster.nodes()
-            if all(node["Resources"].get(name, 0.0) >= amount for name, amount in self._slot.items())
-        ]
-        if not fitting:
-            return self._slot, ""
-        best = max(fitting, key=lambda node: (node["Resources"].get("GPU", 0), node["Resources"].get("CPU", 0)))
+        """Return a node with all that it has, for what is timed; a cluster's only node is not its own."""
         if len(self._cluster.nodes()) == 1 and self._address is not None:
             self._notes.append("samplers are timed on the cluster's only node, where Ray's own processes work, too")
-        whole = {name: best["Resources"].get(name, 0.0) for name in ("CPU", "GPU")}
-        return {**self._slot, **{name: amount for name, amount in whole.items() if amount}}, str(best["NodeID"])
+        return self._cluster.whole_node(self._slot)
 
     def _ready(self, links: Sequence[ActorLink], seconds: float) -> list[ActorLink]:
         ready = self._cluster.ready([link.stream for link in links], seconds)
@@ -328,6 +344,25 @@ class RayExecutor(Supervisor[ActorLink]):
         if wanted != self._wanted and not self._config.alone:
             self._wanted = wanted
             self._cluster.ask_for(self._slot, min(wanted, self._config.jobs))
+
+
+def slot_of(threads: int, device: str, resources: Sequence[tuple[str, float]]) -> Slot:
+    """Return what a worker takes of its node."""
+    gpu = {"GPU": 1.0} if device == "cuda" else {}
+    return {"CPU": float(threads), **gpu, **{RESOURCES[name]: amount for name, amount in resources}}
+
+
+def timed_on(options: ExecutorOptions, device: str, resources: Sequence[tuple[str, float]]) -> Mapping[str, Any]:
+    """Ask the node on which samplers are timed what it is; see `fmbench.executors.choose.timed_on`."""
+    if options.address is None:
+        return measured_on(device)
+    cluster = Cluster(options.address)
+    try:
+        slot, node = cluster.whole_node(slot_of(1, device, resources))
+        found: Mapping[str, Any] = cluster.compute(measured_on, device, slot=slot, node=node)
+        return found
+    finally:
+        cluster.close()
 
 
 def _described(resources: Mapping[str, float]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from fmbench.components.contracts import Dataset
 from fmbench.errors import DamagedFile, UserError
-from fmbench.executors.choose import EXECUTORS, check_executor, remote_device
+from fmbench.executors.choose import EXECUTORS, check_executor, remote_device, timed_on
 from fmbench.executors.devices import Gpus, gpus_here
 from fmbench.io.file_lock import StoppedWaiting
 from fmbench.plan import Plan, make_plan
@@ -27,7 +27,7 @@ from fmbench.results.cell_state import unsteady
 from fmbench.results.collect import ResultsIndex
 from fmbench.results.records import Records
 from fmbench.runtime.device import choose_device, device_type
-from fmbench.runtime.environment import environment, measured_on
+from fmbench.runtime.environment import environment
 from fmbench.store.atomic_files import read_sealed, write_sealed
 from fmbench.store.cache_files import contents_of_models, real_samples, t_density
 from fmbench.store.file_forms import CONTENTS, DENSITY
@@ -120,7 +120,7 @@ class Session:
     @cached_property
     def measured_on(self) -> dict[str, Any]:
         """What a sampler's cost must have been measured on in order to count here."""
-        return measured_on(self.device)
+        return dict(timed_on(self.options.executor, self.options, self.device, self.resources))
 
     @cached_property
     def data(self) -> dict[str, str]:

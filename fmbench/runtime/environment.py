@@ -61,7 +61,8 @@ def hardware(device: str) -> str:
     if device_type(device) == "cuda":
         import torch
 
-        return f"{torch.cuda.get_device_name(device)}; {cpu}"
+        name = torch.cuda.get_device_name(device) if torch.cuda.is_available() else "GPUs of other machines"
+        return f"{name}; {cpu}"
     return f"Apple GPU; {cpu}" if device == "mps" else cpu
 
 

@@ -15,7 +15,8 @@ from fmbench.errors import UserError
 from fmbench.executors.messages import Event
 from fmbench.runner.progress import Silent
 from fmbench.runner.run import RunResult, run
-from fmbench.runner.session import Options
+from fmbench.runner.session import Options, open_session
+from fmbench.runtime.environment import measured_on
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
@@ -134,6 +135,13 @@ def test_a_node_is_lost_and_another_joins_and_the_table_is_the_same(
     assert repr(scores(struck)) == repr(scores(undisturbed))
     assert len(nodes) == 4, "the node that joined was used"
     assert not list((tmp_path / "struck").glob(".shared-*"))
+
+
+def test_what_samplers_are_timed_on_is_what_the_node_says(cluster: Any, suite: Path, tmp_path: Path) -> None:
+    there = options(tmp_path, "timed", executor="ray", address=cluster.address)
+    assert open_session(suite, there).measured_on == measured_on("cpu")
+    wide = options(tmp_path, "timed", executor="ray", address=cluster.address, overrides=("resources.cpu=64",))
+    assert open_session(suite, wide).measured_on == measured_on("cpu"), "where none fits now, any node is asked"
 
 
 def test_a_store_that_a_node_does_not_see_is_named(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 
 
 def main() -> None:
@@ -11,4 +12,9 @@ def main() -> None:
     gc.set_threshold(200_000, 20, 20)
     from fmbench.cli.app import run_app
 
-    run_app()
+    if "FMBENCH_DETACHED" in os.environ:
+        from fmbench.runner.detached import attend
+
+        attend(run_app)
+    else:
+        run_app()

@@ -48,7 +48,10 @@ Home = Annotated[
     typer.Option("--home", help="The store's folder. [default: FMBENCH_HOME, else .fmbench]", callback=nameable),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, or cuda:1 for one GPU of several.")]
-Executor = Annotated[str, typer.Option("--executor", help="What computes: local, on this machine; ray, on a cluster.")]
+Executor = Annotated[
+    str,
+    typer.Option("--executor", help="What computes: local, on this machine; ray or slurm, on a cluster."),
+]
 Address = Annotated[
     str | None,
     typer.Option(
@@ -58,6 +61,10 @@ Address = Annotated[
     ),
 ]
 PerGpu = Annotated[int, typer.Option("--per-gpu", min=1, max=64, help="Worker processes on each GPU of this machine.")]
+Slurm = Annotated[
+    list[str] | None,
+    typer.Option("--slurm", metavar="KEY=VALUE", help="With --executor slurm: partition=gpu, time=2:00:00, mem=16G"),
+]
 Reports = Annotated[Path, typer.Option("--reports", help="The folder of reports.", callback=nameable)]
 TrackingUri = Annotated[
     str | None,

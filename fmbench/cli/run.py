@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fmbench.cli import options
+from fmbench.cli.detach import note_detached, start_detached
 from fmbench.cli.exit_codes import CELLS_FAILED
 from fmbench.cli.output import bars_of, note, say, say_more, show_json
 from fmbench.io.printable_text import count
@@ -23,6 +24,9 @@ SHOWN = 10
 
 Jobs = Annotated[str, typer.Option("--jobs", help="Processes: a number, or auto to keep every core busy.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds that one cell may take.")]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Go on without this terminal: a process with a log, with slurm a job.")
+]
 NoTracking = Annotated[bool, typer.Option("--no-tracking", help="Log nothing to MLflow; `fmbench sync` does it later.")]
 
 
@@ -39,19 +43,26 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         executor: options.Executor = "local",
         address: options.Address = None,
         per_gpu: options.PerGpu = 1,
+        slurm: options.Slurm = None,
         timeout: Timeout = None,
         home: options.Home = None,
         reports: options.Reports = Path("reports"),
         tracking_uri: options.TrackingUri = None,
         no_tracking: NoTracking = False,
+        detach: Detach = False,
         as_json: options.Json = False,
     ) -> None:
         computing: dict[str, Any] = {"jobs": jobs, "device": device, "timeout": timeout}
         computing |= {"executor": executor, "address": address, "per_gpu": per_gpu}
         places = {"home": home, "reports": reports, "tracking": not no_tracking, "tracking_uri": tracking_uri}
-        session = options.open_session(suite, overrides, filters, plugins, **computing, **places)
+        jobs_of = {"slurm": tuple(slurm or ())}
+        session = options.open_session(suite, overrides, filters, plugins, **computing, **jobs_of, **places)
         if again:
             note(f"{session.clear_failures()} failed cells are tried again.")
+        if detach:
+            start_detached(session, as_json=as_json)
+            return
+        note_detached(session)
         from fmbench.runner.run import run_session
 
         with bars_of("what finished is kept") as bars:

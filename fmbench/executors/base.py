@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from fmbench.executors.messages import Event, WorkerConfig
@@ -22,6 +22,9 @@ class Executor(Protocol):
 
     chains: bool
     """Whether a fleet and the evaluations that follow it are given out as one task: where a worker is far away."""
+
+    expected_seconds: Callable[[Task], float | None]
+    """How long a task is expected to take; None where nobody knows. Whoever knows more than that puts it here."""
 
     def warm_up(self, tasks: int) -> None:
         """Start the workers that so many tasks need now, so that they import their libraries at the same time."""

@@ -28,6 +28,7 @@ class ExecutorClass(NamedTuple):
 EXECUTORS: Mapping[str, ExecutorClass] = {
     "local": ExecutorClass("fmbench.executors.local", "LocalExecutor"),
     "ray": ExecutorClass("fmbench.executors.ray", "RayExecutor", library="ray", remote=True),
+    "slurm": ExecutorClass("fmbench.executors.slurm.executor", "SlurmExecutor", library="submitit", remote=True),
 }
 """The executors by the name that `--executor` gives them. Each class is called with a WorkerConfig and
 ExecutorOptions, but for the local one, which takes of these the timeout alone.
@@ -45,9 +46,19 @@ class ExecutorOptions(Protocol):
     def address(self) -> str | None:
         """Where a cluster is; None for one that is started on this machine."""
 
+    @property
+    def jobs(self) -> str:
+        """How many units may be computed at once: "auto", or a number."""
 
-def check_executor(name: str) -> None:
-    """Raise UserError where no executor has this name, or where the library that it needs is not installed."""
+    @property
+    def slurm(self) -> tuple[str, ...]:
+        """What jobs are submitted to SLURM with: see `fmbench.executors.slurm.parameters`."""
+
+
+def check_executor(name: str, options: ExecutorOptions) -> None:
+    """Raise UserError where no executor has this name, where the library that it needs is not installed, or where the
+    options are not for it.
+    """
     if name not in EXECUTORS:
         raise UserError(f"--executor must be one of {', '.join(EXECUTORS)}; found {name!r}")
     library = EXECUTORS[name].library
@@ -55,6 +66,12 @@ def check_executor(name: str) -> None:
         raise UserError(
             f"--executor {name} needs {library}, which is not installed here. Install it: pip install 'fmbench[{name}]'"
         )
+    if name == "slurm":
+        from fmbench.executors.slurm.parameters import slurm_parameters
+
+        slurm_parameters(options.slurm)
+    elif options.slurm:
+        raise UserError(f"--slurm {options.slurm[0]} is for --executor slurm, and the executor is {name}")
 
 
 def remote_device(wanted: str, gpu: float) -> str:
@@ -83,7 +100,7 @@ def timed_on(
 
 def make_executor(name: str, config: WorkerConfig, options: ExecutorOptions) -> Executor:
     """Return the executor of a name; nothing is started yet. Raises UserError, see `check_executor`."""
-    check_executor(name)
+    check_executor(name, options)
     chosen = EXECUTORS[name]
     kind = getattr(import_module(chosen.module), chosen.name)
     executor: Executor = kind(config, options.timeout) if name == "local" else kind(config, options)

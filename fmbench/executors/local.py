@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
 from fmbench.executors.messages import Event, WorkerConfig
+from fmbench.executors.preemption import EXIT_CODE
 from fmbench.executors.start_worker import start_worker
 from fmbench.executors.supervisor import Supervisor, WorkerGone
 from fmbench.executors.tasks import LINE_LOST, Task
@@ -68,7 +70,7 @@ class LocalLink:
             code = self.process.wait(_DYING_SECONDS)
         except subprocess.TimeoutExpired:
             code = LINE_LOST
-        return WorkerGone(_cause_of_death(code), killed=code < 0)
+        return WorkerGone(_cause_of_death(code), killed=code < 0 or code == EXIT_CODE)
 
 
 class LocalExecutor(Supervisor[LocalLink]):
@@ -92,6 +94,19 @@ class LocalExecutor(Supervisor[LocalLink]):
         link.send(self._config)
         return link
 
+    def make_room(self, seconds: float) -> None:
+        """Ask all workers to save what they train and to end, and wait for so many seconds at most until they have.
+
+        It may be called by a signal's handler, whatever the executor is at: it only looks at processes.
+        """
+        processes = [worker.link.process.pid for worker in self._workers]
+        for pid in processes:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGUSR2)
+        deadline = time.monotonic() + seconds
+        while any(map(_is_running, processes)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
     def _ready(self, links: Sequence[LocalLink], seconds: float) -> list[LocalLink]:
         return wait_for(links, seconds)
 
@@ -101,6 +116,14 @@ def wait_for(links: Sequence[LocalLink], seconds: float) -> list[LocalLink]:
     dead = [link for link in links if link.process.poll() is not None]
     ready = wait([link.connection for link in links], timeout=0 if dead else seconds)
     return [link for link in links if link in dead or link.connection in ready]
+
+
+def _is_running(pid: int) -> bool:
+    """Whether a child process has not ended; how it ended is left to be asked for."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except ChildProcessError:
+        return False
 
 
 def _signal_name(number: int) -> str:
@@ -115,4 +138,6 @@ def _cause_of_death(code: int) -> str:
         return "it closed the connection to fmbench: a component closes file descriptors that are not its own"
     if code == -signal.SIGKILL:
         return "its process was killed (signal 9); the usual cause is that the machine ran out of memory"
+    if code == EXIT_CODE:
+        return "its process was asked to end, and has saved what it could"
     return f"its process was ended by {_signal_name(-code)}" if code < 0 else f"its process ended with exit code {code}"

@@ -20,7 +20,8 @@ class WorkerConfig:
     computed is timed, and a worker has a machine for itself. `resources` are those that the suite names: "gpu", "cpu"
     and "memory", for a worker. `gpus` are those of this machine that workers are shared out to, as CUDA_VISIBLE_DEVICES
     names each; without any, all workers see what the driver sees. `late_path` are folders from which it imports what is
-    found nowhere else. With `trains` there is something to train, for which an idle worker makes itself ready.
+    found nowhere else. With `trains` there is something to train, for which an idle worker makes itself ready. One that
+    is `preemptible` makes room when it is asked to (`fmbench.executors.preemption`).
     """
 
     plugins: tuple[str, ...]
@@ -36,6 +37,7 @@ class WorkerConfig:
     alone: bool = False
     resources: tuple[tuple[str, float], ...] = ()
     gpus: tuple[str, ...] = ()
+    preemptible: bool = False
     components: tuple[tuple[str, str], ...] | None = None
     core: str = field(default_factory=core_fingerprint)
     late_path: tuple[str, ...] = field(default_factory=late_path)
@@ -60,8 +62,9 @@ class Event:
     again), "slowed" (cells could not be computed together; `text` says why), "warned" (a library warned; `text` is
     that), "again" (the worker was killed, or a fleet took too long; `text` says how, and the unit is tried once more),
     "held" (another process is at the unit, which is asked for again later), "waiting" (nothing is left but what others
-    are at; `text` says who), "spoilt" (the process must compute nothing more, `text` says why: what the task still
-    lacks is for another) or "fatal" (nothing can go on, `text` says why).
+    are at; `text` says who), "preempted" (a cluster wants its machine back: what was saved goes on later), "spoilt"
+    (the process must compute nothing more, `text` says why: what the task still lacks is for another) or "fatal"
+    (nothing can go on, `text` says why).
     """
 
     what: str

@@ -26,6 +26,7 @@ from fmbench.evaluation.training_metrics import measure_training
 from fmbench.executors.evaluate_fleet import draw_together
 from fmbench.executors.library_warnings import LibraryWarnings
 from fmbench.executors.messages import ELSEWHERE, Event, Say
+from fmbench.executors.preemption import Preempted, Preemption
 from fmbench.executors.prepare import prepare, probe
 from fmbench.executors.process_health import SpoiltProcess, lingering
 from fmbench.executors.quiet_machine import QuietMachine
@@ -69,6 +70,7 @@ class Computer:
 
     def __init__(self, context: WorkerContext, say: Say) -> None:
         self.context = context
+        self.preemption = Preemption(context)
         self._send = say
         self._unit: Unit = ("", "")
         self._fleet: list[str] = []
@@ -95,7 +97,8 @@ class Computer:
     def __call__(self, task: Task) -> None:
         """Compute a task. Raises StoreError when the store itself cannot be used, UserError when preparing fails.
 
-        Raises SpoiltProcess, where a component changed the process, after the unit that did so has been recorded.
+        Raises SpoiltProcess, where a component changed the process, after the unit that did so has been recorded, and
+        Preempted where the process was asked to make room.
         """
         if isinstance(task, PrepareTask):
             prepare(task, self.context, self.say)
@@ -121,15 +124,19 @@ class Computer:
         together = not isinstance(task, TrainTask | MeasureTask)
         with self.context.store.group_commit() if together else nullcontext() as group:
             for step in self._steps(task):
+                self.preemption.check()
                 try:
                     self._compute(*step, group)
                 except (StoppedWaiting, LeaseLost) as held:
                     self.say(Event("held", *step[0], text=str(held)))
 
     def _train_fleet(self, task: TrainTask) -> None:
+        self.preemption.check()
         try:
-            for left in train_fleet(task, self.context, self.say):
-                self(TrainTask((left,)))
+            with self.preemption.saving():
+                left = train_fleet(task, self.context, self.say)
+            for cell in left:
+                self(TrainTask((cell,)))
         except (StoppedWaiting, LeaseLost) as held:
             for unit in task.units:
                 self.say(Event("held", *unit, text=str(held)))
@@ -187,7 +194,7 @@ class Computer:
                 watch.check("a component of this cell")
                 if changed := self._changed_components():
                     raise ProcessChanged(f"somebody changed {changed}")
-        except (StoreError, SpoiltProcess, LeaseLost):
+        except (StoreError, SpoiltProcess, LeaseLost, Preempted):
             raise
         except BaseException as error:
             failure = self._explain(error)
@@ -230,7 +237,8 @@ class Computer:
         if cell.is_given:
             given_models.take(cell, self.context)
         else:
-            loop.train([cell], self.context, lambda steps: self.say(Event("advanced", "training", cell.key, steps)))
+            with self.preemption.saving():
+                loop.train([cell], self.context, lambda steps: self.say(Event("advanced", "training", cell.key, steps)))
         return True
 
     def _evaluate_steps(self, task: EvaluateTask) -> Iterator[Step]:

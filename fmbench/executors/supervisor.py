@@ -6,7 +6,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -29,12 +29,13 @@ MOST_LOST = 8
 class WorkerGone(Exception):
     """A worker has ended without a word. With `killed`, somebody else ended it: its unit deserves another try.
 
-    With `lost`, its machine is gone: if it was idle, nobody is to blame, however often that happens.
+    With `lost`, its machine is gone: if it was idle, nobody is to blame, however often that happens. `failure` is what
+    its unit's row says, where it gets none.
     """
 
-    def __init__(self, why: str, *, killed: bool, lost: bool = False) -> None:
+    def __init__(self, why: str, *, killed: bool, lost: bool = False, failure: type[CellFailure] = WorkerDied) -> None:
         super().__init__(why)
-        self.killed, self.lost = killed, lost
+        self.killed, self.lost, self.failure = killed, lost, failure
 
 
 class Link(Protocol):
@@ -85,6 +86,8 @@ class Worker(Generic[L]):
         elif event.what in {"finished", "failed"}:
             self.ended[unit] += 1
             self.units.discard(unit)
+        elif event.what == "preempted":
+            self.units = set()
         elif event.what == "held":
             self.held.add(unit)
             self.units.discard(unit)
@@ -116,6 +119,7 @@ class Supervisor(ABC, Generic[L]):
     def __init__(self, config: WorkerConfig, timeout: float | None = None) -> None:
         self._config = config
         self._timeout = timeout
+        self.expected_seconds: Callable[[Task], float | None] = lambda task: None
         self._queue: deque[Task] = deque()
         self._postponed: list[Postponed] = []
         self._waits_for = ""
@@ -236,7 +240,7 @@ class Supervisor(ABC, Generic[L]):
         try:
             said = worker.link.receive()
         except WorkerGone as gone:
-            yield from self._end(worker, WorkerDied(str(gone)), killed=gone.killed, lost=gone.lost)
+            yield from self._end(worker, gone.failure(str(gone)), killed=gone.killed, lost=gone.lost)
             return
         self._lost_in_a_row = 0
         for event in said:

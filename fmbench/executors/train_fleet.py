@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from fmbench.cells.cells import TrainingCell
 from fmbench.errors import CellFailure, DamagedFile, LeaseLost, ProcessChanged, StoreError
 from fmbench.executors.messages import ELSEWHERE, Event, Say
+from fmbench.executors.preemption import Preempted
 from fmbench.executors.process_health import SpoiltProcess, lingering
 from fmbench.executors.tasks import TrainTask
 from fmbench.executors.unit_leases import is_to_be_split
@@ -54,7 +55,7 @@ def train_fleet(task: TrainTask, context: WorkerContext, say: Say) -> list[Train
                 context.store.folder("training", cell.key).begin(cell.parts())
             with context.unchanged("a member of the fleet"):
                 loop.train(fleet, context, advanced, failed, task.size)
-        except (StoreError, LeaseLost):
+        except (StoreError, LeaseLost, Preempted):
             raise
         except ProcessChanged as error:
             for key in {cell.key for cell in fleet} - ended - trained:

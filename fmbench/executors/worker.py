@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fmbench.errors import UserError
 from fmbench.executors.messages import Event, Say, WorkerConfig
+from fmbench.executors.preemption import EXIT_CODE, Preempted
 from fmbench.executors.tasks import LINE_LOST, Task
 from fmbench.isolation.process_state import Setting, guard
 from fmbench.plugins.source import core_fingerprint
@@ -84,6 +85,8 @@ def main() -> None:
                     return
                 line.send(None)
                 give_memory_back()
+    except Preempted:
+        sys.exit(EXIT_CODE)
     except UserError as error:
         line.send(Event("fatal", text=str(error)))
     except (EOFError, BrokenPipeError):
@@ -139,6 +142,8 @@ def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], str]:
     guard_attributes()
     compute = Computer(context, say)
     warnings.showwarning = compute.warnings.take
+    if config.preemptible:
+        compute.preemption.listen()
 
     def serve(task: Task) -> str:
         try:

@@ -22,13 +22,13 @@ def expected_seconds(results_index: ResultsIndex) -> float | None:
     A training is like another with the same dataset, network and batch size, and is scaled by its steps; an evaluation
     with the same, scaled by its samples and NFE.
     """
-    rates, ahead = _rates(results_index), _sizes_ahead(results_index)
-    if not ahead.keys() <= rates.keys():
+    known, ahead = rates(results_index), _sizes_ahead(results_index)
+    if not ahead.keys() <= known.keys():
         return None
-    return sum((size * rates[like] for like, size in ahead.items()), start=0.0)
+    return sum((size * known[like] for like, size in ahead.items()), start=0.0)
 
 
-def _rates(results_index: ResultsIndex) -> dict[Kind, float]:
+def rates(results_index: ResultsIndex) -> dict[Kind, float]:
     """Return the seconds that a unit of size took, the mean over cells that are alike."""
     found: dict[Kind, list[float]] = defaultdict(list)
     for training in results_index.plan.trainings:

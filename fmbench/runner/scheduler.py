@@ -35,6 +35,7 @@ from fmbench.results.collect import ResultsIndex
 from fmbench.results.eta import steps_ahead
 from fmbench.runner.failure_messages import FailureMessages
 from fmbench.runner.fleets import Fleets, batched_sampling_file
+from fmbench.runner.forecast import Forecast
 from fmbench.runner.progress import STAGES, Observer
 from fmbench.runner.session import Session
 from fmbench.runtime.autotune import BATCHED_SAMPLING, read_cached
@@ -101,6 +102,7 @@ class Scheduler:
     def _executor(self, config: WorkerConfig, stages: Iterable[str]) -> Iterator[Executor]:
         """Return an executor, which is closed in the end; so are messages and stages."""
         executor = make_executor(self.session.options.executor, config, self.session.options)
+        executor.expected_seconds = Forecast(self.results_index).seconds
         try:
             yield executor
         finally:

@@ -52,8 +52,8 @@ class Options:
     `home` is the store's folder (default FMBENCH_HOME, else `.fmbench`), `reports` the folder of reports,
     `tracking_uri` MLflow's server (None: MLFLOW_TRACKING_URI, else a sqlite file), `timeout` seconds a cell, `jobs`
     "auto" or a number, `executor` the name of what computes (`fmbench.executors.choose`), `address` that of its
-    cluster, `per_gpu` the workers on each GPU of this machine. Where nothing is computed, files of models may be gone:
-    they count as they were in the last run.
+    cluster, `per_gpu` the workers on each GPU of this machine, `slurm` what is said to SLURM. Where nothing is
+    computed, files of models may be gone: they count as they were in the last run.
     """
 
     overrides: tuple[str, ...] = ()
@@ -66,6 +66,7 @@ class Options:
     executor: str = "local"
     address: str | None = None
     per_gpu: int = 1
+    slurm: tuple[str, ...] = ()
     timeout: float | None = None
     tracking: bool = True
     tracking_uri: str | None = None
@@ -94,7 +95,7 @@ class Session:
     @property
     def is_remote(self) -> bool:
         """Whether other machines than this one compute."""
-        check_executor(self.options.executor)
+        check_executor(self.options.executor, self.options)
         return EXECUTORS[self.options.executor].remote
 
     @cached_property

@@ -18,6 +18,9 @@ NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{64})\.pt")
 ANY, CUT_OFF = "checkpoint-*.pt", ".checkpoint-*.tmp"
 log = logging.getLogger(__name__)
 
+after_saving: list[Callable[[str], None]] = []
+"""What is called after each checkpoint that this process saves, with the place of its cell."""
+
 
 class Checkpoints:
     """The checkpoints in the folder `path` of a cell whose `place` is its section and key, "training/abc".
@@ -39,6 +42,8 @@ class Checkpoints:
         for old in self.path.glob(f"checkpoint-{step}-*.pt" if beside else ANY):
             if old.name != name:
                 old.unlink(missing_ok=True)
+        for call in after_saving:
+            call(self.place)
 
     def load(self, before: float = math.inf) -> bytes | None:
         """Return the newest whole checkpoint of a step below `before`, or None; damaged ones are said and removed."""

@@ -21,6 +21,7 @@ MARK = "fmbench-store.json"
 FORMAT = 1
 _FORM = Fields({"format": WHOLE})
 _OWN = {MARK, *SECTIONS, "cache", "tracking", "reports", HOLDERS, "leases", "merging", "merging.lock"}
+_OWN |= {"spool", "detached"}
 """What lies at the root of a store."""
 
 

@@ -99,7 +99,14 @@ LIGHT += ("isolation.monkeypatches", "isolation.plugin_code", "isolation.process
 LIGHT += ("stats.student_t",)
 """The rooms and modules that plan and list: they import nothing of HEAVY at the top of a module."""
 
-ONLY_IN = {"mlflow": ("tracking",), "ray": ("executors.ray",), "typer": ("cli",), "rich": ("cli",), "click": ("cli",)}
+ONLY_IN = {
+    "mlflow": ("tracking",),
+    "ray": ("executors.ray",),
+    "submitit": ("executors.slurm",),
+    "typer": ("cli",),
+    "rich": ("cli",),
+    "click": ("cli",),
+}
 """Library -> the modules, or packages, that alone may import it."""
 
 SCRIPTS = {"fmbench_metrics/extractors/train.py"}

@@ -1,0 +1,47 @@
+"""What --detach prints, and what is said of detached runs that are at work."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from fmbench.cli.output import note, say, show_json
+
+if TYPE_CHECKING:
+    from fmbench.runner.detached import DetachedRun
+    from fmbench.runner.session import Session
+
+
+def start_detached(session: Session, *, as_json: bool) -> None:
+    """Have what the command line asks for go on without the terminal, and say where; one that does so already is left
+    alone. What is wrong with the input is known by now. Raises UserError.
+    """
+    from fmbench.runner.detached import at_work, detach
+
+    same = [run for run in at_work(session) if run.command == session.command]
+    run = same[0] if same else detach(session, _arguments())
+    if as_json:
+        show_json({"detached": {**_as_data(run), "started_now": not same}})
+        return
+    begun = f"This is at work already, as {run.place}" if same else f"Detached, as {run.place}"
+    say(f"{begun}. What it prints goes to {run.log}")
+    say(f"`{session.again('status')}` shows how far it is; `{run.how_to_end}` ends it, and what finished is kept.")
+
+
+def note_detached(session: Session) -> None:
+    """Say that detached runs of the same suite are at work: all share the cells, and none is computed twice."""
+    from fmbench.runner.detached import at_work
+
+    for run in at_work(session):
+        note(f"A detached run of this suite is at work ({run.place}, log {run.log}): both share the cells.")
+
+
+def _as_data(run: DetachedRun) -> dict[str, object]:
+    place = {"host": run.host, "process": run.process, "job": run.job}
+    return {**place, "log": run.log, "file": str(run.file), "end_with": run.how_to_end}
+
+
+def _arguments() -> list[str]:
+    """Return the command line as the detached run has it: failures are forgotten already."""
+    verb, *rest = sys.argv[1:]
+    return [*(["run"] if verb == "retry" else [verb]), *(word for word in rest if word not in ("--detach", "--json"))]

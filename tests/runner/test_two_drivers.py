@@ -169,8 +169,8 @@ def test_two_drivers_compute_every_unit_once_and_both_have_all_of_it(tmp_path: P
     assert len(one) == 6 * 4
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
         logged = [row[0] for row in database.execute("SELECT value FROM tags WHERE key = 'fmbench.cell'")]
-    assert len(logged) == len(set(logged)), "no run twice"
-    assert {row.split()[0] for row in one} <= set(logged)
+    assert len(logged) == len(set(logged)) >= 6, "no run twice"
+    assert [result["runs_not_logged"] for result in results] == [0, 0]
     left = [path.name for path in (tmp_path / "store").rglob(".*") if path.name.startswith((".lease", ".died"))]
     assert not left
 

@@ -47,6 +47,7 @@ _ADVICE = {
     "TIMEOUT": "its time was up before a checkpoint was saved; --slurm time=... gives more",
     "GONE": "SLURM knows of it no more",
 }
+_LOST = {"NODE_FAIL", "BOOT_FAIL"}
 _FAILURES: dict[str, type[CellFailure]] = {"OUT_OF_MEMORY": OutOfMemory, "TIMEOUT": TimedOut}
 
 
@@ -139,7 +140,8 @@ class JobLink:
                 self.job = ""  # it made room, and the cluster does not begin it again: it is submitted anew
             else:
                 failure = _FAILURES.get(self.state.state, WorkerDied)
-                self._gone = WorkerGone(self._cause(), killed=True, failure=failure)
+                lost = self.state.state in _LOST
+                self._gone = WorkerGone(self._cause(), killed=True, lost=lost, failure=failure)
 
     def _cause(self) -> str:
         why = _ADVICE.get(self.state.state, "")
@@ -151,7 +153,7 @@ class JobLink:
                 f"{text}. It left nothing in {spool}: the store must be on a file system that all nodes share, under "
                 "the same path; choose one with --home or FMBENCH_HOME"
             )
-        return f"{text}. The last that it printed:\n{printed}" if printed and not self._last else text
+        return f"{text}. The last that it printed:\n{printed}" if printed and self.state.state == "FAILED" else text
 
 
 class SlurmExecutor(Supervisor[JobLink]):

@@ -153,7 +153,7 @@ class Child:
                 end(self.pid, signal.SIGKILL)
 
 
-def start_worker(threads: int) -> tuple[Child, Connection, int]:
+def start_worker(threads: int, gpu: str = "") -> tuple[Child, Connection, int]:
     """Do what fmbench's own does."""
     here, there = Pipe()
     lifeline_end, lifeline = os.pipe()
@@ -164,7 +164,7 @@ def start_worker(threads: int) -> tuple[Child, Connection, int]:
         os.close(lifeline)
         for number in (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
-        environment = worker_environment(threads, import_path(), os.environ)
+        environment = worker_environment(threads, import_path(), os.environ, gpu)
         os.environ.clear()
         os.environ.update(environment)
         sys.argv[1:] = [str(there.fileno()), str(lifeline_end)]

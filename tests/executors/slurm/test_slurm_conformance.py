@@ -103,7 +103,7 @@ def test_a_job_that_is_disturbed_ends_with_the_same_weights(
     is_killed = number == signal.SIGKILL
     assert ("again" in what(events, cell.key)) == is_killed, "to make room is no failure"
     assert own.spool.root.exists() == is_killed, "who asks what the job printed finds it"
-    computed(make(bench.config(), timeout=None), undisturbed)
+    computed(make(bench.config(checkpoint_seconds=1e9), timeout=None), undisturbed)
     assert bench.weights(cell) == bench.weights(undisturbed)
 
 

@@ -111,3 +111,28 @@ def test_an_array_of_which_one_element_is_requeued_and_one_cancelled_gives_the_s
     states = call(slurm, "squeue", "--states=all", "--noheader", "--array", "--format=%i %T").splitlines()
     assert f"{cancelled} CANCELLED" in states
     assert f"{requeued} COMPLETED" in states
+
+
+def test_a_detached_driver_that_is_begun_again_ends_with_the_same_table(
+    slurm: dict[str, str], undisturbed: str, tmp_path: Path
+) -> None:
+    told = on_slurm(tmp_path, slurm, "--detach", "--json")
+    assert told.wait(PATIENCE) == 0, (tmp_path / "log").read_text()
+    run = json.loads((tmp_path / "log").read_text())["detached"]
+    deadline = time.monotonic() + PATIENCE
+    while not training_jobs(tmp_path):
+        assert time.monotonic() < deadline, Path(run["log"]).read_text()
+        time.sleep(0.1)
+    call(slurm, "scontrol", "requeue", run["job"])
+    while json.loads(Path(run["file"]).read_text())["body"]["ended"] is None:
+        assert time.monotonic() < deadline, Path(run["log"]).read_text()
+        time.sleep(0.1)
+    assert table(tmp_path) == undisturbed
+
+
+def test_what_slurm_refuses_is_told_with_what_it_says(slurm: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+    arguments = ("--no-tracking", "--executor", "slurm", "--slurm", "partition=nowhere")
+    driver = fmbench("run", "tiny.yaml", *arguments, cwd=tmp_path, environment=slurm)
+    assert driver.wait(PATIENCE) == 2
+    assert "invalid partition specified: nowhere" in (tmp_path / "log").read_text()

@@ -72,7 +72,7 @@ def queue_of(own: SlurmExecutor) -> ForkedQueue:
 
 def long_cell(bench: Bench, seed: int, marker: str = "") -> TrainingCell:
     """Return a cell that trains for so long that it is disturbed in time."""
-    return replace(bench.cell(seed, marker=marker), settings=Settings({**SETTINGS, "steps": 8000}))
+    return replace(bench.cell(seed, marker=marker), settings=Settings({**SETTINGS, "steps": 4000}))
 
 
 def computed(own: SlurmExecutor, cell: TrainingCell, number: signal.Signals | None = None) -> list[Event]:
@@ -88,8 +88,10 @@ def computed(own: SlurmExecutor, cell: TrainingCell, number: signal.Signals | No
     return events
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("refuses", [False, True])
+@pytest.mark.parametrize(
+    ("number", "refuses"),
+    [(signal.SIGUSR2, False), (signal.SIGUSR2, True), (signal.SIGTERM, True), (signal.SIGKILL, False)],
+)
 def test_a_job_that_is_disturbed_ends_with_the_same_weights(
     bench: Bench, number: signal.Signals, refuses: bool
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -33,9 +34,9 @@ def stated_by(leases: Leases, holder: str) -> Iterator[Stated]:
             place, seconds, step = str(unit[0]), float(unit[1]), None if unit[2] is None else int(unit[2])
             about = str(body["host"]), int(body["pid"]), str(body["job"])
             is_held = any(name.startswith(f"{LEASE}{holder}-") for name in leases.files.names(place))
-        except (TypeError, ValueError, LookupError, OSError):
+        except (TypeError, ValueError, LookupError, OverflowError, OSError):
             continue
-        if is_held:
+        if is_held and math.isfinite(seconds):
             yield Stated(place, holder, *about, seconds, step)
 
 

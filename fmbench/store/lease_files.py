@@ -107,10 +107,10 @@ class FolderLeaseFiles:
         write_whole(self._root / HOLDERS / holder, payload, flush=False)
 
     def heartbeat(self, holder: str) -> bytes | None:
-        """Return a holder's last heartbeat; None where there is none."""
+        """Return a holder's last heartbeat; None where there is none that can be read."""
         try:
             return read_regular(self._root / HOLDERS / holder, MOST_BYTES)
-        except FileNotFoundError:
+        except OSError:  # also a pipe, a folder, or what is not ours to read
             return None
 
     def holders(self) -> list[str]:

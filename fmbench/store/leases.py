@@ -78,7 +78,7 @@ class HolderWatch:
         try:
             body = parsed(self._files.heartbeat(holder) or b"")
             return int(body["counter"]), max(0.1, float(body["seconds"]))
-        except (OSError, ValueError, TypeError, LookupError, DamagedFile):
+        except (OSError, ValueError, TypeError, LookupError, OverflowError, DamagedFile):
             return None, self._seconds
 
 

@@ -135,6 +135,43 @@ def test_a_store_with_many_damaged_files_ends_in_the_same_table(finished: Path, 
     assert not (tmp_path / "code-was-run").exists()
 
 
+STRANGER = "node7-0123456789-4242-77"
+HEARTBEATS = (
+    *(b"", b"{", b"[]", b"null", b"[" * 5000, b"\xff" * 50, b'{"counter": 1e999, "seconds": 1}', b'{"units": {}}'),
+    *(b'{"counter": {}, "seconds": []}', b'{"counter": 1, "seconds": 1e999, "host": [], "units": [[]]}'),
+    b'{"counter": 1, "seconds": 60, "host": "<b>\\u001b[2J", "pid": 1e999, "job": "x", "units": [["PLACE", 1, 2]]}',
+    b'{"counter": 1, "seconds": 60, "host": "<b>\\u001b[2J", "pid": 1, "job": "x", "units": [["PLACE", 1e999, 2]]}',
+    b'{"counter": 1, "seconds": 60, "host": "<b>\\u001b[2J", "pid": 1, "job": "x", "units": [["PLACE", 1, 1e999]]}',
+    b'{"counter": 1, "seconds": 60, "host": "<b>\\u001b[2J", "pid": -1, "job": {}, "units": [["PLACE", 1, 2]]}',
+    b'{"counter": 1, "seconds": 60, "host": "h", "pid": 1, "job": "x", "units": [["../../..", 1, 2], [[], {}, ""]]}',
+)
+
+
+def test_leases_and_heartbeats_of_strangers(
+    finished: Path, undrawn: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FMBENCH_LEASE_SECONDS", "1")
+    project = tmp_path / "project"
+    shutil.copytree(finished, project)
+    store, place = project / ".fmbench", next((project / ".fmbench").glob("evaluation/*"))
+    (place / "result.json").unlink()
+    (store / "holders").mkdir(exist_ok=True)
+    for text in (text for text in TEXTS if text != ".." and not set(text) & set("/\0") and len(text) < 200):
+        (store / "holders" / text).write_bytes(b"x")
+        (place / f".lease-{text}").write_bytes(b"x")
+    os.mkfifo(store / "holders" / "a pipe")
+    (store / "holders" / "a folder").mkdir()
+    (place / ".lease-a folder").mkdir()
+    (place / f".lease-{STRANGER}-1").write_bytes(b"")
+    for number, heartbeat in enumerate(HEARTBEATS):
+        content = heartbeat.replace(b"PLACE", f"{place.parent.name}/{place.name}".encode())
+        (store / "holders" / STRANGER).write_bytes(content)
+        check(fmbench("status", "tiny.yaml", *["--json"] * (number % 2), cwd=project), 0)
+    done = fmbench("run", "tiny.yaml", "--no-tracking", cwd=project)  # the stranger is silent, so its lease lapses
+    check(done, 0)
+    assert values(project) == values(finished)
+
+
 def values(project: Path) -> dict[tuple[str, str], str]:
     """Return the scores of a finished suite, which do not depend on times, by solver and NFE."""
     from fmbench.runner.session import Options, open_session

@@ -507,6 +507,15 @@ def many() -> Records:
     return suite_of(trainings, [evaluated(t, f"solver{i}", 4) for t in trainings for i in range(4)])
 
 
+def test_an_experiment_of_many_pages_is_read_to_its_end(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server returns so many runs at once; whoever reads the first page alone makes the rest again."""
+    place.log(many())
+    place.ledger.unlink()
+    monkeypatch.setattr("fmbench.tracking.known_runs.PAGE", 4)
+    assert "0 runs logged, 26 unchanged" in place.log(many())
+    assert len(place.runs()) == 26
+
+
 def test_two_stores_that_log_to_one_database_at_once_make_each_run_once(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

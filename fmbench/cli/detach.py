@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ def start_detached(session: Session, *, as_json: bool) -> None:
     from fmbench.runner.detached import at_work, detach
 
     same = [run for run in at_work(session) if run.command == session.command]
-    run = same[0] if same else detach(session, _arguments())
+    run = same[0] if same else detach(session, _arguments(session))
     if as_json:
         show_json({"detached": {**_as_data(run), "started_now": not same}})
         return
@@ -41,7 +42,20 @@ def _as_data(run: DetachedRun) -> dict[str, object]:
     return {**place, "log": run.log, "file": str(run.file), "end_with": run.how_to_end}
 
 
-def _arguments() -> list[str]:
-    """Return the command line as the detached run has it: failures are forgotten already."""
+def _arguments(session: Session) -> list[str]:
+    """Return the command line as the detached run has it: failures are forgotten already.
+
+    A tracking URI that holds a password goes into the environment instead, which is in no list of processes and in no
+    batch script.
+    """
+    from fmbench.tracking import shown
+
     verb, *rest = sys.argv[1:]
-    return [*(["run"] if verb == "retry" else [verb]), *(word for word in rest if word not in ("--detach", "--json"))]
+    words = [*(["run"] if verb == "retry" else [verb]), *(word for word in rest if word not in ("--detach", "--json"))]
+    uri = session.options.tracking_uri
+    if uri is None or shown(uri) == uri:
+        return words
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    named = [number for number, word in enumerate(words) if word == "--tracking-uri"]
+    dropped = {*named, *(number + 1 for number in named)}
+    return [w for number, w in enumerate(words) if number not in dropped and not w.startswith("--tracking-uri=")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,21 @@ def test_env_shows_what_is_set_and_no_secret(options: tuple[str, ...], tmp_path:
         shown_variables = json.loads(done.stdout)["variables"]
         assert shown_variables["MLFLOW_TRACKING_TOKEN"] == shown_variables["RAY_REDIS_PASSWORD"] == "***"
         assert shown_variables["CUDA_VISIBLE_DEVICES"] == ""
+
+
+@pytest.mark.parametrize("written", [["--tracking-uri", "{}"], ["--tracking-uri={}"]])
+def test_a_detached_run_has_a_password_in_its_environment_and_not_in_its_command(
+    written: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fmbench.cli.detach import _arguments
+    from fmbench.runner.session import Options, Session
+
+    session = Session.__new__(Session)
+    session.options = Options(tracking_uri=SET["MLFLOW_TRACKING_URI"])
+    words = [word.format(SET["MLFLOW_TRACKING_URI"]) for word in written]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    monkeypatch.setattr("sys.argv", ["fmbench", "retry", "tiny.yaml", *words, "--detach", "--jobs", "2"])
+    assert _arguments(session) == ["run", "tiny.yaml", "--jobs", "2"]
+    assert os.environ["MLFLOW_TRACKING_URI"] == SET["MLFLOW_TRACKING_URI"]
+    session.options = Options(tracking_uri="http://tracking.example")
+    assert "--tracking-uri" in " ".join(_arguments(session))

@@ -45,6 +45,8 @@ SLOW = (
     "test_tuned_run",
     "test_plugin_mistakes",
     "test_tracking",
+    "test_tracking_faults",
+    "test_hostile_inputs",
     "test_local_executor",
     "test_local_conformance",
     "test_cli",

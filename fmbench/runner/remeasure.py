@@ -69,10 +69,11 @@ def train_again(scheduler: Scheduler, session: Session, cells: Sequence[Training
     What is trained is thrown away. Students are left out: their teachers would have to be trained as well.
     """
     short = {_shortened(cell).key: cell for cell in cells if cell.teacher is None}
-    with TemporaryDirectory(prefix="fmbench-again-") as folder:
+    shared = session.store.cache() if session.is_remote else None  # other machines must see what is trained
+    with TemporaryDirectory(prefix="fmbench-again-", dir=shared) as folder:
         apart, config = Store(Path(folder)), replace(scheduler.config, store=folder, trains=True)
         again = [_shortened(cell) for cell in short.values()]
-        with closing(make_executor("local", config, session.options)) as executor:
+        with closing(make_executor(session.options.executor, config, session.options)) as executor:
             _compute(executor, Fleets(session.store.root, config, again).ready(), scheduler.failure_messages)
             timed = {key: _timed(scheduler, session, cell) for key, cell in short.items()}
             trained = (cell for cell in again if apart.folder("training", cell.key).result() is not None)

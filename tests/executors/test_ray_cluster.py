@@ -27,7 +27,7 @@ datasets: [moons]
 training:
   paths: [linear, cosine]
   networks: [{mlp: {width: 16, depth: 1}}]
-  seeds: [0, 1, 2]
+  seeds: [0, 1, 2, 3, 4, 5]
   steps: 150
   batch_size: 32
   optimizer: {adam: {lr: 1e-3}}
@@ -100,13 +100,15 @@ def test_a_node_is_lost_and_another_joins_and_the_table_is_the_same(
 ) -> None:
     from fmbench.executors.ray import RayExecutor
 
-    victim = cluster.list_all_nodes()[-1]
     steps: Counter[str] = Counter()
     killed: list[str] = []
     nodes: set[str] = set()
 
     class Struck(RayExecutor):
-        """Loses a node when a training on it has done a third of its steps, and gets another."""
+        """Loses a node when a training on it has done a third of its steps, and gets another.
+
+        The first node stays, for Ray's services are there.
+        """
 
         def events(self) -> Iterator[Event]:
             for event in super().events():
@@ -115,11 +117,12 @@ def test_a_node_is_lost_and_another_joins_and_the_table_is_the_same(
                     worker = next(w for w in self._workers if ("training", event.key) in w.units)
                     node = ray.get(worker.link.node)
                     nodes.add(node)
-                    if not killed and node == victim.node_id and steps[event.key] >= 50:
+                    if not killed and node != cluster.head_node.node_id and steps[event.key] >= 50:
                         killed.append(event.key)
+                        victim = next(each for each in cluster.list_all_nodes() if each.node_id == node)
                         cluster.remove_node(victim, allow_graceful=False)
                         joined = cluster.add_node(**NODE)
-                        # until then nothing is given out, so that the one who joined has the only free place
+                        # until then nothing is given out, so that there is work for the one who joined
                         wait_for_nodes(gone=victim.node_id, there=joined.node_id)
                 yield event
 
@@ -127,7 +130,7 @@ def test_a_node_is_lost_and_another_joins_and_the_table_is_the_same(
     said = Said()
     struck = run(suite, options(tmp_path, "struck", executor="ray", address=cluster.address), said)
     monkeypatch.undo()
-    assert killed, "no training was on the node that was to be lost"
+    assert killed, "no training was on a node that may be lost"
     assert any(text.startswith(f"training {killed[0]}: its node") for text in said.texts), said.texts
     undisturbed = run(suite, options(tmp_path, "local", jobs="2"))
     assert not struck.records.failed

@@ -37,11 +37,11 @@ def test_the_local_executor_is_the_usual_one() -> None:
 
 def test_a_name_that_is_none_and_a_library_that_is_not_there_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"--executor must be one of local, ray.*; found 'kubernetes'"):
-        choose.check_executor("kubernetes")
+        choose.check_executor("kubernetes", Options())
     monkeypatch.setattr(choose, "find_spec", lambda library: None)
     with pytest.raises(UserError, match=r"needs ray, which is not installed here.*pip install 'fmbench\[ray\]'"):
-        choose.check_executor("ray")
-    choose.check_executor("local")
+        choose.check_executor("ray", Options())
+    choose.check_executor("local", Options())
 
 
 def test_workers_on_other_machines_have_the_device_that_the_suite_gives_them(

@@ -70,6 +70,8 @@ def check_executor(name: str, options: ExecutorOptions) -> None:
         from fmbench.executors.slurm.parameters import slurm_parameters
 
         slurm_parameters(options.slurm)
+    elif options.address is not None and name != "ray":
+        raise UserError(f"--address {options.address} is for --executor ray, and the executor is {name}")
     elif options.slurm:
         raise UserError(f"--slurm {options.slurm[0]} is for --executor slurm, and the executor is {name}")
 

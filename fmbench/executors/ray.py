@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +27,8 @@ from fmbench.store.atomic_files import write_atomically
 
 STOPPING_SECONDS = 5.0
 """A worker is given so long to end its process, before Ray ends it."""
+ANSWER_SECONDS = 10.0
+"""A cluster's address has so long to answer."""
 JOINING_SECONDS = 300.0
 """So long is waited for a first node that has what a worker needs."""
 LOOK_SECONDS = 1.0
@@ -34,9 +37,13 @@ MOST_WANTED = 1000
 """Workers that an autoscaler is asked for at most."""
 RESOURCES = {"cpu": "CPU", "gpu": "GPU", "memory": "memory"}
 """Ray's names of what a suite's `resources` name."""
-ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-"""What Ray is told where the user has not told it: to report nothing, and to leave CUDA_VISIBLE_DEVICES alone for
-workers without a GPU."""
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+}
+"""What Ray is told where the user has not told it: to report nothing to its makers, to leave CUDA_VISIBLE_DEVICES alone
+for workers without a GPU, and to say nothing of workers that end as they are meant to."""
 OF_ITS_OWN = {"RAY_AUTH_MODE": "token"}
 """And for a cluster that is started here: to let nobody in without the token that it keeps."""
 PASSED_ON = "FMBENCH_"
@@ -115,10 +122,11 @@ class Cluster:
         quiet = {"configure_logging": False, "log_to_driver": False, "logging_level": "ERROR"}
         try:
             if self._own and address is not None:
+                _check_answers(address)
                 ray.init(address=address, **quiet)
             elif self._own:
                 ray.init(num_cpus=cpu_count(), include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
                 f"--address {address}: no Ray cluster can be used there ({_first_line(error)}). Start one by "
                 "`ray start --head`, or leave --address away for one on this machine alone."
@@ -344,6 +352,13 @@ class RayExecutor(Supervisor[ActorLink]):
         if wanted != self._wanted and not self._config.alone:
             self._wanted = wanted
             self._cluster.ask_for(self._slot, min(wanted, self._config.jobs))
+
+
+def _check_answers(address: str) -> None:
+    """Raise OSError where nobody answers at HOST:PORT: Ray itself tries for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in address:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
 
 
 def slot_of(threads: int, device: str, resources: Sequence[tuple[str, float]]) -> Slot:

@@ -42,6 +42,8 @@ def test_a_name_that_is_none_and_a_library_that_is_not_there_are_said(monkeypatc
     with pytest.raises(UserError, match=r"needs ray, which is not installed here.*pip install 'fmbench\[ray\]'"):
         choose.check_executor("ray", Options())
     choose.check_executor("local", Options())
+    with pytest.raises(UserError, match="--address auto is for --executor ray, and the executor is local"):
+        choose.check_executor("local", Options(address="auto"))
 
 
 def test_workers_on_other_machines_have_the_device_that_the_suite_gives_them(

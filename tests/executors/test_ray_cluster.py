@@ -165,3 +165,12 @@ def test_what_no_node_has_is_said(
     wide = options(tmp_path, "wide", executor="ray", address=cluster.address, overrides=("resources.cpu=64",))
     with pytest.raises(UserError, match=r"no node of the cluster has what a worker takes, 64 CPU\. There are: 1 CPU"):
         run(suite, wide)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere"])
+def test_an_address_without_a_cluster_is_said(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fmbench.executors.ray import Cluster
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(UserError, match=f"--address {address}: no Ray cluster can be used there"):
+        Cluster(address)

@@ -37,13 +37,9 @@ MOST_WANTED = 1000
 """Workers that an autoscaler is asked for at most."""
 RESOURCES = {"cpu": "CPU", "gpu": "GPU", "memory": "memory"}
 """Ray's names of what a suite's `resources` name."""
-ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
-}
-"""What Ray is told where the user has not told it: to report nothing to its makers, to leave CUDA_VISIBLE_DEVICES alone
-for workers without a GPU, and to say nothing of workers that end as they are meant to."""
+ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+"""What Ray is told where the user has not told it: to report nothing to its makers, and to leave CUDA_VISIBLE_DEVICES
+alone for workers without a GPU."""
 OF_ITS_OWN = {"RAY_AUTH_MODE": "token"}
 """And for a cluster that is started here: to let nobody in without the token that it keeps."""
 PASSED_ON = "FMBENCH_"

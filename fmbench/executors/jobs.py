@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fmbench.errors import UserError
+from fmbench.runtime.device import device_type
 from fmbench.runtime.environment import cpu_count
 
 MOST_JOBS = 1024
@@ -41,3 +42,8 @@ def _number(wanted: str) -> int | None:
 
 def _threads(cpu: float) -> int:
     return max(1, int(cpu))
+
+
+def machine_processes(device: str) -> int:
+    """Return how many processes could keep this machine busy, whatever --jobs says: fleets are composed for so many."""
+    return 1 if device_type(device) == "cuda" else cpu_count()

@@ -1,4 +1,4 @@
-"""What comes before the first step: every component is built and checked, and the size of fleets is probed."""
+"""What comes before the first step: every component is built and checked, and the size of fleets is found."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fmbench.model.context import WorkerContext
 from fmbench.runtime.failures import describe_failure
 from fmbench.store.atomic_files import write_atomically, write_sealed
 from fmbench.store.cache_files import real_samples, t_density
-from fmbench.training.fleet_size import tune_fleet_size
+from fmbench.training.fleet_size import choose_fleet_size
 
 T_PARTS = 200
 """The density of a t-distribution is kept at so many times."""
@@ -78,13 +78,13 @@ def _check_enough(dataset: ComponentSpec, n: int, chooses: ComponentSpec, contex
 
 
 def probe(task: ProbeTask, context: WorkerContext, say: Say) -> None:
-    """Measure how many cells a fleet should have. Whatever goes wrong: they train alone, which says more of it."""
+    """Find how many cells a fleet should have. Whatever goes wrong: they train alone, which says more of it."""
     section, key = task.units[0]
     say(Event("started", section, key))
     global_random.seed(seed_for(task.cell.seed, "probe", task.cell.dataset.text))
     try:
         with context.unchanged("a component of its cells"):
-            found = tune_fleet_size(task.cell, task.members, context)
+            found = choose_fleet_size(task.cell, context)
     except BaseException as error:
         text = f"{describe_failure(error, context.components)}; its cells train alone"
         say(Event("failed", section, key, status="error", text=text))

@@ -55,6 +55,7 @@ from fmbench.model.trained_model import Trained, load_trained
 from fmbench.runtime.environment import measured_on
 from fmbench.runtime.failures import describe_failure
 from fmbench.store.cell_folder import CellFolder
+from fmbench.store.fleet_records import complete_endings
 from fmbench.store.group_commit import GroupCommit
 from fmbench.training import given_models, loop
 
@@ -108,7 +109,7 @@ class Computer:
             self._evaluate_fleet(task)
         elif isinstance(task, TrainAndEvaluateTask):
             self._train_and_evaluate(task)
-        elif isinstance(task, TrainTask) and len(task.cells) > 1:
+        elif isinstance(task, TrainTask) and (len(task.cells) > 1 or task.size > 1):
             self._train_fleet(task)
         elif isinstance(task, MeasureTask):
             with self._machine.alone():
@@ -231,6 +232,7 @@ class Computer:
 
     def _train(self, cell: TrainingCell) -> bool:
         folder = self.context.store.folder("training", cell.key)
+        complete_endings(self.context.store.root, {cell.key: folder})
         if folder.result() is not None and not lacks_snapshots(cell, self.context, self.say):
             return False  # another process has finished it meanwhile
         folder.begin(cell.parts())

@@ -304,8 +304,10 @@ class Supervisor(ABC, Generic[L]):
             return
         rest = worker.task.without(worker.ended)
         if split and isinstance(rest, TrainTask | EvaluateFleetTask | TrainAndEvaluateTask):
-            for unit in worker.units:
-                self._deaths.pop(unit, None)
+            for section, key in worker.units:
+                self._deaths.pop((section, key), None)
+                if section == "training":
+                    Store(Path(self._config.store)).folder(section, key).leave_fleet()
             self._queue.extendleft(reversed(rest.one_by_one()))
         elif rest.units:
             self._queue.appendleft(rest)

@@ -54,14 +54,12 @@ class PrepareTask:
 
 @dataclass(frozen=True)
 class ProbeTask:
-    """Measure how many cells like `cell`, of `members` that there are, a fleet should have; leave that in a file.
+    """Find how many cells like `cell` a fleet should have; leave that in a file, at `fleet_size_file`.
 
-    The file is at `fleet_size_file`. It is the executor's unit "probe", which fails without a row: cells then train
-    alone.
+    It is the executor's unit "probe", which fails without a row: cells then train alone.
     """
 
     cell: TrainingCell
-    members: int
     file: str
 
     @property
@@ -79,11 +77,13 @@ class TrainTask:
     """Train cells: one alone, or several that share their `fleet_key` as a fleet.
 
     `size` is that of the largest fleet that the plan's cells of this `fleet_key` were shared out to: what stands beside
-    their times, so that these can be compared though fleets differ by a member.
+    their times, so that these can be compared though fleets differ by a member. `ghosts` are members that diverged
+    before the fleet was interrupted (see `fmbench.training.loop.train`): nothing is reported on them.
     """
 
     cells: tuple[TrainingCell, ...]
     size: int = 1
+    ghosts: tuple[TrainingCell, ...] = ()
 
     @property
     def units(self) -> list[Unit]:

@@ -14,6 +14,7 @@ from fmbench.executors.tasks import TrainTask
 from fmbench.executors.unit_leases import is_to_be_split
 from fmbench.model.context import WorkerContext
 from fmbench.runtime.failures import describe_failure
+from fmbench.store.fleet_records import complete_endings
 from fmbench.store.snapshots import lacking_snapshots, snapshot_folder
 from fmbench.training import loop
 
@@ -26,13 +27,18 @@ def train_fleet(task: TrainTask, context: WorkerContext, say: Say) -> list[Train
     not give the same weights to the bit.
     """
     with ExitStack() as leases:
-        for cell in task.cells:
+        for cell in (*task.cells, *task.ghosts):
             leases.enter_context(context.store.folder("training", cell.key).lock(wait=False, shared=True))
+        complete_endings(
+            context.store.root, {cell.key: context.store.folder("training", cell.key) for cell in task.cells}
+        )
         fleet = [cell for cell in task.cells if not has_ended(cell, context, say)]
         if not fleet:
             return []
         if is_to_be_split(context.store.folder("training", cell.key) for cell in fleet):
             why = f"processes died at a fleet of {len(fleet)}, so its cells train one by one"
+            for cell in fleet:
+                context.store.folder("training", cell.key).leave_fleet()
             say(Event("slowed", "training", fleet[0].key, text=why))
             return fleet
         say(Event("started", "training", fleet[0].key, fleet=tuple(cell.key for cell in fleet)))
@@ -54,7 +60,8 @@ def train_fleet(task: TrainTask, context: WorkerContext, say: Say) -> list[Train
             for cell in fleet:
                 context.store.folder("training", cell.key).begin(cell.parts())
             with context.unchanged("a member of the fleet"):
-                loop.train(fleet, context, advanced, failed, task.size)
+                whole = len(fleet) == len(task.cells)
+                loop.train(fleet, context, advanced, failed, task.size if whole else 1, task.ghosts if whole else ())
         except (StoreError, LeaseLost, Preempted):
             raise
         except ProcessChanged as error:
@@ -64,6 +71,8 @@ def train_fleet(task: TrainTask, context: WorkerContext, say: Say) -> list[Train
         except Exception as error:
             failure = describe_failure(error, context.components)
             why = f"a fleet of {len(fleet)} failed ({failure}), so its cells train one by one"
+            for folder in folders.values():
+                folder.leave_fleet()
             say(Event("slowed", "training", fleet[0].key, text=why))
         except BaseException as error:
             raise SpoiltProcess(f"a member of the fleet raised {type(error).__name__}") from error

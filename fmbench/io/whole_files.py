@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 from pathlib import Path
 
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What file systems say that have no hard links."""
 _RANDOM, _NUMBERS = os.urandom(8), itertools.count()
 """What a process adds to its own number, which another host may use, too, and for each name once."""
 
@@ -52,6 +55,28 @@ def begin_whole(path: Path, payload: bytes, mode: int | None = None) -> tuple[in
         temporary.unlink(missing_ok=True)
         raise
     return descriptor, temporary
+
+
+def write_whole_once(path: Path, payload: bytes) -> bool:
+    """Write a file as `write_whole` does, unless there is one of its name; return whether it was written.
+
+    Of several processes, on whatever host, one writes it. Raises OSError.
+    """
+    ready = temporary_name(path)
+    write_whole(ready, payload)
+    try:
+        try:
+            os.link(ready, path)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            with path.open("xb") as handle:
+                handle.write(payload)
+    except FileExistsError:
+        return False
+    finally:
+        ready.unlink(missing_ok=True)
+    return True
 
 
 def temporary_name(path: Path) -> Path:

@@ -1,113 +1,139 @@
-"""Which untrained cells train together: fleets of the size that a probe found, shared out over the worker processes."""
+"""Hands out the cells that are to be trained: in the fleets that are on record for the plan, composed where none are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.cells.keys import canonical, digest
+from fmbench.executors.jobs import machine_processes
 from fmbench.executors.messages import WorkerConfig
 from fmbench.executors.tasks import ProbeTask, TrainTask
+from fmbench.plan.fleet_composition import compose, may_join, shorter_trainings
 from fmbench.runtime.autotune import FLEET_SIZE, machine, read_cached
-
-WORTH_A_PROBE = 500
-"""With fewer steps, added up over the cells, nothing is probed: they train alone."""
+from fmbench.runtime.device import device_type
+from fmbench.runtime.environment import measured_on
+from fmbench.store.fleet_records import record_fleets, recorded_fleets
+from fmbench.store.store import Store
 
 
 class Fleets:
-    """Hands out the cells that are to be trained, as tasks, when their teachers have ended."""
+    """Hands out a plan's cells that are to be trained, as tasks, when their teachers have ended.
 
-    def __init__(self, store: Path, config: WorkerConfig, cells: Sequence[TrainingCell]) -> None:
-        self._store, self._config = store, config
-        self._open = {cell.key for cell in cells}
-        self._shorter = shorter_trainings(cells)
-        self._waiting: dict[str, list[TrainingCell]] = {}
-        for cell in cells:
-            self._waiting.setdefault(cell.fleet_key, []).append(cell)
+    Fleets are composed from the plan, once, and kept in the store of the configuration: whoever goes on with the plan
+    trains the same cells together, with whatever jobs and executor. `store` is where sizes are kept. `failed` are the
+    statuses of cells that failed, by key.
+    """
+
+    def __init__(
+        self,
+        store: Path,
+        config: WorkerConfig,
+        planned: Sequence[TrainingCell],
+        untrained: Collection[str] | None = None,
+        failed: Mapping[str, str] | None = None,
+    ) -> None:
+        self._store, self._config, self._failed = store, config, failed or {}
+        self._cells = {cell.key: cell for cell in planned}
+        self._open = set(self._cells if untrained is None else untrained)
+        self._shorter = shorter_trainings(planned)
+        self._alike: dict[str, list[TrainingCell]] = {}
+        for cell in planned:
+            self._alike.setdefault(cell.fleet_key, []).append(cell)
+        self._waiting: list[TrainTask] | None = None
 
     def probes(self) -> Iterator[ProbeTask]:
-        """Yield what must be measured first: where several cells could train as one, and nobody knows whether to."""
-        for cells in self._waiting.values():
-            steps = len(cells) * cells[0].settings["steps"]
-            if len(cells) > 1 and steps >= WORTH_A_PROBE and _may_join(cells) and not self._knows(cells):
-                yield ProbeTask(cells[0], len(cells), str(self._file(cells[0])))
+        """Yield what must be found first: where several cells could train as one, and nobody knows whether to."""
+        for cells in self._alike.values():
+            if self._unrecorded(cells) and not self._found(cells[0]):
+                yield ProbeTask(cells[0], str(self._file(cells[0])))
 
     def ready(self) -> Iterator[TrainTask]:
-        """Yield the fleets that can begin, each once. Students wait until the teachers of all have ended, and cells
-        until shorter trainings have from which they can go on.
+        """Yield the fleets that can begin, each once. Students wait until the teachers of all their fleet have ended,
+        and cells until shorter trainings have from which they can go on.
         """
-        for key, cells in list(self._waiting.items()):
-            size = int(self._found(cells[0]).get("size", 1)) if len(cells) > 1 and _may_join(cells) else 1
-            free = [cell for cell in cells if not self._waits(cell)]
-            if size > 1 and len(free) < len(cells):
-                continue
-            taken = {cell.key for cell in free}
-            self._waiting[key] = [cell for cell in cells if cell.key not in taken]
-            if not self._waiting[key]:
-                del self._waiting[key]
-            fleets = split(free, size, self._config.jobs)
-            largest = max(map(len, fleets), default=1)
-            yield from (TrainTask(fleet, largest) for fleet in fleets)
+        if self._waiting is None:
+            self._waiting = [task for cells in self._alike.values() for task in self._tasks(cells)]
+        waiting, self._waiting = self._waiting, []
+        for task in waiting:
+            if any(map(self._waits, task.cells)):
+                self._waiting.append(task)
+            else:
+                yield task
+
+    def ended(self, key: str) -> None:
+        """Note that a cell was trained, or failed: the rows of its students say so, when they are tried."""
+        self._open.discard(key)
 
     def _waits(self, cell: TrainingCell) -> bool:
         """Whether a training has not ended that must be first."""
         teacher = "" if cell.teacher is None else cell.teacher.key
         return teacher in self._open or self._shorter.get(cell.key, "") in self._open
 
-    def ended(self, key: str) -> None:
-        """Note that a cell was trained, or failed: the rows of its students say so, when they are tried."""
-        self._open.discard(key)
+    def _tasks(self, cells: Sequence[TrainingCell]) -> Iterator[TrainTask]:
+        """Yield what is to be trained of the cells of one `fleet_key`."""
+        fleets = self._fleets(cells)
+        largest = max(map(len, fleets), default=1)
+        together = {cell.key for fleet in fleets for cell in fleet}
+        for fleet in (*fleets, *((cell,) for cell in cells if cell.key not in together)):
+            left = [cell for cell in fleet if cell.key in self._open]
+            ghosts = [cell for cell in fleet if self._failed.get(cell.key) == "diverged" and cell not in left]
+            if len(left) + len(ghosts) == len(fleet) and not self._is_split_up(fleet):
+                size = largest if len(fleet) > 1 else 1
+                yield from [TrainTask(tuple(left), size, tuple(ghosts))] if left else []
+            elif len(fleet) > len(left):  # what others have ended is no fleet's any more: these say so
+                yield from [TrainTask(tuple(left), len(left))] if left else []
+            else:
+                yield from (TrainTask((cell,)) for cell in left)
 
-    def _knows(self, cells: Sequence[TrainingCell]) -> bool:
-        found = self._found(cells[0])
-        return bool(found) and (found["final"] or found["asked"] >= len(cells))
+    def _is_split_up(self, fleet: Sequence[TrainingCell]) -> bool:
+        """Whether a fleet failed as a whole, so that its cells train one by one."""
+        store = Store(Path(self._config.store))
+        return len(fleet) > 1 and any(store.folder("training", cell.key).has_left_fleet() for cell in fleet)
+
+    def _fleets(self, cells: Sequence[TrainingCell]) -> list[tuple[TrainingCell, ...]]:
+        """Return the fleets of cells of one `fleet_key`, those on record first; those that are to be composed are noted
+        in the store.
+        """
+        if not may_join(cells):
+            return []
+        root, name = Path(self._config.store), _name(cells)
+        recorded = recorded_fleets(root, name)
+        if left := self._unrecorded(cells):
+            size = int(self._found(cells[0]).get("size", 1))
+            starts = {key: int(self._cells[shorter].settings["steps"]) for key, shorter in self._shorter.items()}
+            composed = compose(left, size, machine_processes(self._config.device), starts)
+            recorded = record_fleets(root, name, [[cell.key for cell in fleet] for fleet in composed])
+        return [tuple(self._cells[key] for key in keys) for keys in recorded]
+
+    def _unrecorded(self, cells: Sequence[TrainingCell]) -> list[TrainingCell]:
+        """Return those of the cells of one `fleet_key` that are to be trained and are in no fleet on record."""
+        if not may_join(cells):
+            return []
+        known = {key for keys in recorded_fleets(Path(self._config.store), _name(cells)) for key in keys}
+        return [cell for cell in cells if cell.key in self._open and cell.key not in known]
 
     def _found(self, cell: TrainingCell) -> dict[str, Any]:
-        """Return what a probe found for cells like this one; nothing where none was made."""
+        """Return the size that fleets of cells like this one should have; nothing where it is not known."""
         return read_cached(self._file(cell), FLEET_SIZE) or {}
 
     def _file(self, cell: TrainingCell) -> Path:
         return fleet_size_file(self._store, cell, self._config)
 
 
-def shorter_trainings(cells: Sequence[TrainingCell]) -> dict[str, str]:
-    """Return, by the keys of cells, the key of the next shorter training among them that is the same step by step."""
-    courses: dict[str, list[TrainingCell]] = {}
-    if len({cell.settings["steps"] for cell in cells}) < 2:
-        return {}
-    for cell in sorted(cells, key=lambda cell: int(cell.settings["steps"])):
-        if cell.course_key:
-            courses.setdefault(cell.course_key, []).append(cell)
-    return {longer.key: shorter.key for course in courses.values() for shorter, longer in pairwise(course)}
-
-
-def _may_join(cells: Sequence[TrainingCell]) -> bool:
-    """Whether cells of one `fleet_key` may be a fleet: not where torch.compile was asked for."""
-    return cells[0].compile is not True
-
-
-def split(cells: Sequence[TrainingCell], size: int, jobs: int) -> list[tuple[TrainingCell, ...]]:
-    """Split cells into fleets of about equal size, at most `size`, as many as keep `jobs` processes busy.
-
-    Cells of one seed stay together, so that what they draw alike is drawn once.
-    """
-    if size == 1:
-        return [(cell,) for cell in cells]
-    number = min(len(cells), jobs * -(-len(cells) // (size * jobs)))
-    ordered = sorted(cells, key=lambda cell: (cell.seed, cell.coupling.digest))
-    edges = [len(ordered) * i // number for i in range(number + 1)]
-    return [tuple(ordered[first:last]) for first, last in pairwise(edges)]
+def _name(cells: Sequence[TrainingCell]) -> str:
+    """Return the name under which fleets are on record: that of the plan's cells of one `fleet_key`."""
+    return digest("fleets", *sorted(cell.key for cell in cells))
 
 
 def fleet_size_file(store: Path, cell: TrainingCell, config: WorkerConfig) -> Path:
-    """Return the sealed file of what was found, on this machine, for fleets of cells like this one."""
-    names = ("batch_size", "accumulate", "optimizer", "precision", "class_conditional")
+    """Return the sealed file of the size that fleets of cells like this one should have on this machine."""
+    names = ("batch_size", "accumulate", "precision", "class_conditional")
     settings = {name: cell.settings.values.get(name) for name in names}
-    about = (cell.dataset.digest, cell.network.digest, canonical(settings))
-    key = digest("fleet size", *about, *machine(config.device, config.threads, config.jobs))
+    about = (cell.dataset.digest, cell.network.digest, canonical(settings), cell.code)
+    key = digest("counted fleet size", *about, device_type(config.device), *measured_on(config.device).values())
     return store / "cache" / f"fleet-{key}.json"
 
 

@@ -155,7 +155,9 @@ class Scheduler:
             self.observer.begin("training", sum(steps_ahead(self.results_index, cell) for cell in to_train))
         if evaluations := sum(len(work) for work in self.work.values()) + len(self.references):
             self.observer.begin("evaluation", evaluations)
-        fleets = Fleets(self.session.store.root, config, to_train)
+        states = self.results_index.trainings.items()
+        failed = {key: str(state.failure["status"]) for key, state in states if state.failure}
+        fleets = Fleets(self.session.store.root, config, list(cells.values()), self._untrained, failed)
         for task in fleets.probes():
             executor.submit(task)
         if to_train:

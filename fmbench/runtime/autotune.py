@@ -24,7 +24,7 @@ ROUNDS, MOST_ROUNDS, LONG = 5, 101, 0.05
 """Rounds in which ways take turns, after a call of each to warm up: more, where calls are short, until they took so
 many seconds together. A few calls of a fraction of a millisecond would show what disturbed them."""
 
-FLEET_SIZE = {"size": int, "final": bool, "asked": int}
+FLEET_SIZE = {"size": int}
 """What must be on record of the size of a fleet."""
 BATCHED_SAMPLING = {"together": bool}
 """What must be on record of whether cells are evaluated together."""

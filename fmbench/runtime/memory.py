@@ -24,6 +24,17 @@ def free_memory(device: str) -> int:
     return int(psutil.virtual_memory().available)
 
 
+def total_memory(device: str) -> int:
+    """Return the bytes of a GPU's memory, or of the machine's."""
+    if device_type(device) == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[1])
+    import psutil
+
+    return int(psutil.virtual_memory().total)
+
+
 _sharing: int | None = None
 
 

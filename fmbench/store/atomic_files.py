@@ -22,7 +22,7 @@ from fmbench.io.regular_files import (
     open_regular,
     read_regular,
 )
-from fmbench.io.whole_files import temporary_name, write_whole
+from fmbench.io.whole_files import temporary_name, write_whole, write_whole_once
 
 
 def check_writable(folder: Path) -> None:
@@ -65,6 +65,12 @@ def write_sealed(path: Path, body: Mapping[str, Any], place: str = "") -> None:
     `place` says where in the store the file belongs: "training/abc/result.json"; else its folder and name.
     """
     write_atomically(path, sealed_bytes(body, place or _place(path)))
+
+
+def write_sealed_once(path: Path, body: Mapping[str, Any]) -> bool:
+    """Write a sealed file unless there is one; return whether it is this one. Of several that try, one writes."""
+    with explained(path):
+        return write_whole_once(path, sealed_bytes(body, _place(path)))
 
 
 def sealed_bytes(body: Mapping[str, Any], place: str) -> bytes:

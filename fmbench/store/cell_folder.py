@@ -38,7 +38,7 @@ _HASH_LIMIT = 64 * 2**20
 SEALED = ("cell.json", "metrics.json", "result.json", "failure.json")
 """The files of a cell that carry their own checksum and name their place."""
 _CELL_FILE = re.compile(
-    rf"(cell|result|failure|metrics|history)\.json|(weights|study|portrait|samples)\.safetensors|{NAME.pattern}"
+    rf"(cell|result|failure|metrics|history|alone)\.json|(weights|study|portrait|samples)\.safetensors|{NAME.pattern}"
     rf"|{LEASE_NAME.pattern}|\.lock|\.filelock-probe-[0-9a-f]+|\.\S+\.\d+\.tmp"
 )
 """What fmbench itself writes into a cell's folder, and its lock in earlier versions: nothing else is ever removed."""
@@ -127,8 +127,16 @@ class CellFolder:
 
     def finish(self, result: Mapping[str, Any], files: tuple[str, ...]) -> None:
         """Declare the cell done: checksums of `files` and the result, in one file; checkpoints and failures go."""
+        self.finish_with(self.vouched(result, files))
+
+    def vouched(self, result: Mapping[str, Any], files: tuple[str, ...]) -> dict[str, Any]:
+        """Return a result with the checksums of files: what `finish_with` declares."""
         sums = {name: self._sums.get(name) or list(size_and_sum(self._settled(name))) for name in files}
-        self.seal("result.json", {**result, "files": sums})
+        return {**result, "files": sums}
+
+    def finish_with(self, body: Mapping[str, Any]) -> None:
+        """Declare the cell done with what `vouched` returned; checkpoints and failures go."""
+        self.seal("result.json", body)
         self.checkpoints.drop()
         (self.path / "failure.json").unlink(missing_ok=True)
 
@@ -202,6 +210,14 @@ class CellFolder:
         """Record that the cell failed; a checkpoint of it, if there is one, stays for a retry."""
         self.seal("failure.json", {"status": status, "error": error, "traceback": traceback})
 
+    def leave_fleet(self) -> None:
+        """Note that the cell trains alone from now on, for its fleet failed as a whole: also after a restart."""
+        self.seal("alone.json", {})
+
+    def has_left_fleet(self) -> bool:
+        """Whether the cell's fleet failed as a whole."""
+        return (self.path / "alone.json").exists()
+
     def clear_failures(self) -> None:
         """Forget a failure, failed metrics and deaths, so that all is computed again; a diverged training starts anew.
 
@@ -212,6 +228,7 @@ class CellFolder:
         if failure and failure["status"] == "diverged":
             self.checkpoints.drop()
         (self.path / "failure.json").unlink(missing_ok=True)
+        (self.path / "alone.json").unlink(missing_ok=True)
         metrics = self.metrics()
         if any("error" in entry for entry in metrics.values()):
             kept = {digest: entry for digest, entry in metrics.items() if "error" not in entry}

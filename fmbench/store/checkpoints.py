@@ -45,6 +45,12 @@ class Checkpoints:
         for call in after_saving:
             call(self.place)
 
+    def drop_older(self, step: int) -> None:
+        """Remove the states before a step."""
+        for path in self.path.glob(ANY):
+            if (m := NAME.fullmatch(path.name)) and int(m[1]) < step:
+                path.unlink(missing_ok=True)
+
     def load(self, before: float = math.inf) -> bytes | None:
         """Return the newest whole checkpoint of a step below `before`, or None; damaged ones are said and removed."""
         for _, path, payload in self._newest_first(before):

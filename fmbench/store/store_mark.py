@@ -20,7 +20,7 @@ from fmbench.store.store import SECTIONS, Store
 MARK = "fmbench-store.json"
 FORMAT = 1
 _FORM = Fields({"format": WHOLE})
-_OWN = {MARK, *SECTIONS, "cache", "tracking", "reports", HOLDERS, "leases", "merging", "merging.lock"}
+_OWN = {MARK, *SECTIONS, "cache", "fleets", "tracking", "reports", HOLDERS, "leases", "merging", "merging.lock"}
 _OWN |= {"spool", "detached"}
 """What lies at the root of a store."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from fmbench.cells.cells import TrainingCell
+from fmbench.cells.cells import NOTHING_KEPT, TrainingCell
 from fmbench.cells.snapshots import BEST, Kept, WeightsSnapshot
 from fmbench.errors import DamagedFile
 from fmbench.model.context import WorkerContext
@@ -28,12 +29,14 @@ class Course:
     """The steps that a cell is trained: up to `until`, from `start`, the content of a checkpoint, or anew (None).
 
     Where `is_trained`, its last weights are there and stay; only snapshots are lacking. `cell.kept` are those to make.
+    A ghost is trained for its fleet's sake, and nothing of it is kept.
     """
 
     cell: TrainingCell
     until: int
     start: Mapping[str, Any] | None = None
     is_trained: bool = False
+    is_ghost: bool = False
 
     @property
     def first(self) -> int:
@@ -41,25 +44,50 @@ class Course:
         return 0 if self.start is None else int(self.start["step"])
 
     @property
+    def continued(self) -> int:
+        """The step of a shorter training from which it goes on, 0 without one."""
+        return 0 if self.start is None else int(self.start["continued"])
+
+    @property
     def has_averages(self) -> bool:
         """Whether the state from which it goes on holds averages of which others are made."""
         return self.start is not None and bool(self.start["power_averages"])
 
 
-def course_of(cell: TrainingCell, context: WorkerContext) -> Course:
+def course_of(cell: TrainingCell, context: WorkerContext, before: float = math.inf) -> Course:
     """Return the course of a cell that is to be trained, or of which a snapshot is lacking.
 
-    A checkpoint counts where all is there that is to be kept of the steps before it.
+    A checkpoint counts where it is of a step below `before`, and all is there that is to be kept of the steps before
+    it.
     """
     folder, lacking = context.store.folder("training", cell.key), lacking_snapshots(context.store, cell)
     is_trained, until = folder.recorded() is not None, int(cell.settings["steps"])
     if is_trained:
         until = max((each.step for each in lacking), default=0)
         cell = replace(cell, kept=_only(lacking))
-    start = _content(folder, until)
+    start = _content(folder, min(until, before))
     if start is None or not _serves(start, cell, lacking):
-        start = _continued(cell, until, context)
+        start = _continued(cell, min(until, before), context)
     return Course(cell, until, start, is_trained)
+
+
+def from_one_step(courses: Sequence[Course], context: WorkerContext) -> list[Course]:
+    """Return the courses of a fleet's members from the newest step that all of them can go on from.
+
+    Who is killed while checkpoints are saved leaves newer ones of some members than of others: the fleet goes on as
+    one, as if there had been no kill.
+    """
+    found = list(courses)
+    while len({course.first for course in found}) > 1:
+        least = min(course.first for course in found)
+        found = [each if each.first == least else course_of(each.cell, context, least + 1) for each in found]
+    return found
+
+
+def ghost_courses(ghosts: Sequence[TrainingCell], first: int, context: WorkerContext) -> list[Course]:
+    """Return the courses of those that diverged and were there yet when their fleet had done so many steps."""
+    courses = (course_of(replace(ghost, kept=NOTHING_KEPT), context, first + 1) for ghost in ghosts)
+    return [replace(course, is_ghost=True) for course in courses if course.first == first]
 
 
 def _only(lacking: Iterable[WeightsSnapshot]) -> Kept:
@@ -69,7 +97,7 @@ def _only(lacking: Iterable[WeightsSnapshot]) -> Kept:
     return Kept(at_steps, BEST in kinds, "post_hoc_ema" in kinds, state=False)
 
 
-def _content(folder: CellFolder, before: int) -> dict[str, Any] | None:
+def _content(folder: CellFolder, before: float) -> dict[str, Any] | None:
     """Return the newest state of a step below `before` that was saved in a folder, None where it cannot be loaded.
 
     Its checksum says that it was written as it is, and not by whom: nothing but tensors and plain values is loaded.
@@ -93,7 +121,7 @@ def _serves(start: Mapping[str, Any], cell: TrainingCell, lacking: Iterable[Weig
     return not passed and has_averages >= cell.kept.post_hoc_ema and has_best >= cell.kept.best
 
 
-def _continued(cell: TrainingCell, until: int, context: WorkerContext) -> dict[str, Any] | None:
+def _continued(cell: TrainingCell, until: float, context: WorkerContext) -> dict[str, Any] | None:
     """Return the state of the longest shorter training that this one can go on from, with its snapshots.
 
     Where weights are chosen or averages kept on the way, the points of a shorter training are others: it begins anew.
@@ -102,10 +130,10 @@ def _continued(cell: TrainingCell, until: int, context: WorkerContext) -> dict[s
         return None
     folder = context.store.folder("course", cell.course_key)
     while (start := _content(folder, until)) is not None:
-        until = start["step"]
-        _take_over(cell, until, context)
+        step = until = int(start["step"])
+        _take_over(cell, step, context)
         if _serves(start, cell, lacking_snapshots(context.store, cell)):
-            return {**start, "continued": until}
+            return {**start, "continued": step}
     return None
 
 

@@ -1,108 +1,91 @@
-"""How many cells a fleet should have: a short measured probe. What it finds changes how long training takes, no key."""
+"""How many cells a fleet should have: a rule on what a call of the network costs, which is counted and not measured.
+
+So the same cells train in the same fleets whenever and wherever they are composed, and give the same bits. The size
+changes how long training takes, and results to rounding; no key.
+
+On one thread of an AMD EPYC a step of a member takes, in microseconds:
+
+| network, batch | alone | in a fleet of 4 | 16 | 64 | the rule |
+|---|---|---|---|---|---|
+| mlp 2x64, 128 | 268 | 121 | 69 | 63 | 64 |
+| mlp 3x64, 256 | 424 | 255 | 200 | 215 | 16 |
+| mlp 3x128, 256 | 855 | 677 | 645 | 726 | 8 |
+| mlp 4x256, 512 | 6583 | 6476 | 6945 | 9458 | alone |
+| small_unet of 8 channels, 32 | 1705 | 774 | 498 | 484 | 64 |
+| small_unet of 16 channels, 128 | 3624 | 3266 | 2940 | 3263 | 8 |
+| small_unet of 24 channels, 128 | 5715 | 5763 | 5654 | 6269 | alone |
+| dit 2x64, 64 | 14552 | 13520 | 14524 | 22782 | alone |
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import count
-from statistics import median
+import math
+from dataclasses import dataclass
 
 from fmbench.cells.cells import TrainingCell
 from fmbench.model.batched.compatibility import batching_obstacle
-from fmbench.model.batched.networks import Networks
-from fmbench.model.build import Components, assemble, make_module
+from fmbench.model.build import assemble, make_module
 from fmbench.model.context import WorkerContext
 from fmbench.model.dummy_inputs import examples_a_call, network_inputs
-from fmbench.runtime import autotune, memory
-from fmbench.training.ema import MovingAverage
-from fmbench.training.optimizers import make_optimizer
+from fmbench.model.network_cost import NetworkCost, count_cost
+from fmbench.runtime import memory
+from fmbench.runtime.device import device_type
+from fmbench.runtime.environment import cpu_count
 
-WARM_UP, FEWEST, MOST, LONG = 2, 5, 20, 0.05
-"""Steps before a size is measured; then so many rounds, or more until they took so many seconds. Medians count."""
-GAIN = 0.9
-"""A larger fleet is faster when a step of a member clearly takes less than this part of what it takes in the best."""
-FACTOR = 4
-"""Each size that is tried is so many times the one before: a fleet of two hardly repays what stacking costs."""
+A_STEP, AN_OPERATION = 150e-6, 9e-6
+"""Seconds that a step costs beside its arithmetic, and more for each operation of the network: a fleet pays them once
+for all members."""
+AN_ELEMENT, A_FLOP = 1.5e-9, 24e-12
+"""Seconds of arithmetic of a step, backwards too, for each number that the network writes and each floating-point
+operation of its products: on one core, and on a GPU so many times less."""
+GPU_IS_FASTER = 300.0
+WORTH_IT = 1 / 3
+"""Cells train alone where what a fleet shares is a smaller part of the arithmetic: stacking has a price, too."""
+LEFT = 0.05
+"""In a fleet of the right size, what is shared is this part of the arithmetic of its members."""
 LARGEST = 256
 """Members that a fleet has at most: each holds a lock, and so an open file."""
-SHARE = 0.05
-"""The probe stops when it has taken this part of what training all cells one by one would take."""
-MEMORY = 0.5
-"""A fleet may take this part of the free memory, shared by all processes."""
+COPIES, KEPT = 6, 3
+"""Numbers that training keeps for each parameter (itself, gradient, optimizer, averages), and for each that the network
+writes."""
+MEMORY = 0.25
+"""A fleet may take this part of the memory of the machine, shared by as many processes as it has cores, or of the GPU."""
 
 
 @dataclass(frozen=True)
 class FleetSize:
-    """How many members a fleet should have, and why no more; `seconds` a step and member were measured for each size.
-
-    `asked` is for how many cells the probe looked; it would have gone on with more where `final` is false.
-    """
+    """How many members a fleet should have, and why no more."""
 
     size: int
     why: str
-    final: bool
-    asked: int
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
-def tune_fleet_size(cell: TrainingCell, members: int, context: WorkerContext) -> FleetSize:
-    """Measure fleets of 1, 4, 16, ... cells like this one, up to `members`, as long as the time of a member falls."""
+def choose_fleet_size(cell: TrainingCell, context: WorkerContext) -> FleetSize:
+    """Return how many cells like this one should train as one fleet."""
     if alone := batching_obstacle([cell], context):
-        return FleetSize(1, alone, True, members)
+        return FleetSize(1, alone)
     parts = assemble(cell, context)
-    size, best = 1, _step(cell, parts, 1, context)
-    seconds = _medians(_measure({1: best}, cell, context))
-    began = time.perf_counter()  # the first steps import what torch imports when it is used: any training pays that
-    budget = SHARE * seconds["1"] * cell.settings["steps"] * members
-    while size < min(members, LARGEST):
-        memory.reset_peak_memory(context.device)
-        before, free = memory.peak_memory(context.device), memory.free_memory(context.device)
-        larger = FACTOR * size
-        step = _step(cell, parts, larger, context)
-        taken = _measure({size: best, larger: step}, cell, context)
-        seconds |= _medians(taken)
-        if not autotune.is_faster(taken[larger], taken[size], GAIN):
-            return FleetSize(size, "a larger fleet is not clearly faster", True, members, seconds)
-        size, best = larger, step
-        if FACTOR * (memory.peak_memory(context.device) - before) * memory.sharing(context.jobs) > MEMORY * free:
-            return FleetSize(size, "a larger fleet would take too much memory", True, members, seconds)
-        if time.perf_counter() - began > budget:
-            return FleetSize(size, "probing on would take too long", False, members, seconds)
-    why = "there are no more cells" if size < LARGEST else "fleets are not larger"
-    return FleetSize(size, why, size >= LARGEST, members, seconds)
+    inputs = network_inputs(parts, examples_a_call(cell), context.device)
+    with parts.autocast(context.device)():
+        cost = count_cost(make_module(cell, parts, context.device).train(), inputs, context.device)
+    is_gpu = device_type(context.device) == "cuda"
+    processes = 1 if is_gpu else cpu_count()
+    room = int(MEMORY * memory.total_memory(context.device) / processes / bytes_of(cost))
+    size = size_by_cost(cost, is_gpu=is_gpu)
+    if size > max(room, 1):
+        return FleetSize(max(room, 1), "a larger fleet might take too much memory")
+    return FleetSize(size, "a larger fleet would hardly be faster" if size > 1 else "a fleet would hardly be faster")
 
 
-def _medians(taken: Mapping[int, Sequence[float]]) -> dict[str, float]:
-    return {str(size): median(seconds) for size, seconds in taken.items()}
+def size_by_cost(cost: NetworkCost, *, is_gpu: bool) -> int:
+    """Return the power of two by which what a step costs beside its arithmetic is divided enough; 1 is alone."""
+    shared = A_STEP + AN_OPERATION * cost.operations
+    arithmetic = (AN_ELEMENT * cost.elements + A_FLOP * cost.flops) / (GPU_IS_FASTER if is_gpu else 1)
+    if shared < WORTH_IT * arithmetic:
+        return 1
+    return int(min(LARGEST, 2 ** round(math.log2(shared / (LEFT * max(arithmetic, 1e-9))))))
 
 
-def _measure(
-    steps: Mapping[int, Callable[[], None]], cell: TrainingCell, context: WorkerContext
-) -> dict[int, list[float]]:
-    """Return the seconds a step and member of fleets, by their sizes, round by round."""
-    ways = {str(size): step for size, step in steps.items()}
-    taken = autotune.interleaved(ways, context.device, context.threads, rounds=FEWEST, most=MOST, long=LONG)
-    parts_of_a_batch = int(cell.settings.values.get("accumulate", 1))
-    return {size: [seconds * parts_of_a_batch / size for seconds in taken[str(size)]] for size in steps}
-
-
-def _step(cell: TrainingCell, parts: Components, members: int, context: WorkerContext) -> Callable[[], None]:
-    """Return what makes a step of training of a fleet, warmed up."""
-    networks = Networks([make_module(cell, parts, context.device).train() for _ in range(members)])
-    optimizer = make_optimizer(cell.settings["optimizer"], networks.parameters)
-    average = MovingAverage(networks.parameters, cell.settings["ema"])
-    inputs = network_inputs(parts, members * examples_a_call(cell), context.device)
-    made = count()
-
-    def step() -> None:
-        with parts.autocast(context.device)():
-            output = networks(*inputs)
-        optimizer.zero_grad(set_to_none=True)
-        output.to(inputs[0].dtype).square().mean().backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        average.update(next(made))
-
-    for _ in range(WARM_UP):
-        step()
-    return step
+def bytes_of(cost: NetworkCost) -> int:
+    """Return about how many bytes a member of a fleet takes while it is trained."""
+    return 4 * (COPIES * cost.parameters + KEPT * cost.elements)

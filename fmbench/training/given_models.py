@@ -17,6 +17,7 @@ from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained
 from fmbench.runtime import environment, memory
 from fmbench.runtime.device import device_type
+from fmbench.store.fleet_records import finish_together
 from fmbench.training.keep import keep
 
 LOOKED_AT = 256
@@ -42,7 +43,7 @@ def take(cell: TrainingCell, context: WorkerContext) -> None:
     facts = _facts(module, components, context, time.perf_counter() - started)
     if fault := direction_fault(Trained(cell, components, module, facts, context, weights)):
         warnings.warn(f"{cell.network} on {cell.dataset}: {fault}", UserWarning, stacklevel=1)
-    keep(cell, weights, [], facts, context)
+    finish_together(context.store.root, [keep(cell, weights, [], facts, context)])
 
 
 def _facts(module: nn.Module, components: Components, context: WorkerContext, seconds: float) -> TrainingFacts:

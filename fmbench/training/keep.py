@@ -13,6 +13,7 @@ from fmbench.cells.cells import TrainingCell
 from fmbench.cells.keys import canonical
 from fmbench.components.contracts import TrainingFacts
 from fmbench.model.context import WorkerContext
+from fmbench.store.fleet_records import Ending
 
 
 def keep(
@@ -21,10 +22,13 @@ def keep(
     history: Sequence[tuple[int, float]],
     facts: TrainingFacts,
     context: WorkerContext,
-) -> None:
-    """Leave what a training gave in the store; the weights are tensors of any shape, by name."""
+) -> Ending:
+    """Leave what a training gave in the store; the weights are tensors of any shape, by name.
+
+    Return what declares it done (see `finish_together`).
+    """
     folder = context.store.folder("training", cell.key)
     folder.write("weights.safetensors", safetensors_bytes(dict(weights)))
     folder.write("history.json", canonical(history).encode())
     finished = datetime.now(UTC).isoformat(timespec="seconds")
-    folder.finish({"facts": {**asdict(facts), "finished": finished}}, ("weights.safetensors", "history.json"))
+    return folder, {"facts": {**asdict(facts), "finished": finished}}, ("weights.safetensors", "history.json")

@@ -16,12 +16,12 @@ from fmbench.cells.snapshots import WeightsSnapshot
 from fmbench.executors.messages import Event
 from fmbench.executors.run_task import Computer
 from fmbench.executors.tasks import TrainTask
+from fmbench.plan.fleet_composition import shorter_trainings
 from fmbench.report.build import write_report
 from fmbench.report.text.headline import in_short
 from fmbench.results.records import Records
 from fmbench.results.training_starts import Continuations, how_it_begins, trainings_in_short
 from fmbench.results.unused_cells import find_unused
-from fmbench.runner.fleets import shorter_trainings
 from fmbench.runner.progress import Silent
 from fmbench.runner.run import RunResult, run
 from fmbench.runner.scheduler import Scheduler

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from fmbench.executors.run_task import Computer
 from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, ProbeTask, TrainTask, Work
 from fmbench.model.batched.compatibility import batching_obstacle
 from fmbench.model.context import WorkerContext
+from fmbench.plan.fleet_composition import WORTH_A_FLEET, compose
 from fmbench.plugins.registry import Registry
-from fmbench.runner.fleets import WORTH_A_PROBE, Fleets, fleet_size_file, split
+from fmbench.runner.fleets import Fleets, fleet_size_file
+from fmbench.runtime.environment import cpu_count
 from fmbench.store.atomic_files import read_sealed, write_sealed
 from fmbench.store.store import Store
 from fmbench.training.loop import begin, run_steps, train
@@ -264,30 +267,35 @@ def test_a_fleet_with_a_member_that_raises_fails_that_member_alone(
 
 def test_the_probe_leaves_a_size_that_the_plan_of_fleets_takes(tmp_path: Path, registry: Registry) -> None:
     shop = context(tmp_path, registry)
-    cells = [training_cell(registry, seed, {"steps": WORTH_A_PROBE}) for seed in range(10)]
-    config = WorkerConfig((), "", str(shop.store.root), "cpu", 1, 2)
-    fleets = Fleets(shop.store.root, config, cells)
+    cells = [training_cell(registry, seed, {"steps": WORTH_A_FLEET}) for seed in range(10)]
+    fleets = fleets_of(shop.store.root, cells)
     (task,) = fleets.probes()
     said: list[Event] = []
     Computer(shop, said.append)(task)
     assert [event.what for event in said] == ["started", "finished"]
     found = read_sealed(Path(task.file))
     assert found is not None
-    assert 1 <= found["size"] <= 16
-    write_sealed(Path(task.file), {**found, "size": 4, "final": True})
+    assert found["size"] > 10  # a tiny network: what a step costs beside its arithmetic is nearly all
     assert not list(fleets.probes())
-    assert [len(task.cells) for task in fleets.ready()] == [2, 3, 2, 3]
+    assert sum(len(task.cells) for task in fleets.ready()) == 10
     assert not list(fleets.ready())
 
 
-@pytest.mark.parametrize(
-    "left",
-    [{"size": 4}, {"size": 0, "final": True, "asked": 3}, {"size": "4", "final": True, "asked": 3}, {"seconds": {}}],
-)
-def test_what_another_version_left_of_a_probe_is_measured_again(
+def fleets_of(store: Path, cells: list[TrainingCell], *, jobs: int = 1, **state: Any) -> Fleets:
+    """Return the fleets of a plan's cells, as a driver makes them."""
+    return Fleets(store, WorkerConfig((), "", str(store), "cpu", 1, jobs), cells, **state)
+
+
+def with_size(store: Path, cell: TrainingCell, size: int) -> None:
+    """Leave in a store that cells like this one should train in fleets of a size."""
+    write_sealed(fleet_size_file(store, cell, WorkerConfig((), "", str(store), "cpu", 1, 1)), {"size": size})
+
+
+@pytest.mark.parametrize("left", [{}, {"size": 0}, {"size": "4"}, {"seconds": {}}])
+def test_what_another_version_left_of_a_probe_is_found_again(
     tmp_path: Path, registry: Registry, left: dict[str, Any]
 ) -> None:
-    cells = [training_cell(registry, seed, {"steps": WORTH_A_PROBE}) for seed in range(3)]
+    cells = [training_cell(registry, seed, {"steps": WORTH_A_FLEET}) for seed in range(3)]
     config = WorkerConfig((), "", str(tmp_path), "cpu", 1, 1)
     write_sealed(fleet_size_file(tmp_path, cells[0], config), left)
     fleets = Fleets(tmp_path, config, cells)
@@ -296,39 +304,100 @@ def test_what_another_version_left_of_a_probe_is_measured_again(
 
 
 def test_little_work_is_not_probed(tmp_path: Path, registry: Registry) -> None:
-    cells = [training_cell(registry, seed, {"steps": 3}) for seed in range(3)]
-    fleets = Fleets(tmp_path, WorkerConfig((), "", "", "cpu", 1, 2), cells)
+    fleets = fleets_of(tmp_path, [training_cell(registry, seed, {"steps": 3}) for seed in range(3)])
     assert not list(fleets.probes())
     assert [len(task.cells) for task in fleets.ready()] == [1, 1, 1]
+    assert not (tmp_path / "fleets").exists()
 
 
 def test_every_cell_is_in_one_fleet_and_no_process_is_idle(registry: Registry) -> None:
     cells = varied(registry)
     for size in (1, 2, 5, 100):
-        for jobs in (1, 2, 3):
-            fleets = split(cells, size, jobs)
+        for processes in (1, 2, 3):
+            fleets = compose(cells, size, processes)
             assert sorted(cell.key for fleet in fleets for cell in fleet) == sorted(cell.key for cell in cells)
-            assert len(fleets) >= jobs
+            assert len(fleets) >= processes
             assert max(map(len, fleets)) <= size
             assert max(map(len, fleets)) - min(map(len, fleets)) <= 1
+            assert set(compose(list(reversed(cells)), size, processes)) == set(fleets)
 
 
-def test_students_wait_for_the_teachers_of_all(tmp_path: Path, registry: Registry) -> None:
-    teachers = [training_cell(registry, seed) for seed in (0, 1)]
+def test_cells_that_go_on_from_shorter_trainings_have_fleets_of_their_own(registry: Registry) -> None:
+    cells = [training_cell(registry, seed) for seed in range(6)]
+    fleets = compose(cells, 4, 1, {cells[1].key: 20, cells[4].key: 20})
+    assert [{cell.seed for cell in fleet} for fleet in fleets] == [{0, 2, 3, 5}, {1, 4}]
+
+
+def keys_of(tasks: Iterable[TrainTask]) -> list[list[str]]:
+    return [[cell.key for cell in task.cells] for task in tasks]
+
+
+def test_fleets_stay_as_they_were_composed_whatever_is_left_and_whoever_goes_on(
+    tmp_path: Path, registry: Registry
+) -> None:
+    cells = [training_cell(registry, seed, {"steps": WORTH_A_FLEET}) for seed in range(8)]
+    with_size(tmp_path, cells[0], 4)
+    first = keys_of(fleets_of(tmp_path, cells).ready())
+    assert sorted(map(len, first)) == sorted(map(len, keys_of(fleets_of(tmp_path, cells, jobs=7).ready())))
+    ended = {key for fleet in first[:1] for key in fleet}
+    left = {cell.key for cell in cells} - ended
+    with_size(tmp_path, cells[0], 2)  # of another machine, or another version
+    assert keys_of(fleets_of(tmp_path, cells, untrained=left).ready()) == first[1:]
+    assert keys_of(fleets_of(tmp_path / "fresh", cells).ready()) == [[cell.key] for cell in cells]
+
+
+def test_cells_that_are_trained_already_are_in_no_fleet_that_is_composed(tmp_path: Path, registry: Registry) -> None:
+    cells = [training_cell(registry, seed, {"steps": WORTH_A_FLEET}) for seed in range(6)]
+    with_size(tmp_path, cells[0], 8)
+    left = {cell.key for cell in cells[2:]}
+    assert {key for keys in keys_of(fleets_of(tmp_path, cells, untrained=left).ready()) for key in keys} == left
+    again = fleets_of(tmp_path, cells, untrained={cells[0].key})  # its weights were lost, say
+    assert keys_of(again.ready()) == [[cells[0].key]]
+
+
+def test_what_is_left_of_a_fleet_that_has_ended_is_as_large_as_that(tmp_path: Path, registry: Registry) -> None:
+    cells = [training_cell(registry, seed, {"steps": WORTH_A_FLEET}) for seed in range(3 * cpu_count())]
+    with_size(tmp_path, cells[0], 3)
+    whole = list(fleets_of(tmp_path, cells).ready())
+    assert {task.size for task in whole} == {3}
+    lost = whole[0].cells[:2]
+    (task,) = fleets_of(tmp_path, cells, untrained={cell.key for cell in lost}).ready()
+    assert task == TrainTask(lost, 2)
+
+
+def test_a_member_that_diverged_is_beside_the_others_when_they_go_on(tmp_path: Path, registry: Registry) -> None:
+    cells = [training_cell(registry, seed, {"steps": WORTH_A_FLEET}) for seed in range(3 * cpu_count())]
+    with_size(tmp_path, cells[0], 3)
+    fleet = next(fleets_of(tmp_path, cells).ready()).cells
+    left, failed = {cell.key for cell in fleet[1:]}, {fleet[0].key: "diverged"}
+    (task,) = fleets_of(tmp_path, cells, untrained=left, failed=failed).ready()
+    assert task == TrainTask(fleet[1:], 3, fleet[:1])
+
+
+def test_a_fleet_that_failed_as_a_whole_is_none_after_a_restart(tmp_path: Path, registry: Registry) -> None:
+    cells = [training_cell(registry, seed, {"steps": WORTH_A_FLEET}) for seed in range(3 * cpu_count())]
+    with_size(tmp_path, cells[0], 3)
+    fleet = next(fleets_of(tmp_path, cells).ready()).cells
+    Store(tmp_path).folder("training", fleet[1].key).leave_fleet()
+    tasks = list(fleets_of(tmp_path, cells, untrained={cell.key for cell in fleet}).ready())
+    assert tasks == [TrainTask((cell,)) for cell in fleet]
+
+
+def test_students_wait_for_the_teachers_of_all_their_fleet(tmp_path: Path, registry: Registry) -> None:
+    teachers = [training_cell(registry, seed, {"steps": WORTH_A_FLEET}) for seed in range(2 * cpu_count())]
     settings = dict(teachers[0].settings.values)
     students = []
     for teacher in teachers:
         student = training_cell(registry, teacher.seed, settings, coupling="reflow")
         students.append(type(student)(**{**vars_of(student), "teacher": teacher}))
-    config = WorkerConfig((), "", str(tmp_path), "cpu", 1, 1)
     for cell in (teachers[0], students[0]):
-        write_sealed(fleet_size_file(tmp_path, cell, config), {"size": 8, "final": True, "asked": 2})
-    fleets = Fleets(tmp_path, config, [*teachers, *students])
-    assert [set(task.cells) for task in fleets.ready()] == [set(teachers)]
+        with_size(tmp_path, cell, 2)
+    fleets = fleets_of(tmp_path, [*teachers, *students])
+    assert {cell for task in fleets.ready() for cell in task.cells} == set(teachers)
     fleets.ended(teachers[0].key)
     assert not list(fleets.ready())
     fleets.ended(teachers[1].key)
-    assert [set(task.cells) for task in fleets.ready()] == [set(students)]
+    assert [set(task.cells) for task in fleets.ready()] == [set(students[:2])]
 
 
 def vars_of(cell: TrainingCell) -> dict[str, Any]:
@@ -341,7 +410,7 @@ def test_a_probe_that_fails_leaves_no_row(tmp_path: Path, registry: Registry) ->
     cell = training_cell(registry)
     shop._built[cell.network.digest] = object()
     said: list[Event] = []
-    Computer(shop, said.append)(ProbeTask(cell, 4, str(tmp_path / "file.json")))
+    Computer(shop, said.append)(ProbeTask(cell, str(tmp_path / "file.json")))
     assert [event.what for event in said] == ["started", "failed"]
     assert not Store(shop.store.root).keys("training")
 

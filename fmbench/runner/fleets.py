@@ -1,4 +1,4 @@
-"""Hands out the cells that are to be trained: in the fleets that are on record for the plan, composed where none are."""
+"""Hands out the cells that are to be trained, in the fleets that are on record for the plan; composes what is not."""
 
 from __future__ import annotations
 

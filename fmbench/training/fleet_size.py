@@ -49,7 +49,7 @@ COPIES, KEPT = 6, 3
 """Numbers that training keeps for each parameter (itself, gradient, optimizer, averages), and for each that the network
 writes."""
 MEMORY = 0.25
-"""A fleet may take this part of the memory of the machine, shared by as many processes as it has cores, or of the GPU."""
+"""A fleet may take this part of the GPU's memory, or of the machine's, shared by as many processes as it has cores."""
 
 
 @dataclass(frozen=True)

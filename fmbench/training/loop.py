@@ -177,8 +177,9 @@ def run_steps(
 ) -> TrainingState:
     """Run the optimizer from `state.step` to step `until`, recording losses and saving checkpoints now and then.
 
-    None is the last step. `saved_all` is told when the checkpoints of all members are there. Snapshots are taken after those steps that they name; their time is no training time. Return
-    the state after that, of the members that are left, if any are.
+    None is the last step. `saved_all` is told when the checkpoints of all members are there. Snapshots are taken after
+    those steps that they name; their time is no training time. Return the state after that, of the members that are
+    left, if any are.
     """
     settings = state.cells[0].settings
     autocast = state.components[0].autocast(context.device)

@@ -1,16 +1,11 @@
-"""Fleets evaluate as one: samples of several trained cells of one network shape, drawn by one batched program.
-
-Whether that is faster than one cell after the other is measured, and kept beside the other probes; it changes no key.
-"""
+"""Fleets evaluate as one: samples of several trained cells of one network shape, drawn by one batched program."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
-from statistics import median
 from typing import Any, cast
 
 import torch
@@ -22,15 +17,10 @@ from fmbench.components import contracts
 from fmbench.evaluation.sample_batches import why_in_blocks
 from fmbench.evaluation.sampling import Drawn, noise_role, sampler, solver_and_times, usual_batch
 from fmbench.isolation import global_random
-from fmbench.model.batched.compatibility import batching_obstacle
 from fmbench.model.batched.networks import Networks
 from fmbench.model.trained_model import Trained, guidance_component
 from fmbench.model.velocity import ModelVelocity
-from fmbench.runtime import autotune
 from fmbench.runtime.device import synchronise
-
-GAIN = 0.9
-"""Cells are evaluated as one where a call takes less than this part of what the calls one by one take."""
 
 
 class NotBatchedError(Exception):
@@ -121,36 +111,3 @@ def draw_batched(members: Sequence[Trained], cell: EvaluationCell) -> list[Drawn
 def in_order(members: Sequence[Trained]) -> list[Trained]:
     """Return members so that those whose output is converted in one call are neighbours."""
     return sorted(members, key=lambda m: (m.cell.objective.digest, m.cell.path.digest, m.cell.seed, m.cell.key))
-
-
-def worth_it(members: Sequence[Trained], file: Path) -> bool:
-    """Whether members are faster together than one by one: what is on record, else what a short probe finds."""
-    return bool(autotune.cached_or_measured(file, autotune.BATCHED_SAMPLING, lambda: _measured(members))["together"])
-
-
-@torch.no_grad()
-def _measured(members: Sequence[Trained]) -> dict[str, Any]:
-    """Return whether members are faster together, why not, and the seconds of a call for all of them in both ways."""
-    if why := batching_obstacle([member.cell for member in members], members[0].context):
-        return {"together": False, "why": why}
-    size, shop = usual_batch(members[0]), members[0].context
-    x = torch.cat([member.source(0, size) for member in members])
-    labels = [member.labels(0, size) for member in members]
-    y = None if labels[0] is None else torch.cat([own for own in labels if own is not None])
-    t = x.new_full((len(x),), 0.5)
-    joint, alone = joint_velocity(members, 1.0, "ema"), [member.velocity() for member in members]
-    joint.y = y
-    for velocity, own in zip(alone, labels, strict=True):
-        velocity.y = own
-
-    def one_by_one() -> None:
-        for velocity, piece in zip(alone, x.chunk(len(members)), strict=True):
-            velocity(piece, t[:size])
-
-    ways: dict[str, Callable[[], object]] = {"together": lambda: joint(x, t), "alone": one_by_one}
-    for call in ways.values():
-        call()
-    taken = autotune.interleaved_calls(ways, shop.device, shop.threads)
-    faster = autotune.is_faster(taken["together"], taken["alone"], GAIN)
-    seconds = {name: median(times) for name, times in taken.items()}
-    return {"together": faster, "why": "" if faster else "it is not clearly faster", "seconds": seconds}

@@ -1,22 +1,22 @@
-"""Draws the samples of a fleet's cells for all of them at once, where that is faster."""
+"""Draws the samples of a fleet's cells for all of them at once."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from math import prod
-from pathlib import Path
 
 from fmbench.cells.cells import EvaluationCell
 from fmbench.cells.keys import canonical
 from fmbench.cells.seeds import seed_for
 from fmbench.errors import ProcessChanged, StoreError
-from fmbench.evaluation.batched_sampling import NotBatchedError, draw_batched, in_order, worth_it
+from fmbench.evaluation.batched_sampling import NotBatchedError, draw_batched, in_order
 from fmbench.evaluation.sampling import Drawn, what_samples
 from fmbench.executors.messages import Event, Say
 from fmbench.executors.process_health import SpoiltProcess
 from fmbench.executors.tasks import EvaluateFleetTask
 from fmbench.isolation import global_random
+from fmbench.model.batched.compatibility import batching_obstacle
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, load_trained
 from fmbench.runtime.failures import describe_failure
@@ -27,7 +27,7 @@ AT_ONCE = 2**28
 
 
 def draw_together(task: EvaluateFleetTask, context: WorkerContext, say: Say) -> dict[str, Drawn]:
-    """Draw what several cells draw with the same sampler, if that is faster; what is not drawn here is drawn later.
+    """Draw what several cells draw with the same sampler; what is not drawn here is drawn later.
     Return what was drawn, by the keys of evaluations.
 
     Whatever goes wrong: the cells are evaluated one by one, which says more of it.
@@ -44,9 +44,8 @@ def draw_together(task: EvaluateFleetTask, context: WorkerContext, say: Say) -> 
             return drawn
         with context.unchanged("a network of the fleet"):
             trained = {own.training.key: load_trained(own.training, context) for own in task.tasks}
-            pays = worth_it(in_order(list(trained.values())), Path(task.file))
-        if not pays:
-            return drawn
+            if batching_obstacle([own.training for own in task.tasks], context):
+                return drawn
         left = AT_ONCE
         for cells in shared:
             shape = context.build(cells[0].training.dataset).shape

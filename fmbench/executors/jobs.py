@@ -1,4 +1,4 @@
-"""How many workers there are, how many share a machine, and how many threads each of them has."""
+"""How many workers there are, how many share a machine, their threads, and which cells are sampled as one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from fmbench.runtime.device import device_type
 from fmbench.runtime.environment import cpu_count
 
 MOST_JOBS = 1024
+TOGETHER = 4
+"""Cells that are sampled by one program, at least."""
 
 
 def jobs_and_threads(
@@ -47,3 +49,12 @@ def _threads(cpu: float) -> int:
 def machine_processes(device: str) -> int:
     """Return how many processes could keep this machine busy, whatever --jobs says: fleets are composed for so many."""
     return 1 if device_type(device) == "cuda" else cpu_count()
+
+
+def sampled_together(device: str, members: int) -> bool:
+    """Whether so many cells of a fleet are sampled by one program: on a GPU, which small networks keep waiting.
+
+    On a CPU it is never clearly faster: a call for 16 small networks takes 41 us each together and 37 one by one for
+    MLPs of 2x16, and 1361 against 1254 for U-Nets of 8 channels (one thread of an AMD EPYC, 256 samples each).
+    """
+    return device_type(device) == "cuda" and members >= TOGETHER

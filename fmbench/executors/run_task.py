@@ -24,6 +24,7 @@ from fmbench.evaluation.sampler_timing import measure_sampler
 from fmbench.evaluation.sampling import Drawn
 from fmbench.evaluation.training_metrics import measure_training
 from fmbench.executors.evaluate_fleet import draw_together
+from fmbench.executors.jobs import sampled_together
 from fmbench.executors.library_warnings import LibraryWarnings
 from fmbench.executors.messages import ELSEWHERE, Event, Say
 from fmbench.executors.preemption import Preempted, Preemption
@@ -291,7 +292,7 @@ class Computer:
         return True
 
     def _evaluate_fleet(self, task: EvaluateFleetTask) -> None:
-        """Draw together what pays, then evaluate cell by cell; while it draws, all of them are at work."""
+        """Draw together what can be, then evaluate cell by cell; while it draws, all of them are at work."""
         try:
             evaluations = [unit for unit in task.units if unit[0] == "evaluation"]
             held = self._leases.take_ahead(evaluations)
@@ -315,7 +316,8 @@ class Computer:
             for each in task.evaluations
             if self.context.store.folder("training", each.training.key).recorded() is not None
         ]
-        for evaluation in [EvaluateFleetTask(tuple(trained), task.file)] if len(trained) > 1 else trained:
+        together = sampled_together(self.context.device, len(trained))
+        for evaluation in [EvaluateFleetTask(tuple(trained))] if together else trained:
             self(evaluation)
 
     def _reference(self, work: ReferenceWork) -> bool:

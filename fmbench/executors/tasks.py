@@ -131,13 +131,9 @@ class EvaluateTask:
 
 @dataclass(frozen=True)
 class EvaluateFleetTask:
-    """Evaluate trained cells of one `fleet_key`; what samplers they share is drawn for all at once where that pays.
-
-    Whether it does is measured, and left in `file` (see `batched_sampling_file`).
-    """
+    """Evaluate trained cells of one `fleet_key`; what samplers they share is drawn for all at once."""
 
     tasks: tuple[EvaluateTask, ...]
-    file: str
 
     @property
     def units(self) -> list[Unit]:
@@ -158,12 +154,11 @@ class EvaluateFleetTask:
 class TrainAndEvaluateTask:
     """Train a fleet, then evaluate those of its cells that were trained: for a worker that is far away.
 
-    `evaluations` has one task a cell at most; several are an EvaluateFleetTask, with this `file`.
+    `evaluations` has one task a cell at most; several may become an EvaluateFleetTask (see `sampled_together`).
     """
 
     training: TrainTask
     evaluations: tuple[EvaluateTask, ...]
-    file: str
 
     @property
     def units(self) -> list[Unit]:
@@ -184,7 +179,6 @@ class TrainAndEvaluateTask:
             TrainAndEvaluateTask(
                 TrainTask((cell,) if key in to_train else ()),
                 tuple(task for task in self.evaluations if task.training.key == key),
-                self.file,
             )
             for key, cell in cells.items()
         ]

@@ -33,7 +33,7 @@ class WorkerContext:
     the machine. `checkpoint_seconds` is how much work a killed training may lose. `spoilt` says, once a component has
     changed the process, which did and how: what is computed here after that would be another's. `keeps_to_blocks` is
     what trying a solver has shown (see `sample_batches.why_in_blocks`), by solver, grid, steps, guidance, path and
-    dataset.
+    dataset. `counted` is what a call of a network writes for each example (see `batch_size.elements_of`).
     """
 
     registry: Registry
@@ -46,6 +46,7 @@ class WorkerContext:
     keep_samples: int | None = None
     spoilt: str = ""
     keeps_to_blocks: dict[tuple[object, ...], str] = field(default_factory=dict, repr=False)
+    counted: dict[tuple[object, ...], float] = field(default_factory=dict, repr=False)
     prefetch_pool: PrefetchPool = field(init=False, repr=False)
     _built: dict[str, Any] = field(default_factory=dict, repr=False)
     _loaded: dict[tuple[str, Split], tuple[Tensor, Tensor | None]] = field(default_factory=dict, repr=False)

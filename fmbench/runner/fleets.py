@@ -12,7 +12,7 @@ from fmbench.executors.jobs import machine_processes
 from fmbench.executors.messages import WorkerConfig
 from fmbench.executors.tasks import ProbeTask, TrainTask
 from fmbench.plan.fleet_composition import compose, may_join, shorter_trainings
-from fmbench.runtime.autotune import FLEET_SIZE, machine, read_cached
+from fmbench.runtime.autotune import FLEET_SIZE, read_cached
 from fmbench.runtime.device import device_type
 from fmbench.runtime.environment import measured_on
 from fmbench.store.fleet_records import record_fleets, recorded_fleets
@@ -135,11 +135,3 @@ def fleet_size_file(store: Path, cell: TrainingCell, config: WorkerConfig) -> Pa
     about = (cell.dataset.digest, cell.network.digest, canonical(settings), cell.code)
     key = digest("counted fleet size", *about, device_type(config.device), *measured_on(config.device).values())
     return store / "cache" / f"fleet-{key}.json"
-
-
-def batched_sampling_file(store: Path, cell: TrainingCell, members: int, config: WorkerConfig) -> Path:
-    """Return the sealed file of what was found, on this machine, for evaluating so many cells like this one as one."""
-    settings = {name: cell.settings[name] for name in ("precision", "class_conditional")}
-    about = (cell.dataset.digest, cell.network.digest, canonical(settings), str(members), str(config.evaluation_batch))
-    key = digest("evaluated together", *about, *machine(config.device, config.threads, config.jobs))
-    return store / "cache" / f"together-{key}.json"

@@ -14,7 +14,7 @@ from fmbench.cells.component_spec import ComponentSpec
 from fmbench.executors.base import Executor
 from fmbench.executors.choose import make_executor
 from fmbench.executors.devices import workers_a_gpu
-from fmbench.executors.jobs import jobs_and_threads, remote_jobs_and_threads
+from fmbench.executors.jobs import jobs_and_threads, remote_jobs_and_threads, sampled_together
 from fmbench.executors.messages import ELSEWHERE, Event, WorkerConfig
 from fmbench.executors.tasks import (
     EvaluateFleetTask,
@@ -34,11 +34,10 @@ from fmbench.results.cell_state import unsteady
 from fmbench.results.collect import ResultsIndex
 from fmbench.results.eta import steps_ahead
 from fmbench.runner.failure_messages import FailureMessages
-from fmbench.runner.fleets import Fleets, batched_sampling_file
+from fmbench.runner.fleets import Fleets
 from fmbench.runner.forecast import Forecast
 from fmbench.runner.progress import STAGES, Observer
 from fmbench.runner.session import Session
-from fmbench.runtime.autotune import BATCHED_SAMPLING, read_cached
 from fmbench.store.store_mark import claim
 from fmbench.tracking import Tracker
 
@@ -163,7 +162,7 @@ class Scheduler:
         if to_train:
             for event in executor.events():
                 self._note(event)
-        self._submit_fleets(executor, fleets, config)
+        self._submit_fleets(executor, fleets)
         for key in [key for key in cells if key in self.work.keys() - self._untrained]:
             self._submit(executor, self._evaluate_task(cells[key]))
         for first in range(0, len(self.references), REFERENCES_A_TASK):
@@ -177,12 +176,12 @@ class Scheduler:
                 trained = event.what == "finished" or self.results_index.trainings[event.key].result is not None
                 if not trained:
                     self._lost(cells[event.key])
-                ended = self._evaluate_tasks(cells[event.key], config, trained=trained)
+                ended = self._evaluate_tasks(cells[event.key], trained=trained)
                 held, self._held = self._held, []
                 for evaluation in (*held, *ended):
                     self._submit(executor, evaluation)
                 fleets.ended(event.key)
-                self._submit_fleets(executor, fleets, config)
+                self._submit_fleets(executor, fleets)
             self._note(event)
 
     def _submit(self, executor: Executor, task: EvaluateTask | EvaluateFleetTask) -> None:
@@ -222,36 +221,31 @@ class Scheduler:
         """Return evaluations of a cell, those of the same weights one after the other, so that each are read once."""
         return tuple(sorted(pieces, key=lambda piece: piece.cell.weights_name))
 
-    def _submit_fleets(self, executor: Executor, fleets: Fleets, config: WorkerConfig) -> None:
+    def _submit_fleets(self, executor: Executor, fleets: Fleets) -> None:
         """Have those fleets trained that can begin, whose members are to be evaluated together."""
         for fleet in fleets.ready():
             mates = [cell.key for cell in fleet.cells]
             self._mates |= dict.fromkeys(mates, (set(mates), []))
-            executor.submit(self._chain(fleet, config) if executor.chains else fleet)
+            executor.submit(self._chain(fleet) if executor.chains else fleet)
 
-    def _chain(self, fleet: TrainTask, config: WorkerConfig) -> TrainAndEvaluateTask:
+    def _chain(self, fleet: TrainTask) -> TrainAndEvaluateTask:
         """Return a fleet with the evaluations that follow, but for those that wait for other trainings."""
         tasks = []
         for task in map(self._evaluate_task, fleet.cells):
             waiting = [piece for piece in task.work if piece.cell.weaker and piece.cell.weaker.key in self._untrained]
             self._chained[task.training.key] = waiting
             tasks.append(task.without({("evaluation", piece.key) for piece in waiting}))
-        file = batched_sampling_file(self.session.store.root, fleet.cells[0], len(fleet.cells), config)
-        return TrainAndEvaluateTask(fleet, tuple(task for task in tasks if task.units), str(file))
+        return TrainAndEvaluateTask(fleet, tuple(task for task in tasks if task.units))
 
-    def _evaluate_tasks(
-        self, cell: TrainingCell, config: WorkerConfig, *, trained: bool
-    ) -> list[EvaluateTask | EvaluateFleetTask]:
+    def _evaluate_tasks(self, cell: TrainingCell, *, trained: bool) -> list[EvaluateTask | EvaluateFleetTask]:
         """Return what can be evaluated after a training has ended: nothing, until its whole fleet has."""
         training, ended = self._mates.pop(cell.key)
         training.discard(cell.key)
         ended.extend([task] if trained and (task := self._evaluate_task(cell)).units else [])
         if training or not ended:
             return []
-        file = batched_sampling_file(self.session.store.root, cell, len(ended), config)
-        if len(ended) == 1 or not (read_cached(file, BATCHED_SAMPLING) or {"together": True})["together"]:
-            return list(ended)
-        return [EvaluateFleetTask(tuple(ended), str(file))]
+        together = sampled_together(self.session.device, len(ended))
+        return [EvaluateFleetTask(tuple(ended))] if together else list(ended)
 
     def _measure(self, executor: Executor) -> None:
         """Measure what samplers cost, one at a time, with every core and nothing else of the suite at work."""

@@ -26,8 +26,6 @@ many seconds together. A few calls of a fraction of a millisecond would show wha
 
 FLEET_SIZE = {"size": int}
 """What must be on record of the size of a fleet."""
-BATCHED_SAMPLING = {"together": bool}
-"""What must be on record of whether cells are evaluated together."""
 
 
 def read_cached(file: Path, form: Mapping[str, type]) -> dict[str, Any] | None:
@@ -59,9 +57,9 @@ def cached_or_measured(
     return known
 
 
-def machine(device: str, threads: int, jobs: int) -> tuple[str, ...]:
+def machine(device: str, threads: int) -> tuple[str, ...]:
     """Return what two probes must share to find the same."""
-    return (device_type(device), str(threads), str(jobs), *measured_on(device).values())
+    return (device_type(device), str(threads), *measured_on(device).values())
 
 
 def seconds(work: Callable[[], object], device: str, threads: int) -> float:

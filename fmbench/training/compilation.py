@@ -1,7 +1,8 @@
 """How a network that is trained alone is computed: its memory format, and whether torch.compile makes it faster.
 
 A short measured probe says so, on copies, before the training begins. It changes how long training takes, and results
-to rounding; no key.
+to rounding; no key. What it finds is kept in the store, and stands in the record as `program`; `compile: false` has no
+probe made, so that the network alone decides.
 """
 
 from __future__ import annotations
@@ -85,6 +86,8 @@ def usual(parts: Components) -> Compilation:
 
 def choose(cell: TrainingCell, parts: Components, context: WorkerContext) -> Compilation:
     """Return the compilation for a cell that trains alone. What was found for its like is kept in the store's cache."""
+    if cell.compile is False:
+        return usual(parts)
     # whether the steps of two trials are few enough beside those of the training
     if not (cell.compile is True or SHARE * cell.settings["steps"] >= 2 * (WARM_UP + ROUNDS)):
         return usual(parts)
@@ -109,7 +112,7 @@ def compilation_file(cell: TrainingCell, context: WorkerContext) -> Path:
     """Return the sealed file of what was found, on this machine, for cells like this one."""
     names = ("steps", "batch_size", "precision", "class_conditional", "accumulate")
     settings = {name: cell.settings.values.get(name) for name in names}
-    machine = autotune.machine(context.device, context.threads, context.jobs)
+    machine = autotune.machine(context.device, context.threads)
     texts = (cell.dataset.digest, cell.network.digest, canonical(settings), str(cell.compile), *machine)
     return context.cache / f"program-{digest('program', *texts)}.json"
 
@@ -120,12 +123,14 @@ class _Probe:
         self.seconds: dict[str, float] = {}
 
     def run(self) -> Compilation:
-        """Measure the other memory format of a network that convolves beside the usual one, then torch.compile beside
-        the better of them.
+        """Measure the other memory format of a network that convolves beside the usual one, where that is in doubt, then
+        torch.compile beside the better of them.
         """
         best = usual(self.parts)
         with _own_random(self.context.device):
-            if any(isinstance(module, nn.Conv2d) for module in self._spare().modules()):
+            # on a CPU, a network that asks for channels_last is right: there is nothing to measure, and no doubt
+            is_sure = best.channels_last and self.context.device == "cpu"
+            if not is_sure and any(isinstance(module, nn.Conv2d) for module in self._spare().modules()):
                 other = Compilation(not best.channels_last)
                 best = other if self._gains(other, best) else best
             return replace(self._compiled(best), seconds=self.seconds)
@@ -133,7 +138,7 @@ class _Probe:
     def _compiled(self, eager: Compilation) -> Compilation:
         """Return the best of an eager computation and its compiled ones, where those are wanted and worth trying."""
         wanted, steps = self.cell.compile, self.cell.settings["steps"]
-        if wanted is False or (wanted == "auto" and SHARE * steps * self._seconds_of(eager) < COMPILING):
+        if wanted == "auto" and SHARE * steps * self._seconds_of(eager) < COMPILING:
             return eager
         if lacking := _lacks(self.context.device):
             return self._refused(eager, lacking)

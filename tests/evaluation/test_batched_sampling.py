@@ -10,15 +10,15 @@ import torch
 from helpers import context, evaluation_cell, training_cell
 
 from fmbench.cells.cells import EvaluationCell
-from fmbench.evaluation.batched_sampling import NotBatchedError, draw_batched, in_order, worth_it
+from fmbench.evaluation.batched_sampling import NotBatchedError, draw_batched, in_order
 from fmbench.evaluation.sampling import draw_samples
 from fmbench.executors import evaluate_fleet, run_task
+from fmbench.executors.jobs import sampled_together
 from fmbench.executors.messages import Event
 from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, Work
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, load_trained
 from fmbench.plugins.registry import Registry
-from fmbench.store.atomic_files import read_sealed
 from fmbench.training.loop import train
 
 KINDS = [
@@ -98,22 +98,13 @@ def test_solvers_that_want_what_members_do_not_share_are_refused(
         draw_batched(members, evaluations(registry, members, solver)[0])
 
 
-def test_what_a_probe_finds_is_on_record(registry: Registry, members: list[Trained], shop: WorkerContext) -> None:
-    file = shop.cache / "together.json"
-    found = worth_it(members, file)
-    body = read_sealed(file)
-    assert body is not None
-    assert body["together"] == found
-    assert set(body["seconds"]) == {"together", "alone"}
-    assert worth_it(members, file) == found
-
-
 @pytest.mark.parametrize("together", [True, False])
 def test_a_fleet_is_evaluated_and_the_member_that_diverges_fails_alone(
     registry: Registry, members: list[Trained], shop: WorkerContext, monkeypatch: pytest.MonkeyPatch, together: bool
 ) -> None:
     drawn: list[str] = []
-    monkeypatch.setattr(evaluate_fleet, "worth_it", lambda of, file: together)
+    obstacle = "" if together else "it computes something else"
+    monkeypatch.setattr(evaluate_fleet, "batching_obstacle", lambda cells, of: obstacle)
     monkeypatch.setattr(
         evaluate_fleet, "draw_batched", lambda of, cell: drawn.append(cell.key) or draw_batched(of, cell)
     )
@@ -135,7 +126,7 @@ def test_a_fleet_is_evaluated_and_the_member_that_diverges_fails_alone(
         cells = [evaluations(registry, members, solver, 4, 310 + together)[i] for solver in ("euler", "heun", "dopri5")]
         tasks.append(EvaluateTask(member.cell, (), tuple(Work(cell.key, cell, (metric,)) for cell in cells)))
     events: list[Event] = []
-    run_task.Computer(shop, events.append)(EvaluateFleetTask(tuple(tasks), str(shop.cache / "file")))
+    run_task.Computer(shop, events.append)(EvaluateFleetTask(tuple(tasks)))
     assert len(drawn) == (3 if together else 0)
     ended = {event.key: event for event in events if event.what in ("finished", "failed")}
     for task in tasks:
@@ -147,10 +138,15 @@ def test_a_fleet_is_evaluated_and_the_member_that_diverges_fails_alone(
     assert finished.result()["facts"]["nfe"] == 4  # type: ignore[index]
 
 
+def test_cells_are_sampled_as_one_on_a_gpu_alone() -> None:
+    assert [sampled_together(device, 4) for device in ("cpu", "cuda", "cuda:1")] == [False, True, True]
+    assert not sampled_together("cuda", 3)
+
+
 def test_a_task_without_what_has_ended(registry: Registry, members: list[Trained], shop: WorkerContext) -> None:
     cells = evaluations(registry, members, "euler")
     tasks = [EvaluateTask(m.cell, (), (Work(c.key, c, ()),)) for m, c in zip(members, cells, strict=True)]
-    task = EvaluateFleetTask(tuple(tasks), str(shop.cache / "file"))
+    task = EvaluateFleetTask(tuple(tasks))
     assert [key for _, key in task.units] == [cell.key for cell in cells]
     left = task.without({("evaluation", cells[0].key)})
     assert left.tasks == tuple(tasks[1:])

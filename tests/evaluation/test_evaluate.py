@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,11 +20,10 @@ from fmbench.evaluation.metrics import compute_metrics
 from fmbench.evaluation.sampler_timing import calls_of, measure_sampler
 from fmbench.evaluation.sampling import draw_samples, larger_batch
 from fmbench.model.context import WorkerContext
-from fmbench.model.trained_model import Trained, in_turn, load_trained
+from fmbench.model.network_cost import count_cost
+from fmbench.model.trained_model import in_turn, load_trained
 from fmbench.model.velocity_cache import SharedCalls, SharingVelocity
 from fmbench.plugins.registry import Registry
-from fmbench.runtime import autotune
-from fmbench.store.atomic_files import read_sealed
 from fmbench.training.loop import train
 
 
@@ -326,40 +324,41 @@ def test_a_larger_batch_changes_only_the_rounding_and_is_not_for_solvers_that_lo
     assert larger.nfe == usual.nfe
 
 
-def test_the_batch_is_measured_once_and_a_suites_own_is_obeyed(
+def test_the_batch_follows_from_the_network_and_a_suites_own_is_obeyed(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = context(tmp_path, registry)
     training = training_cell(registry, settings={"steps": 5})
     train([training], shop)
     trained = load_trained(training, shop)
-    measured = []
-    seconds = {256: 4.0, 512: 2.0, 1024: 1.99}
-
-    def timed(of: Trained, sizes: Sequence[int]) -> dict[int, list[float]]:
-        measured.append(tuple(sizes))
-        return {size: [seconds[size]] * autotune.ROUNDS for size in sizes}
-
-    monkeypatch.setattr(batch_size, "_seconds", timed)
-    for _ in range(2):
-        assert larger_batch(trained, evaluation_cell(registry, training, samples=3000)) == 512
-    once = [(256,), (256, 512), (512, 1024)]
-    assert measured == once
+    assert larger_batch(trained, evaluation_cell(registry, training, samples=3000)) == 2048, "twice that is not left"
+    assert larger_batch(trained, evaluation_cell(registry, training, samples=90_000)) == batch_size.LARGEST
+    monkeypatch.setattr(batch_size, "ELEMENTS", 600 * batch_size.elements_of(trained))
+    assert larger_batch(trained, evaluation_cell(registry, training, samples=3000)) == 512
     assert larger_batch(trained, evaluation_cell(registry, training, samples=400)) == 0, "there is little left to draw"
     shop.evaluation_batch = 100
     assert larger_batch(trained, evaluation_cell(registry, training, samples=3000)) == 100
-    assert measured == once, "no probe decides what a suite says"
 
 
-def test_the_probe_measures_a_network_and_leaves_its_weights_alone(
-    registry: Registry, shop: WorkerContext, cell: TrainingCell
-) -> None:
-    evaluation = replace(evaluation_cell(registry, cell, nfe=2, samples=1200), weights="raw")
-    evaluate(load_trained(cell, shop), evaluation, [])
-    (file,) = shop.cache.glob("batch-*.json")
-    assert read_sealed(file)["seconds"].keys() >= {"256", "512"}
-    kept = load_file(shop.store.folder("evaluation", evaluation.key).path / "samples.safetensors")["samples"]
-    torch.testing.assert_close(kept, samples_of(evaluation, shop)[: len(kept)])
+def test_counting_what_a_network_costs_leaves_it_alone(registry: Registry, tmp_path: Path) -> None:
+    """A mlp of one hidden layer: two products with their sums, what makes features of time, and the activation."""
+    shop = context(tmp_path, registry)
+    training = training_cell(registry, settings={"steps": 5})
+    train([training], shop)
+    trained = load_trained(training, shop)
+    random = torch.get_rng_state()
+    inputs = [trained.source(0, 8), torch.linspace(0, 1, 8)]
+    cost, doubled = (count_cost(trained.module, [torch.cat([x] * n) for x in inputs], "cpu") for n in (1, 2))
+    assert trained.is_intact()
+    assert torch.equal(random, torch.get_rng_state())
+    assert cost.parameters == sum(p.numel() for p in trained.module.parameters())
+    assert cost.flops == 2 * 8 * sum(layer.weight.numel() for layer in trained.module.modules() if is_linear(layer))
+    assert (doubled.operations, doubled.flops, doubled.parameters) == (cost.operations, 2 * cost.flops, cost.parameters)
+    assert cost.elements < doubled.elements <= 2 * cost.elements
+
+
+def is_linear(module: torch.nn.Module) -> bool:
+    return isinstance(module, torch.nn.Linear)
 
 
 class Lost(Metric):

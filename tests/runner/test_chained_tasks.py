@@ -83,7 +83,7 @@ def test_a_cell_that_is_trained_twice_over_has_its_metrics_measured_after_that(r
     metric = registry.spec("metric", "validation_loss")
     pieces = [Work(each.key, each, ()) for each in (evaluation_cell(registry, cell) for cell in cells)]
     evaluations = tuple(EvaluateTask(c, (metric,), (piece,)) for c, piece in zip(cells, pieces, strict=True))
-    task = TrainAndEvaluateTask(TrainTask(tuple(cells)), evaluations, "")
+    task = TrainAndEvaluateTask(TrainTask(tuple(cells)), evaluations)
     once = task.without(Counter(task.training.units))
     assert not once.training.cells
     assert once.evaluations == evaluations

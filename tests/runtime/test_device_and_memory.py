@@ -146,7 +146,7 @@ def test_autocast_is_told_the_kind_of_device_and_no_number() -> None:
 
 
 def test_what_was_measured_on_one_gpu_counts_on_its_twin(calls: list[tuple[str, object]]) -> None:
-    assert autotune.machine("cuda:0", 1, 1) == autotune.machine("cuda:1", 1, 1)
+    assert autotune.machine("cuda:0", 1) == autotune.machine("cuda:1", 1)
     assert environment.measured_on("cuda:0") == environment.measured_on("cuda:1")
 
 

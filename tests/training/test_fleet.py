@@ -418,7 +418,7 @@ def test_a_probe_that_fails_leaves_no_row(tmp_path: Path, registry: Registry) ->
 def test_a_fleet_that_is_evaluated_is_said_to_be_at_work_as_a_whole(tmp_path: Path, registry: Registry) -> None:
     cells = [evaluation_cell(registry, training_cell(registry, seed)) for seed in range(3)]
     tasks = tuple(EvaluateTask(cell.training, (), (Work(cell.key, cell, ()),)) for cell in cells)
-    fleet = EvaluateFleetTask(tasks, str(tmp_path / "together"))
+    fleet = EvaluateFleetTask(tasks)
     said: list[Event] = []
     with suppress(CellFailure):
         Computer(context(tmp_path, registry), said.append)(fleet)

@@ -32,6 +32,8 @@ def why(
     say(explanation["verdict"])
     if "begins" in explanation:
         say(explanation["begins"])
+    if rounding := explanation.get("rounding"):
+        say(f"its last digits may depend on {', '.join(f'{name}: {value}' for name, value in rounding.items())}")
     for hardware, place in explanation.get("timed_on", {}).items():
         say(f"its sampler was timed on {hardware}: sampler/{place}")
     for failure in explanation.get("failures", ()):

@@ -105,7 +105,10 @@ def draw_batched(members: Sequence[Trained], cell: EvaluationCell) -> list[Drawn
     synchronise(members[0].context.device)
     seconds = (time.perf_counter() - began) / len(members)
     pieces = zip(members, samples, strict=True)
-    return [Drawn(torch.cat(own), member.labels(0, n), sizes, calls, seconds) for member, own in pieces]
+    together = len(members)
+    return [
+        Drawn(torch.cat(own), member.labels(0, n), sizes, calls, seconds, members=together) for member, own in pieces
+    ]
 
 
 def in_order(members: Sequence[Trained]) -> list[Trained]:

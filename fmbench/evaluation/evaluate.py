@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -27,6 +28,7 @@ from fmbench.evaluation.sampling import (
 from fmbench.model.trained_model import Trained
 from fmbench.model.velocity import ModelVelocity
 from fmbench.runtime.device import device_type, synchronise
+from fmbench.runtime.environment import measured_on
 
 
 @torch.no_grad()
@@ -65,8 +67,20 @@ def evaluate(
     folder.write("samples.safetensors", payload)
     per_batch = drawn.nfe_of_batches
     facts = {"nfe": evidence.nfe, "nfe_min": min(per_batch), "nfe_max": max(per_batch), "seconds": seconds}
-    computed_with = {"precision": trained.parts.precision, "device": device_type(context.device)}
-    folder.finish({"facts": {**facts, **computed_with}}, ("samples.safetensors",))
+    folder.finish({"facts": {**facts, **computed_with(trained, drawn)}}, ("samples.safetensors",))
+
+
+def computed_with(trained: Trained, drawn: Drawn) -> dict[str, Any]:
+    """Return what an evaluation's last digits depend on besides its key, for the record."""
+    context = trained.context
+    return {
+        "precision": trained.parts.precision,
+        "device": device_type(context.device),
+        "threads": context.threads,
+        "batch": max(drawn.sizes),
+        "fleet": drawn.members,
+        **measured_on(context.device),
+    }
 
 
 def _may_share(cell: EvaluationCell, velocity: ModelVelocity) -> bool:

@@ -78,8 +78,8 @@ def check_nfe(cell: SampledCell, measured: float) -> None:
 class Drawn:
     """Samples `(n, *shape)`, their labels, and what each batch took: its size and the network calls times that.
 
-    `seconds` is the cell's share of the time, where it was drawn together with others. `drew_noise` says whether the
-    solver drew random numbers, so that the source samples do not decide the samples.
+    `seconds` is the cell's share of the time, where it was drawn together with others: `members` in all. `drew_noise`
+    says whether the solver drew random numbers, so that the source samples do not decide the samples.
     """
 
     samples: Tensor
@@ -88,6 +88,7 @@ class Drawn:
     calls: list[int]
     seconds: float = 0.0
     drew_noise: bool = False
+    members: int = 1
 
     @property
     def nfe(self) -> float:

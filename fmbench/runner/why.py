@@ -19,6 +19,9 @@ from fmbench.store.store import Store
 MOST_COMPARED = 10_000
 """Keys among which the nearest one to a wrong one is looked for."""
 
+ROUNDING = ("threads", "fleet", "batch", "program", "continued", "hardware", "torch")
+"""Facts on which the last digits of a result may depend, and no key does."""
+
 
 def explain_cell(session: Session, prefix: str) -> dict[str, Any]:
     """Return section, key, status, verdict and differences (part, now, stored) of the cell whose key begins so.
@@ -39,7 +42,9 @@ def explain_cell(session: Session, prefix: str) -> dict[str, Any]:
         return {**answer, "status": found[0]["status"], "failures": found, "verdict": verdict, "differences": []}
     if not state.todo:
         verdict = f"computed{_computed_with(results_index, cell)}, and used as it is"
-        return {**answer, "verdict": verdict, "differences": []}
+        facts = (state.result or {}).get("facts", {})
+        rounding = {name: facts[name] for name in ROUNDING if name in facts}
+        return {**answer, "verdict": verdict, "rounding": rounding, "differences": []}
     begins = how_it_begins(results_index, cell) if isinstance(cell, TrainingCell) else ""
     if state.result is not None:
         lacking = ", ".join(map(str, state.missing_metrics))

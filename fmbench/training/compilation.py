@@ -123,8 +123,9 @@ class _Probe:
         self.seconds: dict[str, float] = {}
 
     def run(self) -> Compilation:
-        """Measure the other memory format of a network that convolves beside the usual one, where that is in doubt, then
-        torch.compile beside the better of them.
+        """Measure the other memory format of a network that convolves beside the usual one, where that is in doubt.
+
+        Then torch.compile beside the better of them.
         """
         best = usual(self.parts)
         with _own_random(self.context.device):

@@ -154,6 +154,7 @@ def test_why_explains_hits_and_misses(done: Path) -> None:
     cells = json.loads(fmbench("plan", "tiny.yaml", "--json", cwd=done).stdout)["cells"]
     hit = fmbench("why", cells[0]["key"][:8], "tiny.yaml", cwd=done).stdout
     assert re.search(r"computed in (float32|bf16) on (cpu|cuda|mps), and used as it is", hit), hit
+    assert re.search(r"its last digits may depend on threads: \d+, fleet: 1, batch: 50", " ".join(hit.split())), hit
     changed = ["--set", "training.steps=21"]
     key = json.loads(fmbench("plan", "tiny.yaml", "--json", *changed, cwd=done).stdout)["cells"][0]["training"]
     miss = fmbench("why", key, "tiny.yaml", *changed, cwd=done).stdout

@@ -212,7 +212,7 @@ class ExecutorConformance:
         cells = [bench.cell(50), bench.cell(51, "raise")]
         works = [bench.evaluation(cell) for cell in cells]
         evaluations = tuple(EvaluateTask(cell, (), (work,)) for cell, work in zip(cells, works, strict=True))
-        task = TrainAndEvaluateTask(TrainTask(tuple(cells), 2), evaluations, str(bench.folder / "together.json"))
+        task = TrainAndEvaluateTask(TrainTask(tuple(cells), 2), evaluations)
         ended = ends(bench.events(task))
         assert ended[-1] == ("finished", works[0].key)
         assert sorted(ended[:-1]) == sorted([("finished", cells[0].key), ("failed", cells[1].key)])

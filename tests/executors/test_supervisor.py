@@ -95,7 +95,9 @@ def test_a_fleet_that_is_killed_twice_is_tried_cell_by_cell(tmp_path: Path, regi
     assert list(executor._queue) == [TrainTask((cell,)) for cell in cells[1:]]
     alone = TrainTask(cells[1:2])
     assert [end(dead_worker(alone), WorkerDied("signal 9")) for _ in range(2)] == [["again"], ["failed"]]
-    assert Store(tmp_path).keys("training") == [cells[1].key]
+    folders = {cell: Store(tmp_path).folder("training", cell.key) for cell in cells}
+    assert [cell for cell, folder in folders.items() if folder.failure()] == [cells[1]]
+    assert [cell for cell, folder in folders.items() if folder.has_left_fleet()] == list(cells[1:])
 
 
 def test_cells_whose_joint_evaluation_is_killed_twice_are_evaluated_one_by_one(
@@ -103,7 +105,7 @@ def test_cells_whose_joint_evaluation_is_killed_twice_are_evaluated_one_by_one(
 ) -> None:
     cells = [evaluation_cell(registry, training_cell(registry, seed)) for seed in range(3)]
     tasks = tuple(EvaluateTask(cell.training, (), (Work(cell.key, cell, ()),)) for cell in cells)
-    fleet = EvaluateFleetTask(tasks, str(tmp_path / "together"))
+    fleet = EvaluateFleetTask(tasks)
     executor = Scripted(tmp_path)
     for queued in ([fleet], list(tasks)):
         executor._queue.clear()

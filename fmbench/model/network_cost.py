@@ -45,7 +45,10 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @torch.no_grad()
 def count_cost(module: nn.Module, inputs: Sequence[Tensor], device: str) -> NetworkCost:
-    """Return what `module(*inputs)` costs. Torch's random state is left as it was; so is what the module holds."""
+    """Return what `module(*inputs)` costs, for inputs `(batch, ...)`.
+
+    Torch's random state is left as it was; so is what the module holds.
+    """
     held = {name: value.clone() for name, value in module.named_buffers()}
     counter = _Counter()
     with global_random.seeded(0, device), FlopCounterMode(display=False) as flops, counter:

@@ -89,11 +89,11 @@ def _train_fleet(
     snapshots = Snapshots(state, context, partial(watch.check, who))
     save = partial(_save_checkpoint, context, watch, who)
 
-    def lost(cell: TrainingCell, failure: Diverged) -> None:
+    def left(cell: TrainingCell, failure: Diverged) -> None:
         if not course[cell.key].is_ghost:
             failed(cell, failure)
 
-    state = run_steps(state, context, save, progress, lost, snapshots, fleet[0].until, partial(_drop_older, context))
+    state = run_steps(state, context, save, progress, left, snapshots, fleet[0].until, partial(_drop_older, context))
     watch.check(who)
     endings = []
     for member, cell in enumerate(state.cells):

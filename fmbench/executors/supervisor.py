@@ -307,7 +307,7 @@ class Supervisor(ABC, Generic[L]):
             for section, key in worker.units:
                 self._deaths.pop((section, key), None)
                 if section == "training":
-                    Store(Path(self._config.store)).folder(section, key).leave_fleet()
+                    self._store.folder(section, key).leave_fleet()
             self._queue.extendleft(reversed(rest.one_by_one()))
         elif rest.units:
             self._queue.appendleft(rest)

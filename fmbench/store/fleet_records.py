@@ -51,12 +51,17 @@ def record_fleets(root: Path, name: str, fleets: Sequence[Sequence[str]]) -> lis
 
 
 def finish_together(root: Path, endings: Sequence[Ending]) -> None:
-    """Declare cells done, all or none of them: who is killed in between is made up for by `complete_endings`."""
+    """Declare cells done, all or none of them: who is killed in between is made up for by `complete_endings`.
+
+    Raises LeaseLost where another took over one of them.
+    """
     if len(endings) < 2:
         for folder, result, files in endings:
             folder.finish(result, files)
         return
     bodies = {folder.path.name: folder.vouched(result, files) for folder, result, files in endings}
+    for folder, _, _ in endings:
+        folder.leases.check(folder.place)
     record = root / "fleets" / f"ended-{_digest(bodies)}.json"
     write_sealed(record, {"results": bodies})
     for folder, _, _ in endings:

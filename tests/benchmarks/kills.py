@@ -24,6 +24,7 @@ import json
 import os
 import queue
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -77,6 +78,8 @@ STAGES = (
 """In which stage a kill comes: each equally often as it stands here."""
 MOST_KILLS = 6
 """Kills of one run, which ends undisturbed after them."""
+UNIQUE = re.compile(r"timestamp\+\d+\+[0-9a-f-]{36}")
+"""What MLflow puts into the names of images: a time, and digits that nobody draws again."""
 PATIENCE = 600.0
 
 
@@ -255,7 +258,7 @@ def logged(folder: Path) -> dict[str, Any]:
     for run in runs:
         place = Path(run.info.artifact_uri.removeprefix("file://"))
         places.add(place)
-        files = sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
+        files = sorted(UNIQUE.sub("", str(path.relative_to(place))) for path in place.rglob("*") if path.is_file())
         tags = {name: run.data.tags.get(f"fmbench.{name}", "") for name in ("kind", "superseded")}
         told = {"status": run.info.status, "metrics": sorted(run.data.metrics), "files": files, **tags}
         found.setdefault(run.data.tags.get("fmbench.cell", run.info.run_name), []).append(told)

@@ -24,7 +24,7 @@ from fmbench.store.file_forms import KEY
 FLEETS = Fields({"fleets": Rows(Rows(KEY))})
 ENDED = Fields({"results": Each(OBJECT, KEY)})
 
-Ending = tuple[CellFolder, Mapping[str, Any], tuple[str, ...]]
+Finished = tuple[CellFolder, Mapping[str, Any], tuple[str, ...]]
 """A cell's folder, its result and the files that it vouches for: what `CellFolder.finish` is called with."""
 
 
@@ -50,7 +50,7 @@ def record_fleets(root: Path, name: str, fleets: Sequence[Sequence[str]]) -> lis
     return recorded_fleets(root, name)
 
 
-def finish_together(root: Path, endings: Sequence[Ending]) -> None:
+def finish_together(root: Path, endings: Sequence[Finished]) -> None:
     """Declare cells done, all or none of them: who is killed in between is made up for by `complete_endings`.
 
     Raises LeaseLost where another took over one of them.

@@ -13,7 +13,7 @@ from fmbench.cells.cells import TrainingCell
 from fmbench.cells.keys import canonical
 from fmbench.components.contracts import TrainingFacts
 from fmbench.model.context import WorkerContext
-from fmbench.store.fleet_records import Ending
+from fmbench.store.fleet_records import Finished
 
 
 def keep(
@@ -22,7 +22,7 @@ def keep(
     history: Sequence[tuple[int, float]],
     facts: TrainingFacts,
     context: WorkerContext,
-) -> Ending:
+) -> Finished:
     """Leave what a training gave in the store; the weights are tensors of any shape, by name.
 
     Return what declares it done (see `finish_together`).

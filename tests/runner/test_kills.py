@@ -1,4 +1,4 @@
-"""Drivers and workers that are killed at random moments: the suite ends as if nobody had touched it (see the script)."""
+"""Drivers and workers that are killed at random moments: the suite ends as if nobody had touched it."""
 
 from __future__ import annotations
 

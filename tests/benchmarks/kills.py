@@ -101,6 +101,7 @@ class Driver:
     interval: float
     process: subprocess.Popen[str] = field(init=False)
     began: float = field(init=False)
+    reader: threading.Thread = field(init=False)
     lines: queue.Queue[str] = field(default_factory=queue.Queue)
     stage: str = "start"
     training_since: float = 0.0
@@ -114,12 +115,14 @@ class Driver:
                 stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True,
                 env={**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder}/mlflow.db"},
             )  # fmt: skip
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.put(line.strip())
+        with self.process.stdout as said:
+            for line in said:
+                self.lines.put(line.strip())
         self.lines.put("")
 
     def until(self, stage: str) -> bool:
@@ -219,8 +222,8 @@ def run_to_the_end(
             if who != "worker":
                 break
             weak = False
-        if driver.process.poll() is None:
-            driver.process.wait(PATIENCE)
+        driver.process.wait(PATIENCE)
+        driver.reader.join()
         if driver.process.returncode == 0:
             break
         if driver.process.returncode != -signal.SIGKILL:
@@ -290,6 +293,7 @@ def undisturbed(folder: Path, interval: float) -> tuple[dict[str, Any], dict[str
     driver, began = Driver(folder, interval), {"start": time.time()}
     while line := driver.lines.get(timeout=PATIENCE):
         began.setdefault(line, time.time())
+    driver.reader.join()
     if driver.process.wait(PATIENCE):
         raise SystemExit((folder / "stderr.txt").read_text())
     moments = [*sorted(began.items(), key=lambda each: each[1]), ("", time.time())]

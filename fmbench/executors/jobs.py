@@ -46,9 +46,12 @@ def _threads(cpu: float) -> int:
     return max(1, int(cpu))
 
 
-def machine_processes(device: str) -> int:
-    """Return how many processes could keep this machine busy, whatever --jobs says: fleets are composed for so many."""
-    return 1 if device_type(device) == "cuda" else cpu_count()
+def machine_processes(device: str, gpus: int) -> int:
+    """Return how many processes could keep this machine busy, whatever --jobs says: fleets are composed for so many.
+
+    `gpus` are those that workers are shared out to, 0 where they all see the same.
+    """
+    return max(1, gpus) if device_type(device) == "cuda" else cpu_count()
 
 
 def sampled_together(device: str, members: int) -> bool:

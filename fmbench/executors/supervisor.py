@@ -330,7 +330,7 @@ class Supervisor(ABC, Generic[L]):
         """A unit whose worker was killed goes on from its checkpoint once; killed again, the unit is to blame."""
         self._deaths.update(worker.units)
         units = worker.units
-        return bool(units) and all(unit[0] != "probe" and self._deaths[unit] == 1 for unit in units)
+        return bool(units) and all(self._deaths[unit] == 1 for unit in units)
 
     def _drop(self, worker: Worker[L]) -> None:
         worker.link.close()

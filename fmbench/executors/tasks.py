@@ -67,9 +67,9 @@ class ProbeTask:
         """What the task will report on."""
         return [("probe", self.cell.fleet_key)]
 
-    def without(self, ended: Collection[Unit]) -> TrainTask:
-        """Return what is left: nothing, when a probe has ended in any way."""
-        return TrainTask(())
+    def without(self, ended: Collection[Unit]) -> ProbeTask | TrainTask:
+        """Return what is left: nothing, when the probe has ended in any way."""
+        return TrainTask(()) if set(self.units) <= set(ended) else self
 
 
 @dataclass(frozen=True)

@@ -95,16 +95,17 @@ class Fleets:
 
     def _fleets(self, cells: Sequence[TrainingCell]) -> list[tuple[TrainingCell, ...]]:
         """Return the fleets of cells of one `fleet_key`, those on record first; those that are to be composed are noted
-        in the store.
+        in the store. Where no size was found, for the probe failed, cells are in none, and nothing is noted.
         """
         if not may_join(cells):
             return []
         root, name = Path(self._config.store), _name(cells)
         recorded = recorded_fleets(root, name)
-        if left := self._unrecorded(cells):
-            size = int(self._found(cells[0]).get("size", 1))
+        if (left := self._unrecorded(cells)) and (found := self._found(cells[0])):
+            size = int(found["size"])
             starts = {key: int(self._cells[shorter].settings["steps"]) for key, shorter in self._shorter.items()}
-            composed = compose(left, size, machine_processes(self._config.device), starts)
+            processes = machine_processes(self._config.device, len(self._config.gpus))
+            composed = compose(left, size, processes, starts)
             recorded = record_fleets(root, name, [[cell.key for cell in fleet] for fleet in composed])
         return [tuple(self._cells[key] for key in keys) for keys in recorded]
 

@@ -69,7 +69,7 @@ def choose_fleet_size(cell: TrainingCell, context: WorkerContext) -> FleetSize:
     with parts.autocast(context.device)():
         cost = count_cost(make_module(cell, parts, context.device).train(), inputs, context.device)
     is_gpu = device_type(context.device) == "cuda"
-    processes = 1 if is_gpu else cpu_count()
+    processes = memory.sharing(1) if is_gpu else cpu_count()
     room = int(MEMORY * memory.total_memory(context.device) / processes / bytes_of(cost))
     size = size_by_cost(cost, is_gpu=is_gpu)
     if size > max(room, 1):

@@ -80,6 +80,8 @@ MOST_KILLS = 6
 """Kills of one run, which ends undisturbed after them."""
 UNIQUE = re.compile(r"timestamp\+\d+\+[0-9a-f-]{36}")
 """What MLflow puts into the names of images: a time, and digits that nobody draws again."""
+BY_TIME = "score_by_time"
+"""The figure that is there where times are steady."""
 PATIENCE = 600.0
 
 
@@ -261,7 +263,8 @@ def logged(folder: Path) -> dict[str, Any]:
     for run in runs:
         place = Path(run.info.artifact_uri.removeprefix("file://"))
         places.add(place)
-        files = sorted(UNIQUE.sub("", str(path.relative_to(place))) for path in place.rglob("*") if path.is_file())
+        paths = [path for path in place.rglob("*") if path.is_file() and path.stem != BY_TIME]
+        files = sorted(UNIQUE.sub("", str(path.relative_to(place))) for path in paths)
         tags = {name: run.data.tags.get(f"fmbench.{name}", "") for name in ("kind", "superseded")}
         told = {"status": run.info.status, "metrics": sorted(run.data.metrics), "files": files, **tags}
         found.setdefault(run.data.tags.get("fmbench.cell", run.info.run_name), []).append(told)

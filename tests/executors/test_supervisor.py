@@ -16,7 +16,7 @@ from helpers import evaluation_cell, training_cell
 from fmbench.errors import CellFailure, TimedOut, UserError, WorkerDied
 from fmbench.executors.messages import Event, WorkerConfig
 from fmbench.executors.supervisor import FIRST_PAUSE, MOST_LOST, Supervisor, Worker
-from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, PrepareTask, Task, TrainTask, Work
+from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, ProbeTask, PrepareTask, Task, TrainTask, Work
 from fmbench.plugins.registry import Registry
 from fmbench.store.holder import own_name
 from fmbench.store.lease_files import FolderLeaseFiles
@@ -98,6 +98,19 @@ def test_a_fleet_that_is_killed_twice_is_tried_cell_by_cell(tmp_path: Path, regi
     folders = {cell: Store(tmp_path).folder("training", cell.key) for cell in cells}
     assert [cell for cell, folder in folders.items() if folder.failure()] == [cells[1]]
     assert [cell for cell, folder in folders.items() if folder.has_left_fleet()] == list(cells[1:])
+
+
+def test_a_probe_that_is_killed_is_made_once_more(tmp_path: Path, registry: Registry) -> None:
+    """Else its cells would train alone, and give other bits than those of a run that nobody has disturbed."""
+    executor, task = Scripted(tmp_path), ProbeTask(training_cell(registry), str(tmp_path / "size.json"))
+    for expected, left in (("again", [task]), ("failed", [])):
+        executor._queue.clear()
+        worker: Worker[Any] = Worker(Ended(), task)
+        worker.units = set(task.units)
+        executor._workers.append(worker)
+        said = list(executor._end(worker, WorkerDied("signal 9"), killed=True))
+        assert [event.what for event in said] == [expected]
+        assert list(executor._queue) == left
 
 
 def test_cells_whose_joint_evaluation_is_killed_twice_are_evaluated_one_by_one(

@@ -301,6 +301,7 @@ def test_what_another_version_left_of_a_probe_is_found_again(
     fleets = Fleets(tmp_path, config, cells)
     assert len(list(fleets.probes())) == 1
     assert [len(task.cells) for task in fleets.ready()] == [1, 1, 1]
+    assert not (tmp_path / "fleets").exists(), "what is not known is not noted"
 
 
 def test_little_work_is_not_probed(tmp_path: Path, registry: Registry) -> None:

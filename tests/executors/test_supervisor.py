@@ -16,7 +16,7 @@ from helpers import evaluation_cell, training_cell
 from fmbench.errors import CellFailure, TimedOut, UserError, WorkerDied
 from fmbench.executors.messages import Event, WorkerConfig
 from fmbench.executors.supervisor import FIRST_PAUSE, MOST_LOST, Supervisor, Worker
-from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, ProbeTask, PrepareTask, Task, TrainTask, Work
+from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, PrepareTask, ProbeTask, Task, TrainTask, Work
 from fmbench.plugins.registry import Registry
 from fmbench.store.holder import own_name
 from fmbench.store.lease_files import FolderLeaseFiles

@@ -19,7 +19,8 @@ from fmbench.isolation import global_random
 from fmbench.model.batched.compatibility import batching_obstacle
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, load_trained
-from fmbench.runtime.failures import describe_failure
+from fmbench.runtime.failures import describe_failure, is_out_of_memory
+from fmbench.runtime.memory import free_unused
 
 log = logging.getLogger(__name__)
 AT_ONCE = 2**28
@@ -67,7 +68,9 @@ def draw_together(task: EvaluateFleetTask, context: WorkerContext, say: Say) -> 
 
 
 def _draw_all(cells: Sequence[EvaluationCell], trained: Mapping[str, Trained]) -> dict[str, Drawn]:
-    """Draw the samples of cells that share a sampler, unless the solver will not have that."""
+    """Draw the samples of cells that share a sampler, unless the solver will not have that; where the memory does not
+    hold all of them, one half after the other.
+    """
     keys = {cell.training.key: cell.key for cell in cells}
     members = in_order([trained[key] for key in keys])
     first = next(cell for cell in cells if cell.training.key == members[0].cell.key)
@@ -76,4 +79,12 @@ def _draw_all(cells: Sequence[EvaluationCell], trained: Mapping[str, Trained]) -
     except NotBatchedError as error:
         log.info("%s: %s", first.solver, error)
         return {}
+    except Exception as error:
+        if len(cells) <= 2 or not is_out_of_memory(error):
+            raise
+        found = None
+    if found is None:
+        free_unused(members[0].context.device)
+        middle = -(-len(cells) // 2)
+        return {**_draw_all(cells[:middle], trained), **_draw_all(cells[middle:], trained)}
     return {keys[member.cell.key]: drawn for member, drawn in zip(members, found, strict=True)}

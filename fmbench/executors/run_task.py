@@ -27,6 +27,7 @@ from fmbench.executors.evaluate_fleet import draw_together
 from fmbench.executors.jobs import sampled_together
 from fmbench.executors.library_warnings import LibraryWarnings
 from fmbench.executors.messages import ELSEWHERE, Event, Say
+from fmbench.executors.out_of_memory import batch_at_work, halve_batch_once, with_advice
 from fmbench.executors.preemption import Preempted, Preemption
 from fmbench.executors.prepare import prepare, probe
 from fmbench.executors.process_health import SpoiltProcess, lingering
@@ -52,9 +53,10 @@ from fmbench.io.file_lock import StoppedWaiting
 from fmbench.isolation import global_random
 from fmbench.isolation.process_state import foreign_code_ran, watch_all
 from fmbench.model.context import WorkerContext
-from fmbench.model.trained_model import Trained, load_trained
+from fmbench.model.trained_model import NOISE_BLOCK, Trained, load_trained
 from fmbench.runtime.environment import measured_on
-from fmbench.runtime.failures import describe_failure
+from fmbench.runtime.failures import describe_failure, is_out_of_memory
+from fmbench.runtime.memory import free_unused
 from fmbench.store.cell_folder import CellFolder
 from fmbench.store.fleet_records import complete_endings
 from fmbench.store.group_commit import GroupCommit
@@ -137,8 +139,10 @@ class Computer:
         try:
             with self.preemption.saving():
                 left = train_fleet(task, self.context, self.say)
-            for cell in left:
-                self(TrainTask((cell,)))
+            if left:
+                free_unused(self.context.device)  # what the fleet had that failed
+            for each in left:
+                self(each)
         except (StoppedWaiting, LeaseLost) as held:
             for unit in task.units:
                 self.say(Event("held", *unit, text=str(held)))
@@ -170,9 +174,27 @@ class Computer:
             yield from ((("training", cell.key), cell, partial(self._train, cell)) for cell in task.cells)
         elif isinstance(task, ReferenceTask):
             for wanted in task.work:
-                yield (wanted.cell.section, wanted.cell.key), wanted.cell, partial(self._reference, wanted)
+                folder = self.context.store.folder(wanted.cell.section, wanted.cell.key)
+                samples = int(wanted.cell.settings["samples"])
+                compute = partial(self._with_less_memory, folder, samples, partial(self._reference, wanted))
+                yield (wanted.cell.section, wanted.cell.key), wanted.cell, compute
         else:
             yield from self._evaluate_steps(task)
+
+    def _with_less_memory(self, folder: CellFolder, samples: int, compute: Callable[[], bool]) -> bool:
+        """Compute a unit, once more with half the batch where memory runs out (see `halve_batch_once`)."""
+
+        def say(text: str) -> None:
+            self.say(Event("slowed", folder.section, folder.path.name, text=text))
+
+        batch = partial(batch_at_work, self.context, lambda: self._trained, samples)
+        return halve_batch_once(compute, folder, self.context, batch, self._forget, say)
+
+    def _forget(self) -> None:
+        """Let go of all that is kept between units and can be had again."""
+        self._drawn = {}
+        if self._trained is not None:
+            self._trained.forget()
 
     def _attempt(self, section: str, key: str, folder: CellFolder, compute: Callable[[], bool]) -> Event:
         if why := why_given_up(folder):
@@ -239,18 +261,29 @@ class Computer:
         folder.begin(cell.parts())
         if cell.is_given:
             given_models.take(cell, self.context)
-        else:
+            return True
+        try:
             with self.preemption.saving():
                 loop.train([cell], self.context, lambda steps: self.say(Event("advanced", "training", cell.key, steps)))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise with_advice(self._explain(error), cell) from error
         return True
 
     def _evaluate_steps(self, task: EvaluateTask) -> Iterator[Step]:
         if task.training_metrics:
-            yield ("training", task.training.key), task.training, partial(self._training_metrics, task)
+            folder = self.context.store.folder("training", task.training.key)
+            compute = partial(self._with_less_memory, folder, NOISE_BLOCK, partial(self._training_metrics, task))
+            yield ("training", task.training.key), task.training, compute
         if task.flow_snapshot:
             yield ("portrait", task.flow_snapshot), task.training, partial(self._take_flow_snapshot, task)
         for work in task.work:
-            yield (task.section, work.key), task.training, partial(self._evaluate, task, work)
+            compute = partial(self._evaluate, task, work)
+            if not isinstance(task, MeasureTask):  # the batch at which a sampler is timed is part of what is measured
+                folder, samples = self.context.store.folder(task.section, work.key), int(work.cell.settings["samples"])
+                compute = partial(self._with_less_memory, folder, samples, compute)
+            yield (task.section, work.key), task.training, compute
         if self._trained is not None:
             self._trained.forget()  # or the next training would be said to take this memory
 

@@ -6,7 +6,7 @@ import threading
 from contextlib import ExitStack
 
 from fmbench.cells.cells import TrainingCell
-from fmbench.errors import CellFailure, DamagedFile, LeaseLost, ProcessChanged, StoreError
+from fmbench.errors import CellFailure, DamagedFile, LeaseLost, OutOfMemory, ProcessChanged, StoreError
 from fmbench.executors.messages import ELSEWHERE, Event, Say
 from fmbench.executors.preemption import Preempted
 from fmbench.executors.process_health import SpoiltProcess, lingering
@@ -19,9 +19,9 @@ from fmbench.store.snapshots import lacking_snapshots, snapshot_folder
 from fmbench.training import loop
 
 
-def train_fleet(task: TrainTask, context: WorkerContext, say: Say) -> list[TrainingCell]:
-    """Train cells as one; return those that are left, where the fleet failed as a whole: they train one by one, so that
-    only those fail that must.
+def train_fleet(task: TrainTask, context: WorkerContext, say: Say) -> list[TrainTask]:
+    """Train cells as one; return what is left to train, where the fleet failed as a whole: its cells one by one, so
+    that only those fail that must, and two fleets of half the size where the memory ran out.
 
     Raises StoppedWaiting where another process is at one of them: the others wait, since a fleet of other members would
     not give the same weights to the bit.
@@ -40,12 +40,12 @@ def train_fleet(task: TrainTask, context: WorkerContext, say: Say) -> list[Train
             for cell in fleet:
                 context.store.folder("training", cell.key).leave_fleet()
             say(Event("slowed", "training", fleet[0].key, text=why))
-            return fleet
+            return [TrainTask((cell,)) for cell in fleet]
         say(Event("started", "training", fleet[0].key, fleet=tuple(cell.key for cell in fleet)))
         ended: set[str] = set()
         folders = {cell.key: context.store.folder("training", cell.key) for cell in fleet}
         trained = {key for key, folder in folders.items() if folder.recorded() is not None}
-        threads = set(threading.enumerate())
+        threads, halved = set(threading.enumerate()), False
 
         def advanced(steps: int) -> None:
             say(Event("advanced", "training", fleet[0].key, steps))
@@ -70,7 +70,9 @@ def train_fleet(task: TrainTask, context: WorkerContext, say: Say) -> list[Train
             raise SpoiltProcess(str(error)) from error
         except Exception as error:
             failure = describe_failure(error, context.components)
-            why = f"a fleet of {len(fleet)} failed ({failure}), so its cells train one by one"
+            halved = isinstance(failure, OutOfMemory) and len(fleet) > 2
+            then = "train as two halves" if halved else "train one by one"
+            why = f"a fleet of {len(fleet)} failed ({failure}), so its cells {then}"
             for folder in folders.values():
                 folder.leave_fleet()
             say(Event("slowed", "training", fleet[0].key, text=why))
@@ -79,7 +81,10 @@ def train_fleet(task: TrainTask, context: WorkerContext, say: Say) -> list[Train
         left = [cell for cell in fleet if cell.key not in ended and not is_trained(cell, context, say)]
         if running := lingering(threads):
             raise SpoiltProcess(f"a fleet left threads running: {', '.join(running)}")
-    return left
+    if halved:
+        middle = -(-len(left) // 2)
+        return [TrainTask(half, len(half)) for half in (tuple(left[:middle]), tuple(left[middle:])) if half]
+    return [TrainTask((cell,)) for cell in left]
 
 
 def has_ended(cell: TrainingCell, context: WorkerContext, say: Say) -> bool:

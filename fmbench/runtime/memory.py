@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,23 @@ def keep_freed_memory() -> None:
     if mallopt := _c_function("mallopt"):
         mallopt(M_MMAP_THRESHOLD, 2**25)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def free_unused(device: str) -> None:
+    """Free what nobody uses any more, and give it back to the device and the machine: after one of them had none left.
+
+    An exception holds what its frames have: call this when it is handled and forgotten.
+    """
+    gc.collect()
+    if device_type(device) == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()
+    elif device_type(device) == "mps":
+        import torch
+
+        torch.mps.empty_cache()
+    give_memory_back()
 
 
 def give_memory_back() -> None:

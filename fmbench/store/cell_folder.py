@@ -140,6 +140,11 @@ class CellFolder:
         self.checkpoints.drop()
         (self.path / "failure.json").unlink(missing_ok=True)
 
+    def add_facts(self, facts: Mapping[str, Any]) -> None:
+        """Add facts to the result of a cell that is done. The caller holds the cell's lock."""
+        if (result := self.recorded()) is not None:
+            self.seal("result.json", {**result, "facts": {**result.get("facts", {}), **facts}})
+
     def result(self, *, thorough: bool = False) -> dict[str, Any] | None:
         """Return the result when the cell is done and whole, None when it is not done.
 

@@ -41,7 +41,7 @@ CELL: Form = Fields(optional={"training": KEY, "teacher": KEY, "weaker": KEY})
 
 FACTS: Mapping[str, Form] = {
     **dict.fromkeys(("seconds", "nfe_min", "nfe_max"), FINITE),
-    **dict.fromkeys(("steps", "peak_memory", "parameters", "threads", "jobs", "fleet"), WHOLE),
+    **dict.fromkeys(("steps", "peak_memory", "parameters", "threads", "jobs", "fleet", "batch"), WHOLE),
     **dict.fromkeys(("device", "precision", "hardware", "torch", "program"), TEXT),
     "nfe": Either(FINITE, NULL),
     "finished": TIME,
@@ -87,7 +87,7 @@ FAILURE: Form = Fields(
 )
 _METRIC = Fields(
     {"name": TEXT, "values": Each(NUMBER), "identity": OBJECT, "seconds": FINITE},
-    {"error": TEXT, "status": TEXT, "n": WHOLE, "extrapolated": TRUTH, "left_out": TEXT},
+    {"error": TEXT, "status": TEXT, "n": WHOLE, "extrapolated": TRUTH, "left_out": TEXT, "batch": WHOLE},
     (("error", "status"), ("n", "extrapolated")),
 )
 METRICS: Form = Each(_METRIC)

@@ -115,6 +115,10 @@ class ProcessChanged(CellFailure):
     """A component changed what other cells in its process are computed with: torch's default dtype, say."""
 
 
+FAILURE_STATUSES = ("error", "diverged", "oom", "timeout")
+"""What rows of failed cells show."""
+
+
 class NotDefined(FmbenchError):
     """A metric is not defined for an evaluation: it has no value there, and has not failed. The message says why."""
 

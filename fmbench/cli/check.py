@@ -14,7 +14,7 @@ from fmbench.cli import options
 from fmbench.cli.exit_codes import CELLS_FAILED
 from fmbench.cli.history import add_night, history_of
 from fmbench.cli.output import SHOWN, bars_of, complain, note, say, say_more, show_json, show_table
-from fmbench.cli.run import Jobs, NoTracking, Timeout
+from fmbench.cli.run import FailFast, Jobs, NoTracking, Timeout, tell_stopped
 from fmbench.errors import StoreError, UserError
 from fmbench.io.printable_text import count, some
 
@@ -66,6 +66,7 @@ def check(
     address: options.Address = None,
     per_gpu: options.PerGpu = 1,
     timeout: Timeout = None,
+    fail_fast: FailFast = False,
     home: options.Home = None,
     reports: options.Reports = Path("reports"),
     tracking_uri: options.TrackingUri = None,
@@ -83,7 +84,7 @@ def check(
     if accept and (filters or junit is not None):
         raise UserError("--accept takes the whole suite and compares nothing: leave --filter and --junit away.")
     _check_files({"--junit": (junit, True), "--baseline": (baseline, accept)})
-    computing: dict[str, Any] = {"jobs": jobs, "device": device, "timeout": timeout}
+    computing: dict[str, Any] = {"jobs": jobs, "device": device, "timeout": timeout, "fail_fast": fail_fast}
     computing |= {"executor": executor, "address": address, "per_gpu": per_gpu}
     places = {"home": home, "reports": reports, "tracking": not no_tracking, "tracking_uri": tracking_uri}
     session = options.open_session(suite, overrides, filters, plugins, **computing, **places)
@@ -171,7 +172,11 @@ def _records(session: Session, no_run: bool) -> Records:
     from fmbench.runner.run import run_session
 
     with bars_of("what finished is kept") as bars:
-        return run_session(session, bars).records
+        result = run_session(session, bars)
+    if result.stopped:
+        tell_stopped(session, result)
+        raise typer.Exit(CELLS_FAILED)
+    return result.records
 
 
 def _confirmed(session: Session, records: Records, judge: Callable[[Records], Outcome]) -> tuple[Records, Outcome]:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from fmbench.runner.session import Session
 
 
+_NOT_OF_IT = ("--detach", "--json", "--status")
+"""Words of a command line that its detached run does not have."""
+
+
 def start_detached(session: Session, *, as_json: bool) -> None:
     """Have what the command line asks for go on without the terminal, and say where; one that does so already is left
     alone. What is wrong with the input is known by now. Raises UserError.
@@ -51,7 +55,10 @@ def _arguments(session: Session) -> list[str]:
     from fmbench.tracking import shown
 
     verb, *rest = sys.argv[1:]
-    words = [*(["run"] if verb == "retry" else [verb]), *(word for word in rest if word not in ("--detach", "--json"))]
+    chosen = {number + 1 for number, word in enumerate(rest) if word == "--status"}  # what retry alone takes
+    kept = [word for number, word in enumerate(rest) if number not in chosen and word not in _NOT_OF_IT]
+    kept = [word for word in kept if not word.startswith("--status=")]
+    words = ["run" if verb == "retry" else verb, *kept]
     uri = session.options.tracking_uri
     if uri is None or shown(uri) == uri:
         return words

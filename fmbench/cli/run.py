@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ from fmbench.cli import options
 from fmbench.cli.detach import note_detached, start_detached
 from fmbench.cli.exit_codes import CELLS_FAILED
 from fmbench.cli.output import bars_of, note, say, say_more, show_json
+from fmbench.errors import FAILURE_STATUSES, UserError, did_you_mean
 from fmbench.io.printable_text import count
 
 if TYPE_CHECKING:
@@ -23,6 +25,13 @@ SHOWN = 10
 """Kinds of failures that are printed."""
 
 Jobs = Annotated[str, typer.Option("--jobs", help="Processes: a number, or auto to keep every core busy.")]
+FailFast = Annotated[
+    bool, typer.Option("--fail-fast", help="End at the first cell that fails; what finished is kept and reported.")
+]
+Statuses = Annotated[
+    list[str] | None,
+    typer.Option("--status", metavar="STATUS", help=f"Only what failed so: {', '.join(FAILURE_STATUSES)}. Repeatable."),
+]
 Timeout = Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds that one cell may take.")]
 Detach = Annotated[
     bool, typer.Option("--detach", help="Go on without this terminal: a process with a log, with slurm a job.")
@@ -45,6 +54,8 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         per_gpu: options.PerGpu = 1,
         slurm: options.Slurm = None,
         timeout: Timeout = None,
+        fail_fast: FailFast = False,
+        statuses: Statuses = None,
         home: options.Home = None,
         reports: options.Reports = Path("reports"),
         tracking_uri: options.TrackingUri = None,
@@ -52,13 +63,12 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         detach: Detach = False,
         as_json: options.Json = False,
     ) -> None:
-        computing: dict[str, Any] = {"jobs": jobs, "device": device, "timeout": timeout}
+        computing: dict[str, Any] = {"jobs": jobs, "device": device, "timeout": timeout, "fail_fast": fail_fast}
         computing |= {"executor": executor, "address": address, "per_gpu": per_gpu}
         places = {"home": home, "reports": reports, "tracking": not no_tracking, "tracking_uri": tracking_uri}
         jobs_of = {"slurm": tuple(slurm or ())}
         session = options.open_session(suite, overrides, filters, plugins, **computing, **jobs_of, **places)
-        if again:
-            note(f"{session.clear_failures()} failed cells are tried again.")
+        forgotten = _forget_failures(session, statuses) if again else {}
         if detach:
             start_detached(session, as_json=as_json)
             return
@@ -68,18 +78,43 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         with bars_of("what finished is kept") as bars:
             result = run_session(session, bars)
         if as_json:
-            show_json(summary(session, result))
+            show_json({**summary(session, result), **forgotten})
         else:
             _tell(session, result)
         if result.records.failed or result.records.lost_references:
             raise typer.Exit(CELLS_FAILED)
 
+    if not again:  # a run leaves failures as they are
+        own = inspect.signature(verb, eval_str=True)
+        parameters = [each for name, each in own.parameters.items() if name != "statuses"]
+        verb.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     return verb
+
+
+def _forget_failures(session: Session, statuses: Sequence[str] | None) -> dict[str, object]:
+    """Forget failures with one of some statuses, all where there are none; say, and return, how many there were."""
+    there = session.failures()
+    known = (*FAILURE_STATUSES, *(status for status in sorted(there) if status not in FAILURE_STATUSES))
+    if unknown := next((status for status in statuses or () if status not in known), ""):
+        hint = did_you_mean(unknown, known)
+        raise UserError(f"--status is one of {', '.join(known)}; found {unknown!r}.{hint} Failed: {_by_status(there)}.")
+    chosen = {status: number for status, number in there.items() if not statuses or status in statuses}
+    others = {status: number for status, number in there.items() if status not in chosen}
+    session.clear_failures(statuses)
+    left = f" Left as they are: {_by_status(others)}." if others else ""
+    note(f"Failed cells that are tried again: {_by_status(chosen)}.{left}")
+    return {"tried_again": chosen, "left_failed": others}
+
+
+def _by_status(statuses: Mapping[str, int]) -> str:
+    """Return how many cells failed with which status, in words."""
+    return ", ".join(f"{number} {status}" for status, number in sorted(statuses.items())) or "none"
 
 
 def summary(session: Session, result: RunResult) -> dict[str, object]:
     """Return what a run did, as data."""
     failed = [*result.records.failed, *result.records.lost_references]
+    failed = [record for record in failed if record.status != "missing"]
     return {
         "suite": session.suite.name,
         "cells": result.cells,
@@ -87,6 +122,7 @@ def summary(session: Session, result: RunResult) -> dict[str, object]:
         "computed_elsewhere": dict(result.elsewhere),
         "in_short": [f"{about}: {text}" for about, text in result.in_short],
         "failed": [{"key": r.cell.key, "status": r.status, "error": r.error} for r in failed],
+        "stopped": result.stopped or None,
         "report": str(result.report),
         "tracking_uri": result.tracking.uri if result.tracking else None,
         "runs_not_logged": result.tracking.pending if result.tracking else None,
@@ -97,7 +133,9 @@ def tell_failures(session: Session, records: Records) -> None:
     """Print what failed, each mistake once, and how to see more of it and to try again."""
     from fmbench.results.failures import failures_of, grouped
 
-    groups = grouped(failures_of(records))
+    groups = grouped(failure for failure in failures_of(records) if failure.status != "missing")
+    if not groups:
+        return
     for group in groups[:SHOWN]:
         failed = group.first
         counted = count(group.count, failed.section)
@@ -108,6 +146,15 @@ def tell_failures(session: Session, records: Records) -> None:
     cells = [group.first.cell for group in groups if group.first.section in ("training", "model", "evaluation")]
     look = f"`{session.again('why', cells[0].key)}` says more, and " if cells else ""
     say(f"{count(total, 'cell')} failed; the report lists them, {look}`{session.again('retry')}` tries again.", "red")
+
+
+def tell_stopped(session: Session, result: RunResult) -> None:
+    """Print that a run ended at its first failure, and how to go on."""
+    lacking = sum(counts["todo"] for counts in result.cells.values())
+    rest = (
+        f"`{session.again('run')}` computes the {count(lacking, 'cell')} that are not computed yet" if lacking else ""
+    )
+    say(f"Ended at the first failure (--fail-fast): {result.stopped}{f'; {rest}' if rest else ''}.", "red")
 
 
 def tell_short(lines: Sequence[tuple[str, str]]) -> None:
@@ -125,6 +172,8 @@ def _tell(session: Session, result: RunResult) -> None:
         say("Everything was computed before; nothing to do.")
     if result.records.failed or result.records.lost_references:
         tell_failures(session, result.records)
+    if result.stopped:
+        tell_stopped(session, result)
     if result.tracking is not None and result.tracking.pending:
         waiting = f"{result.tracking.pending} runs are not in MLflow yet ({result.tracking.problem})"
         say(f"{waiting}; `{session.again('sync')}` logs them.", "yellow")

@@ -29,8 +29,8 @@ def halve_batch_once(
 ) -> bool:
     """Compute an evaluation, or a reference; where memory runs out, free it and compute once more with half the batch.
 
-    `compute` returns whether there was anything to compute, and so does this. `batch` says how many samples are drawn at
-    once, `forget` drops what the worker keeps between units. Metrics that ran out of memory are computed once more,
+    `compute` returns whether there was anything to compute, and so does this. `batch` says how many samples are drawn
+    at once, `forget` drops what the worker keeps between units. Metrics that ran out of memory are computed once more,
     too; what was computed so says with which batch. Raises OutOfMemory where half the batch is too much as well.
     """
     worked, first = _tried(compute, folder, context)
@@ -42,7 +42,6 @@ def halve_batch_once(
     half = whole // 2
     if not half:
         raise OutOfMemory(first)
-    say(f"memory ran out with {whole} samples at once, so cells are evaluated with {half} ({first})")
     again, computed = _out_of_memory(folder), folder.metrics()
     folder.set_metrics({digest: entry for digest, entry in computed.items() if digest not in again})
     try:
@@ -53,6 +52,7 @@ def halve_batch_once(
             raise
         found = describe_failure(error, context.components)
         raise OutOfMemory(f"{found}; half the batch, {half} samples at once, was too much, too") from error
+    say(f"memory ran out with {whole} samples at once, so cells were evaluated with {half} ({first})")
     _note(folder, half, {digest for digest in folder.metrics() if digest not in computed or digest in again})
     return True
 

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from fmbench.cells.keys import canonical, digest
-from fmbench.errors import StoreError, UserError
+from fmbench.errors import FAILURE_STATUSES, StoreError, UserError
 from fmbench.io.json_forms import NUMBER, OBJECT, TEXT, WHOLE, Each, Either, Fields, Plain, Rows, one_of, parsed
 from fmbench.io.regular_files import read_regular
 from fmbench.regression.snapshot import AXES, CellValues, Section, SeededGroup, Snapshot, named
@@ -44,7 +44,7 @@ FORMAT = 1
 SHORT = 8
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 LINE = 100
-STATUSES = ("ok", "error", "diverged", "oom", "timeout", "missing")
+STATUSES = ("ok", *FAILURE_STATUSES, "missing")
 
 METRIC_FACTS = Fields(
     {**dict.fromkeys(("name", "unit", "scope", "label"), TEXT), "better": one_of(("lower", "higher", ""))},

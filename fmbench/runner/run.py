@@ -28,7 +28,8 @@ class RunResult:
     sampler; `elsewhere` those that other drivers on the same store computed meanwhile.
 
     `in_short` holds the first lines of the report, `(what it is about, sentences)`; `cells` counts trainings and
-    evaluations: total, done, failed and todo.
+    evaluations: total, done, failed and todo. `stopped` says which failure ended a run that was to end at its first,
+    "" where it went to its end.
     """
 
     records: Records
@@ -39,6 +40,7 @@ class RunResult:
     in_short: Sequence[tuple[str, str]] = ()
     cells: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     elsewhere: Mapping[str, int] = field(default_factory=dict)
+    stopped: str = ""
 
 
 def run(suite: str | Path, options: Options | None = None, observer: Observer | None = None) -> RunResult:
@@ -71,6 +73,7 @@ def run_session(session: Session, observer: Observer) -> RunResult:
             tracker.open_ahead()
         threading.Thread(target=_import_ahead, daemon=True).start()
     computed, worked, elsewhere = scheduler.run(), scheduler.worked, dict(scheduler.elsewhere)
+    stopped = scheduler.stopped
     del scheduler
     remember_contents(session)
     if worked:
@@ -84,7 +87,8 @@ def run_session(session: Session, observer: Observer) -> RunResult:
     if tracker is not None:
         summary = tracker.finish(records, report.parent, lambda done, total: observer.begin("logging", total, done))
         observer.end("logging")
-    return RunResult(records, report, computed, summary, fresh, short, results_index.counts(), elsewhere)
+    counts = results_index.counts()
+    return RunResult(records, report, computed, summary, fresh, short, counts, elsewhere, stopped)
 
 
 def _import_ahead() -> None:

@@ -46,12 +46,17 @@ REFERENCES_A_TASK = 16
 """Floors and oracles are quick, so that a worker takes many at once."""
 
 
+class _FirstFailure(Exception):
+    """A cell failed in a run that is to end there."""
+
+
 class Scheduler:
     """Computes what the store lacks of a plan, on the executor that the session's options name.
 
     `computed` counts the units that were computed, by section, and as "measurement" the trained cells that lacked a
     metric; `elsewhere` counts those that other drivers on this store computed meanwhile. `worked` says whether the
-    store changed at all.
+    store changed at all. `stopped` says where a run ended that was to end at its first failure, "" where it went to
+    its end.
     """
 
     def __init__(
@@ -63,7 +68,7 @@ class Scheduler:
         self.failure_messages = FailureMessages(observer.say)
         self.computed: dict[str, int] = defaultdict(int)
         self.elsewhere: dict[str, int] = defaultdict(int)
-        self.worked = False
+        self.worked, self.stopped = False, ""
         self._steps: dict[str, int] = defaultdict(int)
         self._leads: dict[str, str] = {}
         self._untrained = {key for key, state in results_index.trainings.items() if state.is_untrained}
@@ -81,13 +86,16 @@ class Scheduler:
         if not tasks and not any(state.todo for state in self.results_index.samplers.values()):
             return dict(self.computed)
         config = self.config
-        with self._executor(config, STAGES[:-1]) as executor:
-            if tasks:
-                claim(self.session.store)
-                executor.warm_up(tasks)
-                self._prepare(executor)
-                self._train_and_evaluate(executor, config)
-            self._measure(executor)
+        try:
+            with self._executor(config, STAGES[:-1]) as executor:
+                if tasks:
+                    claim(self.session.store)
+                    executor.warm_up(tasks)
+                    self._prepare(executor)
+                    self._train_and_evaluate(executor, config)
+                self._measure(executor)
+        except _FirstFailure as failure:
+            self.stopped = str(failure)
         if self._unmeasured:
             self.computed["measurement"] = self._unmeasured
         return dict(self.computed)
@@ -333,10 +341,23 @@ class Scheduler:
             if event.section == "evaluation":
                 self._evaluated(event.key)
 
+        if self.session.options.fail_fast and (failure := self._failure(event)):
+            raise _FirstFailure(failure)
+
     def _count(self, event: Event, name: str) -> None:
         """Count a unit that has ended, as computed here or elsewhere."""
         counts = self.elsewhere if event.status == ELSEWHERE else self.computed
         counts[name] += 1
+
+    def _failure(self, event: Event) -> str:
+        """Say what failed, by an event: a cell, or one of its metrics; "" where nothing did."""
+        if event.section in {"", "probe", "preparing"} or event.what not in {"failed", "finished"}:
+            return ""
+        text = event.text
+        if event.what == "finished":
+            metrics = self.session.store.folder(event.section, event.key).metrics()
+            text = next((str(entry["error"]) for entry in metrics.values() if "error" in entry), "")
+        return f"{event.section} {event.key}: {text}" if text else ""
 
     def _evaluated(self, key: str) -> None:
         """Hand a training cell to the tracker when the last of its evaluations has ended."""

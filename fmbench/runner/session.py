@@ -8,6 +8,8 @@ import json
 import os
 import re
 import shlex
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +25,7 @@ from fmbench.plan.result_code import result_code
 from fmbench.plugins.registry import Registry, load_registry
 from fmbench.plugins.source import code_fingerprint
 from fmbench.results.cell_keys import sampler_key
-from fmbench.results.cell_state import unsteady
+from fmbench.results.cell_state import CellState, unsteady
 from fmbench.results.collect import ResultsIndex
 from fmbench.results.records import Records
 from fmbench.runtime.device import choose_device, device_type
@@ -53,7 +55,8 @@ class Options:
     `tracking_uri` MLflow's server (None: MLFLOW_TRACKING_URI, else a sqlite file), `timeout` seconds a cell, `jobs`
     "auto" or a number, `executor` the name of what computes (`fmbench.executors.choose`), `address` that of its
     cluster, `per_gpu` the workers on each GPU of this machine, `slurm` what is said to SLURM. Where nothing is
-    computed, files of models may be gone: they count as they were in the last run.
+    computed, files of models may be gone: they count as they were in the last run. With `fail_fast` a run ends where a
+    cell fails.
     """
 
     overrides: tuple[str, ...] = ()
@@ -72,6 +75,7 @@ class Options:
     tracking_uri: str | None = None
     checkpoint_seconds: float = 15.0
     computes: bool = True
+    fail_fast: bool = False
 
 
 @dataclass
@@ -208,23 +212,37 @@ class Session:
         given = {"--set": options.overrides, "--filter": options.filters, "--plugins": options.plugins}
         return [word for flag, values in given.items() for value in values for word in (flag, value)]
 
-    def clear_failures(self) -> int:
+    def failures(self) -> Counter[str]:
+        """Return how many of the plan's cells failed with which status; one of several counts with each."""
+        failed = _failed(self.results_index(anywhere=True))
+        found = (dict.fromkeys(str(failure["status"]) for failure in state.failures) for state in failed)
+        return Counter(status for statuses in found for status in statuses)
+
+    def clear_failures(self, statuses: Collection[str] | None = None) -> int:
         """Forget the failures of the plan's cells, so that they are computed again; return how many there were.
 
-        Unsteady times are forgotten too, and not counted.
+        With `statuses`, only those with one of these. Else unsteady times are forgotten too, and not counted.
         """
         index = self.results_index(anywhere=True)
-        sections = (index.trainings, index.flow_snapshots, index.evaluations, index.samplers, index.reference_states)
-        failed = [state for section in sections for state in section.values() if state.failures]
+        failed = [
+            state
+            for state in _failed(index)
+            if statuses is None or any(failure["status"] in statuses for failure in state.failures)
+        ]
         for state in failed:
             with contextlib.suppress(StoppedWaiting), state.folder.lock(wait=False):  # else another tries it already
-                state.folder.clear_failures()
+                state.folder.clear_failures(statuses)
+        if statuses is None:
+            self._forget_unsteady(index)
+        return len(failed)
+
+    def _forget_unsteady(self, index: ResultsIndex) -> None:
+        """Forget times that are no facts."""
         timed = {sampler_key(cell): cell for cell in self.plan.evaluations if index.samplers}
         measured = [(cell, index.samplers[key].folder) for key, cell in timed.items() if key in index.samplers]
         for cell in unsteady(measured):
             with contextlib.suppress(StoppedWaiting):  # another process measures it anew
                 index.samplers[sampler_key(cell)].folder.remove()
-        return len(failed)
 
     def records(self, results_index: ResultsIndex) -> Records:
         """Return the records of the suite as the store holds them."""
@@ -260,6 +278,12 @@ class Session:
                 if kept := read_sealed(t_density(self.store.root, spec), DENSITY):
                     found[str(spec)] = kept["density"]
         return found
+
+
+def _failed(index: ResultsIndex) -> list[CellState]:
+    """Return the cells that failed."""
+    sections = (index.trainings, index.flow_snapshots, index.evaluations, index.samplers, index.reference_states)
+    return [state for section in sections for state in section.values() if state.failures]
 
 
 def open_session(suite: str | Path, options: Options | None = None) -> Session:

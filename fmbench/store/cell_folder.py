@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -223,21 +223,23 @@ class CellFolder:
         """Whether the cell's fleet failed as a whole."""
         return (self.path / "alone.json").exists()
 
-    def clear_failures(self) -> None:
+    def clear_failures(self, statuses: Container[str] | None = None) -> None:
         """Forget a failure, failed metrics and deaths, so that all is computed again; a diverged training starts anew.
 
-        The caller holds the cell's lease.
+        With `statuses`, only what failed with one of these. The caller holds the cell's lease.
         """
         self.leases.clear_deaths(self.place)
         failure = self.failure()
-        if failure and failure["status"] == "diverged":
-            self.checkpoints.drop()
-        (self.path / "failure.json").unlink(missing_ok=True)
-        (self.path / "alone.json").unlink(missing_ok=True)
+        if failure and (statuses is None or failure["status"] in statuses):
+            if failure["status"] == "diverged":
+                self.checkpoints.drop()
+            (self.path / "failure.json").unlink(missing_ok=True)
+            (self.path / "alone.json").unlink(missing_ok=True)
         metrics = self.metrics()
-        if any("error" in entry for entry in metrics.values()):
-            kept = {digest: entry for digest, entry in metrics.items() if "error" not in entry}
-            self.set_metrics(kept)
+        failed = {digest: str(entry["status"]) for digest, entry in metrics.items() if "error" in entry}
+        again = {digest for digest, status in failed.items() if statuses is None or status in statuses}
+        if again:
+            self.set_metrics({digest: entry for digest, entry in metrics.items() if digest not in again})
 
     def discard(self) -> None:
         """Remove all that is known of the cell but its leases, for it is damaged. What fmbench did not write stays."""

@@ -106,7 +106,7 @@ def test_an_evaluation_is_computed_with_half_the_batch(
     asked = limited(monkeypatch, 128)
     said = evaluated(shop, cell, "sliced_wasserstein")
     assert [event.what for event in said] == ["started", "slowed", "finished"]
-    assert "256 samples at once, so cells are evaluated with 128 (OutOfMemoryError: CUDA out of memory" in said[1].text
+    assert "256 samples at once, so cells were evaluated with 128 (OutOfMemoryError: CUDA out of memory" in said[1].text
     assert max(asked[1:]) <= 128
     assert (folder.result() or {})["facts"]["batch"] == 128
     torch.testing.assert_close(samples_of(shop, cell), whole, rtol=1e-5, atol=1e-5)

@@ -19,6 +19,9 @@ FmbenchError
 ├── LeaseLost             another process took over what this one computed, for it had stood still
 └── DamagedFile           a stored file whose checksum does not match; it is computed again
     └── EarlierFile       one that an earlier version of fmbench wrote
+
+KeyboardInterrupt
+└── Interrupted           the user, or the system, asks fmbench to end
 ```
 
 A message states the rule, the value found, the choices and the next step. This module imports nothing of fmbench.
@@ -117,6 +120,14 @@ class ProcessChanged(CellFailure):
 
 FAILURE_STATUSES = ("error", "diverged", "oom", "timeout")
 """What rows of failed cells show."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The process was asked to end by signal `number`: Ctrl-C, SIGTERM, or SIGHUP where its terminal is closed."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 class NotDefined(FmbenchError):

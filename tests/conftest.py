@@ -50,6 +50,7 @@ SLOW = (
     "test_local_executor",
     "test_local_conformance",
     "test_cli",
+    "test_signals",
     "test_report",
     "test_flow_snapshots",
     "test_plane_figures",

@@ -12,8 +12,9 @@ import typer
 from fmbench.cli.check import check
 from fmbench.cli.history import history
 from fmbench.cli.init import init
+from fmbench.cli.interruption import EndedInOrder, exit_code, how, was_interrupted
 from fmbench.cli.mlflow import sync, ui
-from fmbench.cli.output import complain, lose, prepare_streams
+from fmbench.cli.output import complain, prepare_streams
 from fmbench.cli.plan import plan
 from fmbench.cli.plugins import PLUGINS, list_components, plugins_app
 from fmbench.cli.report import report
@@ -23,6 +24,7 @@ from fmbench.cli.status import status
 from fmbench.cli.store import clean, merge
 from fmbench.cli.why import why
 from fmbench.errors import DamagedFile, UserError, brief
+from fmbench.io.patient_stream import lose
 
 USER_ERROR = 2
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -59,12 +61,17 @@ def run_app() -> None:
                 code = app(standalone_mode=False)
         finally:
             sys.stdout.flush()  # here, where what goes wrong is said
+        if was_interrupted():  # typer makes an exit code of it
+            raise EndedInOrder(how(), exit_code())
         if isinstance(code, int) and code:
             sys.exit(code)
     except _UsageError as error:
         error.message = brief(error.message)
         error.show()
         sys.exit(error.exit_code)
+    except EndedInOrder as error:
+        complain(str(error))
+        sys.exit(error.code)
     except UserError as error:
         complain(str(error))
         sys.exit(USER_ERROR)

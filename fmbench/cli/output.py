@@ -7,15 +7,14 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from fmbench.cli.exit_codes import INTERRUPTED
+from fmbench.cli.interruption import EndedInOrder, exit_code, how
+from fmbench.io.patient_stream import Patient
 from fmbench.io.printable_text import some, visible, visible_json
 
 if TYPE_CHECKING:
@@ -40,40 +39,6 @@ STAGES = {
 }
 
 
-class Patient:
-    """A stream to which printing goes on, into nothing, when its reader goes away, as `head` does.
-
-    So a verb does all that it was asked to do, and its exit code says how that went, whoever listens.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self.gone = False
-
-    def write(self, text: str) -> int:
-        """Write a text, or lose it."""
-        self._try(lambda: self._stream.write(text))
-        return len(text)
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        """Write texts, or lose them."""
-        self.write("".join(lines))
-
-    def flush(self) -> None:
-        """Hand on what was written."""
-        self._try(self._stream.flush)
-
-    def _try(self, action: Callable[[], object]) -> None:
-        try:
-            action()
-        except BrokenPipeError:
-            self.gone = True
-            lose(self._stream)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
 def prepare_streams() -> None:
     """Let what standard output cannot show be a question mark, and what goes to nobody be lost."""
     for name in ("stdout", "stderr"):
@@ -83,13 +48,6 @@ def prepare_streams() -> None:
         sys.stdout.reconfigure(errors="replace")
     for name in ("stdout", "stderr"):
         setattr(sys, name, Patient(getattr(sys, name)))
-
-
-def lose(stream: TextIO) -> None:
-    """Lose what is still to be printed: nobody can take it."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
 
 
 def _is_utf8() -> bool:
@@ -238,10 +196,10 @@ class Bars:
 
 @contextmanager
 def bars_of(kept: str = "", during: str = "") -> Iterator[Bars]:
-    """Show bars for what is done inside. Where that is interrupted, say what is kept, and end the process."""
+    """Show bars for what is done inside. Raises EndedInOrder where that is interrupted."""
     try:
         with Bars() as bars:
             yield bars
-    except KeyboardInterrupt:
-        complain(f"interrupted{during}; {f'{kept}, and ' if kept else ''}the same command goes on from there")
-        raise typer.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt as error:
+        advice = f"{f'{kept}, and ' if kept else ''}the same command goes on from there"
+        raise EndedInOrder(f"{how(error)}{during}; {advice}", exit_code(error)) from None

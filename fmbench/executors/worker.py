@@ -8,6 +8,7 @@ when a component has closed the connection: then nobody would hear of what it co
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -19,6 +20,7 @@ from fmbench.errors import UserError
 from fmbench.executors.messages import Event, Say, WorkerConfig
 from fmbench.executors.preemption import EXIT_CODE, Preempted
 from fmbench.executors.tasks import LINE_LOST, Task
+from fmbench.io.patient_stream import Patient
 from fmbench.isolation.process_state import Setting, guard
 from fmbench.plugins.source import core_fingerprint
 from fmbench.runtime.environment import make_current
@@ -67,6 +69,7 @@ class DriverConnection:
 
 def main() -> None:
     """Serve the driver, which sends a WorkerConfig and then tasks, until it says goodbye with None or is gone."""
+    sys.stdout, sys.stderr = Patient(sys.stdout), Patient(sys.stderr)  # the driver's terminal may go away
     line, lifeline = DriverConnection(int(sys.argv[1])), int(sys.argv[2])
     threading.Thread(target=_end_with_driver, args=(lifeline,), daemon=True).start()
     guard(Setting("the connection to fmbench", line.identity))  # before a result is kept, not only when it is said
@@ -98,6 +101,8 @@ def _end_with_driver(lifeline: int) -> None:
     try:
         release_all()
     finally:
+        if os.getpgrp() == os.getpid():  # with all that components have started
+            os.killpg(os.getpid(), signal.SIGKILL)
         os._exit(1)
 
 

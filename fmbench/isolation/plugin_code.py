@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
-from fmbench.errors import PluginError, ProcessChanged
+from fmbench.errors import Interrupted, PluginError, ProcessChanged
 from fmbench.isolation.monkeypatches import Attributes, intruders
 from fmbench.isolation.process_state import Watch, note_foreign_code, said
 
@@ -39,7 +39,7 @@ def plugin_code(who: str, *, own: bool = False, top: str = "") -> Iterator[None]
             yield
         except BaseException as error:
             _put_back(watch, who)
-            if isinstance(error, Exception) or (isinstance(error, KeyboardInterrupt) and interrupted):
+            if isinstance(error, Exception | Interrupted) or (isinstance(error, KeyboardInterrupt) and interrupted):
                 raise
             raise PluginStopped(f"{type(error).__name__} was raised") from error
         if changed := _put_back(watch, who):

@@ -27,6 +27,10 @@ from fmbench.errors import DamagedFile, UserError, brief
 from fmbench.io.patient_stream import lose
 
 USER_ERROR = 2
+_NEXT = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room, and"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES), "make it writable, or choose another folder, and"),
+}
 _UsageError: Any = typer.BadParameter.__mro__[1]
 """What click, or the copy of it that typer has, raises for options that it does not know."""
 
@@ -79,8 +83,10 @@ def run_app() -> None:
         complain(f"{error}; remove it, or the folder that it is in, and run again")
         sys.exit(USER_ERROR)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in _NEXT:
             raise
-        lose(sys.stdout)
-        complain(f"what fmbench writes or prints finds no room: {error.strerror}; make room, and run again")
+        if error.filename is None:
+            lose(sys.stdout)  # which is what could not be written
+        what = "what fmbench writes or prints finds no room" if error.filename is None else f"{error.filename}"
+        complain(f"{what}: {error.strerror}; {_NEXT[error.errno]} run again")
         sys.exit(USER_ERROR)

@@ -11,6 +11,7 @@ from fmbench.cli import options
 from fmbench.cli.output import say
 from fmbench.errors import UserError
 from fmbench.io.printable_text import count
+from fmbench.io.whole_files import write_whole
 
 
 def init(
@@ -64,7 +65,7 @@ def init(
             "metrics": ["sliced_wasserstein", "sample_ms"],
         }
     try:
-        suite.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        write_whole(suite, yaml.safe_dump(content, sort_keys=False).encode())
     except OSError as error:
         raise UserError(f"{suite} cannot be written: {error.strerror}. Give another name for the suite.") from error
     try:

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,8 +94,9 @@ def run_session(session: Session, observer: Observer) -> RunResult:
 
 def _import_ahead() -> None:
     """Import what the report will draw with while the workers compute."""
-    for module in ("pandas", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"):
-        importlib.import_module(module)
+    with suppress(Exception):  # the report imports it, too, where it is heard what is wrong
+        for module in ("pandas", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"):
+            importlib.import_module(module)
 
 
 def make_tracker(session: Session) -> Tracker:

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 import torch
 
-from fmbench.errors import CellFailure, OutOfMemory, UserError
+from fmbench.errors import CellFailure, OutOfMemory, StoreError, UserError
 from fmbench.isolation.plugin_traceback import described, lines_of, to_blame
+from fmbench.store.atomic_files import ROOM
 
 _OUT_OF_MEMORY = re.compile(
     r"not enough memory|can't allocate memory|cannot allocate memory|failed to allocate|bad_alloc|bad allocation"
@@ -23,8 +24,11 @@ def describe_failure(error: BaseException, components: Iterable[tuple[str, objec
     """Return the failure that a row shows for any exception of a cell or a metric.
 
     It names the line of the user's own code, and the one of `components` that this line is of
-    (`fmbench.isolation.plugin_traceback.to_blame`).
+    (`fmbench.isolation.plugin_traceback.to_blame`). Raises StoreError where a disk is full: that is no cell's fault,
+    and every other cell would fail so, too.
     """
+    if full := _full_disk(error):
+        raise StoreError(f"{full.filename or 'a file'} cannot be written: {full.strerror}; {ROOM[full.errno or 0]}")
     if isinstance(error, CellFailure):
         return error
     if isinstance(error, UserError):
@@ -32,6 +36,16 @@ def describe_failure(error: BaseException, components: Iterable[tuple[str, objec
     text, blamed = described(error), to_blame(lines_of(error), components)
     text = f"{blamed}: {text}" if blamed else text
     return OutOfMemory(text) if is_out_of_memory(error) else CellFailure(text)
+
+
+def _full_disk(error: BaseException) -> OSError | None:
+    """Return the error of the system, among those that led to an exception, that says that a disk is full."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, OSError) and link.errno in ROOM:
+            return link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

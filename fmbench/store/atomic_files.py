@@ -24,6 +24,13 @@ from fmbench.io.regular_files import (
 )
 from fmbench.io.whole_files import temporary_name, write_whole, write_whole_once
 
+ROOM = {
+    errno.ENOSPC: "free some space (`fmbench clean` removes old cells), then run again",
+    errno.EDQUOT: "free some of your quota (`fmbench clean` removes old cells), then run again",
+}
+"""What to do where a disk is full, by the number of the system's error."""
+ELSEWHERE = "make it writable, or choose another folder with --home (the store) or --reports"
+
 
 def check_writable(folder: Path) -> None:
     """Raise StoreError when no file can be made in a folder, which is made where it is not there."""
@@ -113,11 +120,8 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        advice = {
-            errno.ENOSPC: "free some space (`fmbench clean` removes old cells)",
-            errno.EDQUOT: "free some of your quota (`fmbench clean` removes old cells)",
-        }.get(error.errno or 0, "make it writable, or choose another folder with --home (the store) or --reports")
-        raise StoreError(f"{path} cannot be written: {error.strerror}; {advice}, then run again") from error
+        advice = ROOM.get(error.errno or 0, f"{ELSEWHERE}, then run again")
+        raise StoreError(f"{path} cannot be written: {error.strerror}; {advice}") from error
 
 
 def _place(path: Path) -> str:

@@ -355,12 +355,14 @@ class Computer:
 
     def _reference(self, work: ReferenceWork) -> bool:
         folder = self.context.store.folder(work.cell.section, work.cell.key)
-        if metrics := missing(folder, work.metrics):
-            folder.begin(work.cell.parts())
-            measure = measure_floor if work.cell.section == "floor" else measure_oracle
-            measure(work.cell, metrics, self.context)
-            self._check_measured(folder, metrics)
-        return bool(metrics)
+        metrics = missing(folder, work.metrics)
+        if not metrics and folder.result() is not None:  # it lacks one where a process ended after the metrics
+            return False
+        folder.begin(work.cell.parts())
+        measure = measure_floor if work.cell.section == "floor" else measure_oracle
+        measure(work.cell, metrics, self.context)
+        self._check_measured(folder, metrics)
+        return True
 
     def _measured_here(self, folder: CellFolder) -> bool:
         """Whether the times in a folder were taken on this hardware, with this torch."""

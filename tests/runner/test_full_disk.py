@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -20,6 +21,7 @@ from fmbench.runner import report_cache
 from fmbench.runner.progress import Silent
 from fmbench.runner.run import run_session
 from fmbench.runner.session import Options, Session, open_session
+from fmbench.store.store import Store
 
 SUITE: dict[str, Any] = {
     "name": "tiny",
@@ -34,6 +36,8 @@ SUITE: dict[str, Any] = {
     "evaluation": {"solvers": ["euler"], "nfe": [1], "samples": 20, "metrics": ["sliced_wasserstein", "nfe"]},
 }
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+HEARTBEATS = 5
+"""Writes of a process that says it is there, of which there may be fewer in another run."""
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
@@ -80,13 +84,16 @@ def forked(compute: Callable[[], Any]) -> Any:
     return found["returned"]
 
 
-def opened(folder: Path) -> Session:
-    options = Options(home=folder / "home", reports=folder / "reports", device="cpu", jobs="1", tracking=False)
-    return open_session(folder.parent / "tiny.yaml", options)
+def at(session: Session, folder: Path) -> Session:
+    """Return a session with store and reports below a folder."""
+    options = dataclasses.replace(session.options, home=folder / "home", reports=folder / "reports")
+    moved = dataclasses.replace(session, options=options, store=Store(folder / "home"))
+    moved.__dict__["environment"] = session.environment
+    return moved
 
 
-def table(folder: Path) -> list[Any]:
-    session = opened(folder)
+def table(session: Session) -> list[Any]:
+    """Return what the store holds of a suite, and what is wrong with it."""
     index = session.results_index()
     records = session.records(index)
     rows = [[record.status, dict(record.metrics)] for record in (*records.evaluations, *records.references)]
@@ -94,13 +101,16 @@ def table(folder: Path) -> list[Any]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """A session whose workers are this process; what they read of the code is read before it is forked."""
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(SUITE))
     monkeypatch.setattr("fmbench.executors.local.LocalExecutor", HereExecutor)
+    monkeypatch.setattr("fmbench.report.write_report", drawn)
     digest = report_cache.code()
     monkeypatch.setattr(report_cache, "code", lambda: digest)
-    monkeypatch.setattr("fmbench.report.write_report", drawn)
-    return tmp_path
+    opened = open_session(tmp_path / "tiny.yaml", Options(device="cpu", jobs="1", tracking=False))
+    run_session(at(opened, tmp_path / "warm"), Silent())
+    return opened
 
 
 def drawn(records: Any, folder: Path) -> Path:
@@ -110,29 +120,31 @@ def drawn(records: Any, folder: Path) -> Path:
     return Folder(folder).write("index.html", '<meta name="generator" content="fmbench">')
 
 
-def run_on(folder: Path, ends: int, number: int) -> dict[str, Any]:
+def run_on(session: Session, ends: int, number: int) -> dict[str, Any]:
     """Run on a disk that is full from a write on; then make room, and run again."""
-    folder.mkdir(exist_ok=True)
+    folder = session.store.root.parent
+    folder.mkdir()
     disk, message = Disk(folder, ends, number), ""
     try:
-        run_session(opened(folder), Silent())
+        run_session(session, Silent())
     except StoreError as error:
         message = str(error)
     writes, disk.ends = disk.writes, sys.maxsize
-    damaged = table(folder)[0]
-    run_session(opened(folder), Silent())
+    damaged = table(session)[0]
+    run_session(session, Silent())
     left = [str(file) for file in folder.rglob("*.tmp")]
-    return {"writes": writes, "message": message, "damaged": damaged, "left": left, "table": table(folder)}
+    return {"writes": writes, "message": message, "damaged": damaged, "left": left, "table": table(session)}
 
 
-def test_a_run_on_a_disk_that_is_full_from_any_write_on(place: Path) -> None:
-    whole = forked(lambda: run_on(place / "whole", sys.maxsize, errno.ENOSPC))
+@pytest.mark.parametrize("part", range(6))
+def test_a_run_on_a_disk_that_is_full_from_any_write_on(session: Session, tmp_path: Path, part: int) -> None:
+    whole = forked(lambda: run_on(at(session, tmp_path / "whole"), sys.maxsize, errno.ENOSPC))
     assert not whole["message"]
     assert whole["writes"] > 20
     assert whole["table"][:2] == [[], []]
-    for ends in range(whole["writes"]):
+    for ends in range(part, whole["writes"] - 2 * HEARTBEATS, 6):
         number = ERRORS[ends % len(ERRORS)]
-        found = forked(lambda: run_on(place / f"full-{ends}", ends, number))  # noqa: B023  (it is called at once)
+        found = forked(lambda: run_on(at(session, tmp_path / f"full-{ends}"), ends, number))  # noqa: B023  (at once)
         assert os.strerror(number) in found["message"], ends
         assert found["message"].count("\n") == 0
         assert "run again" in found["message"] or "--reports" in found["message"]

@@ -6,17 +6,24 @@ import dataclasses
 import errno
 import json
 import os
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from command_line import fmbench
 from here_executor import HereExecutor
 
-from fmbench.errors import StoreError
+from fmbench.cli.history import add_night
+from fmbench.errors import UserError
+from fmbench.history.parquet_file import history_file
+from fmbench.model.context import WorkerContext
+from fmbench.regression import read_baseline, snapshot, write_baseline
 from fmbench.runner import report_cache
 from fmbench.runner.progress import Silent
 from fmbench.runner.run import run_session
@@ -106,10 +113,11 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(SUITE))
     monkeypatch.setattr("fmbench.executors.local.LocalExecutor", HereExecutor)
     monkeypatch.setattr("fmbench.report.write_report", drawn)
+    monkeypatch.setattr("here_executor.WorkerContext", partial(WorkerContext, checkpoint_seconds=-1.0))
     digest = report_cache.code()
     monkeypatch.setattr(report_cache, "code", lambda: digest)
     opened = open_session(tmp_path / "tiny.yaml", Options(device="cpu", jobs="1", tracking=False))
-    run_session(at(opened, tmp_path / "warm"), Silent())
+    check(at(opened, tmp_path / "warm"))
     return opened
 
 
@@ -120,18 +128,27 @@ def drawn(records: Any, folder: Path) -> Path:
     return Folder(folder).write("index.html", '<meta name="generator" content="fmbench">')
 
 
+def check(session: Session) -> None:
+    """Run a suite, and write what `fmbench check` does: a baseline, and a night of the history."""
+    records = run_session(session, Silent()).records
+    baseline = session.options.reports / "baselines" / "tiny.json"
+    write_baseline(snapshot(records), baseline)
+    assert read_baseline(baseline, "tiny").evaluations
+    add_night(records, history_file(session.options.reports, "tiny"))
+
+
 def run_on(session: Session, ends: int, number: int) -> dict[str, Any]:
     """Run on a disk that is full from a write on; then make room, and run again."""
     folder = session.store.root.parent
     folder.mkdir()
     disk, message = Disk(folder, ends, number), ""
     try:
-        run_session(session, Silent())
-    except StoreError as error:
+        check(session)
+    except UserError as error:
         message = str(error)
     writes, disk.ends = disk.writes, sys.maxsize
     damaged = table(session)[0]
-    run_session(session, Silent())
+    check(session)
     left = [str(file) for file in folder.rglob("*.tmp")]
     return {"writes": writes, "message": message, "damaged": damaged, "left": left, "table": table(session)}
 
@@ -147,7 +164,44 @@ def test_a_run_on_a_disk_that_is_full_from_any_write_on(session: Session, tmp_pa
         found = forked(lambda: run_on(at(session, tmp_path / f"full-{ends}"), ends, number))  # noqa: B023  (at once)
         assert os.strerror(number) in found["message"], ends
         assert found["message"].count("\n") == 0
-        assert "run again" in found["message"] or "--reports" in found["message"]
+        assert any(advice in found["message"] for advice in ("run again", "--reports", "choose another"))
         assert not found["damaged"]
         assert not found["left"]
         assert found["table"] == whole["table"], ends
+
+
+def mounted(folder: Path, size: str, *how: str) -> bool:
+    """Mount a disk of a size, or change one; return whether that could be done."""
+    options = ",".join([*how, f"size={size}"])
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_real_disk_that_is_full(session: Session, tmp_path: Path, undrawn: None) -> None:
+    """Sizes that end in the caches, the cells, the report and MLflow's database."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if not mounted(disk, "64m"):
+        pytest.skip("a small disk cannot be mounted here")
+    subprocess.run(["umount", str(disk)], check=True)
+    options = ("--no-history", "--accept", "--home", "disk/home", "--reports", "disk/reports", "--jobs", "1")
+    tracked = ("--tracking-uri", f"sqlite:///{disk}/mlflow.db")
+    whole = json.loads((at(session, tmp_path / "warm").options.reports / "baselines" / "tiny.json").read_text())
+    for size, told in (*((size, ("--no-tracking",)) for size in ("12k", "40k", "80k", "120k")), ("1100k", tracked)):
+        assert mounted(disk, size)
+        try:
+            full = fmbench("check", "tiny.yaml", *options, *told, cwd=tmp_path)
+            assert full.returncode == 2, (size, full.stdout, full.stderr)
+            assert full.stderr.count("error: ") == 1, full.stderr
+            assert "No space left on device" in full.stderr
+            assert "Traceback" not in full.stdout + full.stderr
+            assert mounted(disk, "64m", "remount")
+            again = fmbench("check", "tiny.yaml", *options, *told, cwd=tmp_path)
+            assert again.returncode == 0, again.stderr
+            assert "damaged" not in again.stderr
+            there = json.loads((disk / "reports" / "baselines" / "tiny.json").read_text())
+            assert there["evaluations"] == whole["evaluations"]
+        finally:
+            subprocess.run(["umount", str(disk)], check=True)

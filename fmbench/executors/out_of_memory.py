@@ -14,7 +14,7 @@ from fmbench.errors import CellFailure, OutOfMemory
 from fmbench.evaluation.batch_size import best_batch
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import NOISE_BLOCK, Trained
-from fmbench.runtime.failures import describe_failure, is_out_of_memory
+from fmbench.runtime.failures import describe_failure, is_out_of_memory, out_of_memory_noted
 from fmbench.runtime.memory import free_unused
 from fmbench.store.cell_folder import CellFolder
 
@@ -62,13 +62,15 @@ def _tried(compute: Callable[[], bool], folder: CellFolder, context: WorkerConte
 
     A function of its own: what its frame holds, the exception above all, is gone when it returns.
     """
-    try:
-        worked = compute()
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        return True, str(describe_failure(error, context.components))
-    return worked, next(iter(_out_of_memory(folder).values()), "") if worked else ""
+    with out_of_memory_noted() as noted:
+        try:
+            worked = compute()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return True, str(describe_failure(error, context.components))
+    # looked up only then: what was written of many quick cells is on its way to the disk, and would be waited for
+    return worked, next(iter(_out_of_memory(folder).values()), "") if noted else ""
 
 
 def batch_at_work(context: WorkerContext, loaded: Callable[[], Trained | None], samples: int) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -18,6 +19,9 @@ _OUT_OF_MEMORY = re.compile(
     re.IGNORECASE,
 )
 """How the allocators of torch and of what it calls say that there is no memory; they share no type of exception."""
+
+
+_noted: list[list[str]] = []
 
 
 def describe_failure(error: BaseException, components: Iterable[tuple[str, object]] = ()) -> CellFailure:
@@ -35,7 +39,24 @@ def describe_failure(error: BaseException, components: Iterable[tuple[str, objec
         return CellFailure(str(error))
     text, blamed = described(error), to_blame(lines_of(error), components)
     text = f"{blamed}: {text}" if blamed else text
-    return OutOfMemory(text) if is_out_of_memory(error) else CellFailure(text)
+    if not is_out_of_memory(error):
+        return CellFailure(text)
+    for noted in _noted:
+        noted.append(text)
+    return OutOfMemory(text)
+
+
+@contextmanager
+def out_of_memory_noted() -> Iterator[list[str]]:
+    """Yield a list of what is described inside as running out of memory, in a metric, say, which takes nothing else
+    away.
+    """
+    noted: list[str] = []
+    _noted.append(noted)
+    try:
+        yield noted
+    finally:
+        _noted.pop()
 
 
 def _full_disk(error: BaseException) -> OSError | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
-from fmbench.errors import CellFailure, OutOfMemory
+from fmbench.errors import CellFailure, OutOfMemory, StoreError
 from fmbench.executors import evaluate_fleet, run_task, train_fleet
 from fmbench.executors.messages import Event
 from fmbench.executors.out_of_memory import with_advice
@@ -86,9 +87,17 @@ def test_all_allocators_words_are_known(error: Exception) -> None:
     assert describe_failure(error).status == "oom"
 
 
-@pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 cannot be multiplied"), OSError(errno.ENOSPC, "full")])
+@pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 cannot be multiplied"), OSError(errno.EBADF, "closed")])
 def test_other_errors_are_not_memory(error: Exception) -> None:
     assert describe_failure(error).status == "error"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_no_cells_failure(number: int) -> None:
+    error = RuntimeError("cannot write the statistics")
+    error.__cause__ = OSError(number, os.strerror(number), "/cache/statistics.npz")
+    with pytest.raises(StoreError, match=r"^/cache/statistics.npz cannot be written: .*; free some .*then run again$"):
+        describe_failure(error)
 
 
 @pytest.mark.parametrize("solver", ["euler", "dopri5"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +176,17 @@ def test_a_loss_that_is_not_finite_is_divergence(tmp_path: Path, registry: Regis
     with pytest.raises(Diverged, match="step"):
         train([cell], shop)
     assert shop.store.folder("training", cell.key).result() is None
+
+
+def test_a_clock_that_is_set_changes_no_time_that_is_measured(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true, steps = time.time, itertools.count()
+    monkeypatch.setattr(time, "time", lambda: true() + 1e5 * (-1) ** next(steps))
+    cell, shop, began = training_cell(registry, settings={"steps": 30}), context(tmp_path, registry), time.monotonic()
+    train([cell], shop)
+    facts = (shop.store.folder("training", cell.key).result() or {})["facts"]
+    assert 0 < facts["seconds"] <= time.monotonic() - began
 
 
 def test_label_dropout_takes_labels_away_at_its_rate(tmp_path: Path, registry: Registry) -> None:

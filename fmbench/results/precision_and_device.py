@@ -76,9 +76,11 @@ def _sampled(records: Records, fact: Fact) -> list[str]:
 
 def computed_with(facts: Mapping[str, Any], training: Mapping[str, Any]) -> str:
     """Say in which precision and on which kind of device a cell was computed, and its weights where that is another:
-    " in float32 on cuda, with weights that were trained in bf16". "" where it is not on record.
+    " in float32 on cuda, with weights that were trained in bf16". "" where it is not on record. Where memory ran out,
+    with how many samples at once it was computed, too.
     """
     own = [f" {fact.word} {value}" for fact in FACTS if (value := fact.of(facts))]
     both = [(fact.word, fact.of(facts), fact.of(training)) for fact in FACTS]
     weights = [f" {word} {trained}" for word, here, trained in both if here and trained and trained != here]
-    return "".join([*own, *([", with weights that were trained", *weights] if weights else [])])
+    fewer = [f", {facts['batch']} samples at once, since memory ran out with more"] if "batch" in facts else []
+    return "".join([*own, *([", with weights that were trained", *weights] if weights else []), *fewer])

@@ -66,7 +66,7 @@ SLOW = (
 
 EVERY_RUN: dict[str, dict[str, tuple[str, ...]]] = {
     "test_a_tutorial_runs_to_a_report_with_its_budget_cut": {"path": ("sine", "mnist_simple_cnn")},
-    "test_a_run_on_a_disk_that_is_full_from_any_write_on": {"part": ("0",)},
+    "test_a_run_on_a_disk_that_is_full_from_any_write_on": {"part": ()},
     "test_converges_at_its_order": {
         "grid": ("cosine", "uniform"),
         "problem": ("decay with a growing rate", "rotation"),

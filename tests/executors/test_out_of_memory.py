@@ -109,7 +109,7 @@ def test_an_evaluation_is_computed_with_half_the_batch(
     assert [event.what for event in evaluated(shop, cell, "sliced_wasserstein")] == ["started", "finished"]
     folder = shop.store.folder("evaluation", cell.key)
     whole, scores = samples_of(shop, cell), folder.metrics()
-    assert "batch" not in (folder.result() or {})["facts"]
+    assert (folder.result() or {})["facts"]["batch"] == 256
     folder.discard()
 
     asked = limited(monkeypatch, 128)
@@ -246,9 +246,8 @@ def test_cells_that_are_drawn_together_are_drawn_in_halves(
         return true(members, cell)
 
     monkeypatch.setattr(evaluate_fleet, "draw_batched", draw)
-    monkeypatch.setattr(evaluate_fleet, "worth_it", lambda members, file: True)
     said: list[Event] = []
-    Computer(shop, said.append)(EvaluateFleetTask(tasks, "unused"))
+    Computer(shop, said.append)(EvaluateFleetTask(tasks))
     assert drawn == [4, 2, 2]
     assert not [event for event in said if event.what == "slowed"]
     assert len([event for event in said if event.what == "finished"]) == 4

@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DATED = {
+    "fmbench/executors/slurm/spool.py": "how old a spool is that nobody reads",
     "fmbench/results/unused_cells.py": "how old files are",
     "fmbench/tracking/experiment.py": "when a run of MLflow began",
 }

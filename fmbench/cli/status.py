@@ -46,9 +46,11 @@ def status(
         )
     if found.others:
         say(f"Of other suites in this store: {count(found.others, 'cell')} running.")
-    for driver in found.detached:
-        known = ("host", "pid", "job", "command", "log")
-        say("Detached: " + ", ".join(f"{name} {driver[name]}" for name in known if driver.get(name)))
+    for run in found.detached:
+        if run["at_work"]:
+            say(f"Detached: {run['place']}, since {run['started']}; log: {run['log']}; `{run['how_to_end']}` ends it.")
+        elif run["ended"]:
+            say(f"Detached: ended with exit code {run['ended']}, begun {run['started']}; log: {run['log']}", "yellow")
     todo = sum(counts["todo"] + counts["running"] for counts in found.counts.values())
     if not todo:
         say("Nothing is left to compute.", "bold")

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fmbench.errors import DamagedFile, StoreError
 from fmbench.results.cell_state import CellState
 from fmbench.results.collect import ResultsIndex
 from fmbench.results.eta import expected_seconds
+from fmbench.runner.detached import detached_runs
 from fmbench.runner.session import Session
-from fmbench.store.atomic_files import read_sealed
 from fmbench.store.heartbeats import stated_by
 from fmbench.store.holder import BEATS, HolderName, lease_seconds
 from fmbench.store.leases import Leases
 
-DETACHED = "detached"
-"""The folder, at the root of a store, of what is known of drivers that went on without a terminal."""
 BETWEEN_LOOKS = 0.2
 """Seconds between two looks at a heartbeat that is waited for."""
 
@@ -46,7 +43,7 @@ class Status:
     """The state of a suite. `counts` has, of each kind of cell, total, done, failed, running and todo.
 
     `others` is the number of units of other suites that the store's holders compute, `expected_seconds` the computing
-    that lies ahead (None where nothing like it was computed), and `detached` what was noted of drivers that went on
+    that lies ahead (None where nothing like it was computed), and `detached` what was noted of the suite's runs
     without a terminal.
     """
 
@@ -155,14 +152,9 @@ def _counts(
     return counts
 
 
-def _detached(session: Session) -> Iterable[Mapping[str, Any]]:
-    """Yield what was noted of drivers that went on without a terminal."""
-    try:
-        files = sorted((session.store.root / DETACHED).glob("*.json"))
-    except OSError:
-        return
-    for file in files:
-        try:
-            yield read_sealed(file) or {}
-        except (DamagedFile, StoreError):
-            continue
+def _detached(session: Session) -> Iterator[Mapping[str, Any]]:
+    """Yield what was noted of the suite's runs without a terminal, by their beginning."""
+    for run in detached_runs(session.store.root):
+        if run.suite == session.suite.name:
+            noted = {**asdict(run), "file": run.file.name, "at_work": run.is_at_work}
+            yield {**noted, "place": run.place, "how_to_end": run.how_to_end}

@@ -89,13 +89,23 @@ def test_what_is_of_this_machine_other_suites_or_given_back_is_told_apart(suite:
     assert status(suite)["running"] == [], "the heartbeat says so still, and the lease is gone"
 
 
-def test_drivers_that_went_on_without_a_terminal_are_named(suite: Path, session: Session, tmp_path: Path) -> None:
-    driver = {"pid": 4711, "host": "node1", "job": "", "command": "fmbench run suite.yaml", "log": "run.log"}
-    write_sealed(tmp_path / "store" / "detached" / "a.json", driver)
-    (tmp_path / "store" / "detached" / "b.json").write_text("not sealed")
-    assert status(suite)["detached"] == [driver]
+def test_runs_without_a_terminal_are_named_with_what_became_of_them(
+    suite: Path, session: Session, tmp_path: Path
+) -> None:
+    folder = tmp_path / "store" / "detached"
+    run = {"command": "fmbench run suite.yaml", "log": "a.log", "started": "2026-01-01", "host": "node1", "job": ""}
+    for name, about in {
+        "a": {"suite": "tiny", "ended": None},
+        "b": {"suite": "tiny", "ended": 1, "log": "b.log"},
+        "c": {"suite": "another", "ended": None},
+    }.items():
+        write_sealed(folder / f"{name}.json", {**run, "process": 4711, **about})
+    (folder / "d.json").write_text("not sealed")
+    found = status(suite)["detached"]
+    assert {each["file"]: each["at_work"] for each in found} == {"a.json": True, "b.json": False}
     said = fmbench("status", suite.name, "--home", "store", cwd=suite.parent).stdout
-    assert "Detached: host node1, pid 4711, command fmbench run suite.yaml, log run.log" in said
+    assert "Detached: process 4711 on node1, since 2026-01-01; log: a.log; `kill 4711` ends it." in said
+    assert "Detached: ended with exit code 1, begun 2026-01-01; log: b.log" in said
 
 
 @pytest.mark.parametrize("units", ["1", "[[1]]", '[["x", "y", []]]', '[["training/a", 1, 2]]'])

@@ -156,7 +156,7 @@ def test_what_was_lost_on_the_way_is_dropped_and_the_next_is_computed(
 
 
 def test_of_evaluations_that_are_drawn_together_those_of_others_are_left_out(
-    worker: WorkerContext, others: Leases, registry: Registry, tmp_path: Path
+    worker: WorkerContext, others: Leases, registry: Registry
 ) -> None:
     cells = [training_cell(registry, seed, settings=SHORT) for seed in range(2)]
     for cell in cells:
@@ -169,7 +169,7 @@ def test_of_evaluations_that_are_drawn_together_those_of_others_are_left_out(
     tasks = tuple(EvaluateTask(cell, (), tuple(work)) for cell, work in zip(cells, works, strict=True))
     held = works[0][1].key
     with others.held(f"evaluation/{held}"):
-        events = compute(worker, EvaluateFleetTask(tasks, str(tmp_path / "together.json")))
+        events = compute(worker, EvaluateFleetTask(tasks))
     assert [event.key for event in events if event.what == "held"] == [held]
     assert all(held not in event.fleet for event in events)
     assert {event.key for event in events if event.what == "finished"} == {
@@ -180,7 +180,7 @@ def test_of_evaluations_that_are_drawn_together_those_of_others_are_left_out(
 
 @pytest.mark.parametrize("patience", [0.0, 60.0])
 def test_a_timing_waits_until_others_compute_nothing_on_this_machine(
-    worker: WorkerContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float
+    worker: WorkerContext, monkeypatch: pytest.MonkeyPatch, patience: float
 ) -> None:
     """Or says who does; the machine is this one, and the process another."""
     monkeypatch.setattr("fmbench.executors.quiet_machine.PATIENCE", patience)

@@ -65,6 +65,7 @@ def check(
     executor: options.Executor = "local",
     address: options.Address = None,
     per_gpu: options.PerGpu = 1,
+    slurm: options.Slurm = None,
     timeout: Timeout = None,
     fail_fast: FailFast = False,
     home: options.Home = None,
@@ -85,7 +86,7 @@ def check(
         raise UserError("--accept takes the whole suite and compares nothing: leave --filter and --junit away.")
     _check_files({"--junit": (junit, True), "--baseline": (baseline, accept)})
     computing: dict[str, Any] = {"jobs": jobs, "device": device, "timeout": timeout, "fail_fast": fail_fast}
-    computing |= {"executor": executor, "address": address, "per_gpu": per_gpu}
+    computing |= {"executor": executor, "address": address, "per_gpu": per_gpu, "slurm": tuple(slurm or ())}
     places = {"home": home, "reports": reports, "tracking": not no_tracking, "tracking_uri": tracking_uri}
     session = options.open_session(suite, overrides, filters, plugins, **computing, **places)
     path = reports / "baselines" / f"{session.suite.name}.json" if baseline is None else baseline

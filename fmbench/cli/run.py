@@ -64,10 +64,9 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         as_json: options.Json = False,
     ) -> None:
         computing: dict[str, Any] = {"jobs": jobs, "device": device, "timeout": timeout, "fail_fast": fail_fast}
-        computing |= {"executor": executor, "address": address, "per_gpu": per_gpu}
+        computing |= {"executor": executor, "address": address, "per_gpu": per_gpu, "slurm": tuple(slurm or ())}
         places = {"home": home, "reports": reports, "tracking": not no_tracking, "tracking_uri": tracking_uri}
-        jobs_of = {"slurm": tuple(slurm or ())}
-        session = options.open_session(suite, overrides, filters, plugins, **computing, **jobs_of, **places)
+        session = options.open_session(suite, overrides, filters, plugins, **computing, **places)
         forgotten = _forget_failures(session, statuses) if again else {}
         if detach:
             start_detached(session, as_json=as_json)

@@ -170,14 +170,19 @@ def drive(folder: Path, interval: float) -> None:
     from fmbench.runner.session import Options
 
     class Says:
+        evaluates = False
+
         def say(self, text: str) -> None:
             print(text, file=sys.stderr, flush=True)
 
         def begin(self, stage: str, total: int, done: int = 0) -> None:
-            print(stage, flush=True)
+            if stage != "evaluation":  # which begins together with the training
+                print(stage, flush=True)
 
         def advance(self, stage: str, amount: int = 1) -> None:
-            """Say nothing."""
+            if stage == "evaluation" and not self.evaluates:
+                self.evaluates = True
+                print(stage, flush=True)
 
         def end(self, stage: str) -> None:
             if stage == "timing":

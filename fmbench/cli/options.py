@@ -44,8 +44,13 @@ Plugins = Annotated[
     list[str] | None, typer.Option("--plugins", metavar="PATH", help="A file, folder or module with your components.")
 ]
 Home = Annotated[
-    Path | None,
-    typer.Option("--home", help="The store's folder. [default: FMBENCH_HOME, else .fmbench]", callback=nameable),
+    str | None,
+    typer.Option(
+        "--home",
+        metavar="FOLDER|URL",
+        help="The store: a folder, or a URL such as s3://bucket/path. [default: FMBENCH_HOME, else .fmbench]",
+        callback=nameable,
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, or cuda:1 for one GPU of several.")]
 Executor = Annotated[

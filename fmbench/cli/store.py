@@ -31,7 +31,8 @@ def clean(
 ) -> None:
     """Remove cells from the store that no given suite uses; without --yes, only say which."""
     from fmbench.results.unused_cells import find_unused
-    from fmbench.runner.session import Options, open_session, open_store
+    from fmbench.runner.session import Options, open_session
+    from fmbench.store.open_store import open_store
 
     if yes and not (suites or failed or older_than is not None):
         raise UserError("clean --yes would remove every cell; name the suites to keep, or add --older-than or --failed")
@@ -56,13 +57,15 @@ def clean(
 
 def merge(
     sources: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
-            metavar="HOME...", callback=options.nameable, help="The .fmbench folders of other machines; only read."
+            metavar="HOME...",
+            callback=options.nameable,
+            help="The .fmbench folders of other machines, or URLs of stores; only read.",
         ),
     ],
     into: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--into", metavar="HOME", callback=options.nameable, help="The store to add to. [default: as for --home]"
         ),
@@ -73,9 +76,9 @@ def merge(
     """Join what other machines computed into one store; times stay apart by hardware. Exit code 1 where cells had to be
     skipped.
     """
-    from fmbench.runner.session import open_store
     from fmbench.store.merge import merge as merge_stores
     from fmbench.store.merge import open_sources
+    from fmbench.store.open_store import open_store
 
     store = open_store(into)
     stores = open_sources(sources, store.root)

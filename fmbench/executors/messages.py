@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from fmbench.executors.import_path import late_path
 from fmbench.plugins.source import core_fingerprint
+from fmbench.store.open_store import open_store
+from fmbench.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class WorkerConfig:
     and "memory", for a worker. `gpus` are those of this machine that workers are shared out to, as CUDA_VISIBLE_DEVICES
     names each; without any, all workers see what the driver sees. `late_path` are folders from which it imports what is
     found nowhere else. With `trains` there is something to train, for which an idle worker makes itself ready. One that
-    is `preemptible` makes room when it is asked to (`fmbench.executors.preemption`).
+    is `preemptible` makes room when it is asked to (`fmbench.executors.preemption`). `store` is the store's folder; of
+    a store by URL the driver's cache: a worker on another machine has its own, and `opened_store` knows it.
     """
 
     plugins: tuple[str, ...]
@@ -41,6 +45,11 @@ class WorkerConfig:
     components: tuple[tuple[str, str], ...] | None = None
     core: str = field(default_factory=core_fingerprint)
     late_path: tuple[str, ...] = field(default_factory=late_path)
+    store_url: str = field(default="", repr=False)
+
+    def opened_store(self) -> Store:
+        """Return the store, by URL where there is one; nothing is asked of it yet."""
+        return open_store(self.store_url, look=False) if self.store_url else Store(Path(self.store))
 
     @property
     def sharing(self) -> int:

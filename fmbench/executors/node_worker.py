@@ -43,8 +43,9 @@ class NodeSetup:
     """What a worker on a node is given besides its configuration.
 
     `folder` is where the driver stands, and where the worker stands if that is there. `marker` is a file of the store
-    that holds `token`: who does not see it has another store. `sharing` workers share the node. `without` is a folder
-    from which nothing is imported: that of the library that runs the cluster.
+    that holds `token`: who does not see it has another store; "" for a store by URL, which is the same everywhere.
+    `sharing` workers share the node. `without` is a folder from which nothing is imported: that of the library that
+    runs the cluster.
     """
 
     folder: str
@@ -117,6 +118,8 @@ class NodeWorker:
 
 def refusal(setup: NodeSetup) -> str:
     """Say why a node cannot work: it does not see the driver's store. "" where it does."""
+    if not setup.marker:
+        return ""
     marker, until = Path(setup.marker), time.monotonic() + MARKER_SECONDS
     while True:
         with suppress(OSError):

@@ -47,6 +47,7 @@ def prepare(task: PrepareTask, context: WorkerContext, say: Say) -> None:
         say(Event("started", "preparing", title))
         read_samples(cell, n, context)
         say(Event("finished", "preparing", title))
+    context.store.send_shared()
 
 
 def _prepare_component(spec: ComponentSpec, chooses: ComponentSpec | None, context: WorkerContext) -> None:

@@ -325,7 +325,7 @@ class RayExecutor(Supervisor[ActorLink]):
         own = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
         setup = NodeSetup(
             folder=str(Path.cwd()),
-            marker=str(self._marker),
+            marker="" if self._config.store_url else str(self._marker),
             token=self._marker.name,
             sharing=max(slots, default=1),
             environment=own,

@@ -159,11 +159,11 @@ class Computer:
             self.say(Event("started", section, key))
             global_random.seed(seed_for(cell.seed, f"unit/{section}", cell.dataset.text))
             ended = self._attempt(section, key, folder, compute)
-            if group is None:
-                self.say(ended)
-            else:
+            if group is not None:
                 self._say_warnings()
                 group.end_cell(UnitEnding(folder, ended, leases.pop_all(), self._send))
+        if group is None:
+            self.say(ended)  # when a store by URL has what was computed, too
         if self.context.spoilt:
             raise SpoiltProcess(self.context.spoilt)
         if running := lingering(threads):

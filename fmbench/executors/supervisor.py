@@ -8,7 +8,6 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from fmbench.errors import CellFailure, TimedOut, UserError, WorkerDied
@@ -214,7 +213,7 @@ class Supervisor(ABC, Generic[L]):
 
     @property
     def _store(self) -> Store:
-        return Store(Path(self._config.store))
+        return self._config.opened_store()
 
     def _assign(self) -> None:
         while self._queue:

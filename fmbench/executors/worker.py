@@ -123,7 +123,6 @@ def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], str]:
     from fmbench.isolation.process_state import guard_attributes
     from fmbench.model.context import WorkerContext
     from fmbench.plugins.registry import load_registry
-    from fmbench.store.store import Store
 
     keep_freed_memory()
     set_sharing(config.sharing if config.gpus else None)
@@ -136,7 +135,7 @@ def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], str]:
         raise UserError("; ".join(map(str, registry.failures)) or changed)
     context = WorkerContext(
         registry=registry,
-        store=Store(Path(config.store)),
+        store=config.opened_store(),
         device=config.device,
         threads=config.threads,
         jobs=config.jobs,
@@ -151,6 +150,7 @@ def prepare(config: WorkerConfig, say: Say) -> Callable[[Task], str]:
         compute.preemption.listen()
 
     def serve(task: Task) -> str:
+        context.store.look_anew()
         try:
             compute(task)
         except SpoiltProcess as error:

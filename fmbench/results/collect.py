@@ -57,18 +57,30 @@ class ResultsIndex:
         self.plan, self.store, self.registry = plan, store, registry
         self._damaged: dict[tuple[str, str], DamagedFile] = {}
         self._shared = SharedValues()
+        store.look_anew()
         self.passed_over = store.passed_over()
         self._here, self._anywhere = here, anywhere or here is None
         self._has_steps = any(cell.kept.at_steps for cell in plan.trainings)
         self._snapshot_seconds: dict[str, dict[int, float]] = {}
+        self._pull_trainings(plan.trainings)
         self.trainings = {cell.key: self._training_state(cell) for cell in plan.trainings}
         self._found = {cell.key: cell for cell in self._computed()}
+        store.pull("evaluation", self._found)
         self.evaluations = {key: self._read(cell) for key, cell in self._found.items()}
         shown = self._with_flow_snapshot()
+        store.pull("portrait", map(flow_snapshot_key, shown))
         self.flow_snapshots = {key: self.state("portrait", flow_snapshot_key(key), ()) for key in shown}
         self.references = References(plan, registry)
-        known = ((cell, self.references.metrics(cell)) for cell in self._referred())
+        known = [(cell, self.references.metrics(cell)) for cell in self._referred()]
+        for section in ("floor", "oracle"):
+            store.pull(section, [cell.key for cell, _ in known if cell.section == section])
         self.reference_states = {cell.key: self.state(cell.section, cell.key, wanted) for cell, wanted in known}
+
+    def _pull_trainings(self, cells: Iterable[TrainingCell]) -> None:
+        """Have trainings of a store by URL here, and the snapshots that are wanted of them."""
+        if self.store.mirror is not None:
+            self.store.pull("training", [cell.key for cell in cells if cell.samples is None])
+            self.store.pull("snapshot", [each.key(cell.key) for cell in cells for each in cell.snapshots])
 
     def _computed(self) -> Iterator[EvaluationCell]:
         """Yield the evaluations for which the store has a folder."""
@@ -150,9 +162,10 @@ class ResultsIndex:
     def _timings(self) -> dict[str, dict[str, CellState]]:
         """What the store holds of each sampler's cost, on any hardware: by `sampler_key`, by folder."""
         timings: dict[str, dict[str, CellState]] = {key: {} for key in self._timed}
-        for place in self.store.keys("sampler"):
-            if (key := key_of(place)) in timings:
-                timings[key][place] = self.state("sampler", place, self._timed[key])
+        places = [place for place in self.store.keys("sampler") if key_of(place) in timings]
+        self.store.pull("sampler", places)
+        for place in places:
+            timings[key_of(place)][place] = self.state("sampler", place, self._timed[key_of(place)])
         return timings
 
     @cached_property
@@ -264,6 +277,9 @@ class ResultsIndex:
 
     def look_again(self, training: TrainingCell, evaluations: Iterable[EvaluationCell]) -> None:
         """Read the folders of a training cell and its evaluations anew."""
+        evaluations = list(evaluations)
+        self._pull_trainings([training])
+        self.store.pull("evaluation", [cell.key for cell in evaluations])
         self.trainings[training.key] = self._training_state(training)
         for cell in evaluations:
             self._found[cell.key], self.evaluations[cell.key] = cell, self._read(cell)
@@ -301,7 +317,7 @@ class ResultsIndex:
         """Return the file with a cell's flow snapshot; None where figures do not show the cell, or it has none."""
         state = self.flow_snapshots.get(cell.key)
         files = list((state.result or {}).get("files", ())) if state is not None else []
-        return state.folder.path / files[0] if state is not None and files else None
+        return state.folder.file(files[0]) if state is not None and files else None
 
     def evaluation_record(self, cell: EvaluationCell) -> EvaluationRecord:
         """Return what is known of an evaluation cell now; where its training failed, it failed with it."""
@@ -316,8 +332,8 @@ class ResultsIndex:
         # metrics of the training are those of its last weights
         values, identities = self._metrics(training if cell.at_step is None else None, state, sampler)
         facts = (state.result or {}).get("facts", {})
-        file = state.folder.path / "samples.safetensors"
-        samples = file if state.result is not None and file.exists() else None
+        name = "samples.safetensors"
+        samples = state.folder.file(name) if state.result is not None and state.folder.has(name) else None
         hardware = hardware_of(sampler.result) if sampler is not None else ""
         elsewhere = self._elsewhere(sampler_key(cell)) if state.status == "ok" else ()
         shown = sampler if sampler is not None and sampler.failures else state

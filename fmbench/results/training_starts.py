@@ -44,7 +44,7 @@ class Continuations:
         """Whether the store has of the shorter training what a cell lacks of the steps until then."""
         store, lacking = self._index.store, self._index.trainings[cell.key].lacking
         passed = [each for each in lacking if each.step <= step]
-        return all((shorter_folder(store, cell, step, each).path / "result.json").exists() for each in passed)
+        return all(shorter_folder(store, cell, step, each).has("result.json") for each in passed)
 
 
 def how_it_begins(results_index: ResultsIndex, cell: TrainingCell) -> str:

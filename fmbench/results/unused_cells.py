@@ -87,9 +87,9 @@ def _add(found: Unneeded, cell: Unused, newest: float, only_failed: bool) -> Non
         found.passed_over.append(f"{path} {why}")
         return
     try:
-        size, touched = cell.folder.size(), path.stat().st_mtime
+        size, touched = cell.folder.size(), cell.folder.touched()
     except OSError as error:
         found.passed_over.append(f"{path} cannot be looked into: {error.strerror}")
         return
-    if touched <= newest and ((path / "failure.json").exists() or not only_failed):
+    if touched <= newest and (not only_failed or cell.folder.has("failure.json")):
         found.cells.append(replace(cell, size=size))

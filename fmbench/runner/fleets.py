@@ -16,7 +16,6 @@ from fmbench.runtime.autotune import FLEET_SIZE, read_cached
 from fmbench.runtime.device import device_type
 from fmbench.runtime.environment import measured_on
 from fmbench.store.fleet_records import record_fleets, recorded_fleets
-from fmbench.store.store import Store
 
 
 class Fleets:
@@ -90,7 +89,7 @@ class Fleets:
 
     def _is_split_up(self, fleet: Sequence[TrainingCell]) -> bool:
         """Whether a fleet failed as a whole, so that its cells train one by one."""
-        store = Store(Path(self._config.store))
+        store = self._config.opened_store()
         return len(fleet) > 1 and any(store.folder("training", cell.key).has_left_fleet() for cell in fleet)
 
     def _fleets(self, cells: Sequence[TrainingCell]) -> list[tuple[TrainingCell, ...]]:
@@ -106,7 +105,9 @@ class Fleets:
             starts = {key: int(self._cells[shorter].settings["steps"]) for key, shorter in self._shorter.items()}
             processes = machine_processes(self._config.device, len(self._config.gpus))
             composed = compose(left, size, processes, starts)
-            recorded = record_fleets(root, name, [[cell.key for cell in fleet] for fleet in composed])
+            recorded = record_fleets(
+                root, name, [[cell.key for cell in fleet] for fleet in composed], self._config.opened_store().agree_on
+            )
         return [tuple(self._cells[key] for key in keys) for keys in recorded]
 
     def _unrecorded(self, cells: Sequence[TrainingCell]) -> list[TrainingCell]:

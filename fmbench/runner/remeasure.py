@@ -71,7 +71,7 @@ def train_again(scheduler: Scheduler, session: Session, cells: Sequence[Training
     short = {_shortened(cell).key: cell for cell in cells if cell.teacher is None}
     shared = session.store.cache() if session.is_remote else None  # other machines must see what is trained
     with TemporaryDirectory(prefix="fmbench-again-", dir=shared) as folder:
-        apart, config = Store(Path(folder)), replace(scheduler.config, store=folder, trains=True)
+        apart, config = Store(Path(folder)), replace(scheduler.config, store=folder, store_url="", trains=True)
         again = [_shortened(cell) for cell in short.values()]
         with closing(make_executor(session.options.executor, config, session.options)) as executor:
             _compute(executor, Fleets(session.store.root, config, again).ready(), scheduler.failure_messages)

@@ -38,7 +38,7 @@ def write_report_if_changed(session: Session, records: Records) -> tuple[Path, b
     if (lines := _lines_of(noted, digest, folder)) is not None:
         return folder / "index.html", False, lines
     place = hashlib.sha256(str(folder.resolve()).encode(errors="surrogateescape")).hexdigest()[:20]
-    with session.store.alone(f"report-{place}"):
+    with session.store.alone_here(f"report-{place}"):
         if (lines := _lines_of(noted, digest, folder)) is not None:
             return folder / "index.html", False, lines
         from fmbench.report import in_short, write_report

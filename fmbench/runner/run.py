@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fmbench.io.printable_text import some
+from fmbench.io.printable_text import count, some
 from fmbench.results.records import Records
 from fmbench.runner.progress import Observer, Silent
 from fmbench.runner.report_cache import write_report_if_changed
@@ -56,6 +56,8 @@ def run(suite: str | Path, options: Options | None = None, observer: Observer | 
 
 def run_session(session: Session, observer: Observer) -> RunResult:
     """Run a suite that is already planned."""
+    if sent := session.store.send_left():
+        observer.say(f"{count(sent, 'cell')} of an earlier run were sent to {session.store}")
     results_index = session.results_index()
     for text in some(results_index.damaged, SHOWN):
         observer.say(f"damaged, so computed again: {text}")
@@ -77,6 +79,7 @@ def run_session(session: Session, observer: Observer) -> RunResult:
     stopped = scheduler.stopped
     del scheduler
     remember_contents(session)
+    session.store.send_shared()
     if worked:
         del results_index  # of every cell, so that no two are there at once
         results_index = session.results_index()

@@ -90,6 +90,7 @@ class Scheduler:
             with self._executor(config, STAGES[:-1]) as executor:
                 if tasks:
                     claim(self.session.store)
+                    self.session.store.pull_shared()
                     executor.warm_up(tasks)
                     self._prepare(executor)
                     self._train_and_evaluate(executor, config)
@@ -310,6 +311,7 @@ class Scheduler:
     def _usable(self, cell: EvaluationCell) -> bool:
         """Whether what the cell calls is in the store by now, so that a sampler can be measured with it."""
         called = (cell.training, *([cell.weaker] if cell.weaker else []))
+        self.session.store.pull("training", [each.key for each in called])
         return all(self.session.store.folder("training", each.key).result() is not None for each in called)
 
     def _note(self, event: Event) -> None:
@@ -401,6 +403,7 @@ class Scheduler:
             plugins=self.session.registry.plugins,
             fingerprints=self.session.registry.fingerprints(needed),
             store=str(self.session.store.root.resolve()),
+            store_url=self.session.store.url,
             device=self.session.device,
             threads=threads,
             jobs=processes,

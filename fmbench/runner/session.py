@@ -33,6 +33,7 @@ from fmbench.runtime.environment import environment
 from fmbench.store.atomic_files import read_sealed, write_sealed
 from fmbench.store.cache_files import contents_of_models, real_samples, t_density
 from fmbench.store.file_forms import CONTENTS, DENSITY
+from fmbench.store.open_store import open_store, shown_home
 from fmbench.store.store import Store
 from fmbench.suite import Suite, load_suite
 
@@ -51,7 +52,7 @@ LOGGING = (*COMPUTING, "sync")
 class Options:
     """What a command line may say besides the suite.
 
-    `home` is the store's folder (default FMBENCH_HOME, else `.fmbench`), `reports` the folder of reports,
+    `home` is the store's folder or URL (default FMBENCH_HOME, else `.fmbench`), `reports` the folder of reports,
     `tracking_uri` MLflow's server (None: MLFLOW_TRACKING_URI, else a sqlite file), `timeout` seconds a cell, `jobs`
     "auto" or a number, `executor` the name of what computes (`fmbench.executors.choose`), `address` that of its
     cluster, `per_gpu` the workers on each GPU of this machine, `slurm` what is said to SLURM. Where nothing is
@@ -62,7 +63,7 @@ class Options:
     overrides: tuple[str, ...] = ()
     filters: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
-    home: Path | None = None
+    home: str | Path | None = None
     reports: Path = Path("reports")
     device: str = "auto"
     jobs: str = "auto"
@@ -194,7 +195,7 @@ class Session:
 
         options, places = self.options, Options()
         if options.home is not None:
-            words += ["--home", str(options.home)]
+            words += ["--home", shown_home(options.home)]
         if verb in REPORTING and options.reports != places.reports:
             words += ["--reports", str(options.reports)]
         if verb in COMPUTING and options.device != places.device:
@@ -248,9 +249,11 @@ class Session:
         """Return the records of the suite as the store holds them."""
         states = (*results_index.trainings.values(), *results_index.evaluations.values())
         finished = [s.result["facts"]["finished"] for s in states if s.result and "finished" in s.result["facts"]]
-        real = {str(c.dataset): real_samples(self.store.root, c.dataset) for c in self.plan.trainings}
+        self.store.pull_shared()
+        datasets = {cell.dataset for cell in self.plan.trainings}
+        real = {str(each): self.store.shared_file(real_samples(self.store.root, each)) for each in datasets}
         return results_index.records(
-            real={label: path for label, path in real.items() if path.is_file()},
+            real={label: path for label, path in real.items() if path is not None},
             t_densities=self._t_densities(),
             environment=self.environment,
             settings=self.suite.settings(),
@@ -290,6 +293,8 @@ def open_session(suite: str | Path, options: Options | None = None) -> Session:
     """Load plugins, read the suite, plan it. Raises UserError; writes nothing."""
     options = options or Options()
     store = open_store(options.home)
+    if not options.computes:
+        store.pull_shared()
     registry = load_registry(options.plugins, None if options.computes else _contents(store))
     loaded = load_suite(suite, options.overrides)
     plan = make_plan(loaded, registry, options.filters)
@@ -309,8 +314,3 @@ def remember_contents(session: Session) -> None:
     if contents and (known := _contents(session.store)) != known | contents:
         with session.store.alone("contents-of-models"):
             write_sealed(contents_of_models(session.store.root), _contents(session.store) | contents)
-
-
-def open_store(home: Path | None = None) -> Store:
-    """Return the store at `home`, else at FMBENCH_HOME, else at `.fmbench`. Nothing is written."""
-    return Store(Path(home or os.environ.get("FMBENCH_HOME") or ".fmbench"))

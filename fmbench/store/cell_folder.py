@@ -32,12 +32,13 @@ from fmbench.store.group_commit import GroupCommit
 from fmbench.store.holder import LEASE_NAME
 from fmbench.store.lease_files import LEASE
 from fmbench.store.leases import Leases, leases_in
+from fmbench.store.mirrored import CellMirror
 
 _HASH_LIMIT = 64 * 2**20
 """A larger file is only checked for its size when the store is scanned, and hashed when it is read."""
 SEALED = ("cell.json", "metrics.json", "result.json", "failure.json")
 """The files of a cell that carry their own checksum and name their place."""
-_CELL_FILE = re.compile(
+CELL_FILE = re.compile(
     rf"(cell|result|failure|metrics|history|alone)\.json|(weights|study|portrait|samples)\.safetensors|{NAME.pattern}"
     rf"|{LEASE_NAME.pattern}|\.lock|\.filelock-probe-[0-9a-f]+|\.\S+\.\d+\.tmp"
 )
@@ -49,22 +50,29 @@ class CellFolder:
     """One cell on disk. `place` is its section and key, "training/abc": what its files say that they belong to.
 
     With a `group` its files are written together with those of other cells. Who reads one that waits for the disk has
-    the group committed first.
+    the group committed first. In a store by URL, the `mirror` has the files here before they are read, and sends those
+    that are written.
     """
 
     def __init__(
-        self, path: Path, place: str = "", leases: Leases | None = None, group: GroupCommit | None = None
+        self,
+        path: Path,
+        place: str = "",
+        leases: Leases | None = None,
+        group: GroupCommit | None = None,
+        mirror: CellMirror | None = None,
     ) -> None:
         self.path = path
         self.place = place or f"{path.parent.name}/{path.name}"
         self.leases = leases or leases_in(path.parent.parent)
+        self.mirror = mirror
         self._group = group
         self._sums: dict[str, list[int | str]] = {}
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
         """The checkpoints of a training."""
-        return Checkpoints(self.path, self.place, self._getting_on)
+        return Checkpoints(self.path, self.place, self._getting_on, self.mirror)
 
     @property
     def section(self) -> str:
@@ -73,6 +81,8 @@ class CellFolder:
 
     def is_there(self) -> bool:
         """Whether anything lies in its place: one look, where to ask for each of its files takes many."""
+        if self.mirror is not None:
+            self.mirror.look(self.place)
         try:
             os.lstat(self.path)
         except FileNotFoundError:
@@ -83,6 +93,8 @@ class CellFolder:
 
     def sealed(self, name: str, form: Form = OBJECT) -> dict[str, Any] | None:
         """Return the content of one of SEALED, None where it is not there. Raises DamagedFile."""
+        if self.mirror is not None:
+            self.mirror.look(self.place)
         return read_sealed(self._settled(name), form, f"{self.place}/{name}")
 
     def seal(self, name: str, body: Mapping[str, Any]) -> None:
@@ -92,6 +104,8 @@ class CellFolder:
         elif name != "cell.json":
             self.leases.check(self.place)
         self._write(name, sealed_bytes(body, f"{self.place}/{name}"))
+        if self.mirror is not None:
+            self.mirror.changed(self.place)
 
     def _getting_on(self) -> None:
         """See that this process may write still, and that what died of the cell before counts no more."""
@@ -145,6 +159,20 @@ class CellFolder:
         if (result := self.recorded()) is not None:
             self.seal("result.json", {**result, "facts": {**result.get("facts", {}), **facts}})
 
+    def has(self, name: str) -> bool:
+        """Whether the cell has a file of this name, whole or not."""
+        return (self.path / name).exists() or (self.mirror is not None and name in self.mirror.status(self.place))
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file of the cell; in a store by URL it is fetched when it is opened."""
+        return self.path / name if self.mirror is None else self.mirror.file(self.place, name)
+
+    def touched(self) -> float:
+        """Return when the cell was last changed (seconds since the epoch). Raises OSError."""
+        if self.mirror is not None:
+            return max((file.modified for file in self.mirror.status(self.place).values()), default=0.0)
+        return self.path.stat().st_mtime
+
     def result(self, *, thorough: bool = False) -> dict[str, Any] | None:
         """Return the result when the cell is done and whole, None when it is not done.
 
@@ -153,7 +181,7 @@ class CellFolder:
         """
         result = self.recorded()
         for name, recorded in (result or {}).get("files", {}).items():
-            self._verify(name, recorded, thorough=thorough or recorded[0] <= _HASH_LIMIT)
+            self._verify_or_fetch(name, recorded, thorough=thorough or recorded[0] <= _HASH_LIMIT)
         if result is not None and "history.json" in result["files"]:
             self.history()
         return result
@@ -169,6 +197,8 @@ class CellFolder:
 
     def check(self) -> None:
         """Raise DamagedFile when anything in the folder is not what was written."""
+        if self.mirror is not None:
+            self.mirror.look(self.place)
         if any(not entry.name.startswith(".") for entry in self._entries()):  # one look, where most cells are new
             self.cell(), self.result(), self.failure(), self.metrics()
 
@@ -177,6 +207,17 @@ class CellFolder:
         recorded = (self.recorded() or {}).get("files", {}).get(name)
         if recorded is None:
             raise DamagedFile(f"{self.path / name} is not on record")
+        if self.mirror is not None:
+            self.mirror.fetch(self.place, name)
+        try:
+            payload = self._read(name, recorded)
+        except DamagedFile:
+            if self.mirror is None or not self.mirror.fetch_again(self.place, name):
+                raise
+            payload = self._read(name, recorded)
+        return payload
+
+    def _read(self, name: str, recorded: list[Any]) -> bytes:
         try:
             payload = content(self._settled(name), recorded[0])
         except FileNotFoundError as error:
@@ -185,8 +226,22 @@ class CellFolder:
             raise DamagedFile(f"{self.path / name} does not have the checksum on record")
         return payload
 
+    def _verify_or_fetch(self, name: str, recorded: list[Any], *, thorough: bool) -> None:
+        """Verify a file; in a store by URL the one that is here may be damaged, and the store's own whole."""
+        try:
+            self._verify(name, recorded, thorough=thorough)
+        except DamagedFile:
+            if self.mirror is None or not self.mirror.fetch_again(self.place, name):
+                raise
+            self._verify(name, recorded, thorough=thorough)
+
     def _verify(self, name: str, recorded: list[Any], *, thorough: bool) -> None:
         path = self._settled(name)
+        if self.mirror is not None and not path.exists():  # as a large file, it is hashed when it is read
+            there = self.mirror.status(self.place).get(name)
+            if there is None or there.size != recorded[0]:
+                raise DamagedFile(f"{path} is missing" if there is None else f"{path} has not the size on record")
+            return
         try:
             with Reading(path):
                 same = path.stat().st_size == recorded[0] and (not thorough or list(size_and_sum(path)) == recorded)
@@ -221,7 +276,7 @@ class CellFolder:
 
     def has_left_fleet(self) -> bool:
         """Whether the cell's fleet failed as a whole."""
-        return (self.path / "alone.json").exists()
+        return self.has("alone.json")
 
     def clear_failures(self, statuses: Container[str] | None = None) -> None:
         """Forget a failure, failed metrics and deaths, so that all is computed again; a diverged training starts anew.
@@ -235,6 +290,9 @@ class CellFolder:
                 self.checkpoints.drop()
             (self.path / "failure.json").unlink(missing_ok=True)
             (self.path / "alone.json").unlink(missing_ok=True)
+            if self.mirror is not None:
+                there = self.mirror.status(self.place)
+                self.mirror.drop(self.place, [name for name in ("failure.json", "alone.json") if name in there])
         metrics = self.metrics()
         failed = {digest: str(entry["status"]) for digest, entry in metrics.items() if "error" in entry}
         again = {digest for digest, status in failed.items() if statuses is None or status in statuses}
@@ -251,18 +309,23 @@ class CellFolder:
                 if LEASE_NAME.fullmatch(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    if _CELL_FILE.fullmatch(entry.name):  # it stands where a file must be written
+                    if CELL_FILE.fullmatch(entry.name):  # it stands where a file must be written
                         set_aside(Path(entry.path))
-                elif _CELL_FILE.fullmatch(entry.name):
+                elif CELL_FILE.fullmatch(entry.name):
                     Path(entry.path).unlink()
+        if self.mirror is not None:
+            self.mirror.discarded(self.place)
 
     def strange(self) -> str:
         """Say why the folder is not one that `remove` removes, "" where it is: a folder with files of a cell alone."""
+        if self.mirror is not None:
+            others = [name for name in self.mirror.status(self.place) if not CELL_FILE.fullmatch(name)]
+            return f"holds {others[0]!r}, which is not of fmbench" if others else ""
         try:
             mode = self.path.lstat().st_mode
             if not stat.S_ISDIR(mode):
                 return "is a link" if stat.S_ISLNK(mode) else f"is {kind_of(mode)}"
-            others = [e.name for e in self._entries() if not _CELL_FILE.fullmatch(e.name) or e.is_dir()]
+            others = [e.name for e in self._entries() if not CELL_FILE.fullmatch(e.name) or e.is_dir()]
         except OSError as error:
             return f"cannot be looked into: {error.strerror}"
         return f"holds {others[0]!r}, which is not of fmbench" if others else ""
@@ -279,6 +342,8 @@ class CellFolder:
             if not (lease := self.leases.take(self.place)):
                 raise StoppedWaiting(self.path)
             try:
+                if self.mirror is not None:
+                    self.mirror.remove(self.place)
                 for entry in self._entries():
                     if not entry.name.startswith(LEASE):  # of who asks for the cell at this moment
                         Path(entry.path).unlink(missing_ok=True)
@@ -292,6 +357,8 @@ class CellFolder:
 
     def size(self) -> int:
         """Return the bytes that the folder takes; links are not followed."""
+        if self.mirror is not None:
+            return sum(file.size for file in self.mirror.status(self.place).values())
         return sum(entry.stat(follow_symlinks=False).st_size for entry in self._entries())
 
     def _entries(self) -> list[os.DirEntry[str]]:
@@ -318,6 +385,8 @@ class CellFolder:
                     if not self._make_way():
                         raise
                     stack.enter_context(lease())
+            if self.mirror is not None:
+                stack.enter_context(self.mirror.working(self.place, partial(self.leases.check, self.place)))
             yield
 
     def _make_way(self) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fmbench.io.regular_files import NotRegularError, read_regular, set_aside
 from fmbench.store.atomic_files import write_atomically
+from fmbench.store.mirrored import CellMirror
 
 NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{64})\.pt")
 ANY, CUT_OFF = "checkpoint-*.pt", ".checkpoint-*.tmp"
@@ -25,11 +26,18 @@ after_saving: list[Callable[[str], None]] = []
 class Checkpoints:
     """The checkpoints in the folder `path` of a cell whose `place` is its section and key, "training/abc".
 
-    `before_writing` may refuse to have one written.
+    `before_writing` may refuse to have one written. In a store by URL, those that only the `mirror` has are fetched
+    when they are read.
     """
 
-    def __init__(self, path: Path, place: str, before_writing: Callable[[], None] = lambda: None) -> None:
-        self.path, self.place, self._before_writing = path, place, before_writing
+    def __init__(
+        self,
+        path: Path,
+        place: str,
+        before_writing: Callable[[], None] = lambda: None,
+        mirror: CellMirror | None = None,
+    ) -> None:
+        self.path, self.place, self._before_writing, self.mirror = path, place, before_writing, mirror
 
     def save(self, step: int, payload: bytes, *, beside: bool = False) -> None:
         """Keep the state of a training after `step` steps; others go, unless it stands `beside` those of other steps.
@@ -42,6 +50,8 @@ class Checkpoints:
         for old in self.path.glob(f"checkpoint-{step}-*.pt" if beside else ANY):
             if old.name != name:
                 old.unlink(missing_ok=True)
+        if self.mirror is not None:
+            self.mirror.send_checkpoint(self.place)
         for call in after_saving:
             call(self.place)
 
@@ -58,6 +68,8 @@ class Checkpoints:
                 return payload
             log.warning("%s is not what was written for this cell, so the training does not go on from it", path)
             set_aside(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+            if self.mirror is not None:
+                self.mirror.drop(self.place, [path.name])
         return None
 
     def newest(self) -> tuple[int, Path | None]:
@@ -66,20 +78,30 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Return the steps of which there is a checkpoint, whole or not, ascending."""
-        return sorted(int(m[1]) for p in self.path.glob(ANY) if (m := NAME.fullmatch(p.name)))
+        return sorted(step for step, _, _ in self._named())
 
     def drop(self) -> None:
         """Remove all checkpoints, and what a process that was killed while it wrote one has left."""
         for name in _names_in(self.path):
             if fnmatchcase(name, ANY) or fnmatchcase(name, CUT_OFF):
                 (self.path / name).unlink(missing_ok=True)
+        if self.mirror is not None:
+            self.mirror.checkpoints_dropped(self.place)
+
+    def _named(self) -> list[tuple[int, str, Path]]:
+        """Return step, checksum and file of every checkpoint."""
+        names = {path.name for path in self.path.glob(ANY)}
+        if self.mirror is not None:
+            names.update(self.mirror.status(self.place))
+        return [(int(m[1]), m[2], self.path / name) for name in names if (m := NAME.fullmatch(name))]
 
     def _newest_first(self, before: float = math.inf) -> Iterator[tuple[int, Path, bytes | None]]:
         """Yield step, file and content of every checkpoint below a step, the content None where it is not what was
         written.
         """
-        named = [(int(m[1]), m[2], p) for p in self.path.glob(ANY) if (m := NAME.fullmatch(p.name))]
-        for step, checksum, path in sorted((each for each in named if each[0] < before), reverse=True):
+        for step, checksum, path in sorted((each for each in self._named() if each[0] < before), reverse=True):
+            if self.mirror is not None:
+                self.mirror.fetch(self.place, path.name)
             payload = _content(path)
             whole = payload is not None and self._checksum(step, payload) == checksum
             yield step, path, payload if whole else None

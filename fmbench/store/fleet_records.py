@@ -10,7 +10,7 @@ So whoever goes on with a plan, after a kill or beside another, trains the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +38,19 @@ def recorded_fleets(root: Path, name: str) -> list[tuple[str, ...]]:
     return fleets
 
 
-def record_fleets(root: Path, name: str, fleets: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+def record_fleets(
+    root: Path, name: str, fleets: Sequence[Sequence[str]], agree_on: Callable[[Path], None] = lambda path: None
+) -> list[tuple[str, ...]]:
     """Note fleets under a name, beside those that are noted; return what is on record then.
 
-    Of several drivers one is first: where another's record came before, nothing is noted.
+    Of several drivers one is first: where another's record came before, nothing is noted. `agree_on` has what was noted
+    be that of all machines (see `Store.agree_on`).
     """
     number = 0
     while _read(_composition(root, name, number), FLEETS) is not None:
         number += 1
-    write_sealed_once(_composition(root, name, number), {"fleets": [list(keys) for keys in fleets]})
+    write_sealed_once(composition := _composition(root, name, number), {"fleets": [list(keys) for keys in fleets]})
+    agree_on(composition)
     return recorded_fleets(root, name)
 
 

@@ -26,10 +26,11 @@ describes; `holders` has the heartbeats of those processes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fmbench.io.regular_files import (
     is_folder,
@@ -42,19 +43,34 @@ from fmbench.store.group_commit import GroupCommit, group_commit
 from fmbench.store.lease_files import FolderLeaseFiles, LeaseFiles
 from fmbench.store.leases import Leases, leases_of
 
+if TYPE_CHECKING:
+    from fmbench.store.remote.mirror import Mirror
+
 SECTIONS = ("training", "study", "portrait", "snapshot", "course", "evaluation", "sampler", "floor", "oracle")
 
 
 class Store:
-    """The folder of all cells. `root` is made when it is first written to; leases lie in `lease_files`, else there."""
+    """The folder of all cells. `root` is made when it is first written to; leases lie in `lease_files`, else there.
+
+    Of a store by URL, `root` is its cache on this disk, which the `mirror` keeps as the store is.
+    """
 
     APART = "leases/"
     """How the places begin of leases that are no cell's."""
 
-    def __init__(self, root: Path, lease_files: LeaseFiles | None = None) -> None:
+    def __init__(self, root: Path, lease_files: LeaseFiles | None = None, mirror: Mirror | None = None) -> None:
         self.root = root
         self._lease_files = lease_files
+        self.mirror = mirror
         self._group: GroupCommit | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL of a store by URL, which may hold a password: `str` of the store is to be shown; "" of a folder."""
+        return "" if self.mirror is None else self.mirror.objects.url
+
+    def __str__(self) -> str:
+        return str(self.root) if self.mirror is None else self.mirror.objects.shown
 
     @cached_property
     def leases(self) -> Leases:
@@ -63,7 +79,7 @@ class Store:
 
     def folder(self, section: str, key: str) -> CellFolder:
         """Return the folder of the cell `key`; section is one of SECTIONS."""
-        return CellFolder(self.root / section / key, f"{section}/{key}", self.leases, self._group)
+        return CellFolder(self.root / section / key, f"{section}/{key}", self.leases, self._group, self.mirror)
 
     @contextmanager
     def group_commit(self) -> Iterator[GroupCommit]:
@@ -85,13 +101,69 @@ class Store:
                 stack.enter_context(self.leases.held(f"{self.APART}{what}", goes_on))
             yield
 
+    @contextmanager
+    def alone_here(self, what: str) -> Iterator[None]:
+        """Hold something of this machine, as a report on its disk is, whoever uses the store elsewhere."""
+        with self.alone(what) if self.mirror is None else self.mirror.synced.lock(f"{self.APART}{what}"):
+            yield
+
     def keys(self, section: str) -> list[str]:
         """Return the keys that have a folder in a section; `passed_over` tells what else lies there."""
         try:
             with os.scandir(self.root / section) as entries:
-                return sorted(entry.name for entry in entries if is_key(section, entry.name) and is_folder(entry))
+                here = [entry.name for entry in entries if is_key(section, entry.name) and is_folder(entry)]
         except OSError:
-            return []
+            here = []
+        if self.mirror is not None:
+            here = [key for key in {*here, *self.mirror.keys(section)} if is_key(section, key)]
+        return sorted(here)
+
+    def look_anew(self) -> None:
+        """Have what others did in a store by URL count from the next look on; a disk shows it anyway."""
+        if self.mirror is not None:
+            self.mirror.look_anew()
+
+    def pull(self, section: str, keys: Iterable[str]) -> None:
+        """Have cells of a store by URL here, many at a time, before they are looked at one by one."""
+        if self.mirror is not None:
+            self.mirror.pull(f"{section}/{key}" for key in keys)
+
+    def pull_all(self) -> None:
+        """Have all files of a store by URL here."""
+        if self.mirror is not None:
+            for section in SECTIONS:
+                self.mirror.pull((f"{section}/{key}" for key in self.keys(section)), whole=True)
+            self.pull_shared(whole=True)
+
+    def pull_shared(self, *, whole: bool = False) -> None:
+        """Have files of a store by URL here that are no cell's and that all machines have."""
+        for shared in self.mirror.shared.values() if self.mirror is not None else ():
+            shared.pull(whole=whole)
+
+    def send_shared(self) -> None:
+        """Send those of these files that are new here to a store by URL."""
+        for shared in self.mirror.shared.values() if self.mirror is not None else ():
+            shared.send()
+
+    def agree_on(self, path: Path) -> None:
+        """Have a shared file that was just written be that of all machines; where one was before, take that in place.
+
+        A file of a folder is that of all already.
+        """
+        if self.mirror is not None:
+            self.mirror.shared[path.parent.name].agree(path.name)
+
+    def send_left(self) -> int:
+        """Send to a store by URL what earlier runs computed and could not send; return of how many cells."""
+        if self.mirror is None:
+            return 0
+        return self.mirror.send_left(lambda place: self.folder(*place.split("/")).lock(wait=False))
+
+    def shared_file(self, path: Path) -> Path | None:
+        """Return the path of a shared file, None where there is none; one by URL is fetched when it is opened."""
+        if self.mirror is not None:
+            return self.mirror.shared[path.parent.name].file(path.name)
+        return path if path.is_file() else None
 
     def passed_over(self) -> list[str]:
         """Say what in the sections is no cell's folder, and so is neither read nor removed; see `keys`."""

@@ -34,7 +34,7 @@ def check_store(store: Store, verb: str) -> None:
     """Raise StoreError unless a folder is a store, or nothing at all; `verb` says what must not be done otherwise."""
     if not is_store(store) and not _is_nothing(store.root):
         raise StoreError(
-            f"{store.root} is not a store of fmbench, so {verb}: it has no {MARK}, and none of its subfolders holds a "
+            f"{store} is not a store of fmbench, so {verb}: it has no {MARK}, and none of its subfolders holds a "
             "cell; give the .fmbench folder of a run"
         )
 
@@ -45,6 +45,8 @@ def claim(store: Store) -> None:
     if not _has_mark(store.root):
         body = {"format": FORMAT, "about": "A store of fmbench: `fmbench clean` removes cells from it."}
         write_atomically(store.root / MARK, (json.dumps(body) + "\n").encode())
+        if store.mirror is not None:
+            store.mirror.send_mark()
 
 
 def check_claimable(store: Store, verb: str) -> None:

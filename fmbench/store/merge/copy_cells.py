@@ -16,6 +16,8 @@ from fmbench.store.atomic_files import copy_atomically, explained
 from fmbench.store.cell_folder import SEALED, CellFolder
 from fmbench.store.merge.compare import FAILED, FINISHED, NOTHING, StoredCell, difference, look, new_metrics, sums
 from fmbench.store.merge.outcome import Merged, MergeResult
+from fmbench.store.open_store import open_store
+from fmbench.store.remote.address import is_url
 from fmbench.store.sampler_timings import hardware_of, key_of, place_of
 from fmbench.store.store import SECTIONS, Store
 from fmbench.store.store_mark import check_claimable, claim, is_store
@@ -30,10 +32,19 @@ Tell = Callable[[int, int], None]
 """Called with the number of cells that are done and that of all."""
 
 
-def open_sources(paths: Sequence[Path], into: Path) -> list[Store]:
-    """Return the stores at `paths`, each once and without the one that is merged into. Raises UserError."""
+def open_sources(paths: Sequence[str | Path], into: Path) -> list[Store]:
+    """Return the stores at `paths`, each once and without the one that is merged into. Raises UserError.
+
+    Of a store by URL all files are fetched first.
+    """
     found: dict[Path, Store] = {}
-    for path in paths:
+    for address in paths:
+        if is_url(address):
+            store = open_store(address)
+            if store.root.resolve() != into.resolve():
+                found.setdefault(store.root.resolve(), _fetched(store))
+            continue
+        path = Path(address)
         if not path.is_dir():
             raise UserError(f"{path} is no folder; give the store of another machine, such as other/.fmbench")
         if not is_store(Store(path)):
@@ -49,6 +60,14 @@ def open_sources(paths: Sequence[Path], into: Path) -> list[Store]:
     return list(found.values())
 
 
+def _fetched(store: Store) -> Store:
+    """Return a store by URL, all of whose files are on this disk. Raises UserError where it is none."""
+    if not is_store(store):
+        raise UserError(f"{store} has no mark of a store and holds no cells, so it is not a store; give another")
+    store.pull_all()
+    return store
+
+
 def merge(sources: Sequence[Store], into: Store, *, dry_run: bool = False, tell: Tell | None = None) -> MergeResult:
     """Copy into a store what the sources have and it lacks; `dry_run` reads everything and writes nothing.
 
@@ -56,6 +75,8 @@ def merge(sources: Sequence[Store], into: Store, *, dry_run: bool = False, tell:
     before kept, or is a folder that is none, and UserError where another merge into it is under way.
     """
     check_claimable(into, "nothing is merged into it")
+    for section in SECTIONS:
+        into.pull(section, into.keys(section) if into.mirror is not None else ())
     names = [[(section, key) for section in SECTIONS for key in source.keys(section)] for source in sources]
     total = sum(map(len, names))
     cells: list[Merged] = []
@@ -69,8 +90,10 @@ def merge(sources: Sequence[Store], into: Store, *, dry_run: bool = False, tell:
                     tell(len(cells), total)
             if not dry_run:
                 _copy_for_figures(source, into)
+        if not dry_run:
+            into.send_shared()
     passed_over = [text for store in (*sources, into) for text in store.passed_over()]
-    return MergeResult(into.root, tuple(cells), dry_run, tuple(passed_over + _strangers(into)))
+    return MergeResult(str(into), tuple(cells), dry_run, tuple(passed_over + _strangers(into)))
 
 
 @contextlib.contextmanager
@@ -218,7 +241,7 @@ class _Joining:
         """Bring a cell into the store: as a whole folder where there is none, else under the cell's lock."""
         folder = self.into.folder(section, key)
         with _staged(self.into, section, key) as staged:
-            if not os.path.lexists(folder.path):
+            if self.into.mirror is None and not os.path.lexists(folder.path):
                 if fault := _copy(there, staged):
                     return fault
                 if _moved(staged.path, folder.path):

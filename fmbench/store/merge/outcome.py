@@ -47,7 +47,7 @@ class MergeResult:
     `passed_over` says what the stores hold that is no cell's, and was left where it is.
     """
 
-    into: Path
+    into: str
     cells: tuple[Merged, ...]
     dry_run: bool = False
     passed_over: tuple[str, ...] = ()

@@ -133,7 +133,7 @@ def test_a_job_that_begins_nowhere_ends_the_run_with_what_it_printed(
     own = make(bench.config(), timeout=None)
     monkeypatch.setattr("forked_jobs.run", fails_at_once)
     with pytest.raises(
-        UserError, match=r"a worker could not begin: its SLURM job .* ended in the state FAILED.*no fmbench"
+        UserError, match=r"(?s)a worker could not begin: its SLURM job .* ended in the state FAILED.*no fmbench"
     ):
         bench.events(TrainTask((bench.cell(310),)), executor=own)
     own.close()

@@ -114,4 +114,4 @@ def _note(folder: CellFolder, batch: int, digests: set[str]) -> None:
     metrics = folder.metrics()
     folder.set_metrics({d: {**entry, "batch": batch} if d in digests else entry for d, entry in metrics.items()})
     if folder.section != "training":
-        folder.add_facts({"batch": batch})
+        folder.add_facts({"batch": batch, "halved_batch": batch})

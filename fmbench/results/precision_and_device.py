@@ -82,5 +82,9 @@ def computed_with(facts: Mapping[str, Any], training: Mapping[str, Any]) -> str:
     own = [f" {fact.word} {value}" for fact in FACTS if (value := fact.of(facts))]
     both = [(fact.word, fact.of(facts), fact.of(training)) for fact in FACTS]
     weights = [f" {word} {trained}" for word, here, trained in both if here and trained and trained != here]
-    fewer = [f", {facts['batch']} samples at once, since memory ran out with more"] if "batch" in facts else []
+    fewer = (
+        [f", {facts['halved_batch']} samples at once, since memory ran out with more"]
+        if "halved_batch" in facts
+        else []
+    )
     return "".join([*own, *([", with weights that were trained", *weights] if weights else []), *fewer])

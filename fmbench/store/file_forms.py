@@ -41,7 +41,7 @@ CELL: Form = Fields(optional={"training": KEY, "teacher": KEY, "weaker": KEY})
 
 FACTS: Mapping[str, Form] = {
     **dict.fromkeys(("seconds", "nfe_min", "nfe_max"), FINITE),
-    **dict.fromkeys(("steps", "peak_memory", "parameters", "threads", "jobs", "fleet", "batch"), WHOLE),
+    **dict.fromkeys(("steps", "peak_memory", "parameters", "threads", "jobs", "fleet", "batch", "halved_batch"), WHOLE),
     **dict.fromkeys(("device", "precision", "hardware", "torch", "program"), TEXT),
     "nfe": Either(FINITE, NULL),
     "finished": TIME,

@@ -109,7 +109,7 @@ def test_an_evaluation_is_computed_with_half_the_batch(
     assert [event.what for event in evaluated(shop, cell, "sliced_wasserstein")] == ["started", "finished"]
     folder = shop.store.folder("evaluation", cell.key)
     whole, scores = samples_of(shop, cell), folder.metrics()
-    assert (folder.result() or {})["facts"]["batch"] == 256
+    assert "halved_batch" not in (folder.result() or {})["facts"]
     folder.discard()
 
     asked = limited(monkeypatch, 128)
@@ -117,7 +117,7 @@ def test_an_evaluation_is_computed_with_half_the_batch(
     assert [event.what for event in said] == ["started", "slowed", "finished"]
     assert "256 samples at once, so cells were evaluated with 128 (OutOfMemoryError: CUDA out of memory" in said[1].text
     assert max(asked[1:]) <= 128
-    assert (folder.result() or {})["facts"]["batch"] == 128
+    assert (folder.result() or {})["facts"]["halved_batch"] == 128
     torch.testing.assert_close(samples_of(shop, cell), whole, rtol=1e-5, atol=1e-5)
     for digest, entry in folder.metrics().items():
         assert entry["batch"] == 128

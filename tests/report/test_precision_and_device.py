@@ -66,4 +66,4 @@ def test_how_a_cell_was_computed_is_told_and_its_weights_where_that_differs() ->
         computed_with(here, {**here, "device": "cuda"}) == " in float32 on cpu, with weights that were trained on cuda"
     )
     assert computed_with({}, there) == "", "nothing is on record"
-    assert computed_with({"batch": 128}, {}) == ", 128 samples at once, since memory ran out with more"
+    assert computed_with({"halved_batch": 128}, {}) == ", 128 samples at once, since memory ran out with more"

@@ -288,11 +288,10 @@ class CellFolder:
         if failure and (statuses is None or failure["status"] in statuses):
             if failure["status"] == "diverged":
                 self.checkpoints.drop()
-            (self.path / "failure.json").unlink(missing_ok=True)
-            (self.path / "alone.json").unlink(missing_ok=True)
-            if self.mirror is not None:
-                there = self.mirror.status(self.place)
-                self.mirror.drop(self.place, [name for name in ("failure.json", "alone.json") if name in there])
+            for name in ("failure.json", "alone.json"):
+                (self.path / name).unlink(missing_ok=True)
+                if self.mirror is not None and name in self.mirror.status(self.place):
+                    self.mirror.drop(self.place, [name])
         metrics = self.metrics()
         failed = {digest: str(entry["status"]) for digest, entry in metrics.items() if "error" in entry}
         again = {digest for digest, status in failed.items() if statuses is None or status in statuses}

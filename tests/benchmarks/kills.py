@@ -257,7 +257,9 @@ def scores(folder: Path) -> dict[str, Any]:
 
 
 def logged(folder: Path) -> dict[str, Any]:
-    """Return what MLflow holds: the runs by cell with status, names of metrics and files, and folders of no run."""
+    """Return what MLflow holds: the runs by cell with status, names of metrics but times (a training that went on for a
+    few steps has no pace) and files, and folders of no run.
+    """
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
@@ -271,7 +273,12 @@ def logged(folder: Path) -> dict[str, Any]:
         paths = [path for path in place.rglob("*") if path.is_file() and path.stem != BY_TIME]
         files = sorted(UNIQUE.sub("", str(path.relative_to(place))) for path in paths)
         tags = {name: run.data.tags.get(f"fmbench.{name}", "") for name in ("kind", "superseded")}
-        told = {"status": run.info.status, "metrics": sorted(run.data.metrics), "files": files, **tags}
+        told = {
+            "status": run.info.status,
+            "metrics": sorted(n for n in run.data.metrics if not n.startswith(TIMES)),
+            "files": files,
+            **tags,
+        }
         found.setdefault(run.data.tags.get("fmbench.cell", run.info.run_name), []).append(told)
     roots = {place.parents[1] if place.name == "artifacts" else place.parent for place in places}
     orphans = [

@@ -22,6 +22,7 @@ from fmbench.executors.messages import Event, WorkerConfig
 from fmbench.executors.node_worker import Gone, NodeSetup, NodeWorker, Said
 from fmbench.executors.supervisor import Supervisor, WorkerGone
 from fmbench.executors.tasks import Task
+from fmbench.runtime.device import device_type
 from fmbench.runtime.environment import cpu_count, measured_on
 from fmbench.store.atomic_files import write_atomically
 
@@ -359,7 +360,7 @@ def _check_answers(address: str) -> None:
 
 def slot_of(threads: int, device: str, resources: Sequence[tuple[str, float]]) -> Slot:
     """Return what a worker takes of its node."""
-    gpu = {"GPU": 1.0} if device == "cuda" else {}
+    gpu = {"GPU": 1.0} if device_type(device) == "cuda" else {}
     return {"CPU": float(threads), **gpu, **{RESOURCES[name]: amount for name, amount in resources}}
 
 

@@ -38,6 +38,7 @@ from fmbench.runner.fleets import Fleets
 from fmbench.runner.forecast import Forecast
 from fmbench.runner.progress import STAGES, Observer
 from fmbench.runner.session import Session
+from fmbench.runtime.device import device_type
 from fmbench.store.store_mark import claim
 from fmbench.tracking import Tracker
 
@@ -428,7 +429,8 @@ class Scheduler:
     def _workers_a_gpu(self) -> int:
         """How many workers share a GPU: as many as are wanted, or fit by what trainings took; fewer are said."""
         results = [state.result for state in self.results_index.trainings.values() if state.result is not None]
-        taken = [facts["peak_memory"] for facts in (result["facts"] for result in results) if facts["device"] == "cuda"]
+        facts = [result["facts"] for result in results]
+        taken = [each["peak_memory"] for each in facts if device_type(each.get("device", "")) == "cuda"]
         number, why = workers_a_gpu(self.session.options.per_gpu, max(taken, default=None), self.session.gpus.memory)
         if why:
             self.observer.say(why)

@@ -115,7 +115,7 @@ class Session:
                 raise UserError(f"{here}; for a cluster, a suite says resources: {{gpu: 0.5}}.")
             if device_type(self.device) != "cuda":
                 raise UserError(f"{here}, and {self.device} computes; --jobs says how many processes it has.")
-        several = not self.is_remote and self.device == "cuda"
+        several = not self.is_remote and device_type(self.device) == "cuda" and ":" not in self.device
         return gpus_here(os.environ) if several else Gpus((), None)
 
     @property

@@ -26,14 +26,15 @@ name: lost
 datasets: [moons]
 training:
   paths: [linear, cosine]
-  networks: [{mlp: {width: 16, depth: 1}}]
-  seeds: [0, 1, 2, 3, 4, 5]
+  networks: [NETWORKS]
+  seeds: [0]
   steps: 150
   batch_size: 32
   optimizer: {adam: {lr: 1e-3}}
 evaluation: {solvers: [euler, heun], nfe: [2, 4], samples: 200, metrics: [sliced_wasserstein, validation_loss]}
 resources: {cpu: 1}
-"""
+""".replace("NETWORKS", ", ".join(f"{{mlp: {{width: {width}, depth: 1}}}}" for width in range(16, 22)))
+"""Trainings of several widths, which form no fleets: there is something to do for each node."""
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 TIMES = ("seconds", "train_seconds", "finished")
 

@@ -67,6 +67,7 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         computing |= {"executor": executor, "address": address, "per_gpu": per_gpu, "slurm": tuple(slurm or ())}
         places = {"home": home, "reports": reports, "tracking": not no_tracking, "tracking_uri": tracking_uri}
         session = options.open_session(suite, overrides, filters, plugins, **computing, **places)
+        session.check_options()  # before failures are forgotten
         forgotten = _forget_failures(session, statuses) if again else {}
         if detach:
             start_detached(session, as_json=as_json)

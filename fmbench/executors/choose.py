@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -35,6 +36,10 @@ ExecutorOptions, but for the local one, which takes of these the timeout alone.
 """
 
 
+_ADDRESS = re.compile(r"auto|(ray://)?[^\s/]+:\d+")
+"""Addresses of Ray clusters."""
+
+
 class ExecutorOptions(Protocol):
     """What a command line may say of an executor: `fmbench.runner.session.Options` has it."""
 
@@ -66,12 +71,14 @@ def check_executor(name: str, options: ExecutorOptions) -> None:
         raise UserError(
             f"--executor {name} needs {library}, which is not installed here. Install it: pip install 'fmbench[{name}]'"
         )
+    if options.address is not None and name != "ray":
+        raise UserError(f"--address {options.address} is for --executor ray, and the executor is {name}")
+    if options.address is not None and not _ADDRESS.fullmatch(options.address):
+        raise UserError(f"--address must be auto, or HOST:PORT as in head:6379; found {options.address!r}")
     if name == "slurm":
         from fmbench.executors.slurm.parameters import slurm_parameters
 
         slurm_parameters(options.slurm)
-    elif options.address is not None and name != "ray":
-        raise UserError(f"--address {options.address} is for --executor ray, and the executor is {name}")
     elif options.slurm:
         raise UserError(f"--slurm {options.slurm[0]} is for --executor slurm, and the executor is {name}")
 

@@ -23,7 +23,6 @@ import psutil
 
 from fmbench.errors import DamagedFile
 from fmbench.executors.import_path import import_path
-from fmbench.executors.jobs import jobs_and_threads, remote_jobs_and_threads
 from fmbench.executors.slurm.driver_job import DETACHED, DRIVER_JOB, Requeued, requeue_on_signal, submit_driver
 from fmbench.executors.slurm.job_states import states_in_slurm
 from fmbench.executors.slurm.parameters import slurm_parameters
@@ -99,21 +98,13 @@ def at_work(session: Session) -> list[DetachedRun]:
     return [run for run in runs if run.file.name != own and run.is_at_work]
 
 
-def check(session: Session) -> None:
-    """Raise UserError where an option of a run is wrong, which else only the run would say, when nobody looks."""
-    if session.is_remote:
-        remote_jobs_and_threads(session.options.jobs)
-    else:
-        jobs_and_threads(session.options.jobs, 1, session.device)
-    check_writable(session.report_folder)
-
-
 def detach(session: Session, arguments: Sequence[str]) -> DetachedRun:
     """Start `fmbench` with arguments as a run of its own, and return at once.
 
     With the SLURM executor that is a small job of its own, else a process in a session of its own. Raises UserError.
     """
-    check(session)
+    session.check_options()
+    check_writable(session.report_folder)
     claim(session.store)
     name = f"{session.suite.name}-{uuid.uuid4().hex[:8]}"
     file = session.store.root.resolve() / "detached" / f"{name}.json"

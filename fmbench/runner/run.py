@@ -55,7 +55,8 @@ def run(suite: str | Path, options: Options | None = None, observer: Observer | 
 
 
 def run_session(session: Session, observer: Observer) -> RunResult:
-    """Run a suite that is already planned."""
+    """Run a suite that is already planned. Raises UserError, also for an option that is wrong."""
+    session.check_options()
     if sent := session.store.send_left():
         observer.say(f"{count(sent, 'cell')} of an earlier run were sent to {session.store}")
     results_index = session.results_index()

@@ -82,7 +82,6 @@ class Scheduler:
 
     def run(self) -> dict[str, int]:
         """Compute everything that can be computed; return how many units of each section were."""
-        self._jobs_and_threads(self.session.options.jobs, 1)  # a wrong --jobs or --executor is said in any case
         tasks = len(self._untrained | self.work.keys()) + len(self.references)
         if not tasks and not any(state.todo for state in self.results_index.samplers.values()):
             return dict(self.computed)

@@ -19,6 +19,7 @@ from fmbench.components.contracts import Dataset
 from fmbench.errors import DamagedFile, UserError
 from fmbench.executors.choose import EXECUTORS, check_executor, remote_device, timed_on
 from fmbench.executors.devices import Gpus, gpus_here
+from fmbench.executors.jobs import jobs_and_threads, remote_jobs_and_threads
 from fmbench.io.file_lock import StoppedWaiting
 from fmbench.plan import Plan, make_plan
 from fmbench.plan.result_code import result_code
@@ -117,6 +118,14 @@ class Session:
                 raise UserError(f"{here}, and {self.device} computes; --jobs says how many processes it has.")
         several = not self.is_remote and device_type(self.device) == "cuda" and ":" not in self.device
         return gpus_here(os.environ) if several else Gpus((), None)
+
+    def check_options(self) -> None:
+        """Raise UserError where an option of a run is wrong: before anything is written, or detached."""
+        if self.is_remote:
+            remote_jobs_and_threads(self.options.jobs)
+        else:
+            jobs_and_threads(self.options.jobs, 1, self.device)
+        _ = self.gpus
 
     @property
     def resources(self) -> tuple[tuple[str, float], ...]:

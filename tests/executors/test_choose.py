@@ -13,6 +13,8 @@ from fmbench.executors.devices import Gpus
 from fmbench.executors.local import LocalExecutor
 from fmbench.executors.messages import WorkerConfig
 from fmbench.executors.tasks import PrepareTask
+from fmbench.runner.detached import detach
+from fmbench.runner.run import run
 from fmbench.runner.session import Options, open_session
 from fmbench.runtime import environment
 
@@ -44,6 +46,37 @@ def test_a_name_that_is_none_and_a_library_that_is_not_there_are_said(monkeypatc
     choose.check_executor("local", Options())
     with pytest.raises(UserError, match="--address auto is for --executor ray, and the executor is local"):
         choose.check_executor("local", Options(address="auto"))
+    monkeypatch.setattr(choose, "find_spec", lambda library: library)
+    with pytest.raises(UserError, match="--address auto is for --executor ray, and the executor is slurm"):
+        choose.check_executor("slurm", Options(address="auto", slurm=("cluster=local",)))
+
+
+@pytest.mark.parametrize("address", ["", "head", "head:", ":6379 ", "head:x"])
+def test_an_address_that_is_none_is_said_before_ray_is_asked(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "find_spec", lambda library: library)
+    with pytest.raises(UserError, match="--address must be auto, or HOST:PORT as in head:6379"):
+        choose.check_executor("ray", Options(address=address))
+    choose.check_executor("ray", Options(address="[::1]:6379"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"jobs": "0"},
+        {"executor": "kubernetes"},
+        {"per_gpu": 2, "device": "cpu"},
+        {"slurm": ("a=1",)},
+        {"address": "x:1"},
+    ],
+)
+def test_an_option_that_is_wrong_is_said_before_anything_is_written(wrong: dict[str, Any], suite: Path) -> None:
+    place = suite.parent
+    options = Options(home=place / "store", reports=place / "reports", tracking=False, **wrong)
+    with pytest.raises(UserError, match="--"):
+        run(suite, options)
+    with pytest.raises(UserError, match="--"):
+        detach(open_session(suite, options), ["run", str(suite)])
+    assert list(place.iterdir()) == [suite]
 
 
 def test_workers_on_other_machines_have_the_device_that_the_suite_gives_them(

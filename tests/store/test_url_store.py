@@ -16,7 +16,7 @@ from fmbench.errors import DamagedFile, StoreError
 from fmbench.store.cell_folder import CellFolder
 from fmbench.store.open_store import open_store, shown_home
 from fmbench.store.remote import objects
-from fmbench.store.remote.address import cache_folder, is_url, shown
+from fmbench.store.remote.address import cache_folder, is_url, shown, without_secrets
 from fmbench.store.remote.lazy_file import LazyFile
 from fmbench.store.remote.mirror import Mirror
 from fmbench.store.remote.objects import Objects
@@ -490,6 +490,16 @@ def test_an_error_of_a_file_system_shows_no_password(monkeypatch: pytest.MonkeyP
     assert "secret" not in str(found.value)
     assert found.value.__cause__ is None
     assert "credentials" in str(found.value)
+
+
+def test_a_url_that_a_library_took_apart_shows_no_password() -> None:
+    said = 'Invalid bucket name "me:se@cret"; login of me with se@cret failed'
+    assert "se@cret" not in without_secrets(said, "s3://me:se%40cret@bucket/p")
+    assert without_secrets("no bucket 'u:ab@c' in a cab", "s3://u:ab@c/p") == "no bucket 'u:***@c' in a cab"
+    assert without_secrets("not abcd", "https://host/p?token=abcd") == "not ***"
+    with pytest.raises(StoreError) as found:
+        open_store("s3://me:password@bucket/p")
+    assert "password" not in str(found.value)
 
 
 @pytest.mark.parametrize(

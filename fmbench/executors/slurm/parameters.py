@@ -140,6 +140,8 @@ def _check_known(key: str, cluster: str) -> None:
 def _number(key: str, value: str) -> int:
     if not re.fullmatch(r"\d{1,6}", value):
         raise UserError(f"--slurm {key}=... must be a whole number; found {value!r}")
+    if key.startswith("cpus") and not int(value):
+        raise UserError(f"--slurm {key}=... must be 1 or more; found {value!r}")
     return int(value)
 
 

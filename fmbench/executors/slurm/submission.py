@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
+from io import StringIO
 from typing import Any, Protocol
 
 import submitit
@@ -139,7 +140,7 @@ def _submitted(submit: Callable[[list[Job]], list[SubmittedJob[Any]]], jobs: Seq
     """Submit jobs. Raises UserError where SLURM refuses them; a busy controller is asked again."""
     for trial in range(TRIES):
         try:
-            with _environment():
+            with _environment(), redirect_stderr(StringIO()):  # submitit prints what it raises, too
                 return submit(list(jobs))
         except (FailedJobError, FailedSubmissionError) as error:
             why = " ".join(str(error).split())

@@ -6,12 +6,15 @@ import hashlib
 import os
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from fmbench.errors import StoreError
 
 CACHE = "FMBENCH_CACHE"
 """The environment variable with the folder in which caches of stores lie."""
 HIDDEN = "***"
+SHORT = 4
+"""Letters of a secret; a shorter one may be part of any word."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
 _CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/@\s]*)@")
 _SECRET = re.compile(r"([?&;][\w.-]*(?:pass|pwd|token|secret|key|sig|cred|auth)[\w.-]*=)([^&;#\s]+)", re.IGNORECASE)
@@ -40,6 +43,15 @@ def shown(url: str) -> str:
         return f"{match[1]}{user}:{HIDDEN}@" if colon else f"{match[1]}{HIDDEN}@"
 
     return _SECRET.sub(rf"\1{HIDDEN}", _CREDENTIALS.sub(masked, url))
+
+
+def without_secrets(text: str, url: str) -> str:
+    """Return what a library says of a URL without the secrets in it, also where the library took it apart."""
+    secrets = [match[2].rpartition(":")[2] for match in _CREDENTIALS.finditer(url)]
+    secrets += [match[2] for match in _SECRET.finditer(url)]
+    for secret in sorted({*secrets, *map(unquote, secrets)} - {""}, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN) if len(secret) >= SHORT else text.replace(f"{secret}@", f"{HIDDEN}@")
+    return shown(text)
 
 
 def cache_folder(url: str) -> Path:

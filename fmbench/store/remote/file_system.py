@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from fmbench.errors import StoreError
-from fmbench.store.remote.address import shown
+from fmbench.store.remote.address import shown, without_secrets
 
 BUCKETED = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss"})
 """Protocols without folders: no path has to be made before a file."""
@@ -35,8 +35,9 @@ def opened(url: str) -> tuple[str, Any, str]:
         advice = f"pip install '{package}'" if package else f"install that package ({shown(str(error))})"
         raise StoreError(f"a store at {protocol}:// needs a package that is not installed: {advice}") from None
     except Exception as error:  # of any file system
+        why = without_secrets(f"{type(error).__name__}: {error}", url)
         raise StoreError(
-            f"the store {shown(url)} cannot be opened: {type(error).__name__}: {shown(str(error))}; give a folder, or "
+            f"the store {shown(url)} cannot be opened: {why}; give a folder, or "
             "a URL of a file system that fsspec knows, such as s3://bucket/path"
         ) from None
     return protocol, files, str(root).rstrip("/")

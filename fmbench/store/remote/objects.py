@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from fmbench.errors import StoreError
 from fmbench.io.whole_files import temporary_name
-from fmbench.store.remote.address import shown
+from fmbench.store.remote.address import shown, without_secrets
 from fmbench.store.remote.file_system import BUCKETED, Object, object_of, opened
 
 PATIENCE = "FMBENCH_STORE_PATIENCE"
@@ -74,6 +74,7 @@ class Objects:
             except FileNotFoundError:
                 bucket = self._root.partition("/")[0]
                 if self.is_bucketed and not self._files.exists(bucket):
+                    bucket = without_secrets(bucket, self.url)
                     raise StoreError(
                         f"the store {self.shown} cannot be used: there is no bucket {bucket!r}; make it, or choose "
                         "another store with --home or FMBENCH_HOME"
@@ -278,7 +279,7 @@ class Objects:
                 pause = min(2 * pause, 8.0)
 
     def _explained(self, what: str, error: Exception) -> StoreError:
-        name, text = type(error).__name__, shown(" ".join(str(error).split())[:300]).replace(self.url, self.shown)
+        name, text = type(error).__name__, without_secrets(" ".join(str(error).split()), self.url)[:300]
         advice = "check the network and the address of its server (AWS_ENDPOINT_URL for S3)"
         if isinstance(error, PermissionError):
             advice = "check the credentials and what they permit"

@@ -74,6 +74,7 @@ def test_the_forecast_has_a_factor_and_a_floor() -> None:
         ("partitoin=gpu", "Did you mean 'partition'"),
         ("time=soon", "must be a time as SLURM has it"),
         ("cpus_per_task=many", "must be a whole number"),
+        ("cpus_per_task=0", "must be 1 or more"),
         ("array=1-3", "--jobs says how many"),
         ("signal=9", "signal_delay_s"),
         ("nodes=2", "one process, on one node"),

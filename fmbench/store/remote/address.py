@@ -47,7 +47,8 @@ def shown(url: str) -> str:
 
 def without_secrets(text: str, url: str) -> str:
     """Return what a library says of a URL without the secrets in it, also where the library took it apart."""
-    secrets = [match[2].rpartition(":")[2] for match in _CREDENTIALS.finditer(url)]
+    named = [match[2].partition(":") for match in _CREDENTIALS.finditer(url)]
+    secrets = [password if colon else user for user, colon, password in named]
     secrets += [match[2] for match in _SECRET.finditer(url)]
     for secret in sorted({*secrets, *map(unquote, secrets)} - {""}, key=len, reverse=True):
         text = text.replace(secret, HIDDEN) if len(secret) >= SHORT else text.replace(f"{secret}@", f"{HIDDEN}@")

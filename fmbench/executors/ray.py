@@ -68,6 +68,12 @@ class ActorLink:
         self.actor = cluster.actor(config, setup, slot, node)
         self.node = self.actor.node.remote()
         self.stream: Any = None
+        self._gone: Gone | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the worker has said that it is gone, which `receive` has not told yet."""
+        return self._gone is not None
 
     def send(self, message: Task | WorkerConfig) -> None:
         """Have the worker compute a task. Raises OSError where it is known to have ended."""
@@ -76,9 +82,9 @@ class ActorLink:
         self.stream = self.actor.serve.options(num_returns="streaming").remote(message)
 
     def receive(self) -> list[Event | None]:
-        """Return what has arrived."""
+        """Return what has arrived. Raises WorkerGone where it has ended and all that it said has been returned."""
         said: list[Event | None] = []
-        while self.stream is not None and None not in said:
+        while self._gone is None and self.stream is not None and None not in said:
             try:
                 batch = self._cluster.next_of(self.stream)
             except WorkerGone:
@@ -87,11 +93,10 @@ class ActorLink:
                 raise
             if not batch:
                 return said
-            for each in batch:
-                if isinstance(each, Gone):
-                    self.stream, gone = None, each
-                    raise WorkerGone(gone.why, killed=gone.killed)
-                said.append(each)
+            said += [each for each in batch if not isinstance(each, Gone)]
+            self._gone = next((each for each in batch if isinstance(each, Gone)), None)
+        if self._gone is not None and not said:
+            raise WorkerGone(self._gone.why, killed=self._gone.killed)
         return said
 
     def stop(self) -> Any:
@@ -341,8 +346,9 @@ class RayExecutor(Supervisor[ActorLink]):
         return self._cluster.whole_node(self._slot)
 
     def _ready(self, links: Sequence[ActorLink], seconds: float) -> list[ActorLink]:
-        ready = self._cluster.ready([link.stream for link in links], seconds)
-        return [link for link in links if link.stream in ready]
+        ended = [link for link in links if link.has_ended]
+        ready = self._cluster.ready([link.stream for link in links], 0 if ended else seconds)
+        return [link for link in links if link in ended or link.stream in ready]
 
     def _given_out(self) -> None:
         wanted = len(self._queue) + sum(worker.task is not None for worker in self._workers)

@@ -23,6 +23,8 @@ MOST_NAMED = 3
 """Units that are named where others are waited for."""
 MOST_LOST = 8
 """Workers that may be lost with their machines before they begin, one after the other."""
+MOST_LOST_AT_WORK = 3
+"""Machines that may be lost while they are at a unit; one more, and the unit is to blame."""
 
 
 class WorkerGone(Exception):
@@ -124,6 +126,7 @@ class Supervisor(ABC, Generic[L]):
         self._waits_for = ""
         self._workers: list[Worker[L]] = []
         self._deaths: Counter[Unit] = Counter()
+        self._losses: Counter[Unit] = Counter()
         self._lost_in_a_row = 0
 
     @abstractmethod
@@ -278,7 +281,7 @@ class Supervisor(ABC, Generic[L]):
             raise UserError(f"{title} cannot be used: preparing it {_in_preparing(failure)}")
         if not worker.units and not worker.ended and not self._is_excused(worker, killed=killed, lost=lost):
             raise UserError(f"a worker could not begin: {failure}; {self.printed}")
-        again = killed and self._deserves_another_try(worker)
+        again = killed and self._deserves_another_try(worker, lost=lost)
         split = worker.allowed > 1 and bool(worker.units) and not again
         for section, key in sorted(worker.units):
             if again or split:
@@ -325,11 +328,16 @@ class Supervisor(ABC, Generic[L]):
         self._deaths[idle] += 1
         return self._deaths[idle] == 1
 
-    def _deserves_another_try(self, worker: Worker[L]) -> bool:
-        """A unit whose worker was killed goes on from its checkpoint once; killed again, the unit is to blame."""
-        self._deaths.update(worker.units)
-        units = worker.units
-        return bool(units) and all(self._deaths[unit] == 1 for unit in units)
+    def _deserves_another_try(self, worker: Worker[L], *, lost: bool) -> bool:
+        """Whether a unit whose worker was killed goes on from its checkpoint: once, for killed again, it is to blame.
+
+        Whose machine was lost goes on MOST_LOST_AT_WORK times: machines are mostly lost for reasons of their own.
+        """
+        units, deaths, most = worker.units, self._deaths, 1
+        if lost:
+            deaths, most = self._losses, MOST_LOST_AT_WORK
+        deaths.update(units)
+        return bool(units) and all(deaths[unit] <= most for unit in units)
 
     def _drop(self, worker: Worker[L]) -> None:
         worker.link.close()

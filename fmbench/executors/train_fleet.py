@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from contextlib import ExitStack
 
 from fmbench.cells.cells import TrainingCell
@@ -24,8 +25,26 @@ def train_fleet(task: TrainTask, context: WorkerContext, say: Say) -> list[Train
     that only those fail that must, and two fleets of half the size where the memory ran out.
 
     Raises StoppedWaiting where another process is at one of them: the others wait, since a fleet of other members would
-    not give the same weights to the bit.
+    not give the same weights to the bit. Cells are said to be trained when a store by URL has them, too: who hears that
+    reads their weights, on whatever machine.
     """
+    trained: list[Event] = []
+    try:
+        left = _train(task, context, say, trained.append)
+    except SpoiltProcess:
+        _say_all(trained, say)
+        raise
+    _say_all(trained, say)
+    return left
+
+
+def _say_all(events: Iterable[Event], say: Say) -> None:
+    for event in events:
+        say(event)
+
+
+def _train(task: TrainTask, context: WorkerContext, say: Say, note: Say) -> list[TrainTask]:
+    """Train a fleet whose leases are free, see `train_fleet`; which cells were trained is not said, but noted."""
     with ExitStack() as leases:
         for cell in (*task.cells, *task.ghosts):
             leases.enter_context(context.store.folder("training", cell.key).lock(wait=False, shared=True))
@@ -78,7 +97,7 @@ def train_fleet(task: TrainTask, context: WorkerContext, say: Say) -> list[Train
             say(Event("slowed", "training", fleet[0].key, text=why))
         except BaseException as error:
             raise SpoiltProcess(f"a member of the fleet raised {type(error).__name__}") from error
-        left = [cell for cell in fleet if cell.key not in ended and not is_trained(cell, context, say)]
+        left = [cell for cell in fleet if cell.key not in ended and not is_trained(cell, context, note)]
         if running := lingering(threads):
             raise SpoiltProcess(f"a fleet left threads running: {', '.join(running)}")
     if halved:

@@ -45,6 +45,15 @@ def expanded(name: str) -> Path:
         raise OSError(errno.ENOENT, f"no home folder is known for {user}: write the path out", name) from None
 
 
+def names_in(folder: Path) -> list[str]:
+    """Return the names of what lies in a folder; nothing where there is none. Raises OSError."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def kind_of(mode: int) -> str:
     """Return in words what a mode of `os.stat` says that something is."""
     return next((words for test, words in _KINDS if test(mode)), "a file")

@@ -105,7 +105,7 @@ class CellFolder:
             self.leases.check(self.place)
         self._write(name, sealed_bytes(body, f"{self.place}/{name}"))
         if self.mirror is not None:
-            self.mirror.changed(self.place)
+            self.mirror.changed(self.place, name)
 
     def _getting_on(self) -> None:
         """See that this process may write still, and that what died of the cell before counts no more."""

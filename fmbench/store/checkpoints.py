@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import os
 import re
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from fmbench.io.regular_files import NotRegularError, read_regular, set_aside
+from fmbench.io.regular_files import NotRegularError, names_in, read_regular, set_aside
 from fmbench.store.atomic_files import write_atomically
 from fmbench.store.mirrored import CellMirror
 
@@ -82,7 +81,7 @@ class Checkpoints:
 
     def drop(self) -> None:
         """Remove all checkpoints, and what a process that was killed while it wrote one has left."""
-        for name in _names_in(self.path):
+        for name in names_in(self.path):
             if fnmatchcase(name, ANY) or fnmatchcase(name, CUT_OFF):
                 (self.path / name).unlink(missing_ok=True)
         if self.mirror is not None:
@@ -111,15 +110,6 @@ class Checkpoints:
         checksum = hashlib.sha256(f"{self.place}/checkpoint-{step}\n".encode())
         checksum.update(payload)
         return checksum.hexdigest()
-
-
-def _names_in(folder: Path) -> list[str]:
-    """Return the names of what lies in a folder; nothing where there is none."""
-    try:
-        with os.scandir(folder) as entries:
-            return [entry.name for entry in entries]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _content(path: Path) -> bytes | None:

@@ -17,7 +17,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -40,7 +40,10 @@ class Ending(Protocol):
         """Raise LeaseLost where another process took the cell over, so that its files get no names."""
 
     def release(self) -> None:
-        """Let go of the cell: in any case, after its files have their names or will have none."""
+        """Let go of the cell: in any case, after its files have their names or will have none.
+
+        Raises LeaseLost where it was taken over before a store by URL had them.
+        """
 
     def kept(self) -> None:
         """Say that the cell has ended: all that was written of it is in its place."""
@@ -112,14 +115,15 @@ class GroupCommit:
     def abandon(self) -> None:
         """Drop all that waits, for the store cannot be written; nothing was said of it."""
         cells, self._cells = self._cells, deque([_Files()])
-        for cell in cells:
-            if cell.flushed is not None:
-                with suppress(OSError):
-                    cell.flushed.result()
-            _close(cell.descriptors)
-            self._drop(cell.paths)
-            if cell.ending is not None:
-                cell.ending.release()
+        with ExitStack() as releases:  # of each, the oldest first, whatever comes of another
+            for cell in reversed(cells):
+                if cell.flushed is not None:
+                    with suppress(OSError):
+                        cell.flushed.result()
+                _close(cell.descriptors)
+                self._drop(cell.paths)
+                if cell.ending is not None:
+                    releases.callback(_let_go, cell.ending)
 
     def _commit_first(self) -> None:
         cell = self._cells[0]
@@ -138,7 +142,7 @@ class GroupCommit:
             self._note_gone(path)
         self._cells.popleft()
         if cell.ending is not None:
-            cell.ending.release()
+            error = _let_go(cell.ending) or error
             cell.ending.kept() if error is None else cell.ending.taken_over(error)
 
     def _drop(self, paths: Sequence[tuple[Path, Path]]) -> None:
@@ -158,6 +162,15 @@ def _taken_over(ending: Ending | None) -> LeaseLost | None:
     try:
         if ending is not None:
             ending.check()
+    except LeaseLost as error:
+        return error
+    return None
+
+
+def _let_go(ending: Ending) -> LeaseLost | None:
+    """Let go of a cell; return why what was written of it does not count, None where it does."""
+    try:
+        ending.release()
     except LeaseLost as error:
         return error
     return None

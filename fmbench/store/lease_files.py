@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from fmbench.io.regular_files import read_regular
+from fmbench.io.regular_files import names_in, read_regular
 from fmbench.io.whole_files import write_whole
 
 LEASE, DIED = ".lease-", ".died-"
@@ -87,7 +87,7 @@ class FolderLeaseFiles:
 
     def names(self, place: str) -> list[str]:
         """Return the names that begin as leases or deaths do; nothing where there is no such place."""
-        return [name for name in _names_in(self._root / place) if name.startswith((LEASE, DIED))]
+        return [name for name in names_in(self._root / place) if name.startswith((LEASE, DIED))]
 
     def move(self, place: str, name: str, new: str) -> bool:
         """Give a file another name; False where it is not there."""
@@ -115,16 +115,8 @@ class FolderLeaseFiles:
 
     def holders(self) -> list[str]:
         """Return the names of those of whom there is a heartbeat."""
-        return sorted(name for name in _names_in(self._root / HOLDERS) if not name.startswith("."))
+        return sorted(name for name in names_in(self._root / HOLDERS) if not name.startswith("."))
 
     def forget(self, holder: str) -> None:
         """Remove a holder's heartbeat, if it is there."""
         (self._root / HOLDERS / holder).unlink(missing_ok=True)
-
-
-def _names_in(folder: Path) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return [entry.name for entry in entries]
-    except (FileNotFoundError, NotADirectoryError):
-        return []

@@ -142,10 +142,12 @@ class Leases:
         held = self.holder.held.get(place)
         if held is None or held.name != name:
             return
-        if held.wrote:
-            self.clear_deaths(place)
-        self.holder.drop(place)
-        self._withdraw(place, name)
+        try:
+            if held.wrote:
+                self.clear_deaths(place)
+        finally:
+            self.holder.drop(place)
+            self._withdraw(place, name)
 
     def _withdraw(self, place: str, name: str) -> None:
         """Remove a lease of this process. Where that goes wrong, the next look at the place does it."""

@@ -48,8 +48,8 @@ class CellMirror(Protocol):
         """Work on a cell whose lease is held: what changes of its folder is sent at the end, unless `check` raises."""
         ...
 
-    def changed(self, place: str) -> None:
-        """Send what somebody changed who does not work on the cell."""
+    def changed(self, place: str, name: str) -> None:
+        """Send a file that somebody wrote who does not work on the cell, and nothing else."""
 
     def discarded(self, place: str) -> None:
         """Note that nothing of what the store has of a cell is to stay."""

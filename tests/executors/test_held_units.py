@@ -66,6 +66,19 @@ def test_a_fleet_waits_as_a_whole_where_one_member_is_held(
     assert all(what_of(events, cell)[-1] == "finished" for cell in cells)
 
 
+def test_a_fleet_is_said_to_be_trained_once_its_leases_are_free(worker: WorkerContext, registry: Registry) -> None:
+    """By then a store by URL has the weights, too, which others read as soon as they hear of it."""
+    cells = tuple(training_cell(registry, seed, settings=SHORT) for seed in range(2))
+    held: list[int] = []
+
+    def say(event: Event) -> None:
+        if event.what == "finished":
+            held.append(len(worker.store.leases.holder.held))
+
+    Computer(worker, say)(TrainTask(cells))
+    assert held == [0, 0]
+
+
 def test_what_another_has_finished_or_failed_at_is_not_computed_again(
     worker: WorkerContext, registry: Registry
 ) -> None:

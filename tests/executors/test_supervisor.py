@@ -15,7 +15,7 @@ from helpers import evaluation_cell, training_cell
 
 from fmbench.errors import CellFailure, TimedOut, UserError, WorkerDied
 from fmbench.executors.messages import Event, WorkerConfig
-from fmbench.executors.supervisor import FIRST_PAUSE, MOST_LOST, Supervisor, Worker
+from fmbench.executors.supervisor import FIRST_PAUSE, MOST_LOST, MOST_LOST_AT_WORK, Supervisor, Worker
 from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, PrepareTask, ProbeTask, Task, TrainTask, Work
 from fmbench.plugins.registry import Registry
 from fmbench.store.holder import own_name
@@ -229,6 +229,22 @@ def test_workers_that_are_lost_before_they_begin_are_replaced_but_not_for_ever(
     executor._workers.append(worker := Worker(executor.link, task))
     with pytest.raises(UserError, match="a worker could not begin: the node is gone"):
         list(executor._end(worker, WorkerDied("the node is gone"), killed=True, lost=True))
+
+
+def test_a_unit_whose_machine_is_lost_is_tried_oftener_than_one_whose_worker_is_killed_but_not_for_ever(
+    tmp_path: Path, registry: Registry
+) -> None:
+    executor, task = Scripted(tmp_path), TrainTask((training_cell(registry),))
+
+    def end(*, lost: bool) -> list[str]:
+        executor._queue.clear()
+        executor._workers.append(worker := dead_worker(task))
+        return [event.what for event in executor._end(worker, WorkerDied("gone"), killed=True, lost=lost)]
+
+    assert [end(lost=True) for _ in range(MOST_LOST_AT_WORK)] == [["again"]] * MOST_LOST_AT_WORK
+    assert end(lost=False) == ["again"], "what was lost is no death of the unit's"
+    assert end(lost=True) == ["failed"]
+    assert not executor._queue
 
 
 @pytest.mark.parametrize(

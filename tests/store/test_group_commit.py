@@ -218,6 +218,44 @@ def test_a_cell_that_another_process_took_over_is_not_kept(tmp_path: Path) -> No
     assert left_over(store) == []
 
 
+def test_a_cell_that_a_store_by_url_does_not_take_any_more_is_not_said_to_have_ended(tmp_path: Path) -> None:
+    """What is written of it goes to the store when it is let go of; another has taken it over by then."""
+    store, said = Store(tmp_path), []
+
+    def taken() -> None:
+        raise LeaseLost("another process has it")
+
+    with store.group_commit() as group:
+        for number in range(3):
+            compute(store, number)
+            ending = Ending(
+                partial(said.append, ("kept", number)), taken_over=lambda e, n=number: said.append((str(e), n))
+            )
+            ending.release = taken if number == 1 else ending.release
+            group.end_cell(ending)
+    assert said == [("kept", 0), ("another process has it", 1), ("kept", 2)]
+
+
+def test_all_cells_are_let_go_of_where_the_store_fails_for_one(tmp_path: Path, slow_disk: threading.Event) -> None:
+    store, freed = Store(tmp_path), []
+
+    def fails() -> None:
+        freed.append(1)
+        raise StoreError("the store does not answer")
+
+    def compute_all() -> None:
+        with store.group_commit() as group:
+            for number in range(3):
+                compute(store, number)
+                group.end_cell(Ending(release=fails if number == 1 else partial(freed.append, number)))
+            slow_disk.set()
+            raise StoreError("the disk is full")
+
+    with pytest.raises(StoreError, match="does not answer"):
+        compute_all()
+    assert freed == [0, 1, 2]
+
+
 KILLED = """
 import sys
 from pathlib import Path

@@ -174,6 +174,20 @@ def test_failures_and_their_end_are_seen_elsewhere(machine: Machine) -> None:
     assert machine().folder("training", KEY).failure() is None
 
 
+def test_a_failure_that_is_noted_late_removes_nothing_that_another_machine_finished(
+    machine: Machine, bucket: Path
+) -> None:
+    first = machine()
+    mine = first.folder("training", KEY)
+    assert mine.result() is None
+    finish(machine())
+    mine.fail("timeout", "took longer than 60 s")  # by the driver, whose worker was ended
+    assert files(bucket / "training" / KEY) == WHOLE | {"failure.json"}
+    assert machine().folder("training", KEY).result(thorough=True) is not None
+    assert mine.result() is not None
+    assert not list(first.mirror.synced.unsent() if first.mirror else [mine.place])
+
+
 def test_a_training_goes_on_elsewhere_from_its_checkpoint(machine: Machine, bucket: Path) -> None:
     mine = machine().folder("training", KEY)
     with contextlib.suppress(KeyboardInterrupt), mine.lock():

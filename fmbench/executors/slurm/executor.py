@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol
 
 from fmbench.errors import CellFailure, OutOfMemory, TimedOut, WorkerDied
+from fmbench.executors.choose import ExecutorOptions
 from fmbench.executors.messages import Event, WorkerConfig
 from fmbench.executors.slurm.driver_job import DETACHED
 from fmbench.executors.slurm.event_files import BEGUN, ENDED, LATE, PREEMPTED, EventTail, Line
@@ -51,22 +51,6 @@ _LOST = {"NODE_FAIL", "BOOT_FAIL"}
 _FAILURES: dict[str, type[CellFailure]] = {"OUT_OF_MEMORY": OutOfMemory, "TIMEOUT": TimedOut}
 
 
-class SlurmOptions(Protocol):
-    """What the executor wants to know of the command line."""
-
-    @property
-    def timeout(self) -> float | None:
-        """The seconds that a unit may take; None for any number."""
-
-    @property
-    def jobs(self) -> str:
-        """How many jobs may run at once: "auto" for any number, or a number."""
-
-    @property
-    def slurm(self) -> tuple[str, ...]:
-        """What `--slurm` says, each KEY=VALUE."""
-
-
 class JobLink:
     """The line to one job, which computes one task."""
 
@@ -93,7 +77,9 @@ class JobLink:
         """Read what is new; return whether `receive` has something to say."""
         for line in self._tail.read():
             self._take(line)
-        if self.state.has_ended and not self.has_ended and self._gone is None:
+        if not self.state.has_ended:  # or not any more: it is begun again
+            self._silent_since = None
+        elif not self.has_ended and self._gone is None:
             self._note_silence()
         return bool(self._said) or self._gone is not None
 
@@ -127,7 +113,8 @@ class JobLink:
             why = f"its job {self.job} reached its time limit, {limit}, before anything ended or was saved"
             self._gone = WorkerGone(f"{why}; --slurm time=... gives more", killed=False, failure=TimedOut)
         elif before == BEGUN:
-            self._gone = WorkerGone(f"its job {self.job} was lost, and SLURM began it again", killed=True)
+            why = f"its job {self.job} was lost, and SLURM began it again"
+            self._gone = WorkerGone(why, killed=True, lost=True)
 
     def _note_silence(self) -> None:
         """Judge a job that has ended: what it has to say may still be on its way."""
@@ -166,7 +153,7 @@ class SlurmExecutor(Supervisor[JobLink]):
     chains = True
     one_task_each = True
 
-    def __init__(self, config: WorkerConfig, options: SlurmOptions) -> None:
+    def __init__(self, config: WorkerConfig, options: ExecutorOptions) -> None:
         # the worker process on the node is under the timeout; here a job may wait for its node for days
         super().__init__(config, timeout=None)
         self.parameters: SlurmParameters = slurm_parameters(options.slurm)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fmbench.io.json_forms import parsed
-from fmbench.io.regular_files import read_regular
+from fmbench.io.regular_files import names_in, read_regular
 from fmbench.store.cell_folder import CELL_FILE
 from fmbench.store.checkpoints import NAME as CHECKPOINT
 from fmbench.store.remote.file_system import Object
@@ -40,14 +40,6 @@ def is_small(name: str) -> bool:
 def same(one: Object, other: Object) -> bool:
     """Whether two looks at an object saw the same content."""
     return one.size == other.size and one.identity == other.identity
-
-
-def names_in(folder: Path) -> list[str]:
-    """Return the names of what lies in a folder; nothing where there is none."""
-    try:
-        return [path.name for path in folder.iterdir()]
-    except OSError:
-        return []
 
 
 def stamp(path: Path) -> int:

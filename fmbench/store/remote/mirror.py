@@ -147,13 +147,21 @@ class Mirror:
                 with contextlib.suppress(OSError):  # it holds something
                     folder.rmdir()
 
-    def changed(self, place: str) -> None:
-        """Send what was changed of a cell by somebody who does not work on it; who does sends it in the end."""
+    def changed(self, place: str, name: str) -> None:
+        """Send a file that was written by somebody who does not work on the cell; who does sends it in the end.
+
+        Nothing else of the cell is sent or removed: another machine may work on it at this moment.
+        """
         if place in self._working:
             return
         with contextlib.suppress(StoppedWaiting), self.synced.lock(place, never_wait):  # else its holder sends it
+            was_unsent = self.synced.is_unsent(place)
             self.synced.mark_unsent(place)
-            self._send(place, OpenCell(of_cell(self.objects.list(place))))
+            self._transfer.send_file(place, name, of_cell(self.objects.list(place)))
+            if not was_unsent:
+                self.synced.mark_sent(place)
+            self._seen.pop(place, None)
+            self._sections.pop(place.partition("/")[0], None)
 
     def discarded(self, place: str) -> None:
         """Note that all that was known of a cell goes; its objects, too, when the work is sent."""

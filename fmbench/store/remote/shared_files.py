@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from fmbench.io.regular_files import names_in
 from fmbench.io.whole_files import write_whole
-from fmbench.store.remote.differences import is_alike, is_small, names_in, stamp
+from fmbench.store.remote.differences import is_alike, is_small, stamp
 from fmbench.store.remote.file_system import Object
 from fmbench.store.remote.lazy_file import LazyFile
 from fmbench.store.remote.objects import Objects

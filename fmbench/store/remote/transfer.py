@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fmbench.io.regular_files import names_in
 from fmbench.io.whole_files import write_whole
 from fmbench.store.checkpoints import NAME as CHECKPOINT
 from fmbench.store.remote.differences import (
@@ -17,7 +18,6 @@ from fmbench.store.remote.differences import (
     is_alike,
     is_own,
     is_small,
-    names_in,
     same,
     stamp,
     to_remove,
@@ -116,6 +116,14 @@ class Transfer:
             work.there = {name: found for name, found in work.there.items() if name not in gone}
             self.synced.note(place, {name: File(found, here.get(name, 0)) for name, found in work.there.items()})
         self.synced.mark_sent(place)
+
+    def send_file(self, place: str, name: str, there: Files) -> None:
+        """Send one file of a cell, and what the cell is where the store does not know it."""
+        names = [name, *(["cell.json"] if "cell.json" not in there else [])]
+        stamps = {each: stamp(self.root / place / each) for each in names}
+        written = self.objects.write({f"{place}/{each}": self.root / place / each for each in names})
+        sent = {each: File(written[f"{place}/{each}"], stamps[each]) for each in names if f"{place}/{each}" in written}
+        self.synced.note(place, self.synced.files(place) | sent)
 
     def send_checkpoint(self, place: str, work: OpenCell) -> None:
         """Send the newest checkpoint of a training, and what it is; then older ones go."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fmbench.cli.output import note, say, show_json
@@ -18,12 +19,14 @@ _NOT_OF_IT = ("--detach", "--json", "--status")
 
 
 def start_detached(session: Session, *, as_json: bool) -> None:
-    """Have what the command line asks for go on without the terminal, and say where; one that does so already is left
-    alone. What is wrong with the input is known by now. Raises UserError.
+    """Have what the command line asks for go on without the terminal, and say where; one that is seen to do so already
+    is left alone. What is wrong with the input is known by now. Raises UserError.
+
+    Of a process on another machine nobody knows whether it is still there: this one shares the cells with it.
     """
     from fmbench.runner.detached import at_work, detach
 
-    same = [run for run in at_work(session) if run.command == session.command]
+    same = [run for run in at_work(session) if run.command == session.command and run.is_in_sight]
     run = same[0] if same else detach(session, _arguments(session))
     if as_json:
         show_json({"detached": {**_as_data(run), "started_now": not same}})
@@ -49,9 +52,10 @@ def _as_data(run: DetachedRun) -> dict[str, object]:
 def _arguments(session: Session) -> list[str]:
     """Return the command line as the detached run has it: failures are forgotten already.
 
-    A tracking URI that holds a password goes into the environment instead, which is in no list of processes and in no
-    batch script.
+    The URI of a tracking server and the URL of a store go into the environment instead where they hold a password: that
+    is in no list of processes and in no batch script.
     """
+    from fmbench.store.open_store import HOME, shown_home
     from fmbench.tracking import shown
 
     verb, *rest = sys.argv[1:]
@@ -59,10 +63,18 @@ def _arguments(session: Session) -> list[str]:
     kept = [word for number, word in enumerate(rest) if number not in chosen and word not in _NOT_OF_IT]
     kept = [word for word in kept if not word.startswith("--status=")]
     words = ["run" if verb == "retry" else verb, *kept]
-    uri = session.options.tracking_uri
-    if uri is None or shown(uri) == uri:
-        return words
-    os.environ["MLFLOW_TRACKING_URI"] = uri
-    named = [number for number, word in enumerate(words) if word == "--tracking-uri"]
+    uri, home = session.options.tracking_uri, session.options.home
+    if uri is not None and shown(uri) != uri:
+        words = _without(words, "--tracking-uri")
+        os.environ["MLFLOW_TRACKING_URI"] = uri
+    if home is not None and shown_home(home) != str(home):
+        words = _without(words, "--home")
+        os.environ[HOME] = str(home)
+    return words
+
+
+def _without(words: Sequence[str], option: str) -> list[str]:
+    """Return a command line without an option and its value."""
+    named = [number for number, word in enumerate(words) if word == option]
     dropped = {*named, *(number + 1 for number in named)}
-    return [w for number, w in enumerate(words) if number not in dropped and not w.startswith("--tracking-uri=")]
+    return [w for number, w in enumerate(words) if number not in dropped and not w.startswith(f"{option}=")]

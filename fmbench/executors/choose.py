@@ -75,12 +75,12 @@ def check_executor(name: str, options: ExecutorOptions) -> None:
         raise UserError(f"--address {options.address} is for --executor ray, and the executor is {name}")
     if options.address is not None and not _ADDRESS.fullmatch(options.address):
         raise UserError(f"--address must be auto, or HOST:PORT as in head:6379; found {options.address!r}")
+    if options.slurm and name != "slurm":
+        raise UserError(f"--slurm {options.slurm[0]} is for --executor slurm, and the executor is {name}")
     if name == "slurm":
         from fmbench.executors.slurm.parameters import slurm_parameters
 
         slurm_parameters(options.slurm)
-    elif options.slurm:
-        raise UserError(f"--slurm {options.slurm[0]} is for --executor slurm, and the executor is {name}")
 
 
 def remote_device(wanted: str, gpu: float) -> str:

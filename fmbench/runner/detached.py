@@ -69,6 +69,11 @@ class DetachedRun:
         return self.host != socket.gethostname() or _is_running(self.process, self.started)
 
     @property
+    def is_in_sight(self) -> bool:
+        """Whether it can be seen from here if it is at work."""
+        return bool(self.job) or self.host == socket.gethostname()
+
+    @property
     def place(self) -> str:
         """Where it runs, in words."""
         return f"SLURM job {self.job}" if self.job else f"process {self.process} on {self.host}"

@@ -91,6 +91,7 @@ class Leases:
         self.watch = HolderWatch(files, self.seconds)
         self.holder = Holder(files, self.seconds)
         self._known: dict[str, set[str]] = {}
+        self._has_ended = False
 
     @contextmanager
     def held(self, place: str, goes_on: Callable[[], bool] = lambda: True, *, shared: bool = False) -> Iterator[None]:
@@ -111,7 +112,7 @@ class Leases:
 
     def take(self, place: str, *, shared: bool = False) -> str:
         """Take the lease of a place, and return its name; "" where another has it, in this process or elsewhere."""
-        if self._known.get(place) and self.others(place):
+        if self._has_ended or (self._known.get(place) and self.others(place)):
             return ""
         own = self.holder.next_name(shared=shared)
         try:
@@ -156,7 +157,11 @@ class Leases:
             self.files.remove(place, name)
 
     def release_all(self) -> None:
-        """Give back all leases of this process, which is about to end: that is no death."""
+        """Give back all leases of this process, which is about to end: that is no death.
+
+        What another thread of it still computes is not written, and no lease is taken any more.
+        """
+        self._has_ended = True
         for place, held in list(self.holder.held.items()):
             self.release(place, held.name)
         self.holder.close()
@@ -164,9 +169,11 @@ class Leases:
     def check(self, place: str) -> None:
         """Raise LeaseLost where this process held the lease of a place, and stood still, and another has taken it.
 
-        Costs nothing where it did not stand still.
+        Costs nothing where it did not stand still. A process that is about to end has none, see `release_all`.
         """
         held = self.holder.held.get(place)
+        if self._has_ended:
+            raise LeaseLost(f"{place}: this process is about to end, and has given its leases back")
         if held is None or not self.holder.is_doubtful(held):
             return
         if held.name not in self.files.names(place):

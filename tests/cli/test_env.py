@@ -56,3 +56,18 @@ def test_a_detached_run_has_a_password_in_its_environment_and_not_in_its_command
     assert os.environ["MLFLOW_TRACKING_URI"] == SET["MLFLOW_TRACKING_URI"]
     session.options = Options(tracking_uri="http://tracking.example")
     assert "--tracking-uri" in " ".join(_arguments(session))
+
+
+@pytest.mark.parametrize("written", [["--home", "{}"], ["--home={}"]])
+def test_so_has_it_that_of_a_store(written: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from fmbench.cli.detach import _arguments
+    from fmbench.runner.session import Options, Session
+
+    session, url = Session.__new__(Session), "sftp://me:hunter2@host/store"
+    session.options = Options(home=url)
+    monkeypatch.setenv("FMBENCH_HOME", "")
+    monkeypatch.setattr("sys.argv", ["fmbench", "run", *[word.format(url) for word in written], "tiny.yaml"])
+    assert _arguments(session) == ["run", "tiny.yaml"]
+    assert os.environ["FMBENCH_HOME"] == url
+    session.options = Options(home="s3://bucket/team")
+    assert "--home" in " ".join(_arguments(session))

@@ -229,6 +229,19 @@ def test_who_stood_still_and_was_taken_for_dead_writes_nothing(tmp_path: Path, m
     assert lease_of(ELSEWHERE) in files.names(PLACE), "the release of what was lost takes nothing from others"
 
 
+def test_a_process_that_is_about_to_end_writes_nothing_more_and_takes_nothing(
+    leases: Leases, files: FolderLeaseFiles
+) -> None:
+    """Another thread of it computes on until it is gone, while others have its cells already."""
+    assert leases.take(PLACE)
+    leases.release_all()
+    assert files.names(PLACE) == []
+    with pytest.raises(LeaseLost, match="about to end"):
+        leases.check(PLACE)
+    assert not leases.take(PLACE)
+    assert files.names(PLACE) == []
+
+
 def test_a_child_that_was_forked_is_another_holder(tmp_path: Path) -> None:
     """It does not beat for its parent, nor take away the parent's heartbeat or lease when it ends."""
     folder = Store(tmp_path).folder("training", "a" * 20)

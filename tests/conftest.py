@@ -39,6 +39,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 SLOW = (
+    "test_two_drivers",
+    "test_slurm_conformance",
+    "test_ray_cluster",
+    "test_ray_conformance",
+    "test_s3_store",
+    "test_detached",
     "test_run",
     "test_tutorials",
     "test_failures",

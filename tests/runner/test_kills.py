@@ -10,6 +10,7 @@ from benchmarks import kills
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_suite_that_is_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     results: dict[str, Any] = {"kills": [], "runs": 0, "wrong": [], "seed": 3, "interval": 0.2, "steps": 400}
     kept: list[int] = []

@@ -522,6 +522,7 @@ def test_a_url_that_a_library_took_apart_shows_no_password() -> None:
         ("s3://", "names no place"),
         ("simplecache::s3://bucket/p", "a chain of file systems"),
         ("nonsense://bucket/p", "Protocol not known"),
+        ("memory://bucket/p", "seen by one process alone"),
         ("gs://bucket/p", "needs a package that is not installed"),
     ],
 )

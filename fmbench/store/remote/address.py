@@ -26,9 +26,11 @@ def is_url(home: str | os.PathLike[str]) -> bool:
 
 
 def checked_url(url: str) -> str:
-    """Return a store's URL without slashes at its end. Raises StoreError for one that names no place."""
+    """Return a store's URL without slashes at its end. Raises StoreError for one that cannot be a store."""
     if "::" in url:
         raise StoreError(f"{shown(url)} is a chain of file systems, and a store has one: give s3://bucket/path, say")
+    if url.lower().startswith("memory:"):
+        raise StoreError("memory:// is seen by one process alone, and fmbench computes in several: give file:///FOLDER")
     bare = url.rstrip("/")
     if not bare.partition("://")[2].strip("/"):
         raise StoreError(f"{shown(url)} names no place: give a bucket and a path, such as s3://bucket/path")

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from fmbench.errors import CellFailure, TimedOut, UserError, WorkerDied
 from fmbench.executors.messages import Event, WorkerConfig
@@ -276,11 +276,15 @@ class Supervisor(ABC, Generic[L]):
         A fleet that fails so is no member's fault until each has been tried alone.
         """
         self._drop(worker)
-        if isinstance(worker.task, PrepareTask) and (worker.units or worker.ended):
-            title = next((title for _, title in worker.units), "a component")  # none, between two of them
-            raise UserError(f"{title} cannot be used: preparing it {_in_preparing(failure)}")
-        if not worker.units and not worker.ended and not self._is_excused(worker, killed=killed, lost=lost):
-            raise UserError(f"a worker could not begin: {failure}; {self.printed}")
+        began, prepares = bool(worker.units or worker.ended), isinstance(worker.task, PrepareTask)
+        if (prepares or not began) and not self._is_excused(worker, killed=killed, lost=lost):
+            if not began:
+                raise UserError(f"a worker could not begin: {failure}; {self.printed}")
+            raise UserError(f"{_prepared(worker)} cannot be used: preparing it {_in_preparing(failure)}")
+        if prepares and worker.task is not None:
+            yield Event("again", "preparing", _prepared(worker), text=str(failure))
+            self._queue.appendleft(worker.task)
+            return
         again = killed and self._deserves_another_try(worker, lost=lost)
         split = worker.allowed > 1 and bool(worker.units) and not again
         for section, key in sorted(worker.units):
@@ -315,16 +319,16 @@ class Supervisor(ABC, Generic[L]):
             self._queue.appendleft(rest)
 
     def _is_excused(self, worker: Worker[L], *, killed: bool, lost: bool) -> bool:
-        """Whether an idle worker was killed with a task on its way to it, for the first time with that task.
+        """Whether a worker that was idle, or prepared, was killed for the first time with its task.
 
         So is one that was lost with its machine, unless none of many has begun since the last that did.
         """
         if lost:
             self._lost_in_a_row += 1
             return self._lost_in_a_row <= MOST_LOST
-        if not killed or worker.task is None or not worker.task.units:
+        if not killed or worker.task is None:
             return False
-        idle = ("idle", worker.task.units[0][1])
+        idle = ("idle", worker.task.units[0][1] if worker.task.units else "")
         self._deaths[idle] += 1
         return self._deaths[idle] == 1
 
@@ -342,6 +346,11 @@ class Supervisor(ABC, Generic[L]):
     def _drop(self, worker: Worker[L]) -> None:
         worker.link.close()
         self._workers.remove(worker)
+
+
+def _prepared(worker: Worker[Any]) -> str:
+    """Return the component that a worker prepares; it may be between two of them."""
+    return next((title for _, title in worker.units), "a component")
 
 
 def _in_preparing(failure: CellFailure) -> str:

@@ -128,17 +128,22 @@ def test_cells_whose_joint_evaluation_is_killed_twice_are_evaluated_one_by_one(
 
 
 @pytest.mark.parametrize("ended", [{("preparing", "metric nfe"): 1}, {}])
-def test_a_worker_that_dies_between_two_components_prepares_no_less_in_silence(
+def test_a_worker_that_is_killed_while_it_prepares_is_replaced_once_and_then_it_is_said(
     ended: dict[tuple[str, str], int], tmp_path: Path
 ) -> None:
-    executor = Scripted(tmp_path)
+    executor, task = Scripted(tmp_path), PrepareTask(())
     link: Any = SimpleNamespace(close=lambda: None)
-    worker = Worker(link, PrepareTask(()), ended=Counter(ended))
-    executor._workers.append(worker)
+
+    def died() -> list[str]:
+        executor._workers.append(worker := Worker(link, task, ended=Counter(ended)))
+        return [event.what for event in executor._end(worker, WorkerDied("signal 9"), killed=True)]
+
+    assert died() == ["again"]
+    assert executor._queue.popleft() is task
     with pytest.raises(
         UserError, match="a component cannot be used: preparing it ended" if ended else "could not begin"
     ):
-        list(executor._end(worker, WorkerDied("signal 6"), killed=True))
+        died()
 
 
 @pytest.fixture

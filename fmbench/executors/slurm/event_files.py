@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fmbench.errors import StoreError
 from fmbench.executors.messages import Event
 from fmbench.executors.tasks import Unit
 
@@ -56,7 +57,8 @@ class EventTail:
             content = self._content()
             whole = content[: content.rfind(b"\n") + 1]
             self._offset += len(whole)
-            lines += [_parsed(line) for line in whole.splitlines()]
+            file = _file(self._folder, self._number, self._run)
+            lines += [_parsed(line, file) for line in whole.splitlines()]
             if is_last:
                 return lines
             self._run, self._offset = self._run + 1, 0
@@ -76,9 +78,15 @@ def ended_units(folder: Path, number: int) -> Counter[Unit]:
     return Counter((event.section, event.key) for event in events if event.what in {"finished", "failed"})
 
 
-def _parsed(line: bytes) -> Line:
-    written = json.loads(line)
-    return written if "job" in written else Event.from_dict(written)
+def _parsed(line: bytes, file: Path) -> Line:
+    """Return what a line says. Raises StoreError where no job wrote it."""
+    try:
+        written = json.loads(line)
+        return written if "job" in written else Event.from_dict(written)
+    except (ValueError, TypeError) as error:
+        raise StoreError(
+            f"{file} holds a line that no job of fmbench writes ({line[:40]!r}); run again: what is done is kept"
+        ) from error
 
 
 def _file(folder: Path, number: int, run: int) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fmbench.errors import UserError
+from fmbench.errors import StoreError, UserError
 from fmbench.executors.messages import Event
 from fmbench.executors.slurm import job_states
 from fmbench.executors.slurm.event_files import BEGUN, ENDED, EventFile, EventTail, ended_units
@@ -49,6 +49,16 @@ def test_a_line_that_is_half_there_is_read_when_it_is_whole(tmp_path: Path) -> N
             assert tail.read() == []
         stream.write("\n")
     assert tail.read() == [EVENTS[2]]
+
+
+@pytest.mark.parametrize("line", ["{", "7", '"text"', '{"what": "finished", "nonsense": 1}', "\x00"])
+def test_a_line_that_no_job_wrote_is_one_message(line: str, tmp_path: Path) -> None:
+    EventFile(tmp_path, 3)
+    tail = EventTail(tmp_path, 3)
+    with (tmp_path / "3.0.jsonl").open("a") as stream:
+        stream.write(line + "\n")
+    with pytest.raises(StoreError, match=r"3\.0\.jsonl holds a line that no job of fmbench writes"):
+        tail.read()
 
 
 @pytest.mark.parametrize(

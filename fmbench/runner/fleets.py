@@ -46,7 +46,7 @@ class Fleets:
     def probes(self) -> Iterator[ProbeTask]:
         """Yield what must be found first: where several cells could train as one, and nobody knows whether to."""
         for cells in self._alike.values():
-            if self._unrecorded(cells) and not self._found(cells[0]):
+            if may_join(cells) and self._outside(cells, self._recorded(cells)) and not self._found(cells[0]):
                 yield ProbeTask(cells[0], str(self._file(cells[0])))
 
     def ready(self) -> Iterator[TrainTask]:
@@ -98,23 +98,23 @@ class Fleets:
         """
         if not may_join(cells):
             return []
-        root, name = Path(self._config.store), _name(cells)
-        recorded = recorded_fleets(root, name)
-        if (left := self._unrecorded(cells)) and (found := self._found(cells[0])):
+        recorded = self._recorded(cells)
+        if (left := self._outside(cells, recorded)) and (found := self._found(cells[0])):
             size = int(found["size"])
             starts = {key: int(self._cells[shorter].settings["steps"]) for key, shorter in self._shorter.items()}
             processes = machine_processes(self._config.device, len(self._config.gpus))
-            composed = compose(left, size, processes, starts)
-            recorded = record_fleets(
-                root, name, [[cell.key for cell in fleet] for fleet in composed], self._config.opened_store().agree_on
-            )
+            composed = [[cell.key for cell in fleet] for fleet in compose(left, size, processes, starts)]
+            root, agree_on = Path(self._config.store), self._config.opened_store().agree_on
+            recorded = record_fleets(root, _name(cells), composed, agree_on)
         return [tuple(self._cells[key] for key in keys) for keys in recorded]
 
-    def _unrecorded(self, cells: Sequence[TrainingCell]) -> list[TrainingCell]:
-        """Return those of the cells of one `fleet_key` that are to be trained and are in no fleet on record."""
-        if not may_join(cells):
-            return []
-        known = {key for keys in recorded_fleets(Path(self._config.store), _name(cells)) for key in keys}
+    def _recorded(self, cells: Sequence[TrainingCell]) -> list[tuple[str, ...]]:
+        """Return the fleets on record of the cells of one `fleet_key`, by the keys of their members."""
+        return recorded_fleets(Path(self._config.store), _name(cells))
+
+    def _outside(self, cells: Sequence[TrainingCell], fleets: Sequence[Sequence[str]]) -> list[TrainingCell]:
+        """Return those of some cells that are to be trained and are in none of the fleets, of keys."""
+        known = {key for keys in fleets for key in keys}
         return [cell for cell in cells if cell.key in self._open and cell.key not in known]
 
     def _found(self, cell: TrainingCell) -> dict[str, Any]:

@@ -26,6 +26,7 @@ def status(
     It reads the store alone, so that it can be asked from any machine, while others work.
     """
     from fmbench.runner.status import status_of
+    from fmbench.store.store_mark import is_store
 
     session = options.open_session(suite, overrides, filters, plugins, home=home, computes=False)
     found = status_of(session)
@@ -51,6 +52,10 @@ def status(
             say(f"Detached: {run['place']}, since {run['started']}; log: {run['log']}; `{run['how_to_end']}` ends it.")
         elif run["ended"]:
             say(f"Detached: ended with exit code {run['ended']}, begun {run['started']}; log: {run['log']}", "yellow")
+    if not is_store(session.store):
+        say(
+            f"{session.store.root} holds no cell yet: nobody has begun, or the store lies elsewhere (--home).", "yellow"
+        )
     todo = sum(counts["todo"] + counts["running"] for counts in found.counts.values())
     if not todo:
         say("Nothing is left to compute.", "bold")

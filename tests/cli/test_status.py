@@ -17,6 +17,8 @@ from fmbench.store.atomic_files import write_sealed
 from fmbench.store.holder import VARIABLE, HolderName, own_name
 from fmbench.store.lease_files import LEASE
 from fmbench.store.leases import Leases
+from fmbench.store.store import Store
+from fmbench.store.store_mark import claim
 
 ELSEWHERE = HolderName("node7", "0123456789", 4242, 77)
 
@@ -53,6 +55,15 @@ def test_a_suite_of_which_nothing_is_computed_is_all_to_do_and_nothing_is_writte
     assert found["running"] == []
     assert found["expected_seconds"] is None
     assert not (tmp_path / "store").exists()
+
+
+def test_a_store_that_is_not_there_is_said(suite: Path, tmp_path: Path) -> None:
+    done = fmbench("status", suite.name, "--home", "mistyped", cwd=tmp_path)
+    assert (done.returncode, "mistyped holds no cell yet" in done.stdout) == (0, True), done.stdout + done.stderr
+    assert not (tmp_path / "mistyped").exists()
+    (tmp_path / "store").mkdir()
+    claim(Store(tmp_path / "store"))
+    assert "no cell yet" not in fmbench("status", suite.name, "--home", "store", cwd=tmp_path).stdout
 
 
 def test_who_is_at_work_elsewhere_is_shown_with_what_it_says(

@@ -7,11 +7,11 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from fmbench.errors import CellFailure, TimedOut, UserError, WorkerDied
-from fmbench.executors.messages import Event, WorkerConfig
+from fmbench.executors.messages import ELSEWHERE, Event, WorkerConfig
 from fmbench.executors.tasks import EvaluateFleetTask, PrepareTask, Task, TrainAndEvaluateTask, TrainTask, Unit
 from fmbench.store.store import Store
 
@@ -63,7 +63,7 @@ class Worker(Generic[L]):
     """A worker, its task, and how far that is.
 
     `units` are those that it is at, which may take `allowed` times the timeout `since` a moment, and `ended` says how
-    often each unit of the task has ended; `held` are those that another driver is at.
+    often each unit of the task has ended; `begun` are all that it was at, `held` those that another driver is at.
     """
 
     link: L
@@ -72,17 +72,19 @@ class Worker(Generic[L]):
     allowed: int = 1
     since: float = 0.0
     ended: Counter[Unit] = field(default_factory=Counter)
+    begun: set[Unit] = field(default_factory=set)
     held: set[Unit] = field(default_factory=set)
 
     def begin(self, task: Task) -> None:
         """Note the task that it was given."""
-        self.task, self.units, self.ended, self.held = task, set(), Counter(), set()
+        self.task, self.units, self.ended, self.begun, self.held = task, set(), Counter(), set(), set()
 
     def note(self, event: Event) -> None:
         """Note what it says of a unit."""
         unit = (event.section, event.key)
         if event.what == "started":
             self.units = {(event.section, key) for key in event.fleet or (event.key,)}
+            self.begun |= self.units
             self.since, self.allowed = time.monotonic(), len(self.units)
         elif event.what in {"finished", "failed"}:
             self.ended[unit] += 1
@@ -126,6 +128,7 @@ class Supervisor(ABC, Generic[L]):
         self._waits_for = ""
         self._workers: list[Worker[L]] = []
         self._deaths: Counter[Unit] = Counter()
+        self._unsaid: set[Unit] = set()
         self._losses: Counter[Unit] = Counter()
         self._lost_in_a_row = 0
 
@@ -253,6 +256,8 @@ class Supervisor(ABC, Generic[L]):
             elif event.what == "spoilt":
                 yield from self._replace(worker, event.text)
             else:
+                if event.status == ELSEWHERE and (event.section, event.key) in self._unsaid:
+                    event = replace(event, status="")
                 worker.note(event)
                 yield event
 
@@ -308,6 +313,7 @@ class Supervisor(ABC, Generic[L]):
         """Queue what is left of the task of a worker that has ended, before all others."""
         if worker.task is None:
             return
+        self._unsaid |= worker.begun - worker.ended.keys()  # it may have finished them, and died before it said so
         rest = worker.task.without(worker.ended)
         if split and isinstance(rest, TrainTask | EvaluateFleetTask | TrainAndEvaluateTask):
             for section, key in worker.units:

@@ -3,11 +3,12 @@
 A file is whole or absent, also after a power cut, if its content is on the disk before its name is in its place. Who
 waits for that after each of a quick cell's files waits longer than the cell takes to compute. Here files are written
 under temporary names, and those of a cell are handed to a thread that flushes them while the next cell is computed: the
-system flushes together what several threads ask for at once. Once all files of a cell are on the disk they get their
-names, in the order in which they were written, so `result.json` last; only then is the cell said to have ended.
+system flushes together what several threads ask for at once. As soon as all files of a cell are on the disk, and those
+of the cells before it, they get their names, in the order in which they were written, so `result.json` last. That the
+cell has ended is said after that, by the thread that computes, when the next cell has ended or the group is committed.
 
 A process that is killed loses the cells whose files were on their way: those of a few milliseconds, of which nothing
-was said yet.
+was said yet, however long the cell takes that is computed then.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -56,21 +57,32 @@ class Ending(Protocol):
 class _Files:
     """Files of one cell: where each belongs, its temporary name, and its descriptor until it is flushed.
 
-    `ending` is None while the cell goes on.
+    `ending` is None while the cell goes on. Where `is_settled`, the files have their names, or will have none, for
+    which `taken_over` is the reason.
     """
 
     paths: list[tuple[Path, Path]] = field(default_factory=list)
     descriptors: list[int] = field(default_factory=list)
     flushed: Future[None] | None = None
     ending: Ending | None = None
+    is_settled: bool = False
+    taken_over: LeaseLost | None = None
+
+    def is_flushed(self) -> bool:
+        """Whether its files are on the disk, or could not be brought there."""
+        return self.flushed is not None and self.flushed.done()
 
 
 class GroupCommit:
-    """The files and the ended cells that wait for the disk, in order. One thread uses it; see the module."""
+    """The files and the ended cells that wait for the disk, in order. One thread uses it; see the module.
+
+    Names are given by the threads that flush, too: who looks at or changes what waits holds the lock.
+    """
 
     def __init__(self) -> None:
         self._cells: deque[_Files] = deque([_Files()])
         self._waiting: Counter[Path] = Counter()
+        self._lock = threading.RLock()
         _flushing_threads(
             os.getpid()
         )  # begun before a component runs, which is blamed for threads that are new afterwards
@@ -81,40 +93,40 @@ class GroupCommit:
             self.commit()
         with explained(path):
             descriptor, temporary = begin_whole(path, payload)
-        self._cells[-1].paths.append((path, temporary))
-        self._cells[-1].descriptors.append(descriptor)
-        self._waiting[path] += 1
+        with self._lock:
+            self._cells[-1].paths.append((path, temporary))
+            self._cells[-1].descriptors.append(descriptor)
+            self._waiting[path] += 1
 
     def holds(self, path: Path) -> bool:
         """Whether a file was written that does not have its name yet."""
         return path in self._waiting
 
     def end_cell(self, ending: Ending) -> None:
-        """Note that a cell has ended. What is on the disk by now gets its name. Raises StoreError."""
-        cell = self._cells[-1]
-        cell.ending = ending
-        cell.flushed = _flushing_threads(os.getpid()).submit(_flush, cell.descriptors)
-        self._cells.append(_Files())
-        while (flushed := self._cells[0].flushed) is not None and flushed.done():
+        """Note that a cell has ended. Of what is on the disk by now it is said. Raises StoreError."""
+        self._cells[-1].ending = ending
+        self._flush_last()
+        while self._cells[0].is_flushed():
             self._commit_first()
 
     def commit(self) -> None:
         """Wait until all that was written is on the disk, and give it its name. Raises StoreError."""
-        self._cells[-1].flushed = _flushing_threads(os.getpid()).submit(_flush, self._cells[-1].descriptors)
-        self._cells.append(_Files())
+        self._flush_last()
         while len(self._cells) > 1:
             self._commit_first()
 
     def forget(self, folder: Path) -> None:
         """Drop the files of a folder that have no names yet: what lies there is to be removed."""
-        for cell in self._cells:
-            gone = [paths for paths in cell.paths if paths[0].parent == folder]
-            cell.paths = [paths for paths in cell.paths if paths not in gone]
-            self._drop(gone)
+        with self._lock:
+            for cell in self._cells:
+                gone = [paths for paths in cell.paths if paths[0].parent == folder]
+                cell.paths = [paths for paths in cell.paths if paths not in gone]
+                self._drop(gone)
 
     def abandon(self) -> None:
         """Drop all that waits, for the store cannot be written; nothing was said of it."""
-        cells, self._cells = self._cells, deque([_Files()])
+        with self._lock:
+            cells, self._cells = self._cells, deque([_Files()])
         with ExitStack() as releases:  # of each, the oldest first, whatever comes of another
             for cell in reversed(cells):
                 if cell.flushed is not None:
@@ -125,13 +137,31 @@ class GroupCommit:
                 if cell.ending is not None:
                     releases.callback(_let_go, cell.ending)
 
-    def _commit_first(self) -> None:
-        cell = self._cells[0]
+    def _flush_last(self) -> None:
+        """Hand the files that were written last to a thread, which names them once they are on the disk."""
+        with self._lock:
+            cell = self._cells[-1]
+            cell.flushed = _flushing_threads(os.getpid()).submit(_flush, cell.descriptors)
+            self._cells.append(_Files())
+        cell.flushed.add_done_callback(self._name_flushed)
+
+    def _name_flushed(self, _: Future[None]) -> None:
+        """Name the files of the first cells, as far as these are on the disk."""
+        with suppress(StoreError), self._lock:  # who commits the cell meets the same, and raises it
+            for cell in self._cells:
+                if not cell.is_flushed():
+                    return
+                self._name(cell)
+
+    def _name(self, cell: _Files) -> None:
+        """Give the files of a cell their names, unless another process has it. Raises StoreError; holds the lock."""
+        if cell.is_settled:
+            return
         assert cell.flushed is not None
         with explained(cell.paths[0][0] if cell.paths else Path()):
             cell.flushed.result()
-        error = _taken_over(cell.ending)
-        if error is not None:
+        cell.taken_over = _taken_over(cell.ending)
+        if cell.taken_over is not None:
             self._drop(cell.paths)
             cell.paths = []
         while cell.paths:
@@ -140,9 +170,17 @@ class GroupCommit:
                 temporary.replace(path)
             del cell.paths[0]
             self._note_gone(path)
-        self._cells.popleft()
+        cell.is_settled = True
+
+    def _commit_first(self) -> None:
+        cell = self._cells[0]
+        if cell.flushed is not None:
+            wait([cell.flushed])  # without the lock, which a thread may want that flushes another
+        with self._lock:
+            self._name(cell)
+            self._cells.popleft()
         if cell.ending is not None:
-            error = _let_go(cell.ending) or error
+            error = _let_go(cell.ending) or cell.taken_over
             cell.ending.kept() if error is None else cell.ending.taken_over(error)
 
     def _drop(self, paths: Sequence[tuple[Path, Path]]) -> None:

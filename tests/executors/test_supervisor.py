@@ -14,7 +14,7 @@ import pytest
 from helpers import evaluation_cell, training_cell
 
 from fmbench.errors import CellFailure, TimedOut, UserError, WorkerDied
-from fmbench.executors.messages import Event, WorkerConfig
+from fmbench.executors.messages import ELSEWHERE, Event, WorkerConfig
 from fmbench.executors.supervisor import FIRST_PAUSE, MOST_LOST, MOST_LOST_AT_WORK, Supervisor, Worker
 from fmbench.executors.tasks import EvaluateFleetTask, EvaluateTask, PrepareTask, ProbeTask, Task, TrainTask, Work
 from fmbench.plugins.registry import Registry
@@ -144,6 +144,21 @@ def test_a_worker_that_is_killed_while_it_prepares_is_replaced_once_and_then_it_
         UserError, match="a component cannot be used: preparing it ended" if ended else "could not begin"
     ):
         died()
+
+
+def test_what_a_worker_finished_and_did_not_say_was_not_computed_by_others(tmp_path: Path, registry: Registry) -> None:
+    first, second = (training_cell(registry, seed) for seed in range(2))
+    executor = Scripted(tmp_path)
+    executor._workers.append(worker := dead_worker(TrainTask((first, second))))
+    for cell in (first, second):
+        worker.note(Event("started", "training", cell.key))
+    list(executor._end(worker, WorkerDied("signal 9"), killed=True))
+    executor._queue.clear()
+    said = [Event("finished", "training", key, status=ELSEWHERE) for key in (first.key, "of somebody else")]
+    other = Scripted(tmp_path, [[*said, None]])
+    other._unsaid = executor._unsaid
+    other.submit(TrainTask((first,)))
+    assert [(event.key, event.status) for event in other.events()] == [(first.key, ""), ("of somebody else", ELSEWHERE)]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -197,6 +198,20 @@ def test_what_had_ended_before_something_else_failed_is_kept(tmp_path: Path) -> 
         compute_some(store, 1, said, [], interrupted)
     assert said == [0]
     assert there(store, 0) == FILES
+
+
+def test_a_cell_has_its_names_while_the_next_one_is_computed(tmp_path: Path) -> None:
+    store, said = Store(tmp_path), []
+    with store.group_commit() as group:
+        for number in range(2):
+            compute(store, number)
+            group.end_cell(Ending(partial(said.append, number)))
+        until = time.monotonic() + 60
+        while there(store, 1) != FILES and time.monotonic() < until:
+            time.sleep(0.001)
+        assert [there(store, number) for number in range(2)] == [FILES, FILES], "nobody asked for it"
+        assert 1 not in said, "who computes says so"
+    assert said == [0, 1]
 
 
 def compute_three(store: Store, when: str) -> list[tuple[str, int]]:

@@ -364,6 +364,11 @@ def test_killed_and_run_again_gives_the_same_table(
     while not (tmp_path / "halted").exists() and driver.poll() is None:
         time.sleep(0.1)
     assert driver.poll() is None, "the run was over before it was killed"
+    until = time.monotonic() + 60  # the files of the cell before are on their way to the disk
+    while moment == "evaluation" and time.monotonic() < until:
+        if list((tmp_path / "store" / "evaluation").glob("*/result.json")):
+            break
+        time.sleep(0.01)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -23,7 +24,14 @@ import psutil
 
 from fmbench.errors import DamagedFile
 from fmbench.executors.import_path import import_path
-from fmbench.executors.slurm.driver_job import DETACHED, DRIVER_JOB, Requeued, requeue_on_signal, submit_driver
+from fmbench.executors.slurm.driver_job import (
+    DETACHED,
+    DRIVER_JOB,
+    Requeued,
+    is_requeued,
+    requeue_on_signal,
+    submit_driver,
+)
 from fmbench.executors.slurm.job_states import states_in_slurm
 from fmbench.executors.slurm.parameters import slurm_parameters
 from fmbench.io.json_forms import NULL, TEXT, WHOLE, Either, Fields
@@ -165,6 +173,8 @@ def attend(call: Callable[[], None]) -> None:
         raise
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        if code == 128 + signal.SIGTERM and DRIVER_JOB in os.environ and is_requeued():
+            code = None
         raise
     finally:
         _noted(file, ended=code)

@@ -12,6 +12,7 @@ _LOST = {"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED", 
 _REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "ENDPOINT_NOT_FOUND"}
 _NOT_ACTIVE = re.compile(r"must be in (the )?'active'")
 _STATUS = re.compile(r"failed with error code (\d{3}) != \d+\. Response body: '(.*)'", re.DOTALL)
+_AT_ONCE = re.compile(r"UniqueViolation|duplicate key|UNIQUE constraint failed|Duplicate entry", re.IGNORECASE)
 _NO_JSON = "not in a valid JSON format"
 _PAGE = re.compile(r"\s*<(!doctype|html|\?xml|head|body)\b", re.IGNORECASE)
 LONGEST_ANSWER = 200
@@ -19,9 +20,15 @@ LONGEST_ANSWER = 200
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether an error may be gone when the same is tried again: a server that is down, a database that is locked."""
+    """Whether an error may be gone when the same is tried again: a server that is down, a database that is locked.
+
+    So is a row that two requests add at once: MLflow passes over what it finds, and a request that nobody heard the
+    answer of may still be at work when it is sent again.
+    """
     code = getattr(error, "error_code", None)
-    return code in _LOST if code is not None else isinstance(error, OSError | sqlite3.OperationalError)
+    if code is None:
+        return isinstance(error, OSError | sqlite3.OperationalError)
+    return code in _LOST or _AT_ONCE.search(str(error)) is not None
 
 
 def is_refusal(error: BaseException) -> bool:

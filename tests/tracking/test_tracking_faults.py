@@ -26,6 +26,11 @@ from fmbench.tracking import Tracker, TrackingSummary, background_writer, retry_
 pytestmark = pytest.mark.slow
 
 BUSY = b'{"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "Too many requests: wait a little."}'
+AT_ONCE = (
+    b'{"error_code": "BAD_REQUEST", "message": "(psycopg2.errors.UniqueViolation) duplicate key value violates unique '
+    b'constraint \\"param_pk\\""}'
+)
+"""What MLflow says of a parameter that two requests add at once."""
 SECONDS = 0.3
 
 
@@ -38,6 +43,7 @@ def hangs(environ: Environ, start: Callable[..., Any], server: Application) -> I
 
 PASSING: dict[str, Trouble] = {
     "busy": answers("429 TOO MANY REQUESTS", BUSY),
+    "added at once": answers("400 BAD REQUEST", AT_ONCE),
     "failing": answers("500 INTERNAL SERVER ERROR"),
     "behind a gateway that finds nobody": answers("502 BAD GATEWAY"),
     "being restarted": answers("503 SERVICE UNAVAILABLE", b""),
@@ -132,7 +138,7 @@ def test_what_lasts_is_said_in_a_short_line_and_logged_later(server: FaultyServe
     server.troubled({**PASSING, **REFUSED}[name])
     summary = log(server, suite(), patience=0.2)
     assert (summary.logged, summary.pending) == (0, 7)
-    assert re.match(r"it answers|API request to \S+ failed|REQUEST_LIMIT_EXCEEDED", summary.problem), summary.problem
+    assert re.match(r"it answers|API request to \S+ failed|REQUEST_LIMIT_EXCEEDED|BAD_REQUEST", summary.problem), summary.problem
     assert len(summary.problem) < 400
     assert not re.search("[<>\n]", summary.problem)
     later = bring_up_to_date(server, suite())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -66,6 +67,17 @@ def requeue_on_signal() -> None:
         raise Requeued(0)
 
     signal.signal(signal.SIGUSR2, end)
+
+
+def is_requeued() -> bool:
+    """Whether SLURM begins this process's job again: by `scontrol requeue`, or for jobs that go first.
+
+    It counts how often a job was begun again before it ends the job's processes.
+    """
+    command = ["scontrol", "--oneliner", "show", "job", os.environ["SLURM_JOB_ID"]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    restarts = re.search(r"\bRestarts=(\d+)", done.stdout)
+    return restarts is not None and int(restarts[1]) > int(os.environ.get("SLURM_RESTART_COUNT", "0"))
 
 
 def _minutes(partition: str | None) -> int:

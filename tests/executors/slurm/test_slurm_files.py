@@ -10,7 +10,7 @@ import pytest
 
 from fmbench.errors import StoreError, UserError
 from fmbench.executors.messages import Event
-from fmbench.executors.slurm import job_states
+from fmbench.executors.slurm import driver_job, job_states
 from fmbench.executors.slurm.event_files import BEGUN, ENDED, EventFile, EventTail, ended_units
 from fmbench.executors.slurm.job_states import states_in_slurm
 from fmbench.executors.slurm.parameters import SlurmParameters, slurm_parameters
@@ -146,3 +146,14 @@ def test_states_are_squeues_then_saccts_and_unknown_where_the_controller_is_away
 
     monkeypatch.setattr(job_states, "_run", run)
     assert {job: state.state for job, state in states_in_slurm(["7_0", "7_1"]).items()} == wanted
+
+
+@pytest.mark.parametrize(("restarts", "begun", "requeued"), [("0", "0", False), ("1", "0", True), ("1", "1", False)])
+def test_a_job_is_requeued_where_slurm_counts_one_restart_more_than_it_has_seen(
+    restarts: str, begun: str, requeued: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = f"JobId=7 JobState=COMPLETING Requeue=1 Restarts={restarts} BatchFlag=1"
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, said, ""))
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", begun)
+    assert driver_job.is_requeued() is requeued

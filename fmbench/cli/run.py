@@ -131,21 +131,20 @@ def summary(session: Session, result: RunResult) -> dict[str, object]:
 
 def tell_failures(session: Session, records: Records) -> None:
     """Print what failed, each mistake once, and how to see more of it and to try again."""
-    from fmbench.results.failures import failures_of, grouped
+    from fmbench.results.failures import groups_of
 
-    groups = grouped(failure for failure in failures_of(records) if failure.status != "missing")
+    groups = groups_of(records, missing=False)
     if not groups:
         return
     for group in groups[:SHOWN]:
-        failed = group.first
-        counted = count(group.count, failed.section)
-        example = f"; {failed.cell.key}, for example" if group.count > 1 else f": {failed.cell.key}"
-        say(f"{counted} failed ({failed.status}): {failed.error}{example}", "red")
+        say(f"Failed: {group.said}", "red")
+        if len(groups) > 1:
+            say(f"  {'for example ' if group.count > 1 else ''}{group.first.section} {group.first.cell.key}", "red")
     say_more(len(groups) - SHOWN, " kinds of failures", "red")
-    total = sum(group.count for group in groups)
     cells = [group.first.cell for group in groups if group.first.section in ("training", "model", "evaluation")]
-    look = f"`{session.again('why', cells[0].key)}` says more, and " if cells else ""
-    say(f"{count(total, 'cell')} failed; the report lists them, {look}`{session.again('retry')}` tries again.", "red")
+    if cells:
+        say(f"Its traceback: `{session.again('why', cells[0].key)}`")
+    say(f"To try again: `{session.again('retry')}`")
 
 
 def tell_stopped(session: Session, result: RunResult) -> None:

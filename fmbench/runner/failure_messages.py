@@ -12,7 +12,7 @@ class FailureMessages:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
-        self._kinds: set[tuple[str, str, str]] = set()
+        self._kinds: set[tuple[str, str]] = set()
         self._failures: set[str] = set()
         self._kept: dict[str, None] = {}
 

@@ -149,18 +149,22 @@ def test_each_mistake_is_said_once_while_it_runs(ran: subprocess.CompletedProces
 
 
 def test_the_end_counts_the_cells_of_each_mistake(ran: subprocess.CompletedProcess[str]) -> None:
-    assert re.search(rf"^4 evaluations failed \(error\): {INDEX}; [0-9a-f]{{20}}, for example$", ran.stdout, re.M)
-    assert re.search(rf"^2 trainings failed \(error\): {SHAPES}; [0-9a-f]{{20}}, for example$", ran.stdout, re.M)
-    assert re.search(r"^6 cells failed; ", ran.stdout, re.M)
+    buggy = r"4 evaluations, solver buggy: buggy\.py:16 IndexError: list index \d out of range"
+    wrong = r"2 trainings, network wrong: wrong\.py:11 RuntimeError: mat1 and mat2 .*"
+    for said in (buggy, wrong):
+        assert re.search(rf"^Failed: {said}\n  for example \w+ [0-9a-f]{{20}}$", ran.stdout, re.M), ran.stdout
 
 
 def test_the_report_shows_each_mistake_once(session: Session) -> None:
     table = of_failures(session.records(session.results_index(anywhere=True)))
     assert table is not None
     found = [(line.labels[0], *(entry.value for entry in line.entries)) for line in table.lines]
-    assert [(kind, cells) for kind, cells, *_ in found] == [("training", "2"), ("evaluation", "4")]
-    assert re.fullmatch(rf"{SHAPES} \(8 evaluations lost with them\)", found[0][3])
-    assert re.fullmatch(INDEX, found[1][3])
+    assert [row[:4] for row in found] == [
+        ("network wrong", "2 trainings", "error", "wrong.py:11"),
+        ("solver buggy", "4 evaluations", "error", "buggy.py:16"),
+    ]
+    assert re.fullmatch(r"RuntimeError: mat1 and mat2 .* \(8 evaluations lost with them\)", found[0][4])
+    assert re.fullmatch(r"IndexError: list index \d out of range", found[1][4])
 
 
 def test_why_shows_the_traceback_and_how_to_try_again(ran: subprocess.CompletedProcess[str], folder: Path) -> None:
@@ -251,12 +255,25 @@ def test_failures_are_alike_but_for_their_numbers_and_never_but_for_their_lines(
         return Failed(section, text, "error", text)
 
     texts = ["3 of 10 are bad (a.py, line 3)", "4 of 1e-3 are bad (a.py, line 3)", "4 of 10 are bad (a.py, line 4)"]
-    found = grouped([*map(failed, texts), failed(texts[0], "training")])
-    assert [(group.count, group.first.section) for group in found] == [
-        (2, "evaluation"),
-        (1, "evaluation"),
-        (1, "training"),
-    ]
+    found = grouped([*map(failed, texts), failed(texts[0], "oracle")])
+    assert [group.units for group in found] == [{"evaluation": 2, "oracle": 1}, {"evaluation": 1}]
+    assert found[0].said == "2 evaluations and 1 oracle: a.py:3 3 of 10 are bad"
+
+
+@pytest.mark.parametrize(
+    ("error", "component", "place", "mistake"),
+    [
+        ("solver a: IndexError: out: of (b.py, line 3)", "solver a", "b.py:3", "IndexError: out: of"),
+        ("metric m(k=2): metric m(k=2): ValueError: no", "metric m(k=2)", "", "ValueError: no"),
+        ("diverged: the loss is not finite", "", "", "diverged: the loss is not finite"),
+        ("it stopped (see line 3)", "", "", "it stopped (see line 3)"),
+        ("", "", "", ""),
+    ],
+)
+def test_an_error_on_record_is_read_in_its_parts(error: str, component: str, place: str, mistake: str) -> None:
+    (group,) = grouped([Failed("training", "cell", "error", error)])
+    assert (group.component, group.place, group.mistake) == (component, place, mistake)
+    assert set(group.as_data()) == {"cells", "units", "status", "component", "place", "mistake", "said"}
 
 
 def test_what_no_failure_explains_is_said_at_the_end() -> None:

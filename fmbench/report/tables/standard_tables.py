@@ -15,7 +15,7 @@ from fmbench.report.analysis.timing_noise import steadiness
 from fmbench.report.number_format import style_for
 from fmbench.report.result_table import ROW_AXES, ResultTable, Row, Values, gather, varying
 from fmbench.report.tables.table import Column, Command, Entry, Table, TableLine, assemble, metric_title
-from fmbench.results.failures import failures_of, grouped
+from fmbench.results.failures import groups_of
 from fmbench.results.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
 from fmbench.stats.paired_seeds import Interval
 from fmbench.store.sampler_timings import SPREAD
@@ -217,8 +217,8 @@ def of_machines(records: Records) -> Table | None:
 
 
 def of_failures(records: Records) -> Table | None:
-    """Return the failures, each kind of them a row: how many, the first of them, its status and error."""
-    groups = grouped(failures_of(records))
+    """Return the failures, each kind of them a row: whose, the first cell, how many, status, line of code and error."""
+    groups = groups_of(records)
     if not groups:
         return None
     lost = Counter(r.cell.training.key for r in records.evaluations)
@@ -226,10 +226,11 @@ def of_failures(records: Records) -> Table | None:
     lines = []
     for group in groups:
         first = group.first
-        keys = {each.cell.key for each in group.members} - whole
-        gone = sum(lost[key] for key in keys) if first.section in ("training", "model") else 0
+        keys = {each.cell.key for each in group.members if each.section in ("training", "model")} - whole
+        gone = sum(lost[key] for key in keys)
         note = f" ({count(gone, 'evaluation')} lost with {'it' if group.count == 1 else 'them'})" if gone else ""
-        entries = (Entry(str(group.count)), Entry(first.status), Entry((first.error or "–") + note))
-        lines.append(TableLine((first.section, f"{first.cell}", first.cell.key), entries))
+        entries = (group.counted, first.status, group.place or "–", (group.mistake or "–") + note)
+        lines.append(TableLine((group.component or "–", f"{first.cell}", first.cell.key), tuple(map(Entry, entries))))
     notes = ("Cells that fail alike are counted, and the first is shown. `fmbench why KEY SUITE` shows its traceback.",)
-    return Table("Failed cells", ("kind", "cell", "key"), ("cells", "status", "error"), tuple(lines), notes)
+    columns = ("cells", "status", "line", "error")
+    return Table("Failed cells", ("component", "cell", "key"), columns, tuple(lines), notes)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmbench.cli.interruption import EndedInOrder, exit_code, how
+from fmbench.cli.text_table import folded, lines_of
 from fmbench.io.patient_stream import Patient
 from fmbench.io.printable_text import some, visible, visible_json
 
@@ -67,14 +68,22 @@ def complain(text: str) -> None:
     """Print an error for a person, on standard error."""
     from rich.text import Text
 
-    console(stderr=True).print(Text.assemble(("error: ", "bold red"), visible(text)))
+    screen = console(stderr=True)
+    shown = folded(f"error: {visible(text)}", screen.width) if screen.is_terminal else f"error: {visible(text)}"
+    screen.print(Text.assemble(("error: ", "bold red"), shown.removeprefix("error: ")))
 
 
-def say(text: str, style: str = "") -> None:
-    """Print a line as it is."""
+def say(text: str, style: str = "", *, fold: bool = True) -> None:
+    """Print a text, on a screen with line ends between its words; without `fold` as it is."""
     from rich.text import Text
 
-    console().print(Text(visible(text), style=style))
+    shown = folded(visible(text), screen_width()) if fold and on_screen() else visible(text)
+    console().print(Text(shown, style=style))
+
+
+def on_screen() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout.isatty()
 
 
 def say_more(number: int, what: str = "", style: str = "") -> None:
@@ -134,8 +143,6 @@ def show_json_rows(head: Mapping[str, Any], name: str, rows: Iterable[str]) -> N
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """Print a table as wide as it needs to be, and no wider than the screen."""
-    from fmbench.cli.text_table import lines_of
-
     texts = [[visible(str(value)) for value in row] for row in rows]
     head, *below = lines_of(columns, texts, screen_width())
     plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"

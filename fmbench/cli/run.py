@@ -12,6 +12,7 @@ import typer
 from fmbench.cli import options
 from fmbench.cli.detach import note_detached, start_detached
 from fmbench.cli.exit_codes import CELLS_FAILED
+from fmbench.cli.headline_table import tell_tables
 from fmbench.cli.output import bars_of, note, say, say_more, show_json
 from fmbench.errors import FAILURE_STATUSES, UserError, did_you_mean
 from fmbench.io.printable_text import count
@@ -113,6 +114,8 @@ def _by_status(statuses: Mapping[str, int]) -> str:
 
 def summary(session: Session, result: RunResult) -> dict[str, object]:
     """Return what a run did, as data."""
+    from fmbench.results.failures import groups_of
+
     failed = [*result.records.failed, *result.records.lost_references]
     failed = [record for record in failed if record.status != "missing"]
     return {
@@ -120,8 +123,10 @@ def summary(session: Session, result: RunResult) -> dict[str, object]:
         "cells": result.cells,
         "computed": result.computed,
         "computed_elsewhere": dict(result.elsewhere),
+        "tables": result.tables,
         "in_short": [f"{about}: {text}" for about, text in result.in_short],
         "failed": [{"key": r.cell.key, "status": r.status, "error": r.error} for r in failed],
+        "failures": [group.as_data() for group in groups_of(result.records, missing=False)],
         "stopped": result.stopped or None,
         "report": str(result.report),
         "tracking_uri": result.tracking.uri if result.tracking else None,
@@ -157,9 +162,10 @@ def tell_stopped(session: Session, result: RunResult) -> None:
 
 
 def tell_short(lines: Sequence[tuple[str, str]]) -> None:
-    """Print the first lines of a report."""
+    """Print the answers of a report; what matters, and what is not known, stands on its page."""
     for about, text in lines:
-        say(f"{about}: {text}")
+        if about.startswith("Answer"):
+            say(f"{about}: {text}")
 
 
 def _tell(session: Session, result: RunResult) -> None:
@@ -176,6 +182,7 @@ def _tell(session: Session, result: RunResult) -> None:
     if result.tracking is not None and result.tracking.pending:
         waiting = f"{result.tracking.pending} runs are not in MLflow yet ({result.tracking.problem})"
         say(f"{waiting}; `{session.again('sync')}` logs them.", "yellow")
+    tell_tables(result.tables)
     tell_short(result.in_short)
     say(f"Report: {result.report}" + ("" if result.fresh_report else " (unchanged)"), "bold")
     if result.tracking is not None:

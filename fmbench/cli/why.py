@@ -39,7 +39,7 @@ def why(
     for failure in explanation.get("failures", ()):
         say(f"{failure['section']}: {failure['status']}: {failure['error']}", "red")
         if failure["traceback"]:
-            say(failure["traceback"].rstrip())
+            say(failure["traceback"].rstrip(), fold=False)
     if explanation["differences"]:
         show_table(("part", "now", "nearest stored cell"), explanation["differences"])
     tell_passed_over(explanation["passed_over"])

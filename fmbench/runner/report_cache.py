@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,38 +30,54 @@ Lines = list[tuple[str, str]]
 """The first lines of a report: what each is about, and its sentences."""
 
 
-def write_report_if_changed(session: Session, records: Records) -> tuple[Path, bool, Lines]:
-    """Write the suite's report unless it is there already. Return its page, whether it was written, and its first
-    lines. Of several drivers one writes at a time.
+@dataclass(frozen=True)
+class Shown:
+    """What a terminal shows of a report: its first lines, and a table a dataset as data."""
+
+    lines: Lines
+    tables: list[dict[str, Any]]
+
+
+def write_report_if_changed(session: Session, records: Records) -> tuple[Path, bool, Shown]:
+    """Write the suite's report unless it is there already. Return its page, whether it was written, and what of it is
+    shown. Of several drivers one writes at a time.
     """
     folder = session.report_folder
     noted = session.store.root / "reports" / f"{folder.name}.json"
     digest = fingerprint(records, folder)
-    if (lines := _lines_of(noted, digest, folder)) is not None:
-        return folder / "index.html", False, lines
+    if (shown := _shown(noted, digest, folder)) is not None:
+        return folder / "index.html", False, shown
     place = hashlib.sha256(str(folder.resolve()).encode(errors="surrogateescape")).hexdigest()[:20]
     with session.store.alone_here(f"report-{place}"):
-        if (lines := _lines_of(noted, digest, folder)) is not None:
-            return folder / "index.html", False, lines
+        if (shown := _shown(noted, digest, folder)) is not None:
+            return folder / "index.html", False, shown
         from fmbench.report import in_short, write_report
         from fmbench.report.output_folder import Folder
 
         page = write_report(records, folder)
-        lines = in_short(records).lines
+        shown = Shown(in_short(records).lines, tables_of(records))
         files = {name: _sum(folder / name) for name in Folder(folder).files()}
-        write_sealed(noted, {"digest": digest, "in_short": lines, "files": files})
-        return page, True, lines
+        noting = {"digest": digest, "in_short": shown.lines, "tables": json.dumps(shown.tables), "files": files}
+        write_sealed(noted, noting)
+        return page, True, shown
 
 
-def _lines_of(noted: Path, digest: str, folder: Path) -> Lines | None:
-    """Return the first lines of the report on disk; None where it is not the one of this digest, or not whole."""
+def tables_of(records: Records) -> list[dict[str, Any]]:
+    """Return the tables that a terminal shows of records, as data."""
+    from fmbench.report.tables.headline_table import as_data, headline_tables
+
+    return [as_data(table) for table in headline_tables(records)]
+
+
+def _shown(noted: Path, digest: str, folder: Path) -> Shown | None:
+    """Return what is shown of the report on disk; None where it is not the one of this digest, or not whole."""
     try:
         found = read_sealed(noted, REPORT) or {}
     except DamagedFile:
         return None
     if found.get("digest") != digest or not is_whole(folder, found["files"]):
         return None
-    return [(about, text) for about, text in found["in_short"]]
+    return Shown([(about, text) for about, text in found["in_short"]], json.loads(found["tables"]))
 
 
 def is_whole(folder: Path, files: dict[str, str]) -> bool:

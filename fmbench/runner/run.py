@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fmbench.io.printable_text import count, some
 from fmbench.results.records import Records
@@ -29,8 +30,9 @@ class RunResult:
     sampler; `elsewhere` those that other drivers on the same store computed meanwhile.
 
     `in_short` holds the first lines of the report, `(what it is about, sentences)`; `cells` counts trainings and
-    evaluations: total, done, failed and todo. `stopped` says which failure ended a run that was to end at its first,
-    "" where it went to its end.
+    evaluations: total, done, failed and todo. `stopped` says which failure ended a run that was to end at its first, ""
+    where it went to its end. `tables` are those that a terminal shows, as data
+    (`fmbench.report.tables.headline_table.as_data`).
     """
 
     records: Records
@@ -42,6 +44,7 @@ class RunResult:
     cells: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     elsewhere: Mapping[str, int] = field(default_factory=dict)
     stopped: str = ""
+    tables: Sequence[Mapping[str, Any]] = ()
 
 
 def run(suite: str | Path, options: Options | None = None, observer: Observer | None = None) -> RunResult:
@@ -87,13 +90,14 @@ def run_session(session: Session, observer: Observer) -> RunResult:
     records = session.records(results_index)
     if tracker is not None and worked:
         tracker.log_all(records)  # while the report is drawn
-    report, fresh, short = write_report_if_changed(session, records)
+    report, fresh, report_shown = write_report_if_changed(session, records)
     summary = None
     if tracker is not None:
         summary = tracker.finish(records, report.parent, lambda done, total: observer.begin("logging", total, done))
         observer.end("logging")
     counts = results_index.counts()
-    return RunResult(records, report, computed, summary, fresh, short, counts, elsewhere, stopped)
+    lines, tables = report_shown.lines, report_shown.tables
+    return RunResult(records, report, computed, summary, fresh, lines, counts, elsewhere, stopped, tables)
 
 
 def _import_ahead() -> None:

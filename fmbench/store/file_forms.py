@@ -111,5 +111,7 @@ CONTENTS: Form = Each(TEXT)
 DENSITY: Form = Fields({"density": Rows(NUMBER)})
 """A t-distribution's density."""
 
-REPORT: Form = Fields({"digest": TEXT, "in_short": Rows(FixedList((TEXT, TEXT))), "files": Each(TEXT, FILE_NAME)})
+REPORT: Form = Fields(
+    {"digest": TEXT, "in_short": Rows(FixedList((TEXT, TEXT))), "tables": TEXT, "files": Each(TEXT, FILE_NAME)}
+)
 """What is noted of a report that was written."""

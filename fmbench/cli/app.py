@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from inspect import getdoc
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from fmbench.cli.check import check
+from fmbench.cli.completion import VARIABLE, answer_shell
 from fmbench.cli.history import history
 from fmbench.cli.init import init
 from fmbench.cli.interruption import EndedInOrder, exit_code, how, was_interrupted
 from fmbench.cli.mlflow import sync, ui
-from fmbench.cli.output import complain, prepare_streams
+from fmbench.cli.output import complain, prepare_streams, say
 from fmbench.cli.plan import plan
 from fmbench.cli.plugins import PLUGINS, list_components, plugins_app
 from fmbench.cli.report import report
@@ -36,13 +38,49 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="fmbench",
-    help="Benchmarks for flow matching: which choice is better at a given number of function evaluations?",
-    no_args_is_help=True,
-    context_settings={"max_content_width": 120},
-    add_completion=False,
+    context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # drawing boxes takes as long as all the rest of --help
 )
+QUICK_START = """\
+fmbench compares the parts of flow matching (paths, couplings, networks,
+solvers) at equal numbers of network calls.
+
+  fmbench run suites/smoke.yaml      does everything work? half a minute
+  fmbench plan suites/low_nfe.yaml   what a suite computes, and for how long
+  fmbench run suites/low_nfe.yaml    train, evaluate, compare; goes on where
+                                     it was interrupted
+  fmbench run SUITE --quick          with its budget cut: does it run?
+  fmbench plugins solver             which solvers there are
+  fmbench init mine.yaml             a suite of your own, from some questions
+  fmbench run SUITE --plugins my.py  with components of your own
+  fmbench ui                         all runs in MLflow
+
+`fmbench -h` lists all verbs, `fmbench VERB -h` the options of one, and
+`fmbench --install-completion` teaches your shell's Tab key.
+"""
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        say(f"fmbench {version('fmbench')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def begin(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_tell_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Benchmarks for flow matching: which choice is better at a given number of function evaluations?"""
+    if context.invoked_subcommand is None:
+        say(QUICK_START.rstrip(), fold=False)
+
+
 run, retry = run_verb(again=False), run_verb(again=True)
 app.command("run", help="Plan, train, evaluate, log and report; what is done is skipped, so a run goes on.")(run)
 app.command("retry", help="Run a suite again with its failed cells, which `run` leaves as they are.")(retry)
@@ -56,13 +94,16 @@ for verb in app.registered_commands:  # else the list of verbs cuts them off
 def run_app() -> None:
     """Run what the command line asks for, and end the process with its exit code where that is not 0."""
     prepare_streams()
+    if VARIABLE in os.environ:
+        answer_shell(lambda: app(prog_name="fmbench"))
+        return
     code: object = None
     try:
         try:
             if sys.argv[1:] == ["plugins"]:
                 list_components()  # an answer that takes less than the library which reads options
             else:
-                code = app(standalone_mode=False)
+                code = app(prog_name="fmbench", standalone_mode=False)
         finally:
             sys.stdout.flush()  # here, where what goes wrong is said
         if was_interrupted():  # typer makes an exit code of it

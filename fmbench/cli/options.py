@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fmbench.cli import completion
 from fmbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,13 +33,31 @@ def nameable(value: Any) -> Any:
 
 
 Suite = Annotated[
-    Path, typer.Argument(metavar="SUITE", help="A suite file, such as suites/low_nfe.yaml.", callback=nameable)
+    Path,
+    typer.Argument(
+        metavar="SUITE",
+        help="A suite file, such as suites/low_nfe.yaml.",
+        callback=nameable,
+        autocompletion=completion.suites,
+    ),
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting: training.steps=200")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a setting: training.steps=200",
+        autocompletion=completion.settings,
+    ),
 ]
 Filters = Annotated[
-    list[str] | None, typer.Option("--filter", metavar="AXIS=VALUE", help="Keep only these cells: path=linear, nfe=1,4")
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        metavar="AXIS=VALUE",
+        help="Keep only these cells: path=linear, nfe=1,4",
+        autocompletion=completion.filters,
+    ),
 ]
 Plugins = Annotated[
     list[str] | None, typer.Option("--plugins", metavar="PATH", help="A file, folder or module with your components.")

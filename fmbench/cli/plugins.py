@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fmbench.cli import options
+from fmbench.cli import completion, options
 from fmbench.cli.output import say, show_json, show_table
+from fmbench.components.contracts import KINDS
 
 if TYPE_CHECKING:
     from fmbench.plugins.registry import Code, ListedComponent
@@ -24,24 +26,38 @@ def list_plugins(context: typer.Context, plugins: options.Plugins = None, as_jso
         list_components(tuple(plugins or ()), as_json=as_json)
 
 
-def list_components(plugins: tuple[str, ...] = (), *, as_json: bool = False) -> None:
-    """List registered components."""
+def _list_kind(kind: str) -> Callable[..., None]:
+    """Return the verb that lists the components of a kind."""
+
+    def verb(plugins: options.Plugins = None, as_json: options.Json = False) -> None:
+        list_components(tuple(plugins or ()), kind, as_json=as_json)
+
+    return verb
+
+
+for each in KINDS:
+    plugins_app.command(each, help=f"List components of the kind {each}.")(_list_kind(each))
+
+
+def list_components(plugins: tuple[str, ...] = (), kind: str | None = None, *, as_json: bool = False) -> None:
+    """List registered components, or those of a kind."""
     from fmbench.plugins.registry import load_registry
 
     registry = load_registry(plugins)
     if as_json:
         failures = [{"name": failure.name, "error": failure.error} for failure in registry.failures]
-        show_json({"components": [describe(entry) for entry in registry.entries()], "failures": failures})
+        show_json({"components": [describe(entry) for entry in registry.entries(kind)], "failures": failures})
         return
-    show_table(("kind", "name", "from", "what"), registry.summaries())
+    rows = [row for row in registry.summaries() if kind in (None, row[0])]
+    show_table(("kind", "name", "from", "what"), rows)
     for failure in registry.failures:
         say(f"failed to load: {failure.name}: {failure.error}", "red")
 
 
 @plugins_app.command("show")
 def show_plugin(
-    kind: Annotated[str, typer.Argument(help="A kind, such as solver.")],
-    name: Annotated[str, typer.Argument(help="A component's name, such as heun.")],
+    kind: Annotated[str, typer.Argument(help="A kind, such as solver.", autocompletion=completion.kinds)],
+    name: Annotated[str, typer.Argument(help="A component's name, such as heun.", autocompletion=completion.names)],
     plugins: options.Plugins = None,
     as_json: options.Json = False,
 ) -> None:

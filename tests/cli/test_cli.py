@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -53,6 +54,35 @@ def test_help_names_every_verb(tmp_path: Path) -> None:
     assert result.returncode == 0
     for verb in VERBS:
         assert f" {verb} " in result.stdout
+
+
+def test_without_a_verb_the_first_steps_are_shown_within_80_columns(tmp_path: Path) -> None:
+    result = fmbench(cwd=tmp_path)
+    assert result.returncode == 0
+    assert "fmbench run suites/smoke.yaml" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    suggested = set(re.findall(r"^  fmbench (\w+)", result.stdout, re.M))
+    assert suggested <= set(VERBS)
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_is_told(tmp_path: Path, option: str) -> None:
+    assert fmbench(option, cwd=tmp_path).stdout == f"fmbench {importlib.metadata.version('fmbench')}\n"
+
+
+@pytest.mark.parametrize("verb", [[], ["run"], ["plugins"], ["plugins", "show"]], ids=" ".join)
+def test_h_is_help_everywhere(tmp_path: Path, verb: list[str]) -> None:
+    short = fmbench(*verb, "-h", cwd=tmp_path)
+    assert short.returncode == 0
+    assert short.stdout.startswith("Usage: fmbench")
+    assert short.stdout == fmbench(*verb, "--help", cwd=tmp_path).stdout
+
+
+def test_plugins_of_one_kind_are_listed(tmp_path: Path) -> None:
+    listed = json.loads(fmbench("plugins", "grid", "--json", cwd=tmp_path).stdout)["components"]
+    assert {component["kind"] for component in listed} == {"grid"}
+    assert "uniform" in {component["name"] for component in listed}
+    assert fmbench("plugins", "gird", cwd=tmp_path).returncode == 2
 
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:

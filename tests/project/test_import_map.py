@@ -84,8 +84,8 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     ),
     "cli": (
         {
-            *("history", "io", "plan", "plugins", "regression", "report", "results", "runner", "runtime"),
-            *("store", "suite", "tracking"),
+            *("components", "history", "io", "plan", "plugins", "regression", "report", "results", "runner"),
+            *("runtime", "store", "suite", "tracking"),
         },
         "verbs over the library; it computes nothing itself",
     ),

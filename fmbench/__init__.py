@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from fmbench.errors import DataError, FmbenchError, UserError
     from fmbench.io.array_files import StoredArray, find_array
     from fmbench.plan import make_plan
-    from fmbench.runner.run import run
+    from fmbench.runner.results import Results, load_results
+    from fmbench.runner.run import RunResult, run
+    from fmbench.runner.session import Options
     from fmbench.suite import load_suite
 
 __all__ = [
@@ -54,10 +56,13 @@ __all__ = [
     "Network",
     "NetworkCalls",
     "Objective",
+    "Options",
     "Path",
     "PathSample",
     "Preset",
     "ProbabilityPath",
+    "Results",
+    "RunResult",
     "Solver",
     "StoredArray",
     "TDistribution",
@@ -67,6 +72,7 @@ __all__ = [
     "expand",
     "find_array",
     "hookimpl",
+    "load_results",
     "load_suite",
     "make_plan",
     "run",
@@ -78,7 +84,9 @@ _MODULES = {
     "fmbench.errors": ("DataError", "FmbenchError", "UserError"),
     "fmbench.io.array_files": ("StoredArray", "find_array"),
     "fmbench.plan": ("make_plan",),
-    "fmbench.runner.run": ("run",),
+    "fmbench.runner.results": ("Results", "load_results"),
+    "fmbench.runner.run": ("RunResult", "run"),
+    "fmbench.runner.session": ("Options",),
     "fmbench.suite": ("load_suite",),
 }
 """Where the names are defined; all others are contracts."""

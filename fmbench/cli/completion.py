@@ -56,7 +56,7 @@ def join_words(environment: MutableMapping[str, str]) -> int:
             found[-1] += word
         else:
             found.append(word)
-    environment |= {"COMP_WORDS": "\n".join(found), "COMP_CWORD": str(len(found) - 1)}
+    environment.update({"COMP_WORDS": "\n".join(found), "COMP_CWORD": str(len(found) - 1)})
     value = found[-1].partition("=")[2] if found[-1].startswith("--") else found[-1]
     last = words[place] if place < len(words) else ""
     return max(len(value) - (0 if last in BREAKS else len(last)), 0)
@@ -72,7 +72,7 @@ def _offered(find: Callable[[typer.Context, str], Iterator[tuple[str, str]]]) ->
         return []
 
     offer.__annotations__ = {"ctx": typer.Context, "incomplete": str, "return": Offer}
-    del offer.__wrapped__  # type: ignore[attr-defined]  # typer reads the annotations of what was wrapped
+    del offer.__wrapped__  # typer reads the annotations of what was wrapped
     return offer
 
 

@@ -123,7 +123,7 @@ def summary(session: Session, result: RunResult) -> dict[str, object]:
         "cells": result.cells,
         "computed": result.computed,
         "computed_elsewhere": dict(result.elsewhere),
-        "tables": result.tables,
+        "tables": result.shown_tables,
         "in_short": [f"{about}: {text}" for about, text in result.in_short],
         "failed": [{"key": r.cell.key, "status": r.status, "error": r.error} for r in failed],
         "failures": [group.as_data() for group in groups_of(result.records, missing=False)],
@@ -182,7 +182,7 @@ def _tell(session: Session, result: RunResult) -> None:
     if result.tracking is not None and result.tracking.pending:
         waiting = f"{result.tracking.pending} runs are not in MLflow yet ({result.tracking.problem})"
         say(f"{waiting}; `{session.again('sync')}` logs them.", "yellow")
-    tell_tables(result.tables)
+    tell_tables(result.shown_tables)
     tell_short(result.in_short)
     say(f"Report: {result.report}" + ("" if result.fresh_report else " (unchanged)"), "bold")
     if result.tracking is not None:

@@ -15,6 +15,7 @@ from fmbench.io.printable_text import count, some
 from fmbench.results.records import Records
 from fmbench.runner.progress import Observer, Silent
 from fmbench.runner.report_cache import write_report_if_changed
+from fmbench.runner.results import Results
 from fmbench.runner.scheduler import Scheduler
 from fmbench.runner.session import Options, Session, open_session, remember_contents
 from fmbench.store.atomic_files import check_writable
@@ -25,26 +26,26 @@ SHOWN = 20
 
 
 @dataclass(frozen=True)
-class RunResult:
-    """What a run leaves behind. `computed` counts the units that were computed: training, model, evaluation,
-    sampler; `elsewhere` those that other drivers on the same store computed meanwhile.
+class RunResult(Results):
+    """What a run leaves behind, besides the results.
 
-    `in_short` holds the first lines of the report, `(what it is about, sentences)`; `cells` counts trainings and
-    evaluations: total, done, failed and todo. `stopped` says which failure ended a run that was to end at its first, ""
-    where it went to its end. `tables` are those that a terminal shows, as data
-    (`fmbench.report.tables.headline_table.as_data`).
+    `computed` counts the units that were computed: training, model, evaluation, sampler; `elsewhere` those that other
+    drivers on the same store computed meanwhile. `in_short` holds the first lines of the report, `(what it is about,
+    sentences)`; `cells` counts trainings and evaluations: total, done, failed and todo. `stopped` says which failure
+    ended a run that was to end at its first, "" where it went to its end. `shown_tables` are those that a terminal
+    shows, as data (`fmbench.report.tables.headline_table.as_data`).
     """
 
     records: Records
     report: Path
-    computed: dict[str, int]
-    tracking: TrackingSummary | None
-    fresh_report: bool
+    computed: dict[str, int] = field(default_factory=dict)
+    tracking: TrackingSummary | None = None
+    fresh_report: bool = True
     in_short: Sequence[tuple[str, str]] = ()
     cells: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     elsewhere: Mapping[str, int] = field(default_factory=dict)
     stopped: str = ""
-    tables: Sequence[Mapping[str, Any]] = ()
+    shown_tables: Sequence[Mapping[str, Any]] = ()
 
 
 def run(suite: str | Path, options: Options | None = None, observer: Observer | None = None) -> RunResult:
@@ -52,7 +53,7 @@ def run(suite: str | Path, options: Options | None = None, observer: Observer | 
 
     Example:
         >>> result = fmbench.run("suites/smoke.yaml")  # doctest: +SKIP
-        >>> result.records.frame()  # doctest: +SKIP
+        >>> result.select(solver="heun").to_frame()  # doctest: +SKIP
     """
     return run_session(open_session(suite, options), observer or Silent())
 
@@ -96,8 +97,18 @@ def run_session(session: Session, observer: Observer) -> RunResult:
         summary = tracker.finish(records, report.parent, lambda done, total: observer.begin("logging", total, done))
         observer.end("logging")
     counts = results_index.counts()
-    lines, tables = report_shown.lines, report_shown.tables
-    return RunResult(records, report, computed, summary, fresh, lines, counts, elsewhere, stopped, tables)
+    return RunResult(
+        records,
+        report,
+        computed=computed,
+        tracking=summary,
+        fresh_report=fresh,
+        in_short=report_shown.lines,
+        cells=counts,
+        elsewhere=elsewhere,
+        stopped=stopped,
+        shown_tables=report_shown.tables,
+    )
 
 
 def _import_ahead() -> None:

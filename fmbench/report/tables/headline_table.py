@@ -20,25 +20,32 @@ REAL = "real data"
 """What the line is of what real data score in place of samples."""
 
 
-def headline_tables(records: Records, result_tables: Sequence[ResultTable] | None = None) -> list[Table]:
-    """Return a table a dataset: the leading metric by NFE, the best rows first, then what real data score.
+def headline_tables(records: Records, metric: str | None = None) -> list[Table]:
+    """Return a table a dataset: a metric, the leading one where none is named, by NFE, the best rows first, then what
+    real data score.
 
     First come the rows that lead at an NFE, then the others by their mean rank. Where no solver has a fixed NFE, it is
     the table of those that have none. A row of the suite's baseline has "baseline" for its command, for here nobody
     reproduces a row.
     """
-    result_tables = make_result_tables(drawable(records).last_steps) if result_tables is None else result_tables
-    return [table for each in result_tables if (table := _headline_table(each, records.baseline)) is not None]
+    tables = (_headline_table(each, records.baseline, metric) for each in tables_of_results(records))
+    return [table for table in tables if table is not None]
 
 
-def _headline_table(result_table: ResultTable, baseline: Mapping[str, Any] | None) -> Table | None:
+def tables_of_results(records: Records) -> list[ResultTable]:
+    """Return the result tables whose best rows are shown: of each training's last step that is evaluated."""
+    return make_result_tables(drawable(records).last_steps)
+
+
+def _headline_table(result_table: ResultTable, baseline: Mapping[str, Any] | None, metric: str | None) -> Table | None:
     rows: list[Row] = []
 
     def note(row: Row) -> str:
         rows.append(row)
         return "baseline" if baseline and is_baseline(result_table, row, baseline) else ""
 
-    facts = result_table.headline
+    named = (facts for facts in result_table.metrics if facts.name == metric)
+    facts = result_table.headline if metric is None else next(named, None)
     table = by_nfe(result_table, facts, note) if facts is not None else None
     if table is None:
         return of_adaptive(result_table, note) or of_unsaid(result_table, note)
@@ -54,9 +61,9 @@ def best_first(result_table: ResultTable, rows: Sequence[Row]) -> list[Row]:
     ranks: dict[Row, list[float]] = {row: [] for row in rows}
     for place in found:
         for number, row in enumerate(place.order):
-            ranks[row].append(number / len(place.order))
+            ranks.setdefault(row, []).append(number / len(place.order))
     mean = {row: sum(own) / len(own) if own else 1.0 for row, own in ranks.items()}
-    return [*leads, *sorted((row for row in rows if row not in leads), key=lambda row: mean[row])]
+    return [*leads, *sorted((row for row in rows if row not in leads), key=lambda row: mean.get(row, 1.0))]
 
 
 def as_data(table: Table) -> dict[str, Any]:

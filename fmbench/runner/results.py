@@ -25,7 +25,7 @@ COLUMN_OF = {"nfe": "nfe_budget"}
 Wanted = str | int | float | Collection[str | int | float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """The results of a suite, of all its evaluations or of some of them. A notebook shows them as a table.
 
@@ -135,7 +135,7 @@ class Results:
 
         return html_of(self.tables() if self.metrics else [])
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         rows = self.to_frame()
         done = int((rows["status"] == "ok").sum())
         return visible(f"{self.name}: {done} of {len(rows)} evaluations, metrics {', '.join(self.metrics) or 'none'}")

@@ -25,7 +25,7 @@ SHOWN = 20
 """Things damaged or passed over that are said."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult(Results):
     """What a run leaves behind, besides the results.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import fmbench
 
@@ -61,3 +63,14 @@ def test_importing_fmbench_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     heavy = {"torch", "mlflow", "numpy", "pandas", "matplotlib", "pydantic", "yaml", "typer", "rich"}
     assert not heavy & set(json.loads(done.stdout))
+
+
+def test_types_are_promised_and_checked_from_a_users_side() -> None:
+    """`mypy` takes too long for a test: .ci/run calls it on a script as users write it, beside the core."""
+    root = Path(fmbench.__file__).parent
+    assert (root / "py.typed").is_file()
+    assert "mypy fmbench tests/project/typed_script.py" in (root.parent / ".ci" / "run").read_text()
+    for call in (fmbench.run, fmbench.load_results, fmbench.Results.select, fmbench.Results.figure):
+        untyped = [name for name, each in inspect.signature(call).parameters.items() if each.annotation is each.empty]
+        assert untyped in ([], ["self"]), call
+        assert inspect.signature(call).return_annotation not in (inspect.Signature.empty, "Any")

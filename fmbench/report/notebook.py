@@ -34,7 +34,7 @@ Scores = Mapping[tuple[Row, int | None], Values]
 
 
 @dataclass(frozen=True)
-class Curves:
+class ScorePanel:
     """What a figure shows of one dataset: rows, the best first, and their scores."""
 
     dataset: str
@@ -119,7 +119,7 @@ def _text(text: str) -> str:
     return escape(visible(text))
 
 
-def figure_of(datasets: Sequence[Curves]) -> ScoreFigure:
+def figure_of(datasets: Sequence[ScorePanel]) -> ScoreFigure:
     """Draw a panel a dataset: each row's mean over the NFE with its 95% interval; of many rows, the first."""
     figure = ScoreFigure(figsize=(6.4 * max(1, len(datasets)), 4), layout="constrained")
     panels = figure.subplots(1, max(1, len(datasets)), squeeze=False)[0]

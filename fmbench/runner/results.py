@@ -105,21 +105,21 @@ class Results:
         """Return a figure of a metric over the NFE, a panel a dataset: means and 95% intervals over the seeds, of the
         best rows where there are many. Raises UserError for a metric without values.
         """
-        from fmbench.report.notebook import Curves, figure_of, scores_of_frame
+        from fmbench.report.notebook import ScorePanel, figure_of, scores_of_frame
         from fmbench.report.tables.headline_table import best_first, tables_of_results
         from fmbench.report.tables.table import metric_title
 
         if self.records is None:
             name = self._metric(metric)
             read = scores_of_frame(self.to_frame(), name).items()
-            return figure_of([Curves(each, name, list(dict.fromkeys(row for row, _ in s)), s) for each, s in read])
+            return figure_of([ScorePanel(each, name, list(dict.fromkeys(row for row, _ in s)), s) for each, s in read])
         wanted, panels = None if metric is None else self._metric(metric), []
         for table in tables_of_results(self.records):
             facts = table.headline if wanted is None else next((f for f in table.metrics if f.name == wanted), None)
             if facts is not None:
                 found = {(row, nfe): table.values(row, nfe, facts) for row, nfe in table.cells}
                 scores = {key: values for key, values in found.items() if values is not None}
-                panels.append(Curves(table.dataset, metric_title(facts), best_first(table, table.rows()), scores))
+                panels.append(ScorePanel(table.dataset, metric_title(facts), best_first(table, table.rows()), scores))
         return figure_of(panels)
 
     def _metric(self, name: str | None) -> str:

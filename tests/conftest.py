@@ -159,7 +159,7 @@ def registry() -> Registry:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the reports of runs undrawn, for a test that looks at none."""
-    monkeypatch.setattr("fmbench.report.write_report", lambda records, folder: folder / "index.html")
+    monkeypatch.setattr("fmbench.report.write_report", lambda records, folder, **_: folder / "index.html")
 
 
 @pytest.fixture

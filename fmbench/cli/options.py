@@ -94,6 +94,7 @@ TrackingUri = Annotated[
     str | None,
     typer.Option("--tracking-uri", help="MLflow's server. [default: MLFLOW_TRACKING_URI, else ./mlflow.db]"),
 ]
+Figures = Annotated[bool, typer.Option("--figures", help="Write the report's figures as files, too: PNG, SVG, GIF.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from fmbench.cli import options
-from fmbench.cli.output import say, tell_damaged, tell_gone
+from fmbench.cli.headline_table import tell_tables
+from fmbench.cli.output import say, show_json, tell_damaged, tell_gone
 from fmbench.cli.run import tell_short
 
 
@@ -17,19 +18,31 @@ def report(
     home: options.Home = None,
     reports: options.Reports = Path("reports"),
     device: options.Device = "auto",
+    figures: options.Figures = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Write the tables, figures and page again from what the store holds; compute nothing."""
-    from fmbench.report import in_short, write_report
+    """Write the tables and the page again, and figures where asked for, from what the store holds; compute nothing.
 
-    places = {"home": home, "reports": reports, "device": device}
+    With --json, print the answer, the tables and the records.
+    """
+    from fmbench.runner.report_cache import write_report_anew
+
+    places = {"home": home, "reports": reports, "device": device, "figures": figures}
     session = options.open_session(suite, overrides, filters, plugins, computes=False, **places)
-    tell_gone(session.registry.gone)
     results_index = session.results_index(anywhere=True)
-    tell_damaged(results_index)
     records = session.records(results_index)
+    page, shown = write_report_anew(session, records)
+    if as_json:
+        from fmbench.report import report_as_data
+
+        damaged = {"damaged": results_index.damaged, "passed_over": results_index.passed_over}
+        show_json({**report_as_data(records), **damaged, "report": str(page)})
+        return
+    tell_gone(session.registry.gone)
+    tell_damaged(results_index)
     if missing := sum(record.status == "missing" for record in records.evaluations):
         lacking = f"{missing} of {len(records.evaluations)} evaluations are not computed yet"
         say(f"{lacking}; `{session.again('run')}` does.", "yellow")
-    page = write_report(records, session.report_folder)
-    tell_short(in_short(records).lines)
+    tell_tables(shown.tables)
+    tell_short(shown.lines)
     say(f"Report: {page}", "bold")

@@ -61,12 +61,14 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         reports: options.Reports = Path("reports"),
         tracking_uri: options.TrackingUri = None,
         no_tracking: NoTracking = False,
+        figures: options.Figures = False,
         detach: Detach = False,
         as_json: options.Json = False,
     ) -> None:
         computing: dict[str, Any] = {"jobs": jobs, "device": device, "timeout": timeout, "fail_fast": fail_fast}
         computing |= {"executor": executor, "address": address, "per_gpu": per_gpu, "slurm": tuple(slurm or ())}
-        places = {"home": home, "reports": reports, "tracking": not no_tracking, "tracking_uri": tracking_uri}
+        places: dict[str, Any] = {"home": home, "reports": reports, "figures": figures}
+        places |= {"tracking": not no_tracking, "tracking_uri": tracking_uri}
         session = options.open_session(suite, overrides, filters, plugins, **computing, **places)
         session.check_options()  # before failures are forgotten
         forgotten = _forget_failures(session, statuses) if again else {}

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmbench.io.printable_text import count
-from fmbench.report.analysis.curves import Curves, best_trainings, make_curves, time_metric, training_rows
+from fmbench.report.analysis.curves import time_metric
 from fmbench.report.analysis.own_best import own_bests
-from fmbench.report.analysis.pareto_front import Fronts, find_fronts
+from fmbench.report.analysis.pareto_front import find_fronts
+from fmbench.report.analysis.timing_noise import steadiness
 from fmbench.report.analysis.training_course import training_courses
 from fmbench.report.commands import Commands
-from fmbench.report.drawable import LARGEST, drawable, lost_values
-from fmbench.report.figures import at_a_glance, loss_curves, sample_grids, score_curves
-from fmbench.report.figures.error_decomposition import error_decomposition_figure
-from fmbench.report.figures.metric_over_t import all_series, curves_over
-from fmbench.report.figures.pareto_front import pareto
-from fmbench.report.figures.plane.all_plane_figures import point_figures
-from fmbench.report.figures.score_curves import Styles
-from fmbench.report.figures.t_densities import t_densities
-from fmbench.report.figures.theme import Picture, looks
-from fmbench.report.figures.training_course import over_training
+from fmbench.report.drawable import drawable
 from fmbench.report.html import page
-from fmbench.report.output_folder import Folder
-from fmbench.report.result_table import SOLVER_AXIS, ResultTable, make_result_tables
+from fmbench.report.output_folder import README, Folder, slug
+from fmbench.report.readme import readme
+from fmbench.report.result_table import ResultTable, make_result_tables
 from fmbench.report.tables import markdown_and_latex, standard_tables
 from fmbench.report.tables.axis_importance import of_attribution
 from fmbench.report.tables.baseline import against_baseline
@@ -42,45 +33,58 @@ from fmbench.results.records import Records
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-MOST_PANELS = 24
-"""Training combinations in one figure; of more, the best are shown."""
 
-
-def write_report(records: Records, folder: Path) -> Path:
+def write_report(records: Records, folder: Path, figures: bool = False) -> Path:
     """Write the report into `folder` and return the path of its page, index.html.
 
     Beside it lie records.csv, references.csv (floors and oracles), validation.csv (the scores by which settings are
-    chosen, where they are), table.md, table.tex and the figures.
-    Every file is replaced whole; figures of the report that was there before, and are not in this one, go. Raises
-    StoreError where the folder cannot be written.
+    chosen, where they are), table.md, table.tex, README.md (for hosts that show no HTML: the answer, figures and one
+    table a dataset) and, with `figures`, these as PNG and SVG, and animations as GIF.
+    Every file is replaced whole; figures of the report that was there before, and are not in this one, go. A README.md
+    that fmbench did not write stays. Raises StoreError where the folder cannot be written.
     """
     target = Folder(Path(folder))
     former = target.former_figures()
     target.write("records.csv", csv(records))
     if records.references:
         target.write("references.csv", references_csv(records))
-    every = drawable(records)
-    records = every.last_steps
-    result_tables = make_result_tables(records)
+    contents = make_contents(records)
     if records.validation:
-        target.write("validation.csv", validation_csv(records, result_tables))
-    commands = Commands(records.command, result_tables)
-    styles = looks(row[SOLVER_AXIS] for result_table in result_tables for row, _ in result_table.cells)
-    sections = []
-    for result_table, suffix in zip(result_tables, suffixes(result_tables), strict=True):
-        section = _section(records, result_table, commands.row, styles, target, suffix)
-        sections.append(_with_course(section, every, result_table, commands.row, target, suffix))
-    speed, failures = _speed(records, result_tables), standard_tables.of_failures(every)
-    tables = [table for section in sections for table in section.tables] + speed + ([failures] if failures else [])
-    short = in_short(every, result_tables)
-    target.write("table.md", markdown_and_latex.markdown(records, tables, commands.command, short.lines))
-    target.write("table.tex", markdown_and_latex.tex(records, tables, commands.command, short.lines))
-    shared = t_densities(records.t_densities, target, "t_densities")
-    pictures = [shared] if shared is not None else []
-    content = page.render(page.Contents(every, commands.command, short, sections, speed, failures, pictures))
-    index = target.write("index.html", content)
+        target.write("validation.csv", validation_csv(records, [each.result_table for each in contents.sections]))
+    contents = _with_figures(contents, target) if figures else contents
+    _write_texts(contents, target)
+    index = target.write("index.html", page.render(contents))
     target.remove(former - target.written)
     return index
+
+
+def make_contents(records: Records) -> page.Contents:
+    """Return what a report says: its words and tables, without figures."""
+    every = drawable(records)
+    last = every.last_steps
+    result_tables = make_result_tables(last)
+    command = Commands(last.command, result_tables)
+    sections = [_section(every, result_table, command.row) for result_table in result_tables]
+    speed, failures = _speed(last, result_tables), standard_tables.of_failures(every)
+    return page.Contents(every, command.command, in_short(every, result_tables), sections, speed, failures)
+
+
+def all_tables(contents: page.Contents) -> list[Table]:
+    """Return every table of a report, in its order."""
+    tables = [table for section in contents.sections for table in section.tables]
+    return [*tables, *contents.speed, *([contents.failures] if contents.failures else [])]
+
+
+def _write_texts(contents: page.Contents, target: Folder) -> None:
+    """Write table.md, table.tex and README.md."""
+    said = contents.records, all_tables(contents), contents.command, contents.in_short.lines
+    target.write("table.md", markdown_and_latex.markdown(*said))
+    target.write("table.tex", markdown_and_latex.tex(*said))
+    if target.may_write_readme():
+        leading = [section.tables[0] for section in contents.sections if section.tables]
+        pictures = [picture for section in contents.sections for picture in section.pictures]
+        pictures += contents.pictures
+        target.write(README, readme(contents.records, leading, contents.command, contents.in_short.lines, pictures))
 
 
 def csv(records: Records) -> str:
@@ -114,26 +118,20 @@ def suffixes(result_tables: Sequence[ResultTable]) -> list[str]:
     """Return what is appended to the names of each dataset's files: nothing where there is one dataset."""
     if len(result_tables) < 2:
         return ["" for _ in result_tables]
-    slugs = [_slug(result_table.dataset) or "dataset" for result_table in result_tables]
+    slugs = [slug(result_table.dataset) or "dataset" for result_table in result_tables]
     twice = Counter(slugs)
     return [f"_{slug}" if twice[slug] == 1 else f"_{slug}_{number}" for number, slug in enumerate(slugs, start=1)]
 
 
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:40]
-
-
-def _section(
-    records: Records, result_table: ResultTable, command: Command, styles: Styles, target: Folder, suffix: str
-) -> page.Section:
-    """Make the tables and pictures of one dataset."""
+def _section(every: Records, result_table: ResultTable, command: Command) -> page.Section:
+    """Make the tables of one dataset, from the last step that was evaluated; `every` holds the others, too."""
     fronts, headline, own_best = find_fronts(result_table), result_table.headline, own_bests(result_table)
     others = [facts for facts in result_table.scope("evaluation") if facts != headline]
     tables = [
         standard_tables.by_nfe(result_table, headline, command) if headline is not None else None,
-        own_best_table(result_table, own_best, records.baseline, command),
+        own_best_table(result_table, own_best, every.baseline, command),
         front_table(fronts, result_table.dataset, command),
-        against_baseline(result_table, records.baseline, command) if records.baseline else None,
+        against_baseline(result_table, every.baseline, command) if every.baseline else None,
         standard_tables.of_adaptive(result_table, command),
         standard_tables.of_unsaid(result_table, command),
         error_decomposition_table(result_table),
@@ -142,74 +140,29 @@ def _section(
         all_settings_table(result_table, own_best),
         *(standard_tables.by_nfe(result_table, facts, command, minor=True) for facts in others),
     ]
-    pictures, notes = _pictures(records, result_table, fronts, styles, target, suffix)
-    return page.Section(result_table, [table for table in tables if table is not None], pictures, notes)
-
-
-def _with_course(
-    section: page.Section, every: Records, result_table: ResultTable, command: Command, target: Folder, suffix: str
-) -> page.Section:
-    """Add how scores came about over the training, where several steps of it were evaluated."""
-    if (facts := result_table.headline) is None:
-        return section
-    courses = training_courses(every, result_table, facts)
-    table = training_course_table(courses, facts, result_table.dataset, command)
-    picture = over_training(courses, facts, result_table.dataset, target, f"score_over_training{suffix}")
-    if table is None or picture is None:
-        return section
-    note = "Tables and figures are of the last step that was evaluated, but for those over the training."
-    return replace(
-        section,
-        tables=[*section.tables, table],
-        pictures=[*section.pictures, picture],
-        notes=[*section.notes, note],
-    )
-
-
-def _pictures(
-    records: Records, result_table: ResultTable, fronts: Fronts | None, styles: Styles, target: Folder, suffix: str
-) -> tuple[list[Picture], list[str]]:
-    """Draw the figures of one dataset; the notes say what could not be drawn."""
-    drawn: list[Picture | None] = []
     notes = []
-    curves: Curves | None = None
-    if (facts := result_table.headline) is not None:
-        if lost := lost_values([record for group in result_table.cells.values() for record in group], facts):
-            notes.append(
-                f"Figures leave out {count(lost, 'value')} of {facts.name}: not finite, or beyond {LARGEST:g}."
-            )
-        curves, mixed = make_curves(result_table, facts)
-        notes += [note] if curves.steady and (note := curves.steady.note()) else []
-        chosen = best_trainings(result_table, curves, MOST_PANELS)
-        every = training_rows(result_table)
-        if len(chosen) < len(every):
-            notes.append(
-                f"Figures show {len(chosen)} of {len(every)} training combinations, the best; tables hold all."
-            )
-            result_table = result_table.only(chosen)
-            curves, _ = make_curves(result_table, facts)
-        if mixed:
-            notes.append(f"No figures of {facts.name}: its values are not comparable with each other, {mixed}.")
-            curves = None
-        else:
-            drawn += [
-                at_a_glance.at_a_glance(result_table, curves, styles, target, f"score_at_a_glance{suffix}"),
-                score_curves.by_nfe(result_table, curves, styles, target, f"score_by_nfe{suffix}"),
-                score_curves.by_time(result_table, curves, styles, target, f"score_by_time{suffix}"),
-            ]
-    drawn.append(error_decomposition_figure(result_table, target, f"network_or_solver{suffix}"))
-    drawn.append(pareto(fronts, styles, target, f"pareto{suffix}", result_table.dataset))
-    real = records.real.get(result_table.dataset)
-    shown, note = sample_grids.sample_figures(result_table, real, records.baseline, target, suffix)
-    notes += [note] if note else []
-    flows, note = point_figures(result_table, curves, real, target, suffix)
-    notes += [note] if note else []
-    drawn += [*shown, *flows, loss_curves.losses(result_table, target, f"losses{suffix}")]
-    for each in all_series(records.metrics):
-        picture, note = curves_over(result_table, curves, each, target, f"{_slug(each.facts.name)}{suffix}")
-        drawn.append(picture)
-        notes += [note] if note else []
-    return [picture for picture in drawn if picture is not None], notes
+    clock = time_metric(result_table)
+    if clock is not None and (note := steadiness(result_table, clock).note()):
+        notes.append(note)
+    if headline is not None:
+        courses = training_courses(every, result_table, headline)
+        if (course := training_course_table(courses, headline, result_table.dataset, command)) is not None:
+            tables.append(course)
+            notes.append("Tables and figures are of the last step that was evaluated, but for those over the training.")
+    return page.Section(result_table, [table for table in tables if table is not None], [], notes)
+
+
+def _with_figures(contents: page.Contents, target: Folder) -> page.Contents:
+    """Draw the figures into the report's folder, and add them to what it says."""
+    from fmbench.report.figures.all_figures import draw_figures  # matplotlib's, which takes long to import
+
+    result_tables = [section.result_table for section in contents.sections]
+    drawn = draw_figures(contents.records, result_tables, suffixes(result_tables), target)
+    sections = [
+        replace(section, pictures=pictures, notes=[*section.notes, *notes])
+        for section, (pictures, notes) in zip(contents.sections, drawn.of_datasets, strict=True)
+    ]
+    return replace(contents, sections=sections, pictures=drawn.of_suite)
 
 
 def _speed(records: Records, result_tables: Sequence[ResultTable]) -> list[Table]:

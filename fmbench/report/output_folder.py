@@ -17,6 +17,10 @@ FIXED = ("index.html", "records.csv", "references.csv", "validation.csv", "table
 MODE = 0o644
 """Everybody may read a report, whatever the umask: a web server, say."""
 GENERATOR = '<meta name="generator" content="fmbench">'
+README = "README.md"
+README_MARK = "<!-- fmbench writes this file anew with each report. Without this line it stays as it is. -->"
+_LINK = re.compile(r'\]\((\w+\.(?:png|svg|gif))\)|<a href="(\w+\.(?:png|svg|gif))">')
+"""How README.md, and pages of older versions, link to figures."""
 
 
 class Folder:
@@ -39,15 +43,27 @@ class Folder:
 
     def files(self) -> list[str]:
         """Return the names of the report's files that are there."""
-        return sorted(name for name in {*FIXED, *self.former_figures()} if (self.path / name).is_file())
+        names = {*FIXED, *self.former_figures(), *([README] if self._is_own(README, README_MARK) else [])}
+        return sorted(name for name in names if (self.path / name).is_file())
 
     def former_figures(self) -> set[str]:
-        """Return the figures that the report now in the folder links to; none where its page is not fmbench's."""
+        """Return the figures that the report now in the folder links to; none where its files are not fmbench's."""
+        own = [name for name, mark in ((README, README_MARK), ("index.html", GENERATOR)) if self._is_own(name, mark)]
+        return {name for each in own for link in _LINK.findall(self._text(each)) for name in link if name}
+
+    def may_write_readme(self) -> bool:
+        """Tell whether README.md is not there, or was written by fmbench: a user's own stays."""
+        return not (self.path / README).exists() or self._is_own(README, README_MARK)
+
+    def _is_own(self, name: str, mark: str) -> bool:
+        return mark in self._text(name)
+
+    def _text(self, name: str) -> str:
+        """Return the text of a file; "" where it is not there, or is no text."""
         try:
-            page = read_regular(self.path / "index.html").decode()
+            return read_regular(self.path / name).decode()
         except (OSError, UnicodeDecodeError):
-            return set()  # a first report, or no page of ours
-        return set(re.findall(r'<a href="(\w+\.(?:png|svg|gif))">', page)) if GENERATOR in page else set()
+            return ""
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files of the folder; one that is not there is no error."""
@@ -65,3 +81,8 @@ class Folder:
                 f"the report's folder must be writable; {self.path} is not ({reason}). Mend its permissions, free some "
                 "space, or choose another folder with --reports."
             ) from error
+
+
+def slug(text: str) -> str:
+    """Return a text as a part of a file's name."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:40]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fmbench.cells.keys import canonical
-from fmbench.errors import DamagedFile
+from fmbench.errors import DamagedFile, StoreError
 from fmbench.results.records import EvaluationRecord, Records, ReferenceRecord, TrainingRecord
 from fmbench.runner.session import Session
 from fmbench.store.atomic_files import read_sealed, write_sealed
@@ -41,25 +41,63 @@ class Shown:
 def write_report_if_changed(session: Session, records: Records) -> tuple[Path, bool, Shown]:
     """Write the suite's report unless it is there already. Return its page, whether it was written, and what of it is
     shown. Of several drivers one writes at a time.
+
+    One that has figures serves those who ask for none, for it is what its records say.
     """
-    folder = session.report_folder
-    noted = session.store.root / "reports" / f"{folder.name}.json"
-    digest = fingerprint(records, folder)
-    if (shown := _shown(noted, digest, folder)) is not None:
+    folder, figures = session.report_folder, session.options.figures
+    noted, digest = _note_of(session), fingerprint(records, folder)
+    if (shown := _shown(noted, digest, folder, figures)) is not None:
         return folder / "index.html", False, shown
     place = hashlib.sha256(str(folder.resolve()).encode(errors="surrogateescape")).hexdigest()[:20]
     with session.store.alone_here(f"report-{place}"):
-        if (shown := _shown(noted, digest, folder)) is not None:
+        if (shown := _shown(noted, digest, folder, figures)) is not None:
             return folder / "index.html", False, shown
-        from fmbench.report import in_short, write_report
-        from fmbench.report.output_folder import Folder
+        from fmbench.report import write_report
 
-        page = write_report(records, folder)
-        shown = Shown(in_short(records).lines, tables_of(records))
-        files = {name: _sum(folder / name) for name in Folder(folder).files()}
-        noting = {"digest": digest, "in_short": shown.lines, "tables": json.dumps(shown.tables), "files": files}
-        write_sealed(noted, noting)
-        return page, True, shown
+        page = write_report(records, folder, figures=figures)
+        return page, True, _note(session, records, digest)
+
+
+def write_report_anew(session: Session, records: Records) -> tuple[Path, Shown]:
+    """Write the suite's report, whatever is there. Return its page, and what of it is shown.
+
+    It is noted for the next run, but where the store cannot be written: nothing but time is lost by that.
+    """
+    from fmbench.report import write_report
+
+    folder = session.report_folder
+    page = write_report(records, folder, figures=session.options.figures)
+    try:
+        return page, _note(session, records, fingerprint(records, folder))
+    except (StoreError, OSError):
+        return page, _what_is_shown(records)
+
+
+def _note_of(session: Session) -> Path:
+    """Return the file in which the suite's report is noted."""
+    return session.store.root / "reports" / f"{session.report_folder.name}.json"
+
+
+def _note(session: Session, records: Records, digest: str) -> Shown:
+    """Note the report that was written, and return what of it is shown."""
+    from fmbench.report.output_folder import Folder
+
+    folder, shown = session.report_folder, _what_is_shown(records)
+    noting = {
+        "digest": digest,
+        "figures": session.options.figures,
+        "in_short": shown.lines,
+        "tables": json.dumps(shown.tables),
+        "files": {name: _sum(folder / name) for name in Folder(folder).files()},
+    }
+    write_sealed(_note_of(session), noting)
+    return shown
+
+
+def _what_is_shown(records: Records) -> Shown:
+    from fmbench.report import in_short
+
+    return Shown(in_short(records).lines, tables_of(records))
 
 
 def tables_of(records: Records) -> list[dict[str, Any]]:
@@ -69,13 +107,15 @@ def tables_of(records: Records) -> list[dict[str, Any]]:
     return [as_data(table) for table in headline_tables(records)]
 
 
-def _shown(noted: Path, digest: str, folder: Path) -> Shown | None:
-    """Return what is shown of the report on disk; None where it is not the one of this digest, or not whole."""
+def _shown(noted: Path, digest: str, folder: Path, figures: bool) -> Shown | None:
+    """Return what is shown of the report on disk; None where it is not the one of this digest, not whole, or without
+    figures that are wanted.
+    """
     try:
         found = read_sealed(noted, REPORT) or {}
     except DamagedFile:
         return None
-    if found.get("digest") != digest or not is_whole(folder, found["files"]):
+    if found.get("digest") != digest or (figures and not found["figures"]) or not is_whole(folder, found["files"]):
         return None
     return Shown([(about, text) for about, text in found["in_short"]], json.loads(found["tables"]))
 
@@ -115,7 +155,7 @@ def _code_files() -> Iterator[Path]:
     for name in CODE:
         place = CORE / name
         files = place.rglob("*") if place.is_dir() else (place,)
-        yield from (file for file in files if file.suffix in (".py", ".html", ".css"))
+        yield from (file for file in files if file.suffix in (".py", ".html", ".css", ".js"))
 
 
 def _sum(file: Path) -> str:

@@ -79,7 +79,7 @@ def run_session(session: Session, observer: Observer) -> RunResult:
             observer.say(f"{label}: {text}")
         if tracker is not None:
             tracker.open_ahead()
-        threading.Thread(target=_import_ahead, daemon=True).start()
+        threading.Thread(target=_import_ahead, args=(session.options.figures,), daemon=True).start()
     computed, worked, elsewhere = scheduler.run(), scheduler.worked, dict(scheduler.elsewhere)
     stopped = scheduler.stopped
     del scheduler
@@ -111,10 +111,11 @@ def run_session(session: Session, observer: Observer) -> RunResult:
     )
 
 
-def _import_ahead() -> None:
-    """Import what the report will draw with while the workers compute."""
+def _import_ahead(figures: bool) -> None:
+    """Import what the report will be made with while the workers compute."""
+    drawing = ("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg") if figures else ()
     with suppress(Exception):  # the report imports it, too, where it is heard what is wrong
-        for module in ("pandas", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"):
+        for module in ("pandas", "jinja2", *drawing):
             importlib.import_module(module)
 
 

@@ -58,7 +58,7 @@ class Options:
     "auto" or a number, `executor` the name of what computes (`fmbench.executors.choose`), `address` that of its
     cluster, `per_gpu` the workers on each GPU of this machine, `slurm` what is said to SLURM. Where nothing is
     computed, files of models may be gone: they count as they were in the last run. With `fail_fast` a run ends where a
-    cell fails.
+    cell fails, with `figures` a report has its figures as files, too.
     """
 
     overrides: tuple[str, ...] = ()
@@ -78,6 +78,7 @@ class Options:
     checkpoint_seconds: float = 15.0
     computes: bool = True
     fail_fast: bool = False
+    figures: bool = False
 
 
 @dataclass

@@ -112,6 +112,12 @@ DENSITY: Form = Fields({"density": Rows(NUMBER)})
 """A t-distribution's density."""
 
 REPORT: Form = Fields(
-    {"digest": TEXT, "in_short": Rows(FixedList((TEXT, TEXT))), "tables": TEXT, "files": Each(TEXT, FILE_NAME)}
+    {
+        "digest": TEXT,
+        "figures": TRUTH,
+        "in_short": Rows(FixedList((TEXT, TEXT))),
+        "tables": TEXT,
+        "files": Each(TEXT, FILE_NAME),
+    }
 )
 """What is noted of a report that was written."""

@@ -191,7 +191,7 @@ def test_a_run_portrays_the_first_seed_and_makes_only_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fmbench.executors.local.LocalExecutor", HereExecutor)
-    monkeypatch.setattr("fmbench.report.write_report", lambda *_: tmp_path)
+    monkeypatch.setattr("fmbench.report.write_report", lambda *_, **__: tmp_path)
     suite = tmp_path / "portrayed.yaml"
     suite.write_text(yaml.safe_dump(SUITE))
     options = Options(home=tmp_path / "store", reports=tmp_path / "reports", tracking=False, jobs="1")
@@ -212,7 +212,7 @@ def test_a_run_portrays_the_first_seed_and_makes_only_what_is_missing(
     monkeypatch.undo()
 
     monkeypatch.setattr("fmbench.executors.local.LocalExecutor", HereExecutor)
-    monkeypatch.setattr("fmbench.report.write_report", lambda *_: tmp_path)
+    monkeypatch.setattr("fmbench.report.write_report", lambda *_, **__: tmp_path)
     paths[4].unlink()
     mended = fmbench.run(suite, options)
     assert mended.computed == {}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from test_report import FID, IDENTITY, Factory, T, page, set_values, small, spec, written
 
-from fmbench.report import build, in_short
+from fmbench.report import in_short
 from fmbench.report.analysis.floor_and_oracle import Floor
 from fmbench.report.result_table import Values
 from fmbench.report.text import headline
@@ -187,8 +187,7 @@ def test_no_records_say_nothing(tmp_path: Path):
     assert not lines(small(tmp_path, seeds=()))
 
 
-def test_the_lines_stand_first_in_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(build, "_pictures", lambda *_: ([], []))
+def test_the_lines_stand_first_in_every_form(tmp_path: Path):
     factory = small(tmp_path, baseline={"path": "linear"}, t_distributions=(*T[:1], spec("t_distribution", "late")))
     folder, short = written(factory, tmp_path), in_short(factory.records())
     first = [about for about, _ in short.lines]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from test_report import FID, IDENTITY, Factory, T, page, small, written
 
-from fmbench.report import build, in_short
+from fmbench.report import in_short
 from fmbench.report.analysis.axis_importance import Shares, attribute, decompose
 from fmbench.report.result_table import make_result_tables
 from fmbench.report.tables.axis_importance import of_attribution
@@ -221,8 +221,7 @@ def test_shares_in_the_table_stay_within_0_and_100(tmp_path: Path):
     assert max(numbers) <= 100
 
 
-def test_the_order_of_axes_is_said_only_where_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(build, "_pictures", lambda *_: ([], []))
+def test_the_order_of_axes_is_said_only_where_it_is_told(tmp_path: Path):
     told = dict(in_short(Factory(tmp_path).records()).lines)["What matters"]
     assert told.startswith("The solver matters more than ")
 

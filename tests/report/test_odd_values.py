@@ -88,7 +88,7 @@ def floors(cells: list[TrainingCell], change: Change) -> list[ReferenceRecord]:
 @pytest.mark.usefixtures("quick")
 def test_one_value_everywhere(value: str, tmp_path: Path) -> None:
     records = hostile(tmp_path, lambda _: VALUES[value], paths=("linear",), solvers=("euler",), seeds=(0, 1))
-    assert page(write_report(records, tmp_path / "report").parent).text
+    assert page(write_report(records, tmp_path / "report", figures=True).parent).text
     assert in_short(records).lines
 
 
@@ -101,7 +101,7 @@ def test_any_values_beside_each_other(seed: int, tmp_path: Path) -> None:
         return draw.choice(list(VALUES.values())) if draw.random() < (0.3, 0.7)[seed] else value
 
     records = hostile(tmp_path, change, t_distributions=T[:2], seeds=(0, 1, 2)[: 3 - seed], baseline={"path": "linear"})
-    assert page(write_report(records, tmp_path / "report").parent).text
+    assert page(write_report(records, tmp_path / "report", figures=True).parent).text
 
 
 def test_what_is_lost_is_said_and_the_table_keeps_it(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_what_is_lost_is_said_and_the_table_keeps_it(tmp_path: Path) -> None:
         first = record.cell.training.seed == 0 and record.cell.nfe == 2
         return dataclasses.replace(record, metrics={**record.metrics, "fid_digits": math.nan}) if first else record
 
-    folder = write_report(small(tmp_path, change=change).records(), tmp_path / "report").parent
+    folder = write_report(small(tmp_path, change=change).records(), tmp_path / "report", figures=True).parent
     assert "Figures leave out 4 values of fid_digits: not finite, or beyond 1e+30." in page(folder).text
     assert "not a finite number" in (folder / "table.md").read_text(encoding="utf-8")
     assert pd.read_csv(folder / "records.csv")["fid_digits"].isna().sum() == 4

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from test_report import FID, IDENTITY, MS, Factory, T, page, small, spec, written
 
-from fmbench.report import build
 from fmbench.report.analysis.pareto_front import Candidate, Front, Fronts, find_front, find_fronts, nfe_of, time_of
+from fmbench.report.figures import all_figures
 from fmbench.report.figures import label_placement as labelling
 from fmbench.report.figures.pareto_front import pareto
 from fmbench.report.figures.theme import Picture, looks
@@ -22,12 +22,6 @@ from fmbench.report.result_table import SOLVER_AXIS, make_result_tables
 from fmbench.report.tables.pareto_front import caption, front_table
 from fmbench.results.records import TRAINING_AXES, EvaluationRecord
 from fmbench.stats.paired_seeds import interval
-
-
-@pytest.fixture
-def words_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw no figures where a test reads only words and numbers."""
-    monkeypatch.setattr(build, "_pictures", lambda *_: ([], []))
 
 
 def candidate(name: str, cost: float, scores: Sequence[float], **changes: Any) -> Candidate:
@@ -151,7 +145,6 @@ def test_a_metric_without_direction_has_no_front(tmp_path: Path):
     assert found(small(tmp_path, metrics=(dataclasses.replace(FID, better=""), MS))) is None
 
 
-@pytest.mark.usefixtures("words_only")
 def test_the_table_says_cost_score_gain_and_the_command_of_one_cell(tmp_path: Path):
     folder = written(small(tmp_path, nfe=(1, 2, 4), adaptive=("dopri5",)), tmp_path)
     text = (folder / "table.md").read_text()
@@ -166,7 +159,6 @@ def test_the_table_says_cost_score_gain_and_the_command_of_one_cell(tmp_path: Pa
     assert "append --filter nfe=N" in page(folder).text  # of the other tables
 
 
-@pytest.mark.usefixtures("words_only")
 def test_many_twins_take_one_line(tmp_path: Path):
     many = tuple(spec("t_distribution", "beta", alpha=float(i)) for i in range(5))
     change = {"change": lambda record: dataclasses.replace(record, metrics={"fid_digits": 3.0})}
@@ -286,9 +278,9 @@ def test_the_caption_says_how_sure_the_front_is(tmp_path: Path):
 
 def test_the_front_is_over_all_rows_where_other_figures_show_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     seen: list[Fronts] = []
-    monkeypatch.setattr(build, "MOST_PANELS", 2)
-    monkeypatch.setattr(build, "pareto", lambda fronts, *_: seen.append(fronts))
+    monkeypatch.setattr(all_figures, "MOST_PANELS", 2)
+    monkeypatch.setattr(all_figures, "pareto", lambda fronts, *_: seen.append(fronts))
     for name in ("at_a_glance.at_a_glance", "loss_curves.losses", "score_curves.by_nfe", "score_curves.by_time"):
         monkeypatch.setattr(f"fmbench.report.figures.{name}", lambda *_: None)
-    written(small(tmp_path, t_distributions=MANY[:5], seeds=(0,), nfe=(1,)), tmp_path)
+    written(small(tmp_path, t_distributions=MANY[:5], seeds=(0,), nfe=(1,)), tmp_path, figures=True)
     assert len({c.row[: len(TRAINING_AXES)] for c in seen[0].candidates}) == 10

@@ -71,7 +71,7 @@ def portrayed(factory: Factory, flow_snapshot: Callable[[TrainingRecord], Path |
 def report(factory: Factory, folder: Path, **changes: Any) -> Path:
     """Write the report of a factory whose cells all have the same flow snapshot."""
     flow_snapshot = drawn_flow_snapshot(folder / "portrait.safetensors", **changes)
-    return write_report(portrayed(factory, lambda _: flow_snapshot), folder / "report").parent
+    return write_report(portrayed(factory, lambda _: flow_snapshot), folder / "report", figures=True).parent
 
 
 def points(folder: Path, **changes: Any) -> Factory:
@@ -121,7 +121,7 @@ def test_the_animation_of_the_report_before_goes(tmp_path: Path, quick: None) ->
     factory = points(tmp_path, nfe=(2,))
     folder = report(factory, tmp_path)
     assert (folder / "flow.gif").is_file()
-    write_report(factory.records(), folder)
+    write_report(factory.records(), folder, figures=True)
     assert not (folder / "flow.gif").exists()
     assert (folder / "densities.png").is_file()
     assert "No trajectories of 2 of 2 training combinations" in page(folder).text
@@ -161,10 +161,10 @@ def test_samples_and_data_that_are_missing_leave_a_gap(tmp_path: Path, quick: No
     for record in records.evaluations[:1]:
         assert record.samples
         record.samples.unlink()
-    folder = write_report(records, tmp_path / "a").parent
+    folder = write_report(records, tmp_path / "a", figures=True).parent
     assert all((folder / f"{name}.png").is_file() for name in FLOW)
     assert "No trajectories of 1 of 2 training combinations" in page(folder).text
-    without = write_report(dataclasses.replace(records, real={}, evaluations=[]), tmp_path / "b").parent
+    without = write_report(dataclasses.replace(records, real={}, evaluations=[]), tmp_path / "b", figures=True).parent
     assert not (without / "densities.png").exists()
     assert (without / "trajectories.png").is_file()
 
@@ -172,7 +172,7 @@ def test_samples_and_data_that_are_missing_leave_a_gap(tmp_path: Path, quick: No
 def test_images_have_none_of_these_figures(tmp_path: Path, quick: None) -> None:
     grey = {"samples": lambda n: np.zeros((n, 1, 4, 4), dtype=np.float32), "paths": ("linear",), "nfe": (2,)}
     factory = Factory(tmp_path, **(ONE | grey))
-    folder = write_report(factory.records(), tmp_path / "report").parent
+    folder = write_report(factory.records(), tmp_path / "report", figures=True).parent
     assert not [name for name in FLOW if (folder / f"{name}.png").exists()]
     assert "flow snapshot" not in page(folder).text
 
@@ -222,11 +222,11 @@ def test_a_field_is_what_was_stored_at_its_times_and_between_them_in_between() -
 def test_t_densities_are_drawn_once_for_the_suite(tmp_path: Path, quick: None) -> None:
     spiky = {"uniform": [1.0] * 100, "beta": [50.0, *[0.5] * 98, 50.0], "odd": [math.nan] * 100}
     factory = Factory(tmp_path, **(ONE | {"datasets": ("a", "b"), "nfe": (2,), "solvers": ()}))
-    folder = write_report(factory.records(t_densities=spiky), tmp_path / "report").parent
+    folder = write_report(factory.records(t_densities=spiky), tmp_path / "report", figures=True).parent
     text = page(folder).text
     assert text.count("where training looks") == 1
     assert "Cut at the top, where it goes on rising: beta." in text
-    flat = write_report(factory.records(t_densities={"uniform": [1.0] * 100}), tmp_path / "report").parent
+    flat = write_report(factory.records(t_densities={"uniform": [1.0] * 100}), tmp_path / "report", figures=True).parent
     assert not (flat / "t_densities.png").exists()
 
 
@@ -255,7 +255,7 @@ def with_series(factory: Factory, change: Callable[[TrainingRecord], TrainingRec
 
 def test_a_metric_by_t_is_a_curve_and_its_parts_stand_in_no_table(tmp_path: Path, quick: None) -> None:
     factory = Factory(tmp_path, **(ONE | {"metrics": (LOSS, *BINS), "seeds": (0, 1)}))
-    folder = write_report(with_series(factory, by_t), tmp_path / "report").parent
+    folder = write_report(with_series(factory, by_t), tmp_path / "report", figures=True).parent
     assert (folder / "loss_by_t.png").is_file()
     text = (folder / "table.md").read_text()
     assert "loss\\_by\\_t (path linear)" in text
@@ -268,10 +268,10 @@ def test_a_metric_by_t_is_a_curve_and_its_parts_stand_in_no_table(tmp_path: Path
 
 def test_a_metric_by_t_without_values_or_with_failed_trainings(tmp_path: Path, quick: None) -> None:
     factory = Factory(tmp_path, **(ONE | {"metrics": (LOSS, *BINS)}))
-    folder = write_report(factory.records(), tmp_path / "report").parent
+    folder = write_report(factory.records(), tmp_path / "report", figures=True).parent
     assert not (folder / "loss_by_t.png").exists()
     half = dataclasses.replace(factory, failed=lambda cell: "oom" if cell.path.name == "cosine" else "ok")
-    folder = write_report(with_series(half, by_t), tmp_path / "report").parent
+    folder = write_report(with_series(half, by_t), tmp_path / "report", figures=True).parent
     assert (folder / "loss_by_t.png").is_file()
 
 
@@ -282,6 +282,6 @@ def test_values_by_t_that_cannot_be_compared_are_not_drawn(tmp_path: Path, quick
         )
 
     factory = Factory(tmp_path, **(ONE | {"metrics": (LOSS, *BINS), "seeds": (0, 1)}))
-    folder = write_report(with_series(factory, mixed), tmp_path / "report").parent
+    folder = write_report(with_series(factory, mixed), tmp_path / "report", figures=True).parent
     assert not (folder / "loss_by_t.png").exists()
     assert "No figure of loss_by_t" in page(folder).text

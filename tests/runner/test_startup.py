@@ -105,9 +105,33 @@ def test_a_report_that_is_not_as_it_was_written_is_written_again(done: Path) -> 
     file.write_text(before.replace("euler", "heun"))
     text, names = imported("run", "tiny.yaml", "--no-tracking", cwd=done)
     assert "(unchanged)" not in text
-    assert "matplotlib" in names
+    assert "fmbench.report" in names
+    assert not {"torch", "matplotlib"} & set(names), "only figures need it"
     assert file.read_text() == before
     assert "(unchanged)" in imported("run", "tiny.yaml", "--no-tracking", cwd=done)[0]
+
+
+def test_figures_are_kept_while_they_are_current_and_go_with_what_they_show(done: Path) -> None:
+    report = done / "reports" / "tiny"
+    options = Options(home=done / ".fmbench", reports=done / "reports", tracking=False)
+
+    def figures() -> set[str]:
+        return {path.name for path in report.glob("*.png")}
+
+    assert not figures()
+    drawn = open_session(done / "tiny.yaml", replace(options, figures=True))
+    records = drawn.records(drawn.results_index())
+    assert report_cache.write_report_if_changed(drawn, records)[1], "a report without figures is none that has them"
+    assert "score_by_nfe.png" in figures()
+    plain = open_session(done / "tiny.yaml", options)
+    assert not report_cache.write_report_if_changed(plain, records)[1]
+    assert figures()
+    assert report_cache.write_report_if_changed(plain, replace(records, description="another"))[1]
+    assert not figures()
+    report_cache.write_report_anew(drawn, records)
+    assert figures()
+    assert not report_cache.write_report_if_changed(plain, records)[1], "what `fmbench report` wrote is known, too"
+    report_cache.write_report_anew(plain, records)
 
 
 def test_a_report_is_whole_when_every_file_is_there_as_it_was_written(done: Path, tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ def test_a_cache_of_another_shape_is_measured_or_written_again(finished: Session
 
 
 def test_a_noted_report_of_another_shape_is_written_anew(finished: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fmbench.report.write_report", lambda records, folder: folder / "index.html")
+    monkeypatch.setattr("fmbench.report.write_report", lambda records, folder, **_: folder / "index.html")
     noted = finished.store.root / "reports" / "tiny.json"
     records = finished.records(finished.results_index())
     write_report_if_changed(finished, records)

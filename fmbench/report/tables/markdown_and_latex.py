@@ -62,7 +62,7 @@ def markdown(records: Records, tables: Iterable[Table], command: str, short: Seq
     blocks.append("\n".join(f"- **{escape_markdown(about)}.** {escape_markdown(said)}" for about, said in short))
     blocks += ["The command that computes these tables again (finished cells are not computed twice):", fence(command)]
     for table in tables:
-        blocks += [f"## {escape_markdown(table.title)}", *_markdown_table(table)]
+        blocks += [f"## {escape_markdown(table.title)}", *table_blocks(table)]
     if records.left_out:
         rows = [f"- {escape_markdown(cell)}: {escape_markdown(reason)}" for cell, reason in records.left_out]
         blocks.append(_details(f"Left out ({len(rows)})", "\n".join(rows)))
@@ -72,13 +72,16 @@ def markdown(records: Records, tables: Iterable[Table], command: str, short: Seq
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def _markdown_table(table: Table) -> list[str]:
+def table_blocks(table: Table, *, commands: bool = True) -> list[str]:
+    """Return a table in Markdown, its notes and, with `commands`, the commands that compute its rows: a block each."""
     blocks = [_pipes(frame(table, escape_markdown, "**{}**", " †"), len(table.heads))] if table.lines else []
     blocks += ["\n".join(f"- {escape_markdown(note)}" for note in table.notes)] if table.notes else []
-    if commands := [
-        f"# {' '.join(', '.join(line.labels).split())}\n{line.command}" for line in table.lines if line.command
+    if said := [
+        f"# {' '.join(', '.join(line.labels).split())}\n{line.command}"
+        for line in table.lines
+        if line.command and commands
     ]:
-        blocks.append(_details("Commands, one a row", fence("\n".join(commands))))
+        blocks.append(_details("Commands, one a row", fence("\n".join(said))))
     return blocks
 
 

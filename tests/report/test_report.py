@@ -350,7 +350,7 @@ def test_a_lost_seed_is_said_in_place_and_is_never_the_best(full: Path):
     assert lost
     assert not any("**" in row or "†" in row for row in lost)
     assert text.count("| diverged |") == 1  # one row for both trainings, which failed alike
-    assert re.search(r"\| 2 \| diverged \|", text)
+    assert "| 2 trainings | diverged |" in text
     assert "loss is not finite at step 312" in text
     assert "evaluations lost with them" in text
 

@@ -1,0 +1,45 @@
+"""What the site has besides the pages of docs/: mkdocs calls these functions while it builds; see mkdocs.yml."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mkdocs.structure.files import File
+
+sys.path.insert(0, str(Path(__file__).parent))
+from repository_links import AS_THEY_ARE, ROOT, for_site, linked_files, page_of_file, place_in_site
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the files of the repository that pages link to, and those that they link to in turn."""
+    waiting = deque(
+        (f"docs/{file.src_uri}", file.content_string) for file in files.documentation_pages() if not file.generated_by
+    )
+    added: set[str] = set()
+    while waiting:
+        page, text = waiting.popleft()
+        for path in linked_files(page, text):
+            if path in added:
+                continue
+            added.add(path)
+            place = place_in_site(path)
+            if path.endswith(AS_THEY_ARE):
+                files.append(File.generated(config, place, abs_src_path=str(ROOT / path)))
+                continue
+            files.append(File.generated(config, place, content=page_of_file(path)))
+            if path.endswith(".md"):
+                waiting.append((path, (ROOT / path).read_text(encoding="utf-8")))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Lead the links of a page of docs/ to where the site has what they name."""
+    return markdown if page.file.generated_by else for_site(f"docs/{page.file.src_uri}", markdown)

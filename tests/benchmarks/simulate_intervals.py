@@ -1,6 +1,6 @@
 """Simulated suites: how often do the intervals of a report hold the truth?
 
-    python tests/benchmarks/simulate_intervals.py [--suites 2000] [--wider 1] [--records reports/low_nfe/records.csv]
+    python tests/benchmarks/simulate_intervals.py [--suites 2000] [--wider 1] [--records docs/showcases/low_nfe/records.csv]
 
 Suites have the structure and the spread between seeds of a real suite's records: values are log-normal, log values =
 log means + sum_s w_s r_s / sqrt(n - 1) with standard normal w and the residuals r_s of the measured seeds, which gives
@@ -54,7 +54,7 @@ import pandas as pd
 from fmbench.report.analysis.axis_importance import decompose
 from fmbench.stats.paired_seeds import Difference, difference, interval
 
-RECORDS = Path(__file__).parents[2] / "reports" / "low_nfe" / "records.csv"
+RECORDS = Path(__file__).parents[2] / "docs" / "showcases" / "low_nfe" / "records.csv"
 AXES = ("path", "t_distribution", "solver", "nfe_budget")
 BASELINE = ("linear", "uniform")
 SEEDS = (3, 5, 10)

@@ -1,6 +1,6 @@
 """Simulated nights: how often does `fmbench check` call an unchanged night a regression, and how often a fault?
 
-    python tests/benchmarks/simulate_nights.py [--nights 1000] [--faulty 200] [--records reports/low_nfe/records.csv]
+    python tests/benchmarks/simulate_nights.py [--nights 1000] [--faulty 200] [--records docs/showcases/low_nfe/records.csv]
 
 Nights have the structure and the spread between seeds of a real suite's records. A new seed of a training is a random
 combination of the residuals of the training's measured seeds: log values = log means + sum_s w_s r_s / sqrt(n - 1)
@@ -42,7 +42,7 @@ from fmbench.regression import CellValues, Outcome, Snapshot, check
 from fmbench.regression.snapshot import AXES, Group, SeededGroup
 from fmbench.results.records import TRAINING_AXES, MetricFacts
 
-RECORDS = Path(__file__).parents[2] / "reports" / "low_nfe" / "records.csv"
+RECORDS = Path(__file__).parents[2] / "docs" / "showcases" / "low_nfe" / "records.csv"
 KINDS = ("trainings", "seeds", "half", "solver")
 QUALITY = {"fid_digits": "evaluation", "kid_digits": "evaluation", "validation_loss": "training"}
 TIME = MetricFacts("sample_ms_relative", "", "calibrations", "sampler", "sample_ms")

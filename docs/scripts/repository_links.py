@@ -45,9 +45,11 @@ def targets(text: str) -> list[str]:
 
 def place_in_site(path: str) -> str:
     """Return where a file of the repository stands in the site's sources, by its path in the repository."""
+    if path == "README.md":
+        return "index.md"
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
-    place = f"{ELSEWHERE}/{path}"
+    place = f"{ELSEWHERE}/{path.replace('.github/', 'github/')}"  # mkdocs leaves hidden folders out
     return place if path.endswith((".md", *AS_THEY_ARE)) else f"{place}.md"
 
 
@@ -61,7 +63,9 @@ def in_repository(target: str, page: str) -> str | None:
 def linked_files(page: str, text: str) -> list[str]:
     """Return the files outside docs/ that a page links to, by their paths in the repository."""
     found = dict.fromkeys(in_repository(target, page) for target in targets(text))
-    return [path for path in found if path and not path.startswith(("docs/", "..")) and (ROOT / path).is_file()]
+    return [
+        path for path in found if path and not path.startswith(("docs/", "..", "README.md")) and (ROOT / path).is_file()
+    ]
 
 
 def for_site(page: str, text: str) -> str:
@@ -92,4 +96,5 @@ def page_of_file(path: str) -> str:
     if path.endswith(".md"):
         return for_site(path, text)
     fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", text)), default=0))
-    return f"# {path.rpartition('/')[2]}\n\n`{path}`\n\n{fence}{LANGUAGES.get(Path(path).suffix, 'text')}\n{text}\n{fence}\n"
+    language = LANGUAGES.get(Path(path).suffix, "text")
+    return f"# {path.rpartition('/')[2]}\n\n`{path}`\n\n{fence}{language}\n{text}\n{fence}\n"

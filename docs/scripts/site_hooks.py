@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mkdocs.structure.files import File
 
 sys.path.insert(0, str(Path(__file__).parent))
+import component_reference
+import suite_reference
 from repository_links import AS_THEY_ARE, ROOT, for_site, linked_files, page_of_file, place_in_site
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     waiting = deque(
         (f"docs/{file.src_uri}", file.content_string) for file in files.documentation_pages() if not file.generated_by
     )
+    waiting.append(("README.md", "[1](CONTRIBUTING.md) [2](CHANGELOG.md)"))  # which the navigation names
     added: set[str] = set()
     while waiting:
         page, text = waiting.popleft()
@@ -37,9 +40,23 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.append(File.generated(config, place, content=page_of_file(path)))
             if path.endswith(".md"):
                 waiting.append((path, (ROOT / path).read_text(encoding="utf-8")))
+    for place, text in component_reference.pages().items():
+        files.append(File.generated(config, place, content=text))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Lead the links of a page of docs/ to where the site has what they name."""
-    return markdown if page.file.generated_by else for_site(f"docs/{page.file.src_uri}", markdown)
+    """Put made lists into a page of docs/, and lead its links to where the site has what they name."""
+    if page.file.generated_by:
+        return markdown
+    for mark, made in MARKS.items():
+        if mark in markdown:
+            markdown = markdown.replace(mark, made())
+    return for_site(f"docs/{page.file.src_uri}", markdown)
+
+
+MARKS = {
+    "<!-- suite reference -->": suite_reference.reference,
+    "<!-- component reference -->": component_reference.contents,
+}
+"""What stands in a page's source where the site has a list that is made from the code."""

@@ -17,7 +17,7 @@ GREEK = {
 FUNCTIONS = frozenset(
     ("sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "ln", "log", "sigmoid", "logit", "max", "min")
 ) | {"sign", "tr", "Beta", "KL", "mean", "std"}
-INNER = frozenset(("output", "prev", "dx", "dt", *FUNCTIONS, *GREEK))
+INNER = frozenset(("output", "int", "prev", "dx", "dt", *FUNCTIONS, *GREEK))
 """Words that are part of a formula beside operators."""
 
 SYMBOL = re.compile(
@@ -26,7 +26,7 @@ SYMBOL = re.compile(
 WORD = re.compile(r"[A-Za-z]+")
 CHARACTERS = re.compile(r"[A-Za-z0-9_^()+\-*/|=<>~\[\]{}.,']+")
 CERTAIN = re.compile(r"[=^]|<|~|[A-Za-z]_[0-9a-z]|[\w)] ?[+/] ?[\w(]|sqrt\(|\d - |[a-z]\(|\d[a-z]\b")
-OPERATORS = {"-": "−", "<=": "≤", ">=": "≥", "->": "→", "*": "·", "~": "∼", "'": "′"}
+OPERATORS = {"-": "−", "<=": "≤", ">=": "≥", "->": "→", "*": "·", "~": "∼", "'": "′", "int": "∫"}
 TOKEN = re.compile(r"[A-Za-z]+|\d+(?:\.\d+)?(?:e-?\d+)?|<=|>=|->|.")
 
 
@@ -89,6 +89,8 @@ def _apart(text: str) -> tuple[str, str, str]:
             text, after = text[:-1], text[-1] + after
         elif text.startswith("(") and text.count("(") > text.count(")"):
             text, before = text[1:], before + "("
+        elif re.fullmatch(r"\([^()]*\)", text):
+            text, before, after = text[1:-1], before + "(", ")" + after
         elif text.endswith(")") and text.count(")") > text.count("("):
             text, after = text[:-1], ")" + after
         else:
@@ -178,7 +180,7 @@ def _script(tokens: list[str], position: int) -> tuple[str, int]:
 def _atom(token: str) -> str:
     if token[0].isdigit():
         return f"<mn>{token}</mn>"
-    if token[0].isalpha():
+    if token[0].isalpha() and token not in OPERATORS:
         if token in GREEK:
             return f"<mi>{GREEK[token]}</mi>"
         if re.fullmatch(r"d[a-z]", token):

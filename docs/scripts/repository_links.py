@@ -49,7 +49,8 @@ def place_in_site(path: str) -> str:
         return "index.md"
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
-    place = f"{ELSEWHERE}/{path.replace('.github/', 'github/')}"  # mkdocs leaves hidden folders out
+    shown = re.sub(r"(^|/)[.]", r"\1", path)  # mkdocs leaves hidden files out
+    place = f"{ELSEWHERE}/{shown}"
     return place if path.endswith((".md", *AS_THEY_ARE)) else f"{place}.md"
 
 
@@ -97,4 +98,5 @@ def page_of_file(path: str) -> str:
         return for_site(path, text)
     fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", text)), default=0))
     language = LANGUAGES.get(Path(path).suffix, "text")
-    return f"# {path.rpartition('/')[2]}\n\n`{path}`\n\n{fence}{language}\n{text}\n{fence}\n"
+    head = f"---\nsearch: {{exclude: true}}\n---\n# {path.rpartition('/')[2]}\n\n`{path}`"
+    return f"{head}\n\n{fence}{language}\n{text}\n{fence}\n"

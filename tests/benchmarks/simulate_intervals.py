@@ -1,6 +1,6 @@
 """Simulated suites: how often do the intervals of a report hold the truth?
 
-    python tests/benchmarks/simulate_intervals.py [--suites 2000] [--wider 1] [--records docs/showcases/low_nfe/records.csv]
+    python tests/benchmarks/simulate_intervals.py [--suites 2000] [--wider 1] [--records FILE]
 
 Suites have the structure and the spread between seeds of a real suite's records: values are log-normal, log values =
 log means + sum_s w_s r_s / sqrt(n - 1) with standard normal w and the residuals r_s of the measured seeds, which gives

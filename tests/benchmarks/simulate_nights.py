@@ -1,6 +1,6 @@
 """Simulated nights: how often does `fmbench check` call an unchanged night a regression, and how often a fault?
 
-    python tests/benchmarks/simulate_nights.py [--nights 1000] [--faulty 200] [--records docs/showcases/low_nfe/records.csv]
+    python tests/benchmarks/simulate_nights.py [--nights 1000] [--faulty 200] [--records FILE]
 
 Nights have the structure and the spread between seeds of a real suite's records. A new seed of a training is a random
 combination of the residuals of the training's measured seeds: log values = log means + sum_s w_s r_s / sqrt(n - 1)

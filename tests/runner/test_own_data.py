@@ -1,4 +1,4 @@
-"""The README's "Your own data" is run as it stands: its lines of NumPy, its suite, its commands."""
+"""docs/guides/own_data.md is run as it stands: its lines of NumPy, its suite, its commands."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 
 from fmbench.cli.app import app
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-SECTION = README.partition("\n## Your own data\n")[2].partition("\n## ")[0]
+SECTION = (Path(__file__).parents[2] / "docs" / "guides" / "own_data.md").read_text()
 NUMPY, SUITE, COMMANDS = (
     re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL)[0] for language in ("python", "yaml", "bash")
 )
@@ -27,7 +26,7 @@ def test_it_is_as_short_as_it_says() -> None:
 
 
 @pytest.mark.slow
-def test_the_readmes_own_data_are_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_guides_own_data_are_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FMBENCH_HOME", str(tmp_path / "store"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")

@@ -125,4 +125,14 @@ def make_tracker(session: Session) -> Tracker:
     name = hashlib.sha256(shown(uri).encode(errors="surrogateescape")).hexdigest()[:12]
     suite = session.suite
     ledger = session.store.root / "tracking" / f"{suite.name}-{name}.json"
-    return Tracker(uri, suite.name, ledger, suite.description, suite.settings(), environment=session.environment)
+    return Tracker(
+        uri,
+        suite.name,
+        ledger,
+        suite.description,
+        suite.settings(),
+        environment=session.environment,
+        command=session.command,
+        report=str(session.report_folder / "index.html"),
+        data=session.data,
+    )

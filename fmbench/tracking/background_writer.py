@@ -14,6 +14,7 @@ from fmbench.tracking.experiment import Server
 from fmbench.tracking.ledger import Ledger
 from fmbench.tracking.retry_after import seconds_left
 from fmbench.tracking.run_content import RunContent
+from fmbench.tracking.run_links import RunLinks, links_of
 from fmbench.tracking.server_errors import is_gone, is_passing, is_refusal
 from fmbench.tracking.uris import reason
 
@@ -99,6 +100,11 @@ class Writer:
         """The cells whose runs are not logged, or not as they are now."""
         with self._changed:
             return {*self._waiting, *self._batch, *self.progress.failed}
+
+    def links(self) -> RunLinks:
+        """Return where the runs are that were logged so far."""
+        with self._changed:
+            return links_of(self.ledger)
 
     def settle(self, told: Callable[[int, int], None] | None = None) -> bool:
         """Wait until everything is written; False when there was no progress for `patience` seconds. Calls `told`."""

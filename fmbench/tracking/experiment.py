@@ -11,7 +11,7 @@ import sqlite3
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,7 +24,9 @@ from fmbench.tracking.database_version import DatabaseVersion
 from fmbench.tracking.known_runs import CONTENT, KnownRun, KnownRuns
 from fmbench.tracking.ledger import TOKEN
 from fmbench.tracking.moved_artifacts import bring_home
-from fmbench.tracking.run_content import CONFIGURATION, TAG_LENGTH, Part, RunContent, cut, mark_of
+from fmbench.tracking.run_content import CONFIGURATION, EXPERIMENT, NOTE, VARIANT, Part, RunContent, mark_of
+from fmbench.tracking.run_params import TAG_LENGTH, cut
+from fmbench.tracking.shown_views import set_views
 from fmbench.tracking.uris import artifact_root, folder_of, sqlite_file
 
 if TYPE_CHECKING:
@@ -60,7 +62,6 @@ class Server:
         self._runs: KnownRuns | None = None
         self._alone = False
         self._version = DatabaseVersion()
-        self._experiment_tags: set[str] = set()
 
     @contextmanager
     def alone(self, goes_on: Callable[[], bool] = lambda: True) -> Iterator[None]:
@@ -116,12 +117,11 @@ class Server:
             if found.lifecycle_stage == "deleted":
                 self.client.restore_experiment(self.experiment)
         wanted = {**EXPERIMENT_TAGS, TOKEN: tags.get(TOKEN) or uuid.uuid4().hex}
-        if self.description:
-            wanted["mlflow.note.content"] = escape_markdown(self.description)[:TAG_LENGTH]
+        if self.description and NOTE not in tags:  # with the first views comes one that leads to them
+            wanted[NOTE] = escape_markdown(self.description)[:TAG_LENGTH]
         for key, value in wanted.items():
             if tags.get(key) != value:
                 self.client.set_experiment_tag(self.experiment, key, value)
-        self._experiment_tags = {*tags, *wanted}
         return wanted[TOKEN]
 
     def forget(self) -> None:
@@ -142,6 +142,8 @@ class Server:
             superseded = runs.supersede(run, alone=self._alone)
         else:
             superseded = runs.restore(run, content.name, alone=self._alone)
+        if content.keeps is not None:
+            superseded += runs.retire(content.tags[VARIANT], content.keeps, alone=self._alone)
         marks = {**logged, **content.marks}
         status = _run_status(content, logged)
         moved = parent is not None and run.tags.get(PARENT) != parent
@@ -155,7 +157,8 @@ class Server:
             tags[CONTENT] = mark_of(marks)
         except Exception as error:  # numbers are logged even where artifacts cannot be; the run stays half-written
             unsent = error
-        self._log_batch(run, content, fresh, tags)
+        self._log_dataset(run, content)
+        self._log_batch(run, content, fresh, tags, logged)
         if run.status != status:
             self.client.set_terminated(run.id, status, run.start + round(1000 * content.seconds))
             run.status = status
@@ -193,16 +196,22 @@ class Server:
         source = {"mlflow.user": _user(), "mlflow.source.name": "fmbench", "mlflow.source.type": "LOCAL"}
         above = {PARENT: parent} if parent else {}
         start = content.started or round(1000 * time.time())
-        tags = {**source, **above, **content.tags, **content.notes}
+        tags = {**source, **above, **content.tags, **self._notes(content)}
         created = self.client.create_run(self.experiment, start_time=start, tags=tags, run_name=content.name)
         artifacts, configuration = created.info.artifact_uri, tags.get(CONFIGURATION, "")
-        run = KnownRun(created.info.run_id, start, artifacts, content.name, tags=tags, configuration=configuration)
+        run = KnownRun(
+            created.info.run_id, start, artifacts, content.name, tags=tags, configuration=configuration, made_here=True
+        )
         self._known_runs().add(content.cell, run)
         return run
 
+    def _notes(self, content: RunContent) -> dict[str, str]:
+        """Return the tags that do not count, with links into this experiment."""
+        return {key: text.replace(EXPERIMENT, self.experiment) for key, text in content.notes.items()}
+
     def _tags(self, run: KnownRun, content: RunContent, status: str) -> dict[str, str]:
         """Return the tags that say what became of the run; one that failed elsewhere keeps those it has."""
-        tags = {**content.tags, **content.notes}
+        tags = {**content.tags, **self._notes(content)}
         states = [part.status for part in content.parts.values() if part.status != "ok"]
         errors = [part for part in content.parts.values() if part.status not in SOUND]
         if errors or status != "FAILED":
@@ -214,11 +223,31 @@ class Server:
             del run.tags[ERROR]
         return tags
 
-    def _log_batch(self, run: KnownRun, content: RunContent, fresh: Iterable[Part], tags: Mapping[str, str]) -> None:
+    def _log_dataset(self, run: KnownRun, content: RunContent) -> None:
+        """Say what dataset a run was made from, unless the server knows it."""
+        if content.dataset is None or run.has_dataset:
+            return
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        name, digest, source = content.dataset
+        dataset = Dataset(name, digest, source_type="fmbench", source=source)
+        used = [InputTag("mlflow.data.context", content.kind)]
+        self.client.log_inputs(run.id, datasets=[DatasetInput(dataset, tags=used)])
+        run.has_dataset = True
+
+    def _log_batch(
+        self,
+        run: KnownRun,
+        content: RunContent,
+        fresh: Sequence[Part],
+        tags: Mapping[str, str],
+        logged: Collection[str],
+    ) -> None:
         """Log the params and metrics that are not there: a param cannot be changed, a metric is not logged twice."""
         from mlflow.entities import Metric, Param, RunTag
 
-        metrics = [Metric(*entry) for part in fresh for entry in _entries(run, part)]
+        entries = (self._entries(run, part, known=not logged or part.key in logged) for part in fresh)
+        metrics = [Metric(*entry) for some in entries for entry in some]
         params = [Param(name, value) for name, value in content.params.items() if name not in run.params]
         changed = [RunTag(key, value) for key, value in tags.items() if run.tags.get(key) != value]
         if len(metrics) > METRICS_WITH_TAGS or len(params) > PARAMS_WITH_TAGS:
@@ -228,15 +257,47 @@ class Server:
         run.params |= content.params.keys()
         run.tags |= tags
         run.metrics |= {v.table or v.name: v.value for part in fresh for v in part.values}
+        for value in (value for part in fresh if not part.pace for value in part.values if not value.table):
+            if run.made_here or value.name in run.points:
+                run.points.setdefault(value.name, {})[value.step] = value.value
+
+    def _entries(self, run: KnownRun, part: Part, *, known: bool) -> list[tuple[str, float, int, int]]:
+        """Return name, value, time and step of what is not on the server.
+
+        MLflow keeps one entry for each name, step, time and value. Times that follow from the run's start thus make it
+        safe to log a curve again; a value that changed gets the time of now, so that it counts as the later one.
+        `known` says that the part may be there already, perhaps with other values.
+        """
+        ends = {value.name: value.value for value in part.values if not value.table} if part.pace else {}
+        curves = {name for name, end in ends.items() if name in run.metrics and _same(run.metrics[name], end)}
+        entries = []
+        for value in part.values:
+            if value.table:
+                there = run.metrics.get(value.table)
+            else:
+                there = self._value_at(run, value.name, value.step) if known and not part.pace else None
+            if value.name in curves or (there is not None and _same(there, value.value)):
+                continue
+            at = run.start + round(part.pace * value.step) if there is None else round(1000 * time.time())
+            entries.append((value.name, value.value, at, value.step))
+            if value.table not in {"", value.name}:
+                entries.append((value.table, value.value, at, 0))
+        return entries
+
+    def _value_at(self, run: KnownRun, name: str, step: int) -> float | None:
+        """Return what a metric of a run is at a step, None where it has no value; asks for its history once."""
+        if name not in run.points and name in run.metrics and not run.made_here:
+            history = sorted(self.client.get_metric_history(run.id, name), key=lambda entry: entry.timestamp)
+            run.points[name] = {entry.step: entry.value for entry in history}
+        return run.points.get(name, {}).get(step)
 
     def _log_files(self, run: KnownRun, content: RunContent, fresh: Iterable[Part]) -> dict[str, str]:
         """Send all that is no number; return the tag that makes MLflow look for pictures, if there are any."""
         if content.folder is not None and content.folder.is_dir():
             with self._artifacts_of(run, "report") as place:
                 shutil.copytree(content.folder, place, copy_function=shutil.copyfile, dirs_exist_ok=True)
-        defaults = {k: v for k, v in content.experiment_defaults.items() if k not in self._experiment_tags}
-        for key, value in {**defaults, **content.experiment_tags}.items():
-            self.client.set_experiment_tag(self.experiment, key, value)
+        if content.views:
+            set_views(self.client, self.experiment, self.description, content)
         if content.documents:
             with self._artifacts_of(run) as place:
                 for name, document in content.documents.items():
@@ -274,26 +335,6 @@ def _run_status(content: RunContent, logged: Mapping[str, str]) -> str:
     if statuses <= SOUND and not earlier:
         return "RUNNING" if "missing" in statuses else "FINISHED"
     return "FAILED"
-
-
-def _entries(run: KnownRun, part: Part) -> list[tuple[str, float, int, int]]:
-    """Return name, value, time and step of what is not on the server.
-
-    MLflow keeps one entry for each name, step, time and value. Times that follow from the run's start thus make it safe
-    to log a curve again; a value that changed gets the time of now, so that it counts as the later one.
-    """
-    ends = {value.name: value.value for value in part.values if not value.table} if part.pace else {}
-    curves = {name for name, end in ends.items() if name in run.metrics and _same(run.metrics[name], end)}
-    entries = []
-    for value in part.values:
-        there = run.metrics.get(value.table) if value.table else None
-        if value.name in curves or (there is not None and _same(there, value.value)):
-            continue
-        at = run.start + round(part.pace * value.step) if there is None else round(1000 * time.time())
-        entries.append((value.name, value.value, at, value.step))
-        if value.table not in {"", value.name}:
-            entries.append((value.table, value.value, at, 0))
-    return entries
 
 
 def _same(there: float, value: float) -> bool:

@@ -9,17 +9,18 @@ tag and in the run's name.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fmbench.tracking.run_content import CONFIGURATION, CURRENT, NAME_LENGTH, SUPERSEDED, configuration, cut
+from fmbench.tracking.run_content import CONFIGURATION, CURRENT, KIND, SUPERSEDED, VARIANT
+from fmbench.tracking.run_params import NAME_LENGTH, configuration, cut
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-CELL, KIND, CONTENT = "fmbench.cell", "fmbench.kind", "fmbench.content"
+CELL, CONTENT = "fmbench.cell", "fmbench.content"
 DOUBLE = "double of "
 """How SUPERSEDED begins in a double."""
 
@@ -32,7 +33,11 @@ LOOKS, BETWEEN_LOOKS = 20, 0.1
 
 @dataclass
 class KnownRun:
-    """What the server has of a run; kept up to date with what is written."""
+    """What the server has of a run; kept up to date with what is written.
+
+    `metrics` are the last values by name. `points` are values by name and step, as far as they are known: all of a run
+    that was made here, and of another those of the metrics that were asked for.
+    """
 
     id: str
     start: int
@@ -43,6 +48,9 @@ class KnownRun:
     params: set[str] = field(default_factory=set)
     tags: dict[str, str] = field(default_factory=dict)
     configuration: str = ""
+    has_dataset: bool = False
+    points: dict[str, dict[int, float]] = field(default_factory=dict)
+    made_here: bool = False
 
     @property
     def counts(self) -> bool:
@@ -128,6 +136,22 @@ class KnownRuns:
             self._mark(other, f"by {run.id}", "superseded")
         return tuple(other.tags[CELL] for other in others)
 
+    def retire(self, variant: str, keeps: Collection[str], *, alone: bool) -> tuple[str, ...]:
+        """Mark the configurations that a variant of a suite has no more; return their cells."""
+        if not self.complete:
+            self._list(alone=alone)
+        left = [
+            run
+            for run in self._of_cell.values()
+            if run.tags.get(KIND) == "configuration"
+            and run.tags.get(VARIANT) == variant
+            and run.counts
+            and run.configuration not in keeps
+        ]
+        for run in left:
+            self._mark(run, "left the suite", "left the suite")
+        return tuple(run.tags[CELL] for run in left)
+
     def restore(self, run: KnownRun, name: str, *, alone: bool) -> tuple[str, ...]:
         """Let a run count again whose code is back; return the cells whose place it takes."""
         if run.counts:
@@ -210,4 +234,5 @@ def known(run: Run) -> KnownRun:
         set(params),
         tags,
         tags.get(CONFIGURATION, of_earlier_fmbench),
+        has_dataset=bool(run.inputs is not None and run.inputs.dataset_inputs),
     )

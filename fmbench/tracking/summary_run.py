@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -12,25 +13,25 @@ from fmbench.io.markdown import escape_markdown, fence
 from fmbench.io.printable_text import visible
 from fmbench.io.regular_files import size_and_sum
 from fmbench.results.records import EvaluationRecord, MetricFacts, Records
+from fmbench.tracking.cell_runs import Common
+from fmbench.tracking.configuration_runs import planned_configurations
 from fmbench.tracking.run_content import (
-    NAME_LENGTH,
-    TAG_LENGTH,
+    NOTE,
     VARIANT,
-    Common,
+    WHOLE_SUITE,
     MetricPoint,
     Part,
     RunContent,
-    cut,
     mark_of,
-    metric_name,
 )
-from fmbench.tracking.ui_links import views
+from fmbench.tracking.run_params import NAME_LENGTH, TAG_LENGTH, cut, metric_name
+from fmbench.tracking.views import views
 
-NOTE = "mlflow.note.content"
+REST = "\n\nThe other tables and the report are among the artifacts."
 
 
 def summary_content(
-    records: Records, contents: Iterable[RunContent], common: Common, report: Path | None
+    records: Records, contents: Sequence[RunContent], common: Common, report: Path | None
 ) -> RunContent:
     """Return the summary run of the suite, or of a variant of it, which has one of its own.
 
@@ -41,7 +42,7 @@ def summary_content(
     key = digest("summary run", records.suite, *([records.variant] if records.variant else []))
     tags = {
         **common.tags("summary", key),
-        VARIANT: cut(records.variant, TAG_LENGTH) or "the suite as it stands",
+        VARIANT: cut(records.variant, TAG_LENGTH) or WHOLE_SUITE,
         **winners,
         "fmbench.command": cut(records.command, TAG_LENGTH),
         "fmbench.content_of_runs": digest(*sorted(mark_of(content.marks) for content in contents)),
@@ -56,8 +57,9 @@ def summary_content(
         notes={**common.notes, NOTE: note(records, folder)},
         parts={key: part},
         folder=folder,
-        experiment_tags={} if records.variant else views(records),
-        experiment_defaults=views(records) if records.variant else {},
+        keeps=planned_configurations(contents, records),
+        views=views(records, contents),
+        views_give_way=bool(records.variant),
         documents={"suite.json": dict(records.settings), "environment.json": dict(records.environment)},
     )
 
@@ -116,9 +118,15 @@ def _configurations(records: Iterable[EvaluationRecord], metric: str) -> Iterato
 
 
 def note(records: Records, folder: Path | None) -> str:
-    """Return the text that MLflow shows on top of the summary: description, command, the report's table if it fits."""
-    head = f"{escape_markdown(records.description)}\n\n{fence(records.command)}\n\n"
+    """Return the text that MLflow shows on top of the summary: description, the report's first lines, which hold the
+    answer, the command, and those of its tables that fit.
+    """
     table = folder / "table.md" if folder is not None else None
     text = table.read_text(encoding="utf-8") if table is not None and table.is_file() else ""
-    body = text if len(head) + len(text) <= TAG_LENGTH else "The tables and the report are among the artifacts."
-    return cut(head + body, TAG_LENGTH)
+    head, *sections = re.split(r"\n(?=## )", text)
+    if not head.startswith("# "):  # the report's own heading and description stand in its place
+        head = f"{escape_markdown(records.description)}\n\n{fence(records.command)}\n\n{head}"
+    found, left = head.strip(), [section.strip() for section in sections if section.strip()]
+    while left and len(found) + len(left[0]) + 2 <= TAG_LENGTH - len(REST):
+        found = f"{found}\n\n{left.pop(0)}"
+    return cut(found, TAG_LENGTH - len(REST)) + (REST if left or not text else "")

@@ -12,10 +12,14 @@ from typing import Any
 from fmbench.io.printable_text import count
 from fmbench.results.records import EvaluationRecord, Records, TrainingRecord
 from fmbench.tracking.background_writer import Writer
+from fmbench.tracking.cell_runs import Common, evaluation_contents, training_content
+from fmbench.tracking.configuration_runs import configuration_contents
 from fmbench.tracking.credentials import shown
 from fmbench.tracking.experiment import Server
 from fmbench.tracking.ledger import Ledger
-from fmbench.tracking.run_content import Common, RunContent, evaluation_contents, training_content, varying_axes
+from fmbench.tracking.run_content import RunContent
+from fmbench.tracking.run_links import RunLinks
+from fmbench.tracking.run_names import varying_axes
 from fmbench.tracking.server_check import check
 from fmbench.tracking.summary_run import summary_content
 
@@ -53,7 +57,8 @@ class Tracker:
     """Logs a suite to MLflow while it runs, from one thread of its own. Making one costs nothing and imports no mlflow.
 
     `uri` is what `resolve_uri` returns, `ledger` a file in the store, `settings` the suite as plain values and
-    `environment` holds `git_commit`. `patience` is in seconds.
+    `environment` holds `git_commit`. `command` makes the suite's records, `report` is its report's page, and `data`
+    says by label what datasets read. `patience` is in seconds.
     """
 
     def __init__(
@@ -65,11 +70,15 @@ class Tracker:
         settings: Mapping[str, Any] | None = None,
         *,
         environment: Mapping[str, Any] | None = None,
+        command: str = "",
+        report: str = "",
+        data: Mapping[str, str] | None = None,
         patience: float = PATIENCE,
         force: bool = False,
     ) -> None:
         self.uri, self.suite, self.ledger = uri, suite, ledger
         self._settings = settings or {}
+        self._about: dict[str, Any] = {"command": command, "report": report, "data": data or {}}
         self._common = self._make_common(environment or {})
         self._force = force
         self._complained = False
@@ -105,6 +114,10 @@ class Tracker:
             f"nothing can be logged to MLflow at {shown(self.uri)} now: {progress.problem}. It is tried again while "
             "the run goes on, and what is not logged at its end can be logged later: nothing is lost."
         )
+
+    def links(self) -> RunLinks:
+        """Return where MLflow has the cells' runs, as far as they are logged."""
+        return self._writer.links()
 
     def open_ahead(self) -> None:
         """Import mlflow and open the server in the background, since something is going to be logged."""
@@ -164,6 +177,7 @@ class Tracker:
         for record in records.evaluations:
             of_training.setdefault(record.cell.training.key, []).append(record)
         contents = [c for r in records.trainings for c in self._contents(r, of_training[r.cell.key], common)]
+        contents += configuration_contents(contents, records, common)
         self._made = records, contents
         return contents
 
@@ -178,7 +192,7 @@ class Tracker:
     def _make_common(self, environment: Mapping[str, Any]) -> Common:
         commit = str(environment.get("git_commit") or "")
         notes = {"mlflow.source.git.commit": commit} if commit else {}
-        return Common(self.suite, varying_axes(self._settings), notes)
+        return Common(self.suite, varying_axes(self._settings), notes, **self._about)
 
 
 def sync(
@@ -195,7 +209,18 @@ def sync(
 
     Raises TrackingError when the server is not there.
     """
-    tracker = Tracker(uri, records.suite, ledger, records.description, records.settings, patience=patience, force=force)
+    tracker = Tracker(
+        uri,
+        records.suite,
+        ledger,
+        records.description,
+        records.settings,
+        command=records.command,
+        report=str(report / "index.html") if report is not None and report.is_dir() else "",
+        data=records.data,
+        patience=patience,
+        force=force,
+    )
     tracker.check()
     tracker.start()
     return tracker.finish(records, report, progress)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from fmbench.errors import TrackingError
 from fmbench.io.file_lock import held, lock_of
+from fmbench.io.json_forms import parsed
 from fmbench.tracking.client import as_mlflow_reads
 from fmbench.tracking.credentials import shown
 from fmbench.tracking.ledger import TOKEN
 from fmbench.tracking.moved_artifacts import bring_home
 from fmbench.tracking.required_packages import check_driver
-from fmbench.tracking.ui_links import CHARTS, PREFIX, SAMPLES
+from fmbench.tracking.shown_views import written
 from fmbench.tracking.uris import artifact_root, reason, sqlite_file
+from fmbench.tracking.view_state import PREFIX
 
 SERVER_ENVIRONMENT = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -75,26 +77,27 @@ def follow_a_move(uri: str) -> None:
 def ui_links(uri: str, base: str) -> dict[str, dict[str, str]]:
     """Return, by suite, the addresses below `base` that are worth opening; {} where there is no sqlite database.
 
-    "runs" is the list; "charts" is every metric against NFE, by solver, averaged over the rest, its spread as a band;
-    "samples" is one training's samples, solver by solver, with a slider for the NFE.
+    "runs" is the list; the others are fmbench's views, by name.
     """
     links: dict[str, dict[str, str]] = {}
     for experiment, suite, views in _experiments(uri):
         place = f"{base.rstrip('/')}/#/experiments/{experiment}/runs?workflowType=machine_learning"
         links[suite] = {"runs": place}
-        for name, view in (("charts", CHARTS), ("samples", SAMPLES)):
-            if PREFIX + view in views:
-                links[suite][name] = f"{place}&compareRunsMode=CHART&viewStateShareKey={view}"
+        for name, key in views:
+            mode = "" if "table" in key else "&compareRunsMode=CHART"
+            links[suite][name] = f"{place}&viewStateShareKey={key}{mode}"
     return links
 
 
-def _experiments(uri: str) -> list[tuple[int, str, set[str]]]:
-    """Return id, name and tags of fmbench's experiments, the newest first, read without importing mlflow."""
+def _experiments(uri: str) -> list[tuple[int, str, list[tuple[str, str]]]]:
+    """Return fmbench's experiments, the newest first, read without importing mlflow: id, name, and name and key of each
+    view that fmbench wrote.
+    """
     database = sqlite_file(uri)
     if database is None or not database.is_file():
         return []
     question = (
-        "SELECT experiment_id, name, key FROM experiments JOIN experiment_tags USING (experiment_id) "
+        "SELECT experiment_id, name, key, value FROM experiments JOIN experiment_tags USING (experiment_id) "
         "WHERE lifecycle_stage = 'active' ORDER BY last_update_time DESC, experiment_id DESC"
     )
     try:
@@ -102,7 +105,16 @@ def _experiments(uri: str) -> list[tuple[int, str, set[str]]]:
             rows = connection.execute(question).fetchall()
     except sqlite3.Error:
         return []  # no database of MLflow's, as its own server will say
-    found: dict[int, tuple[int, str, set[str]]] = {}
-    for experiment, name, key in rows:
-        found.setdefault(experiment, (experiment, name, set()))[2].add(key)
-    return [entry for entry in found.values() if TOKEN in entry[2]]
+    found: dict[tuple[int, str], dict[str, str]] = {}
+    for experiment, name, key, value in rows:
+        found.setdefault((experiment, name), {})[key] = value
+    return [(*entry, _views(tags)) for entry, tags in found.items() if TOKEN in tags]
+
+
+def _views(tags: dict[str, str]) -> list[tuple[str, str]]:
+    """Return name and key of the views that fmbench wrote, the first one first."""
+    found = []
+    for tag in (tag for tag in written(tags) if tag.startswith(PREFIX) and tag in tags):
+        with suppress(ValueError, LookupError, TypeError):  # somebody else wrote it
+            found.append((str(parsed(tags[tag])["name"]), tag.removeprefix(PREFIX)))
+    return found

@@ -26,7 +26,8 @@ from benchmarks.processes import fmbench_run, script
 from fmbench.results.records import Records
 from fmbench.runner.session import Options as SessionOptions
 from fmbench.runner.session import open_session
-from fmbench.tracking.run_content import Common, RunContent, evaluation_contents, training_content
+from fmbench.tracking.cell_runs import Common, evaluation_contents, training_content
+from fmbench.tracking.run_content import RunContent
 
 SUITE = Path(__file__).with_name("plane.yaml")
 SAMPLE = 2

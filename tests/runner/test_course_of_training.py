@@ -30,7 +30,7 @@ from fmbench.runner.why import explain_cell
 from fmbench.store.merge import merge
 from fmbench.store.snapshots import WEIGHTS_FILE, snapshot_folder
 from fmbench.store.store import Store
-from fmbench.tracking.run_content import Common, evaluation_contents
+from fmbench.tracking.cell_runs import Common, evaluation_contents
 from fmbench.training import loop
 from fmbench.training.courses import course_of
 

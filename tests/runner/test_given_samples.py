@@ -22,7 +22,7 @@ from fmbench.runner.session import Options, open_session
 from fmbench.runner.why import explain_cell
 from fmbench.store.merge import merge, open_sources
 from fmbench.store.store import Store
-from fmbench.tracking.run_content import Common, evaluation_contents
+from fmbench.tracking.cell_runs import Common, evaluation_contents
 
 N = 200
 METRICS = ["fid_digits", "sliced_wasserstein", "energy_distance", "validation_loss"]

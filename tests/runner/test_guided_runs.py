@@ -18,7 +18,8 @@ from fmbench.runner.run import RunResult, run
 from fmbench.runner.session import Options, open_session
 from fmbench.runner.why import explain_cell
 from fmbench.store.store import Store
-from fmbench.tracking.run_content import evaluation_name, evaluation_params
+from fmbench.tracking.run_names import evaluation_name
+from fmbench.tracking.run_params import evaluation_params
 
 pytestmark = pytest.mark.slow
 

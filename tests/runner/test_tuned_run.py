@@ -14,7 +14,7 @@ from fmbench.runner.progress import Silent
 from fmbench.runner.run import RunResult, run_session
 from fmbench.runner.session import Options, Session, open_session
 from fmbench.runner.why import explain_cell
-from fmbench.tracking.run_content import training_name, varying_axes
+from fmbench.tracking.run_names import training_name, varying_axes
 
 SUITE = """
 name: rates

@@ -23,19 +23,14 @@ from fmbench.cells.component_spec import ComponentSpec, Settings
 from fmbench.errors import TrackingError
 from fmbench.results.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
 from fmbench.tracking import Tracker, follow_a_move, resolve_uri, sync, ui_command, ui_links
+from fmbench.tracking.cell_runs import evaluation_identity, thinned
 from fmbench.tracking.client import make_client
 from fmbench.tracking.experiment import Server
 from fmbench.tracking.images import picture_of, scatter, write_pictures
 from fmbench.tracking.ledger import Ledger
-from fmbench.tracking.run_content import (
-    NAME_LENGTH,
-    Part,
-    evaluation_identity,
-    flat,
-    metric_name,
-    thinned,
-    varying_axes,
-)
+from fmbench.tracking.run_content import Part
+from fmbench.tracking.run_names import varying_axes
+from fmbench.tracking.run_params import NAME_LENGTH, flat, metric_name
 from fmbench.tracking.summary_run import best
 from fmbench.tracking.uris import NEXT_FILE, NEXT_STEP, reason, sqlite_uri
 
@@ -47,6 +42,7 @@ if TYPE_CHECKING:
 NOWHERE = "http://127.0.0.1:9"
 """The discard port, on which nobody listens."""
 
+VIEWS = {"runs", "fid against NFE, by solver", "table of scores", "samples by solver (seed 0)"}
 PER_STEP = {"euler": 1, "heun": 2}
 TRAINING = Settings({"steps": 300, "optimizer": {"name": "adamw", "lr": 1e-3, "betas": [0.9, 0.999]}, "ema": 0.999})
 SUITE = {"datasets": ["digits"], "training": {"paths": ["linear"], "seeds": [0, 1]}, "evaluation": {"solvers": ["a"]}}
@@ -172,10 +168,10 @@ def pictures(tmp_path: Path) -> Path:
 def test_a_suite_is_one_experiment_with_nested_runs_a_curve_against_nfe_and_a_summary(
     place: Place, pictures: Path
 ) -> None:
-    assert "7 runs logged, 0 unchanged" in place.log(suite(samples=pictures))
+    assert "9 runs logged, 0 unchanged" in place.log(suite(samples=pictures))
 
     trainings, evaluations, (summary,) = (place.runs(kind) for kind in ("training", "evaluation", "summary"))
-    assert (len(trainings), len(evaluations), len(place.runs())) == (2, 4, 7)
+    assert (len(trainings), len(evaluations), len(place.runs())) == (2, 4, 9)
     parents = {run.info.run_id: run for run in trainings}
     training = next(run for run in trainings if run.data.params["seed"] == "0")
     assert training.info.run_name == "seed=0"
@@ -213,7 +209,7 @@ def test_a_suite_is_one_experiment_with_nested_runs_a_curve_against_nfe_and_a_su
         seed = int(parent.data.params["seed"])
         assert place.history(run, "fid") == [(2, 5.0 + seed), (4, 2.5 + seed)]
         assert place.history(run, "nfe") == [(2, 2.0), (4, 4.0)]
-        assert run.data.metrics["fid_nfe2"] == 5.0 + seed
+        assert run.data.metrics.keys() == {"fid", "fid_precision", "nfe"}  # tables compare configurations
         assert "validation_loss" not in run.data.metrics
         files = [file.path for file in place.client.list_artifacts(run.info.run_id, "images")]
         assert len([f for f in files if f.startswith("images/samples+step+4+") and f.endswith(".png")]) == 1
@@ -228,24 +224,21 @@ def test_a_suite_is_one_experiment_with_nested_runs_a_curve_against_nfe_and_a_su
 def test_three_sessions_give_no_duplicates_and_a_new_nfe_adds_only_itself(place: Place, pictures: Path) -> None:
     place.log(suite(samples=pictures))
     first = place.everything()
-    assert "0 runs logged, 7 unchanged" in place.log(suite(samples=pictures))
+    assert "0 runs logged, 9 unchanged" in place.log(suite(samples=pictures))
     place.ledger.unlink()
-    assert "0 runs logged, 7 unchanged" in place.log(suite(samples=pictures))
+    assert "0 runs logged, 9 unchanged" in place.log(suite(samples=pictures))
     assert place.everything() == first
     assert max(first.values()) == 1
 
-    assert "5 runs logged, 2 unchanged" in place.log(suite((2, 4, 8), pictures))
+    assert "7 runs logged, 2 unchanged" in place.log(suite((2, 4, 8), pictures))
     added = place.everything() - first
-    about_cells = {name for cell, name, _, _ in added if cell not in summary_cells(place)}
-    assert about_cells == {"fid", "fid_nfe8", "fid_precision", "fid_precision_nfe8", "nfe"}
-    assert {step for cell, name, step, _ in added if name == "fid"} == {8}
+    others = {run.data.tags["fmbench.cell"] for kind in ("summary", "configuration") for run in place.runs(kind)}
+    about_cells = {name for cell, name, _, _ in added if cell not in others}
+    assert about_cells == {"fid", "fid_precision", "nfe"}
+    assert {step for cell, name, step, _ in added if name == "fid" and cell not in others} == {8}
     assert not first - place.everything()
     run = place.runs("evaluation")[0]
     assert len(place.client.list_artifacts(run.info.run_id, "images")) == 6
-
-
-def summary_cells(place: Place) -> set[str]:
-    return {run.data.tags["fmbench.cell"] for run in place.runs("summary")}
 
 
 def test_what_becomes_known_later_is_added_and_a_changed_value_counts_as_the_later_one(place: Place) -> None:
@@ -261,10 +254,12 @@ def test_what_becomes_known_later_is_added_and_a_changed_value_counts_as_the_lat
     assert "sample_ms" not in run.data.metrics
     tracker.finish(suite_of([training], late), None)
     (run,) = place.runs("evaluation")
-    assert run.data.metrics["sample_ms_nfe4"] == 7.0
-    assert run.data.metrics["fid"] == run.data.metrics["fid_nfe2"] == 0.25
+    assert place.history(run, "sample_ms") == [(2, 7.0), (4, 7.0)]
+    assert [value for step, value in place.history(run, "fid")].count(0.25) == 2
+    (mean,) = place.runs("configuration")
+    assert mean.data.metrics["fid_nfe2"] == 0.25
     assert len(place.history(run, "fid_precision")) == 2
-    assert len(place.runs()) == 3
+    assert len(place.runs()) == 4
 
 
 def test_a_changed_cell_gets_runs_of_its_own() -> None:
@@ -310,6 +305,7 @@ def test_runs_that_were_half_written_are_completed_and_not_made_again(
     assert Counter(run.data.tags["fmbench.kind"] for run in place.runs()) == {
         "training": 2,
         "evaluation": 4,
+        "configuration": 2,
         "summary": 1,
     }
     assert {run.info.status for run in place.runs()} == {"FINISHED"}
@@ -351,8 +347,8 @@ def test_runs_that_were_deleted_in_the_page_come_back_with_sync(place: Place) ->
     for run in place.runs():
         place.client.delete_run(run.info.run_id)
     summary = sync(suite(), place.uri, place.ledger, place.report)
-    assert (summary.logged, summary.pending) == (7, 0)
-    assert len(place.runs()) == 7
+    assert (summary.logged, summary.pending) == (9, 0)
+    assert len(place.runs()) == 9
 
 
 def test_a_server_that_is_down_delays_logging_and_fails_nothing(place: Place) -> None:
@@ -367,13 +363,13 @@ def test_a_server_that_is_down_delays_logging_and_fails_nothing(place: Place) ->
     told: list[tuple[int, int]] = []
     summary = tracker.finish(records, place.report, lambda done, total: told.append((done, total)))
     assert time.monotonic() - started < 30.0
-    assert (summary.logged, summary.pending) == (0, 7)
-    assert "7 not logged" in str(summary)
+    assert (summary.logged, summary.pending) == (0, 9)
+    assert "9 not logged" in str(summary)
     assert "\n" not in str(summary)
-    assert told[-1] == (0, 7)
+    assert told[-1] == (0, 9)
 
     later = sync(records, place.uri, place.ledger, place.report)
-    assert (later.logged, later.pending, later.problem) == (7, 0, "")
+    assert (later.logged, later.pending, later.problem) == (9, 0, "")
 
 
 def test_a_server_that_comes_back_gets_everything(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,8 +381,8 @@ def test_a_server_that_comes_back_gets_everything(place: Place, monkeypatch: pyt
         return original(self)
 
     monkeypatch.setattr(Server, "open", fails_twice)
-    assert "7 runs logged" in place.log(suite())
-    assert len(place.runs()) == 7
+    assert "9 runs logged" in place.log(suite())
+    assert len(place.runs()) == 9
 
 
 def test_failures_are_failed_runs_with_their_error_and_recover(place: Place) -> None:
@@ -396,19 +392,20 @@ def test_failures_are_failed_runs_with_their_error_and_recover(place: Place) -> 
     absent = evaluated(fine, "heun", 2, status="missing", metrics={}, nfe=None)
     place.log(suite_of([fine, broken], [evaluated(fine, "euler", 2), bad, absent, lost]))
     runs = {run.info.run_name: run for run in place.runs()}
-    assert len(runs) == 4
+    assert len(runs) == 5
+    assert runs["euler"].data.tags["fmbench.seeds"] == "0"
     assert runs["seed=1"].info.status == runs["euler | seed=0"].info.status == "FAILED"
     assert runs["seed=1"].data.tags["fmbench.error"] == "diverged: loss is nan"
     assert runs["euler | seed=0"].data.tags["fmbench.error"] == "nfe=4: oom: no memory"
     assert runs["euler | seed=0"].data.tags["fmbench.status"] == "oom"
-    assert runs["euler | seed=0"].data.metrics["fid_nfe2"] == 5.0
+    assert place.history(runs["euler | seed=0"], "fid") == [(2, 5.0)]
 
     place.log(suite_of([fine], [evaluated(fine, "euler", nfe) for nfe in (2, 4)]))
     run = next(run for run in place.runs("evaluation") if run.info.run_name == "euler | seed=0")
     assert run.info.status == "FINISHED"
     assert run.data.tags["fmbench.status"] == "ok"
     assert "fmbench.error" not in run.data.tags
-    assert len(place.history(run, "fid_nfe2")) == 1
+    assert place.history(run, "fid") == [(2, 5.0), (4, 2.5)]
 
 
 def test_odd_names_long_values_and_numbers_that_are_none_are_logged(place: Place) -> None:
@@ -416,7 +413,7 @@ def test_odd_names_long_values_and_numbers_that_are_none_are_logged(place: Place
     training = trained(0, odd, metrics={"../loss (best)": float("nan"), "a/b": float("inf")})
     cell = evaluated(training, "euler", 2, metrics={"größe/a": 1.0, "x" * 400: 2.0})
     records = suite_of([training], [cell, evaluated(training, "adaptive☃", None)], "größe / ☃ 'q' #1?")
-    assert "4 runs logged" in place.log(records)
+    assert "6 runs logged" in place.log(records)
     (run,) = place.runs("training", records.suite)
     assert run.data.params["path"] == "Bézier/π ☃"
     assert len(run.data.params["path.text"]) == 6000
@@ -426,7 +423,7 @@ def test_odd_names_long_values_and_numbers_that_are_none_are_logged(place: Place
     assert place.history(adaptive, "fid") == [(26, 10 / 26.4)]
     assert adaptive.data.params["grid"] == "adaptive"
     place.ledger.unlink()
-    assert "0 runs logged, 4 unchanged" in place.log(records)
+    assert "0 runs logged, 6 unchanged" in place.log(records)
 
 
 def test_what_a_suite_says_of_itself_marks_up_no_page_of_mlflows(place: Place) -> None:
@@ -439,7 +436,7 @@ def test_what_a_suite_says_of_itself_marks_up_no_page_of_mlflows(place: Place) -
     (summary,) = place.runs("summary")
     assert experiment is not None
     shown = "&lt;img src=x onerror=alert(1)&gt; \\[a\\](javascript:alert(1)) !\\[pixel\\](http://127.0.0.1:9/)"
-    assert experiment.tags["mlflow.note.content"] == shown
+    assert shown in experiment.tags["mlflow.note.content"].split("\n\n")
     head, _, rest = summary.data.tags["mlflow.note.content"].partition("\n\n")
     assert head == shown
     assert rest.startswith("````bash\nfmbench run ``` <img")
@@ -455,7 +452,7 @@ def test_a_session_with_nothing_to_log_imports_no_mlflow(place: Place) -> None:
     command = [sys.executable, "-c", script, str(Path(__file__).parent), str(place.folder)]
     paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=paths)
-    assert done.stdout.strip().endswith("0 runs logged, 7 unchanged False"), done.stdout
+    assert done.stdout.strip().endswith("0 runs logged, 9 unchanged False"), done.stdout
 
 
 def test_a_tracker_at_rest_writes_nothing_and_afterwards_everything_once(place: Place) -> None:
@@ -467,10 +464,10 @@ def test_a_tracker_at_rest_writes_nothing_and_afterwards_everything_once(place: 
         assert not place.client.get_experiment_by_name("suite")
         assert not place.ledger.exists()
     assert tracker.drain()
-    assert len(place.runs()) == 6
+    assert len(place.runs()) == 8
     summary = tracker.finish(records, place.report)
-    assert (summary.logged, summary.pending) == (7, 0)
-    assert len(place.runs()) == 7
+    assert (summary.logged, summary.pending) == (9, 0)
+    assert len(place.runs()) == 9
     assert max(place.everything().values()) == 1
 
 
@@ -486,7 +483,7 @@ def test_a_tracker_opened_ahead_finds_the_experiment_before_there_is_a_run(
         time.sleep(0.05)
     assert place.client.get_experiment_by_name("suite") is not None
     assert not place.runs()
-    assert tracker.finish(suite(), place.report).logged == 7
+    assert tracker.finish(suite(), place.report).logged == 9
 
 
 def test_two_trackers_of_one_suite_make_each_run_once(place: Place) -> None:
@@ -498,7 +495,7 @@ def test_two_trackers_of_one_suite_make_each_run_once(place: Place) -> None:
             tracker.log(training, [r for r in records.evaluations if r.cell.training is training.cell])
     for tracker in trackers:
         assert tracker.finish(records, place.report).pending == 0
-    assert len(place.runs()) == 7
+    assert len(place.runs()) == 9
 
 
 def many() -> Records:
@@ -512,8 +509,8 @@ def test_an_experiment_of_many_pages_is_read_to_its_end(place: Place, monkeypatc
     place.log(many())
     place.ledger.unlink()
     monkeypatch.setattr("fmbench.tracking.known_runs.PAGE", 4)
-    assert "0 runs logged, 26 unchanged" in place.log(many())
-    assert len(place.runs()) == 26
+    assert "0 runs logged, 30 unchanged" in place.log(many())
+    assert len(place.runs()) == 30
 
 
 def test_two_stores_that_log_to_one_database_at_once_make_each_run_once(
@@ -528,11 +525,11 @@ def test_two_stores_that_log_to_one_database_at_once_make_each_run_once(
         tracker.start()
         tracker.log_all(records)
     assert all(tracker.drain() for tracker in trackers)
-    assert len(place.runs()) == 25
-    assert len({run.data.tags["fmbench.cell"] for run in place.runs()}) == 25
+    assert len(place.runs()) == 29
+    assert len({run.data.tags["fmbench.cell"] for run in place.runs()}) == 29
     summaries = [tracker.finish(records, place.report) for tracker in trackers]
     assert [summary.pending for summary in summaries] == [0, 0]
-    assert len(place.runs()) == 26
+    assert len(place.runs()) == 30
     assert max(place.everything().values()) == 1
 
 
@@ -587,7 +584,7 @@ def test_a_run_with_changes_has_a_summary_of_its_own_and_leaves_the_suites(place
     assert place.client.get_experiment_by_name("suite").tags == views  # type: ignore[union-attr]
 
     place.log(dataclasses.replace(some, suite="new", variant="--filter nfe=2"))
-    assert set(ui_links(place.uri, "http://x")["new"]) == {"runs", "charts", "samples"}
+    assert set(ui_links(place.uri, "http://x")["new"]) == VIEWS
 
 
 def test_code_that_changed_gets_new_runs_and_the_older_ones_leave_the_views_until_it_is_back(place: Place) -> None:
@@ -601,13 +598,15 @@ def test_code_that_changed_gets_new_runs_and_the_older_ones_leave_the_views_unti
     def shown_in_views() -> list[str]:
         experiment = place.client.get_experiment_by_name("suite")
         assert experiment is not None
-        where = json.loads(experiment.tags["mlflow.sharedViewState.fmbench-nfe"])["searchFilter"]
-        found = place.client.search_runs([experiment.experiment_id], where)
-        return [run.data.tags["fmbench.fingerprint.solver"] for run in found]
+        where = json.loads(experiment.tags[next(key for key in experiment.tags if "by-solver" in key)])
+        found = place.client.search_runs([experiment.experiment_id], json.loads(where["state"])["searchFilter"])
+        return [run.data.params["evaluation.code"] for run in found]
 
+    codes = {}
     for text in ("old", "new", "old", "old", "new"):
         assert "not logged" not in place.log(of_code(text))
-        assert shown_in_views() == [text]
+        assert shown_in_views() == [codes.setdefault(text, shown_in_views()[0])]
+    assert codes["old"] != codes["new"]
     runs = {run.data.tags["fmbench.fingerprint.solver"]: run for run in place.runs("evaluation")}
     assert runs["new"].info.run_name == "euler | seed=0"
     assert runs["old"].info.run_name == f"euler | seed=0 (superseded {runs['old'].info.run_id[:6]})"
@@ -631,7 +630,7 @@ def test_a_copied_project_of_any_name_writes_beside_itself_and_not_into_its_orig
     shutil.copytree(place.folder, folder)
     before = files_below(place.folder)
     copy = Place(folder, folder / "ledger" / "suite.json", folder / "report")
-    assert "5 runs logged, 2 unchanged" in copy.log(suite((2, 4), pictures))
+    assert "7 runs logged, 2 unchanged" in copy.log(suite((2, 4), pictures))
     assert files_below(place.folder) == before
     for run in copy.runs():
         place_of_run = folder / "mlartifacts" / "suite" / run.info.run_id / "artifacts"
@@ -661,18 +660,20 @@ def test_a_damaged_ledger_is_an_empty_one(place: Place) -> None:
     place.log(suite())
     for text in ("", "{", "[]", json.dumps({"version": 1, "uri": place.uri, "suite": "suite"})):
         place.ledger.write_text(text)
-        assert "0 runs logged, 7 unchanged" in place.log(suite())
+        assert "0 runs logged, 9 unchanged" in place.log(suite())
 
 
 def test_links_lead_to_views_that_the_database_holds(place: Place, pictures: Path) -> None:
     assert ui_links(place.uri, "http://127.0.0.1:5000") == {}
     place.log(suite(samples=pictures))
     links = ui_links(place.uri, "http://127.0.0.1:5000/")["suite"]
-    assert set(links) == {"runs", "charts", "samples"}
+    assert set(links) == VIEWS
     tags = place.client.get_experiment_by_name("suite").tags  # type: ignore[union-attr]
-    for name in ("charts", "samples"):
-        key = links[name].partition("viewStateShareKey=")[2]
-        view = json.loads(tags[f"mlflow.sharedViewState.{key}"])
+    for name in VIEWS - {"runs"}:
+        key = links[name].partition("viewStateShareKey=")[2].partition("&")[0]
+        envelope = json.loads(tags[f"mlflow.sharedViewState.{key}"])
+        view = json.loads(envelope["state"])
+        assert envelope["name"] == name
         assert len(tags[f"mlflow.sharedViewState.{key}"]) < 5000
         section = {section["uuid"] for section in view["compareRunSections"]}
         assert {chart["metricSectionId"] for chart in view["compareRunCharts"]} == section
@@ -689,7 +690,7 @@ def test_a_database_that_cannot_be_written_is_one_clear_message(tmp_path: Path, 
         tracker.check()
     tracker.start()
     summary = tracker.finish(suite(), None)
-    assert summary.pending == 7
+    assert summary.pending == 9
     assert summary.problem
 
 

@@ -24,6 +24,7 @@ from fmbench.cli.run import run_verb
 from fmbench.cli.schema_and_env import env, schema
 from fmbench.cli.status import status
 from fmbench.cli.store import clean, merge
+from fmbench.cli.suites import suites
 from fmbench.cli.why import why
 from fmbench.errors import DamagedFile, UserError, brief
 from fmbench.io.patient_stream import lose
@@ -84,7 +85,7 @@ def begin(
 run, retry = run_verb(again=False), run_verb(again=True)
 app.command("run", help="Plan, train, evaluate, log and report; what is done is skipped, so a run goes on.")(run)
 app.command("retry", help="Run a suite again with its failed cells, which `run` leaves as they are.")(retry)
-for callback in (init, check, history, plan, status, schema, env, why, report, sync, clean, merge, ui):
+for callback in (init, suites, check, history, plan, status, schema, env, why, report, sync, clean, merge, ui):
     app.command()(callback)
 app.add_typer(plugins_app, name="plugins", short_help=PLUGINS)
 for verb in app.registered_commands:  # else the list of verbs cuts them off

@@ -36,7 +36,7 @@ Suite = Annotated[
     Path,
     typer.Argument(
         metavar="SUITE",
-        help="A suite file, such as suites/low_nfe.yaml.",
+        help="A suite file, or one that comes with fmbench: smoke, low_nfe.",
         callback=nameable,
         autocompletion=completion.suites,
     ),

@@ -44,7 +44,7 @@ def plan(
     units = {cell.unit for cell in session.plan.trainings}
     called = {"trainings": " and ".join(f"{unit}s" for unit in ("training", "model") if unit in units) or "trainings"}
     rows = [(called.get(name, name), n["total"], n["done"], n["failed"], n["todo"]) for name, n in counts.items()]
-    show_table(("", "cells", "done", "failed", "to compute"), rows, title=f"{session.suite.name}: {session.path}")
+    show_table(("", "cells", "done", "failed", "to compute"), rows, title=f"{session.suite.name}: {session.suite.path}")
     for label, text in session.data.items():
         say(f"{label}: {text}")
     if only := sum(not session.plan.is_evaluated(cell) for cell in session.plan.trainings):

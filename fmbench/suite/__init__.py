@@ -19,6 +19,7 @@ from fmbench.suite.overrides import apply_override
 from fmbench.suite.positions import Position, Problem, raise_problems
 from fmbench.suite.samples import SamplesEntry
 from fmbench.suite.setting_faults import settings_fault
+from fmbench.suite.shipped import shipped_suites, suite_file
 from fmbench.suite.training_settings import read_setting
 from fmbench.suite.yaml_reader import read_file, read_yaml
 
@@ -40,16 +41,19 @@ __all__ = [
     "read_setting",
     "read_suite",
     "settings_fault",
+    "shipped_suites",
+    "suite_file",
     "suite_schema",
 ]
 
 
 def load_suite(path: str | Path, overrides: Sequence[str] = ()) -> Suite:
-    """Read a suite file; `overrides` are `training.steps=200` and the like.
+    """Read a suite: a file, or the name of one that comes with fmbench; `overrides` are `training.steps=200` and so on.
 
     Raises SuiteError, a line for each thing that is wrong, each with file, line and column.
     """
-    return read_suite(read_file(Path(path)), str(path), overrides)
+    file = suite_file(path)
+    return read_suite(read_file(file), str(file), overrides)
 
 
 def read_suite(text: str, path: str = "suite.yaml", overrides: Sequence[str] = ()) -> Suite:

@@ -21,6 +21,7 @@ from yaml.scanner import Scanner
 from fmbench.errors import SuiteError, did_you_mean, missing_space
 from fmbench.io.regular_files import read_regular
 from fmbench.suite.positions import Position, PositionedList, PositionedMapping, Problem, Text, short, shown
+from fmbench.suite.shipped import SUFFIXES, shipped_suite_meant
 
 MOST_BYTES = 2**20
 """Of a suite file: reading more takes longer than a mistake should."""
@@ -78,7 +79,9 @@ def read_file(path: Path) -> str:
     except FileNotFoundError:
         choices = [p.name for p in _suite_files(path.parent)]
         close = did_you_mean(path.name, choices) or did_you_mean(path.name + ".yaml", choices)
-        raise SuiteError(f"there is no such suite file.{close} {_suites_in(path.parent)}", str(path)) from None
+        close = close or shipped_suite_meant(path)
+        own = "" if path.is_absolute() else " `fmbench suites` lists those that come with fmbench."
+        raise SuiteError(f"there is no such suite file.{close} {_suites_in(path.parent)}{own}", str(path)) from None
     except (OSError, ValueError) as error:
         if getattr(error, "errno", None) == errno.EFBIG and (size := path.stat().st_size) > MOST_BYTES:
             raise SuiteError(_too_large(size), str(path)) from None
@@ -101,7 +104,7 @@ def _too_large(size: int) -> str:
 
 def _suite_files(folder: Path) -> list[Path]:
     try:
-        return sorted(p for p in folder.iterdir() if p.suffix in {".yaml", ".yml"})
+        return sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES)
     except OSError:
         return []
 

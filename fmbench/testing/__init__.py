@@ -16,10 +16,11 @@ the data. Every built-in component passes these same classes, and every executor
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from fmbench.testing.couplings import CouplingConformance
 from fmbench.testing.datasets import DatasetConformance
 from fmbench.testing.evidence import make_evidence
-from fmbench.testing.executors import ExecutorConformance
 from fmbench.testing.grids import GridConformance
 from fmbench.testing.guidance import GuidanceConformance
 from fmbench.testing.metrics import MetricConformance
@@ -29,6 +30,9 @@ from fmbench.testing.objectives import ObjectiveConformance
 from fmbench.testing.paths import AffinePathConformance, PathConformance
 from fmbench.testing.solvers import AdaptiveSolverConformance, SolverConformance
 from fmbench.testing.t_distributions import TDistributionConformance
+
+if TYPE_CHECKING:
+    from fmbench.testing.executors import ExecutorConformance
 
 __all__ = [
     "AdaptiveSolverConformance",
@@ -47,3 +51,11 @@ __all__ = [
     "TDistributionConformance",
     "make_evidence",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ExecutorConformance":  # it alone needs pytest
+        from fmbench.testing.executors import ExecutorConformance
+
+        return ExecutorConformance
+    raise AttributeError(f"module 'fmbench.testing' has no attribute {name!r}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-import pytest
 import torch
 from torch import Generator, Tensor
 
 from fmbench.components.contracts import Component
+from fmbench.testing.parametrize import fixtures_of, parameters_of
 
 
 class ComponentConformance:
@@ -18,28 +19,35 @@ class ComponentConformance:
 
     Attributes:
         contract: the class that the component must extend.
+        fixtures: the methods whose results tests ask for by name; None for one that is a fixture of pytest's own.
     """
 
     contract: ClassVar[type[Component]] = Component
+    fixtures: ClassVar[Mapping[str, Callable[..., Any] | None]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Make plain methods called `component` and `dataset` the fixtures of that name."""
+        """Have tests ask for what plain methods called `component` and `dataset` return."""
         super().__init_subclass__(**kwargs)
-        for name in ("component", "dataset"):
-            value = cls.__dict__.get(name)
-            if inspect.isfunction(value) and not hasattr(value, "_pytestfixturefunction"):
-                setattr(cls, name, pytest.fixture(value))
+        cls.fixtures = fixtures_of(cls, cls.fixtures)
+
+    def pytest_generate_tests(self, metafunc: Any) -> None:
+        """Have pytest run a test for each of its values."""
+        for each in parameters_of(metafunc.function):
+            metafunc.parametrize(each.name, each.all(), ids=each.ids)
 
     def test_extends_its_contract(self, component: Any) -> None:
+        """A component is a subclass of its kind's contract: a solver of fmbench.Solver, and so on."""
         assert isinstance(component, self.contract), (
             f"a component extends fmbench.{self.contract.__name__}; {type(component).__name__} does not"
         )
 
     def test_has_a_summary(self, component: Any) -> None:
+        """The first line of the class's docstring says what the component is."""
         summary = (type(component).__doc__ or "").strip().partition("\n")[0]
         assert summary, f"the first line of the class's docstring is its summary; {type(component).__name__} has none"
 
     def test_parameters_are_keyword_only_and_annotated(self, component: Any) -> None:
+        """Parameters are written `*, name: type = default`: suites give them by name and are checked by type."""
         for parameter in _parameters(type(component)):
             assert parameter.kind is parameter.KEYWORD_ONLY, (
                 f"parameters are keyword-only (put * before them); {parameter.name} is {parameter.kind.description}"
@@ -49,10 +57,12 @@ class ComponentConformance:
             )
 
     def test_builds_with_its_defaults(self, component: Any) -> None:
+        """Where every parameter has a default, the class is built without arguments."""
         if all(p.default is not p.empty for p in _parameters(type(component))):
             type(component)()
 
     def test_class_attributes_are_well_formed(self, component: Any) -> None:
+        """`reference` is text; `provides`, `requires`, `files` and `content` are tuples of texts."""
         assert isinstance(component.reference, str), f"reference is text; found {component.reference!r}"
         for name in ("provides", "requires", "files", "content"):
             value = getattr(component, name)
@@ -61,6 +71,7 @@ class ComponentConformance:
             )
 
     def test_attributes_depend_on_parameters_that_are_there(self, component: Any) -> None:
+        """`by_parameter` maps values of the class's parameters to values of its attributes."""
         parameters = {parameter.name for parameter in _parameters(type(component))}
         for each in type(component).__mro__:
             for parameter, by_value in vars(each).get("by_parameter", {}).items():
@@ -69,6 +80,7 @@ class ComponentConformance:
                 assert not unknown, f"by_parameter names attributes that the class has; found {sorted(unknown)}"
 
     def test_survives_pickling(self, component: Any) -> None:
+        """pickle.loads(pickle.dumps(component)) is the same component: it travels to worker processes."""
         try:
             copy = pickle.loads(pickle.dumps(component))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -77,13 +89,6 @@ class ComponentConformance:
         assert same(vars(copy), vars(component)), (
             f"a pickled component keeps its state; {vars(component)!r} became {vars(copy)!r}"
         )
-
-
-def skip_if(condition: object, reason: str) -> None:
-    """Skip a test of what is not asked of a component."""
-    __tracebackhide__ = True
-    if condition:
-        pytest.skip(reason)
 
 
 def assert_form_of(of: str, given: Tensor, name: str, found: Tensor) -> None:

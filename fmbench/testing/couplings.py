@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import pytest
 import torch
 from torch import Tensor
 
 from fmbench.components.conditions import some_conditions
 from fmbench.components.contracts import Coupling
-from fmbench.testing.base import ComponentConformance, generator, same, skip_if
+from fmbench.testing.base import ComponentConformance, generator, same
 from fmbench.testing.dummy_components import CountedField
+from fmbench.testing.parametrize import parametrize, skip_if
 
 BATCH = 24
 CLASSES, VECTOR = 3, 2
@@ -38,6 +38,7 @@ class CouplingConformance(ComponentConformance):
     learnt: ClassVar[float] = LEARNT
 
     def test_declarations(self, component: Any) -> None:
+        """`pool` is an integer >= 1, `permutes` a bool, `teacher` the name of a parameter or ""."""
         assert isinstance(component.pool, int), f"pool is a number of batches; found {component.pool!r}"
         assert component.pool >= 1, f"pool is at least 1; found {component.pool}"
         assert isinstance(component.permutes, bool), f"permutes is True or False; found {component.permutes!r}"
@@ -45,13 +46,15 @@ class CouplingConformance(ComponentConformance):
         if component.teacher:
             assert not component.permutes, "pairs of a teacher are not those that were given: permutes is False"
 
-    @pytest.mark.parametrize("shape", SHAPES)
-    @pytest.mark.parametrize("labelled", [True, False])
+    @parametrize("shape", SHAPES)
+    @parametrize("labelled", [True, False])
     def test_preserves_both_marginals(self, component: Any, shape: tuple[int, ...], labelled: bool) -> None:
+        """Pairing reorders: the rows of x_0 and of x_1 are the same before and after, so both distributions stay."""
         self._preserves_marginals(component, shape, "labels" if labelled else "")
 
-    @pytest.mark.parametrize("shape", SHAPES)
+    @parametrize("shape", SHAPES)
     def test_preserves_both_marginals_of_vectors(self, component: Any, shape: tuple[int, ...]) -> None:
+        """The same where conditions are vectors: the rows of x_0 and of x_1 stay."""
         self._preserves_marginals(component, shape, "vectors")
 
     def _preserves_marginals(self, component: Any, shape: tuple[int, ...], kind: str) -> None:
@@ -67,6 +70,7 @@ class CouplingConformance(ComponentConformance):
         assert (paired_y is None) is (y is None), "y comes back where it was given, and as None where it was not"
 
     def test_uses_each_source_once_on_average(self, component: Any) -> None:
+        """A coupling that draws takes each x_0 once on average: E[uses] = 1, or the source is another."""
         other = component.permutes or component.teacher
         skip_if(other, "the coupling reorders the x_0 that it is given, or does not use them")
         x_0, x_1, y = _batch(component, (2,))
@@ -83,9 +87,11 @@ class CouplingConformance(ComponentConformance):
         )
 
     def test_labels_travel_with_the_data(self, component: Any) -> None:
+        """After pairing, y[i] is still the label of x_1[i]."""
         self._conditions_travel(component, "labels")
 
     def test_vectors_travel_with_the_data(self, component: Any) -> None:
+        """After pairing, y[i] is still the condition vector of x_1[i]."""
         self._conditions_travel(component, "vectors")
 
     def _conditions_travel(self, component: Any, kind: str) -> None:
@@ -97,6 +103,7 @@ class CouplingConformance(ComponentConformance):
             assert found == condition[row], f"{kind} travel with their x_1; {row} had {condition[row]}, has {found}"
 
     def test_follows_the_generator(self, component: Any) -> None:
+        """Pairs are drawn from `generator` only: the same seed gives the same pairs."""
         ready = component.with_fit(KnownTeacher((2,)).teach(component)) if component.teacher else component
         given = _batch(component, (2,))
         state = torch.get_rng_state()
@@ -105,6 +112,7 @@ class CouplingConformance(ComponentConformance):
         assert torch.equal(state, torch.get_rng_state()), "a coupling draws from the generator only"
 
     def test_draws_only_where_it_says_so(self, component: Any) -> None:
+        """With `draws = False` pair() leaves the generator as it is: batches may then be paired side by side."""
         skip_if(component.draws, "the coupling draws")
         given, noise = _batch(component, (2,)), generator(7)
         before = noise.get_state()
@@ -113,15 +121,17 @@ class CouplingConformance(ComponentConformance):
         assert unchanged, "a coupling with draws = False leaves the generator alone; leave draws out, or draw nothing"
 
     def test_leaves_its_inputs_alone(self, component: Any) -> None:
+        """x_0, x_1 and y are not changed in place: others are given the same tensors."""
         ready = component.with_fit(KnownTeacher((2,)).teach(component)) if component.teacher else component
         given = _batch(component, (2,))
         copies = [value.clone() for value in given]
         ready.pair(*given, generator())
         assert all(map(torch.equal, given, copies)), "a coupling does not change x_0, x_1 or y in place"
 
-    @pytest.mark.parametrize("shape", SHAPES)
-    @pytest.mark.parametrize("labelled", [True, False])
+    @parametrize("shape", SHAPES)
+    @parametrize("labelled", [True, False])
     def test_pairs_as_its_teacher_flows(self, component: Any, shape: tuple[int, ...], labelled: bool) -> None:
+        """A coupling with a teacher pairs x_0 with where dx/dt = teacher(x, t) takes it, with its label."""
         skip_if(not component.teacher, "the coupling has no teacher")
         x_0, x_1, y = _batch(component, shape, "labels" if labelled else "")
         teacher = KnownTeacher(shape, labelled)
@@ -140,6 +150,7 @@ class CouplingConformance(ComponentConformance):
         assert gap <= self.learnt, f"x_1 is where the teacher takes x_0, with its label; it is {gap:.3g} away"
 
     def test_draws_from_what_was_fitted(self, component: Any) -> None:
+        """Other draws of the generator give other pairs of those that were fitted."""
         skip_if(not component.teacher, "the coupling has no teacher")
         taught = component.with_fit(KnownTeacher((2,)).teach(component))
         given = _batch(component, (2,))
@@ -147,6 +158,7 @@ class CouplingConformance(ComponentConformance):
         assert not torch.equal(first, other), "other draws of the generator give other pairs"
 
     def test_learning_leaves_the_coupling_alone(self, component: Any) -> None:
+        """fit() returns tensors by name, with_fit() another coupling; this one stays as it is."""
         skip_if(not component.teacher, "the coupling has no teacher")
         before = dict(vars(component))
         fitted = KnownTeacher((2,)).teach(component)

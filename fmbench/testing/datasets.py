@@ -6,13 +6,13 @@ import pickle
 from functools import lru_cache
 from typing import Any, ClassVar
 
-import pytest
 import torch
 from torch import Tensor
 
 from fmbench.components.contracts import Dataset
 from fmbench.components.dataset_checks import Split, form_fault, source_fault, split_faults, splits_of
-from fmbench.testing.base import ComponentConformance, same, skip_if
+from fmbench.testing.base import ComponentConformance, same
+from fmbench.testing.parametrize import parametrize, skip_if
 
 SPLITS: tuple[Split, ...] = ("train", "test", "validation")
 
@@ -28,13 +28,15 @@ class DatasetConformance(ComponentConformance):
     contract = Dataset
     shared_by_chance: ClassVar[float] = 0.0
 
-    @pytest.mark.parametrize("split", SPLITS)
+    @parametrize("split", SPLITS)
     def test_examples_and_labels(self, component: Any, split: Split) -> None:
+        """load(split) gives float32 data (n, *shape) and, with classes, int64 labels 0 <= y < classes."""
         skip_if(split not in splits_of(component), f"the dataset has no {split} split")
         fault = next(split_faults(type(component).__name__, component, split, loaded(component, split)), "")
         assert not fault, fault
 
     def test_splits_are_disjoint(self, component: Any) -> None:
+        """No example is in two splits: what is tested was not trained on."""
         splits = splits_of(component)
         rows = {split: {row.numpy().tobytes() for row in loaded(component, split)[0]} for split in splits}
         for number, split in enumerate(splits):
@@ -44,8 +46,9 @@ class DatasetConformance(ComponentConformance):
                     f"{other} and {split} share no example; {shared} of {len(rows[split])} {split} examples are in both"
                 )
 
-    @pytest.mark.parametrize("split", SPLITS)
+    @parametrize("split", SPLITS)
     def test_loads_the_same_again(self, component: Any, split: Split) -> None:
+        """load(split) gives the same on every call, and draws nothing from torch's global generator."""
         skip_if(split not in splits_of(component), f"the dataset has no {split} split")
         state = torch.get_rng_state()
         again = component.load(split)
@@ -54,16 +57,19 @@ class DatasetConformance(ComponentConformance):
         assert unchanged, f"every load of the {split} split gives the same, in the same order"
 
     def test_source(self, component: Any) -> None:
+        """source(n, generator) gives float32 (n, *shape), drawn from that generator only."""
         state = torch.get_rng_state()
         fault = source_fault(type(component).__name__, component, n=50)
         assert not fault, fault
         assert torch.equal(state, torch.get_rng_state()), "the source draws from the given generator only"
 
     def test_provides_what_it_is(self, component: Any) -> None:
+        """Shape (channels, height, width) provides "images", shape (dim,) "points", and labels "classes"."""
         fault = form_fault(type(component).__name__, component)
         assert not fault, fault
 
     def test_density(self, component: Any) -> None:
+        """Where "density" is provided, log_density is finite at the data, and exp(log_density) integrates to 1."""
         x, _ = loaded(component, "test")
         density = component.log_density(x)
         if "density" not in component.provides:

@@ -69,6 +69,23 @@ class TwoBlobs(Dataset):
         return noise + (2.0 * y - 1)[:, None], y
 
 
+class TwoPictures(Dataset):
+    """Noisy bars, 8 by 8 and of one channel, 1,000 to train and 500 to test: upright ones, and ones that lie."""
+
+    provides = ("images", "classes", "normal_source")
+    shape = (1, 8, 8)
+    classes = 2
+
+    def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor | None]:
+        """Return pictures `(n, 1, 8, 8)` in [-1, 1], and which way the bar goes `(n,)`."""
+        n = 1000 if split == "train" else 500
+        y = torch.arange(n) % 2
+        bar = (torch.arange(8) // 2 == 2).float() - 0.5
+        pictures = torch.where((y == 0)[:, None, None], bar[None, None, :], bar[None, :, None])
+        noise = 0.2 * torch.randn(n, 8, 8, generator=generator(n))
+        return (1.5 * pictures + noise).clamp(-1, 1)[:, None], y
+
+
 class TinyNetwork(nn.Module):
     """One affine map of the flattened state, the time and a label that it ignores; its output has the shape of `x`."""
 

@@ -9,7 +9,8 @@ import torch
 
 from fmbench.components.contracts import Grid
 from fmbench.components.solver_times import fault_of, solver_times
-from fmbench.testing.base import ComponentConformance, skip_if
+from fmbench.testing.base import ComponentConformance
+from fmbench.testing.parametrize import skip_if
 
 STEPS = (*range(1, 65), 100, 128, 250, 256, 500, 512, 999, 1000)
 
@@ -26,6 +27,7 @@ class GridConformance(ComponentConformance):
     largest_step: ClassVar[float] = 1.0
 
     def test_times(self, component: Any) -> None:
+        """0 = t_0 < t_1 < ... < t_N = 1 exactly, in float64, for 1 to 1000 steps N."""
         for steps in STEPS:
             times = component.times(steps)
             assert times.dtype == torch.float64, f"times are float64; found {times.dtype}"
@@ -36,6 +38,7 @@ class GridConformance(ComponentConformance):
             assert smallest > 0, f"times increase strictly; the smallest of {steps} steps is {smallest:.3g}"
 
     def test_times_stay_apart_in_float32(self, component: Any) -> None:
+        """t_i < t_(i+1) in float32 too, in which networks see them."""
         for steps in STEPS:
             smallest = component.times(steps).float().diff().min().item()
             assert smallest > 0, (
@@ -43,6 +46,7 @@ class GridConformance(ComponentConformance):
             )
 
     def test_says_what_a_plan_may_rely_on(self, component: Any) -> None:
+        """Up to `distinct_steps` steps the times increase in float32, with default parameters."""
         known = component.distinct_steps
         skip_if(not known, "distinct_steps is 0: a plan asks for the times themselves")
         usual = type(component)()
@@ -51,6 +55,7 @@ class GridConformance(ComponentConformance):
             assert not fault, f"distinct_steps is {known}, but {fault}"
 
     def test_every_step_shrinks(self, component: Any) -> None:
+        """The largest step falls as N^-`largest_step`, that is as 1/N: else solvers lose their order."""
         coarse, fine = (component.times(steps).diff().max().item() for steps in (1000, 4000))
         power = math.log(coarse / fine, 4)
         assert power >= self.largest_step - 0.05, (
@@ -59,4 +64,5 @@ class GridConformance(ComponentConformance):
         )
 
     def test_repeats(self, component: Any) -> None:
+        """times(N) depends on N alone."""
         assert torch.equal(component.times(7), component.times(7)), "the same number of steps has the same times"

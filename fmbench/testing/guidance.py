@@ -9,8 +9,9 @@ from torch import Tensor
 
 from fmbench.components.contracts import Guidance
 from fmbench.components.free_velocity import FreeVelocity
-from fmbench.testing.base import ComponentConformance, assert_form_of, generator, skip_if
+from fmbench.testing.base import ComponentConformance, assert_form_of, generator
 from fmbench.testing.dummy_components import BentPath
+from fmbench.testing.parametrize import skip_if
 
 SHAPES = ((2,), (3, 4, 4))
 BATCH = 5
@@ -48,6 +49,7 @@ class GuidanceConformance(ComponentConformance):
         return None
 
     def test_velocity_has_the_form_of_x(self, component: Any) -> None:
+        """velocity(calls, x, t) is finite, and has the shape and the dtype of x."""
         for shape in SHAPES:
             for dtype in (torch.float32, torch.float64):
                 x, t = _examples(shape, dtype)
@@ -56,6 +58,7 @@ class GuidanceConformance(ComponentConformance):
                     assert bool(torch.isfinite(v).all()), f"the velocity is finite; found {v}"
 
     def test_treats_each_example_by_itself(self, component: Any) -> None:
+        """The velocity of an example depends on that example alone, not on the rest of the batch."""
         for shape in SHAPES:
             x, t = _examples(shape)
             order = torch.tensor([3, 0, 4, 1, 2])
@@ -67,6 +70,7 @@ class GuidanceConformance(ComponentConformance):
                 torch.testing.assert_close(torch.cat(parts), one, msg=lambda text: f"nor does the batch; {text}")
 
     def test_makes_as_many_calls_as_it_says(self, component: Any) -> None:
+        """Each velocity makes `network_calls` calls of networks: all of them count in the NFE."""
         declared = component.network_calls
         assert isinstance(declared, int), f"network_calls is a whole number; found {declared!r}"
         assert declared >= 0, f"network_calls is 0 or more; found {declared}"
@@ -79,6 +83,7 @@ class GuidanceConformance(ComponentConformance):
             assert calls.calls == expected, f"network_calls is {declared}: {expected} by now; found {calls.calls}"
 
     def test_needs_what_it_asks_for(self, component: Any) -> None:
+        """Who asks calls.unconditional requires "labels" and "no_label"; who asks calls.weaker names the parameter."""
         calls = ListedCalls(component)
         x, t = _examples((2,))
         for t_now in t:
@@ -90,6 +95,7 @@ class GuidanceConformance(ComponentConformance):
             assert component.weaker, "a guidance by a weaker model names the parameter that holds it in weaker"
 
     def test_begins_anew_with_each_integration(self, component: Any) -> None:
+        """Two integrations of the same states have the same velocities; nothing random is drawn."""
         x, t = _examples((2,))
         calls = ListedCalls(component)
         state = torch.get_rng_state()
@@ -99,6 +105,7 @@ class GuidanceConformance(ComponentConformance):
         assert torch.equal(state, torch.get_rng_state()), "a guidance draws no random numbers"
 
     def test_leaves_what_it_is_given(self, component: Any) -> None:
+        """x and t are not changed in place."""
         x, t = _examples((2,))
         before = x.clone(), t.clone()
         _integration(component, x, t)
@@ -106,6 +113,7 @@ class GuidanceConformance(ComponentConformance):
         assert torch.equal(t, before[1]), "t stays as it is"
 
     def test_may_change_nothing(self, component: Any) -> None:
+        """With parameters that change nothing, such as weight 1, the velocity is calls.conditional(x, t)."""
         unguided = self.unguided(component)
         skip_if(unguided is None, "unguided returns none")
         assert unguided is not None

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pytest
 import torch
 from torch import Tensor
 
 from fmbench.components.contracts import Dataset, Evidence, Metric
-from fmbench.testing.base import ComponentConformance, generator, same, skip_if
-from fmbench.testing.dummy_components import TwoBlobs
+from fmbench.testing.base import ComponentConformance, generator, same
+from fmbench.testing.dummy_components import TwoBlobs, TwoPictures
 from fmbench.testing.evidence import make_evidence
+from fmbench.testing.parametrize import fixture, skip_if
 
 LEAST_SAMPLES = 500
 
@@ -23,8 +23,8 @@ LEAST_SAMPLES = 500
 class MetricConformance(ComponentConformance):
     """A metric: what it declares, what it computes, and that it tells good samples from bad.
 
-    Override `dataset` (a method or a fixture) where two blobs in the plane will not do, and `evidence` where the metric
-    needs another network, path or objective.
+    Override `dataset` (a method or a fixture) where neither two blobs in the plane nor small pictures will do, and
+    `evidence` where the metric needs another network, path or objective.
 
     Attributes:
         name: the name under which the metric is registered; None leaves the check of names to its own values.
@@ -37,16 +37,17 @@ class MetricConformance(ComponentConformance):
     repeatable: ClassVar[bool] = True
     judges_samples: ClassVar[bool] = True
 
-    @pytest.fixture
-    def dataset(self) -> Dataset:
-        """The dataset of the evidence."""
-        return TwoBlobs()
+    @fixture
+    def dataset(self, component: Any) -> Dataset:
+        """The dataset of the evidence: two blobs in the plane, or small pictures for a metric that requires images."""
+        return TwoPictures() if "images" in component.requires else TwoBlobs()
 
     def evidence(self, dataset: Dataset, samples: Tensor, cache: Path) -> Evidence:
         """Return the evidence that the metric computes from, with `samples` `(n, *shape)`."""
         return make_evidence(dataset, samples, cache=cache)
 
     def test_declarations(self, component: Any) -> None:
+        """`better` is "lower" or "higher", `scope` one of three, `version` an integer >= 1, `minimum_samples` >= 0."""
         assert component.better in ("lower", "higher"), f'better is "lower" or "higher"; found {component.better!r}'
         scopes = ("training", "evaluation", "sampler")
         assert component.scope in scopes, f"scope is one of {scopes}; found {component.scope!r}"
@@ -56,6 +57,7 @@ class MetricConformance(ComponentConformance):
         assert component.minimum_samples >= 0, f"minimum_samples is at least 0; found {component.minimum_samples}"
 
     def test_values(self, component: Any, dataset: Dataset, tmp_path: Path) -> None:
+        """compute() returns finite numbers by name: the metric's own first, then others called NAME_..."""
         component.prepare()
         values = component.compute(self._good(component, dataset, tmp_path))
         first = self.name or next(iter(values))
@@ -68,12 +70,14 @@ class MetricConformance(ComponentConformance):
             assert math.isfinite(value), f"values are finite; {name} is {value}"
 
     def test_identity_is_plain_data(self, component: Any, dataset: Dataset, tmp_path: Path) -> None:
+        """identity() is plain JSON data: what two values must share to be comparable."""
         evidence = self._good(component, dataset, tmp_path)
         component.compute(evidence)
         identity = dict(component.identity(evidence))
         assert json.loads(json.dumps(identity)) == identity, f"an identity is plain JSON data; found {identity!r}"
 
     def test_repeats(self, component: Any, dataset: Dataset, tmp_path: Path) -> None:
+        """The same evidence has the same values: draws come from evidence.generator(role), data stay as they are."""
         skip_if(not self.repeatable or component.scope == "sampler", "the metric measures the machine")
         evidence = self._good(component, dataset, tmp_path)
         kept = evidence.samples.clone() if evidence.samples is not None else None
@@ -87,6 +91,7 @@ class MetricConformance(ComponentConformance):
         assert all(map(torch.equal, held, real)), "a metric does not change the real data in place"
 
     def test_real_data_is_better_than_noise(self, component: Any, dataset: Dataset, tmp_path: Path) -> None:
+        """Real data score better than noise, in the direction that `better` says."""
         skip_if(not self.judges_samples or component.scope != "evaluation", "the metric does not judge samples")
         good = self._good(component, dataset, tmp_path)
         count = len(good.samples) if good.samples is not None else LEAST_SAMPLES
@@ -100,6 +105,7 @@ class MetricConformance(ComponentConformance):
         )
 
     def test_samples_only_is_kept(self, component: Any, dataset: Dataset, tmp_path: Path) -> None:
+        """The value of a "samples_only" metric depends on samples and labels alone; its identity names the split."""
         skip_if("samples_only" not in component.provides, 'the metric does not provide "samples_only"')
         evidence = self._good(component, dataset, tmp_path)
         split = component.identity(evidence).get("reference_split")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 from typing import Any, ClassVar
 
-import pytest
 import torch
 from torch import Tensor, nn
 
 from fmbench.components.conditions import no_condition
 from fmbench.components.contracts import Dataset, Model, ProbabilityPath
-from fmbench.testing.base import ComponentConformance, assert_form_of, generator, skip_if
+from fmbench.testing.base import ComponentConformance, assert_form_of, generator
 from fmbench.testing.dummy_components import StraightPath, TwoBlobs
+from fmbench.testing.parametrize import fixture, skip_if
 
 PREDICTIONS = ("velocity", "x_1", "noise", "score", "v")
 BATCH = 6
@@ -34,17 +34,18 @@ class ModelConformance(ComponentConformance):
         """Return a new network of those that the model's weights are for; None where it names none."""
         return None
 
-    @pytest.fixture
+    @fixture
     def data(self) -> Dataset:
         return TwoBlobs()
 
-    @pytest.fixture
+    @fixture
     def module(self, component: Any, data: Dataset) -> nn.Module:
         built = component.build(data, self.path, self.network())
         assert isinstance(built, nn.Module), f"build returns a torch.nn.Module; it returned {type(built).__name__}"
         return built.eval()
 
     def test_declares_a_path_and_what_it_predicts(self, component: Any) -> None:
+        """A model has a parameter `path`, provides "given", and `predicts` says what its output is."""
         parameters = inspect.signature(type(component).__init__).parameters
         assert "path" in parameters, "a model has a parameter `path`: the plan asks it for the path"
         assert component.predicts in PREDICTIONS, (
@@ -56,6 +57,7 @@ class ModelConformance(ComponentConformance):
         assert "given" in component.provides, "a model provides 'given': add it to what the class provides"
 
     def test_output_has_the_shape_of_x(self, component: Any, module: nn.Module, data: Dataset) -> None:
+        """The network's output has the shape of x, and is finite where 0 < t < 1."""
         for batch in (1, BATCH):
             x, *others = _inputs(component, module, data, batch)
             output = module(x, *others)
@@ -63,16 +65,19 @@ class ModelConformance(ComponentConformance):
             assert torch.isfinite(output).all(), "the output is finite for t in (0, 1)"
 
     def test_ends_of_time_are_finite(self, component: Any, module: nn.Module, data: Dataset) -> None:
+        """The output is finite at t = 0 and t = 1, too, where solvers ask for it."""
         x, t, *labels = _inputs(component, module, data)
         for end in (0.0, 1.0):
             output = module(x, torch.full_like(t, end), *labels)
             assert torch.isfinite(output).all(), f"the output is finite at t={end:g}"
 
     def test_the_same_input_has_the_same_output(self, component: Any, module: nn.Module, data: Dataset) -> None:
+        """Two calls with the same (x, t) give the same."""
         inputs = _inputs(component, module, data)
         assert torch.equal(module(*inputs), module(*inputs)), "two calls with the same input give the same"
 
     def test_examples_do_not_interact(self, component: Any, module: nn.Module, data: Dataset) -> None:
+        """An example's output does not depend on the rest of its batch."""
         inputs = _inputs(component, module, data)
         alone = torch.cat([module(*(each[i : i + 1] for each in inputs)) for i in range(BATCH)])
         assert torch.allclose(module(*inputs), alone, atol=1e-5), (
@@ -80,6 +85,7 @@ class ModelConformance(ComponentConformance):
         )
 
     def test_labels_are_declared_and_taken(self, component: Any, module: nn.Module, data: Dataset) -> None:
+        """Who provides "labels" requires "classes", and with "no_label" takes y = classes for no label."""
         skip_if("labels" not in component.provides, "the model takes no labels")
         assert "classes" in component.requires, "a model with labels requires 'classes'"
         if "no_label" in component.provides:
@@ -88,12 +94,14 @@ class ModelConformance(ComponentConformance):
             assert torch.isfinite(output).all(), "with 'no_label' it takes the number of classes for no label"
 
     def test_a_space_of_its_own_is_decoded_to_data(self, component: Any, module: nn.Module, data: Dataset) -> None:
+        """With `state_shape`, decode(x) returns data of the dataset's shape."""
         skip_if(not hasattr(module, "state_shape"), "the model works at data")
         decoded = module.decode(_inputs(component, module, data)[0])  # type: ignore[operator]
         assert decoded.shape == (BATCH, *data.shape), f"decode returns data; found shape {tuple(decoded.shape)}"
         assert "normal_source" in component.requires, "a model with a space of its own requires 'normal_source'"
 
     def test_two_builds_have_the_same_weights(self, component: Any, data: Dataset) -> None:
+        """The weights come from the model, whatever the network held before."""
         first, again = (component.build(data, self.path, self.network()).state_dict() for _ in range(2))
         assert list(first) == list(again) and all(torch.equal(first[name], again[name]) for name in first), (  # noqa: PT018
             "the weights come from the model, whatever the network held before"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import pytest
 import torch
 from torch import Tensor, nn
 
 from fmbench.components.conditions import no_condition, some_conditions
 from fmbench.components.contracts import Network
-from fmbench.testing.base import ComponentConformance, assert_form_of, generator, skip_if
+from fmbench.testing.base import ComponentConformance, assert_form_of, generator
+from fmbench.testing.parametrize import parametrize, skip_if
 
 BATCH = 6
 Told = tuple[int, int]
@@ -36,8 +36,9 @@ class NetworkConformance(ComponentConformance):
     condition_width: ClassVar[int] = 3
     training_steps: ClassVar[int] = 5
 
-    @pytest.mark.parametrize("batch", [1, BATCH])
+    @parametrize("batch", [1, BATCH])
     def test_output_has_the_shape_of_x(self, component: Any, batch: int) -> None:
+        """The module's output has the shape of x, and is finite."""
         for told in self._told(component):
             module, (x, t, y) = _build(component, self.shape, told), self._inputs(told, batch)
             output = _call(module, x, t, y)
@@ -45,6 +46,7 @@ class NetworkConformance(ComponentConformance):
             assert torch.isfinite(output).all(), "the output of an untrained network is finite"
 
     def test_initial_weights_follow_the_seed(self, component: Any) -> None:
+        """Initial weights come from torch's global generator alone, which fmbench seeds."""
         first, again = (_build(component, self.shape, NOTHING).state_dict() for _ in range(2))
         assert list(first) == list(again), "two builds have the same parameters"
         assert all(torch.equal(first[name], again[name]) for name in first), (
@@ -52,12 +54,14 @@ class NetworkConformance(ComponentConformance):
         )
 
     def test_gradients_reach_every_parameter(self, component: Any) -> None:
+        """d loss / d parameter is not 0 for every parameter, within `training_steps` optimiser steps."""
         for told in self._told(component):
             module = _build(component, self.shape, told)
             missed, steps = self._train(module, told), self.training_steps
             assert not missed, f"within {steps} optimiser steps every parameter has a gradient; never: {sorted(missed)}"
 
     def test_depends_on_state_and_time(self, component: Any) -> None:
+        """v(x, t) changes with x and with t."""
         module = self._trained(component, NOTHING)
         x, t, _ = self._inputs(NOTHING)
         output = module(x, t)
@@ -65,6 +69,7 @@ class NetworkConformance(ComponentConformance):
         assert not torch.allclose(output, module(x, 1 - t)), "the output depends on t"
 
     def test_depends_on_the_label(self, component: Any) -> None:
+        """v(x, t, y) changes with the label y, and y = classes means no label."""
         skip_if(not self.classes or "labels" not in component.takes, "the network takes no labels")
         module = self._trained(component, (self.classes, 0))
         x, t, y = self._inputs((self.classes, 0))
@@ -77,6 +82,7 @@ class NetworkConformance(ComponentConformance):
         assert not torch.allclose(output, none), "the output without a label differs from that with one"
 
     def test_depends_on_the_vector(self, component: Any) -> None:
+        """v(x, t, y) changes with the condition vector y, and a row of NaN means none."""
         skip_if("vectors" not in component.takes, "the network takes no condition vectors")
         told = (0, self.condition_width)
         module, (x, t, y) = self._trained(component, told), self._inputs(told)
@@ -91,15 +97,18 @@ class NetworkConformance(ComponentConformance):
         assert torch.allclose(mixed, expected, atol=1e-4), "a row of NaN takes the vector of its own example away"
 
     def test_says_which_conditions_it_takes(self, component: Any) -> None:
+        """`takes` names conditions: "labels", "vectors"."""
         strange = sorted(set(component.takes) - {"labels", "vectors"})
         assert not strange, f'takes names conditions, "labels" and "vectors"; found {strange}'
 
     def test_eval_mode_is_deterministic(self, component: Any) -> None:
+        """In eval mode the same (x, t) has the same output."""
         module = self._trained(component, NOTHING)
         x, t, _ = self._inputs(NOTHING)
         assert torch.equal(module(x, t), module(x, t)), "in eval mode the same input has the same output"
 
     def test_examples_do_not_interact(self, component: Any) -> None:
+        """In eval mode an example's output does not depend on the rest of its batch."""
         module = self._trained(component, NOTHING)
         x, t, _ = self._inputs(NOTHING)
         together, alone = module(x, t), torch.cat([module(x[i : i + 1], t[i : i + 1]) for i in range(BATCH)])

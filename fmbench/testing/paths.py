@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-import pytest
 import torch
 from torch import Tensor
 
 from fmbench.components.contracts import AffinePath, ProbabilityPath
-from fmbench.testing.base import ComponentConformance, assert_form_of, generator, skip_if
+from fmbench.testing.base import ComponentConformance, assert_form_of, generator
+from fmbench.testing.parametrize import parametrize, skip_if
 
 SHAPES = [(2,), (1, 4, 4), (3, 5, 5)]
 BATCH = 8
@@ -30,9 +30,10 @@ class PathConformance(ComponentConformance):
     endpoint_tolerance: ClassVar[float] = 1e-6
     inner: ClassVar[tuple[float, float]] = (0.02, 0.98)
 
-    @pytest.mark.parametrize("shape", SHAPES)
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @parametrize("shape", SHAPES)
+    @parametrize("dtype", [torch.float32, torch.float64])
     def test_keeps_shape_and_dtype(self, component: Any, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        """x_t and dx_t have the shape and the dtype of x_0, and are finite where 0 < t < 1."""
         x_0, x_1, t = draws(shape, dtype)
         sample = component.sample(x_0, x_1, t, generator())
         for name in ("x_t", "dx_t"):
@@ -43,14 +44,16 @@ class PathConformance(ComponentConformance):
             assert torch.equal(getattr(sample, name), given), f"the sample holds the {name} that it was made of"
 
     def test_leaves_its_inputs_alone(self, component: Any) -> None:
+        """x_0, x_1 and t are not changed in place: others are given the same tensors."""
         given = draws((3,), torch.float64)
         copies = [value.clone() for value in given]
         component.sample(*given, generator())
         assert all(map(torch.equal, given, copies)), "a path does not change x_0, x_1 or t in place"
 
-    @pytest.mark.parametrize("shape", SHAPES)
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @parametrize("shape", SHAPES)
+    @parametrize("dtype", [torch.float32, torch.float64])
     def test_runs_from_source_to_data(self, component: Any, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        """x_t = x_0 at t = 0, which is noise, and x_t = x_1 at t = 1, which is data."""
         x_0, x_1, t = draws(shape, dtype)
         for end, expected, name in ((0.0, x_0, "x_0"), (1.0, x_1, "x_1")):
             x_t = component.sample(x_0, x_1, torch.full_like(t, end), generator()).x_t
@@ -59,8 +62,9 @@ class PathConformance(ComponentConformance):
                 f"x_t at t={end:g} is {name} up to endpoint_tolerance={self.endpoint_tolerance:g}; it is {gap:.3g} away"
             )
 
-    @pytest.mark.parametrize("shape", SHAPES)
+    @parametrize("shape", SHAPES)
     def test_velocity_is_the_derivative(self, component: Any, shape: tuple[int, ...]) -> None:
+        """dx_t = d x_t / dt, with the path's own noise held fixed."""
         x_0, x_1, t = draws(shape, torch.float64)
         low, high = self.inner
         t = low + (high - low) * t
@@ -75,6 +79,7 @@ class PathConformance(ComponentConformance):
         assert error <= 1e-9, f"dx_t is d x_t/dt, with the path's own noise held fixed; they differ by {error:.3g}"
 
     def test_draws_follow_the_generator(self, component: Any) -> None:
+        """x_t is drawn from `generator` only, and how much is drawn depends on the shape of x_0 alone."""
         x_0, x_1, t = draws((3, 4, 4), torch.float32)
         first, again = (component.sample(x_0, x_1, t, generator(5)) for _ in range(2))
         assert torch.equal(first.x_t, again.x_t), (
@@ -89,6 +94,7 @@ class PathConformance(ComponentConformance):
         )
 
     def test_a_straight_path_is_straight(self, component: Any) -> None:
+        """A path that provides "straight" reaches the data along its velocity: x_t + (1 - t) dx_t = x_1."""
         skip_if("straight" not in component.provides, 'the path does not provide "straight"')
         sample = component.sample(*draws((3,), torch.float64), generator())
         end = sample.x_t + (1 - sample.t)[:, None] * sample.dx_t
@@ -96,7 +102,10 @@ class PathConformance(ComponentConformance):
         assert error <= 1e-12, f"a straight path goes on to x_1 along dx_t; it misses by {error:.3g}"
 
     def test_gaussian_has_the_path_s_marginals(self, component: Any) -> None:
-        """Given x_1, x_t is normal, and dx_t depends on it as on an affine path: found by many draws."""
+        """x_t given x_1 is normal: mean alpha_t x_1, variance sigma_t^2, cov(x_t, dx_t) = sigma_t d_sigma_t.
+
+        Found by many draws, of a path that provides "gaussian".
+        """
         skip_if("gaussian" not in component.provides, 'the path does not provide "gaussian"')
         n, x_1 = 100_000, 1.5
         for time in (0.1, 0.5, 0.8):
@@ -124,14 +133,16 @@ class AffinePathConformance(PathConformance):
 
     contract = AffinePath
 
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @parametrize("dtype", [torch.float32, torch.float64])
     def test_coefficients_keep_shape_and_dtype(self, component: Any, dtype: torch.dtype) -> None:
+        """alpha_t, sigma_t, d_alpha_t and d_sigma_t have the shape and the dtype of t."""
         t = torch.linspace(0.1, 0.9, 7, dtype=dtype)
         names = ("alpha_t", "sigma_t", "d_alpha_t", "d_sigma_t")
         for name, value in zip(names, component.coefficients(t), strict=True):
             assert_form_of("t", t, name, value)
 
     def test_coefficient_derivatives(self, component: Any) -> None:
+        """d_alpha_t = d alpha_t / dt, and d_sigma_t = d sigma_t / dt."""
         t = torch.linspace(*self.inner, 101, dtype=torch.float64)
         for index, name in enumerate(("alpha", "sigma")):
             given = component.coefficients(t)[2 + index]
@@ -140,6 +151,7 @@ class AffinePathConformance(PathConformance):
             assert error <= 1e-9, f"d_{name}_t is the derivative of {name}_t; they differ by {error:.3g}"
 
     def test_coefficients_at_the_ends(self, component: Any) -> None:
+        """alpha(0) = 0 and sigma(0) = 1, which is noise; alpha(1) = 1 and sigma(1) = 0, which is data."""
         alpha_t, sigma_t, *_ = component.coefficients(torch.tensor([0.0, 1.0], dtype=torch.float64))
         for name, value, expected in (("alpha", alpha_t, (0.0, 1.0)), ("sigma", sigma_t, (1.0, 0.0))):
             for end, found, wanted in zip((0, 1), value.tolist(), expected, strict=True):
@@ -149,6 +161,7 @@ class AffinePathConformance(PathConformance):
                 )
 
     def test_provides_affine(self, component: Any) -> None:
+        """An affine path provides "affine" and "gaussian", on which other components rely."""
         for name in ("affine", "gaussian"):
             assert name in component.provides, f'an affine path provides "{name}"; found {component.provides}'
 

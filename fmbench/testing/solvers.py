@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import pytest
 import torch
 from torch import Tensor
 
 from fmbench.components.contracts import Solver
-from fmbench.testing.base import ComponentConformance, assert_form_of, generator, skip_if
+from fmbench.testing.base import ComponentConformance, assert_form_of, generator
 from fmbench.testing.dummy_components import CountedField
 from fmbench.testing.few_steps import GIVEN, STEPS, exact_flow, gaussian_paths
 from fmbench.testing.ode_problems import PROBLEMS, ODEProblem, grids, uniform_times
+from fmbench.testing.parametrize import parametrize, skip_if
 
 ROUNDING = 1e-12
 """Errors below it say nothing about a method."""
@@ -49,14 +49,8 @@ class AnySolverConformance(ComponentConformance):
     adaptive: ClassVar[bool] = False
     deterministic: ClassVar[bool] = True
 
-    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Make `grid` the name of each grid in turn, and `path` that of each path."""
-        if "grid" in metafunc.fixturenames:
-            metafunc.parametrize("grid", sorted(grids()))
-        if "path" in metafunc.fixturenames:
-            metafunc.parametrize("path", sorted(gaussian_paths()))
-
     def test_declares_its_cost(self, component: Any) -> None:
+        """`nfe_per_step` >= 1 and `nfe_offset` are integers, `order` is None or >= 1, `adaptive` as inherited."""
         assert component.adaptive is self.adaptive, (
             "solvers on a given grid inherit SolverConformance, adaptive ones AdaptiveSolverConformance; "
             f"adaptive is {component.adaptive}"
@@ -68,9 +62,10 @@ class AnySolverConformance(ComponentConformance):
         order = component.order
         assert order is None or order >= 1, f"order is at least 1, or None where it means nothing; found {order!r}"
 
-    @pytest.mark.parametrize("shape", [(2,), (3, 4, 4)])
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @parametrize("shape", [(2,), (3, 4, 4)])
+    @parametrize("dtype", [torch.float32, torch.float64])
     def test_keeps_shape_and_dtype(self, component: Any, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        """x_1 has the shape and the dtype of x_0, and x_0 is not changed in place."""
         x_0 = torch.randn(5, *shape, dtype=dtype, generator=generator())
         before = x_0.clone()
         x_1 = component.integrate(CountedField(lambda x, t: -x), x_0, uniform_times(4).to(dtype))
@@ -78,6 +73,7 @@ class AnySolverConformance(ComponentConformance):
         assert torch.equal(x_0, before), "a solver does not change x_0 in place"
 
     def test_leaves_velocities_alone(self, component: Any) -> None:
+        """What velocity(x, t) returned is not changed in place: others are given the same tensor."""
         kept: list[tuple[Tensor, Tensor]] = []
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
@@ -88,7 +84,9 @@ class AnySolverConformance(ComponentConformance):
         component.integrate(CountedField(velocity), torch.linspace(0, 1, 6).reshape(3, 2), uniform_times(4).float())
         assert all(torch.equal(v, copy) for v, copy in kept), "a solver does not change returned velocities in place"
 
+    @parametrize("grid", lambda: sorted(grids()))
     def test_stays_within_the_unit_interval(self, component: Any, grid: str) -> None:
+        """velocity(x, t) is asked for 0 <= t <= 1 only."""
         field = CountedField(lambda x, t: torch.cos(9 * t)[:, None] * x)
         component.integrate(field, torch.ones(4, 2), grids()[grid].times(7).float())
         times = torch.cat(field.times)
@@ -96,7 +94,9 @@ class AnySolverConformance(ComponentConformance):
             f"velocities are asked within [0, 1] only; found t from {times.min():.9g} to {times.max():.9g}"
         )
 
+    @parametrize("grid", lambda: sorted(grids()))
     def test_is_exact_on_constant_velocities(self, component: Any, grid: str) -> None:
+        """Where dx/dt = v does not change, x_1 = x_0 + v, for any number of steps."""
         skip_if(not self.deterministic, "the solver draws noise")
         x_0, v = torch.randn(2, 6, 3, dtype=torch.float64, generator=generator())
         for steps in (1, 2, 5):
@@ -105,7 +105,7 @@ class AnySolverConformance(ComponentConformance):
             assert error <= 1e-12, f"straight trajectories are followed exactly; {steps} steps have error {error:.3g}"
 
     def test_repeats(self, component: Any) -> None:
-        """A solver may keep nothing between two calls, and draws only from the velocity's generator."""
+        """integrate(velocity, x_0, times) depends on its arguments alone; noise is drawn from velocity.generator."""
         problem = PROBLEMS[2]
         first = component.integrate(CountedField(problem.velocity), problem.x_0, uniform_times(5))
         component.integrate(CountedField(problem.velocity), problem.x_0.flip(0), uniform_times(3))
@@ -131,8 +131,9 @@ class SolverConformance(AnySolverConformance):
     convergence_on: ClassVar[Mapping[str, Convergence]] = {}
     behind_euler: ClassVar[Mapping[str, float]] = {}
 
-    @pytest.mark.parametrize("steps", [1, 2, 3, 4, 8, 17])
+    @parametrize("steps", [1, 2, 3, 4, 8, 17])
     def test_costs_what_it_declares(self, component: Any, steps: int) -> None:
+        """N steps call the velocity nfe_per_step * N + nfe_offset times."""
         field = CountedField(PROBLEMS[0].velocity)
         component.integrate(field, PROBLEMS[0].x_0, uniform_times(steps))
         declared = component.nfe_per_step * steps + component.nfe_offset
@@ -140,8 +141,10 @@ class SolverConformance(AnySolverConformance):
             f"{steps} steps call the velocity nfe_per_step*steps + nfe_offset = {declared} times; counted {field.calls}"
         )
 
-    @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
+    @parametrize("grid", lambda: sorted(grids()))
+    @parametrize("problem", PROBLEMS, ids=lambda p: p.name)
     def test_converges_at_its_order(self, component: Any, problem: ODEProblem, grid: str) -> None:
+        """Order p: halving every step divides the error by 2^p, that is error(h) = C h^p, where p is `order`."""
         skip_if(component.order is None, "the solver declares no order")
         expected = self.convergence_on.get(grid, Convergence(component.order, self.order_steps))
         errors = []
@@ -156,10 +159,12 @@ class SolverConformance(AnySolverConformance):
             f"{grid}, {problem.name} (errors by steps {shown})"
         )
 
+    @parametrize("path", lambda: sorted(gaussian_paths()))
     def test_few_steps_end_no_further_than_eulers(self, component: Any, path: str) -> None:
-        """Asked of multistep solvers, with the exact velocity of a mixture of Gaussians and equal steps.
+        """With 2 to 8 equal steps, |x_1 - exact x_1| is at most Euler's, or `behind_euler` times as much.
 
-        Convergence is measured at many steps; what a method extrapolates over few and large ones can do harm.
+        Asked of multistep solvers, with the exact velocity of a mixture of Gaussians: convergence is measured at many
+        steps, and what a method extrapolates over few and large ones can do harm.
         """
         skip_if(not self.deterministic, "the solver draws noise")
         other = component.nfe_per_step > 1 or component.order is None or component.order < 2
@@ -178,8 +183,9 @@ class SolverConformance(AnySolverConformance):
             f"behind_euler declares {declared:g} for path {path}; found at most {worst:.3f}: declare that, or nothing"
         )
 
-    @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
+    @parametrize("problem", PROBLEMS, ids=lambda p: p.name)
     def test_examples_do_not_interact(self, component: Any, problem: ODEProblem) -> None:
+        """Integrating a batch gives each example what integrating it alone gives."""
         skip_if(not self.deterministic, "the solver draws noise")
         together = component.integrate(CountedField(problem.velocity), problem.x_0, uniform_times(6))
         alone = [component.integrate(CountedField(problem.velocity), x[None], uniform_times(6)) for x in problem.x_0]
@@ -197,12 +203,14 @@ class AdaptiveSolverConformance(AnySolverConformance):
     adaptive = True
     tolerance: ClassVar[float] = 1e-3
 
-    @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
+    @parametrize("problem", PROBLEMS, ids=lambda p: p.name)
     def test_reaches_its_tolerance(self, component: Any, problem: ODEProblem) -> None:
+        """|x_1 - exact x_1| <= `tolerance` on problems with a known solution."""
         error = errors_of(component, problem, uniform_times(1)).abs().max().item()
         assert error <= self.tolerance, f"an error of at most {self.tolerance:g} on {problem.name}; found {error:.3g}"
 
     def test_ignores_the_grid(self, component: Any) -> None:
+        """Of `times` an adaptive solver takes only the two ends, 0 and 1."""
         skip_if(not self.deterministic, "the solver draws noise")
         first, other = (
             component.integrate(CountedField(PROBLEMS[0].velocity), PROBLEMS[0].x_0, uniform_times(n)) for n in (1, 6)

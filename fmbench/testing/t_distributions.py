@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
 from fmbench.components.contracts import TDistribution
 from fmbench.testing.base import ComponentConformance, generator
+from fmbench.testing.parametrize import parametrize
 
 NODES, WEIGHTS = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(32))
 CLOSEST = 1e-9
@@ -25,21 +25,24 @@ class TDistributionConformance(ComponentConformance):
 
     contract = TDistribution
 
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @parametrize("dtype", [torch.float32, torch.float64])
     def test_keeps_shape_and_dtype(self, component: Any, dtype: torch.dtype) -> None:
+        """quantile and density work elementwise: shape and dtype stay."""
         u = torch.linspace(0.01, 0.99, 12, dtype=dtype).reshape(3, 4)
         for name, value in (("quantile", component.quantile(u)), ("density", component.density(u))):
             assert value.shape == u.shape, f"{name} works elementwise on {tuple(u.shape)}; found {tuple(value.shape)}"
             assert value.dtype == dtype, f"{name} keeps the dtype {dtype}; found {value.dtype}"
 
     def test_leaves_its_inputs_alone(self, component: Any) -> None:
+        """u and t are not changed in place."""
         u = torch.linspace(0.01, 0.99, 12, dtype=torch.float64)
         copy = u.clone()
         component.quantile(u), component.density(u)
         assert torch.equal(u, copy), "a t-distribution does not change u or t in place"
 
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @parametrize("dtype", [torch.float32, torch.float64])
     def test_quantile_is_finite_to_the_ends(self, component: Any, dtype: torch.dtype) -> None:
+        """0 <= quantile(u) <= 1 for every 0 < u < 1, however close to the ends."""
         small = [torch.finfo(dtype).tiny, 1e-30, 1e-12, 1e-7, 2.0**-24]
         u = torch.tensor([*small, 0.5, 1 - 1e-3, 1 - torch.finfo(dtype).eps / 2], dtype=dtype)
         t = component.quantile(u)
@@ -47,6 +50,7 @@ class TDistributionConformance(ComponentConformance):
         assert ((t >= 0) & (t <= 1)).all(), f"quantiles lie in [0, 1]; u={u.tolist()} gave {t.tolist()}"
 
     def test_quantile_increases(self, component: Any) -> None:
+        """u < v gives quantile(u) < quantile(v)."""
         u = torch.linspace(0, 1, 1003, dtype=torch.float64)[1:-1]
         t = component.quantile(u)
         inner = (t > CLOSEST) & (t < 1 - CLOSEST)
@@ -54,11 +58,13 @@ class TDistributionConformance(ComponentConformance):
         assert (t[inner].diff() > 0).all(), "the quantile increases strictly inside (0, 1); it is flat somewhere"
 
     def test_density_is_positive_where_draws_fall(self, component: Any) -> None:
+        """density(quantile(u)) is finite and > 0."""
         density = component.density(component.quantile(torch.linspace(0.02, 0.98, 97, dtype=torch.float64)))
         assert (density > 0).all(), f"the density is positive at every quantile; found {density.min().item():.3g}"
         assert torch.isfinite(density).all(), "the density is finite between the quantiles of 2% and 98%"
 
     def test_density_integrates_to_one(self, component: Any) -> None:
+        """The integral of density from quantile(a) to quantile(b) is b - a, and over [0, 1] it is 1."""
         u, z, mass = quantile_masses(component)
         error = (mass.cumsum(0) - (u[1:] - u[0])).abs().max().item()
         assert error <= 1e-5, (
@@ -74,6 +80,7 @@ class TDistributionConformance(ComponentConformance):
             )
 
     def test_quantile_is_the_inverse_cdf(self, component: Any) -> None:
+        """density(quantile(u)) * quantile'(u) = 1."""
         u, h = torch.linspace(0.03, 0.97, 95, dtype=torch.float64), 1e-4
         near, far = (component.quantile(u + k * h) - component.quantile(u - k * h) for k in (1, 2))
         slope = (8 * near - far) / (12 * h)
@@ -84,7 +91,7 @@ class TDistributionConformance(ComponentConformance):
         assert error <= 1e-4, f"density(quantile(u)) quantile'(u) = 1, in float64; it is off by {error:.3g}"
 
     def test_draws_follow_the_density(self, component: Any) -> None:
-        """Kolmogorov-Smirnov: draws in float32, as training makes them, against the integral of the density."""
+        """t = quantile(u), u uniform, has that density: sup |F_n(t) - F(t)| is as small as chance allows."""
         _, z, mass = quantile_masses(component)
         draws = component.quantile(torch.rand(DRAWS, generator=generator(11)))
         logits = np.sort(torch.logit(draws.double()).numpy())

@@ -11,11 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from fmbench.cli.check import check
+from fmbench.cli.check_plugin import check_plugin
 from fmbench.cli.completion import VARIABLE, answer_shell
 from fmbench.cli.history import history
 from fmbench.cli.init import init
 from fmbench.cli.interruption import EndedInOrder, exit_code, how, was_interrupted
 from fmbench.cli.mlflow import sync, ui
+from fmbench.cli.new_plugin import new_plugin
 from fmbench.cli.output import complain, prepare_streams, say
 from fmbench.cli.plan import plan
 from fmbench.cli.plugins import PLUGINS, list_components, plugins_app
@@ -85,8 +87,10 @@ def begin(
 run, retry = run_verb(again=False), run_verb(again=True)
 app.command("run", help="Plan, train, evaluate, log and report; what is done is skipped, so a run goes on.")(run)
 app.command("retry", help="Run a suite again with its failed cells, which `run` leaves as they are.")(retry)
-for callback in (init, suites, check, history, plan, status, schema, env, why, report, sync, clean, merge, ui):
+for callback in (init, check, history, plan, status, schema, env, why, report, sync, clean, merge, ui):
     app.command()(callback)
+for plugin_verb in (suites, new_plugin, check_plugin):
+    app.command()(plugin_verb)
 app.add_typer(plugins_app, name="plugins", short_help=PLUGINS)
 for verb in app.registered_commands:  # else the list of verbs cuts them off
     verb.short_help = " ".join((verb.help or getdoc(verb.callback) or "").partition("\n\n")[0].split())

@@ -19,7 +19,7 @@ PLAIN = ("component", "dataset")
 
 
 @dataclass(frozen=True)
-class Parameter:
+class TestedValues:
     """A name, and the values that a test is run for. `ids` names them, as pytest's ids do."""
 
     name: str
@@ -37,15 +37,15 @@ def parametrize(
     """Have a test run for each of some values, as `pytest.mark.parametrize` does; a function gives them when asked."""
 
     def mark(function: Function) -> Function:
-        vars(function)["parameters"] = (*parameters_of(function), Parameter(name, values, ids))
+        vars(function)["parameters"] = (*parameters_of(function), TestedValues(name, values, ids))
         return function
 
     return mark
 
 
-def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
+def parameters_of(function: Callable[..., Any]) -> tuple[TestedValues, ...]:
     """Return what a test is run for; nothing where it runs once."""
-    found: tuple[Parameter, ...] = vars(function).get("parameters", ())
+    found: tuple[TestedValues, ...] = vars(function).get("parameters", ())
     return found
 
 

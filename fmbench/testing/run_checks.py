@@ -12,9 +12,10 @@ from typing import Any, Literal
 from unittest import SkipTest
 
 from fmbench.errors import UserError
+from fmbench.isolation.plugin_traceback import lines_of, own_line
 from fmbench.plugins.local_files import describe_error
 from fmbench.testing.base import ComponentConformance
-from fmbench.testing.parametrize import Parameter, parameters_of
+from fmbench.testing.parametrize import TestedValues, parameters_of
 
 LONGEST = 600
 """Characters of what a check found that are kept."""
@@ -26,6 +27,7 @@ class CheckResult:
 
     `rule` is what is asked, as a formula where there is one. `found` says what was found in place of it, or why the
     check was skipped; `case` is the first case that failed, `grid=uniform` say, and "" where there is only one.
+    `raised` is the line that raised an exception, with its type; "" where a rule was broken.
     """
 
     name: str
@@ -35,6 +37,7 @@ class CheckResult:
     case: str = ""
     cases: int = 1
     failed: int = 0
+    raised: str = ""
 
 
 def run_checks(tests: ComponentConformance, make: Callable[[], Any] | None = None) -> Iterator[CheckResult]:
@@ -55,10 +58,10 @@ def _tests_of(cls: type[ComponentConformance]) -> list[tuple[str, Callable[..., 
 def _check(
     tests: ComponentConformance, name: str, test: Callable[..., Any], make: Callable[[], Any] | None
 ) -> CheckResult:
-    title, rule = name.removeprefix("test_").replace("_", " "), _rule(test)
+    title, rule = name.removeprefix("test_").replace("_", " "), rule_of(test)
     parameters = parameters_of(test)
     cases = list(itertools.product(*(each.all() for each in parameters)))
-    failures: list[tuple[str, str]] = []
+    failures: list[tuple[str, str, str]] = []
     skipped: list[str] = []
     for values in cases:
         given = {each.name: value for each, value in zip(parameters, values, strict=True)}
@@ -69,17 +72,18 @@ def _check(
             skipped.append(str(skip))
         except UserError:
             raise
-        except Exception as error:
-            failures.append((_case(parameters, values), _what_was_found(error)))
+        except (Exception, SystemExit) as error:
+            failures.append((*_what_was_found(error), _case(parameters, values)))
     if failures:
-        case, found = failures[0]
-        return CheckResult(title, "failed", rule, found, case, len(cases), len(failures))
+        found, raised, case = failures[0]
+        return CheckResult(title, "failed", rule, found, case, len(cases), len(failures), raised)
     if len(skipped) == len(cases):
         return CheckResult(title, "skipped", rule, skipped[0] if skipped else "it has no cases", "", len(cases))
     return CheckResult(title, "ok", rule, "", "", len(cases))
 
 
-def _rule(test: Callable[..., Any]) -> str:
+def rule_of(test: Callable[..., Any]) -> str:
+    """Return what a test asks, with which its docstring begins."""
     return " ".join((inspect.getdoc(test) or "").partition("\n\n")[0].split())
 
 
@@ -118,11 +122,11 @@ def _asked(function: Callable[..., Any]) -> list[str]:
     return list(inspect.signature(function).parameters)[1:]
 
 
-def _case(parameters: tuple[Parameter, ...], values: tuple[Any, ...]) -> str:
+def _case(parameters: tuple[TestedValues, ...], values: tuple[Any, ...]) -> str:
     return ", ".join(f"{each.name}={_shown(each, value)}" for each, value in zip(parameters, values, strict=True))
 
 
-def _shown(parameter: Parameter, value: Any) -> str:
+def _shown(parameter: TestedValues, value: Any) -> str:
     """Return a value as its ids call it, else as text."""
     if callable(parameter.ids):
         return str(parameter.ids(value))
@@ -131,14 +135,16 @@ def _shown(parameter: Parameter, value: Any) -> str:
     return str(value).removeprefix("torch.")
 
 
-def _what_was_found(error: Exception) -> str:
-    """Return what a broken rule says of the component, or what its code raised, with its line."""
+def _what_was_found(error: BaseException) -> tuple[str, str]:
+    """Return what a broken rule says of the component, or what its code raised; and of that the type and the line."""
+    raised = ""
     if isinstance(error, AssertionError) and _is_a_rule(error):
         text = str(error)
     else:
         text = f"it raised {describe_error(error)}"
+        raised = f"{type(error).__name__} ({own_line(lines_of(error))})"
     text = " ".join(text.split())
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    return (text if len(text) <= LONGEST else f"{text[:LONGEST]}..."), raised
 
 
 def _is_a_rule(error: AssertionError) -> bool:

@@ -34,6 +34,7 @@ CHANGED: dict[str, set[Stage]] = {
     "components/solver_times.py": SAMPLED,
     "plugins/registry.py": set(),
     "suite/models.py": set(),
+    "plugin_template/create.py": set(),
     "store/cell_folder.py": set(),
     "store/merge/copy_cells.py": set(),
     "plan/build.py": set(),

@@ -23,7 +23,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("cells",),
     ("components",),
     ("plugins", "suite", "store"),
-    ("plan", "runtime"),
+    ("plan", "plugin_template", "runtime"),
     ("model", "results"),
     ("training", "evaluation", "tracking", "regression", "report"),
     ("history", "executors"),
@@ -43,6 +43,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "suite": ({"cells", "io"}, "a file becomes typed data; no registry is needed to read it"),
     "store": ({"cells", "io"}, "keeps cells by key, and knows no component"),
     "plan": ({"cells", "components", "io", "plugins", "suite"}, "from suite and registry to cells; reads no store"),
+    "plugin_template": ({"components", "plugins"}, "a name that is free, a kind that there is, and files"),
     "runtime": ({"io", "isolation", "store"}, "measures what computes, and keeps what it found"),
     "model": ({"cells", "components", "isolation", "plugins", "runtime", "store"}, "from a cell to what computes it"),
     "results": ({"cells", "io", "plan", "plugins", "store"}, "what the store holds of a plan"),
@@ -72,7 +73,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
         "compute tasks somewhere",
     ),
     "testing": (
-        {"cells", "components", "executors", "plugins", "store"},
+        {"cells", "components", "executors", "isolation", "plugins", "store"},
         "conformance, for authors of plugins and executors",
     ),
     "runner": (
@@ -84,8 +85,8 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     ),
     "cli": (
         {
-            *("components", "history", "io", "plan", "plugins", "regression", "report", "results", "runner"),
-            *("runtime", "store", "suite", "tracking"),
+            *("components", "history", "io", "plan", "plugin_template", "plugins", "regression", "report", "results"),
+            *("runner", "runtime", "store", "suite", "testing", "tracking"),
         },
         "verbs over the library; it computes nothing itself",
     ),

@@ -14,6 +14,7 @@ from fmbench.report import in_short
 from fmbench.report.analysis.floor_and_oracle import Floor
 from fmbench.report.result_table import Values
 from fmbench.report.text import headline
+from fmbench.report.text.one_sentence import MOST_WORDS, words
 from fmbench.results.records import EvaluationRecord
 
 BASELINE = {"path": "linear", "t_distribution": "uniform"}
@@ -21,7 +22,17 @@ LINEAR = [10.0, 11.0, 12.0]
 
 
 def lines(factory: Factory, **about: Any) -> dict[str, str]:
-    return dict(in_short(factory.records(**about)).lines)
+    """Return the first lines, with each answer as it stands in full."""
+    short = in_short(factory.records(**about))
+    full = {about.replace("in full", "").strip(): text for about, text in short.details if "in full" in about}
+    named = {
+        "Answer" if name == "Answer" else ", ".join(reversed(name.split(", "))): text for name, text in full.items()
+    }
+    return dict(short.lines) | named
+
+
+def sentence(factory: Factory) -> str:
+    return dict(in_short(factory.records()).lines)["Answer"]
 
 
 def paths(folder: Path, cosine: Sequence[float], **changes: Any) -> Factory:
@@ -33,15 +44,58 @@ def paths(folder: Path, cosine: Sequence[float], **changes: Any) -> Factory:
 def test_the_best_is_named_with_its_advantage_its_interval_and_n(tmp_path: Path):
     said = lines(paths(tmp_path, [5.0, 5.4, 6.1]))["Answer"]
     assert said.startswith("cosine with euler has the lowest mean fid_digits at every NFE (1 and 2). ")
-    assert said.endswith("Against the baseline (linear) at its best: 50% [48, 53] lower at NFE 1, 50% [48, 53] lower "
-                         "at NFE 2 (n = 3).")  # fmt: skip
+    by = "50% [48, 53] lower at NFE 1, 50% [48, 53] lower at NFE 2 (n = 3)."
+    assert said.endswith(f"Against the baseline (linear) with its best solver: {by}")
 
 
 def test_what_cannot_be_told_is_said_first(tmp_path: Path):
     found = lines(paths(tmp_path, [9.0, 12.0, 11.9]))
-    assert found["Answer"].startswith("At no NFE can the best be told from the others (n = 3). cosine ")
+    assert found["Answer"].startswith(
+        "At no NFE can the best be told from the others (n = 3). Tie at NFE 1 (cosine with euler and linear with euler)"
+    )
     assert "not distinguishable at NFE 1 and 2 (n = 3)" in found["Answer"]
     assert "%" not in found["Answer"]
+
+
+LONG = tuple(spec("t_distribution", "beta", alpha=0.5 * i, beta="one that has a long name") for i in range(3))
+SENTENCES: Mapping[str, tuple[dict[str, Any], str]] = {
+    "a leader": (
+        {},
+        "cosine with euler leads in fid_digits at NFE 1 and 2, 50% and 50% below the baseline's best solver.",
+    ),
+    "no baseline": (
+        {"baseline": None},
+        "cosine with euler leads in fid_digits at NFE 1 and 2, 50% and 50% below the next",
+    ),
+    "a tie": (
+        {"change": set_values({"linear": LINEAR, "cosine": [9.0, 12.0, 11.9]}, "path")},
+        "No winner in fid_digits",
+    ),
+    "one seed": ({"seeds": (0,)}, "One seed tells no winner; so far cosine with euler at NFE 1 and 2 has the lowest"),
+    "long names": ({"t_distributions": LONG, "nfe": (1, 2, 4, 8, 16)}, ""),
+}
+
+
+@pytest.mark.parametrize("case", SENTENCES)
+def test_one_sentence_of_few_words_names_its_comparison(case: str, tmp_path: Path):
+    changes, start = SENTENCES[case]
+    said = sentence(paths(tmp_path, [5.0, 5.4, 6.1], **changes))
+    assert said.startswith(start)
+    assert words(said) <= MOST_WORDS
+    assert any(text in said for text in ("below", "every other", "seed"))
+
+
+def test_a_tie_is_called_one_and_has_no_winner(tmp_path: Path):
+    def change(record: EvaluationRecord) -> EvaluationRecord:
+        seed, cosine = record.cell.training.seed, record.cell.training.path.name == "cosine"
+        gap = (0.1 * seed - 0.1 if record.cell.nfe == 1 else 5.0 + 0.1 * seed) * cosine
+        return dataclasses.replace(record, metrics={"fid_digits": LINEAR[seed] - gap})
+
+    said = sentence(small(tmp_path, change=change, metrics=(FID,), solvers=("euler",), baseline={"path": "linear"}))
+    assert said == "cosine leads in fid_digits at NFE 2, 46% below the baseline; tie at NFE 1."
+    short = dict(in_short(small(tmp_path, change=change, metrics=(FID,), solvers=("euler",)).records()).details)
+    assert "Tie at NFE 1 (" in short["Answer in full"]
+    assert "A tie: 1 of 1 other (" in short["NFE 1"]
 
 
 def test_a_rival_at_one_nfe_stands_under_what_is_not_known(tmp_path: Path):
@@ -70,7 +124,7 @@ def test_a_baseline_that_leads_at_some_nfe_is_said(tmp_path: Path):
 
     said = lines(small(tmp_path, change=change, metrics=(FID,), solvers=("euler",), baseline={"path": "linear"}))
     assert said["Answer"].startswith("Lowest mean fid_digits: linear at NFE 1 and cosine at NFE 2.")
-    assert said["Answer"].endswith("lower at NFE 2 (n = 3); at NFE 1 the baseline itself leads.")
+    assert said["Answer"].endswith("lower at NFE 2 (n = 3); at NFE 1 the baseline itself has the best mean.")
 
 
 def test_each_side_has_the_solver_that_suits_it(tmp_path: Path):

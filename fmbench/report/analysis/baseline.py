@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fmbench.cells.component_spec import ComponentSpec
@@ -26,6 +26,11 @@ def references(result_table: ResultTable, wanted: Mapping[str, Any]) -> dict[Row
     elsewhere = next((row for row in base if result_table.made_elsewhere(row)), None)
     found = {row: by_rest.get(tuple(row[i] for i in others), elsewhere) for row in rows if row not in base}
     return {row: reference for row, reference in found.items() if reference is not None}
+
+
+def of_baseline(result_table: ResultTable, rows: Iterable[Row], wanted: Mapping[str, Any]) -> list[Row]:
+    """Return those rows that are of the baseline, in their order."""
+    return [row for row in rows if is_baseline(result_table, row, wanted)]
 
 
 def is_baseline(result_table: ResultTable, row: Row, wanted: Mapping[str, Any]) -> bool:

@@ -33,6 +33,16 @@ class RankingAtNFE:
         return len(self.values[self.first[0]].by_seed) if self.first else 0
 
     @property
+    def is_told(self) -> bool:
+        """Whether the seeds tell the best from every other row."""
+        return bool(self.first) and not self.near and len(self.order) > len(self.first)
+
+    @property
+    def is_tie(self) -> bool:
+        """Whether the seeds do not tell the best from the next, or there are several that are all the same."""
+        return bool(self.near) or len(self.first) == len(self.order) > 1
+
+    @property
     def rivals(self) -> list[Row]:
         """The rows near the best, of each other training combination the first; of one training combination, all."""
         if len({trained(row) for row in self.order}) < 2:
@@ -72,6 +82,12 @@ def _place(result_table: ResultTable, nfe: int, facts: MetricFacts) -> RankingAt
     others = [row for row in order if row not in first]
     near = [row for row in others if difference(values[row].by_seed, best, facts.better).verdict != "worse"]
     return RankingAtNFE(nfe, values, order, first, near)
+
+
+def leaders(places: Sequence[RankingAtNFE]) -> list[Row]:
+    """Return the best row of each place; of those with the very same values, that which is so most often."""
+    often = [row for place in places for row in place.first]
+    return [max(place.first, key=often.count) for place in places]
 
 
 def combination(result_table: ResultTable, row: Row) -> str:

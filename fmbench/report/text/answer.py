@@ -6,18 +6,21 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from fmbench.report.analysis.baseline import gap, is_baseline
+from fmbench.io.printable_text import count
+from fmbench.report.analysis.baseline import gap, of_baseline
 from fmbench.report.analysis.ranking import (
     RankingAtNFE,
     at_nfe,
     combination,
     enumeration,
+    leaders,
     sampled_as,
     trained,
     trained_as,
 )
 from fmbench.report.number_format import bounded, percents, style_for
 from fmbench.report.result_table import ROW_AXES, ResultTable, Row, labels_said, varying
+from fmbench.report.text.one_sentence import with_its_best
 from fmbench.results.records import TRAINING_AXES
 from fmbench.stats.paired_seeds import Difference, interval
 
@@ -26,7 +29,8 @@ def answer(result_table: ResultTable, rankings: Sequence[RankingAtNFE], baseline
     """Return the answer of one dataset; "" where there is no metric to answer it by.
 
     The best of each NFE is compared with the baseline's best at that NFE, each with the sampler that suits it; where
-    there is no baseline, or it is itself the best everywhere, with the best of the other combinations.
+    there is no baseline, or it is itself the best everywhere, with the best of the other combinations. Where the seeds
+    do not tell the best from the next, it is a tie.
     """
     facts = result_table.headline
     if facts is None or not rankings:
@@ -38,7 +42,7 @@ def answer(result_table: ResultTable, rankings: Sequence[RankingAtNFE], baseline
         return _alone(result_table, known)
     missing = [place for place in rankings if not place.first]
     lost = "".join(f" At NFE {place.nfe} there is no best: {place.why}." for place in missing)
-    leads = f"{_leading(result_table, known)}."
+    leads = _leads(result_table, known)
     if max(place.seeds for place in known) < 2:
         return f"With one seed nothing can be said of which is best. {leads} Another seed might reverse it.{lost}"
     if all(len(place.first) == len(place.order) for place in known):
@@ -58,6 +62,23 @@ def _alone(result_table: ResultTable, known: Sequence[RankingAtNFE]) -> str:
     return f"One combination, so nothing is compared: mean {result_table.headline.name} is {enumeration(said)}."
 
 
+def _leads(result_table: ResultTable, known: Sequence[RankingAtNFE]) -> str:
+    """Say who leads where, and where nobody does."""
+    tied = [place for place in known if place.near and place.seeds > 1]
+    told = [place for place in known if place not in tied]
+    said = [_leading(result_table, told)] if told else []
+    if tied:
+        said.append(f"Tie {enumeration([_tie(result_table, place) for place in tied])}")
+    return f"{'. '.join(said)}."
+
+
+def _tie(result_table: ResultTable, place: RankingAtNFE) -> str:
+    """Name what ties at one NFE: that with the best mean, the next, and how many more."""
+    names = [combination(result_table, row) for row in (place.first[0], place.near[0])]
+    more = len(place.near) - 1
+    return f"at NFE {place.nfe} ({enumeration([*names, *([count(more, 'other')] if more else [])])})"
+
+
 def _leading(result_table: ResultTable, known: Sequence[RankingAtNFE]) -> str:
     """Say who leads where: once if it is the same one everywhere, else by NFE."""
     assert result_table.headline is not None
@@ -68,8 +89,7 @@ def _leading(result_table: ResultTable, known: Sequence[RankingAtNFE]) -> str:
         everywhere = f"every NFE ({everywhere.removeprefix('NFE ')})"
     if all(len(place.first) == len(place.order) > 1 for place in known):
         return f"All combinations have the same {result_table.headline.name} at {everywhere}"
-    often = [row for place in known for row in place.first]
-    chosen = [max(place.first, key=often.count) for place in known]
+    chosen = leaders(known)
     if len(set(chosen)) == 1:
         return f"{combination(result_table, chosen[0])} has the {what} at {everywhere}"
     said = trained_as(result_table, chosen[0])
@@ -90,7 +110,7 @@ def _by_nfe(known: Sequence[RankingAtNFE], said: Sequence[str]) -> str:
 def _compared(result_table: ResultTable, known: Sequence[RankingAtNFE], baseline: Mapping[str, Any] | None) -> str:
     """Say by how much the best beats the baseline's best, or the best of the others."""
     wanted = {axis: value for axis, value in (baseline or {}).items() if axis in ROW_AXES}
-    base = {place.nfe: [r for r in place.order if wanted and is_baseline(result_table, r, wanted)] for place in known}
+    base = {place.nfe: of_baseline(result_table, place.order, wanted) if wanted else [] for place in known}
     own = [place.nfe for place in known if any(row in base[place.nfe] for row in place.first)]
     if not any(base.values()) or len(own) == len(known):
         rivals = [(place, row) for place in known if (row := _rival(place)) is not None]
@@ -104,8 +124,8 @@ def _compared(result_table: ResultTable, known: Sequence[RankingAtNFE], baseline
     name = " + ".join(labels_said(reference, (i for i in varying(result_table.rows()) if ROW_AXES[i] in wanted)))
     pairs = [(place, base[place.nfe][0]) for place in known if base[place.nfe] and place.nfe not in own]
     text = _gaps(result_table, pairs, tuple(wanted))
-    text += f"; at {at_nfe(own)} the baseline itself leads" if own else ""
-    return f"Against the baseline{f' ({name})' if name else ''} at its best: {text}."
+    text += f"; at {at_nfe(own)} the baseline itself has the best mean" if own else ""
+    return f"Against the baseline{f' ({name})' if name else ''}{with_its_best(result_table, wanted)}: {text}."
 
 
 def _rival(place: RankingAtNFE) -> Row | None:

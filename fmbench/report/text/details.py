@@ -45,7 +45,7 @@ def _best(result_table: ResultTable, place: RankingAtNFE, pairs: Mapping[Row, Ro
         found = gap_of_rows(result_table, best, pairs[best], place.nfe, facts)
         said = f"{size(found)}, {found.verdict}" if found else "they are not comparable"
         solver = "" if result_table.made_elsewhere(pairs[best]) else " with the same solver"
-        text += f" Against the baseline{solver}: {said}."
+        text += f" Against the baseline{solver}, seed by seed: {said}."
     elif pairs:
         text += " It belongs to the baseline."
     return text
@@ -60,7 +60,7 @@ def _rivals(result_table: ResultTable, place: RankingAtNFE) -> str:
         many = "the only other" if len(others) == 1 else f"all {len(others)} others"
         return f"Distinguishable from {many}; next is {combination(result_table, others[0])}."
     near = f"{len(place.near)} of {count(len(others), 'other')} ({named(result_table, place)})"
-    return f"Not distinguishable from it: {near}."
+    return f"A tie: {near} {'is' if len(place.near) == 1 else 'are'} not distinguishable from it, seed by seed."
 
 
 def named(result_table: ResultTable, place: RankingAtNFE, most: int = MOST_NAMES) -> str:

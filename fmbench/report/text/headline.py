@@ -22,6 +22,7 @@ from fmbench.report.drawable import drawable
 from fmbench.report.result_table import ResultTable, make_result_tables
 from fmbench.report.text.answer import answer
 from fmbench.report.text.details import details
+from fmbench.report.text.one_sentence import one_sentence
 from fmbench.report.text.own_best import own_best_said
 from fmbench.results.precision_and_device import mixed
 from fmbench.results.records import Records, TrainingRecord
@@ -42,18 +43,23 @@ class Summary:
 
 
 def in_short(records: Records, result_tables: Sequence[ResultTable] | None = None) -> Summary:
-    """Say what records answer: a line with the answer of each dataset, one on the axes, one on what is not known."""
+    """Say what records answer: a sentence a dataset, a line on the axes, one on what is not known.
+
+    The answers in full stand among the details.
+    """
     result_tables = make_result_tables(drawable(records).last_steps) if result_tables is None else result_tables
     ranking = [(result_table, rankings(result_table)) for result_table in result_tables]
     several = len(result_tables) > 1
     lines, beneath = [], []
     for result_table, found in ranking:
+        prefix = f"{result_table.dataset}, " if several else ""
         if text := answer(result_table, found, records.baseline):
-            lines.append((f"Answer, {result_table.dataset}" if several else "Answer", text))
+            short = one_sentence(result_table, found, records.baseline) or text
+            lines.append((f"Answer, {result_table.dataset}" if several else "Answer", short))
+            beneath += [(f"{prefix}Answer in full", text)] if short != text else []
         if (own := own_bests(result_table)) is not None:
             about = f"Each at its own best, {result_table.dataset}" if several else "Each at its own best"
             lines.append((about, own_best_said(own)))
-        prefix = f"{result_table.dataset}, " if several else ""
         beneath += [(prefix + about, said) for about, said in details(result_table, found, records.baseline)]
     if not lines and result_tables:
         lines.append(("Answer", f"No answer: {_no_score(result_tables)}."))

@@ -84,7 +84,7 @@ def _place(result_table: ResultTable, nfe: int, facts: MetricFacts) -> RankingAt
     return RankingAtNFE(nfe, values, order, first, near)
 
 
-def leaders(places: Sequence[RankingAtNFE]) -> list[Row]:
+def best_rows(places: Sequence[RankingAtNFE]) -> list[Row]:
     """Return the best row of each place; of those with the very same values, that which is so most often."""
     often = [row for place in places for row in place.first]
     return [max(place.first, key=often.count) for place in places]

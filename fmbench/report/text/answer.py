@@ -11,9 +11,9 @@ from fmbench.report.analysis.baseline import gap, of_baseline
 from fmbench.report.analysis.ranking import (
     RankingAtNFE,
     at_nfe,
+    best_rows,
     combination,
     enumeration,
-    leaders,
     sampled_as,
     trained,
     trained_as,
@@ -89,7 +89,7 @@ def _leading(result_table: ResultTable, known: Sequence[RankingAtNFE]) -> str:
         everywhere = f"every NFE ({everywhere.removeprefix('NFE ')})"
     if all(len(place.first) == len(place.order) > 1 for place in known):
         return f"All combinations have the same {result_table.headline.name} at {everywhere}"
-    chosen = leaders(known)
+    chosen = best_rows(known)
     if len(set(chosen)) == 1:
         return f"{combination(result_table, chosen[0])} has the {what} at {everywhere}"
     said = trained_as(result_table, chosen[0])

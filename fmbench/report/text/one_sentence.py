@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fmbench.report.analysis.baseline import gap, of_baseline
-from fmbench.report.analysis.ranking import RankingAtNFE, at_nfe, combination, enumeration, leaders
+from fmbench.report.analysis.ranking import RankingAtNFE, at_nfe, best_rows, combination, enumeration
 from fmbench.report.result_table import ROW_AXES, ResultTable, Row, varying
 
 MOST_WORDS = 25
@@ -66,7 +66,7 @@ def _shortest(wordings: Iterable[str]) -> str:
 def _named(result_table: ResultTable, places: Sequence[RankingAtNFE]) -> list[tuple[str, str]]:
     """Return who is best, and at which NFE."""
     budgets: dict[str, list[int]] = {}
-    for place, row in zip(places, leaders(places), strict=True):
+    for place, row in zip(places, best_rows(places), strict=True):
         budgets.setdefault(combination(result_table, row), []).append(place.nfe)
     return [(name, at_nfe(found)) for name, found in budgets.items()]
 

@@ -14,10 +14,10 @@ import numpy as np
 from fmbench.history.history import History
 from fmbench.history.step_detection import Step, StepsOfLine, told_first
 from fmbench.history.trend_lines import WHOLE, Floats, TrendLine, half_widths
-from fmbench.regression.snapshot import grouped
 from fmbench.report.figures.theme import INK, MUTED, Look, Picture, looks, new_figure, new_panels, save, themed
 from fmbench.report.output_folder import Folder
 from fmbench.results.records import MetricFacts
+from fmbench.results.snapshot import grouped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

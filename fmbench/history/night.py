@@ -10,8 +10,8 @@ from typing import Any
 
 from fmbench.cells.keys import canonical, digest
 from fmbench.regression import Snapshot, snapshot
-from fmbench.regression.snapshot import AXES, SECTIONS, Section
 from fmbench.results.records import MetricFacts, Records
+from fmbench.results.snapshot import AXES, SECTIONS, Section
 
 SCOPES = {"training": ("training",), "evaluation": ("evaluation", "sampler")}
 AXIS_COLUMNS = AXES["evaluation"]

@@ -28,7 +28,7 @@ from fmbench.history.night import AXIS_COLUMNS, Night, NightFacts
 from fmbench.io.file_lock import StoppedWaiting, held
 from fmbench.io.json_forms import OBJECT, TEXT, Each, parsed
 from fmbench.io.regular_files import read_regular
-from fmbench.regression.baseline_file import METRIC_FACTS, metric_facts
+from fmbench.results.snapshot_file import METRIC_FACTS, metric_facts
 from fmbench.store.atomic_files import check_writable, write_atomically
 
 if TYPE_CHECKING:

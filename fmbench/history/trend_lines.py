@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from fmbench.errors import UserError
 from fmbench.history.history import History
 from fmbench.regression.hypothesis_tests import partition
-from fmbench.regression.snapshot import AXES, said
 from fmbench.results.records import MetricFacts
+from fmbench.results.snapshot import AXES, said
 from fmbench.stats.student_t import half_width
 
 if TYPE_CHECKING:

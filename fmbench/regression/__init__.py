@@ -14,8 +14,8 @@ from fmbench.regression.check import check
 from fmbench.regression.headline import first_lines
 from fmbench.regression.junit import junit
 from fmbench.regression.outcome import Comparison, Happened, Outcome
-from fmbench.regression.snapshot import CellValues, Snapshot, snapshot
 from fmbench.regression.time_alarms import alarmed_samplers, alarmed_trainings
+from fmbench.results.snapshot import CellValues, Snapshot, snapshot
 
 __all__ = (
     "CellValues",

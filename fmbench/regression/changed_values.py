@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from fmbench.regression.paired_values import is_judged
-from fmbench.regression.snapshot import (
+from fmbench.results.snapshot import (
     AXES,
     SECTIONS,
     CellValues,

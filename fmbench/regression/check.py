@@ -22,7 +22,10 @@ from fmbench.regression.paired_values import (
     is_usable,
 )
 from fmbench.regression.root_cause import find_culprits, improved
-from fmbench.regression.snapshot import (
+from fmbench.regression.training_speed import pace_tests
+from fmbench.regression.wall_time import timing_tests
+from fmbench.results.records import MetricFacts
+from fmbench.results.snapshot import (
     SECTIONS,
     CellValues,
     Group,
@@ -32,9 +35,6 @@ from fmbench.regression.snapshot import (
     grouped,
     training_of,
 )
-from fmbench.regression.training_speed import pace_tests
-from fmbench.regression.wall_time import timing_tests
-from fmbench.results.records import MetricFacts
 from fmbench.store.sampler_timings import RELATIVE
 
 EFFECT, SLOWER = 0.05, 1.3

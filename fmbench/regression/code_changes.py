@@ -8,7 +8,7 @@ from itertools import islice
 from fmbench.cells.component_spec import axis_of
 from fmbench.regression.hypothesis_tests import Test
 from fmbench.regression.outcome import CORE, CodeChange, Comparison
-from fmbench.regression.snapshot import Group, Snapshot
+from fmbench.results.snapshot import Group, Snapshot
 
 METRIC = "metric"
 

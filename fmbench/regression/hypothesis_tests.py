@@ -29,8 +29,8 @@ from typing import Literal, TypeVar
 from fmbench.regression.noise_model import noise_of_cells, noise_of_means
 from fmbench.regression.outcome import Comparison, Verdict
 from fmbench.regression.paired_values import PairedValues, is_relative, listed
-from fmbench.regression.snapshot import AXES, Group, grouped, named, said
 from fmbench.results.records import TRAINING_AXES, MetricFacts
+from fmbench.results.snapshot import AXES, Group, grouped, named, said
 from fmbench.stats import multiple_testing
 from fmbench.stats.student_t import half_width, quantile
 from fmbench.stats.variance import Noise, mean_of

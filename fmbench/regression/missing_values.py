@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from fmbench.regression.outcome import Comparison, Happened, Happening
 from fmbench.regression.paired_values import LARGEST, is_usable, listed
-from fmbench.regression.snapshot import SECTIONS, CellValues, Group, Section, SeededGroup, Snapshot, named
+from fmbench.results.snapshot import SECTIONS, CellValues, Group, Section, SeededGroup, Snapshot, named
 
 SHOWN = 3
 

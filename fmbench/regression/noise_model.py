@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from fmbench.regression.paired_values import PairedValues
-from fmbench.regression.snapshot import Group, grouped
+from fmbench.results.snapshot import Group, grouped
 from fmbench.stats import variance
 from fmbench.stats.variance import Noise, mean_of
 

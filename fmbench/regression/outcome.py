@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from fmbench.regression.snapshot import said
+from fmbench.results.snapshot import said
 
 Verdict = Literal["worse", "better", "same", "cannot tell"]
 Happening = Literal["failed", "vanished", "still failing", "new", "not compared"]

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from fmbench.cells.keys import canonical
-from fmbench.regression.snapshot import CellValues, Group, Repeated, Section, Snapshot, grouped, training_of
 from fmbench.results.records import MetricFacts
+from fmbench.results.snapshot import CellValues, Group, Repeated, Section, Snapshot, grouped, training_of
 from fmbench.stats.variance import mean_of, variance_of
 from fmbench.store.sampler_timings import RELATIVE
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from fmbench.regression.hypothesis_tests import Test
 from fmbench.regression.outcome import Comparison, Verdict
 from fmbench.regression.paired_values import is_relative
-from fmbench.regression.snapshot import Group
+from fmbench.results.snapshot import Group
 from fmbench.stats.variance import mean_of
 
 Labels = frozenset[tuple[str, str]]

@@ -6,8 +6,8 @@ from collections.abc import ItemsView
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.regression.outcome import Outcome
-from fmbench.regression.snapshot import evaluation_groups, named, training_groups
 from fmbench.results.records import Records
+from fmbench.results.snapshot import evaluation_groups, named, training_groups
 
 
 def alarmed_samplers(records: Records, outcome: Outcome) -> list[EvaluationCell]:

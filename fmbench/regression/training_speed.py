@@ -16,9 +16,9 @@ import numpy as np
 
 from fmbench.regression.hypothesis_tests import Test, varying_axes
 from fmbench.regression.paired_values import PairedValues
-from fmbench.regression.snapshot import AXES, Snapshot, grouped, said
 from fmbench.regression.wall_time import IQR_OF_NORMAL, LEAST_DF, all_times, own_noise, timed
 from fmbench.results.records import MetricFacts
+from fmbench.results.snapshot import AXES, Snapshot, grouped, said
 
 SHARING = tuple(AXES["training"].index(axis) for axis in ("dataset", "network"))
 LEAST_NOISE, OF_MEDIAN = 0.05, 2.0

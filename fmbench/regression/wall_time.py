@@ -18,8 +18,8 @@ import numpy as np
 from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.regression.hypothesis_tests import Test, partition, varying_axes
 from fmbench.regression.paired_values import PairedValues, all_series, listed
-from fmbench.regression.snapshot import AXES, Group, Snapshot, named, said
 from fmbench.results.records import MetricFacts
+from fmbench.results.snapshot import AXES, Group, Snapshot, named, said
 
 NOT_MEASURED = ("path", "coupling", "t_distribution", *SETTING_AXES)
 """Axes that a sampler's time does not depend on."""

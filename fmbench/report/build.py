@@ -16,7 +16,7 @@ from fmbench.report.analysis.training_course import training_courses
 from fmbench.report.commands import Commands
 from fmbench.report.drawable import drawable
 from fmbench.report.html import page
-from fmbench.report.output_folder import README, Folder, slug
+from fmbench.report.output_folder import README, RESULTS, Folder, slug
 from fmbench.report.readme import readme
 from fmbench.report.result_table import ResultTable, make_result_tables
 from fmbench.report.tables import markdown_and_latex, standard_tables
@@ -29,6 +29,8 @@ from fmbench.report.tables.table import Command, Table
 from fmbench.report.tables.training_course import training_course_table
 from fmbench.report.text.headline import in_short
 from fmbench.results.records import Records
+from fmbench.results.snapshot import snapshot
+from fmbench.results.snapshot_file import snapshot_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -37,9 +39,10 @@ if TYPE_CHECKING:
 def write_report(records: Records, folder: Path, figures: bool = False) -> Path:
     """Write the report into `folder` and return the path of its page, index.html.
 
-    Beside it lie records.csv, references.csv (floors and oracles), validation.csv (the scores by which settings are
-    chosen, where they are), table.md, table.tex, README.md (for hosts that show no HTML: the answer, figures and one
-    table a dataset) and, with `figures`, these as PNG and SVG, and animations as GIF.
+    Beside it lie records.csv, results.json (which `fmbench compare` and `fmbench publish` read), references.csv (floors
+    and oracles), validation.csv (the scores by which settings are chosen, where they are), table.md, table.tex,
+    README.md (for hosts that show no HTML: the answer, figures and one table a dataset) and, with `figures`, these as
+    PNG and SVG, and animations as GIF.
     Every file is replaced whole; figures of the report that was there before, and are not in this one, go. A README.md
     that fmbench did not write stays. Raises StoreError where the folder cannot be written.
     """
@@ -49,6 +52,7 @@ def write_report(records: Records, folder: Path, figures: bool = False) -> Path:
     if records.references:
         target.write("references.csv", references_csv(records))
     contents = make_contents(records)
+    target.write(RESULTS, results_json(records, contents.in_short.lines))
     if records.validation:
         target.write("validation.csv", validation_csv(records, [each.result_table for each in contents.sections]))
     contents = _with_figures(contents, target) if figures else contents
@@ -90,6 +94,13 @@ def _write_texts(contents: page.Contents, target: Folder) -> None:
 def csv(records: Records) -> str:
     """Return records.csv: one row an evaluation cell in the plan's order, floats with all their digits."""
     return _csv(records.frame())
+
+
+def results_json(records: Records, answer: Sequence[tuple[str, str]]) -> bytes:
+    """Return results.json: each value with its identity, and the first lines of the report."""
+    found = snapshot(records)
+    said = [f"{about}: {text}" if about else text for about, text in answer]
+    return snapshot_text(replace(found, made={**found.made, "answer": said}))
 
 
 def references_csv(records: Records) -> str:

@@ -12,7 +12,9 @@ from fmbench.io.printable_text import visible
 from fmbench.io.regular_files import read_regular
 from fmbench.io.whole_files import write_whole
 
-FIXED = ("index.html", "records.csv", "references.csv", "validation.csv", "table.md", "table.tex")
+RESULTS = "results.json"
+"""The file of a report from which it is compared: each value with its identity (`fmbench.results.snapshot_file`)."""
+FIXED = ("index.html", "records.csv", "references.csv", "validation.csv", RESULTS, "table.md", "table.tex")
 """The files of a report that are no figures."""
 MODE = 0o644
 """Everybody may read a report, whatever the umask: a web server, say."""

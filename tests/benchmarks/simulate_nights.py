@@ -39,8 +39,8 @@ import pandas as pd
 
 from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.regression import CellValues, Outcome, Snapshot, check
-from fmbench.regression.snapshot import AXES, Group, SeededGroup
 from fmbench.results.records import TRAINING_AXES, MetricFacts
+from fmbench.results.snapshot import AXES, Group, SeededGroup
 
 RECORDS = Path(__file__).parents[2] / "docs" / "showcases" / "low_nfe" / "records.csv"
 KINDS = ("trainings", "seeds", "half", "solver")

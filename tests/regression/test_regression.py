@@ -22,7 +22,6 @@ from fmbench.regression import (
     CellValues,
     Outcome,
     Snapshot,
-    baseline_file,
     changed_values,
     check,
     first_lines,
@@ -31,8 +30,9 @@ from fmbench.regression import (
     snapshot,
     write_baseline,
 )
-from fmbench.regression.snapshot import AXES, Group
+from fmbench.results import snapshot_file
 from fmbench.results.records import TRAINING_AXES, EvaluationRecord, MetricFacts, Records, TrainingRecord
+from fmbench.results.snapshot import AXES, Group
 from fmbench.stats import multiple_testing, variance
 from fmbench.stats.variance import Noise
 
@@ -690,7 +690,7 @@ def test_a_baseline_of_wrong_types_is_damaged_whatever_its_checksum(
     write_baseline(night(), path)
     body = {**json.loads(path.read_text()), **change}
     body.pop("checksum")
-    path.write_text(json.dumps({**body, "checksum": baseline_file._checksum(body)}))
+    path.write_text(json.dumps({**body, "checksum": snapshot_file.checksum(body)}))
     with pytest.raises(UserError, match=f"damaged: .*{message}"):
         read_baseline(path, "nightly")
 

@@ -14,7 +14,7 @@ from suites_of_models import EVALUATION, MLP, options, scores, written
 
 from fmbench.errors import SuiteError
 from fmbench.regression.check import check
-from fmbench.regression.snapshot import Snapshot, snapshot
+from fmbench.results.snapshot import Snapshot, snapshot
 from fmbench.runner.progress import Silent
 from fmbench.runner.run import RunResult, run, run_session
 from fmbench.runner.session import open_session

@@ -12,8 +12,8 @@ from fmbench.cells.component_spec import ComponentSpec
 from fmbench.history.night import make_night
 from fmbench.history.selection import _choice
 from fmbench.plan.selection import choice_test
-from fmbench.regression.snapshot import snapshot
 from fmbench.report.result_table import make_result_tables
+from fmbench.results.snapshot import snapshot
 from fmbench.runner.run import RunResult, run
 from fmbench.runner.session import Options, open_session
 from fmbench.runner.why import explain_cell

@@ -29,6 +29,7 @@ from fmbench.io.json_forms import MOST_DEPTH, parsed
 from fmbench.io.regular_files import NotRegularError, read_regular
 from fmbench.regression import baseline_file, snapshot
 from fmbench.report import write_report
+from fmbench.results import snapshot_file
 from fmbench.results.eta import expected_seconds
 from fmbench.results.unused_cells import find_unused
 from fmbench.runner import report_cache
@@ -262,7 +263,7 @@ def test_a_baseline_of_another_shape_is_said_to_be_damaged(finished: Session, tm
     body = {**body, "components": {"solver": {"euler": {}}}, "settings": {"training": {"steps": 1}}, "evaluations": []}
     body["identities"] = dict(list(body["identities"].items())[:1])
     body["metrics"] = dict(list(body["metrics"].items())[:1])
-    hostile = [{**each, "checksum": baseline_file._checksum(each)} for each in mutations(body)]
+    hostile = [{**each, "checksum": snapshot_file.checksum(each)} for each in mutations(body)]
     for content in (*RAW.values(), *(json.dumps(each).encode() for each in (*BODIES, *hostile))):
         path.write_bytes(content)
         assert len(refusal(lambda: baseline_file.read_baseline(path, "tiny"))) < 500 + len(str(path))

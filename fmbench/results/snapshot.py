@@ -1,4 +1,4 @@
-"""A night's results as plain data: what a baseline file holds, and what is compared with it."""
+"""A suite's results as plain data: what a report and a baseline keep in a file, and what is compared with it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ class Snapshot:
     `metrics` are by name, in the suite's order. `settings` hold, by section, what training and evaluation were set to;
     `components` the parameters of each component, by kind and label. `code` are fingerprints, by kind and label: of the
     components and metrics, and of the core's modules that train ("training code") and evaluate ("evaluation code");
-    empty where they are not known. `made` says how it came about: command, date, environment.
+    empty where they are not known. `made` says how it came about: command, date, environment, what the suite says of
+    itself (description), what was changed of it (variant), and, in a report, the sentences at its head (answer).
     """
 
     suite: str
@@ -91,7 +92,14 @@ def snapshot(records: Records) -> Snapshot:
             "evaluation": _settings(r.cell.settings.values for r in evaluations),
         },
         components=_by_label(specs, names, lambda spec: dict(spec.parameters)),
-        made={"command": records.command, "date": records.finished, "environment": dict(records.environment)},
+        made={
+            "command": records.command,
+            "date": records.finished,
+            "environment": dict(records.environment),
+            "description": records.description,
+            "variant": records.variant,
+            "metrics": list(metrics),
+        },
         code={
             **_by_label((spec for spec in specs if spec.fingerprint), names, lambda spec: spec.fingerprint),
             **{kind: dict(found) for kind, found in records.code.items()},

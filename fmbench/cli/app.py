@@ -13,6 +13,7 @@ import typer
 from fmbench.cli.check import check
 from fmbench.cli.check_plugin import check_plugin
 from fmbench.cli.completion import VARIABLE, answer_shell
+from fmbench.cli.compare import compare
 from fmbench.cli.history import history
 from fmbench.cli.init import init
 from fmbench.cli.interruption import EndedInOrder, exit_code, how, was_interrupted
@@ -87,7 +88,7 @@ def begin(
 run, retry = run_verb(again=False), run_verb(again=True)
 app.command("run", help="Plan, train, evaluate, log and report; what is done is skipped, so a run goes on.")(run)
 app.command("retry", help="Run a suite again with its failed cells, which `run` leaves as they are.")(retry)
-for callback in (init, check, history, plan, status, schema, env, why, report, sync, clean, merge, ui):
+for callback in (init, check, compare, history, plan, status, schema, env, why, report, sync, clean, merge, ui):
     app.command()(callback)
 for plugin_verb in (suites, new_plugin, check_plugin):
     app.command()(plugin_verb)

@@ -17,8 +17,8 @@ from fmbench.regression.paired_values import is_judged
 from fmbench.results.snapshot import (
     AXES,
     SECTIONS,
+    CellGroup,
     CellValues,
-    Group,
     Repeated,
     Section,
     SeededGroup,
@@ -98,7 +98,7 @@ def trace(before: Snapshot, after: Snapshot) -> Trace:
     return Trace("scores" if metrics else "", metrics=metrics, repeated=known)
 
 
-def _located(stage: str, changed: set[Group], everything: set[Group], repeated: Repeated) -> Trace:
+def _located(stage: str, changed: set[CellGroup], everything: set[CellGroup], repeated: Repeated) -> Trace:
     """Return a trace to the labels that exactly the changed groups have."""
     if changed == everything:
         return Trace(stage, everywhere=True, repeated=repeated)

@@ -27,8 +27,8 @@ from fmbench.regression.wall_time import timing_tests
 from fmbench.results.records import MetricFacts
 from fmbench.results.snapshot import (
     SECTIONS,
+    CellGroup,
     CellValues,
-    Group,
     Repeated,
     SeededGroup,
     Snapshot,
@@ -143,7 +143,7 @@ def _cells(baseline: Snapshot, tonight: Snapshot, partial: bool) -> Iterator[Hap
     told: set[SeededGroup] = set()
     for section in SECTIONS:
         then, now = baseline.rows(section), tonight.rows(section)
-        found: dict[tuple[Group, Happening, str], list[int]] = {}
+        found: dict[tuple[CellGroup, Happening, str], list[int]] = {}
         for place in dict.fromkeys([*then, *now]):
             group, seed = place
             event = _happened(then.get(place), now.get(place), partial)
@@ -205,7 +205,7 @@ def _why_no_cost(facts: MetricFacts, tonight: Snapshot) -> str:
 def _values(baseline: Snapshot, tonight: Snapshot, compared: Collection[str]) -> Iterator[Happened]:
     """Yield values that the baseline has, and that are absent or not finite tonight, of cells that did not fail."""
     for section in SECTIONS:
-        found: dict[tuple[str, Group, str], list[int]] = {}
+        found: dict[tuple[str, CellGroup, str], list[int]] = {}
         for (group, seed), then, now in pairs(baseline, tonight, section):
             for name in compared:
                 value = now.values.get(name)

@@ -8,7 +8,7 @@ from itertools import islice
 from fmbench.cells.component_spec import axis_of
 from fmbench.regression.hypothesis_tests import Test
 from fmbench.regression.outcome import CORE, CodeChange, Comparison
-from fmbench.results.snapshot import Group, Snapshot
+from fmbench.results.snapshot import CellGroup, Snapshot
 
 METRIC = "metric"
 
@@ -31,7 +31,7 @@ def changed_code(
 
 def _moves(tests: Sequence[Test], found: Sequence[Comparison], kind: str, label: str) -> Iterator[Comparison]:
     """Yield, of each metric, the comparison over exactly the cells in which some code has a part."""
-    parts: dict[str, set[Group]] = {}
+    parts: dict[str, set[CellGroup]] = {}
     for test in tests:
         if test.level == "cell" and _has_part(test, kind, label):
             parts.setdefault(test.metric.name, set()).update(test.parts)

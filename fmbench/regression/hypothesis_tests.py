@@ -30,7 +30,7 @@ from fmbench.regression.noise_model import noise_of_cells, noise_of_means
 from fmbench.regression.outcome import Comparison, Verdict
 from fmbench.regression.paired_values import PairedValues, is_relative, listed
 from fmbench.results.records import TRAINING_AXES, MetricFacts
-from fmbench.results.snapshot import AXES, Group, grouped, named, said
+from fmbench.results.snapshot import AXES, CellGroup, grouped, named, said
 from fmbench.stats import multiple_testing
 from fmbench.stats.student_t import half_width, quantile
 from fmbench.stats.variance import Noise, mean_of
@@ -57,7 +57,7 @@ class Test:
     level: Level
     what: str
     axes: Mapping[str, str]
-    parts: frozenset[Group]
+    parts: frozenset[CellGroup]
     effect: float
     error: float
     df: float
@@ -140,7 +140,7 @@ def _components(series: Sequence[PairedValues], least: float) -> list[Test]:
     varying = varying_axes(series)
     training = [i for i in varying if axes[i] in TRAINING_AXES]
     sampler = [i for i in varying if axes[i] not in TRAINING_AXES]
-    seen: set[frozenset[Group]] = set()
+    seen: set[frozenset[CellGroup]] = set()
     by_group = {each.group: each for each in series}
     tests: list[Test] = []
     for chosen in [[], *([i] for i in varying), training, sampler]:
@@ -153,7 +153,7 @@ def _components(series: Sequence[PairedValues], least: float) -> list[Test]:
 
 
 def partition(
-    members: Mapping[Group, T], chosen: Sequence[int], seen: set[frozenset[Group]]
+    members: Mapping[CellGroup, T], chosen: Sequence[int], seen: set[frozenset[CellGroup]]
 ) -> dict[tuple[str, ...], list[T]]:
     """Return what groups have by their labels on the chosen axes, without single cells and sets that were seen before.
 

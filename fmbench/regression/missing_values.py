@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from fmbench.regression.outcome import Comparison, Happened, Happening
 from fmbench.regression.paired_values import LARGEST, is_usable, listed
-from fmbench.results.snapshot import SECTIONS, CellValues, Group, Section, SeededGroup, Snapshot, named
+from fmbench.results.snapshot import SECTIONS, CellGroup, CellValues, Section, SeededGroup, Snapshot, named
 
 SHOWN = 3
 
@@ -27,7 +27,7 @@ def lacking_values(baseline: Snapshot, tonight: Snapshot, metrics: Collection[st
     for section in SECTIONS:
         for name in metrics:
             places = [place for place, then, now in pairs(baseline, tonight, section) if _in_either(name, then, now)]
-            lacking: dict[str, dict[Group, list[int]]] = {}
+            lacking: dict[str, dict[CellGroup, list[int]]] = {}
             for group, seed in places:
                 if what := lack(baseline.rows(section)[group, seed].values.get(name)):
                     lacking.setdefault(what, {}).setdefault(group, []).append(seed)
@@ -35,7 +35,9 @@ def lacking_values(baseline: Snapshot, tonight: Snapshot, metrics: Collection[st
                 yield from _told(name, section, f"{what} in the baseline", cells, len(places))
 
 
-def _told(name: str, section: Section, reason: str, cells: dict[Group, list[int]], places: int) -> Iterator[Happened]:
+def _told(
+    name: str, section: Section, reason: str, cells: dict[CellGroup, list[int]], places: int
+) -> Iterator[Happened]:
     if sum(map(len, cells.values())) == places:
         count = "its one cell" if places == 1 else f"all of its {places} cells"
         yield Happened("not compared", f"metric {name}", f"{reason}, in {count}")
@@ -45,7 +47,7 @@ def _told(name: str, section: Section, reason: str, cells: dict[Group, list[int]
 
 
 def happened(
-    what: Happening, section: Section, group: Group, seeds: Sequence[int], reason: str, metric: str = ""
+    what: Happening, section: Section, group: CellGroup, seeds: Sequence[int], reason: str, metric: str = ""
 ) -> Happened:
     """Return what happened to some seeds of a group, or to one metric of theirs."""
     axes = named(section, group)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from fmbench.regression.paired_values import PairedValues
-from fmbench.results.snapshot import Group, grouped
+from fmbench.results.snapshot import CellGroup, grouped
 from fmbench.stats import variance
 from fmbench.stats.variance import Noise, mean_of
 
@@ -23,9 +23,9 @@ what the seeds' spread makes expect, and have at least so many degrees of freedo
 averaged, say."""
 
 
-def noise_of_cells(series: Sequence[PairedValues]) -> dict[Group, Noise]:
+def noise_of_cells(series: Sequence[PairedValues]) -> dict[CellGroup, Noise]:
     """Return each cell's variance of a difference, moderated among the cells of a dataset."""
-    found: dict[Group, Noise] = {}
+    found: dict[CellGroup, Noise] = {}
     for dataset in dict.fromkeys(each.group[0] for each in series):
         pool = [each for each in series if each.group[0] == dataset]
         paired = [each for each in pool if each.same and not each.identical]
@@ -35,7 +35,7 @@ def noise_of_cells(series: Sequence[PairedValues]) -> dict[Group, Noise]:
     return found
 
 
-def _spread_of_nights(pool: Sequence[PairedValues]) -> dict[Group, Noise]:
+def _spread_of_nights(pool: Sequence[PairedValues]) -> dict[CellGroup, Noise]:
     nights = [[variance.between_seeds(each.residuals[night].values()) for each in pool] for night in (0, 1)]
     before, after = (variance.moderated(raw, witnesses(pool)) for raw in nights)
     return {
@@ -44,7 +44,7 @@ def _spread_of_nights(pool: Sequence[PairedValues]) -> dict[Group, Noise]:
     }
 
 
-def _spread_of_differences(pool: Sequence[PairedValues]) -> dict[Group, Noise]:
+def _spread_of_differences(pool: Sequence[PairedValues]) -> dict[CellGroup, Noise]:
     raw = [variance.between_seeds(each.differences.values()) for each in pool]
     noises = variance.moderated(raw, witnesses(pool))
     return {each.group: noise for each, noise in zip(pool, noises, strict=True)}
@@ -52,7 +52,7 @@ def _spread_of_differences(pool: Sequence[PairedValues]) -> dict[Group, Noise]:
 
 def witnesses(series: Iterable[PairedValues]) -> float:
     """Return the degrees of freedom of the trainings that the series come from."""
-    most: dict[Group, int] = {}
+    most: dict[CellGroup, int] = {}
     for each in series:
         most[each.training] = max(most.get(each.training, 0), len(each.before) - 1)
     return variance.independent(len(most)) * max(most.values(), default=0)

@@ -10,7 +10,7 @@ from typing import Any
 
 from fmbench.cells.keys import canonical
 from fmbench.results.records import MetricFacts
-from fmbench.results.snapshot import CellValues, Group, Repeated, Section, Snapshot, grouped, training_of
+from fmbench.results.snapshot import CellGroup, CellValues, Repeated, Section, Snapshot, grouped, training_of
 from fmbench.stats.variance import mean_of, variance_of
 from fmbench.store.sampler_timings import RELATIVE
 
@@ -34,14 +34,14 @@ class PairedValues:
 
     metric: MetricFacts
     section: Section
-    group: Group
+    group: CellGroup
     before: Mapping[int, float]
     after: Mapping[int, float]
     reason: str = ""
     repeated: frozenset[int] = frozenset()
 
     @property
-    def training(self) -> Group:
+    def training(self) -> CellGroup:
         """The training that the group belongs to."""
         return training_of(self.group)
 
@@ -163,7 +163,7 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[s
     return [(name, a, b) for name, a, b in pairs if canonical(a) != canonical(b)]
 
 
-def _by_group(rows: Mapping[tuple[Group, int], CellValues], metric: str) -> dict[Group, dict[int, CellValues]]:
+def _by_group(rows: Mapping[tuple[CellGroup, int], CellValues], metric: str) -> dict[CellGroup, dict[int, CellValues]]:
     """Return the rows that have a value which can be compared, by group and seed."""
     usable = ((place, row) for place, row in rows.items() if is_usable(row.values.get(metric, math.nan)))
     found = grouped((group, (seed, row)) for (group, seed), row in usable)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from fmbench.regression.hypothesis_tests import Test
 from fmbench.regression.outcome import Comparison, Verdict
 from fmbench.regression.paired_values import is_relative
-from fmbench.results.snapshot import Group
+from fmbench.results.snapshot import CellGroup
 from fmbench.stats.variance import mean_of
 
 Labels = frozenset[tuple[str, str]]
@@ -64,7 +64,7 @@ def _pursue(
 ) -> list[tuple[float, int, list[int]]]:
     """Return `(sum of squares, culprit, what it explains)`, by index."""
     sign = 1.0 if verdict == "worse" else -1.0
-    left: dict[Group, float] = {
+    left: dict[CellGroup, float] = {
         next(iter(test.parts)): sign * test.effect
         for test in tests
         if test.level == "cell" and math.isfinite(test.effect)

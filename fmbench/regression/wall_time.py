@@ -19,7 +19,7 @@ from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.regression.hypothesis_tests import Test, partition, varying_axes
 from fmbench.regression.paired_values import PairedValues, all_series, listed
 from fmbench.results.records import MetricFacts
-from fmbench.results.snapshot import AXES, Group, Snapshot, named, said
+from fmbench.results.snapshot import AXES, CellGroup, Snapshot, named, said
 
 NOT_MEASURED = ("path", "coupling", "t_distribution", *SETTING_AXES)
 """Axes that a sampler's time does not depend on."""
@@ -48,7 +48,7 @@ def timing_tests(before: Snapshot, after: Snapshot, facts: MetricFacts, slower: 
 
 def all_times(
     before: Snapshot, after: Snapshot, facts: MetricFacts
-) -> tuple[list[PairedValues], dict[Group, PairedValues]]:
+) -> tuple[list[PairedValues], dict[CellGroup, PairedValues]]:
     """Return the series of a relative time, of which less is better, and by group those of its repeats' spread."""
     facts = replace(facts, better="lower")
     spreads = all_series(before, after, replace(facts, name=f"{facts.name}_iqr"))
@@ -64,17 +64,17 @@ def _with_times(series: PairedValues) -> PairedValues:
     return series
 
 
-def _measured(series: Sequence[PairedValues]) -> tuple[dict[Group, PairedValues], dict[Group, PairedValues]]:
+def _measured(series: Sequence[PairedValues]) -> tuple[dict[CellGroup, PairedValues], dict[CellGroup, PairedValues]]:
     """Return one series for each measurement, and one for each that cannot be compared."""
-    measured: dict[Group, PairedValues] = {}
-    not_comparable: dict[Group, PairedValues] = {}
+    measured: dict[CellGroup, PairedValues] = {}
+    not_comparable: dict[CellGroup, PairedValues] = {}
     for each in series:
         found = not_comparable if each.reason else measured
         found.setdefault(_measurement(each), each)
     return measured, not_comparable
 
 
-def _measurement(series: PairedValues) -> Group:
+def _measurement(series: PairedValues) -> CellGroup:
     """Return what a measurement is named by; an adaptive solver's calls depend on the weights, so on the training."""
     axes = AXES["evaluation"]
     if series.group[axes.index("nfe")] == "":
@@ -118,7 +118,7 @@ def _scatter(series: Sequence[PairedValues]) -> float:
     return max(lost * float(quartiles[1] - quartiles[0]) / IQR_OF_NORMAL, LEAST_NOISE)
 
 
-def _varying(measurements: Sequence[Group]) -> list[str]:
+def _varying(measurements: Sequence[CellGroup]) -> list[str]:
     """Return the axes on which measurements differ, or the dataset where there is one measurement only."""
     axes = AXES["evaluation"]
     return [axis for axis, labels in zip(axes, zip(*measurements, strict=True), strict=True) if len(set(labels)) > 1]
@@ -139,11 +139,13 @@ def _sampler(series: PairedValues, noise: float, df: float, slower: float, varyi
     return replace(test, reason=unstable)
 
 
-def _components(series: Sequence[PairedValues], noises: Mapping[Group, float], df: float, slower: float) -> list[Test]:
+def _components(
+    series: Sequence[PairedValues], noises: Mapping[CellGroup, float], df: float, slower: float
+) -> list[Test]:
     """Return the tests of medians over what shares a dataset, objective, network, solver, ..., and over everything."""
     axes = AXES["evaluation"]
     varying = [i for i in varying_axes(series) if axes[i] not in NOT_MEASURED]
-    seen: set[frozenset[Group]] = set()
+    seen: set[frozenset[CellGroup]] = set()
     by_group = {each.group: each for each in series}
     tests = []
     for chosen in [[], *([i] for i in varying)]:

@@ -22,11 +22,11 @@ AXES = {"training": TRAINING_AXES, "evaluation": (*TRAINING_AXES, *SAMPLER_AXES,
 
 Section = Literal["training", "evaluation"]
 SECTIONS: tuple[Section, ...] = ("training", "evaluation")
-Group = tuple[str, ...]
+CellGroup = tuple[str, ...]
 """A cell without its seed: labels in the order of AXES."""
-SeededGroup = tuple[Group, int]
+SeededGroup = tuple[CellGroup, int]
 """A cell: its group and its seed."""
-Repeated = Mapping[Group, frozenset[int]]
+Repeated = Mapping[CellGroup, frozenset[int]]
 """Trainings that repeat to the last bit, with their seeds."""
 
 NFE = MetricFacts("nfe", "lower", "", "evaluation", "nfe")
@@ -107,7 +107,7 @@ def snapshot(records: Records) -> Snapshot:
     )
 
 
-def named(section: Section, group: Group) -> dict[str, str]:
+def named(section: Section, group: CellGroup) -> dict[str, str]:
     """Return a group's labels by axis, without blanks: what an adaptive solver has not, and settings with one value."""
     return {axis: label for axis, label in zip(AXES[section], group, strict=True) if label != ""}
 
@@ -120,7 +120,7 @@ def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
     return found
 
 
-def training_of(group: Group) -> Group:
+def training_of(group: CellGroup) -> CellGroup:
     """Return the training part of a group."""
     return group[: len(TRAINING_AXES)]
 
@@ -137,13 +137,13 @@ def training_place(cell: TrainingCell, names: Mapping[tuple[str, str], str]) -> 
     return (*components, *(settings.get(axis, "") for axis in SETTING_AXES)), cell.seed
 
 
-def evaluation_groups(records: Records) -> list[tuple[EvaluationCell, Group]]:
+def evaluation_groups(records: Records) -> list[tuple[EvaluationCell, CellGroup]]:
     """Return the evaluations that succeeded, with the groups that a snapshot has them in."""
     names = _unique_labels(list(_specs(records)))
     return [(r.cell, _evaluation_place(r.cell, names)[0]) for r in records.evaluations if r.status == "ok"]
 
 
-def training_groups(records: Records) -> list[tuple[TrainingCell, Group]]:
+def training_groups(records: Records) -> list[tuple[TrainingCell, CellGroup]]:
     """Return the trainings that succeeded, with the groups that a snapshot has them in."""
     names = _unique_labels(list(_specs(records)))
     trainings = _compared_trainings(records)

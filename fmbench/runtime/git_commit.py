@@ -35,15 +35,15 @@ def git_commit() -> str:
     It has a `+`, too, where git cannot tell within SECONDS. Files that a filter of the repository's would change count
     as they lie there; submodules do not count.
     """
-    if not (commit := (_ask(SETTINGS, "rev-parse", "--verify", "HEAD") or "")[:12]):
+    if not (commit := (ask(SETTINGS, "rev-parse", "--verify", "HEAD") or "")[:12]):
         return ""
-    named = _ask(SETTINGS, "config", "--null", "--name-only", "--get-regexp", FILTERS) or ""
+    named = ask(SETTINGS, "config", "--null", "--name-only", "--get-regexp", FILTERS) or ""
     idle = {name: "false" if name.endswith(".required") else "" for name in named.split("\0") if name}
-    changes = _ask(SETTINGS | idle, *STATUS)
+    changes = ask(SETTINGS | idle, *STATUS)
     return commit + ("" if changes == "" else "+")
 
 
-def _ask(settings: Mapping[str, str], *arguments: str) -> str | None:
+def ask(settings: Mapping[str, str], *arguments: str) -> str | None:
     """Return what git says under some settings; None where it fails, or is not there."""
     first = os.environ.get("GIT_CONFIG_COUNT", "")
     number = int(first) if first.isdecimal() else 0

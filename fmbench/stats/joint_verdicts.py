@@ -8,6 +8,7 @@ them is wrong is at most FALSE_ALARMS. The intervals that are shown stay those o
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -25,18 +26,18 @@ LARGEST = 1e6
 
 def jointly(differences: Mapping[Key, Difference | None], better: str) -> dict[Key, Difference | None]:
     """Return the differences of one table with the verdicts that hold jointly; `better` is "lower" or "higher"."""
-    adjusted = joint_p({key: each.absolute for key, each in differences.items() if each is not None})
+    p = joint_p({key: each.absolute for key, each in differences.items() if each is not None})
     return {
-        key: each and replace(each, verdict=joint_verdict(each.absolute, adjusted.get(key), better))
+        key: each and replace(each, verdict=joint_verdict(each.absolute, p.get(key), better))
         for key, each in differences.items()
     }
 
 
-def joint_verdict(gap: Interval, adjusted: float | None, better: str) -> str:
-    """Return the verdict on one of many differences by its adjusted p-value, None where nothing is known of spread."""
-    if adjusted is None or not better:
+def joint_verdict(gap: Interval, p: float | None, better: str) -> str:
+    """Return the verdict on one of many differences by its adjusted p-value, None where no spread is known."""
+    if p is None or not better:
         return "cannot tell"
-    return "not distinguishable" if adjusted > FALSE_ALARMS else verdict(Interval(gap.mean, 0.0, gap.n), better)
+    return "not distinguishable" if p > FALSE_ALARMS else verdict(Interval(gap.mean, 0.0, gap.n), better)
 
 
 def joint_p(gaps: Mapping[Key, Interval]) -> dict[Key, float]:
@@ -46,9 +47,15 @@ def joint_p(gaps: Mapping[Key, Interval]) -> dict[Key, float]:
     comparison: there is nothing that chance could do to them.
     """
     known = {key: gap for key, gap in gaps.items() if gap.known}
-    tested = {key: p_of(gap) for key, gap in known.items() if not is_identical(gap)}
-    adjusted = holm(list(tested.values()), [1.0] * len(tested)) if tested else []
-    return {**dict.fromkeys(known, 1.0), **dict(zip(tested, adjusted, strict=True))}
+    return {
+        **dict.fromkeys(known, 1.0),
+        **adjusted({key: p_of(gap) for key, gap in known.items() if not is_identical(gap)}),
+    }
+
+
+def adjusted(p: Mapping[Key, float]) -> dict[Key, float]:
+    """Return Holm's adjusted p-values of comparisons that are judged together."""
+    return dict(zip(p, holm(list(p.values()), [1.0] * len(p)), strict=True)) if p else {}
 
 
 def comparisons(gaps: Mapping[Key, Interval]) -> int:
@@ -82,7 +89,9 @@ def seeds_needed(gap: Interval, judged_together: int = 1) -> int | None:
         return gap.n
     effect = abs(gap.mean) / (gap.half / quantile(gap.n - 1, 0.5 + CONFIDENCE / 2) * math.sqrt(gap.n))
     level = FALSE_ALARMS / max(judged_together, 1)
-    return next((n for n in range(2, MOST_SEEDS + 1) if power(effect, n, level) >= POWER), None)
+    numbers = range(2, MOST_SEEDS + 1)
+    place = bisect_left(numbers, True, key=lambda n: power(effect, n, level) >= POWER)
+    return numbers[place] if place < len(numbers) else None
 
 
 def power(effect: float, n: int, level: float) -> float:

@@ -40,7 +40,7 @@ import pandas as pd
 from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.regression import CellValues, Outcome, Snapshot, check
 from fmbench.results.records import TRAINING_AXES, MetricFacts
-from fmbench.results.snapshot import AXES, Group, SeededGroup
+from fmbench.results.snapshot import AXES, CellGroup, SeededGroup
 
 RECORDS = Path(__file__).parents[2] / "docs" / "showcases" / "low_nfe" / "records.csv"
 KINDS = ("trainings", "seeds", "half", "solver")
@@ -60,7 +60,7 @@ and its standard deviation then, which its repeats show."""
 class Design:
     """What is simulated: log means `(cells,)` and log residuals `(seeds, cells)` of every metric, cell by cell."""
 
-    places: dict[str, list[Group]]
+    places: dict[str, list[CellGroup]]
     means: dict[str, np.ndarray]
     residuals: dict[str, np.ndarray]
 
@@ -82,7 +82,7 @@ class Design:
         return cls(places, means, residuals)
 
     @property
-    def samplers(self) -> list[Group]:
+    def samplers(self) -> list[CellGroup]:
         """The samplers whose time is measured: evaluations of the first training."""
         groups = self.places["fid_digits"]
         return [group for group in groups if group[: len(TRAINING_AXES)] == groups[0][: len(TRAINING_AXES)]]
@@ -99,7 +99,7 @@ class Nights:
         """Return one night with everything drawn anew; `shared`: the part of the variance that is a whole seed's."""
         rows: dict[str, dict[SeededGroup, dict[str, float]]] = {"training": {}, "evaluation": {}}
         for seed in self.seeds:
-            luck: dict[Group, np.ndarray] = {}
+            luck: dict[CellGroup, np.ndarray] = {}
             common = self._luck()
             for metric, groups in self.design.places.items():
                 residuals = self.design.residuals[metric]

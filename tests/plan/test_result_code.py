@@ -58,6 +58,7 @@ CHANGED: dict[str, set[Stage]] = {
     "regression/check.py": set(),
     "report/build.py": set(),
     "history/night.py": set(),
+    "compare/comparison.py": set(),
     "executors/run_task.py": set(),
     "executors/train_fleet.py": set(),
     "testing/solvers.py": set(),

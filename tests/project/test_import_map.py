@@ -26,7 +26,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("plan", "plugin_template", "runtime"),
     ("model", "results"),
     ("training", "evaluation", "tracking", "regression", "report"),
-    ("history", "executors"),
+    ("history", "executors", "compare"),
     ("runner", "testing"),
     ("cli", "fmbench"),
 )
@@ -65,6 +65,10 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
         {"cells", "io", "plan", "regression", "report", "results", "stats", "store"},
         "nights are snapshots of the check, drawn as reports are",
     ),
+    "compare": (
+        {"cells", "io", "report", "results", "runtime", "stats"},
+        "snapshots side by side, said as reports say it; asks git for those of a commit",
+    ),
     "executors": (
         {
             *("cells", "components", "evaluation", "io", "isolation", "model", "plugins", "runtime", "store"),
@@ -85,8 +89,8 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     ),
     "cli": (
         {
-            *("components", "history", "io", "plan", "plugin_template", "plugins", "regression", "report", "results"),
-            *("runner", "runtime", "store", "suite", "testing", "tracking"),
+            *("compare", "components", "history", "io", "plan", "plugin_template", "plugins", "regression", "report"),
+            *("results", "runner", "runtime", "store", "suite", "testing", "tracking"),
         },
         "verbs over the library; it computes nothing itself",
     ),

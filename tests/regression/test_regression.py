@@ -32,7 +32,7 @@ from fmbench.regression import (
 )
 from fmbench.results import snapshot_file
 from fmbench.results.records import TRAINING_AXES, EvaluationRecord, MetricFacts, Records, TrainingRecord
-from fmbench.results.snapshot import AXES, Group
+from fmbench.results.snapshot import AXES, CellGroup
 from fmbench.stats import multiple_testing, variance
 from fmbench.stats.variance import Noise
 
@@ -64,9 +64,9 @@ def night(
 ) -> Snapshot:
     """A night of two paths, two t-distributions, three solvers and two NFE; nights of one `luck` are the same."""
     random = np.random.default_rng(luck)
-    sections: dict[str, dict[tuple[Group, int], CellValues]] = {"training": {}, "evaluation": {}}
+    sections: dict[str, dict[tuple[CellGroup, int], CellValues]] = {"training": {}, "evaluation": {}}
 
-    def add(section: str, group: Group, seed: int, values: Mapping[str, float]) -> None:
+    def add(section: str, group: CellGroup, seed: int, values: Mapping[str, float]) -> None:
         axes = dict(zip(AXES[section], group, strict=True))
         kept = {name: change(axes, seed, name, value) for name, value in values.items() if name in metrics}
         identities = {name: {"metric": name, "version": version} for name in kept}
@@ -402,7 +402,7 @@ def test_under_another_torch_times_are_left_out_and_the_rest_is_compared() -> No
     assert any("another torch: 2.0 in the baseline, 2.1 tonight" in note for note in outcome.notes)
 
 
-def without(found: Snapshot, keep: Callable[[Group, int], bool]) -> Snapshot:
+def without(found: Snapshot, keep: Callable[[CellGroup, int], bool]) -> Snapshot:
     rows = ({p: r for p, r in section.items() if keep(*p)} for section in (found.trainings, found.evaluations))
     return dataclasses.replace(found, **dict(zip(("trainings", "evaluations"), rows, strict=True)))
 

@@ -269,7 +269,7 @@ def test_the_settings_say_what_the_average_of_the_weights_comes_to() -> None:
 def test_all_files_are_there_and_small(full: Path):
     names = {path.name for path in full.iterdir()}
     figures = {f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")}
-    assert names == {"records.csv", "table.md", "table.tex", "README.md", "index.html"} | figures
+    assert names == {"records.csv", "results.json", "table.md", "table.tex", "README.md", "index.html"} | figures
     assert sum(path.stat().st_size for path in full.iterdir()) < 2_000_000
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -167,9 +168,17 @@ def _compared_trainings(records: Records) -> list[TrainingRecord]:
 
 
 def _row(record: TrainingRecord | EvaluationRecord, scopes: Mapping[str, str], wanted: set[str]) -> CellValues:
-    values = {name: float(value) for name, value in record.metrics.items() if scopes.get(name) in wanted}
+    values = {name: _as_float(value) for name, value in record.metrics.items() if scopes.get(name) in wanted}
     identities = {name: dict(record.identities.get(name, {})) for name in values}
     return CellValues(record.status, record.error, values, identities)
+
+
+def _as_float(value: float) -> float:
+    """Return a value as a float; a whole number beyond all floats is infinite, and so compared with nothing."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _evaluation_row(record: EvaluationRecord, scopes: Mapping[str, str]) -> CellValues:
@@ -177,7 +186,7 @@ def _evaluation_row(record: EvaluationRecord, scopes: Mapping[str, str]) -> Cell
     if record.cell.nfe is not None or record.nfe is None:
         return row
     identities = {NFE.name: {"metric": "nfe"}, **row.identities}
-    return CellValues(row.status, row.error, {NFE.name: record.nfe, **row.values}, identities)
+    return CellValues(row.status, row.error, {NFE.name: _as_float(record.nfe), **row.values}, identities)
 
 
 def _specs(records: Records) -> Iterable[ComponentSpec]:

@@ -10,6 +10,7 @@ from fmbench.cells.setting_axes import SETTING_AXES
 from fmbench.report.analysis.comparability import mixture
 from fmbench.report.result_table import ROW_AXES, ResultTable, Row, Values
 from fmbench.results.records import MetricFacts
+from fmbench.stats.joint_verdicts import jointly
 from fmbench.stats.paired_seeds import Difference, difference
 
 
@@ -57,6 +58,18 @@ def _is(result_table: ResultTable, row: Row, axis: str, wanted: Any) -> bool:
 
 def _has(spec: ComponentSpec, parameters: Mapping[str, Any]) -> bool:
     return all(name in spec.parameters and spec.parameters[name] == value for name, value in parameters.items())
+
+
+def gaps_from_baseline(
+    result_table: ResultTable, pairs: Mapping[Row, Row], facts: MetricFacts
+) -> dict[tuple[Row, int], Difference | None]:
+    """Return the difference of each row from its reference at each NFE budget, with verdicts that hold jointly."""
+    gaps = {
+        (row, nfe): gap_of_rows(result_table, row, reference, nfe, facts)
+        for row, reference in pairs.items()
+        for nfe in result_table.budgets
+    }
+    return jointly(gaps, facts.better)
 
 
 def gap_of_rows(result_table: ResultTable, row: Row, other: Row, nfe: int, facts: MetricFacts) -> Difference | None:

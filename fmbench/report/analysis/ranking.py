@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fmbench.report.analysis.comparability import split_by_identity
 from fmbench.report.result_table import ResultTable, Row, Values, labels_said, varying
 from fmbench.results.records import TRAINING_AXES, MetricFacts
-from fmbench.stats.paired_seeds import difference, interval, ranked
+from fmbench.stats.joint_verdicts import jointly
+from fmbench.stats.paired_seeds import Difference, difference, interval, ranked
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,8 @@ class RankingAtNFE:
     """The rows at one NFE.
 
     `order` holds the rows that finished every seed, from best to worst mean; `first` the best and those with the very
-    same values; `near` those that the seeds cannot tell from it, though their values differ. All are empty where there
-    is no best, and `why` says why not.
+    same values; `near` those that the seeds cannot tell from it, though their values differ: what is told holds jointly
+    at all NFE (`fmbench.stats.joint_verdicts`). All are empty where there is no best, and `why` says why not.
     """
 
     nfe: int
@@ -64,7 +65,22 @@ def rankings(result_table: ResultTable) -> list[RankingAtNFE]:
     """Return the rows of each NFE budget by the headline metric; none where it has no direction."""
     if result_table.headline is None or not result_table.headline.better:
         return []
-    return [_place(result_table, nfe, result_table.headline) for nfe in result_table.budgets]
+    better = result_table.headline.better
+    places = [_place(result_table, nfe, result_table.headline) for nfe in result_table.budgets]
+    gaps = {
+        (place.nfe, row): difference(place.values[row].by_seed, place.values[place.first[0]].by_seed, better)
+        for place in places
+        for row in place.order
+        if row not in place.first
+    }
+    joint = jointly(gaps, better)
+    return [
+        replace(place, near=[row for row in place.order if _is_near(joint.get((place.nfe, row)))]) for place in places
+    ]
+
+
+def _is_near(gap: Difference | None) -> bool:
+    return gap is not None and gap.verdict != "worse"
 
 
 def _place(result_table: ResultTable, nfe: int, facts: MetricFacts) -> RankingAtNFE:
@@ -79,9 +95,7 @@ def _place(result_table: ResultTable, nfe: int, facts: MetricFacts) -> RankingAt
     order = ranked(means, facts.better)
     best = values[order[0]].by_seed
     first = [row for row in order if values[row].by_seed == best]
-    others = [row for row in order if row not in first]
-    near = [row for row in others if difference(values[row].by_seed, best, facts.better).verdict != "worse"]
-    return RankingAtNFE(nfe, values, order, first, near)
+    return RankingAtNFE(nfe, values, order, first)
 
 
 def best_rows(places: Sequence[RankingAtNFE]) -> list[Row]:

@@ -7,12 +7,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fmbench.io.printable_text import count
-from fmbench.report.analysis.baseline import gap_of_rows, references
+from fmbench.report.analysis.baseline import gaps_from_baseline, references
 from fmbench.report.number_format import MINUS, percent_style, style_for
 from fmbench.report.result_table import ROW_AXES, ResultTable, varying
-from fmbench.report.tables.table import Command, Entry, Table, TableLine
+from fmbench.report.tables.table import Command, Entry, Table, TableLine, joint_note
 from fmbench.results.records import MetricFacts
+from fmbench.stats.joint_verdicts import seeds_said
 from fmbench.stats.paired_seeds import Difference
 
 
@@ -27,16 +27,12 @@ def against_baseline(result_table: ResultTable, wanted: Mapping[str, Any], comma
     if not pairs:
         return Table(title, ("row",), (), (), (f"The baseline ({said}) has no counterpart among these cells.",))
     axes = varying(rows)
-    gaps = {
-        (row, nfe): gap_of_rows(result_table, row, reference, nfe, facts)
-        for row, reference in pairs.items()
-        for nfe in result_table.budgets
-    }
+    gaps = gaps_from_baseline(result_table, pairs, facts)
     known = [each for each in gaps.values() if each is not None and each.absolute.known]
     usual = statistics.multimode(sorted(each.absolute.n for each in known))[-1] if known else 0
     lines = []
     for row in pairs:
-        found = tuple(difference_entry(gaps[row, nfe], usual) for nfe in result_table.budgets)
+        found = tuple(difference_entry(gaps[row, nfe], usual, len(known)) for nfe in result_table.budgets)
         lines.append(TableLine(tuple(row[i] or "–" for i in axes), found, command(row)))
     heads = tuple(ROW_AXES[i] for i in axes)
     notes = _notes(said, facts, known, usual)
@@ -69,25 +65,23 @@ def _notes(said: str, facts: MetricFacts, known: Sequence[Difference], usual: in
             "Entries without % are in the metric's own unit: the baseline's mean cannot be told from zero there."
         )
     notes.append(
-        "better, worse: the interval excludes zero. n.d. (not distinguishable): it includes zero. cannot tell: fewer "
-        "than two seeds in common."
-    )
-    chance = count(max(1, round(len(known) / 20)), "entry", "entries")
-    notes.append(
-        f"{count(len(known), 'comparison')}, each with its own 95%: were there no difference at all, about {chance} "
-        "would still be called better or worse."
+        f"better, worse: {joint_note(len(known))} n.d.: not distinguishable, and about how many seeds would tell a "
+        "difference of the size that is observed. cannot tell: fewer than two seeds in common."
     )
     return notes
 
 
-def difference_entry(found: Difference | None, usual: int = 0) -> Entry:
+def difference_entry(found: Difference | None, usual: int = 0, judged_together: int = 1) -> Entry:
     """Return the entry of a difference: in percent, or in the metric's unit where percents mean nothing.
 
-    `usual` is the number of seeds that is said once for the whole table; 0 where each entry says its own.
+    `usual` is the number of seeds that is said once for the whole table; 0 where each entry says its own. An entry that
+    is not told says how many seeds would tell it as one of so many that are `judged_together`.
     """
     if found is None:
         return Entry("–")
     said = {"not distinguishable": "n.d."}.get(found.verdict, found.verdict)
+    if found.verdict == "not distinguishable" and (needed := seeds_said(found.absolute, judged_together)):
+        said += f" ({needed})"
     if found.absolute.n not in (1, usual):
         said += f", n = {found.absolute.n}"
     relative = math.isfinite(found.percent.mean)

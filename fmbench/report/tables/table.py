@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fmbench.cells.component_spec import ELSEWHERE
+from fmbench.io.printable_text import count
 from fmbench.report.analysis.floor_and_oracle import Floor
 from fmbench.report.number_format import Style, style_for
 from fmbench.report.result_table import NETWORK_AXIS, ROW_AXES, SOLVER_AXIS, Row, Values, fixed, varying
 from fmbench.results.records import MetricFacts
+from fmbench.stats.joint_verdicts import joint_p
+from fmbench.stats.multiple_testing import FALSE_ALARMS
 from fmbench.stats.paired_seeds import difference, interval, ranked
 
 Command = Callable[[Row], str]
 BEST_NOTE = (
-    "Bold: the best mean of the column, and whatever has the same values. †: not distinguishable from it, because the "
-    "95% interval of the seed-by-seed difference from the best includes zero (or they share fewer than two seeds). Not "
-    "corrected for the number of rows."
+    "Bold: the best mean of the column, and whatever has the same values. †: not distinguishable from it, seed by seed "
+    "(or they share fewer than two seeds). What bears no †: "
 )
 LOST_NOTE = "An entry that lost a seed shows the mean of the others and says so; it is neither the best nor marked."
 ONE_SEED_NOTE = (
@@ -79,24 +81,53 @@ def metric_title(facts: MetricFacts) -> str:
     return f"{facts.name}{unit}, {facts.better} is better" if facts.better else f"{facts.name}{unit}"
 
 
-def entries(column: Column, rows: Sequence[Row], usual: int) -> list[Entry]:
-    """Return a column's entries, with the best in bold and what cannot be told from it marked.
+def joint_note(number: int) -> str:
+    """Say what verdicts of one table mean together."""
+    return (
+        f"{count(number, 'comparison')} of this table hold jointly: the chance that any of them is wrong is at most 5% "
+        "(Holm). Each interval by itself is 95%."
+    )
+
+
+def entries(columns: Sequence[Column], rows: Sequence[Row], usual: int) -> tuple[list[list[Entry]], int]:
+    """Return the entries of each column, with the best in bold and what cannot be told from it marked, and how many
+    comparisons with the best the marks come from: these hold jointly.
 
     `usual` is the number of seeds that is said once for the whole table.
     """
+    best = [_best(column, rows) if column.marks else None for column in columns]
+    gaps = {
+        (i, j): difference(mine.by_seed, leader.by_seed, column.facts.better)
+        for i, (column, leader) in enumerate(zip(columns, best, strict=True))
+        for j, row in enumerate(rows)
+        if leader and (mine := column.values.get(row)) and mine.complete and mine.by_seed != leader.by_seed
+    }
+    p = joint_p({place: gap.absolute for place, gap in gaps.items()})
+    near = {place for place in gaps if usual > 1 and p.get(place, 1.0) > FALSE_ALARMS}
+    return [
+        _entries(column, rows, usual, best[i], {j for k, j in near if k == i}) for i, column in enumerate(columns)
+    ], len(p)
+
+
+def _best(column: Column, rows: Sequence[Row]) -> Values | None:
+    """Return the values with the best mean of a column; None where the metric has no direction, or all are alike."""
     values = {i: column.values.get(row) for i, row in enumerate(rows)}
-    numbers = _style(column, rows)
     whole = {i: interval(list(v.by_seed.values())).mean for i, v in values.items() if v and v.complete}
-    marked = column.marks and column.facts.better and len(set(whole.values())) > 1
-    best = values[ranked(whole, column.facts.better)[0]] if marked else None
+    if not column.facts.better or len(set(whole.values())) < 2:
+        return None
+    return values[ranked(whole, column.facts.better)[0]]
+
+
+def _entries(
+    column: Column, rows: Sequence[Row], usual: int, best: Values | None, near: Collection[int]
+) -> list[Entry]:
+    numbers = _style(column, rows)
     found = []
-    for mine in values.values():
+    for j, row in enumerate(rows):
+        mine = column.values.get(row)
         entry = Entry("–") if mine is None else _entry(mine, numbers, usual)
         if best and mine and mine.by_seed:
-            same = mine.complete and mine.by_seed == best.by_seed
-            gap = difference(mine.by_seed, best.by_seed, column.facts.better)
-            near = mine.complete and gap.verdict in ("not distinguishable", "cannot tell") and usual > 1
-            entry = replace(entry, best=same, tied=near and not same)
+            entry = replace(entry, best=mine.complete and mine.by_seed == best.by_seed, tied=j in near)
         found.append(entry)
     return found
 
@@ -147,7 +178,7 @@ def assemble(
     constant = ", ".join(f"{axis} {label}" for axis, label in fixed(rows).items() if axis not in shown)
     sizes = Counter(len(v.by_seed) for c in columns for v in c.values.values() if v and v.by_seed)
     usual = max(sizes, key=lambda n: (sizes[n], n), default=0)
-    printed = [entries(column, rows, usual) for column in columns]
+    printed, compared = entries(columns, rows, usual)
     heads = tuple(ROW_AXES[i] for i in axes) or ("dataset",)
     lines = _floor_line(columns, rows, usual, len(heads))
     lines += [
@@ -155,11 +186,11 @@ def assemble(
         for j, row in enumerate(rows)
     ]
     said = [f"Everywhere: {constant}."] if constant else []
-    said += _reading(columns, printed, usual)
+    said += _reading(columns, printed, usual, compared)
     return Table(title, heads, tuple(c.title for c in columns), tuple(lines), (*said, *notes), minor)
 
 
-def _reading(columns: Sequence[Column], printed: Sequence[Sequence[Entry]], usual: int) -> list[str]:
+def _reading(columns: Sequence[Column], printed: Sequence[Sequence[Entry]], usual: int, compared: int) -> list[str]:
     """Say how the entries of a table are to be read: interval, marks, lost seeds."""
     notes = []
     if usual > 1:
@@ -172,7 +203,7 @@ def _reading(columns: Sequence[Column], printed: Sequence[Sequence[Entry]], usua
     notes += dict.fromkeys(f"{column.floor.note}" for column in columns if column.floor)
     marked = [entry for column in printed for entry in column]
     if usual > 1 and any(entry.best for entry in marked):
-        notes.append(BEST_NOTE)
+        notes.append(BEST_NOTE + joint_note(compared))
     if any(v and v.lost for c in columns for v in c.values.values()):
         notes.append(LOST_NOTE)
     return notes

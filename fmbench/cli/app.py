@@ -22,6 +22,7 @@ from fmbench.cli.new_plugin import new_plugin
 from fmbench.cli.output import complain, prepare_streams, say
 from fmbench.cli.plan import plan
 from fmbench.cli.plugins import PLUGINS, list_components, plugins_app
+from fmbench.cli.publish import publish
 from fmbench.cli.report import report
 from fmbench.cli.run import run_verb
 from fmbench.cli.schema_and_env import env, schema
@@ -88,7 +89,23 @@ def begin(
 run, retry = run_verb(again=False), run_verb(again=True)
 app.command("run", help="Plan, train, evaluate, log and report; what is done is skipped, so a run goes on.")(run)
 app.command("retry", help="Run a suite again with its failed cells, which `run` leaves as they are.")(retry)
-for callback in (init, check, compare, history, plan, status, schema, env, why, report, sync, clean, merge, ui):
+for callback in (
+    init,
+    check,
+    compare,
+    publish,
+    history,
+    plan,
+    status,
+    schema,
+    env,
+    why,
+    report,
+    sync,
+    clean,
+    merge,
+    ui,
+):
     app.command()(callback)
 for plugin_verb in (suites, new_plugin, check_plugin):
     app.command()(plugin_verb)

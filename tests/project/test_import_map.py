@@ -27,7 +27,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("model", "results"),
     ("training", "evaluation", "tracking", "regression", "report"),
     ("history", "executors", "compare"),
-    ("runner", "testing"),
+    ("runner", "testing", "publish"),
     ("cli", "fmbench"),
 )
 """The rooms from the ground up: none imports one of its own level or above."""
@@ -76,6 +76,10 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
         },
         "compute tasks somewhere",
     ),
+    "publish": (
+        {"cells", "compare", "history", "io", "report", "results", "stats"},
+        "a site of reports that are there; computes nothing, and opens no store",
+    ),
     "testing": (
         {"cells", "components", "executors", "isolation", "plugins", "store"},
         "conformance, for authors of plugins and executors",
@@ -89,8 +93,8 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     ),
     "cli": (
         {
-            *("compare", "components", "history", "io", "plan", "plugin_template", "plugins", "regression", "report"),
-            *("results", "runner", "runtime", "store", "suite", "testing", "tracking"),
+            *("compare", "components", "history", "io", "plan", "plugin_template", "plugins", "publish", "regression"),
+            *("report", "results", "runner", "runtime", "store", "suite", "testing", "tracking"),
         },
         "verbs over the library; it computes nothing itself",
     ),

@@ -12,7 +12,7 @@ from fmbench.report.number_format import MINUS, percent_style, style_for
 from fmbench.report.result_table import ROW_AXES, ResultTable, varying
 from fmbench.report.tables.table import Command, Entry, Table, TableLine, joint_note
 from fmbench.results.records import MetricFacts
-from fmbench.stats.joint_verdicts import seeds_said
+from fmbench.stats.joint_verdicts import comparisons, seeds_said
 from fmbench.stats.paired_seeds import Difference
 
 
@@ -30,12 +30,13 @@ def against_baseline(result_table: ResultTable, wanted: Mapping[str, Any], comma
     gaps = gaps_from_baseline(result_table, pairs, facts)
     known = [each for each in gaps.values() if each is not None and each.absolute.known]
     usual = statistics.multimode(sorted(each.absolute.n for each in known))[-1] if known else 0
+    judged = comparisons({place: each.absolute for place, each in gaps.items() if each is not None})
     lines = []
     for row in pairs:
-        found = tuple(difference_entry(gaps[row, nfe], usual, len(known)) for nfe in result_table.budgets)
+        found = tuple(difference_entry(gaps[row, nfe], usual, judged) for nfe in result_table.budgets)
         lines.append(TableLine(tuple(row[i] or "–" for i in axes), found, command(row)))
     heads = tuple(ROW_AXES[i] for i in axes)
-    notes = _notes(said, facts, known, usual)
+    notes = _notes(said, facts, known, usual, judged)
     if any(map(result_table.made_elsewhere, pairs.values())):
         notes.append(
             "The baseline was made elsewhere, so every row is compared with it at its NFE, whatever the solver; its "
@@ -48,8 +49,10 @@ def against_baseline(result_table: ResultTable, wanted: Mapping[str, Any], comma
     return Table(title, heads, tuple(f"NFE {nfe}" for nfe in result_table.budgets), tuple(lines), tuple(notes))
 
 
-def _notes(said: str, facts: MetricFacts, known: Sequence[Difference], usual: int) -> list[str]:
-    """Say how the differences are to be read; `known` are those with an interval, most of them over `usual` seeds."""
+def _notes(said: str, facts: MetricFacts, known: Sequence[Difference], usual: int, judged: int) -> list[str]:
+    """Say how the differences are to be read; `known` are those with an interval, most of them over `usual` seeds, and
+    `judged` of them are not identical.
+    """
     notes = [
         f"Baseline: {said}, with the same solver and whatever else a row names. Difference from it in percent of its "
         f"mean, paired by seed; {facts.better} is better."
@@ -65,7 +68,7 @@ def _notes(said: str, facts: MetricFacts, known: Sequence[Difference], usual: in
             "Entries without % are in the metric's own unit: the baseline's mean cannot be told from zero there."
         )
     notes.append(
-        f"better, worse: {joint_note(len(known))} n.d.: not distinguishable, and about how many seeds would tell a "
+        f"better, worse: {joint_note(judged)} n.d.: not distinguishable, and about how many seeds would tell a "
         "difference of the size that is observed. cannot tell: fewer than two seeds in common."
     )
     return notes

@@ -11,6 +11,7 @@ from fmbench.report.result_table import ROW_AXES, ResultTable, Row, Values
 from fmbench.report.tables.baseline import difference_entry
 from fmbench.report.tables.table import Command, Entry, Table, TableLine
 from fmbench.report.text.own_best import own_best_said
+from fmbench.stats.joint_verdicts import jointly
 from fmbench.stats.paired_seeds import Interval, interval
 
 
@@ -23,7 +24,7 @@ def own_best_table(
     numbers = style_for(_mean(each.best.score) for each in found.known if each.best)
     on_validation = style_for(_mean(each.best.validation) for each in found.groups if each.best)
     pairs = against(found, result_table, baseline)
-    gaps = {group: gap_of(found, group, other) for group, other in pairs.items()}
+    gaps = jointly({group: gap_of(found, group, other) for group, other in pairs.items()}, found.facts.better)
     lines = []
     for each in found.groups:
         labels = tuple(each.group[i] or "–" for i in found.positions) or (each.group[0],)
@@ -34,7 +35,7 @@ def own_best_table(
             Entry(each.best.setting),
             _entry(each.best.validation, on_validation),
             _score(found, each, numbers),
-            difference_entry(gaps[each.group]) if each.group in gaps else Entry("–"),
+            difference_entry(gaps[each.group], 0, len(gaps)) if each.group in gaps else Entry("–"),
             Entry("; ".join(each.ends) or "inside what was tried"),
         )
         lines.append(TableLine(labels, entries, command(each.best.row)))
@@ -60,7 +61,8 @@ def _notes(found: OwnBests) -> tuple[str, ...]:
         f"Each row takes the setting whose mean {chooses.name} over its seeds is best ({chooses.better}), {scored}"
         + (f", with {found.sampler} from noise of its own. " if chooses.scope == "evaluation" else ". ")
         + f"{facts.name} is that of the other tables with {found.sampler}, of samples that chose nothing: mean and 95% "
-        "interval over the seeds. Bold: the best; †: not distinguishable from it, seed by seed.",
+        "interval over the seeds. Bold: the best; †: not distinguishable from it, seed by seed. What is said "
+        "against another row holds jointly with the other rows (Holm).",
         "The validation score of a best setting is the best of several, so it looks a little better than it is. The "
         "scores compared are of the same trainings: a seed that suits a setting helped to choose it and counts here "
         "too, which other seeds alone would show.",

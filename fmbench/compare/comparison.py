@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from fmbench.compare.results import Results
 from fmbench.results.records import MetricFacts
 from fmbench.results.snapshot import CellGroup, Section, grouped
-from fmbench.stats.joint_verdicts import is_identical
 from fmbench.stats.paired_seeds import Interval, Percent
 
 
@@ -37,7 +36,7 @@ class RowComparison:
     @property
     def is_identical(self) -> bool:
         """Whether all seeds have the same values on both sides, to the last bit."""
-        return self.gap is not None and is_identical(self.gap)
+        return bool(self.by_seed) and all(before == after for before, after in self.by_seed.values())
 
 
 @dataclass(frozen=True)

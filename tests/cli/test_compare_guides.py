@@ -27,7 +27,8 @@ COMMANDS = [
     for block in BLOCK.findall(guide.read_text())
     for line in block.splitlines()
 ]
-pytestmark = pytest.mark.slow
+STORES = [command for command in COMMANDS if "@" in command]
+"""The commands that need computed cells: run at night."""
 
 
 def low_nfe(folder: Path, luck: int = 0) -> None:
@@ -46,19 +47,25 @@ def low_nfe(folder: Path, luck: int = 0) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a repository with two reports, a suite, and two stores that hold its results."""
+    """Return a repository with two reports."""
     folder = tmp_path_factory.mktemp("guides")
     low_nfe(folder / "reports" / "low_nfe")
     low_nfe(folder / "other" / "low_nfe", luck=1)
+    for command in (["init", "-q"], ["add", "reports/low_nfe"], ["commit", "-qm", "x"]):
+        about = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+        subprocess.run(["git", *about, *command], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stores(folder: Path) -> Path:
+    """Return the folder with a suite and two stores that hold its results, too."""
     (folder / "suites").mkdir()
     (folder / "suites" / "smoke.yaml").write_text(SMOKE.replace("[euler, heun]", "[euler]"))
     store = ["--home", str(folder / ".fmbench"), "--reports", str(folder / "reports"), "--jobs", "1", "--no-tracking"]
     done = CliRunner().invoke(app, ["run", str(folder / "suites" / "smoke.yaml"), *store])
     assert done.exit_code == 0, done.output
     shutil.copytree(folder / ".fmbench", folder / "other_store")
-    for command in (["init", "-q"], ["add", "reports/low_nfe"], ["commit", "-qm", "x"]):
-        about = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
-        subprocess.run(["git", *about, *command], cwd=folder, check=True)
     return folder
 
 
@@ -67,21 +74,29 @@ def test_the_commands_of_the_guides_run(folder: Path, monkeypatch: pytest.Monkey
     mine = [command for command in COMMANDS if command.startswith("fmbench ")]
     assert len(mine) == len([command for command in COMMANDS if command and not command.startswith("docker ")]) > 10
     for command in mine:
-        done = CliRunner().invoke(app, shlex.split(command)[1:])
-        assert done.exit_code == 0, f"{command}\n{done.output}{done.exception}"
+        if command not in STORES:
+            follow(command)
     assert (folder / "compared.html").exists()
     assert (folder / "site" / "index.html").exists()
 
 
+def follow(command: str) -> str:
+    done = CliRunner().invoke(app, shlex.split(command)[1:])
+    assert done.exit_code == 0, f"{command}\n{done.output}{done.exception}"
+    return done.output
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
 def test_a_suite_in_two_stores_that_are_alike_is_the_same_as_its_report(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    stores: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(folder)
+    monkeypatch.chdir(stores)
+    assert len(STORES) == 1
     for other in ("suites/smoke.yaml@other_store", "reports/tiny", "reports/tiny/records.csv"):
-        done = CliRunner().invoke(app, ["compare", "suites/smoke.yaml@.fmbench", other])
-        assert done.exit_code == 0, done.output
-        assert "2 identical" in done.output
-        assert "Only in" not in done.output
+        said = follow(STORES[0].replace("suites/smoke.yaml@other_store", other))
+        assert "2 identical" in said
+        assert "Only in" not in said
 
 
 def test_the_workflow_of_the_guide_says_what_the_action_takes() -> None:

@@ -167,6 +167,7 @@ def test_from_the_command_line(reports: Path, tmp_path: Path) -> None:
     assert "made: 3 reports, 2 comparisons" in done.output
 
 
+@pytest.mark.slow
 def test_a_history_beside_the_reports_is_a_figure(
     reports: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,10 +16,6 @@ from fmbench.stats.paired_seeds import Interval, Percent
 NUMBERS = ("A", "B", "change", "configurations")
 """The columns that hold numbers."""
 ORDER = ("worse", "better", "not distinguishable", "cannot tell", "")
-JOINT = (
-    "Verdicts hold jointly: the chance that any of these {} is wrong is at most 5% (Holm); each interval by itself "
-    "is 95%."
-)
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ def changed_table(comparison: ResultsComparison) -> TextTable | None:
     """Return the rows that got worse or better, the largest changes first; None where there are none."""
     found = [*comparison.with_verdict("worse"), *comparison.with_verdict("better")]
     rows = sorted(found, key=lambda pair: (ORDER.index(pair[1].verdict), -_size(pair[1])))
-    note = JOINT.format(comparison.judged_together)
+    note = _joint(comparison.judged_together)
     return _of_rows(comparison, "What changed", rows, "verdict", note)
 
 
@@ -92,7 +88,7 @@ def overall_table(comparison: ResultsComparison) -> TextTable | None:
     note = "The mean over configurations of the logarithm of B / A, seed by seed, in percent with its 95% interval."
     return TextTable(
         "Over all configurations", ("metric", "configurations", "change", "verdict"), tuple(lines),
-        f"{note} {JOINT.format(len(found))}" if len(found) > 1 else note,
+        f"{note} {_joint(len(found))}" if len(found) > 1 else note,
     )  # fmt: skip
 
 
@@ -185,6 +181,14 @@ def percent_said(value: Percent) -> str:
 
 def _signed(text: str) -> str:
     return text if text.startswith((MINUS, "0%")) else f"+{text}"
+
+
+def _joint(number: int) -> str:
+    """Say what verdicts mean together."""
+    return (
+        f"What is told by {count(number, 'comparison')} holds jointly: the chance that any of it is wrong is at most 5% "
+        "(Holm). Each interval by itself is 95%."
+    )
 
 
 def _said_of(row: RowComparison) -> str:

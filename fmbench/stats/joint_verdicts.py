@@ -96,10 +96,12 @@ def seeds_needed(gap: Interval, judged_together: int = 1) -> int | None:
 
 def power(effect: float, n: int, level: float) -> float:
     """Return the chance that a two-sided paired t-test of `n` seeds finds a mean of `effect` standard deviations."""
-    from scipy.special import nctdtr
+    from scipy.special import nctdtr, ndtr
 
     critical, shift = quantile(n - 1, 1 - level / 2), min(effect, LARGEST) * math.sqrt(n)
     missed = float(nctdtr(n - 1, shift, critical))  # the other side's part is below level / 2, and smaller still
+    if math.isnan(missed):  # scipy gives up on some chances too small to matter
+        missed = float(ndtr(critical - shift))
     return 1 - missed
 
 

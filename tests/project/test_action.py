@@ -101,7 +101,7 @@ def test_a_run_that_got_worse_is_commented_once_and_then_in_place(job: Job) -> N
     assert done.returncode == 0, done.stderr
     assert (job.folder / "run.log").read_text().split()[-4:] == ["--set", "training.steps=5", "--jobs", "1"]
     assert (job.output["worse"], job.output["failed"]) == ("true", "false")
-    assert "against_baseline.html" in os.listdir(job.output["report"])
+    assert (Path(job.output["report"]) / "against_baseline.html").exists()
     comment = Path(job.output["comment"]).read_text()
     assert comment.startswith("<!-- fmbench: suites_made.yaml -->\n**fid +100%")
     assert comment in (job.folder / "summary").read_text()

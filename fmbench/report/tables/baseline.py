@@ -68,9 +68,10 @@ def _notes(said: str, facts: MetricFacts, known: Sequence[Difference], usual: in
             "Entries without % are in the metric's own unit: the baseline's mean cannot be told from zero there."
         )
     notes.append(
-        f"better, worse: {joint_note(judged)} n.d.: not distinguishable, and about how many seeds would tell a "
-        "difference of the size that is observed. cannot tell: fewer than two seeds in common."
+        "n.d.: not distinguishable, and about how many seeds would tell a difference of the size that is observed. "
+        "cannot tell: fewer than two seeds in common."
     )
+    notes += [note] if (note := joint_note(judged)) else []
     return notes
 
 
@@ -84,7 +85,7 @@ def difference_entry(found: Difference | None, usual: int = 0, judged_together: 
         return Entry("–")
     said = {"not distinguishable": "n.d."}.get(found.verdict, found.verdict)
     if found.verdict == "not distinguishable" and (needed := seeds_said(found.absolute, judged_together)):
-        said += f" ({needed})"
+        said += f", {needed}"
     if found.absolute.n not in (1, usual):
         said += f", n = {found.absolute.n}"
     relative = math.isfinite(found.percent.mean)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fmbench.cells.component_spec import ELSEWHERE
-from fmbench.io.printable_text import count
 from fmbench.report.analysis.floor_and_oracle import Floor
 from fmbench.report.number_format import Style, style_for
 from fmbench.report.result_table import NETWORK_AXIS, ROW_AXES, SOLVER_AXIS, Row, Values, fixed, varying
@@ -19,7 +18,7 @@ from fmbench.stats.paired_seeds import difference, interval, ranked
 Command = Callable[[Row], str]
 BEST_NOTE = (
     "Bold: the best mean of the column, and whatever has the same values. †: not distinguishable from it, seed by seed "
-    "(or they share fewer than two seeds). What bears no †: "
+    "(or they share fewer than two seeds)."
 )
 LOST_NOTE = "An entry that lost a seed shows the mean of the others and says so; it is neither the best nor marked."
 ONE_SEED_NOTE = (
@@ -82,10 +81,12 @@ def metric_title(facts: MetricFacts) -> str:
 
 
 def joint_note(number: int) -> str:
-    """Say what verdicts of one table mean together."""
+    """Say what the verdicts of one table mean together; "" where there is only one."""
+    if number < 2:
+        return ""
     return (
-        f"{count(number, 'comparison')} of this table hold jointly: the chance that any of them is wrong is at most 5% "
-        "(Holm). Each interval by itself is 95%."
+        f"What is told by the {number} comparisons of this table holds jointly: the chance that any of it is wrong is "
+        "at most 5% (Holm). Each interval by itself is 95%."
     )
 
 
@@ -203,7 +204,7 @@ def _reading(columns: Sequence[Column], printed: Sequence[Sequence[Entry]], usua
     notes += dict.fromkeys(f"{column.floor.note}" for column in columns if column.floor)
     marked = [entry for column in printed for entry in column]
     if usual > 1 and any(entry.best for entry in marked):
-        notes.append(BEST_NOTE + joint_note(compared))
+        notes.append(f"{BEST_NOTE} {joint_note(compared)}".rstrip())
     if any(v and v.lost for c in columns for v in c.values.values()):
         notes.append(LOST_NOTE)
     return notes

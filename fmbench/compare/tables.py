@@ -186,8 +186,8 @@ def _signed(text: str) -> str:
 def _joint(number: int) -> str:
     """Say what verdicts mean together."""
     return (
-        f"What is told by {count(number, 'comparison')} holds jointly: the chance that any of it is wrong is at most 5% "
-        "(Holm). Each interval by itself is 95%."
+        f"What is told by {count(number, 'comparison')} holds jointly: the chance that any of it is wrong is at most "
+        "5% (Holm). Each interval by itself is 95%."
     )
 
 

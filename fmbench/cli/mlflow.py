@@ -19,6 +19,7 @@ def sync(
     home: options.Home = None,
     reports: options.Reports = Path("reports"),
     tracking_uri: options.TrackingUri = None,
+    quick: options.Quick = False,
     as_json: options.Json = False,
 ) -> None:
     """Bring MLflow up to date with the store; asks the server what it has, and adds only what is not there."""
@@ -26,7 +27,15 @@ def sync(
     from fmbench.tracking import sync as sync_records
 
     session = options.open_session(
-        suite, overrides, filters, plugins, home=home, reports=reports, tracking_uri=tracking_uri, computes=False
+        suite,
+        overrides,
+        filters,
+        plugins,
+        home=home,
+        reports=reports,
+        tracking_uri=tracking_uri,
+        computes=False,
+        quick=quick,
     )
     tell_gone(session.registry.gone)
     tracker = make_tracker(session)

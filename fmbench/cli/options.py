@@ -95,6 +95,10 @@ TrackingUri = Annotated[
     typer.Option("--tracking-uri", help="MLflow's server. [default: MLFLOW_TRACKING_URI, else ./mlflow.db]"),
 ]
 Figures = Annotated[bool, typer.Option("--figures", help="Write the report's figures as files, too: PNG, SVG, GIF.")]
+Quick = Annotated[
+    bool,
+    typer.Option("--quick", help="Cut the budget: few steps and samples, one seed; its scores stand beside no others."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -26,13 +26,14 @@ def plan(
     plugins: options.Plugins = None,
     home: options.Home = None,
     device: options.Device = "auto",
+    quick: options.Quick = False,
     as_json: options.Json = False,
 ) -> None:
     """Show the cells of a suite, what is done, what is left out and why, and the time to expect; run nothing."""
     from fmbench.results.eta import expected_seconds
     from fmbench.results.training_starts import trainings_in_short
 
-    session = options.open_session(suite, overrides, filters, plugins, home=home, device=device)
+    session = options.open_session(suite, overrides, filters, plugins, home=home, device=device, quick=quick)
     results_index = session.results_index(anywhere=True)
     counts, expected = results_index.counts(), expected_seconds(results_index)
     if as_json:

@@ -20,6 +20,7 @@ def report(
     device: options.Device = "auto",
     figures: options.Figures = False,
     as_json: options.Json = False,
+    quick: options.Quick = False,
 ) -> None:
     """Write the tables and the page again, and figures where asked for, from what the store holds; compute nothing.
 
@@ -27,7 +28,7 @@ def report(
     """
     from fmbench.runner.report_cache import write_report_anew
 
-    places = {"home": home, "reports": reports, "device": device, "figures": figures}
+    places = {"home": home, "reports": reports, "device": device, "figures": figures, "quick": quick}
     session = options.open_session(suite, overrides, filters, plugins, computes=False, **places)
     results_index = session.results_index(anywhere=True)
     records = session.records(results_index)

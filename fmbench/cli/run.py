@@ -62,10 +62,17 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         tracking_uri: options.TrackingUri = None,
         no_tracking: NoTracking = False,
         figures: options.Figures = False,
+        quick: options.Quick = False,
         detach: Detach = False,
         as_json: options.Json = False,
     ) -> None:
-        computing: dict[str, Any] = {"jobs": jobs, "device": device, "timeout": timeout, "fail_fast": fail_fast}
+        computing: dict[str, Any] = {
+            "jobs": jobs,
+            "device": device,
+            "timeout": timeout,
+            "fail_fast": fail_fast,
+            "quick": quick,
+        }
         computing |= {"executor": executor, "address": address, "per_gpu": per_gpu, "slurm": tuple(slurm or ())}
         places: dict[str, Any] = {"home": home, "reports": reports, "figures": figures}
         places |= {"tracking": not no_tracking, "tracking_uri": tracking_uri}
@@ -125,6 +132,7 @@ def summary(session: Session, result: RunResult) -> dict[str, object]:
         "cells": result.cells,
         "computed": result.computed,
         "computed_elsewhere": dict(result.elsewhere),
+        "not_comparable": session.not_comparable or None,
         "tables": result.shown_tables,
         "in_short": [f"{about}: {text}" for about, text in result.in_short],
         "failed": [{"key": r.cell.key, "status": r.status, "error": r.error} for r in failed],
@@ -184,6 +192,8 @@ def _tell(session: Session, result: RunResult) -> None:
     if result.tracking is not None and result.tracking.pending:
         waiting = f"{result.tracking.pending} runs are not in MLflow yet ({result.tracking.problem})"
         say(f"{waiting}; `{session.again('sync')}` logs them.", "yellow")
+    if session.not_comparable:
+        say(f"{session.not_comparable}. It says whether the suite runs.", "yellow")
     tell_tables(result.shown_tables)
     tell_short(result.in_short)
     say(f"Report: {result.report}" + ("" if result.fresh_report else " (unchanged)"), "bold")

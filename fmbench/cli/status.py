@@ -19,6 +19,7 @@ def status(
     filters: options.Filters = None,
     plugins: options.Plugins = None,
     home: options.Home = None,
+    quick: options.Quick = False,
     as_json: options.Json = False,
 ) -> None:
     """Show how far a suite is, who computes what of it on which machine, and the time to go; run nothing.
@@ -28,7 +29,7 @@ def status(
     from fmbench.runner.status import status_of
     from fmbench.store.store_mark import is_store
 
-    session = options.open_session(suite, overrides, filters, plugins, home=home, computes=False)
+    session = options.open_session(suite, overrides, filters, plugins, home=home, computes=False, quick=quick)
     found = status_of(session)
     if as_json:
         show_json(found.as_data())

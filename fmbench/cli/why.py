@@ -17,12 +17,13 @@ def why(
     filters: options.Filters = None,
     plugins: options.Plugins = None,
     home: options.Home = None,
+    quick: options.Quick = False,
     as_json: options.Json = False,
 ) -> None:
     """Explain why a cell was computed before or not: its key's parts, and how the nearest stored cell differs."""
     from fmbench.runner.why import explain_cell
 
-    session = options.open_session(suite, overrides, filters, plugins, home=home)
+    session = options.open_session(suite, overrides, filters, plugins, home=home, quick=quick)
     explanation = explain_cell(session, cell)
     if as_json:
         show_json(explanation)

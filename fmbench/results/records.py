@@ -214,7 +214,8 @@ class Records:
     `left_out` are `(cell in words, reason)`. `environment` holds
     hardware and versions, `command` the command line that makes these records, `finished` an ISO date.
     `validation` are the evaluations by which the settings that `tuning` names are chosen, and nothing else is said.
-    `variant` is what `--set` and `--filter` changed, in words, "" for the suite as it stands.
+    `variant` is what `--set` and `--filter` changed, in words, "" for the suite as it stands. `not_comparable` says why
+    the scores stand beside no others: those of a run whose budget was cut.
     """
 
     suite: str
@@ -236,6 +237,7 @@ class Records:
     code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     validation: Sequence[EvaluationRecord] = ()
     tuning: Tuned | None = None
+    not_comparable: str = ""
 
     @property
     def failed(self) -> list[TrainingRecord | EvaluationRecord]:
@@ -287,4 +289,5 @@ class Records:
         extra = dict.fromkeys(name for row in rows for name in row)
         settings = [axis for axis in SETTING_AXES if axis in extra]
         known = [*COMPONENT_AXES, *settings, *COLUMNS[len(COMPONENT_AXES) :]]
-        return pd.DataFrame(rows, columns=[*dict.fromkeys([*known, *names, *extra])])
+        frame = pd.DataFrame(rows, columns=[*dict.fromkeys([*known, *names, *extra])])
+        return frame.assign(not_comparable=visible(self.not_comparable)) if self.not_comparable else frame

@@ -42,11 +42,21 @@ class Results:
         """The suite's name."""
         return self.records.suite if self.records is not None else self.report.parent.name if self.report else ""
 
+    @property
+    def not_comparable(self) -> str:
+        """Why the scores stand beside no others, "" where they do: those of a quick run do not."""
+        if self.records is not None:
+            return self.records.not_comparable
+        said = self.to_frame().get("not_comparable")
+        return "" if said is None else " ".join(said.dropna().unique())
+
     @cached_property
     def metrics(self) -> list[str]:
         """The names of the metrics that have values, the one that leads first."""
         frame = self.to_frame()
-        names = [str(name) for name in frame.columns if name not in (*COLUMNS, *AXES, "training_seconds")]
+        names = [
+            str(name) for name in frame.columns if name not in (*COLUMNS, *AXES, "training_seconds", "not_comparable")
+        ]
         names = [name for name in names if frame[name].dtype.kind in "fi" and frame[name].notna().any()]
         if self.records is not None:
             leading = [facts.name for facts in self.records.metrics if facts.scope == "evaluation"]
@@ -133,12 +143,15 @@ class Results:
     def _repr_html_(self) -> str:
         from fmbench.report.notebook import html_of
 
-        return html_of(self.tables() if self.metrics else [])
+        return html_of(self.tables() if self.metrics else [], self.not_comparable)
 
     def __repr__(self) -> str:
         rows = self.to_frame()
+        mark = f"; {self.not_comparable}" if self.not_comparable else ""
         done = int((rows["status"] == "ok").sum())
-        return visible(f"{self.name}: {done} of {len(rows)} evaluations, metrics {', '.join(self.metrics) or 'none'}")
+        return visible(
+            f"{self.name}: {done} of {len(rows)} evaluations, metrics {', '.join(self.metrics) or 'none'}{mark}"
+        )
 
 
 def _means(wanted: object, value: object) -> bool:

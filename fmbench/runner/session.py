@@ -29,6 +29,7 @@ from fmbench.results.cell_keys import sampler_key
 from fmbench.results.cell_state import CellState, unsteady
 from fmbench.results.collect import ResultsIndex
 from fmbench.results.records import Records
+from fmbench.runner.quick_run import quick_run
 from fmbench.runtime.device import choose_device, device_type
 from fmbench.runtime.environment import environment
 from fmbench.store.atomic_files import read_sealed, write_sealed
@@ -58,7 +59,8 @@ class Options:
     "auto" or a number, `executor` the name of what computes (`fmbench.executors.choose`), `address` that of its
     cluster, `per_gpu` the workers on each GPU of this machine, `slurm` what is said to SLURM. Where nothing is
     computed, files of models may be gone: they count as they were in the last run. With `fail_fast` a run ends where a
-    cell fails, with `figures` a report has its figures as files, too.
+    cell fails, with `figures` a report has its figures as files, too. `quick` cuts the suite's budget
+    (`fmbench.runner.quick_run`).
     """
 
     overrides: tuple[str, ...] = ()
@@ -79,6 +81,7 @@ class Options:
     computes: bool = True
     fail_fast: bool = False
     figures: bool = False
+    quick: bool = False
 
 
 @dataclass
@@ -91,6 +94,8 @@ class Session:
     suite: Suite
     plan: Plan
     store: Store
+    not_comparable: str = ""
+    """Why its results stand beside no others; "" where they do."""
 
     @cached_property
     def device(self) -> str:
@@ -188,6 +193,7 @@ class Session:
         """What was changed of the suite as it stands, in words that are the same in any order; "" for nothing."""
         settings = {text.partition("=")[0].strip(): text for text in self.options.overrides}  # the last one counts
         changes = [f"--set {text}" for _, text in sorted(settings.items())]
+        changes += ["--quick"] * self.options.quick
         return " ".join([*changes, *(f"--filter {text}" for text in sorted(set(self.options.filters)))])
 
     @property
@@ -221,7 +227,8 @@ class Session:
         """The options that say which cells there are."""
         options = self.options
         given = {"--set": options.overrides, "--filter": options.filters, "--plugins": options.plugins}
-        return [word for flag, values in given.items() for value in values for word in (flag, value)]
+        words = [word for flag, values in given.items() for value in values for word in (flag, value)]
+        return [*words, *["--quick"] * options.quick]
 
     def failures(self) -> Counter[str]:
         """Return how many of the plan's cells failed with which status; one of several counts with each."""
@@ -273,6 +280,7 @@ class Session:
             variant=self.variant,
             data=self.data,
             code=self.code,
+            not_comparable=self.not_comparable,
         )
 
     @cached_property
@@ -306,9 +314,13 @@ def open_session(suite: str | Path, options: Options | None = None) -> Session:
     if not options.computes:
         store.pull_shared()
     registry = load_registry(options.plugins, None if options.computes else _contents(store))
-    loaded = load_suite(suite, options.overrides)
-    plan = make_plan(loaded, registry, options.filters)
-    return Session(Path(suite), options, registry, loaded, plan, store)
+    loaded, filters, not_comparable = load_suite(suite, options.overrides), options.filters, ""
+    if options.quick:
+        quick = quick_run(loaded)
+        loaded = load_suite(suite, (*options.overrides, *quick.overrides))
+        filters, not_comparable = (*filters, *quick.filters), quick.said
+    plan = make_plan(loaded, registry, filters)
+    return Session(Path(suite), options, registry, loaded, plan, store, not_comparable)
 
 
 def _contents(store: Store) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmbench.cli.interruption import EndedInOrder, exit_code, how
+from fmbench.cli.progress_lines import ProgressLines
 from fmbench.cli.text_table import folded, lines_of
 from fmbench.io.patient_stream import Patient
 from fmbench.io.printable_text import some, visible, visible_json
@@ -156,7 +157,7 @@ def screen_width() -> int:
 
 
 class Bars:
-    """The observer of a run: one progress bar a stage, with the time left; plain lines where there is no terminal."""
+    """The observer of a run: a progress bar a stage, with the time left; a line a minute where there is no terminal."""
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -168,14 +169,15 @@ class Bars:
             *columns, TextColumn("left"), TimeLeft(elapsed_when_finished=False), console=self._console
         )
         self._tasks: dict[str, TaskID] = {}
+        self._lines = ProgressLines(note)
 
     def __enter__(self) -> Bars:
-        if self._console.is_terminal:
-            self._progress.start()
+        (self._progress if self._console.is_terminal else self._lines).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+        self._lines.stop()
 
     def say(self, text: str) -> None:
         """Print a line above the bars."""
@@ -190,15 +192,26 @@ class Bars:
             if not self._console.is_terminal:
                 self._console.print(f"{STAGES[stage]}: {total}")
         self._progress.update(self._tasks[stage], total=total, completed=done)
+        self._lines.begin(stage, total, done)
 
     def advance(self, stage: str, amount: int = 1) -> None:
         """Move a stage's bar on."""
         self._progress.advance(self._tasks[stage], amount)
+        self._lines.advance(stage, amount)
 
     def end(self, stage: str) -> None:
         """Stop a stage's clock."""
         if stage in self._tasks:
             self._progress.stop_task(self._tasks[stage])
+            self._lines.end(stage)
+
+    def began(self, unit: str, what: str) -> None:
+        """Count a unit as at work."""
+        self._lines.began(unit, what)
+
+    def ended(self, unit: str, *, failed: bool) -> None:
+        """Count a unit as ended."""
+        self._lines.ended(unit, failed=failed)
 
 
 @contextmanager

@@ -22,6 +22,12 @@ class Observer(Protocol):
     def end(self, stage: str) -> None:
         """A stage has ended."""
 
+    def began(self, unit: str, what: str) -> None:
+        """A worker has begun a unit, "training KEY" say; `what` says which, in words."""
+
+    def ended(self, unit: str, *, failed: bool) -> None:
+        """A unit has ended."""
+
 
 class Silent:
     """The observer of a run that nobody watches."""
@@ -36,4 +42,10 @@ class Silent:
         """Show nothing."""
 
     def end(self, stage: str) -> None:
+        """Show nothing."""
+
+    def began(self, unit: str, what: str) -> None:
+        """Show nothing."""
+
+    def ended(self, unit: str, *, failed: bool) -> None:
         """Show nothing."""

@@ -317,6 +317,7 @@ class Scheduler:
     def _note(self, event: Event) -> None:
         """Count, show and log one event."""
         self.worked = True
+        self._tell_unit(event)
         if event.what == "started" and event.key in self._untrained:
             if lost := self._steps.pop(self._leads.get(event.key, event.key), 0):  # it begins again, alone perhaps
                 self.observer.advance("training", -lost)
@@ -345,6 +346,17 @@ class Scheduler:
 
         if self.session.options.fail_fast and (failure := self._failure(event)):
             raise _FirstFailure(failure)
+
+    def _tell_unit(self, event: Event) -> None:
+        """Tell the observer which cell a worker has begun, or ended."""
+        if event.section not in ("training", *STAGE_OF):
+            return
+        for key in event.fleet or (event.key,):
+            if event.what == "started":
+                training = self._training_of.get(key) if event.section != "training" else self._cells.get(key)
+                self.observer.began(f"{event.section} {key}", f"{event.section} {training or key}")
+            elif event.what in {"finished", "failed", "again", "held", "preempted"}:
+                self.observer.ended(f"{event.section} {key}", failed=event.what == "failed")
 
     def _count(self, event: Event, name: str) -> None:
         """Count a unit that has ended, as computed here or elsewhere."""
@@ -377,6 +389,11 @@ class Scheduler:
         self.tracker.log(self.results_index.training_record(training), records)
         if complaint := self.tracker.complaint():
             self.observer.say(complaint)
+
+    @cached_property
+    def _cells(self) -> dict[str, TrainingCell]:
+        """The training cells by their key."""
+        return {cell.key: cell for cell in self.session.plan.trainings}
 
     @cached_property
     def _components(self) -> tuple[ComponentSpec, ...]:

@@ -166,10 +166,11 @@ def _words(process: psutil.Process) -> list[str]:
 
 def drive(folder: Path, interval: float) -> None:
     """Run the suite in this process, and say which stage begins."""
+    from fmbench.runner.progress import Silent
     from fmbench.runner.run import run
     from fmbench.runner.session import Options
 
-    class Says:
+    class Says(Silent):
         evaluates = False
 
         def say(self, text: str) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fmbench.cli.notify import NOTIFY
 from fmbench.cli.output import note, say, show_json
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _NOT_OF_IT = ("--detach", "--json", "--status")
 """Words of a command line that its detached run does not have."""
 
 
-def start_detached(session: Session, *, as_json: bool) -> None:
+def start_detached(session: Session, notify: str | None = None, *, as_json: bool) -> None:
     """Have what the command line asks for go on without the terminal, and say where; one that is seen to do so already
     is left alone. What is wrong with the input is known by now. Raises UserError.
 
@@ -27,7 +28,7 @@ def start_detached(session: Session, *, as_json: bool) -> None:
     from fmbench.runner.detached import at_work, detach
 
     same = [run for run in at_work(session) if run.command == session.command and run.is_in_sight]
-    run = same[0] if same else detach(session, _arguments(session))
+    run = same[0] if same else detach(session, _arguments(session, notify))
     if as_json:
         show_json({"detached": {**_as_data(run), "started_now": not same}})
         return
@@ -49,11 +50,11 @@ def _as_data(run: DetachedRun) -> dict[str, object]:
     return {**place, "log": run.log, "file": str(run.file), "end_with": run.how_to_end}
 
 
-def _arguments(session: Session) -> list[str]:
+def _arguments(session: Session, notify: str | None) -> list[str]:
     """Return the command line as the detached run has it: failures are forgotten already.
 
-    The URI of a tracking server and the URL of a store go into the environment instead where they hold a password: that
-    is in no list of processes and in no batch script.
+    The URI of a tracking server and the URL of a store go into the environment instead where they hold a password, and
+    that of a webhook always: that is in no list of processes and in no batch script.
     """
     from fmbench.store.open_store import HOME, shown_home
     from fmbench.tracking import shown
@@ -70,6 +71,9 @@ def _arguments(session: Session) -> list[str]:
     if home is not None and shown_home(home) != str(home):
         words = _without(words, "--home")
         os.environ[HOME] = str(home)
+    if notify is not None:
+        words = _without(words, "--notify")
+        os.environ[NOTIFY] = notify
     return words
 
 

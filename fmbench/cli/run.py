@@ -13,6 +13,7 @@ from fmbench.cli import options
 from fmbench.cli.detach import note_detached, start_detached
 from fmbench.cli.exit_codes import CELLS_FAILED
 from fmbench.cli.headline_table import tell_tables
+from fmbench.cli.notify import Notify, told_at_the_end
 from fmbench.cli.output import bars_of, note, say, say_more, show_json
 from fmbench.errors import FAILURE_STATUSES, UserError, did_you_mean
 from fmbench.io.printable_text import count
@@ -63,6 +64,7 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         no_tracking: NoTracking = False,
         figures: options.Figures = False,
         quick: options.Quick = False,
+        notify: Notify = None,
         detach: Detach = False,
         as_json: options.Json = False,
     ) -> None:
@@ -78,15 +80,19 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         places |= {"tracking": not no_tracking, "tracking_uri": tracking_uri}
         session = options.open_session(suite, overrides, filters, plugins, **computing, **places)
         session.check_options()  # before failures are forgotten
+        if notify is not None:
+            from fmbench.runner.notification import check_target
+
+            check_target(notify)
         forgotten = _forget_failures(session, statuses) if again else {}
         if detach:
-            start_detached(session, as_json=as_json)
+            start_detached(session, notify, as_json=as_json)
             return
         note_detached(session)
         from fmbench.runner.run import run_session
 
-        with bars_of("what finished is kept") as bars:
-            result = run_session(session, bars)
+        with told_at_the_end(notify, session) as news, bars_of("what finished is kept") as bars:
+            news.result = result = run_session(session, bars)
         if as_json:
             show_json({**summary(session, result), **forgotten})
         else:

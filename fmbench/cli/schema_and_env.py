@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from fmbench.cli import options
+from fmbench.cli.notify import NOTIFY
 from fmbench.cli.output import show_json, show_table
 
 
@@ -39,6 +40,7 @@ VARIABLES = (
 
 def env(device: options.Device = "auto", as_json: options.Json = False) -> None:
     """Show versions, hardware and variables that a run depends on, without secrets; paste it into bug reports."""
+    from fmbench.runner.notification import shown_target
     from fmbench.runtime.device import choose_device
     from fmbench.runtime.environment import environment
     from fmbench.tracking import shown_variable
@@ -47,6 +49,8 @@ def env(device: options.Device = "auto", as_json: options.Json = False) -> None:
     set_here = {
         name: shown_variable(name, os.environ[name]) for name in sorted(os.environ) if name.startswith(VARIABLES)
     }
+    if NOTIFY in set_here:  # whose whole value is a secret
+        set_here[NOTIFY] = shown_target(os.environ[NOTIFY])
     facts |= {"variables": set_here} if as_json else set_here
     if as_json:
         show_json(facts)

@@ -13,7 +13,7 @@ from fmbench.cli import completion
 from fmbench.errors import UserError
 
 if TYPE_CHECKING:
-    from fmbench.runner.session import Session
+    from fmbench.runner.session import Options, Session
 
 
 def nameable(value: Any) -> Any:
@@ -112,10 +112,18 @@ def open_session(
     """Open a session from what the command line says."""
     from fmbench.runner import session
 
+    return session.open_session(suite, make_options(overrides, filters, plugins, **rest))
+
+
+def make_options(
+    overrides: list[str] | None = None, filters: list[str] | None = None, plugins: list[str] | None = None, **rest: Any
+) -> Options:
+    """Return what the command line says besides the suite."""
+    from fmbench.runner.session import Options
+
     timeout = rest.get("timeout")
     if timeout is not None and not 0 < timeout < math.inf:
         raise UserError(
             f"--timeout is a number of seconds above 0, 600 say; found {timeout:g}. Leave it away for no limit."
         )
-    options = session.Options(tuple(overrides or ()), tuple(filters or ()), tuple(plugins or ()), **rest)
-    return session.open_session(suite, options)
+    return Options(tuple(overrides or ()), tuple(filters or ()), tuple(plugins or ()), **rest)

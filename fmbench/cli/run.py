@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from fmbench.cli.exit_codes import CELLS_FAILED
 from fmbench.cli.headline_table import tell_tables
 from fmbench.cli.notify import Notify, told_at_the_end
 from fmbench.cli.output import bars_of, note, say, say_more, show_json
+from fmbench.cli.watch import run_apart, watch
 from fmbench.errors import FAILURE_STATUSES, UserError, did_you_mean
 from fmbench.io.printable_text import count
 
@@ -37,6 +39,9 @@ Statuses = Annotated[
 Timeout = Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds that one cell may take.")]
 Detach = Annotated[
     bool, typer.Option("--detach", help="Go on without this terminal: a process with a log, with slurm a job.")
+]
+Watch = Annotated[
+    bool, typer.Option("--watch", help="Run again when the suite, your components or data change, until Ctrl-C.")
 ]
 NoTracking = Annotated[bool, typer.Option("--no-tracking", help="Log nothing to MLflow; `fmbench sync` does it later.")]
 
@@ -66,6 +71,7 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         quick: options.Quick = False,
         notify: Notify = None,
         detach: Detach = False,
+        watched: Watch = False,
         as_json: options.Json = False,
     ) -> None:
         computing: dict[str, Any] = {
@@ -78,6 +84,13 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         computing |= {"executor": executor, "address": address, "per_gpu": per_gpu, "slurm": tuple(slurm or ())}
         places: dict[str, Any] = {"home": home, "reports": reports, "figures": figures}
         places |= {"tracking": not no_tracking, "tracking_uri": tracking_uri}
+        if watched:
+            if detach or again:
+                raise UserError(
+                    "--watch stays in this terminal and runs again by itself: leave --detach and retry away."
+                )
+            given = options.make_options(overrides, filters, plugins, **computing, **places)
+            watch(suite, given, lambda: run_apart(sys.argv[1:]))
         session = options.open_session(suite, overrides, filters, plugins, **computing, **places)
         session.check_options()  # before failures are forgotten
         if notify is not None:

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import os
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from fmbench.cli import options
 from fmbench.cli.notify import NOTIFY
-from fmbench.cli.output import show_json, show_table
+from fmbench.cli.output import say, show_json, show_table
+from fmbench.errors import UserError
+from fmbench.io.whole_files import write_whole
 
 
-def schema(plugins: options.Plugins = None) -> None:
+def schema(
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", callback=options.nameable, help="Write it to a file."),
+    ] = None,
+    plugins: options.Plugins = None,
+) -> None:
     """Print the JSON Schema of suite files, with the components that are registered here; editors complete from it."""
+    if output is None:
+        show_json(_schema(plugins))
+        return
+    write_schema(output, plugins)
+    say(f"Wrote {output}. Editors complete a suite beside it whose first line is")
+    say(f"# yaml-language-server: $schema={output.name}", fold=False)
+
+
+def write_schema(file: Path, plugins: list[str] | None) -> None:
+    """Write the JSON Schema of suites. Raises UserError."""
+    try:
+        write_whole(file, json.dumps(_schema(plugins), ensure_ascii=True).encode())
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror}. Give another file.") from error
+
+
+def _schema(plugins: list[str] | None) -> dict[str, Any]:
     from fmbench.plugins.registry import load_registry
     from fmbench.suite import suite_schema
 
@@ -19,7 +48,7 @@ def schema(plugins: options.Plugins = None) -> None:
     schemas: dict[str, dict[str, Any]] = {}
     for entry in registry.entries():
         schemas.setdefault(entry.kind, {})[entry.name] = registry.schema(entry.kind, entry.name)
-    show_json(suite_schema(schemas))
+    return suite_schema(schemas)
 
 
 VARIABLES = (

@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -73,9 +75,11 @@ def _line(frame: FrameType, number: int) -> SourceLine:
 
 def own_line(lines: Sequence[SourceLine]) -> SourceLine | None:
     """Return the last line that is neither fmbench's nor a library's; else the last one of an installed package, such
-    as a plugin may be, but torch; else the last.
+    as a plugin may be, but torch; else the last of a component that comes with fmbench; else the last.
+
+    So a component of somebody's own that calls one of fmbench's with what it cannot take is told as the caller.
     """
-    for belongs in (_is_own, _may_be_a_plugin, lambda line: True):
+    for belongs in (_is_own, _may_be_a_plugin, _is_shipped, lambda line: True):
         if found := [line for line in lines if belongs(line)]:
             return found[-1]
     return None
@@ -83,12 +87,29 @@ def own_line(lines: Sequence[SourceLine]) -> SourceLine | None:
 
 def _is_own(line: SourceLine) -> bool:
     inside = Path(line.file).parts
-    return _has_file(line) and not any(each in inside for each in _INSTALLED) and not line.file.startswith(_LIBRARY)
+    is_library = any(each in inside for each in _INSTALLED) or line.file.startswith(_LIBRARY)
+    return _has_file(line) and not is_library and not _is_shipped(line)
 
 
 def _may_be_a_plugin(line: SourceLine) -> bool:
     inside = Path(line.file).parts
-    return _has_file(line) and any(each in inside for each in _INSTALLED) and "torch" not in inside
+    is_installed = any(each in inside for each in _INSTALLED) and "torch" not in inside
+    return _has_file(line) and is_installed and not _is_shipped(line)
+
+
+def _is_shipped(line: SourceLine) -> bool:
+    """Whether a line is of a component that comes with fmbench, wherever it is installed."""
+    return _has_file(line) and any(part in _shipped() for part in Path(line.file).parts[:-1])
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> frozenset[str]:
+    """Return the packages of components that come with fmbench."""
+    try:
+        entries = metadata.distribution("fmbench").entry_points
+    except metadata.PackageNotFoundError:
+        return frozenset()
+    return frozenset(entry.value.partition(":")[0].partition(".")[0] for entry in entries if entry.group == "fmbench")
 
 
 def _has_file(line: SourceLine) -> bool:

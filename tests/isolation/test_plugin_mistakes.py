@@ -220,6 +220,11 @@ def test_the_users_own_line_is_the_last_outside_of_fmbench_torch_and_python() ->
     assert own_line([SourceLine(core, 1), installed, torch_line]) == installed
     assert own_line([SourceLine(core, 1), torch_line]) == torch_line
     assert own_line([]) is None
+    shipped = SourceLine("/clone/plugins/fmbench_networks/mlp.py", 69)
+    assert own_line([SourceLine(core, 1), mine, shipped, torch_line]) == mine, "it calls fmbench's network wrongly"
+    in_wheel = SourceLine(f"{inside}/fmbench_networks/mlp.py", 69)
+    assert own_line([SourceLine(core, 1), installed, in_wheel]) == installed
+    assert own_line([SourceLine(core, 1), in_wheel, torch_line]) == in_wheel
 
 
 def test_an_error_from_inside_torch_is_told_with_the_line_that_called_it() -> None:

@@ -57,13 +57,17 @@ def _headline_table(result_table: ResultTable, baseline: Mapping[str, Any] | Non
 def best_first(result_table: ResultTable, rows: Sequence[Row]) -> list[Row]:
     """Return rows in the order of what they score: those that lead at an NFE, then by their mean rank."""
     found = rankings(result_table)
-    leads = dict.fromkeys(place.first[0] for place in found if place.first)
     ranks: dict[Row, list[float]] = {row: [] for row in rows}
     for place in found:
         for number, row in enumerate(place.order):
             ranks.setdefault(row, []).append(number / len(place.order))
-    mean = {row: sum(own) / len(own) if own else 1.0 for row, own in ranks.items()}
-    return [*leads, *sorted((row for row in rows if row not in leads), key=lambda row: mean.get(row, 1.0))]
+
+    def mean_rank(row: Row) -> float:
+        own = ranks.get(row)
+        return sum(own) / len(own) if own else 1.0
+
+    leads = dict.fromkeys(min(place.first, key=mean_rank) for place in found if place.first)
+    return [*leads, *sorted((row for row in rows if row not in leads), key=mean_rank)]
 
 
 def as_data(table: Table) -> dict[str, Any]:

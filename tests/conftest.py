@@ -62,6 +62,7 @@ SLOW = (
     "test_plane_figures",
     "test_quality",
     "test_outsider",
+    "test_plugin_guide",
     "test_startup",
     "test_given_models",
     "test_models_trained_elsewhere",

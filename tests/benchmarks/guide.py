@@ -1,7 +1,7 @@
 """How long does a reader take from nothing to an own solver in the table? docs/guides/plugin.md by the clock.
 
-A wheel is built, and every block of the guide is done as it stands there, in a folder and an environment that hold nothing:
-`pip install` fetches all that fmbench needs, and no budget is cut. Reading and typing come on top.
+A wheel is built, and every block of the guide is done as it stands there, in a folder and an environment that hold
+nothing: `pip install` fetches all that fmbench needs, and no budget is cut. Reading and typing come on top.
 
     python tests/benchmarks/guide.py                  # needs a network, and 6 GB for torch with its GPU libraries
     python tests/benchmarks/guide.py --folder FOLDER  # keep what comes of it
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -38,11 +39,16 @@ def whole_environment(folder: Path) -> dict[str, str]:
     """Return the variables of a shell in which `pip install fmbench` means this checkout, and nothing is installed."""
     constraints = folder / "constraints.txt"
     constraints.write_text(f"fmbench @ {wheel_of(folder).as_uri()}\n")
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("FMBENCH_", "PYTHON", "VIRTUAL_"))
-    }
+    own = ("FMBENCH_", "PYTHON", "VIRTUAL_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     # Without a cache, a first installation is a first installation.
     return {**kept, "PIP_CONSTRAINT": str(constraints), "PIP_NO_CACHE_DIR": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+
+
+def used() -> float:
+    """Return the seconds of processor time that all commands so far took: what a busy machine leaves as it is."""
+    times = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return times.ru_utime + times.ru_stime
 
 
 def follow(folder: Path) -> float:
@@ -52,19 +58,15 @@ def follow(folder: Path) -> float:
     place.mkdir()
     activated = ""
     for step in steps_of(GUIDE):
-        began = time.perf_counter()
+        began, used_before = time.perf_counter(), used()
         # Each block is a shell of its own here; a reader's stays open, with the environment that the first one opens.
         place = (step if step.file else Step(step.heading, activated + step.text)).do(place, environment)
         taken = time.perf_counter() - began
         activated = activated or f"source {folder}/fresh/.venv/bin/activate\n"
         total += taken
         asked = total if step.heading == "In the table" else asked
-        first = (
-            f"saves {step.file}"
-            if step.file
-            else " ... ".join(step.text.splitlines()[:: max(1, step.text.count("\n") - 1)])
-        )
-        print(f"{taken:7.1f} s  {step.heading}: {first[:90]}", flush=True)
+        words = f"saves {step.file}" if step.file else "; ".join(step.text.splitlines())
+        print(f"{taken:7.1f} s, {used() - used_before:6.1f} of cores  {step.heading}: {words[:90]}", flush=True)
     print(f"{total:7.1f} s  in all")
     return asked
 

@@ -66,11 +66,14 @@ def test_one_file_of_every_kind_conforms(tmp_path: Path, kind: str) -> None:
     assert sum(each["status"] == "ok" for each in found["checks"]) >= 8
 
 
-def test_a_package_passes_its_tests_and_is_found_once_it_is_on_the_path(tmp_path: Path) -> None:
-    fmbench("new-plugin", "packed", cwd=tmp_path)
-    folder = tmp_path / "packed"
-    environment = {**os.environ, "PYTHONPATH": str(folder / "src"), "PYTEST_ADDOPTS": "-p no:cacheprovider -p no:xdist"}
-    command = [sys.executable, "-W", "error", "-m", "pytest", "-q"]
+@pytest.mark.nightly
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_package_of_every_kind_passes_its_own_tests(tmp_path: Path, kind: str) -> None:
+    fmbench("new-plugin", f"packed-{kind.replace('_', '-')}", "--kind", kind, cwd=tmp_path)
+    (folder,) = tmp_path.iterdir()
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
+    command = [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout

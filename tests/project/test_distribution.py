@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from command_line import fmbench
 
 from fmbench.suite import load_suite, shipped_suites, suite_file
 
@@ -93,3 +95,36 @@ def test_a_suite_is_called_by_its_name_and_a_file_of_the_user_goes_before(
     assert suite_file("smoke") == Path("smoke")
     (tmp_path / "low_nfe").mkdir()
     assert suite_file("low_nfe").is_absolute()
+
+
+def test_the_suites_are_listed_and_one_of_them_is_a_file_to_begin_from(tmp_path: Path) -> None:
+    listed = fmbench("suites", cwd=tmp_path).stdout
+    data = {each["name"]: each for each in json.loads(fmbench("suites", "--json", cwd=tmp_path).stdout)}
+    assert set(data) == set(shipped_suites())
+    assert all(name in listed and each["description"] in listed for name, each in data.items())
+    printed = fmbench("suites", "smoke", cwd=tmp_path).stdout
+    assert printed == (ROOT / "suites" / "smoke.yaml").read_text()
+    wrong = fmbench("suites", "smok", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "Did you mean 'smoke'?" in wrong.stderr
+
+
+@pytest.mark.parametrize("name", sorted(shipped_suites()))
+def test_a_shipped_suite_is_planned_in_any_folder(tmp_path: Path, name: str) -> None:
+    assert fmbench("plan", name, "--json", cwd=tmp_path).returncode == 0
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("smok", "Did you mean 'smoke'?"),
+        ("sine", "Did you mean 'tutorials/sine', which comes with fmbench?"),
+        ("suites/low_nfe.yaml", "The suite 'low_nfe' comes with fmbench: call it so"),
+        ("nothing_like_it", "`fmbench suites` lists those that come with fmbench."),
+    ],
+)
+def test_a_suite_that_is_not_there_names_what_was_meant(tmp_path: Path, given: str, message: str) -> None:
+    done = fmbench("plan", given, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr

@@ -12,8 +12,8 @@ import typer
 
 from fmbench.cli.check import check
 from fmbench.cli.check_plugin import check_plugin
-from fmbench.cli.completion import VARIABLE, answer_shell
 from fmbench.cli.compare import compare
+from fmbench.cli.completion import VARIABLE, answer_shell
 from fmbench.cli.history import history
 from fmbench.cli.init import init
 from fmbench.cli.interruption import EndedInOrder, exit_code, how, was_interrupted

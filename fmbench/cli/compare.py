@@ -12,7 +12,7 @@ from fmbench.cli.output import SHOWN, note, say, say_more, show_json, show_table
 from fmbench.errors import StoreError, UserError
 
 if TYPE_CHECKING:
-    from fmbench.compare import Results, ResultsComparison
+    from fmbench.compare import ComparedResults, ResultsComparison
 
 SUITES = (".yaml", ".yml")
 WORSE = 1
@@ -68,7 +68,7 @@ def compare(
     Exit codes: 0; 1 with --fail-on worse where something got worse; 2 where nothing can be compared.
     """
     from fmbench.compare import compare as compare_results
-    from fmbench.compare.results import axis_named, selected
+    from fmbench.compare.compared_results import axis_named, selected
 
     if fail_on not in (None, "worse"):
         raise UserError(f"--fail-on takes worse; found {fail_on!r}.")
@@ -89,14 +89,14 @@ def compare(
         raise typer.Exit(WORSE)
 
 
-def _results(name: str, home: str | None, plugins: list[str] | None) -> Results:
+def _results(name: str, home: str | None, plugins: list[str] | None) -> ComparedResults:
     """Return the results that a name means: those of a suite lie in a store, others in files."""
     suite, at, place = name.partition("@")
     if not suite.endswith(SUITES):
         from fmbench.compare import read_results
 
         return read_results(name)
-    from fmbench.compare import Results
+    from fmbench.compare import ComparedResults
     from fmbench.results.snapshot import snapshot
 
     if at and not place:
@@ -107,7 +107,7 @@ def _results(name: str, home: str | None, plugins: list[str] | None) -> Results:
     found = snapshot(session.records(index))
     if not any(row.status == "ok" for row in found.evaluations.values()):
         raise UserError(f"the store {place or home or session.store.root} holds no finished evaluation of {suite}.")
-    return Results(name, found)
+    return ComparedResults(name, found)
 
 
 def _direction(text: str) -> tuple[str, Literal["lower", "higher"]]:

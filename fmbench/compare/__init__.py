@@ -1,7 +1,7 @@
 """Two sets of results side by side: of two suites, stores, commits, machines or dates.
 
 ```
-A, B -> sources.read_results() -> Results -> compare() -> ResultsComparison -> markdown(), html(), as_data()
+A, B -> sources.read_results() -> ComparedResults -> compare() -> ResultsComparison -> markdown(), html(), as_data()
 ```
 
 Rows are paired by the labels of their configuration and their seeds, whatever they were computed by; `compare` says of
@@ -10,17 +10,17 @@ each what `fmbench.stats.paired_seeds` says in a report, jointly, and names what
 
 from fmbench.compare.as_data import as_data
 from fmbench.compare.compare_results import compare
+from fmbench.compare.compared_results import ComparedResults
 from fmbench.compare.comparison import MetricComparison, Overall, ResultsComparison, RowComparison
 from fmbench.compare.markdown import markdown
 from fmbench.compare.page import page
-from fmbench.compare.results import Results
 from fmbench.compare.sources import read_results
 from fmbench.compare.text import headline, summary
 
 __all__ = (
+    "ComparedResults",
     "MetricComparison",
     "Overall",
-    "Results",
     "ResultsComparison",
     "RowComparison",
     "as_data",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from fmbench.compare.compared_results import ComparedResults
 from fmbench.compare.comparison import MetricComparison, Overall, ResultsComparison, RowComparison
-from fmbench.compare.results import Results
 from fmbench.compare.text import headline, tally
 from fmbench.results.snapshot import named
 from fmbench.stats.paired_seeds import Interval, Percent
@@ -33,7 +33,7 @@ def as_data(comparison: ResultsComparison) -> dict[str, Any]:
     }
 
 
-def _side(side: Results) -> dict[str, Any]:
+def _side(side: ComparedResults) -> dict[str, Any]:
     made = side.snapshot.made
     return {
         "name": side.name,

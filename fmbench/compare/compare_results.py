@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from fmbench.compare.compared_results import ComparedResults, labels_on
 from fmbench.compare.comparison import MetricComparison, ResultsComparison
 from fmbench.compare.differing import differing
 from fmbench.compare.pairing import RowPair, pairs_of, section_of
-from fmbench.compare.results import Results, labels_on
 from fmbench.compare.rows import compare_row
 from fmbench.compare.verdicts import judged
 from fmbench.errors import FAILURE_STATUSES, UserError
@@ -20,8 +20,8 @@ SHOWN = 5
 
 
 def compare(
-    before: Results,
-    after: Results,
+    before: ComparedResults,
+    after: ComparedResults,
     *,
     metrics: Collection[str] = (),
     across: Collection[str] = (),
@@ -60,7 +60,7 @@ def compare(
 
 
 def _facts(
-    before: Results, after: Results, wanted: Collection[str], better: Mapping[str, str]
+    before: ComparedResults, after: ComparedResults, wanted: Collection[str], better: Mapping[str, str]
 ) -> tuple[list[MetricFacts], list[str]]:
     """Return the metrics of both sides, in B's order, and which are of one side alone."""
     sides = before.snapshot.metrics, after.snapshot.metrics
@@ -90,7 +90,10 @@ def _why_unjudged(facts: MetricFacts) -> str:
 
 
 def _notes(
-    sides: tuple[Results, Results], found: Sequence[MetricComparison], across: Collection[str], despite: Collection[str]
+    sides: tuple[ComparedResults, ComparedResults],
+    found: Sequence[MetricComparison],
+    across: Collection[str],
+    despite: Collection[str],
 ) -> list[str]:
     """Say what a reader must know of what is compared."""
     notes = []
@@ -126,7 +129,7 @@ def _lost(pairs: Sequence[RowPair]) -> list[str]:
     return lost
 
 
-def _nothing(sides: tuple[Results, Results], pairs: int, found: Sequence[MetricComparison]) -> str:
+def _nothing(sides: tuple[ComparedResults, ComparedResults], pairs: int, found: Sequence[MetricComparison]) -> str:
     """Say why nothing could be compared, and what would help."""
     reasons = dict.fromkeys(f"{each.facts.name}: {reason}" for each in found for reason in each.refused)
     if reasons:
@@ -140,13 +143,13 @@ def _nothing(sides: tuple[Results, Results], pairs: int, found: Sequence[MetricC
     return f"no configuration of {sides[0].name} is in {sides[1].name}{_advice(sides)}."
 
 
-def _advice(sides: tuple[Results, Results]) -> str:
+def _advice(sides: tuple[ComparedResults, ComparedResults]) -> str:
     """Say on which axes the sides share no label, which `--across` looks past."""
     apart = [axis for axis in AXES["evaluation"] if _differ(sides, axis)]
     return f"; they differ on {', '.join(apart)}: --across {','.join(apart)} pairs them" if apart else ""
 
 
-def _differ(sides: tuple[Results, Results], axis: str) -> bool:
+def _differ(sides: tuple[ComparedResults, ComparedResults], axis: str) -> bool:
     """Tell whether no label of an axis is on both sides."""
     labels = [labels_on(side.snapshot, axis) for side in sides]
     return bool(labels[0] | labels[1]) and not labels[0] & labels[1]

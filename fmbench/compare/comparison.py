@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fmbench.compare.results import Results
+from fmbench.compare.compared_results import ComparedResults
 from fmbench.results.records import MetricFacts
 from fmbench.results.snapshot import CellGroup, Section, grouped
 from fmbench.stats.paired_seeds import Interval, Percent
@@ -78,8 +78,8 @@ class ResultsComparison:
     has and that failed in B, and `judged_together` how many verdicts on rows hold jointly.
     """
 
-    before: Results
-    after: Results
+    before: ComparedResults
+    after: ComparedResults
     metrics: Sequence[MetricComparison]
     only_before: Mapping[Section, Sequence[str]]
     only_after: Mapping[Section, Sequence[str]]

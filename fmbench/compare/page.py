@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fmbench.compare.compared_results import ComparedResults
 from fmbench.compare.comparison import ResultsComparison
-from fmbench.compare.results import Results
 from fmbench.compare.tables import metric_table, refused_lines, short_tables
 from fmbench.compare.text import headline, summary
 from fmbench.io.printable_text import visible
@@ -49,7 +49,7 @@ def style() -> str:
     return (HERE / "style.css").read_text("utf-8")
 
 
-def _sides(comparison: ResultsComparison) -> tuple[Results, Results]:
+def _sides(comparison: ResultsComparison) -> tuple[ComparedResults, ComparedResults]:
     return comparison.before, comparison.after
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fmbench.cells.keys import canonical
-from fmbench.compare.results import Results
+from fmbench.compare.compared_results import ComparedResults
 from fmbench.errors import UserError
 from fmbench.results.records import MetricFacts
 from fmbench.results.snapshot import AXES, CellGroup, CellValues, Section, Snapshot, grouped, named, said
@@ -71,7 +71,7 @@ def _without(group: CellGroup, section: Section, across: Collection[str]) -> Cel
     return tuple("" if axis in across else label for axis, label in zip(AXES[section], group, strict=True))
 
 
-def why_not(facts: MetricFacts, sides: tuple[Results, Results], seen: Sequence[tuple[Any, Any]]) -> str:
+def why_not(facts: MetricFacts, sides: tuple[ComparedResults, ComparedResults], seen: Sequence[tuple[Any, Any]]) -> str:
     """Say why values of a metric may not be compared, "" where they may; `seen` are pairs of their identities."""
     if not all(side.known for side in sides):
         return UNKNOWN if facts.is_cost or facts.scope == "sampler" else ""

@@ -6,9 +6,9 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from fmbench.compare.compared_results import ComparedResults
 from fmbench.compare.comparison import RowComparison
 from fmbench.compare.pairing import RowPair, why_not
-from fmbench.compare.results import Results
 from fmbench.results.records import MetricFacts
 from fmbench.results.snapshot import CellValues
 from fmbench.stats.joint_verdicts import p_of
@@ -20,7 +20,7 @@ LARGEST = 1e100
 
 
 def compare_row(
-    pair: RowPair, facts: MetricFacts, sides: tuple[Results, Results], despite: Collection[str]
+    pair: RowPair, facts: MetricFacts, sides: tuple[ComparedResults, ComparedResults], despite: Collection[str]
 ) -> RowComparison:
     """Return a metric of one configuration, without a verdict."""
     values = [_values(side, facts.name) for side in pair.rows]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from fmbench.compare.compared_results import ComparedResults
 from fmbench.compare.records_csv import snapshot_of_csv
-from fmbench.compare.results import Results
 from fmbench.errors import UserError
 from fmbench.io.regular_files import read_regular
 from fmbench.results.snapshot_file import snapshot_of
@@ -21,7 +21,7 @@ FORMS = (
 ANEW = "`fmbench report SUITE` writes it anew"
 
 
-def read_results(name: str) -> Results:
+def read_results(name: str) -> ComparedResults:
     """Read the results that a path, or REVISION:PATH, names. Raises UserError where there are none."""
     path = Path(name)
     if path.is_dir():
@@ -37,7 +37,7 @@ def read_results(name: str) -> Results:
     return _of_folder(name, lambda file: read_committed(revision, f"{inside}/{file}" if inside else file))
 
 
-def _of_folder(name: str, read: Callable[[str], bytes | None]) -> Results:
+def _of_folder(name: str, read: Callable[[str], bytes | None]) -> ComparedResults:
     """Return the results in a folder; `read` returns the content of one of its files, None where it is not there."""
     for file in (RESULTS, RECORDS):
         try:
@@ -49,12 +49,12 @@ def _of_folder(name: str, read: Callable[[str], bytes | None]) -> Results:
     raise UserError(f"{name} holds no report: neither {RESULTS} nor {RECORDS}; {FORMS}.")
 
 
-def _of_file(name: str, file: str, content: bytes) -> Results:
+def _of_file(name: str, file: str, content: bytes) -> ComparedResults:
     if file.endswith(".csv"):
-        return Results(name, snapshot_of_csv(content, name), known=False)
+        return ComparedResults(name, snapshot_of_csv(content, name), known=False)
     if not file.endswith(".json"):
         raise UserError(f"{name} is no file of results; {FORMS}.")
-    return Results(name, snapshot_of(content, name, "file of results", ANEW))
+    return ComparedResults(name, snapshot_of(content, name, "file of results", ANEW))
 
 
 def _read(name: str) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fmbench.compare import Results, read_results
+from fmbench.compare import ComparedResults, read_results
 from fmbench.errors import UserError
 from fmbench.report.number_format import moment
 
@@ -22,7 +22,7 @@ class PublishedReport:
     """One report: its folder, its results, and `slug`, the name of its folder in the site."""
 
     folder: Path
-    results: Results
+    results: ComparedResults
     slug: str = ""
 
     @property

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from made_results import FACTS, FID, results, write_csv, write_results
 
-from fmbench.compare import Results, ResultsComparison, as_data, compare, headline, markdown, page, read_results
+from fmbench.compare import ComparedResults, ResultsComparison, as_data, compare, headline, markdown, page, read_results
+from fmbench.compare.compared_results import selected
 from fmbench.compare.comparison import MetricComparison
-from fmbench.compare.results import selected
 from fmbench.compare.tables import changed_table, metric_table, refused_lines, untold_table
 from fmbench.compare.text import summary, tally
 from fmbench.errors import UserError
@@ -18,7 +18,7 @@ from fmbench.results.snapshot import Snapshot
 
 
 def of(before: Snapshot, after: Snapshot, **options: Any) -> ResultsComparison:
-    return compare(Results("a", before), Results("b", after), **options)
+    return compare(ComparedResults("a", before), ComparedResults("b", after), **options)
 
 
 def metric(found: ResultsComparison, name: str = "fid") -> MetricComparison:
@@ -206,7 +206,7 @@ def test_what_holds_no_results_gets_one_clear_word(tmp_path: Path, name: str, co
 
 
 def test_filters_keep_rows_and_a_mistyped_one_says_what_there_is() -> None:
-    side = Results("a", results())
+    side = ComparedResults("a", results())
     assert {g[1] for g, _ in selected(side, ["path=linear", "nfe=2"]).snapshot.evaluations} == {"linear"}
     assert len(selected(side, ["seed=0,1"]).snapshot.evaluations) == 16
     for text, message in (

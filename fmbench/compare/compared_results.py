@@ -10,7 +10,7 @@ from fmbench.results.snapshot import AXES, SECTIONS, CellGroup, CellValues, Seed
 
 
 @dataclass(frozen=True)
-class Results:
+class ComparedResults:
     """The results of one side. `name` is what the user called them.
 
     `known` says whether each value comes with its identity; a records.csv alone holds none.
@@ -30,7 +30,7 @@ class Results:
         return ", ".join(filter(None, parts))
 
 
-def selected(results: Results, filters: Sequence[str]) -> Results:
+def selected(results: ComparedResults, filters: Sequence[str]) -> ComparedResults:
     """Return the rows that filters such as "path=linear" or "nfe=1,4" keep. Raises UserError where one keeps none."""
     wanted = dict(map(_filter, filters))
     snapshot = results.snapshot

@@ -1,0 +1,99 @@
+"use strict";
+
+/** The page's numbers, from columns of integers to rows and entries that know each other. */
+
+/** Return the report that a payload holds. */
+function readReport(payload) {
+  return { ...payload, datasets: payload.datasets.map((each) => readDataset(payload, each)) };
+}
+
+function readDataset(payload, given) {
+  const varying = given.varying.map((i) => readAxis(payload.axes[i], given.rows.axes[i]));
+  const rows = given.rows.training.map((training, id) => readRow(payload, given, id, training));
+  const entries = given.entries.row.map((row, id) => readEntry(given, rows[row], id));
+  const metrics = given.metrics.map((each) => readMetric(payload, each));
+  const byName = new Map(metrics.map((metric) => [metric.name, metric]));
+  const clock = given.clock === null ? null : byName.get(payload.metrics[given.clock].name) ?? null;
+  return {
+    ...given,
+    varying,
+    rows,
+    entries,
+    metrics: metrics.filter((metric) => given.timing.shown || !metric.time),
+    byName,
+    headline: given.headline === null ? null : payload.metrics[given.headline].name,
+    timing: { ...given.timing, metric: given.timing.shown ? clock : null },
+    columns: columnsOf(given, entries),
+    trainings: readTrainings(payload, given.trainings),
+  };
+}
+
+/** Return an axis with the values that some row has, in order. */
+function readAxis(axis, column) {
+  const used = new Set(column);
+  const values = axis.values.filter((_, i) => used.has(i));
+  return { ...axis, label: axis.name.replaceAll("_", " "), values, every: axis.values };
+}
+
+function readRow(payload, given, id, training) {
+  const values = Object.fromEntries(payload.axes.map((axis, i) => [axis.name, axis.values[given.rows.axes[i][id]]]));
+  const said = (role) =>
+    given.varying.filter((i) => payload.axes[i].role === role).map((i) => saidOn(payload.axes[i], given.rows.axes[i][id])).filter(Boolean);
+  const [trained, sampled] = [said("training").join(" + "), said("sampler").join(", ")];
+  const filters = payload.axes.map((axis, i) => axis.filters[given.rows.axes[i][id]]).filter(Boolean);
+  return {
+    id,
+    training,
+    values,
+    entries: [],
+    label: [trained, sampled].filter(Boolean).join(" with ") || given.name,
+    baseline: given.rows.baseline.includes(id),
+    against: given.rows.against[id],
+    adaptive: given.rows.adaptive.includes(id),
+    elsewhere: given.rows.elsewhere.includes(id),
+    command: [payload.report.command, ...filters].join(" "),
+  };
+}
+
+function saidOn(axis, value) {
+  return axis.values[value] && axis.said[value];
+}
+
+/** Return an entry: a row at an NFE. `nfe` is null where it is not known beforehand, as with adaptive solvers. */
+function readEntry(given, row, id) {
+  const place = given.entries.nfe[id];
+  const nfe = place === null ? null : given.nfe[place];
+  const entry = { id, row, nfe, calls: nfe ?? given.entries.calls[id], column: nfe ?? "own" };
+  row.entries.push(entry);
+  return entry;
+}
+
+function columnsOf(given, entries) {
+  const own = entries.some((entry) => entry.nfe === null);
+  const columns = given.nfe.map((nfe) => ({ key: nfe, label: `NFE ${nfe}` }));
+  return own ? [...columns, { key: "own", label: "own NFE" }] : columns;
+}
+
+/** Return a metric with a look-up of its values: `bySeed(i)` of an entry or training, null where a seed has none. */
+function readMetric(payload, given) {
+  const facts = payload.metrics[given.metric];
+  const lost = new Map((given.missing ?? []).map(([at, seed, reason]) => [`${at} ${seed}`, payload.reasons[reason]]));
+  return {
+    ...facts,
+    ...given,
+    bySeed: (at) => given.values.map((values) => values[at]),
+    whyLost: (at) => given.values.map((_, seed) => lost.get(`${at} ${seed}`)).filter(Boolean),
+    groupOf: (at) => (given.group ? given.group[at] : 0),
+  };
+}
+
+function readTrainings(payload, given) {
+  const axes = payload.axes.filter((axis) => axis.role === "training");
+  const varying = axes.map((axis, i) => ({ axis, column: given.axes[i] })).filter(({ column }) => new Set(column).size > 1);
+  const count = given.axes[0]?.length ?? 0;
+  const labels = d3.range(count).map((id) =>
+    varying.map(({ axis, column }) => saidOn(axis, column[id])).filter(Boolean).join(" + "),
+  );
+  const values = d3.range(count).map((id) => Object.fromEntries(axes.map((axis, i) => [axis.name, axis.values[given.axes[i][id]]])));
+  return { ...given, labels, values, varying: varying.map(({ axis }) => axis), metrics: given.metrics.map((each) => readMetric(payload, each)) };
+}

@@ -17,6 +17,8 @@ import pytest
 if TYPE_CHECKING:
     from fmbench.plugins.registry import Registry
 
+pytest_plugins = ["browser"]
+
 # Two pytest processes share the cores. Set before anything imports torch, and inherited by subprocesses.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")

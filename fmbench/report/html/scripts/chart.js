@@ -27,14 +27,20 @@ function drawChart(selection, state, update) {
 
 /** Return the panels: [{label, points, best}], in the plan's order, or the best first where they need pages. */
 function panelsOf(selection) {
-  const label = (row) => selection.facets.map((axis) => axis.said[axis.every.indexOf(row.values[axis.name])]).filter(Boolean).join(" · ");
+  const label = (row) =>
+    selection.facets
+      .map((axis) => axis.said[axis.every.indexOf(row.values[axis.name])])
+      .filter(Boolean)
+      .join(" · ");
   const points = selection.entries.map((shown) => pointOf(shown, selection)).filter(Boolean);
   const groups = d3.group(points, (point) => label(point.row));
   const panels = Array.from(groups, ([name, own]) => ({
     label: name,
     points: own,
     baseline: own.every((point) => point.row.baseline) && points.some((point) => !point.row.baseline),
-    best: (selection.metric.better === "higher" ? -1 : 1) * (selection.metric.better === "higher" ? d3.max : d3.min)(own, (point) => point.y),
+    best:
+      (selection.metric.better === "higher" ? -1 : 1) *
+      (selection.metric.better === "higher" ? d3.max : d3.min)(own, (point) => point.y),
   }));
   return panels.length > MOST_PANELS ? d3.sort(panels, (panel) => panel.best) : panels;
 }
@@ -44,14 +50,28 @@ function pointOf(shown, selection) {
   const x = selection.x === "ms" ? selection.dataset.timing.metric.mean[entry.id] : entry.calls;
   if (shown.mean === null || !(x > 0)) return null;
   const value = selection.colour ? entry.row.values[selection.colour.name] : "";
-  return { shown, entry, row: entry.row, x, y: shown.mean, low: shown.low ?? shown.mean, high: shown.high ?? shown.mean, value, mark: shown.mark };
+  return {
+    shown,
+    entry,
+    row: entry.row,
+    x,
+    y: shown.mean,
+    low: shown.low ?? shown.mean,
+    high: shown.high ?? shown.mean,
+    value,
+    mark: shown.mark,
+  };
 }
 
 function captionOf(selection) {
   const { metric, reference, dataset } = selection;
   const what = reference ? `${metric.name}: difference in percent from ${reference.label}` : metric.title;
   const n = dataset.seeds.length;
-  const spread = selection.seeds ? `every one of ${counted(n, "seed")}` : n > 1 ? `mean and 95% interval over ${n} seeds` : "one seed";
+  const spread = selection.seeds
+    ? `every one of ${counted(n, "seed")}`
+    : n > 1
+      ? `mean and 95% interval over ${n} seeds`
+      : "one seed";
   return `${what}, by ${selection.x === "ms" ? "ms per sample" : "NFE"} · ${spread}`;
 }
 
@@ -59,46 +79,81 @@ function captionOf(selection) {
 function layoutOf(panels, selection, width) {
   const n = panels.length;
   const last = selection.facets.at(-1);
-  const across = last ? new Set(panels.flatMap((panel) => panel.points.map((point) => point.row.values[last.name]))).size : 1;
+  const across = last
+    ? new Set(panels.flatMap((panel) => panel.points.map((point) => point.row.values[last.name]))).size
+    : 1;
   const square = n <= 4 ? n : n <= 6 ? 3 : 4;
-  const natural = selection.facets.length === 2 && across * Math.ceil(n / across) === n && across <= 4 ? across : square;
+  const natural =
+    selection.facets.length === 2 && across * Math.ceil(n / across) === n && across <= 4 ? across : square;
   const columns = Math.max(1, Math.min(natural, Math.floor(width / 165)));
   const rows = Math.ceil(n / columns);
   const each = rows === 1 ? 330 : rows === 2 ? 185 : 132;
-  return { columns, rows, width, height: rows * each + 40, marginLeft: 48, marginRight: 10, marginTop: 6, marginBottom: 30 };
+  return {
+    columns,
+    rows,
+    width,
+    height: rows * each + 40,
+    marginLeft: 48,
+    marginRight: 10,
+    marginTop: 6,
+    marginBottom: 30,
+  };
 }
 
 /** Return the drawing. Each point learns its panel's place, by which the pointer finds it. */
 function plotOf(panels, selection, state, layout) {
   const at = (i) => ({ fx: i % layout.columns, fy: Math.floor(i / layout.columns) });
   const points = panels.flatMap((panel, i) => panel.points.map((point) => Object.assign(point, at(i))));
-  const titles = panels.map((panel, i) => ({ ...at(i), text: panel.baseline ? `${panel.label} (baseline)` : panel.label }));
+  const titles = panels.map((panel, i) => ({
+    ...at(i),
+    text: panel.baseline ? `${panel.label} (baseline)` : panel.label,
+  }));
   const seeds = selection.seeds ? points.flatMap((point) => seedPoints(point, selection)) : [];
   const [low, high] = extentOf(points, seeds, selection);
   const ticks = selection.log ? logTicks(low, high) : d3.ticks(low, high, 4);
-  const svg = Plot.plot({
+  const options = {
     ...layout,
-    className: "plot",
-    style: { fontSize: "12px", fontFamily: "inherit", overflow: "visible", background: "none" },
     x: xScale(points, selection),
-    y: { type: selection.log ? "log" : "linear", domain: [low, high], nice: !selection.log, label: null, ticks, tickFormat: tickFormat(selection, ticks), tickSize: 0 },
+    y: {
+      type: selection.log ? "log" : "linear",
+      domain: [low, high],
+      nice: !selection.log,
+      label: null,
+      ticks,
+      tickFormat: tickFormat(selection, ticks),
+      tickSize: 0,
+    },
     fx: { axis: null, padding: 0.06 },
     fy: { axis: null, padding: 0.16 },
     marks: [
-      Plot.gridY(ticks, { stroke: "currentColor", strokeOpacity: 0.1 }),
+      gridAt(ticks),
       selection.reference && Plot.ruleY([0], { stroke: "currentColor", strokeOpacity: 0.55 }),
       floorMark(selection, low),
       seriesMarks(points, seeds, selection, state),
-      Plot.text(titles, { fx: "fx", fy: "fy", text: "text", frameAnchor: "top-left", dx: 2, dy: -3, lineAnchor: "bottom", fontSize: 11.5, fontWeight: 600, title: "text", textOverflow: "ellipsis", lineWidth: titleWidth(layout) }),
+      Plot.text(titles, {
+        fx: "fx",
+        fy: "fy",
+        text: "text",
+        frameAnchor: "top-left",
+        dx: 2,
+        dy: -3,
+        lineAnchor: "bottom",
+        fontSize: 11.5,
+        fontWeight: 600,
+        title: "text",
+        textOverflow: "ellipsis",
+        lineWidth: titleWidth(layout),
+      }),
     ],
-  });
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", `${byId("chart-caption").textContent}. ${counted(panels.length, "panel")}. The table below holds all values.`);
-  return svg;
+  };
+  return drawPlot(
+    options,
+    `${byId("chart-caption").textContent}. ${counted(panels.length, "panel")}. The table below holds all values.`,
+  );
 }
 
 function titleWidth(layout) {
-  return ((layout.width - layout.marginLeft) / layout.columns - 14) / 12.2;
+  return ((layout.width - layout.marginLeft) / layout.columns - 24) / 12.2;
 }
 
 /** Return lines, intervals (or seeds) and points, value by value of the colour's axis, so that these stand side by side. */
@@ -106,26 +161,54 @@ function seriesMarks(points, seeds, selection, state) {
   const pinned = new Set(state.pinned.map(Number));
   const dim = (point) => (pinned.size && !pinned.has(point.row.id) ? 0.25 : 1);
   const groups = d3.groups(points, (point) => point.value);
-  const spread = d3.max(points, (point) => point.x) > d3.min(points, (point) => point.x) && selection.x === "nfe" ? DODGE : 0;
-  const place = d3.scalePoint(groups.map(([value]) => value).sort((p, q) => lookOf(selection.colour, p).place - lookOf(selection.colour, q).place), [
-    (-spread * (groups.length - 1)) / 2,
-    (spread * (groups.length - 1)) / 2,
-  ]);
+  const spread =
+    d3.max(points, (point) => point.x) > d3.min(points, (point) => point.x) && selection.x === "nfe" ? DODGE : 0;
+  const place = d3.scalePoint(
+    groups
+      .map(([value]) => value)
+      .sort((p, q) => lookOf(selection.colour, p).place - lookOf(selection.colour, q).place),
+    [(-spread * (groups.length - 1)) / 2, (spread * (groups.length - 1)) / 2],
+  );
   return groups.map(([value, own]) => {
     const look = lookOf(selection.colour, value);
     const dx = place(value) || 0;
     own.forEach((point) => (point.dx = dx));
     const common = { fx: "fx", fy: "fy", x: "x", dx };
     const intervals = selection.seeds
-      ? Plot.dot(seeds.filter((point) => point.value === value), { ...common, y: "y", r: 1.8, fill: look.colour, fillOpacity: (point) => 0.75 * dim(point) })
-      : Plot.ruleX(own, { ...common, y1: (point) => clamped(point.low, selection), y2: "high", stroke: look.colour, strokeOpacity: (point) => 0.55 * dim(point), strokeWidth: 1.6 });
+      ? Plot.dot(
+          seeds.filter((point) => point.value === value),
+          { ...common, y: "y", r: 1.8, fill: look.colour, fillOpacity: (point) => 0.75 * dim(point) },
+        )
+      : Plot.ruleX(own, {
+          ...common,
+          y1: (point) => clamped(point.low, selection),
+          y2: "high",
+          stroke: look.colour,
+          strokeOpacity: (point) => 0.55 * dim(point),
+          strokeWidth: 1.6,
+        });
     return [
-      Plot.line(d3.sort(own.filter((point) => point.entry.nfe !== null || own.length > 1), (point) => point.x), {
-        ...common, y: "y", z: (point) => point.row.id, stroke: look.colour, strokeWidth: (point) => (pinned.has(point.row.id) ? 3 : 1.6), strokeOpacity: dim, strokeDasharray: look.dashes,
-      }),
+      Plot.line(
+        d3.sort(
+          own.filter((point) => point.entry.nfe !== null || own.length > 1),
+          (point) => point.x,
+        ),
+        {
+          ...common,
+          y: "y",
+          z: (point) => point.row.id,
+          stroke: look.colour,
+          strokeWidth: (point) => (pinned.has(point.row.id) ? 3 : 1.6),
+          strokeOpacity: dim,
+          strokeDasharray: look.dashes,
+        },
+      ),
       intervals,
       Plot.dot(own, { ...common, y: "y", symbol: look.symbol, r: 3, fill: look.colour, fillOpacity: dim }),
-      Plot.dot(own.filter((point) => point.mark === 1 && !selection.reference), { ...common, y: "y", r: 6.5, stroke: "currentColor", strokeWidth: 1.3 }),
+      Plot.dot(
+        own.filter((point) => point.mark === 1 && !selection.reference),
+        { ...common, y: "y", r: 6.5, stroke: "currentColor", strokeWidth: 1.3 },
+      ),
     ];
   });
 }
@@ -146,48 +229,6 @@ function seedPoints(point, selection) {
   return pairs.map(([value, reference]) => ({ ...point, y: (100 * (value - reference)) / scale }));
 }
 
-/** Return the range of y. Real data's score is in it where that does not squeeze the rest. */
-function extentOf(points, seeds, selection) {
-  const drawn = selection.seeds ? [...seeds, ...points].map((point) => point.y) : points.flatMap((point) => [point.low, point.high]);
-  if (!selection.log) {
-    const [low, high] = d3.extent(selection.reference ? [0, ...drawn] : drawn);
-    const zero = low > 0 && low < 0.6 * high ? 0 : low;
-    return low === high ? [low - 1, high + 1] : [zero, high];
-  }
-  const least = d3.min(points, (point) => point.y);
-  const [low, high] = d3.extent(drawn.filter((y) => y >= least / 3));
-  const floor = selection.metric.floor?.mean;
-  const reach = floor > 0 && floor < low && floor > least / 4 ? floor : low;
-  return [reach / 1.15, high * 1.15];
-}
-
-/** An interval may reach below zero, where a logarithmic scale has no place: it then ends at the frame. */
-function clamped(low, selection) {
-  return selection.log ? Math.max(low, 1e-12) : low;
-}
-
-function logTicks(low, high) {
-  const decades = d3.range(Math.floor(Math.log10(low)), Math.ceil(Math.log10(high)) + 1);
-  const inside = (steps) => decades.flatMap((decade) => steps.map((step) => step * 10 ** decade)).filter((tick) => tick >= low && tick <= high);
-  return [[1], [1, 3], [1, 2, 5]].map(inside).find((ticks) => ticks.length >= 3) ?? d3.ticks(low, high, 4);
-}
-
-function tickFormat(selection, ticks) {
-  if (selection.reference) return (tick) => `${tick > 0 ? "+" : ""}${fixed(tick, d3.max(ticks, Math.abs) < 3 ? 1 : 0)}%`;
-  const plain = d3.format("~r");
-  const large = d3.format("~s");
-  return (tick) => (Math.abs(tick) >= 1e5 || (tick !== 0 && Math.abs(tick) < 1e-4) ? large(tick) : plain(Number(tick.toPrecision(6)))).replace("-", MINUS);
-}
-
-function xScale(points, selection) {
-  const [low, high] = d3.extent(points, (point) => point.x);
-  const log = selection.x === "ms" || high > 3 * low;
-  const budgets = selection.dataset.nfe.filter((nfe) => nfe >= low && nfe <= high);
-  const ticks = selection.x === "nfe" ? (budgets.length > 7 ? budgets.filter((_, i) => i % 2 === 0) : budgets) : log ? logTicks(low, high) : d3.ticks(low, high, 4);
-  const domain = low === high ? [low / 2, low * 2] : [low, high];
-  return { type: log ? "log" : "linear", base: 2, domain, label: null, ticks, tickFormat: d3.format("~r"), tickSize: 0, inset: 14 };
-}
-
 /** Draw the legend: each value is a button that leaves the others out, or brings them back. */
 function drawLegend(selection, state, update) {
   const { colour, metric } = selection;
@@ -198,10 +239,28 @@ function drawLegend(selection, state, update) {
     update({ only: alone ? rest : { ...rest, [colour.name]: [value] }, page: 0 });
   };
   const items = (colour?.values ?? []).map((value, i) =>
-    make("button", { type: "button", id: `legend-${i}`, class: "key", "aria-pressed": String(present.has(value)), title: `Only ${value}`, click: () => only(value) }, swatch(lookOf(colour, value)), colour.said[colour.every.indexOf(value)] || value || "–"),
+    make(
+      "button",
+      {
+        type: "button",
+        id: `legend-${i}`,
+        class: "key",
+        "aria-pressed": String(present.has(value)),
+        title: `Only ${value}`,
+        click: () => only(value),
+      },
+      swatch(lookOf(colour, value)),
+      colour.said[colour.every.indexOf(value)] || value || "–",
+    ),
   );
-  const best = !selection.reference && metric.better ? [make("span", { class: "key" }, make("i", { class: "ring" }), "best at its NFE")] : [];
-  const floor = metric.floor && !selection.reference ? [make("span", { class: "key", title: metric.floor.note }, make("i", { class: "floor" }), metric.floor.label)] : [];
+  const best =
+    !selection.reference && metric.better
+      ? [make("span", { class: "key" }, make("i", { class: "ring" }), "best at its NFE")]
+      : [];
+  const floor =
+    metric.floor && !selection.reference
+      ? [make("span", { class: "key", title: metric.floor.note }, make("i", { class: "floor" }), metric.floor.label)]
+      : [];
   const focused = document.activeElement?.id;
   byId("chart-legend").replaceChildren(...items, ...best, ...floor);
   if (focused?.startsWith("legend-")) byId(focused)?.focus({ preventScroll: true });
@@ -210,7 +269,14 @@ function drawLegend(selection, state, update) {
 function drawPages(count, page, update) {
   const pages = Math.ceil(count / MOST_PANELS);
   const place = byId("chart-pages");
-  const step = (to, text) => make("button", { type: "button", class: "quiet", disabled: to < 0 || to >= pages, click: () => update({ page: to }) }, text);
+  const step = (to, text) =>
+    make(
+      "button",
+      { type: "button", class: "quiet", disabled: to < 0 || to >= pages, click: () => update({ page: to }) },
+      text,
+    );
   const said = `panels ${page * MOST_PANELS + 1} to ${Math.min(count, (page + 1) * MOST_PANELS)} of ${count}, best first`;
-  place.replaceChildren(...(pages > 1 ? [step(page - 1, "‹ Previous"), make("span", {}, said), step(page + 1, "Next ›")] : []));
+  place.replaceChildren(
+    ...(pages > 1 ? [step(page - 1, "‹ Previous"), make("span", {}, said), step(page + 1, "Next ›")] : []),
+  );
 }

@@ -12,22 +12,46 @@ function drawControls(report, selection, state, update) {
       "div",
       { class: "bar" },
       report.datasets.length > 1 &&
-        labelled("Dataset", "choose-dataset", report.datasets.map((each) => [each.name, each.name]), selection.dataset.name, (dataset) =>
-          update({ dataset, pinned: [], page: 0, metric: "", against: "", left: "", right: "" }),
+        labelled(
+          "Dataset",
+          "choose-dataset",
+          report.datasets.map((each) => [each.name, each.name]),
+          selection.dataset.name,
+          (dataset) => update({ dataset, pinned: [], page: 0, metric: "", against: "", left: "", right: "" }),
         ),
-      labelled("Metric", "choose-metric", selection.dataset.metrics.map(metricOption), selection.metric.name, (metric) =>
-        update({ metric, sort: "" }),
+      labelled(
+        "Metric",
+        "choose-metric",
+        selection.dataset.metrics.map(metricOption),
+        selection.metric.name,
+        (metric) => update({ metric, sort: "" }),
       ),
       labelled("Across", "choose-x", xOptions(selection), selection.x, (x) => update({ x })),
       selection.axes.length > 0 &&
-        labelled("Colour", "choose-colour", selection.axes.map((axis) => [axis.name, axis.label]), selection.colour?.name, (colour) =>
-          update({ colour, page: 0 }),
+        labelled(
+          "Colour",
+          "choose-colour",
+          selection.axes.map((axis) => [axis.name, axis.label]),
+          selection.colour?.name,
+          (colour) => update({ colour, page: 0 }),
         ),
       selection.axes.length > 1 && facetsMenu(selection, update),
       selection.axes.length > 0 && filterMenu(selection, state, update),
-      labelled("Difference from", "choose-against", againstOptions(selection), state.against, (against) => update({ against, sort: "" })),
+      labelled("Difference from", "choose-against", againstOptions(selection), state.against, (against) =>
+        update({ against, sort: "" }),
+      ),
       choices(selection, update),
-      make("button", { type: "button", id: "reset", class: "quiet", disabled: hashOf(state) === "", click: () => update({ ...START, only: {}, pinned: [] }) }, "Reset"),
+      make(
+        "button",
+        {
+          type: "button",
+          id: "reset",
+          class: "quiet",
+          disabled: hashOf(state) === "",
+          click: () => update({ ...START, only: {}, pinned: [] }),
+        },
+        "Reset",
+      ),
     ),
   );
   open.forEach((id) => byId(id)?.setAttribute("open", ""));
@@ -59,12 +83,19 @@ function againstOptions(selection) {
 }
 
 function choices(selection, update) {
-  const scale = [["log", "log"], ["linear", "linear"]];
-  const show = [["intervals", "intervals"], ["seeds", "seeds"]];
+  const scale = [
+    ["log", "log"],
+    ["linear", "linear"],
+  ];
+  const show = [
+    ["intervals", "intervals"],
+    ["seeds", "seeds"],
+  ];
   return make(
     "div",
     { class: "choices" },
-    selection.canLog && makeChoice("Scale", scale, selection.log ? "log" : "linear", (value) => update({ scale: value })),
+    selection.canLog &&
+      makeChoice("Scale", scale, selection.log ? "log" : "linear", (value) => update({ scale: value })),
     makeChoice("Show", show, selection.seeds ? "seeds" : "intervals", (value) => update({ show: value })),
   );
 }
@@ -118,7 +149,9 @@ function filterMenu(selection, state, update) {
         set(axis.values.filter((each) => (each === value ? checked : now.has(each)))),
       ),
     );
-    const all = make("button", { type: "button", class: "quiet", id: `all-${axis.name}`, disabled: !state.only[axis.name], click: () => set([]) }, "all");
+    const all =
+      state.only[axis.name] &&
+      make("button", { type: "button", class: "quiet", id: `all-${axis.name}`, click: () => set([]) }, "all");
     return make("fieldset", {}, make("legend", {}, axis.label), boxes, all);
   });
   const [shown, total] = [selection.rows.length, selection.dataset.rows.length];

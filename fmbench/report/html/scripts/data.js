@@ -13,7 +13,7 @@ function readDataset(payload, given) {
   const entries = given.entries.row.map((row, id) => readEntry(given, rows[row], id));
   const metrics = given.metrics.map((each) => readMetric(payload, each));
   const byName = new Map(metrics.map((metric) => [metric.name, metric]));
-  const clock = given.clock === null ? null : byName.get(payload.metrics[given.clock].name) ?? null;
+  const clock = given.clock === null ? null : (byName.get(payload.metrics[given.clock].name) ?? null);
   return {
     ...given,
     varying,
@@ -38,7 +38,10 @@ function readAxis(axis, column) {
 function readRow(payload, given, id, training) {
   const values = Object.fromEntries(payload.axes.map((axis, i) => [axis.name, axis.values[given.rows.axes[i][id]]]));
   const said = (role) =>
-    given.varying.filter((i) => payload.axes[i].role === role).map((i) => saidOn(payload.axes[i], given.rows.axes[i][id])).filter(Boolean);
+    given.varying
+      .filter((i) => payload.axes[i].role === role)
+      .map((i) => saidOn(payload.axes[i], given.rows.axes[i][id]))
+      .filter(Boolean);
   const [trained, sampled] = [said("training").join(" + "), said("sampler").join(", ")];
   const filters = payload.axes.map((axis, i) => axis.filters[given.rows.axes[i][id]]).filter(Boolean);
   return {
@@ -89,11 +92,24 @@ function readMetric(payload, given) {
 
 function readTrainings(payload, given) {
   const axes = payload.axes.filter((axis) => axis.role === "training");
-  const varying = axes.map((axis, i) => ({ axis, column: given.axes[i] })).filter(({ column }) => new Set(column).size > 1);
+  const varying = axes
+    .map((axis, i) => ({ axis, column: given.axes[i] }))
+    .filter(({ column }) => new Set(column).size > 1);
   const count = given.axes[0]?.length ?? 0;
   const labels = d3.range(count).map((id) =>
-    varying.map(({ axis, column }) => saidOn(axis, column[id])).filter(Boolean).join(" + "),
+    varying
+      .map(({ axis, column }) => saidOn(axis, column[id]))
+      .filter(Boolean)
+      .join(" + "),
   );
-  const values = d3.range(count).map((id) => Object.fromEntries(axes.map((axis, i) => [axis.name, axis.values[given.axes[i][id]]])));
-  return { ...given, labels, values, varying: varying.map(({ axis }) => axis), metrics: given.metrics.map((each) => readMetric(payload, each)) };
+  const values = d3
+    .range(count)
+    .map((id) => Object.fromEntries(axes.map((axis, i) => [axis.name, axis.values[given.axes[i][id]]])));
+  return {
+    ...given,
+    labels,
+    values,
+    varying: varying.map(({ axis }) => axis),
+    metrics: given.metrics.map((each) => readMetric(payload, each)),
+  };
 }

@@ -21,7 +21,11 @@ function byId(id) {
 /** Return a select; `options` are [value, text, reason why it cannot be chosen], or {group, options}. */
 function makeSelect(id, options, chosen, onChange) {
   const option = ([value, text, reason]) =>
-    make("option", { value, selected: String(value) === String(chosen), disabled: Boolean(reason), title: reason }, text);
+    make(
+      "option",
+      { value, selected: String(value) === String(chosen), disabled: Boolean(reason), title: reason },
+      text,
+    );
   const items = options.map((each) =>
     Array.isArray(each) ? option(each) : make("optgroup", { label: each.group }, each.options.map(option)),
   );
@@ -31,7 +35,11 @@ function makeSelect(id, options, chosen, onChange) {
 /** Return two or three buttons of which one is pressed. */
 function makeChoice(label, options, chosen, onChange) {
   const buttons = options.map(([value, text]) =>
-    make("button", { type: "button", "data-value": value, "aria-pressed": String(value === chosen), click: () => onChange(value) }, text),
+    make(
+      "button",
+      { type: "button", "data-value": value, "aria-pressed": String(value === chosen), click: () => onChange(value) },
+      text,
+    ),
   );
   return make("div", { class: "choice", role: "group", "aria-label": label }, buttons);
 }
@@ -44,11 +52,15 @@ function announce(text) {
 /** Replace what an element holds, and give the keyboard's focus back to the element that bears the same id. */
 function refill(place, ...children) {
   const focused = place.contains(document.activeElement) ? document.activeElement.id : "";
-  place.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  place.replaceChildren(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   if (focused) byId(focused)?.focus({ preventScroll: true });
 }
 
 /** Return a link; an address that is none of the web is written as text. */
 function makeLink(address, text) {
-  return /^https?:\/\//.test(address) ? make("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, text) : text;
+  return /^https?:\/\//.test(address)
+    ? make("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, text)
+    : text;
 }

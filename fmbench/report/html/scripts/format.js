@@ -7,7 +7,10 @@ const MINUS = "−";
 /** Return a function that writes numbers: three digits of the least mean, or two of the median half-width. */
 function styleFor(shown) {
   const means = shown.map((each) => Math.abs(each.mean)).filter((mean) => mean > 0 && Number.isFinite(mean));
-  const halves = shown.map(halfOf).filter((half) => half > 0).sort(d3.ascending);
+  const halves = shown
+    .map(halfOf)
+    .filter((half) => half > 0)
+    .sort(d3.ascending);
   if (!means.length) return (value) => fixed(value, 0);
   const [least, most] = d3.extent(means);
   if (most >= 1e9 || least < 1e-6) return (value) => d3.format(".3~g")(value).replace("-", MINUS);

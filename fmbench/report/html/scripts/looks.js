@@ -20,13 +20,33 @@ function lookOf(axis, value) {
 
 /** Return a small drawing of a look, for legends and tables. */
 function swatch(look) {
-  const svg = d3.create("svg").attr("class", "swatch").attr("viewBox", "-11 -6 22 12").attr("width", 22).attr("height", 12).attr("aria-hidden", "true");
-  svg.append("line").attr("x1", -11).attr("x2", 11).attr("stroke", look.colour).attr("stroke-width", 2).attr("stroke-dasharray", look.dashes);
+  const svg = d3
+    .create("svg")
+    .attr("class", "swatch")
+    .attr("viewBox", "-11 -6 22 12")
+    .attr("width", 22)
+    .attr("height", 12)
+    .attr("aria-hidden", "true");
+  svg
+    .append("line")
+    .attr("x1", -11)
+    .attr("x2", 11)
+    .attr("stroke", look.colour)
+    .attr("stroke-width", 2)
+    .attr("stroke-dasharray", look.dashes);
   svg.append("path").attr("d", symbolOf(look.symbol)).attr("fill", look.colour);
   return svg.node();
 }
 
 function symbolOf(name) {
-  const types = { circle: d3.symbolCircle, square: d3.symbolSquare, triangle: d3.symbolTriangle, diamond: d3.symbolDiamond, wye: d3.symbolWye, star: d3.symbolStar, cross: d3.symbolCross };
+  const types = {
+    circle: d3.symbolCircle,
+    square: d3.symbolSquare,
+    triangle: d3.symbolTriangle,
+    diamond: d3.symbolDiamond,
+    wye: d3.symbolWye,
+    star: d3.symbolStar,
+    cross: d3.symbolCross,
+  };
   return d3.symbol(types[name] ?? d3.symbolSquare, 44)();
 }

@@ -24,7 +24,9 @@ function start() {
     lazy.forEach((section) => section.refresh(changed));
   };
   const update = (change) => {
-    const next = Object.hasOwn(change, "pin") ? { ...state, pinned: toggled(state.pinned, String(change.pin)) } : { ...state, ...change };
+    const next = Object.hasOwn(change, "pin")
+      ? { ...state, pinned: toggled(state.pinned, String(change.pin)) }
+      : { ...state, ...change };
     const changed = Object.keys(next).filter((name) => next[name] !== state[name]);
     state = next;
     writeState(state);
@@ -84,7 +86,9 @@ function startText(state, update) {
 
 function startSaving() {
   for (const form of ["svg", "png"]) {
-    byId(`save-${form}`).addEventListener("click", () => saveDrawing(byId("chart-drawing").querySelector("svg"), "chart", form));
+    byId(`save-${form}`).addEventListener("click", () =>
+      saveDrawing(byId("chart-drawing").querySelector("svg"), "chart", form),
+    );
   }
 }
 

@@ -7,7 +7,11 @@ function followPointer(place, svg, panels, selection, layout, update) {
   const tip = place.querySelector(".tip") ?? place.appendChild(make("div", { class: "tip", hidden: true }));
   tip.hidden = true;
   const points = positionsOf(svg, panels, layout);
-  const delaunay = d3.Delaunay.from(points, (point) => point.px, (point) => point.py);
+  const delaunay = d3.Delaunay.from(
+    points,
+    (point) => point.px,
+    (point) => point.py,
+  );
   const ring = d3.select(svg).append("circle").attr("class", "aim").attr("r", 8).attr("visibility", "hidden");
   let current = null;
   const show = (point) => {
@@ -60,8 +64,16 @@ function besides(points, current, key) {
   const along = key === "ArrowLeft" || key === "ArrowRight";
   const forward = key === "ArrowRight" || key === "ArrowDown" ? 1 : -1;
   const line = along
-    ? d3.sort(points.filter((point) => point.row === current.row), (point) => point.x)
-    : d3.sort(points.filter((point) => point.entry.column === current.entry.column), (point) => point.fy, (point) => point.fx, (point) => point.py);
+    ? d3.sort(
+        points.filter((point) => point.row === current.row),
+        (point) => point.x,
+      )
+    : d3.sort(
+        points.filter((point) => point.entry.column === current.entry.column),
+        (point) => point.fy,
+        (point) => point.fx,
+        (point) => point.py,
+      );
   return line[line.indexOf(current) + forward] ?? null;
 }
 
@@ -74,8 +86,18 @@ function tipOf(point, selection) {
   const lost = shown.lost ? `, ${shown.lost} lost` : "";
   return [
     make("b", {}, row.label),
-    make("div", { class: "value" }, valueSaid(shown, style, reference), make("small", {}, ` ${nameOfColumn(entry)}${mark}`)),
-    reference && make("div", {}, `${shown.verdict} than ${reference.label}`.replace(/^(not distinguishable|cannot tell) than/, "$1 from")),
+    make(
+      "div",
+      { class: "value" },
+      valueSaid(shown, style, reference),
+      make("small", {}, ` ${nameOfColumn(entry)}${mark}`),
+    ),
+    reference &&
+      make(
+        "div",
+        {},
+        `${shown.verdict} than ${reference.label}`.replace(/^(not distinguishable|cannot tell) than/, "$1 from"),
+      ),
     make("div", { class: "muted" }, `${counted(shown.n, "seed")}${lost}: ${seeds}`),
     make("code", {}, entry.nfe === null ? row.command : `${row.command} --filter nfe=${entry.nfe}`),
     make("div", { class: "muted" }, "Click to pin: seeds, command, MLflow"),
@@ -83,7 +105,9 @@ function tipOf(point, selection) {
 }
 
 function nameOfColumn(entry) {
-  return entry.nfe === null ? `at ${entry.calls === null ? "an unknown NFE" : `${d3.format(".3~r")(entry.calls)} NFE, its own choice`}` : `at NFE ${entry.nfe}`;
+  return entry.nfe === null
+    ? `at ${entry.calls === null ? "an unknown NFE" : `${d3.format(".3~r")(entry.calls)} NFE, its own choice`}`
+    : `at NFE ${entry.nfe}`;
 }
 
 function placeTip(tip, point, place) {

@@ -4,14 +4,22 @@
 
 /** Return the details of a row, for the table and for what is pinned. */
 function rowDetails(row, report, selection) {
-  return make("div", { class: "row-details" }, seedsTable(row, report, selection), commandLine(row.command), thumbnails(row, report, selection));
+  return make(
+    "div",
+    { class: "row-details" },
+    seedsTable(row, report, selection),
+    commandLine(row.command),
+    thumbnails(row, report, selection),
+  );
 }
 
 /** Return a table of a row's values by seed and NFE; a value is linked to its run, where one is known. */
 function seedsTable(row, report, selection) {
   const { dataset, metric } = selection;
   const entries = row.entries.filter((entry) => metric.n[entry.id] || metric.lost?.[entry.id]);
-  const style = styleFor(entries.map((entry) => ({ mean: metric.mean[entry.id], low: metric.low[entry.id], high: metric.high[entry.id] })));
+  const style = styleFor(
+    entries.map((entry) => ({ mean: metric.mean[entry.id], low: metric.low[entry.id], high: metric.high[entry.id] })),
+  );
   const lines = metric.shared ? ["all seeds"] : dataset.seeds.map((seed) => `seed ${seed}`);
   const cell = (entry, seed) => {
     const value = metric.bySeed(entry.id)[seed];
@@ -19,8 +27,20 @@ function seedsTable(row, report, selection) {
     return make("td", { class: "number" }, metric.shared ? text : runLink(report, dataset, entry, seed, text));
   };
   const reasons = [...new Set(entries.flatMap((entry) => metric.whyLost(entry.id)))];
-  const head = make("tr", {}, make("th", { scope: "col", class: "label" }, metric.name), entries.map((entry) => make("th", { scope: "col" }, nameOfColumn(entry).replace("at ", ""))));
-  const body = lines.map((line, seed) => make("tr", {}, make("th", { scope: "row" }, line), entries.map((entry) => cell(entry, seed))));
+  const head = make(
+    "tr",
+    {},
+    make("th", { scope: "col", class: "label" }, metric.name),
+    entries.map((entry) => make("th", { scope: "col" }, nameOfColumn(entry).replace("at ", ""))),
+  );
+  const body = lines.map((line, seed) =>
+    make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, line),
+      entries.map((entry) => cell(entry, seed)),
+    ),
+  );
   return make(
     "div",
     { class: "scroll" },
@@ -35,7 +55,8 @@ function runLink(report, dataset, entry, seed, text) {
   const key = dataset.cells.key[seed]?.[entry.id];
   const address = run && report.tracking?.link ? report.tracking.link.replace("{run}", encodeURIComponent(run)) : "";
   const shown = address ? makeLink(address, text) : make("span", {}, text);
-  if (shown instanceof Element && key) shown.setAttribute("title", address ? `Its run in MLflow; cell ${key}` : `cell ${key}`);
+  if (shown instanceof Element && key)
+    shown.setAttribute("title", address ? `Its run in MLflow; cell ${key}` : `cell ${key}`);
   return shown;
 }
 
@@ -44,7 +65,11 @@ function commandLine(command) {
     "p",
     { class: "command" },
     make("code", { tabindex: 0 }, command),
-    make("button", { type: "button", class: "quiet", click: (event) => copyText(command, "The command", event.target) }, "Copy"),
+    make(
+      "button",
+      { type: "button", class: "quiet", click: (event) => copyText(command, "The command", event.target) },
+      "Copy",
+    ),
   );
 }
 
@@ -54,7 +79,17 @@ function drawPinned(report, selection, state, update) {
   const cards = rows.map((row) => {
     const look = lookOf(selection.colour, selection.colour && row.values[selection.colour.name]);
     const head = make("h3", {}, swatch(look), row.label, row.baseline && make("small", {}, "baseline"));
-    const unpin = make("button", { type: "button", class: "quiet", id: `unpin-${row.id}`, "aria-label": `Unpin ${row.label}`, click: () => update({ pin: row.id }) }, "Unpin");
+    const unpin = make(
+      "button",
+      {
+        type: "button",
+        class: "quiet",
+        id: `unpin-${row.id}`,
+        "aria-label": `Unpin ${row.label}`,
+        click: () => update({ pin: row.id }),
+      },
+      "Unpin",
+    );
     return make("article", { class: "pinned" }, make("header", {}, head, unpin), rowDetails(row, report, selection));
   });
   refill(byId("pinned"), cards);

@@ -8,7 +8,8 @@ function select(report, state) {
   const metric = dataset.byName.get(state.metric) ?? dataset.byName.get(dataset.headline) ?? dataset.metrics[0];
   const rows = dataset.rows.filter((row) => passes(row, state));
   const axes = dataset.varying;
-  const colour = axes.find((axis) => axis.name === state.colour) ?? axes.find((axis) => axis.name === "solver") ?? axes[0];
+  const colour =
+    axes.find((axis) => axis.name === state.colour) ?? axes.find((axis) => axis.name === "solver") ?? axes[0];
   const selection = {
     dataset,
     metric,
@@ -21,7 +22,10 @@ function select(report, state) {
     reference: referenceOf(dataset, state.against),
     seeds: state.show === "seeds",
   };
-  selection.entries = rows.flatMap((row) => row.entries).map((entry) => shownOf(entry, selection)).filter(Boolean);
+  selection.entries = rows
+    .flatMap((row) => row.entries)
+    .map((entry) => shownOf(entry, selection))
+    .filter(Boolean);
   selection.byEntry = new Map(selection.entries.map((shown) => [shown.entry.id, shown]));
   markBest(selection);
   if (selection.reference) judgeJointly(selection);
@@ -33,7 +37,9 @@ function select(report, state) {
 }
 
 function passes(row, state) {
-  const kept = Object.entries(state.only).every(([axis, values]) => !(axis in row.values) || values.includes(row.values[axis]));
+  const kept = Object.entries(state.only).every(
+    ([axis, values]) => !(axis in row.values) || values.includes(row.values[axis]),
+  );
   const words = state.text.toLowerCase().split(/\s+/).filter(Boolean);
   const text = row.label.toLowerCase();
   return kept && words.every((word) => text.includes(word));
@@ -49,7 +55,8 @@ function facetsOf(axes, colour, chosen) {
 
 /** Return how the row is found that a row is compared with; null where values are shown as they are. */
 function referenceOf(dataset, against) {
-  if (against === "baseline") return { label: "the baseline, same sampler", of: (row) => dataset.rows[row.against] ?? null };
+  if (against === "baseline")
+    return { label: "the baseline, same sampler", of: (row) => dataset.rows[row.against] ?? null };
   const row = against === "" ? undefined : dataset.rows[Number(against)];
   return row ? { label: row.label, of: (other) => (other === row ? null : row), row } : null;
 }
@@ -60,7 +67,16 @@ function shownOf(entry, selection) {
   const n = metric.n[entry.id];
   const lost = metric.lost ? metric.lost[entry.id] : 0;
   if (!n && !lost) return null;
-  const shown = { entry, n, lost, mark: 0, mean: metric.mean[entry.id], low: metric.low[entry.id], high: metric.high[entry.id], verdict: "" };
+  const shown = {
+    entry,
+    n,
+    lost,
+    mark: 0,
+    mean: metric.mean[entry.id],
+    low: metric.low[entry.id],
+    high: metric.high[entry.id],
+    verdict: "",
+  };
   if (reference) Object.assign(shown, differenceOf(entry, selection));
   return shown;
 }
@@ -74,12 +90,21 @@ function differenceOf(entry, { metric, reference }) {
   if (group !== metric.groupOf(other.id) || group < 0) return none;
   const found = difference(metric.bySeed(entry.id), metric.bySeed(other.id));
   const or = (value) => (Number.isFinite(value) ? value : null);
-  return { mean: or(found.percent.mean), low: or(found.percent.low), high: or(found.percent.high), verdict: "", gap: found.absolute };
+  return {
+    mean: or(found.percent.mean),
+    low: or(found.percent.low),
+    high: or(found.percent.high),
+    verdict: "",
+    gap: found.absolute,
+  };
 }
 
 /** Say better or worse of the differences that are shown, jointly: the risk that any of these words is wrong is 5%. */
 function judgeJointly({ entries, metric }) {
-  const verdicts = jointVerdicts(entries.filter((shown) => shown.gap).map((shown) => ({ key: shown, gap: shown.gap })), metric.better);
+  const verdicts = jointVerdicts(
+    entries.filter((shown) => shown.gap).map((shown) => ({ key: shown, gap: shown.gap })),
+    metric.better,
+  );
   verdicts.forEach((said, shown) => (shown.verdict = said));
 }
 
@@ -98,7 +123,10 @@ function markBest(selection) {
     mean: metric.mean[shown.entry.id],
     complete: shown.lost === 0 && shown.n > 0,
   });
-  const { first, near } = rank(Array.from(columns.values(), (column) => column.map(candidate)), metric.better);
+  const { first, near } = rank(
+    Array.from(columns.values(), (column) => column.map(candidate)),
+    metric.better,
+  );
   first.forEach((shown) => (shown.mark = 1));
   near.forEach((shown) => (shown.mark = 2));
 }

@@ -42,7 +42,8 @@ function hashOf(state) {
   for (const [name, value] of Object.entries(START)) {
     if (String(state[name]) !== String(value)) written.set(name, state[name]);
   }
-  for (const [axis, values] of Object.entries(state.only)) values.forEach((value) => written.append(`only.${axis}`, value));
+  for (const [axis, values] of Object.entries(state.only))
+    values.forEach((value) => written.append(`only.${axis}`, value));
   state.pinned.forEach((row) => written.append("pin", row));
   return written.size ? `#${written}` : "";
 }

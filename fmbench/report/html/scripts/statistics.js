@@ -142,7 +142,9 @@ function holm(chances) {
 /** Give comparisons {key, gap} that stand side by side their joint verdicts: a Map from key to verdict. Of fewer than
  * two seeds nothing can be told, and what is the same to the last bit is no comparison. */
 function jointVerdicts(comparisons, better) {
-  const verdicts = new Map(comparisons.map(({ key, gap }) => [key, gap.n < 2 || !better ? "cannot tell" : "not distinguishable"]));
+  const verdicts = new Map(
+    comparisons.map(({ key, gap }) => [key, gap.n < 2 || !better ? "cannot tell" : "not distinguishable"]),
+  );
   const family = comparisons.filter(({ gap }) => gap.n >= 2 && !(gap.half === 0 && gap.mean === 0) && better);
   const adjusted = holm(family.map(({ gap }) => chanceOf(gap, gap.n)));
   family.forEach(({ key, gap }, i) => {
@@ -169,5 +171,8 @@ function rank(columns, better) {
     comparisons.push(...others.map((each) => ({ key: each.key, gap: difference(each.values, best.values).absolute })));
   }
   const verdicts = jointVerdicts(comparisons, better);
-  return { first: first.map((each) => each.key), near: comparisons.map(({ key }) => key).filter((key) => verdicts.get(key) !== "worse") };
+  return {
+    first: first.map((each) => each.key),
+    near: comparisons.map(({ key }) => key).filter((key) => verdicts.get(key) !== "worse"),
+  };
 }

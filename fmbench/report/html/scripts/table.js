@@ -15,10 +15,23 @@ function drawTable(report, selection, state, update) {
   const shown = all ? rows : rows.slice(0, FEW_ROWS);
   const narrow = matchMedia("(max-width: 46rem)").matches;
   const axes = narrow ? [] : selection.axes;
-  const styles = new Map(selection.dataset.columns.map((column) => [column.key, styleFor(columnOf(selection, column))]));
+  const styles = new Map(
+    selection.dataset.columns.map((column) => [column.key, styleFor(columnOf(selection, column))]),
+  );
   const context = { report, selection, state, update, axes, styles, heat: state.heat ? heatOf(selection) : null };
-  const body = make("tbody", {}, floorLine(context), shown.map((row) => rowLines(row, context)));
-  const table = make("table", { class: "results" }, make("caption", { class: "hidden" }, byId("chart-caption").textContent), headOf(context, sort), body);
+  const body = make(
+    "tbody",
+    {},
+    floorLine(context),
+    shown.map((row) => rowLines(row, context)),
+  );
+  const table = make(
+    "table",
+    { class: "results" },
+    make("caption", { class: "hidden" }, byId("chart-caption").textContent),
+    headOf(context, sort),
+    body,
+  );
   refill(byId("table-place"), table);
   stickColumns(table);
   drawTableTools(rows, shown, context);
@@ -31,9 +44,15 @@ function columnOf(selection, column) {
 /** Return the column by which rows are sorted, and which way: at first the last NFE, the best first. */
 function sortOf(selection, text) {
   const name = text.replace(/^-/, "");
-  const known = name && (selection.axes.some((axis) => axis.name === name) || name === "row" || selection.dataset.columns.some((column) => String(column.key) === name));
-  const start = selection.dataset.columns.filter((column) => column.key !== "own").at(-1) ?? selection.dataset.columns[0];
-  if (!known) return { name: String(start?.key ?? "row"), down: selection.metric.better === "higher" && !selection.reference };
+  const known =
+    name &&
+    (selection.axes.some((axis) => axis.name === name) ||
+      name === "row" ||
+      selection.dataset.columns.some((column) => String(column.key) === name));
+  const start =
+    selection.dataset.columns.filter((column) => column.key !== "own").at(-1) ?? selection.dataset.columns[0];
+  if (!known)
+    return { name: String(start?.key ?? "row"), down: selection.metric.better === "higher" && !selection.reference };
   return { name, down: text.startsWith("-") };
 }
 
@@ -42,9 +61,13 @@ function sorted(selection, sort) {
   const sign = sort.down ? -1 : 1;
   const at = (row) => {
     const entry = row.entries.find((each) => String(each.column) === sort.name);
-    return entry ? selection.byEntry.get(entry.id)?.mean ?? null : null;
+    return entry ? (selection.byEntry.get(entry.id)?.mean ?? null) : null;
   };
-  const value = axis ? (row) => axis.every.indexOf(row.values[axis.name]) : sort.name === "row" ? (row) => row.label : at;
+  const value = axis
+    ? (row) => axis.every.indexOf(row.values[axis.name])
+    : sort.name === "row"
+      ? (row) => row.label
+      : at;
   return d3.sort(selection.rows, (p, q) => {
     const [left, right] = [value(p), value(q)];
     if (left === null || right === null) return (left === null) - (right === null) || p.id - q.id;
@@ -56,10 +79,21 @@ function headOf({ selection, axes, update }, sort) {
   const cell = (name, label, classes, title) => {
     const now = sort.name === name;
     const next = now && !sort.down ? `-${name}` : name;
-    const button = make("button", { type: "button", id: `sort-${name}`, title, click: () => update({ sort: next }) }, label, make("i", { "aria-hidden": "true" }, now ? (sort.down ? "↓" : "↑") : ""));
-    return make("th", { scope: "col", class: classes, "aria-sort": now ? (sort.down ? "descending" : "ascending") : null }, button);
+    const button = make(
+      "button",
+      { type: "button", id: `sort-${name}`, title, click: () => update({ sort: next }) },
+      label,
+      make("i", { "aria-hidden": "true" }, now ? (sort.down ? "↓" : "↑") : ""),
+    );
+    return make(
+      "th",
+      { scope: "col", class: classes, "aria-sort": now ? (sort.down ? "descending" : "ascending") : null },
+      button,
+    );
   };
-  const labels = axes.length ? axes.map((axis) => cell(axis.name, axis.label, "label stuck", null)) : [cell("row", "configuration", "label stuck", null)];
+  const labels = axes.length
+    ? axes.map((axis) => cell(axis.name, axis.label, "label stuck", null))
+    : [cell("row", "configuration", "label stuck", null)];
   const columns = selection.dataset.columns.map((column) => cell(String(column.key), column.label, "number", null));
   return make("thead", {}, make("tr", {}, labels, columns));
 }
@@ -70,7 +104,17 @@ function rowLines(row, context) {
   const pinned = state.pinned.includes(String(row.id));
   const look = lookOf(selection.colour, selection.colour && row.values[selection.colour.name]);
   const open = openRows.has(row.id);
-  const toggle = make("button", { type: "button", class: "open", id: `open-${row.id}`, "aria-expanded": String(open), "aria-label": `Details of ${row.label}` }, make("i", { "aria-hidden": "true" }, "›"));
+  const toggle = make(
+    "button",
+    {
+      type: "button",
+      class: "open",
+      id: `open-${row.id}`,
+      "aria-expanded": String(open),
+      "aria-label": `Details of ${row.label}`,
+    },
+    make("i", { "aria-hidden": "true" }, "›"),
+  );
   const texts = axes.length ? axes.map((axis) => row.values[axis.name] || "–") : [row.label];
   const labels = texts.map((text, i) => {
     const marked = axes.length ? axes[i] === selection.colour : true;
@@ -95,7 +139,11 @@ function rowLines(row, context) {
 
 function openedRow(row, { report, selection, state, update }) {
   const pinned = state.pinned.includes(String(row.id));
-  const pin = make("button", { type: "button", class: "quiet", id: `pin-${row.id}`, click: () => update({ pin: row.id }) }, pinned ? "Unpin from the chart" : "Pin in the chart");
+  const pin = make(
+    "button",
+    { type: "button", class: "quiet", id: `pin-${row.id}`, click: () => update({ pin: row.id }) },
+    pinned ? "Unpin from the chart" : "Pin in the chart",
+  );
   return [rowDetails(row, report, selection), pin];
 }
 
@@ -109,15 +157,25 @@ function cellOf(row, column, { selection, styles, heat }) {
   const tone = selection.reference && ["better", "worse"].includes(shown.verdict) ? shown.verdict : null;
   const parts = selection.reference
     ? differenceParts(shown)
-    : [make("span", { class: "mean" }, style(shown.mean)), half > 0 && make("span", { class: "spread" }, ` ± ${style(half)}`)];
+    : [
+        make("span", { class: "mean" }, style(shown.mean)),
+        half > 0 && make("span", { class: "spread" }, ` ± ${style(half)}`),
+      ];
   const marks = ["", "best", "tied"][shown.mark];
   return make(
     "td",
-    { class: `number ${selection.reference ? "" : marks}`, "data-tone": tone, style: heat ? `--heat: ${heat(shown).toFixed(3)}` : null },
+    {
+      class: `number ${selection.reference ? "" : marks}`,
+      "data-tone": tone,
+      style: heat ? `--heat: ${heat(shown).toFixed(3)}` : null,
+    },
     parts,
-    !selection.reference && shown.mark === 2 && make("span", { class: "mark", title: "Not distinguishable from the best" }, "†"),
+    !selection.reference &&
+      shown.mark === 2 &&
+      make("span", { class: "mark", title: "Not distinguishable from the best" }, "†"),
     shown.lost > 0 && make("small", { class: "note" }, ` n = ${shown.n}`),
-    column.key === "own" && make("small", { class: "note" }, ` at ${entry.calls === null ? "?" : d3.format(".3~r")(entry.calls)}`),
+    column.key === "own" &&
+      make("small", { class: "note" }, ` at ${entry.calls === null ? "?" : d3.format(".3~r")(entry.calls)}`),
   );
 }
 
@@ -129,7 +187,9 @@ function lostSaid(shown, selection) {
 function differenceParts(shown) {
   const said = percentSaid(shown);
   const cut = said.indexOf(" [");
-  return cut < 0 ? [make("span", { class: "mean" }, said)] : [make("span", { class: "mean" }, said.slice(0, cut)), make("span", { class: "spread" }, said.slice(cut))];
+  return cut < 0
+    ? [make("span", { class: "mean" }, said)]
+    : [make("span", { class: "mean" }, said.slice(0, cut)), make("span", { class: "spread" }, said.slice(cut))];
 }
 
 /** Return how warm an entry is, from 0 (the worst of its column) to 1 (the best). */
@@ -139,7 +199,9 @@ function heatOf(selection) {
     const means = columnOf(selection, column).map((shown) => shown.mean);
     const log = means.every((mean) => mean > 0);
     const [low, high] = d3.extent(means);
-    const scale = (log ? d3.scaleLog() : d3.scaleLinear()).domain(low === high ? [low, low + 1] : [low, high]).range(selection.metric.better === "higher" ? [0, 1] : [1, 0]);
+    const scale = (log ? d3.scaleLog() : d3.scaleLinear())
+      .domain(low === high ? [low, low + 1] : [low, high])
+      .range(selection.metric.better === "higher" ? [0, 1] : [1, 0]);
     scales.set(column.key, scale);
   }
   return (shown) => scales.get(shown.entry.column)(shown.mean);
@@ -149,11 +211,20 @@ function heatOf(selection) {
 function floorLine({ selection, axes, styles }) {
   const { floor } = selection.metric;
   if (!floor || selection.reference || floor.mean === null) return null;
-  const label = make("th", { scope: "row", class: "label stuck", colspan: Math.max(1, axes.length), title: floor.note }, floor.label);
+  const label = make(
+    "th",
+    { scope: "row", class: "label stuck", colspan: Math.max(1, axes.length), title: floor.note },
+    floor.label,
+  );
   const cells = selection.dataset.columns.map((column) => {
     const half = halfOf(floor);
     const style = styles.get(column.key);
-    return make("td", { class: "number" }, make("span", { class: "mean" }, style(floor.mean)), half > 0 && make("span", { class: "spread" }, ` ± ${style(half)}`));
+    return make(
+      "td",
+      { class: "number" },
+      make("span", { class: "mean" }, style(floor.mean)),
+      half > 0 && make("span", { class: "spread" }, ` ± ${style(half)}`),
+    );
   });
   return make("tr", { class: "floor-line" }, label, cells);
 }
@@ -169,33 +240,59 @@ function stickColumns(table) {
 
 function drawTableTools(rows, shown, context) {
   const { selection, state, update } = context;
-  byId("count").textContent = shown.length < rows.length ? `best ${shown.length} of ${counted(rows.length, "row")}` : counted(rows.length, "row");
-  const more = rows.length > 1.5 * FEW_ROWS && makeChoice("Rows", [["20", "best 20"], ["all", "all"]], state.rows, (value) => update({ rows: value }));
-  const heat = make("label", { class: "check", for: "heat" }, make("input", { type: "checkbox", id: "heat", checked: Boolean(state.heat), change: (event) => update({ heat: event.target.checked ? "on" : "" }) }), make("span", {}, "heat"));
-  const copies = [["csv", "CSV"], ["markdown", "Markdown"], ["latex", "LaTeX"]].map(([form, name]) =>
-    make("button", { type: "button", id: `copy-${form}`, class: "quiet", "aria-label": `Copy the table as ${name}`, click: () => copyText(tableAs(form, plainTable(rows, context)), `${counted(rows.length, "row")} as ${name}`) }, name),
+  byId("count").textContent =
+    shown.length < rows.length ? `best ${shown.length} of ${counted(rows.length, "row")}` : counted(rows.length, "row");
+  const more =
+    rows.length > 1.5 * FEW_ROWS &&
+    makeChoice(
+      "Rows",
+      [
+        ["20", "best 20"],
+        ["all", "all"],
+      ],
+      state.rows,
+      (value) => update({ rows: value }),
+    );
+  const heat = make(
+    "label",
+    { class: "check", for: "heat" },
+    make("input", {
+      type: "checkbox",
+      id: "heat",
+      checked: Boolean(state.heat),
+      change: (event) => update({ heat: event.target.checked ? "on" : "" }),
+    }),
+    make("span", {}, "heat"),
   );
-  const notes = [selection.metric.better && !selection.reference && "Bold: best of its column; †: not distinguishable from it (paired by seed).", ...selection.metric.why];
+  const copies = [
+    ["csv", "CSV"],
+    ["markdown", "Markdown"],
+    ["latex", "LaTeX"],
+  ].map(([form, name]) =>
+    make(
+      "button",
+      {
+        type: "button",
+        id: `copy-${form}`,
+        class: "quiet",
+        "aria-label": `Copy the table as ${name}`,
+        click: () => copyText(tableAs(form, plainTable(rows, context)), `${counted(rows.length, "row")} as ${name}`),
+      },
+      name,
+    ),
+  );
+  const notes = [
+    selection.metric.better &&
+      !selection.reference &&
+      "Bold: best of its column; †: not distinguishable from it (paired by seed).",
+    ...selection.metric.why,
+  ];
   byId("table-notes").textContent = notes.filter(Boolean).join(" ");
-  refill(byId("table-tools"), more, heat, make("span", { class: "copies", role: "group", "aria-label": "Copy the table" }, "Copy", copies));
+  refill(
+    byId("table-tools"),
+    more,
+    heat,
+    make("span", { class: "copies", role: "group", "aria-label": "Copy the table" }, "Copy", copies),
+  );
 }
 
-/** Return all filtered rows as plain texts, in the order in which they stand. */
-function plainTable(rows, { selection, styles }) {
-  const { dataset, axes, metric, reference } = selection;
-  const columns = dataset.columns;
-  const csvColumns = columns.flatMap((column) => ["mean", "low", "high", "n", "mark"].map((part) => `${metric.name}_${column.key === "own" ? "own_nfe" : `nfe${column.key}`}_${part}`));
-  const line = (row) => {
-    const all = columns.map((column) => {
-      const entry = row.entries.find((each) => each.column === column.key);
-      return [column, entry && selection.byEntry.get(entry.id)];
-    });
-    return {
-      labels: axes.map((axis) => row.values[axis.name] || "–"),
-      cells: all.map(([column, shown]) => (shown ? { text: valueSaid(shown, styles.get(column.key), reference), mark: reference ? 0 : shown.mark } : { text: "–", mark: 0 })),
-      csv: [...axes.map((axis) => row.values[axis.name]), ...all.flatMap(([, shown]) => (shown ? [shown.mean, shown.low, shown.high, shown.n, ["", "best", "tied"][shown.mark]] : ["", "", "", "", ""]))],
-    };
-  };
-  const heads = { labels: axes.map((axis) => axis.name), columns: columns.map((column) => column.label), csv: [...axes.map((axis) => axis.name), ...csvColumns] };
-  return { heads, lines: rows.map(line) };
-}

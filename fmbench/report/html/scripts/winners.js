@@ -17,7 +17,8 @@ function drawWinners(report, selection, update) {
 function winnerCard({ column, best, near, of }, selection, update) {
   const style = styleFor(columnOf(selection, column));
   const at = make("span", { class: "at" }, column.label);
-  if (!best.length) return make("li", { class: "card" }, at, make("span", { class: "muted" }, of === 1 ? "one row" : "no best"));
+  if (!best.length)
+    return make("li", { class: "card" }, at, make("span", { class: "muted" }, of === 1 ? "one row" : "no best"));
   const { entry } = best[0];
   const value = selection.dataset.byName.get(selection.metric.name);
   const shown = { mean: value.mean[entry.id], low: value.low[entry.id], high: value.high[entry.id] };
@@ -25,7 +26,17 @@ function winnerCard({ column, best, near, of }, selection, update) {
   const equals = best.length > 1 ? `${counted(best.length - 1, "other")} with the same values` : "";
   const ties = near.length ? `${counted(near.length, "other")} ${near.length === 1 ? "ties" : "tie"}` : "";
   const look = lookOf(selection.colour, selection.colour && entry.row.values[selection.colour.name]);
-  const name = make("button", { type: "button", id: `winner-${column.key}`, title: `Pin ${entry.row.label} in the chart`, click: () => update({ pin: entry.row.id }) }, swatch(look), entry.row.label);
+  const name = make(
+    "button",
+    {
+      type: "button",
+      id: `winner-${column.key}`,
+      title: `Pin ${entry.row.label} in the chart`,
+      click: () => update({ pin: entry.row.id }),
+    },
+    swatch(look),
+    entry.row.label,
+  );
   return make(
     "li",
     { class: "card" },

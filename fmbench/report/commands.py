@@ -19,12 +19,22 @@ class Commands:
         trainings = [row for result_table in result_tables for row in result_table.trainings]
         self._axes = varying(rows) if rows else varying(trainings)
         self._training_axes = varying(trainings)
+        self._options: dict[tuple[int, str], str] = {}
 
     def row(self, row: Row) -> str:
         """Return the command that computes all seeds and budgets of a row."""
         axes = self._axes if len(row) > len(TRAINING_AXES) else self._training_axes
-        filters = [f"--filter {shlex.quote(self._filter(i, row[i]))}" for i in axes if row[i]]
-        return " ".join([self.command, *filters])
+        return " ".join([self.command, *(self._option(i, row[i]) for i in axes if row[i])])
+
+    def filter_of(self, position: int, label: str) -> str:
+        """Return the option that keeps the rows with a label on an axis; "" where the axis does not vary."""
+        return self._option(position, label) if label and position in self._axes else ""
+
+    def _option(self, position: int, label: str) -> str:
+        known = self._options.get((position, label))
+        if known is None:
+            known = self._options[position, label] = f"--filter {shlex.quote(self._filter(position, label))}"
+        return known
 
     def _filter(self, position: int, label: str) -> str:
         """Write one filter: the component's name where that names it alone, else its name and parameters."""

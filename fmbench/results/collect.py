@@ -405,8 +405,17 @@ class ResultsIndex:
             metrics=self.metric_facts(),
             left_out=[*((left.cell, left.reason) for left in self.plan.left_out), *self._not_defined()],
             references=list(self._reference_records()),
+            sources=self._sources(evaluations),
             **about,
         )
+
+    def _sources(self, evaluations: Iterable[EvaluationRecord]) -> dict[tuple[str, str], tuple[str, str]]:
+        """Return what components and metrics of the plan say of themselves: a summary, and where they come from."""
+        specs = [spec for cell in self.plan.trainings for spec in cell.components]
+        specs += [spec for record in evaluations for spec in record.cell.components]
+        named = dict.fromkeys((s.kind, s.name) for s in (*specs, *self.plan.metrics) if s.is_registered)
+        entries = {name: self.registry.entry(*name) for name in named}
+        return {name: (entry.summary, str(entry.reference)) for name, entry in entries.items()}
 
 
 def _tally(total: int, states: Iterable[CellState], lost: int = 0) -> dict[str, int]:

@@ -215,7 +215,8 @@ class Records:
     hardware and versions, `command` the command line that makes these records, `finished` an ISO date.
     `validation` are the evaluations by which the settings that `tuning` names are chosen, and nothing else is said.
     `variant` is what `--set` and `--filter` changed, in words, "" for the suite as it stands. `not_comparable` says why
-    the scores stand beside no others: those of a run whose budget was cut.
+    the scores stand beside no others: those of a run whose budget was cut. `sources` are what the components and
+    metrics say of themselves, by kind and name: a summary, and the paper or library they come from.
     """
 
     suite: str
@@ -238,6 +239,7 @@ class Records:
     validation: Sequence[EvaluationRecord] = ()
     tuning: Tuned | None = None
     not_comparable: str = ""
+    sources: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[TrainingRecord | EvaluationRecord]:

@@ -10,9 +10,10 @@ from fmbench.report.analysis.curves import Curves, best_trainings, make_curves, 
 from fmbench.report.analysis.pareto_front import find_fronts
 from fmbench.report.analysis.training_course import training_courses
 from fmbench.report.drawable import LARGEST, lost_values
+from fmbench.report.analysis.metric_series import all_series
 from fmbench.report.figures import at_a_glance, loss_curves, sample_grids, score_curves
 from fmbench.report.figures.error_decomposition import error_decomposition_figure
-from fmbench.report.figures.metric_over_t import all_series, curves_over
+from fmbench.report.figures.metric_over_t import curves_over
 from fmbench.report.figures.pareto_front import pareto
 from fmbench.report.figures.plane.all_plane_figures import point_figures
 from fmbench.report.figures.score_curves import Styles

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmbench.report.analysis.curves import T_AXIS
+from fmbench.report.analysis.loss_history import mean_history
 from fmbench.report.figures.score_curves import (
     Styles,
     name_above,
@@ -16,7 +17,6 @@ from fmbench.report.figures.score_curves import (
 from fmbench.report.figures.theme import Picture, log_axis, looks, new_figure, new_panels, save, themed
 from fmbench.report.output_folder import Folder
 from fmbench.report.result_table import ROW_AXES, ResultTable, Row, varying, words
-from fmbench.results.records import TrainingRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def losses(result_table: ResultTable, folder: Folder, name: str) -> Picture | None:
     """Draw training losses: a panel a t-distribution (their losses are not comparable), a line a combination."""
-    every = {row: _mean_history(records) for row, records in result_table.trainings.items()}
+    every = {row: mean_history(records) for row, records in result_table.trainings.items()}
     histories = {row: found for row, found in every.items() if found is not None}
     if not histories:
         return None
@@ -52,21 +52,6 @@ def losses(result_table: ResultTable, folder: Folder, name: str) -> Picture | No
             "samples are better."
         )
         return save(figure, folder, name, f"{result_table.dataset}: training loss", caption)
-
-
-def _mean_history(records: Sequence[TrainingRecord]) -> np.ndarray | None:
-    """Return `(4, entries)`: step, and mean, lowest and highest loss over the seeds, at the steps that all have."""
-    known = [r for r in records if len(r.history)]
-    finished = [dict(r.history) for r in [r for r in known if r.status == "ok"] or known]
-    if not finished:
-        return None
-    steps = sorted(set(finished[0]).intersection(*finished[1:]))
-    values = np.array([[history[step] for step in steps] for history in finished], dtype=float)
-    keep = np.isfinite(values).all(axis=0)
-    if not keep.any():
-        return None
-    values = values[:, keep]
-    return np.stack([np.array(steps, dtype=float)[keep], values.mean(0), values.min(0), values.max(0)])
 
 
 def _loss_lines(axes: Axes, histories: Mapping[Row, np.ndarray], said: Sequence[int], styles: Styles) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,12 +10,12 @@ import numpy as np
 from fmbench.io.printable_text import count
 from fmbench.report.analysis.comparability import split_by_identity
 from fmbench.report.analysis.curves import Curves
+from fmbench.report.analysis.metric_series import MetricCurve
 from fmbench.report.figures.plane.snapshots import chosen
 from fmbench.report.figures.score_curves import directed, name_above
 from fmbench.report.figures.theme import Look, Picture, log_axis, looks, new_figure, new_panels, save, themed, wants_log
 from fmbench.report.output_folder import Folder
 from fmbench.report.result_table import ResultTable, Row, Values, gather, varying, words
-from fmbench.results.records import MetricFacts
 from fmbench.stats.paired_seeds import Interval, interval
 
 if TYPE_CHECKING:
@@ -24,21 +23,6 @@ if TYPE_CHECKING:
 
 MOST_LINES = 8
 """Training combinations in one figure: as many as there are colours."""
-
-
-@dataclass(frozen=True)
-class MetricCurve:
-    """A metric over something: the facts of its first value, and of the parts in order."""
-
-    facts: MetricFacts
-    parts: Sequence[MetricFacts]
-
-
-def all_series(metrics: Sequence[MetricFacts]) -> list[MetricCurve]:
-    """Return the training-scope metrics that have a value for each part of something."""
-    whole = [facts for facts in metrics if not facts.over and facts.scope == "training"]
-    parts = {facts: [each for each in metrics if each.over and each.label == facts.label] for facts in whole}
-    return [MetricCurve(facts, found) for facts, found in parts.items() if found]
 
 
 def curves_over(

@@ -1,153 +1,169 @@
-"""The page of a report: one HTML file with its pictures inside, that needs nothing else to be read."""
+"""The page of a report: one HTML file with data, scripts and style inside, that needs nothing else to be read."""
 
 from __future__ import annotations
 
-import base64
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fmbench.cells.ema_decay import averages_said
 from fmbench.report.figures.theme import Picture
+from fmbench.report.html.static_chart import static_chart
 from fmbench.report.number_format import moment
-from fmbench.report.result_table import ResultTable
-from fmbench.report.tables.table import Table
+from fmbench.report.page_data.json_text import json_text
+from fmbench.report.page_data.payload import RunLinks, page_data
+from fmbench.report.page_data.ranks import row_ranks
+from fmbench.report.page_data.samples import samples_data
+from fmbench.report.result_table import ResultTable, varying
+from fmbench.report.tables.table import Table, TableLine
 from fmbench.report.text.headline import Summary
 from fmbench.results.records import Records
 
 HERE = Path(__file__).parent
+VENDOR = ("d3.min.js", "plot.umd.min.js")
+"""What scripts are drawn with, in the order in which they need each other; a licence lies beside each."""
+LAST = "main.js"
+"""The script that starts the others, which only define what they do."""
 
-FRECHET = (
-    "The Fréchet distance compares generated with real pictures: both are seen through a trained classifier, and what "
-    "is measured is how far the means and covariances of its features lie apart; 0 would be identical. "
-)
-GLOSSARY = (
-    (
-        r"^fid$",
-        FRECHET + "Values depend on the number of samples and on the reference: compare them with published ones only "
-        "where all settings agree.",
-    ),
-    (
-        r"^fid_",
-        FRECHET + "This one has a small classifier of its own, not the Inception network of the literature: compare "
-        "values within this report, never with published FIDs.",
-    ),
-    (
-        r"^kid.*_std$",
-        "The spread of the kernel distance over random subsets of the samples: how precisely one value is measured.",
-    ),
-    (
-        r"^kid",
-        "The kernel distance asks the same question as the Fréchet distance with another statistic, whose expectation "
-        "does not depend on the number of samples. It may be slightly negative when two sets cannot be told apart. "
-        "What holds for comparing FIDs with published ones holds for it too.",
-    ),
-    (
-        r"^loss_by_t",
-        "The validation loss in equal parts of t, from noise (0) to data (1); tables show its mean, a figure the "
-        "parts. Like the validation loss it compares t-distributions, not paths.",
-    ),
-    (
-        r"sliced_wasserstein",
-        "The sliced Wasserstein distance projects two clouds of points on many directions and measures how far mass "
-        "must move along each. It is never quite 0 for a finite number of points, even between two sets of real data.",
-    ),
-)
-"""Explanations for readers, by a pattern in the metric's name; metrics without one get their direction and unit."""
+LEAST, MOST = 1_000_000, 2_000_000
+FEW, MANY = 300, 2_000
+"""A page of few cells has at most LEAST bytes, one of many at most MOST, and one between the two in proportion."""
+MOST_LINES = 20
+"""Lines of a table on the page without scripts."""
+MARGIN = 10_000
+"""Bytes that are left free for what is counted only roughly."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """What the page shows of one dataset."""
+    """What the page shows of one dataset: `tables` without scripts, `notes` above the results."""
 
     result_table: ResultTable
     tables: Sequence[Table]
-    pictures: Sequence[Picture]
-    notes: Sequence[str]
+    pictures: Sequence[Picture] = ()
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything on the page, ready to be printed. `pictures` are those of the whole suite."""
+    """Everything on the page. `records` hold all steps of trainings; `links` say where MLflow's runs are."""
 
     records: Records
     command: str
     in_short: Summary
     sections: Sequence[Section]
-    speed: Sequence[Table]
-    failures: Table | None
+    speed: Sequence[Table] = ()
+    failures: Table | None = None
     pictures: Sequence[Picture] = ()
+    links: RunLinks | None = None
 
 
 def render(contents: Contents) -> str:
     """Return the page. All text is escaped: names, labels and errors come from suites and plugins."""
+    sections = contents.sections
+    result_tables = [section.result_table for section in sections]
+    notes = [section.notes for section in sections]
+    data = page_data(
+        contents.records, result_tables, contents.in_short, notes, _files(contents.records), contents.links
+    )
+    payload, fixed = json_text(data), {"style": _text("style.css"), "scripts": scripts(), "vendor": vendor()}
+    static = [_static(number, section, data) for number, section in enumerate(sections)]
+
+    template = _template()
+
+    def page(samples: str) -> str:
+        given = {"data": data, "payload": payload, "samples": samples, "static": static, **fixed}
+        return str(template.render(given))
+
+    room = budget(len(contents.records.evaluations)) - len(page("").encode()) - MARGIN
+    return page(json_text(samples_data(contents.records, data, result_tables, max(room, 0))))
+
+
+def budget(cells: int) -> int:
+    """Return the most bytes that a page of so many evaluations should have."""
+    share = (cells - FEW) / (MANY - FEW)
+    return round(LEAST + (MOST - LEAST) * max(share, 0.0))
+
+
+def scripts() -> str:
+    """Return the page's own scripts as one text: by name, and last what starts the others."""
+    files = sorted((HERE / "scripts").glob("*.js"), key=lambda file: (file.name == LAST, file.name))
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
+def vendor() -> list[str]:
+    """Return the libraries that scripts draw with, each after the notice of its licence."""
+    return [_notice(name) + _text(f"vendor/{name}") for name in VENDOR if (HERE / "vendor" / name).is_file()]
+
+
+def _notice(name: str) -> str:
+    licence = _text(f"vendor/{name.partition('.')[0]}.LICENSE").replace("*/", "* /")
+    return f"/*!\n{name}\n\n{licence.strip()}\n*/\n"
+
+
+def _text(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def _template() -> Any:
     import jinja2
 
-    loader = jinja2.FileSystemLoader(HERE)
     environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters |= {"data_uri": _data_uri, "moment": moment}
-    records = contents.records
-    return environment.get_template("page.html").render(
-        contents=contents,
-        records=records,
-        style=(HERE / "style.css").read_text(encoding="utf-8"),
-        headlines=list(dict.fromkeys(s.result_table.headline for s in contents.sections if s.result_table.headline)),
-        explained=explanations(contents.sections),
-        settings=page_settings(records.settings),
-        environment=list(flat(records.environment)),
-        counts=_counts(records),
-    )
+    environment.filters |= {"moment": moment}
+    return environment.get_template("page.html")
 
 
-def explanations(sections: Sequence[Section]) -> list[tuple[str, str]]:
-    """Return `(metric, explanation)` for the headline metrics, and for the others that the glossary knows."""
-    found = []
-    headlines = dict.fromkeys(s.result_table.headline for s in sections if s.result_table.headline)
-    others = dict.fromkeys(facts for s in sections for facts in s.result_table.scope("evaluation"))
-    for facts in headlines | others:
-        text = next((words for pattern, words in GLOSSARY if re.search(pattern, facts.name)), "")
-        if not text and facts not in headlines:
-            continue
-        way = f"{facts.better.capitalize()} is better" if facts.better else "It has no direction"
-        unit = f", in {facts.unit}" if facts.unit else ""
-        found.append((facts.name, f"{way}{unit}. {text}".strip()))
-    return found
+def _files(records: Records) -> list[tuple[str, str]]:
+    """Return the files beside the page, and what is in each."""
+    found = [("records.csv", "every value of every seed")]
+    found += [("references.csv", "real data and exact velocities")] if records.references else []
+    found += [("validation.csv", "the scores by which settings are chosen")] if records.validation else []
+    return [*found, ("table.md", "the tables as Markdown"), ("table.tex", "the tables as LaTeX")]
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Return nested values as `(dotted name, text)`, empty ones left out."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        elif value not in (None, "", [], ()):
-            said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-            yield f"{prefix}{name}", said
+def _static(number: int, section: Section, data: dict[str, Any]) -> dict[str, Any]:
+    """Return what stands on the page without scripts, and in print: a chart and the tables, of long ones a part.
 
+    `more` are tables of which scripts draw nothing.
+    """
+    from markupsafe import Markup
 
-def page_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return a suite's settings as texts, and what its average of the weights comes to."""
-    found = list(flat(settings))
-    training = settings.get("training", {})
-    if "ema" in training and "steps" in training:
-        found.append(("average of the weights", averages_said(training["ema"], training["steps"])))
-    return found
-
-
-def _counts(records: Records) -> str:
-    """Say how many cells there are."""
-    parts = {
-        "trainings": sum(r.cell.samples is None for r in records.trainings),
-        "evaluations": len(records.evaluations),
+    dataset = data["datasets"][number]
+    first = [best_lines(table, section.result_table, data, dataset) for table in section.tables[:1]]
+    rest = [cut(table) for table in section.tables[1:] if not table.minor]
+    return {
+        "dataset": section.result_table.dataset,
+        "svg": Markup(static_chart(data, dataset, number)),
+        "tables": [*first, *rest],
+        "more": rest,
     }
-    lost = {"failed": len(records.failed), "left out": len(records.left_out)}
-    parts |= {noun: n for noun, n in lost.items() if n}
-    return ", ".join(f"{n:,} {noun}" for noun, n in parts.items())
 
 
-def _data_uri(data: bytes, form: str = "png") -> str:
-    return f"data:image/{form};base64," + base64.b64encode(data).decode()
+def best_lines(table: Table, result_table: ResultTable, data: dict[str, Any], dataset: dict[str, Any]) -> Table:
+    """Return the table by NFE with the lines of its best rows alone, in their order."""
+    axes = varying(result_table.rows())
+    ranks = row_ranks(data, dataset)
+    of_labels = {
+        tuple(row[i] or "–" for i in axes): rank for row, rank in zip(result_table.rows(), ranks, strict=False)
+    }
+    order = sorted(table.lines, key=lambda line: of_labels.get(line.labels, -1.0))
+    kept = {id(line) for line in order[:MOST_LINES]}
+    return _with_lines(table, [line for line in table.lines if id(line) in kept], "best")
+
+
+def cut(table: Table) -> Table:
+    """Return a table with its first lines alone."""
+    return _with_lines(table, table.lines[:MOST_LINES], "first")
+
+
+def _with_lines(table: Table, lines: Sequence[TableLine], which: str) -> Table:
+    if len(lines) == len(table.lines):
+        return table
+    note = f"These are the {which} {len(lines)} of {len(table.lines)} lines; table.md has all of them."
+    return replace(table, lines=tuple(lines), notes=(note, *table.notes))

@@ -1,0 +1,1 @@
+"""The data of the report page: what its scripts draw, as plain JSON values."""

@@ -26,7 +26,7 @@ from fmbench.errors import StoreError
 from fmbench.report import report_as_data, write_report
 from fmbench.report.figures.score_curves import merged, solver_and_variant_lines
 from fmbench.report.figures.theme import looks
-from fmbench.report.html.page import page_settings
+from fmbench.report.page_data.words import page_settings
 from fmbench.report.result_table import ROW_AXES
 from fmbench.results.records import EvaluationRecord, MetricFacts, Records, TrainingRecord
 from fmbench.stats.paired_seeds import difference, interval

@@ -156,7 +156,6 @@ def test_the_table_says_cost_score_gain_and_the_command_of_one_cell(tmp_path: Pa
     commands = section.split("```bash")[1]
     assert "--filter path=linear --filter solver=euler --filter nfe=1\n" in commands
     assert "--filter path=linear --filter solver=dopri5\n" in commands
-    assert "append --filter nfe=N" in page(folder).text  # of the other tables
 
 
 def test_many_twins_take_one_line(tmp_path: Path):

@@ -83,10 +83,9 @@ def test_points_have_densities_trajectories_a_field_and_motion(tmp_path: Path) -
     for name in FLOW:
         assert (folder / f"{name}.png").stat().st_size < 400_000
         assert (folder / f"{name}.svg").stat().st_size < 1_000_000
-    found = page(folder)
-    assert sum(address.startswith("data:image/gif;base64,") for address in found.addresses) == 1
-    for words in ("digits: densities", "digits: trajectories", "digits: velocity field", "the same in motion"):
-        assert words in found.text
+    found = (folder / "README.md").read_text()
+    for words in ("digits: densities", "digits: trajectories", "digits: velocity field"):
+        assert words in found
     with Image.open(folder / "flow.gif") as gif:
         assert gif.n_frames == 7  # type: ignore[attr-defined]
         assert gif.info["loop"] == 0
@@ -181,7 +180,8 @@ def test_of_many_combinations_the_best_are_drawn_and_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
 ) -> None:
     monkeypatch.setattr("fmbench.report.figures.plane.all_plane_figures.MOST_FIELDS", 1)
-    text = page(report(points(tmp_path, nfe=(2,), metrics=(SCORE,), change=scored), tmp_path)).text
+    folder = report(points(tmp_path, nfe=(2,), metrics=(SCORE,), change=scored), tmp_path)
+    text = (folder / "README.md").read_text()
     assert text.count("Shown are the best 1 of 2 training combinations.") == 1
 
 
@@ -223,8 +223,8 @@ def test_t_densities_are_drawn_once_for_the_suite(tmp_path: Path, quick: None) -
     spiky = {"uniform": [1.0] * 100, "beta": [50.0, *[0.5] * 98, 50.0], "odd": [math.nan] * 100}
     factory = Factory(tmp_path, **(ONE | {"datasets": ("a", "b"), "nfe": (2,), "solvers": ()}))
     folder = write_report(factory.records(t_densities=spiky), tmp_path / "report", figures=True).parent
-    text = page(folder).text
-    assert text.count("where training looks") == 1
+    text = (folder / "README.md").read_text()
+    assert text.count("**where training looks") == 1
     assert "Cut at the top, where it goes on rising: beta." in text
     flat = write_report(factory.records(t_densities={"uniform": [1.0] * 100}), tmp_path / "report", figures=True).parent
     assert not (flat / "t_densities.png").exists()
@@ -261,8 +261,8 @@ def test_a_metric_by_t_is_a_curve_and_its_parts_stand_in_no_table(tmp_path: Path
     assert "loss\\_by\\_t (path linear)" in text
     assert "loss\\_by\\_t\\_" not in text
     assert "loss_by_t_3" in (folder / "records.csv").read_text()
-    found = page(folder).text
-    assert "loss_by_t in 4 equal parts of t" in found
+    found = (folder / "README.md").read_text()
+    assert "loss\\_by\\_t in 4 equal parts of t" in found
     assert "Values of different panels are not comparable" in found
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from fmbench.io.printable_text import count
 from fmbench.report.analysis.curves import Curves, best_trainings, make_curves, training_rows
+from fmbench.report.analysis.metric_series import all_series
 from fmbench.report.analysis.pareto_front import find_fronts
 from fmbench.report.analysis.training_course import training_courses
 from fmbench.report.drawable import LARGEST, lost_values
-from fmbench.report.analysis.metric_series import all_series
 from fmbench.report.figures import at_a_glance, loss_curves, sample_grids, score_curves
 from fmbench.report.figures.error_decomposition import error_decomposition_figure
 from fmbench.report.figures.metric_over_t import curves_over

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,10 +69,10 @@ def render(contents: Contents) -> str:
     payload, fixed = json_text(data), {"style": _text("style.css"), "scripts": scripts(), "vendor": vendor()}
     static = [_static(number, section, data) for number, section in enumerate(sections)]
 
-    template = _template()
+    more, template = _more(contents, data), _template()
 
     def page(samples: str) -> str:
-        given = {"data": data, "payload": payload, "samples": samples, "static": static, **fixed}
+        given = {"data": data, "payload": payload, "samples": samples, "static": static, "more": more, **fixed}
         return str(template.render(given))
 
     room = budget(len(contents.records.evaluations)) - len(page("").encode()) - MARGIN
@@ -127,25 +127,31 @@ def _files(records: Records) -> list[tuple[str, str]]:
     return [*found, ("table.md", "the tables as Markdown"), ("table.tex", "the tables as LaTeX")]
 
 
-def _static(number: int, section: Section, data: dict[str, Any]) -> dict[str, Any]:
-    """Return what stands on the page without scripts, and in print: a chart and the tables, of long ones a part.
-
-    `more` are tables of which scripts draw nothing.
-    """
+def _static(number: int, section: Section, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stands on the page without scripts, and in print: a chart, and the table of the best rows."""
     from markupsafe import Markup
 
     dataset = data["datasets"][number]
-    first = [best_lines(table, section.result_table, data, dataset) for table in section.tables[:1]]
-    rest = [cut(table) for table in section.tables[1:] if not table.minor]
     return {
         "dataset": section.result_table.dataset,
         "svg": Markup(static_chart(data, dataset, number)),
-        "tables": [*first, *rest],
-        "more": rest,
+        "tables": [best_lines(table, section.result_table, data, dataset) for table in section.tables[:1]],
     }
 
 
-def best_lines(table: Table, result_table: ResultTable, data: dict[str, Any], dataset: dict[str, Any]) -> Table:
+def _more(contents: Contents, data: Mapping[str, Any]) -> list[Table]:
+    """Return the tables of which scripts draw nothing, of long ones the first lines."""
+    titles = {
+        f"{dataset['name']}: {data['metrics'][columns['metric']]['title']}{end}"
+        for dataset in data["datasets"]
+        for columns in dataset["metrics"]
+        for end in ("", ", by NFE")
+    }
+    tables = [table for section in contents.sections for table in section.tables[1:]]
+    return [cut(table) for table in (*tables, *contents.speed) if table.title not in titles]
+
+
+def best_lines(table: Table, result_table: ResultTable, data: Mapping[str, Any], dataset: Mapping[str, Any]) -> Table:
     """Return the table by NFE with the lines of its best rows alone, in their order."""
     axes = varying(result_table.rows())
     ranks = row_ranks(data, dataset)

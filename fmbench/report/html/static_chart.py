@@ -41,7 +41,7 @@ class ChartPoint:
     high: float | None
 
 
-Lines = Mapping[str, Sequence[ChartPoint]]
+PanelLines = Mapping[str, Sequence[ChartPoint]]
 """The points of each way of sampling, NFE ascending."""
 
 
@@ -94,7 +94,7 @@ def static_chart(data: Mapping[str, Any], dataset: Mapping[str, Any], number: in
     )
 
 
-def _panels(data: Mapping[str, Any], dataset: Mapping[str, Any]) -> tuple[dict[str, Lines], str]:
+def _panels(data: Mapping[str, Any], dataset: Mapping[str, Any]) -> tuple[dict[str, PanelLines], str]:
     """Return the lines of each training combination by its name, the best of many, and words on those left out."""
     columns = headline_columns(dataset)
     if columns is None or columns["group"] is not None or not dataset["nfe"]:
@@ -137,7 +137,9 @@ def _score_scale(points: Sequence[ChartPoint]) -> Scale:
     return Scale(low, high if high > low else low + 1.0, HEIGHT - BOTTOM - 4, TOP, log)
 
 
-def _panel(n: int, name: str, lines: Lines, names: Sequence[str], x: Scale, y: Scale, budgets: Sequence[int]) -> str:
+def _panel(
+    n: int, name: str, lines: PanelLines, names: Sequence[str], x: Scale, y: Scale, budgets: Sequence[int]
+) -> str:
     """Return one panel: a title, axes, and each line with its error bars and markers."""
     across, down = n % ACROSS * WIDTH, n // ACROSS * HEIGHT
     most = int((WIDTH - 12) / LETTER)

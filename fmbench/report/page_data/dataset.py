@@ -10,7 +10,7 @@ from typing import Any
 from fmbench.report.analysis.baseline import gap, is_baseline, references
 from fmbench.report.analysis.curves import time_metric
 from fmbench.report.analysis.floor_and_oracle import floor_of
-from fmbench.report.analysis.timing_noise import steadiness
+from fmbench.report.analysis.timing_noise import EvaluationPoint, steadiness
 from fmbench.report.page_data.axes import AxisCodes
 from fmbench.report.page_data.columns import MEAN_DIGITS, PERCENT_DIGITS, Places, metric_columns, seed_of
 from fmbench.report.page_data.json_text import number, numbers
@@ -20,7 +20,7 @@ from fmbench.results.records import TRAINING_AXES, EvaluationRecord, MetricFacts
 from fmbench.stats.paired_seeds import VERDICTS
 from fmbench.store.sampler_timings import SPREAD
 
-Entry = tuple[Row, int | None]
+
 Metrics = Mapping[str, int]
 """The number of each metric, by its name."""
 
@@ -32,7 +32,7 @@ class DatasetRows:
     result_table: ResultTable
     rows: Sequence[Row]
     trainings: Sequence[Row]
-    entries: Sequence[Entry]
+    entries: Sequence[EvaluationPoint]
     seeds: Sequence[int]
 
     @property

@@ -206,7 +206,7 @@ function seriesMarks(points, seeds, selection, state) {
       intervals,
       Plot.dot(own, { ...common, y: "y", symbol: look.symbol, r: 3, fill: look.colour, fillOpacity: dim }),
       Plot.dot(
-        own.filter((point) => point.mark === 1 && !selection.reference),
+        own.filter((point) => point.mark === 1 && point.entry.nfe !== null && !selection.reference),
         { ...common, y: "y", r: 6.5, stroke: "currentColor", strokeWidth: 1.3 },
       ),
     ];

@@ -54,4 +54,3 @@ function say(text) {
   clearTimeout(say.timer);
   say.timer = setTimeout(() => toast.classList.remove("said"), 2500);
 }
-

@@ -56,6 +56,7 @@ function drawControls(report, selection, state, update) {
   );
   open.forEach((id) => byId(id)?.setAttribute("open", ""));
   if (focused) byId(focused)?.focus({ preventScroll: true });
+  document.documentElement.style.scrollPaddingTop = `${bar.offsetHeight + 12}px`;
 }
 
 function labelled(label, id, options, chosen, onChange) {
@@ -167,8 +168,9 @@ function checkbox(id, label, checked, onChange) {
   );
 }
 
-/** Let the reader choose light or dark; at first it is the system's choice. */
-function startTheme() {
+/** Let the reader choose light or dark; at first it is the system's choice. `redraw` is for what
+ * is painted, and does not follow by itself. */
+function startTheme(redraw) {
   const button = byId("theme");
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const show = (theme) => {
@@ -179,10 +181,14 @@ function startTheme() {
     return now;
   };
   show(kept("theme"));
-  dark.addEventListener("change", () => show(null));
+  dark.addEventListener("change", () => {
+    show(null);
+    redraw();
+  });
   button.addEventListener("click", () => {
     const next = show(null) === "dark" ? "light" : "dark";
     show(next);
     keep("theme", next);
+    redraw();
   });
 }

@@ -80,10 +80,14 @@ function columnsOf(given, entries) {
 /** Return a metric with a look-up of its values: `bySeed(i)` of an entry or training, null where a seed has none. */
 function readMetric(payload, given) {
   const facts = payload.metrics[given.metric];
+  const nothing = given.values[0].map(() => null);
   const lost = new Map((given.missing ?? []).map(([at, seed, reason]) => [`${at} ${seed}`, payload.reasons[reason]]));
   return {
     ...facts,
     ...given,
+    mean: given.mean ?? given.values[0], // seeds that share their values have no mean of their own
+    low: given.low ?? nothing,
+    high: given.high ?? nothing,
     bySeed: (at) => given.values.map((values) => values[at]),
     whyLost: (at) => given.values.map((_, seed) => lost.get(`${at} ${seed}`)).filter(Boolean),
     groupOf: (at) => (given.group ? given.group[at] : 0),

@@ -5,10 +5,9 @@
 /** Start the page. */
 function start() {
   const report = readReport(JSON.parse(byId("data").textContent));
-  startTheme();
   startContents();
   if (!report.datasets.some((dataset) => dataset.entries.length && dataset.metrics.length)) {
-    document.documentElement.classList.remove("scripted");
+    document.documentElement.classList.remove("scripted"); // there is nothing to explore
     return;
   }
   let state = readState(location.hash);
@@ -37,6 +36,7 @@ function start() {
   startSection(lazy, "samples", () => drawSamples(report, selection, state, update));
   startSection(lazy, "cost", () => drawCost(selection, state, update));
   startSection(lazy, "training", () => drawTraining(report, selection, state));
+  startTheme(() => lazy.get("samples").refresh());
   startText(state, update);
   startSaving();
   draw([]);

@@ -213,9 +213,12 @@ function pointsPicture(points, { levels, frame }, label) {
   });
   const draw = canvas.getContext("2d");
   const [across, up] = [(2 * size) / levels, (2 * height) / levels];
-  draw.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--dots") || "#888";
-  for (let i = 0; i < points.length; i += 2)
-    draw.fillRect(points[i] * across - 1.5, 2 * height - points[i + 1] * up - 1.5, 3, 3);
+  draw.fillStyle = getComputedStyle(byId("samples-place")).outlineColor; // the only way from a variable to a colour
+  for (let i = 0; i < points.length; i += 2) {
+    draw.beginPath();
+    draw.arc(points[i] * across, 2 * height - points[i + 1] * up, 3.2, 0, 2 * Math.PI);
+    draw.fill();
+  }
   return canvas;
 }
 

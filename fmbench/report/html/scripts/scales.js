@@ -32,25 +32,17 @@ function tickFormat(selection, ticks) {
 
 function xScale(points, selection) {
   const [low, high] = d3.extent(points, (point) => point.x);
-  const log = selection.x === "ms" || high > 3 * low;
-  const budgets = selection.dataset.nfe.filter((nfe) => nfe >= low && nfe <= high);
-  const ticks =
-    selection.x === "nfe"
-      ? budgets.length > 7
-        ? budgets.filter((_, i) => i % 2 === 0)
-        : budgets
-      : log
-        ? logTicks(low, high)
-        : d3.ticks(low, high, 4);
   const domain = low === high ? [low / 2, low * 2] : [low, high];
-  return {
-    type: log ? "log" : "linear",
-    base: 2,
-    domain,
-    label: null,
-    ticks,
-    tickFormat: d3.format("~r"),
-    tickSize: 0,
-    inset: 14,
-  };
+  const common = { base: 2, domain, label: null, inset: 14 };
+  if (selection.x === "ms") return { ...common, ...axisFor(low, high, 1.5) };
+  const type = high > 3 * low ? "log" : "linear";
+  return { ...common, type, ticks: budgetTicks(selection, low, high), tickFormat: d3.format("~r"), tickSize: 0 };
+}
+
+/** Return the budgets as ticks, and beyond the last, where solvers choose their own NFE, its doubles. */
+function budgetTicks(selection, low, high) {
+  const ticks = selection.dataset.nfe.filter((nfe) => nfe >= low && nfe <= high);
+  if (!ticks.length) return high > 3 * low ? logTicks(low, high) : d3.ticks(low, high, 4);
+  while (ticks.at(-1) * 2 <= high) ticks.push(ticks.at(-1) * 2);
+  return ticks.length > 8 ? ticks.filter((_, i) => i % 2 === 0) : ticks;
 }

@@ -115,7 +115,7 @@ function markBest(selection) {
     for (const shown of entries) shown.mark = metric.mark[shown.entry.id];
     return;
   }
-  const comparable = entries.filter((shown) => shown.entry.nfe !== null && metric.groupOf(shown.entry.id) >= 0);
+  const comparable = entries.filter((shown) => metric.groupOf(shown.entry.id) >= 0);
   const columns = d3.group(comparable, (shown) => `${shown.entry.column} ${metric.groupOf(shown.entry.id)}`);
   const candidate = (shown) => ({
     key: shown,
@@ -131,14 +131,14 @@ function markBest(selection) {
   near.forEach((shown) => (shown.mark = 2));
 }
 
-/** Return the best of each column that the whole report marks: [{column, best, near, of}]. */
+/** Return who leads each column: [{column, best, near, of, only}]; `only` is there where nothing is compared. */
 function winnersOf(selection) {
   return selection.dataset.columns
     .filter((column) => column.key !== "own")
     .map((column) => {
       const shown = selection.entries.filter((each) => each.entry.column === column.key);
-      const best = shown.filter((each) => each.mark === 1);
-      return { column, best, near: shown.filter((each) => each.mark === 2), of: shown.length };
+      const marked = (mark) => shown.filter((each) => each.mark === mark);
+      return { column, best: marked(1), near: marked(2), of: shown.length, only: shown.length === 1 ? shown[0] : null };
     })
     .filter((each) => each.of > 0);
 }

@@ -295,4 +295,3 @@ function drawTableTools(rows, shown, context) {
     make("span", { class: "copies", role: "group", "aria-label": "Copy the table" }, "Copy", copies),
   );
 }
-

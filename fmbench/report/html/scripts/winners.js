@@ -14,35 +14,28 @@ function drawWinners(report, selection, update) {
   byId("sentence").textContent = dataset.sentence;
 }
 
-function winnerCard({ column, best, near, of }, selection, update) {
-  const style = styleFor(columnOf(selection, column));
+function winnerCard({ column, best, near, of, only }, selection, update) {
+  const { metric, colour } = selection;
   const at = make("span", { class: "at" }, column.label);
-  if (!best.length)
-    return make("li", { class: "card" }, at, make("span", { class: "muted" }, of === 1 ? "one row" : "no best"));
-  const { entry } = best[0];
-  const value = selection.dataset.byName.get(selection.metric.name);
-  const shown = { mean: value.mean[entry.id], low: value.low[entry.id], high: value.high[entry.id] };
+  const entry = (best[0] ?? only)?.entry;
+  if (!entry || metric.mean[entry.id] === null) {
+    return make("li", { class: "card" }, at, make("span", { class: "muted" }, "no best"));
+  }
+  const shown = { mean: metric.mean[entry.id], low: metric.low[entry.id], high: metric.high[entry.id] };
+  const style = styleFor([shown]);
   const half = halfOf(shown);
-  const equals = best.length > 1 ? `${counted(best.length - 1, "other")} with the same values` : "";
-  const ties = near.length ? `${counted(near.length, "other")} ${near.length === 1 ? "ties" : "tie"}` : "";
-  const look = lookOf(selection.colour, selection.colour && entry.row.values[selection.colour.name]);
-  const name = make(
-    "button",
-    {
-      type: "button",
-      id: `winner-${column.key}`,
-      title: `Pin ${entry.row.label} in the chart`,
-      click: () => update({ pin: entry.row.id }),
-    },
-    swatch(look),
-    entry.row.label,
-  );
+  const equals = best.length > 1 && `${counted(best.length - 1, "other")} with the same values`;
+  const ties = near.length > 0 && `${counted(near.length, "other")} ${near.length === 1 ? "ties" : "tie"}`;
+  const alone = of > 1 ? (metric.n[entry.id] > 1 ? "nothing ties" : "") : "nothing else was tried";
+  const title = `Pin ${entry.row.label} in the chart`;
+  const pin = () => update({ pin: entry.row.id });
+  const look = lookOf(colour, colour && entry.row.values[colour.name]);
   return make(
     "li",
     { class: "card" },
     at,
     make("span", { class: "value" }, style(shown.mean), half > 0 && make("small", {}, ` ± ${style(half)}`)),
-    name,
-    make("span", { class: "muted" }, [equals, ties].filter(Boolean).join("; ") || (of > 1 ? "nothing ties" : "")),
+    make("button", { type: "button", id: `winner-${column.key}`, title, click: pin }, swatch(look), entry.row.label),
+    make("span", { class: "muted" }, [equals, ties].filter(Boolean).join("; ") || alone),
   );
 }

@@ -52,7 +52,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A browser for the tests of a file: Playwright's event loop must not outlive it into tests with loops of their own."""
+    """A browser for the tests of a file, and no longer: Playwright's event loop would bar tests with their own."""
     if why := why_no_browser():
         pytest.skip(why)
     with chromium() as started:

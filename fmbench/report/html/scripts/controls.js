@@ -25,8 +25,9 @@ function drawControls(report, selection, state, update) {
         selection.dataset.metrics.map(metricOption),
         selection.metric.name,
         (metric) => update({ metric, sort: "" }),
+        report.terms.get(selection.metric.name) || selection.metric.title,
       ),
-      labelled("Across", "choose-x", xOptions(selection), selection.x, (x) => update({ x })),
+      labelled("Across", "choose-x", xOptions(selection), selection.x, (x) => update({ x }), report.terms.get("NFE")),
       selection.axes.length > 0 &&
         labelled(
           "Colour",
@@ -59,8 +60,10 @@ function drawControls(report, selection, state, update) {
   document.documentElement.style.scrollPaddingTop = `${bar.offsetHeight + 12}px`;
 }
 
-function labelled(label, id, options, chosen, onChange) {
-  return make("label", { class: "field", for: id }, make("span", {}, label), makeSelect(id, options, chosen, onChange));
+/** Return a select below its label; `title` explains what is chosen. */
+function labelled(label, id, options, chosen, onChange, title = null) {
+  const select = makeSelect(id, options, chosen, onChange);
+  return make("label", { class: "field", for: id, title }, make("span", {}, label), select);
 }
 
 function metricOption(metric) {
@@ -117,10 +120,11 @@ function closeOnEscape(event) {
   event.currentTarget.querySelector("summary").focus();
 }
 
-/** Close what is open when somebody clicks elsewhere. */
+/** Close what is open when somebody clicks elsewhere. What was clicked may have been drawn anew since: ids stay. */
 function closeMenus(event) {
+  const inside = new Set(event.composedPath().map((node) => node.id));
   document.querySelectorAll("#controls details[open]").forEach((details) => {
-    if (!details.contains(event.target)) details.removeAttribute("open");
+    if (!inside.has(details.id)) details.removeAttribute("open");
   });
 }
 

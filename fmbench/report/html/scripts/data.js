@@ -4,7 +4,8 @@
 
 /** Return the report that a payload holds. */
 function readReport(payload) {
-  return { ...payload, datasets: payload.datasets.map((each) => readDataset(payload, each)) };
+  const terms = new Map(payload.glossary);
+  return { ...payload, terms, datasets: payload.datasets.map((each) => readDataset(payload, each)) };
 }
 
 function readDataset(payload, given) {

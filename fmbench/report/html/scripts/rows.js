@@ -43,7 +43,7 @@ function seedsTable(row, report, selection) {
   );
   return make(
     "div",
-    { class: "scroll" },
+    { class: "scroll", tabindex: 0, role: "region", "aria-label": `Seeds of ${row.label}` },
     make("table", { class: "seeds" }, make("thead", {}, head), make("tbody", {}, body)),
     reasons.map((reason) => make("p", { class: "note" }, reason)),
   );

@@ -75,7 +75,7 @@ function sorted(selection, sort) {
   });
 }
 
-function headOf({ selection, axes, update }, sort) {
+function headOf({ report, selection, axes, update }, sort) {
   const cell = (name, label, classes, title) => {
     const now = sort.name === name;
     const next = now && !sort.down ? `-${name}` : name;
@@ -92,9 +92,10 @@ function headOf({ selection, axes, update }, sort) {
     );
   };
   const labels = axes.length
-    ? axes.map((axis) => cell(axis.name, axis.label, "label stuck", null))
+    ? axes.map((axis) => cell(axis.name, axis.label, "label stuck", report.terms.get(axis.name)))
     : [cell("row", "configuration", "label stuck", null)];
-  const columns = selection.dataset.columns.map((column) => cell(String(column.key), column.label, "number", null));
+  const nfe = report.terms.get("NFE");
+  const columns = selection.dataset.columns.map((column) => cell(String(column.key), column.label, "number", nfe));
   return make("thead", {}, make("tr", {}, labels, columns));
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_report import FID, IDENTITY, MS, Factory, T, page, small, spec, written
+from test_report import FID, IDENTITY, MS, Factory, T, small, spec, written
 
 from fmbench.report.analysis.pareto_front import Candidate, Front, Fronts, find_front, find_fronts, nfe_of, time_of
 from fmbench.report.figures import all_figures

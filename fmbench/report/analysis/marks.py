@@ -1,37 +1,42 @@
-"""Which entries of a column are the best, and which cannot be told from it."""
+"""Which entries of a table are the best of their column, and which cannot be told from it."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
 from fmbench.report.result_table import Values
-from fmbench.stats.paired_seeds import interval, ranked, verdict
+from fmbench.stats.joint_verdicts import joint_p
+from fmbench.stats.multiple_testing import FALSE_ALARMS
+from fmbench.stats.paired_seeds import Interval, interval, ranked
 
 Place = TypeVar("Place", bound=Hashable)
 
 
 def best_and_near(
-    values: Mapping[Place, Values | None], better: str, *, several: bool
+    columns: Sequence[Mapping[Place, Values]], better: str, *, several: bool
 ) -> tuple[frozenset[Place], frozenset[Place]]:
-    """Return the places of the best mean and of what has the same values, and those that the seeds cannot tell from it.
+    """Return the places with the best mean of their column, and those that the seeds cannot tell from it.
 
-    Only what finished every seed takes part. Nothing is marked where all means are equal or the metric has no
-    direction; without `several` seeds nothing can be near.
+    What has the same values as the best is the best, too. What is told holds jointly over all columns
+    (`fmbench.stats.joint_verdicts`). Only what finished every seed takes part. In a column nothing is marked where all
+    means are equal, and nowhere where the metric has no direction; without `several` seeds nothing can be near.
     """
-    nothing: frozenset[Place] = frozenset()
-    whole = {place: v for place, v in values.items() if v is not None and v.complete}
-    means = {place: interval(list(v.by_seed.values())).mean for place, v in whole.items()}
-    if not better or len(set(means.values())) < 2:
-        return nothing, nothing
-    best = whole[ranked(means, better)[0]].by_seed
-    first = frozenset(place for place, v in whole.items() if v.by_seed == best)
+    first: set[Place] = set()
+    gaps: dict[Place, Interval] = {}
+    for values in columns if better else ():
+        whole = {place: v.by_seed for place, v in values.items() if v.complete}
+        means = {place: interval(list(by_seed.values())).mean for place, by_seed in whole.items()}
+        if len(set(means.values())) < 2:
+            continue
+        best = whole[ranked(means, better)[0]]
+        first |= {place for place, by_seed in whole.items() if by_seed == best}
+        gaps |= {place: _gap(by_seed, best) for place, by_seed in whole.items() if by_seed != best}
     if not several:
-        return first, nothing
-    rest = ((place, v.by_seed) for place, v in whole.items() if place not in first)
-    return first, frozenset(place for place, by_seed in rest if _near(by_seed, best, better))
+        return frozenset(first), frozenset()
+    p = joint_p(gaps)
+    return frozenset(first), frozenset(place for place in gaps if p.get(place, 1.0) > FALSE_ALARMS)
 
 
-def _near(by_seed: Mapping[int, float], best: Mapping[int, float], better: str) -> bool:
-    gap = interval([value - best[seed] for seed, value in by_seed.items() if seed in best])
-    return verdict(gap, better) in ("not distinguishable", "cannot tell")
+def _gap(by_seed: Mapping[int, float], best: Mapping[int, float]) -> Interval:
+    return interval([value - best[seed] for seed, value in by_seed.items() if seed in best])

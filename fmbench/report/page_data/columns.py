@@ -126,14 +126,12 @@ def _marks(
     places: Places, facts: MetricFacts, values: Sequence[Values | None], group: Sequence[int], *, several: bool
 ) -> list[int]:
     """Return what is the best of its budget and group, and what cannot be told from it."""
-    marks = [0] * len(values)
-    for members in places.columns().values():
-        for own in {group[place] for place in members} - {NO_GROUP}:
-            mine = {place: values[place] for place in members if group[place] == own}
-            best, near = best_and_near(mine, facts.better, several=several)
-            for place in (*best, *near):
-                marks[place] = BEST if place in best else NEAR
-    return marks
+    columns: dict[tuple[int | None, int], dict[int, Values]] = {}
+    for place, (budget, own, found) in enumerate(zip(places.budgets, group, values, strict=True)):
+        if found is not None and own != NO_GROUP:
+            columns.setdefault((budget, own), {})[place] = found
+    best, near = best_and_near(list(columns.values()), facts.better, several=several)
+    return [BEST if place in best else NEAR if place in near else 0 for place in range(len(values))]
 
 
 def _floor(floor: Floor | None) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from fmbench.report.page_data.json_text import number, numbers
 from fmbench.report.page_data.reasons import Reasons
 from fmbench.report.result_table import ResultTable, Row, Values
 from fmbench.results.records import TRAINING_AXES, EvaluationRecord, MetricFacts
+from fmbench.stats.joint_verdicts import jointly
 from fmbench.stats.paired_seeds import VERDICTS
 from fmbench.store.sampler_timings import SPREAD
 
@@ -140,12 +141,14 @@ def _spread(found: DatasetRows, facts: MetricFacts) -> list[Any] | None:
 def _against(
     found: DatasetRows, values: Sequence[Values | None], pairs: Mapping[Row, Row], facts: MetricFacts
 ) -> dict[str, Any]:
-    """Return the difference of each entry from the baseline's counterpart at the same NFE, in percent."""
+    """Return how each entry differs from the baseline's counterpart at its NFE, with verdicts that hold jointly."""
     of_entry = dict(zip(found.entries, values, strict=True))
-    gaps = [
-        gap(of_entry[row, nfe], of_entry.get((pairs[row], nfe)), facts.better) if row in pairs else None
-        for row, nfe in found.entries
-    ]
+    singly = {
+        (row, nfe): gap(mine, of_entry.get((pairs[row], nfe)), facts.better)
+        for (row, nfe), mine in of_entry.items()
+        if row in pairs
+    }
+    gaps = [*map(jointly(singly, facts.better).get, found.entries)]
     return {
         "percent": [g and number(g.percent.mean, PERCENT_DIGITS) for g in gaps],
         "low": [g and number(g.percent.low, PERCENT_DIGITS) for g in gaps],

@@ -38,6 +38,7 @@ BENCHMARKS = (
     "evaluation",
     "startup",
     "plans",
+    "page",
     "tracking",
     "harness",
     "many_cells",

@@ -29,7 +29,7 @@ function drawChart(selection, state, update) {
 function panelsOf(selection) {
   const label = (row) =>
     selection.facets
-      .map((axis) => axis.said[axis.every.indexOf(row.values[axis.name])])
+      .map((axis) => axis.short[axis.every.indexOf(row.values[axis.name])])
       .filter(Boolean)
       .join(" · ");
   const points = selection.entries.map((shown) => pointOf(shown, selection)).filter(Boolean);
@@ -87,7 +87,9 @@ function layoutOf(panels, selection, width) {
     selection.facets.length === 2 && across * Math.ceil(n / across) === n && across <= 4 ? across : square;
   const columns = Math.max(1, Math.min(natural, Math.floor(width / 165)));
   const rows = Math.ceil(n / columns);
-  const each = rows === 1 ? 330 : rows === 2 ? 185 : 132;
+  const room = (window.innerHeight - topOf(byId("chart-drawing")) - 80) / rows; // down to the end of the first screen
+  const least = width < 600 ? 132 : 98;
+  const each = Math.min(Math.max(room, least), rows === 1 ? 330 : rows === 2 ? 185 : 132);
   return {
     columns,
     rows,
@@ -98,6 +100,10 @@ function layoutOf(panels, selection, width) {
     marginTop: 6,
     marginBottom: 30,
   };
+}
+
+function topOf(node) {
+  return node.getBoundingClientRect().top + window.scrollY;
 }
 
 /** Return the drawing. Each point learns its panel's place, by which the pointer finds it. */

@@ -33,24 +33,26 @@ function readDataset(payload, given) {
 function readAxis(axis, column) {
   const used = new Set(column);
   const values = axis.values.filter((_, i) => used.has(i));
-  return { ...axis, label: axis.name.replaceAll("_", " "), values, every: axis.values };
+  return { ...axis, label: axis.name.replaceAll("_", " "), values, every: axis.values, short: shortened(axis.said) };
+}
+
+/** Return names without their parameters, where that leaves them different. */
+function shortened(names) {
+  const bare = (name) => name.replace(/[({].*$/, "").trim();
+  const counts = d3.rollup(names, (same) => same.length, bare);
+  return names.map((name) => (counts.get(bare(name)) === 1 && bare(name) ? bare(name) : name));
 }
 
 function readRow(payload, given, id, training) {
   const values = Object.fromEntries(payload.axes.map((axis, i) => [axis.name, axis.values[given.rows.axes[i][id]]]));
-  const said = (role) =>
-    given.varying
-      .filter((i) => payload.axes[i].role === role)
-      .map((i) => saidOn(payload.axes[i], given.rows.axes[i][id]))
-      .filter(Boolean);
-  const [trained, sampled] = [said("training").join(" + "), said("sampler").join(", ")];
   const filters = payload.axes.map((axis, i) => axis.filters[given.rows.axes[i][id]]).filter(Boolean);
   return {
     id,
     training,
     values,
     entries: [],
-    label: [trained, sampled].filter(Boolean).join(" with ") || given.name,
+    label: nameOfRow(payload, given, id, (axis) => axis.said),
+    brief: nameOfRow(payload, given, id, (axis) => shortened(axis.said)),
     baseline: given.rows.baseline.includes(id),
     against: given.rows.against[id],
     adaptive: given.rows.adaptive.includes(id),
@@ -59,8 +61,14 @@ function readRow(payload, given, id, training) {
   };
 }
 
-function saidOn(axis, value) {
-  return axis.values[value] && axis.said[value];
+/** Return what a row is called: how it was trained, and how it is sampled. */
+function nameOfRow(payload, given, id, names) {
+  const said = (role) =>
+    given.varying
+      .filter((i) => payload.axes[i].role === role && payload.axes[i].values[given.rows.axes[i][id]])
+      .map((i) => names(payload.axes[i])[given.rows.axes[i][id]]);
+  const [trained, sampled] = [said("training").join(" + "), said("sampler").join(", ")];
+  return [trained, sampled].filter(Boolean).join(" with ") || given.name;
 }
 
 /** Return an entry: a row at an NFE. `nfe` is null where it is not known beforehand, as with adaptive solvers. */
@@ -103,7 +111,7 @@ function readTrainings(payload, given) {
   const count = given.axes[0]?.length ?? 0;
   const labels = d3.range(count).map((id) =>
     varying
-      .map(({ axis, column }) => saidOn(axis, column[id]))
+      .map(({ axis, column }) => axis.values[column[id]] && axis.said[column[id]])
       .filter(Boolean)
       .join(" + "),
   );

@@ -24,8 +24,14 @@ function digits(value) {
   return Math.floor(Math.log10(value)) + 1;
 }
 
+const writers = new Map();
+
 function fixed(value, decimals) {
-  const text = value.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  if (!writers.has(decimals)) {
+    const digits = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+    writers.set(decimals, new Intl.NumberFormat("en-US", digits)); // slow to make, quick to use
+  }
+  const text = writers.get(decimals).format(value);
   return /[1-9]/.test(text) ? text.replace("-", MINUS) : text.replace("-", "");
 }
 

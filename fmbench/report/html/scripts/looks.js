@@ -18,23 +18,21 @@ function lookOf(axis, value) {
   };
 }
 
+const swatches = new Map();
+
 /** Return a small drawing of a look, for legends and tables. */
 function swatch(look) {
-  const svg = d3
-    .create("svg")
-    .attr("class", "swatch")
-    .attr("viewBox", "-11 -6 22 12")
-    .attr("width", 22)
-    .attr("height", 12)
-    .attr("aria-hidden", "true");
-  svg
-    .append("line")
-    .attr("x1", -11)
-    .attr("x2", 11)
-    .attr("stroke", look.colour)
-    .attr("stroke-width", 2)
-    .attr("stroke-dasharray", look.dashes);
-  svg.append("path").attr("d", symbolOf(look.symbol)).attr("fill", look.colour);
+  const key = `${look.colour} ${look.symbol} ${look.dashes}`;
+  if (!swatches.has(key)) swatches.set(key, drawSwatch(look));
+  return swatches.get(key).cloneNode(true);
+}
+
+function drawSwatch(look) {
+  const svg = d3.create("svg").attr("class", "swatch").attr("viewBox", "-11 -6 22 12");
+  svg.attr("width", 22).attr("height", 12).attr("aria-hidden", "true");
+  const line = svg.append("line").attr("x1", -11).attr("x2", 11);
+  line.attr("stroke", look.colour).attr("stroke-width", 2).attr("stroke-dasharray", look.dashes);
+  if (look.symbol) svg.append("path").attr("d", symbolOf(look.symbol)).attr("fill", look.colour);
   return svg.node();
 }
 

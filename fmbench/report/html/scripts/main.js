@@ -11,66 +11,80 @@ function start() {
     return;
   }
   let state = readState(location.hash);
-  let selection = null;
-  const lazy = new Map();
-  const draw = (changed) => {
-    selection = select(report, state);
-    drawControls(report, selection, state, update);
-    drawWinners(report, selection, update);
-    drawChart(selection, state, update);
-    drawPinned(report, selection, state, update);
-    drawTable(report, selection, state, update);
-    lazy.forEach((section) => section.refresh(changed));
+  let selection = select(report, state);
+  const parts = {
+    controls: () => drawControls(report, selection, state, update),
+    winners: () => drawWinners(report, selection, update),
+    chart: () => drawChart(selection, state, update),
+    pinned: () => drawPinned(report, selection, state, update),
+    table: () => drawTable(report, selection, state, update),
+    samples: whenSeen("samples", () => drawSamples(report, selection, state, update)),
+    cost: whenSeen("cost", () => drawCost(selection, state, update)),
+    training: whenSeen("training", () => drawTraining(report, selection, state)),
   };
-  const update = (change) => {
-    const next = Object.hasOwn(change, "pin")
-      ? { ...state, pinned: toggled(state.pinned, String(change.pin)) }
-      : { ...state, ...change };
+  const draw = (names) => names.forEach((name) => parts[name]());
+  const enter = (next) => {
     const changed = Object.keys(next).filter((name) => next[name] !== state[name]);
     state = next;
-    writeState(state);
-    if (changed.length && changed.every((name) => name in SAMPLES_ONLY)) lazy.get("samples").refresh(changed);
-    else if (changed.length === 1 && changed[0] === "cost") lazy.get("cost").refresh(changed);
-    else draw(changed);
+    if (changed.some((name) => !(name in TOUCHED))) selection = select(report, state);
+    draw(touched(changed, Object.keys(parts)));
+    byId("reset").disabled = hashOf(state) === "";
+    if (byId("filter-text").value !== state.text) byId("filter-text").value = state.text;
   };
-  startSection(lazy, "samples", () => drawSamples(report, selection, state, update));
-  startSection(lazy, "cost", () => drawCost(selection, state, update));
-  startSection(lazy, "training", () => drawTraining(report, selection, state));
-  startTheme(() => lazy.get("samples").refresh());
+  const update = (change) => {
+    const pinned = "pin" in change ? toggled(state.pinned, String(change.pin)) : state.pinned;
+    const { pin: _, ...others } = change;
+    enter({ ...state, pinned, ...others });
+    writeState(state);
+  };
+  startTheme(parts.samples);
   startText(state, update);
   startSaving();
-  draw([]);
+  draw(Object.keys(parts));
   document.addEventListener("click", closeMenus);
   window.addEventListener("hashchange", () => {
-    if (location.hash.includes("=") || location.hash.length < 2) {
-      state = readState(location.hash);
-      byId("filter-text").value = state.text;
-      draw([]);
-    }
+    if (location.hash.includes("=") || location.hash.length < 2) enter(readState(location.hash));
   });
-  redrawOnResize(byId("chart-drawing"), () => draw([]));
+  redrawOnResize(byId("chart-drawing"), () => draw(Object.keys(parts)));
 }
 
-const SAMPLES_ONLY = { nfe: 1, left: 1, right: 1, time: 1 };
+/** What is drawn anew where a part of the state changes. What is not named here changes what is selected: everything. */
+const TOUCHED = {
+  page: ["chart"],
+  pinned: ["chart", "pinned", "table"],
+  sort: ["table"],
+  rows: ["table"],
+  heat: ["table"],
+  nfe: ["samples"],
+  left: ["samples"],
+  right: ["samples"],
+  time: ["samples"],
+  cost: ["cost"],
+};
+
+function touched(changed, all) {
+  if (changed.some((name) => !(name in TOUCHED))) return all;
+  return all.filter((part) => changed.some((name) => TOUCHED[name].includes(part)));
+}
 
 function toggled(list, item) {
   return list.includes(item) ? list.filter((each) => each !== item) : [...list, item];
 }
 
-/** Draw a section when it comes near, and from then on with each change. */
-function startSection(sections, id, drawSection) {
-  const section = { drawn: false, refresh: () => section.drawn && drawSection() };
-  sections.set(id, section);
+/** Return how a section far down is drawn: at once where it is near, and else when the reader comes near. */
+function whenSeen(id, drawSection) {
   const observer = new IntersectionObserver(
     (seen) => {
       if (!seen.some((each) => each.isIntersecting)) return;
       observer.disconnect();
-      section.drawn = true;
       drawSection();
     },
-    { rootMargin: "600px" },
+    { rootMargin: "400px" },
   );
-  observer.observe(byId(id));
+  return () => {
+    observer.disconnect(); // it then tells anew whether the section is near
+    observer.observe(byId(id));
+  };
 }
 
 /** Let the field beside the table narrow the rows as the reader types. */

@@ -209,7 +209,7 @@ function densityFigure(report, width) {
   const legend = make(
     "div",
     { class: "legend" },
-    labels.map((label) => make("span", { class: "key" }, swatch({ ...lookOf(axis, label), symbol: "none" }), label)),
+    labels.map((label) => make("span", { class: "key" }, swatch({ ...lookOf(axis, label), symbol: null }), label)),
   );
   return make(
     "figure",

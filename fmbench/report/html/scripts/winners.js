@@ -2,7 +2,7 @@
 
 /** The strip of winners: a card an NFE, computed again when the reader filters or looks at another metric. */
 
-/** Draw the cards of a selection; `base` names the comparison where it is not the whole report's. */
+/** Draw the cards of a selection, and say of how many rows they are where these are not all. */
 function drawWinners(report, selection, update) {
   const { dataset, metric } = selection;
   const winners = metric.better ? winnersOf(selection) : [];
@@ -24,10 +24,10 @@ function winnerCard({ column, best, near, of, only }, selection, update) {
   const shown = { mean: metric.mean[entry.id], low: metric.low[entry.id], high: metric.high[entry.id] };
   const style = styleFor([shown]);
   const half = halfOf(shown);
-  const equals = best.length > 1 && `${counted(best.length - 1, "other")} with the same values`;
+  const equals = best.length > 1 && `${best.length - 1} with the same values`;
   const ties = near.length > 0 && `${counted(near.length, "other")} ${near.length === 1 ? "ties" : "tie"}`;
   const alone = of > 1 ? (metric.n[entry.id] > 1 ? "nothing ties" : "") : "nothing else was tried";
-  const title = `Pin ${entry.row.label} in the chart`;
+  const title = `${entry.row.label}: pin it in the chart`;
   const pin = () => update({ pin: entry.row.id });
   const look = lookOf(colour, colour && entry.row.values[colour.name]);
   return make(
@@ -35,7 +35,7 @@ function winnerCard({ column, best, near, of, only }, selection, update) {
     { class: "card" },
     at,
     make("span", { class: "value" }, style(shown.mean), half > 0 && make("small", {}, ` ± ${style(half)}`)),
-    make("button", { type: "button", id: `winner-${column.key}`, title, click: pin }, swatch(look), entry.row.label),
-    make("span", { class: "muted" }, [equals, ties].filter(Boolean).join("; ") || alone),
+    make("button", { type: "button", id: `winner-${column.key}`, title, click: pin }, swatch(look), entry.row.brief),
+    make("span", { class: "muted" }, [equals, ties].filter(Boolean).join(", ") || alone),
   );
 }

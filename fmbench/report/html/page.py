@@ -60,12 +60,8 @@ class Contents:
 
 def render(contents: Contents) -> str:
     """Return the page. All text is escaped: names, labels and errors come from suites and plugins."""
-    sections = contents.sections
+    sections, data = contents.sections, data_of(contents)
     result_tables = [section.result_table for section in sections]
-    notes = [section.notes for section in sections]
-    data = page_data(
-        contents.records, result_tables, contents.in_short, notes, _files(contents.records), contents.links
-    )
     payload, fixed = json_text(data), {"style": _text("style.css"), "scripts": scripts(), "vendor": vendor()}
     static = [_static(number, section, data) for number, section in enumerate(sections)]
 
@@ -75,8 +71,15 @@ def render(contents: Contents) -> str:
         given = {"data": data, "payload": payload, "samples": samples, "static": static, "more": more, **fixed}
         return str(template.render(given))
 
-    room = budget(len(contents.records.evaluations)) - len(page("").encode()) - MARGIN
+    room = budget(len(contents.records.evaluations)) - len(page("").encode(errors="replace")) - MARGIN
     return page(json_text(samples_data(contents.records, data, result_tables, max(room, 0))))
+
+
+def data_of(contents: Contents) -> dict[str, Any]:
+    """Return the page's payload."""
+    result_tables = [section.result_table for section in contents.sections]
+    notes, files = [section.notes for section in contents.sections], _files(contents.records)
+    return page_data(contents.records, result_tables, contents.in_short, notes, files, contents.links)
 
 
 def budget(cells: int) -> int:

@@ -134,7 +134,8 @@ def _score_scale(points: Sequence[ChartPoint]) -> Scale:
     log = min(means) > 0 and max(means) / min(means) > SPANS
     ends = [end for p in points for end in (p.low, p.high, p.mean) if end is not None and (end > 0 or not log)]
     low, high = (max(min(ends), min(means) / 2), min(max(ends), max(means) * 2)) if log else (min(ends), max(ends))
-    return Scale(low, high if high > low else low + 1.0, HEIGHT - BOTTOM - 4, TOP, log)
+    apart = high - low > 1e-9 * max(abs(low), abs(high))
+    return Scale(low, high if apart else low + max(0.2 * abs(low), 1e-9), HEIGHT - BOTTOM - 4, TOP, log)
 
 
 def _panel(

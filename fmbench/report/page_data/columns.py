@@ -48,7 +48,7 @@ def metric_columns(
 ) -> dict[str, Any]:
     """Return the columns of one metric; `values` are those of each place, None where it has no such thing."""
     known = [v if v is not None else Values() for v in values]
-    shared = _are_shared(known)
+    shared = facts.scope == "sampler" and _are_shared(known)
     group, groups, why = _groups(places, values)
     usual = _usual(known)
     lost = [sum(v.lost.values()) for v in known]

@@ -21,7 +21,6 @@ from fmbench.stats.joint_verdicts import jointly
 from fmbench.stats.paired_seeds import VERDICTS
 from fmbench.store.sampler_timings import SPREAD
 
-
 Metrics = Mapping[str, int]
 """The number of each metric, by its name."""
 

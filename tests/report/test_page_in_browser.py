@@ -16,7 +16,7 @@ import pytest
 from browser import Seen, axe, opened
 from test_report import Factory, digits
 
-from fmbench.report import build, write_report
+from fmbench.report import write_report
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -27,12 +27,10 @@ WIDE, TELEPHONE = {"width": 1300, "height": 900}, {"width": 400, "height": 800}
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a report of images with a baseline; its figures for files are not drawn."""
+    """The page of a report of images with a baseline."""
     folder = tmp_path_factory.mktemp("page")
     factory = Factory(folder, samples=digits, baseline={"path": "linear", "t_distribution": "uniform"})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "_pictures", lambda *_: ([], []))
-        return write_report(factory.records(), folder / "report")
+    return write_report(factory.records(), folder / "report")
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +160,22 @@ def test_under_a_filter_best_and_ties_are_computed_again(page: Page, data: dict[
         assert marked(page) == expected
         page.click(f"#all-{axis}")
         assert page.locator("#table-place tbody tr[id]").count() == len(column)
+
+
+def test_the_page_ranks_all_rows_as_python_does(page: Page) -> None:
+    python, own = page.evaluate(
+        """() => {
+            const selection = select(readReport(JSON.parse(byId("data").textContent)), readState(""));
+            const marks = () => selection.entries.map((shown) => shown.mark);
+            const python = marks();
+            selection.whole = false;
+            selection.entries.forEach((shown) => (shown.mark = 0));
+            markBest(selection);
+            return [python, marks()];
+        }"""
+    )
+    assert set(own) == {0, 1, 2}
+    assert own == python
 
 
 def test_the_distribution_behind_the_ties_is_students(page: Page) -> None:

@@ -57,7 +57,7 @@ function readRow(payload, given, id, training) {
     against: given.rows.against[id],
     adaptive: given.rows.adaptive.includes(id),
     elsewhere: given.rows.elsewhere.includes(id),
-    command: [payload.report.command, ...filters].join(" "),
+    command: [payload.report.command, given.filter, ...filters].filter(Boolean).join(" "),
   };
 }
 

@@ -285,7 +285,7 @@ function drawTableTools(rows, shown, context) {
   const notes = [
     selection.metric.better &&
       !selection.reference &&
-      "Bold: best of its column; †: not distinguishable from it (paired by seed).",
+      "Bold: best of its column; †: not distinguishable from it, seed by seed, with all of the table judged jointly (Holm).",
     ...selection.metric.why,
   ];
   byId("table-notes").textContent = notes.filter(Boolean).join(" ");

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,10 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from browser import Seen, axe, opened
-from test_report import Factory, digits
+from test_report import FACTS, Factory, digits
 
 from fmbench.report import write_report
+from fmbench.report.page_data.json_text import json_text
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -433,3 +434,80 @@ def test_the_chart_is_saved_as_a_file(page: Page, form: str) -> None:
     assert waiting.value.suggested_filename == f"chart.{form}"
     assert saved.startswith(b"<svg" if form == "svg" else b"\x89PNG")
     assert b"var(--" not in saved
+
+
+def changed(file: Path, place: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> Path:
+    """Write the page again with other numbers: `change` gets the data and the samples."""
+    text = file.read_text(encoding="utf-8")
+    parts = {name: text.split(f'id="{name}">')[1].split("</script>")[0] for name in ("data", "samples-data")}
+    loaded = [json.loads(part) for part in parts.values()]
+    change(*loaded)
+    for (name, part), new in zip(parts.items(), loaded, strict=True):
+        text = text.replace(f'id="{name}">{part}<', f'id="{name}">{json_text(new)}<')
+    place.write_text(text, encoding="utf-8")
+    return place
+
+
+def test_where_times_are_unsteady_they_are_nowhere_and_the_reason_is(
+    browser: Browser, file: Path, tmp_path: Path
+) -> None:
+    def change(data: dict[str, Any], samples: dict[str, Any]) -> None:
+        data["datasets"][0]["timing"] |= {"shown": False, "reason": "Repeats of one call differ by 80%."}
+
+    with shown(browser, changed(file, tmp_path / "index.html", change), "#x=ms&metric=sample_ms") as (page, seen):
+        assert page.input_value("#choose-x") == "nfe"
+        assert page.get_attribute("#choose-x option[value=ms]", "disabled") is not None
+        assert "sample_ms" not in page.locator("#choose-metric option").all_inner_texts()
+        page.evaluate("document.getElementById('cost').scrollIntoView()")
+        page.wait_for_selector("#cost-note:has-text('differ by 80%')")
+        assert page.locator("#cost-place svg").count() == 0
+        assert not seen.faults
+
+
+def test_points_in_the_plane_are_drawn_and_their_flow_is_played_by_the_slider(
+    browser: Browser, file: Path, tmp_path: Path
+) -> None:
+    def change(data: dict[str, Any], samples: dict[str, Any]) -> None:
+        entries = range(len(data["datasets"][0]["entries"]["row"]))
+        trainings = range(max(data["datasets"][0]["rows"]["training"]) + 1)
+        space = {"frame": [-1, -1, 1, 1], "levels": 1023}
+        paths = {str(n): [[10, 10, 20, 20], [500, 500, 510, 510], [1000, 1000, 900, 900]] for n in trainings}
+        drawn = {str(n): [100 + n, 200, 300, 400] for n in entries}
+        flows = {"times": [0, 0.5, 1], "paths": paths, **space}
+        samples["datasets"] = [{"kind": "points", "seed": 0, "points": drawn, "real": [1, 2], "flows": flows, **space}]
+
+    with shown(browser, changed(file, tmp_path / "index.html", change)) as (page, seen):
+        page.locator("#samples").scroll_into_view_if_needed()
+        page.wait_for_selector(".sheet canvas")
+        assert page.locator(".sheet canvas").count() == 3
+        before = page.eval_on_selector(".sheet canvas", "canvas => canvas.toDataURL()")
+        page.click(".sample-controls .choice button >> nth=1")
+        page.wait_for_selector("output:has-text('t = 0.00')")
+        page.click("#samples-play")
+        page.wait_for_selector("output:has-text('t = 0.50')")
+        page.click("#samples-play")
+        assert page.eval_on_selector(".sheet canvas", "canvas => canvas.toDataURL()") != before
+        assert not seen.faults
+
+
+def test_names_that_look_like_html_are_text(browser: Browser, tmp_path: Path) -> None:
+    bad = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
+    factory = Factory(tmp_path, paths=(bad, "linear"), solvers=("euler", bad), nfe=(1, 2), metrics=FACTS[:1])
+    file = write_report(factory.records(description=bad), tmp_path / "report")
+    with shown(browser, file, f"#only.path={quote(bad)}") as (page, seen):
+        assert bad in page.inner_text("h1")
+        assert page.locator("#table-place tbody tr[id]").count() > 0
+        page.locator("#table-place .open").first.click()
+        page.click("#winners button >> nth=0")
+        assert page.locator("img[src=x]").count() == 0
+        assert not seen.faults
+
+
+def test_a_page_of_one_cell_and_of_one_seed_stands(browser: Browser, tmp_path: Path) -> None:
+    one: dict[str, Any] = {"paths": ("linear",), "t_distributions": Factory.t_distributions[:1], "seeds": (0,)}
+    file = write_report(Factory(tmp_path, solvers=("euler",), nfe=(4,), **one).records(), tmp_path / "report")
+    with shown(browser, file) as (page, seen):
+        assert page.locator("#chart-drawing svg").count() == 1
+        assert "nothing else was tried" in page.inner_text("#winners")
+        assert page.locator("#table-place tbody tr[id]").count() == 1
+        assert not seen.faults

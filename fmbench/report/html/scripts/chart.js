@@ -25,6 +25,15 @@ function drawChart(selection, state, update) {
   followPointer(place, svg, shown, selection, layout, update);
 }
 
+/** Return the entries that are drawn: what is not comparable has no place on one scale, so the largest group alone. */
+function drawn({ entries, metric }) {
+  const groups = d3.groups(
+    entries.filter((shown) => metric.groupOf(shown.entry.id) >= 0),
+    (shown) => metric.groupOf(shown.entry.id),
+  );
+  return groups.length ? d3.greatest(groups, ([, own]) => own.length)[1] : [];
+}
+
 /** Return the panels: [{label, points, best}], in the plan's order, or the best first where they need pages. */
 function panelsOf(selection) {
   const label = (row) =>
@@ -32,7 +41,9 @@ function panelsOf(selection) {
       .map((axis) => axis.short[axis.every.indexOf(row.values[axis.name])])
       .filter(Boolean)
       .join(" · ");
-  const points = selection.entries.map((shown) => pointOf(shown, selection)).filter(Boolean);
+  const points = drawn(selection)
+    .map((shown) => pointOf(shown, selection))
+    .filter(Boolean);
   const groups = d3.group(points, (point) => label(point.row));
   const panels = Array.from(groups, ([name, own]) => ({
     label: name,
@@ -72,7 +83,9 @@ function captionOf(selection) {
     : n > 1
       ? `mean and 95% interval over ${n} seeds`
       : "one seed";
-  return `${what}, by ${selection.x === "ms" ? "ms per sample" : "NFE"} · ${spread}`;
+  const left = selection.entries.length - drawn(selection).length;
+  const others = left ? ` · ${counted(left, "value")} that cannot be compared with these: see the table` : "";
+  return `${what}, by ${selection.x === "ms" ? "ms per sample" : "NFE"} · ${spread}${others}`;
 }
 
 /** Return sizes: how many panels stand beside each other, and how high they are. */

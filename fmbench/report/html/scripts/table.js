@@ -18,7 +18,15 @@ function drawTable(report, selection, state, update) {
   const styles = new Map(
     selection.dataset.columns.map((column) => [column.key, styleFor(columnOf(selection, column))]),
   );
-  const context = { report, selection, state, update, axes, styles, heat: state.heat ? heatOf(selection) : null };
+  const context = {
+    report,
+    selection,
+    state,
+    update,
+    axes,
+    styles,
+    heat: state.heat && drawn(selection).length === selection.entries.length ? heatOf(selection) : null,
+  };
   const body = make(
     "tbody",
     {},

@@ -17,6 +17,7 @@ from fmbench.report.commands import Commands
 from fmbench.report.drawable import drawable
 from fmbench.report.html import page
 from fmbench.report.output_folder import README, RESULTS, Folder, slug
+from fmbench.report.page_data.payload import RunAddresses
 from fmbench.report.readme import readme
 from fmbench.report.result_table import ResultTable, make_result_tables
 from fmbench.report.tables import markdown_and_latex, standard_tables
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def write_report(records: Records, folder: Path, figures: bool = False) -> Path:
-    """Write the report into `folder` and return the path of its page, index.html.
+def write_report(records: Records, folder: Path, figures: bool = False, runs: RunAddresses | None = None) -> Path:
+    """Write the report into `folder` and return the path of its page, index.html, with links to MLflow's `runs`.
 
     Beside it lie records.csv, results.json (which `fmbench compare` and `fmbench publish` read), references.csv (floors
     and oracles), validation.csv (the scores by which settings are chosen, where they are), table.md, table.tex,
@@ -51,7 +52,7 @@ def write_report(records: Records, folder: Path, figures: bool = False) -> Path:
     target.write("records.csv", csv(records))
     if records.references:
         target.write("references.csv", references_csv(records))
-    contents = make_contents(records)
+    contents = replace(make_contents(records), links=runs)
     target.write(RESULTS, results_json(records, contents.in_short.lines))
     if records.validation:
         target.write("validation.csv", validation_csv(records, [each.result_table for each in contents.sections]))

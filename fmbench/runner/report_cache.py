@@ -17,14 +17,16 @@ from typing import Any
 from fmbench.cells.keys import canonical
 from fmbench.errors import DamagedFile, StoreError
 from fmbench.results.records import EvaluationRecord, Records, ReferenceRecord, TrainingRecord
+from fmbench.runner.mlflow_links import addresses, known_links
 from fmbench.runner.session import Session
 from fmbench.store.atomic_files import read_sealed, write_sealed
 from fmbench.store.file_forms import REPORT
+from fmbench.tracking import RunLinks
 
 CORE = Path(__file__).parents[1]
 CODE = ("report", "results", "stats", "cells", "io", "errors.py", "store/sampler_timings.py")
 """The rooms and modules that make a report: all that `fmbench.report` imports. Parsing these would take longer."""
-LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas")
+LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "pillow")
 
 Lines = list[tuple[str, str]]
 """The first lines of a report: what each is about, and its sentences."""
@@ -38,9 +40,11 @@ class Shown:
     tables: list[dict[str, Any]]
 
 
-def write_report_if_changed(session: Session, records: Records) -> tuple[Path, bool, Shown]:
+def write_report_if_changed(
+    session: Session, records: Records, links: RunLinks | None = None
+) -> tuple[Path, bool, Shown]:
     """Write the suite's report unless it is there already. Return its page, whether it was written, and what of it is
-    shown. Of several drivers one writes at a time.
+    shown. Of several drivers one writes at a time. `links` to MLflow's runs make no other report.
 
     One that has figures serves those who ask for none, for it is what its records say.
     """
@@ -54,7 +58,7 @@ def write_report_if_changed(session: Session, records: Records) -> tuple[Path, b
             return folder / "index.html", False, shown
         from fmbench.report import write_report
 
-        page = write_report(records, folder, figures=figures)
+        page = write_report(records, folder, figures=figures, runs=addresses(links))
         return page, True, _note(session, records, digest)
 
 
@@ -66,7 +70,8 @@ def write_report_anew(session: Session, records: Records) -> tuple[Path, Shown]:
     from fmbench.report import write_report
 
     folder = session.report_folder
-    page = write_report(records, folder, figures=session.options.figures)
+    runs = addresses(known_links(session))
+    page = write_report(records, folder, figures=session.options.figures, runs=runs)
     try:
         return page, _note(session, records, fingerprint(records, folder))
     except (StoreError, OSError):
@@ -137,6 +142,7 @@ def fingerprint(records: Records, folder: Path) -> str:
         "real": sorted(records.real),
         "t_densities": {label: list(density) for label, density in records.t_densities.items()},
         "about": [records.suite, records.description, records.command, records.finished],
+        "sources": sorted([*name, *said] for name, said in records.sources.items()),
         "rest": [records.left_out, records.environment, records.settings, records.baseline, records.data],
         "folder": str(folder.resolve()),
         "code": code(),

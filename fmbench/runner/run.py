@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import threading
 from collections.abc import Mapping, Sequence
@@ -13,13 +12,14 @@ from typing import Any
 
 from fmbench.io.printable_text import count, some
 from fmbench.results.records import Records
+from fmbench.runner.mlflow_links import ledger_place
 from fmbench.runner.progress import Observer, Silent
 from fmbench.runner.report_cache import write_report_if_changed
 from fmbench.runner.results import Results
 from fmbench.runner.scheduler import Scheduler
 from fmbench.runner.session import Options, Session, open_session, remember_contents
 from fmbench.store.atomic_files import check_writable
-from fmbench.tracking import Tracker, TrackingSummary, resolve_uri, shown
+from fmbench.tracking import Tracker, TrackingSummary
 
 SHOWN = 20
 """Things damaged or passed over that are said."""
@@ -91,7 +91,7 @@ def run_session(session: Session, observer: Observer) -> RunResult:
     records = session.records(results_index)
     if tracker is not None and worked:
         tracker.log_all(records)  # while the report is drawn
-    report, fresh, report_shown = write_report_if_changed(session, records)
+    report, fresh, report_shown = write_report_if_changed(session, records, tracker.links() if tracker else None)
     summary = None
     if tracker is not None:
         summary = tracker.finish(records, report.parent, lambda done, total: observer.begin("logging", total, done))
@@ -121,10 +121,7 @@ def _import_ahead(figures: bool) -> None:
 
 def make_tracker(session: Session) -> Tracker:
     """Return the tracker of a session; it touches nothing yet."""
-    uri = resolve_uri(session.options.tracking_uri, Path())
-    name = hashlib.sha256(shown(uri).encode(errors="surrogateescape")).hexdigest()[:12]
-    suite = session.suite
-    ledger = session.store.root / "tracking" / f"{suite.name}-{name}.json"
+    suite, (ledger, uri) = session.suite, ledger_place(session)
     return Tracker(
         uri,
         suite.name,

@@ -23,7 +23,7 @@ from fmbench.report.drawable import drawable
 from fmbench.report.html import page
 from fmbench.report.html.static_chart import static_chart
 from fmbench.report.page_data.json_text import json_text
-from fmbench.report.page_data.payload import RunLinks
+from fmbench.report.page_data.payload import RunAddresses
 from fmbench.report.page_data.samples import PICTURES, samples_data, sheet
 from fmbench.report.result_table import make_result_tables
 from fmbench.report.text.headline import in_short
@@ -252,7 +252,7 @@ def test_the_same_records_give_the_same_bytes(records: Records) -> None:
 
 def test_runs_of_mlflow_stand_beside_their_cells(records: Records) -> None:
     cells = [record.cell for record in records.evaluations[:2]]
-    links = RunLinks("sqlite:///x", "http://127.0.0.1:5000/#/experiments/1/runs/{run}", {c.key: "r" for c in cells})
+    links = RunAddresses("sqlite:///x", "http://127.0.0.1:5000/#/experiments/1/runs/{run}", {c.key: "r" for c in cells})
     found = data_of(records, links=links)
     dataset = found["datasets"][0]
     runs = dict(zip(np.ravel(dataset["cells"]["key"]), np.ravel(dataset["cells"]["run"]), strict=True))

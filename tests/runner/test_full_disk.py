@@ -122,7 +122,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
     return opened
 
 
-def drawn(records: Any, folder: Path, figures: bool) -> Path:
+def drawn(records: Any, folder: Path, **_: Any) -> Path:
     """Write a report that takes no time to draw."""
     from fmbench.report.output_folder import Folder
 

@@ -11,7 +11,7 @@ from fmbench.report.figures.theme import Picture
 from fmbench.report.html.static_chart import static_chart
 from fmbench.report.number_format import moment
 from fmbench.report.page_data.json_text import json_text
-from fmbench.report.page_data.payload import RunLinks, page_data
+from fmbench.report.page_data.payload import RunAddresses, page_data
 from fmbench.report.page_data.ranks import row_ranks
 from fmbench.report.page_data.samples import samples_data
 from fmbench.report.result_table import ResultTable, varying
@@ -55,7 +55,7 @@ class Contents:
     speed: Sequence[Table] = ()
     failures: Table | None = None
     pictures: Sequence[Picture] = ()
-    links: RunLinks | None = None
+    links: RunAddresses | None = None
 
 
 def render(contents: Contents) -> str:

@@ -41,7 +41,7 @@ LEAST_DF, MOST_DENSITIES = 30, 60
 
 
 @dataclass(frozen=True)
-class RunLinks:
+class RunAddresses:
     """Where MLflow's runs are: `runs` by the key of a cell, `link` an address with "{run}" in the run's place."""
 
     uri: str = ""
@@ -56,7 +56,7 @@ def page_data(
     short: Summary,
     notes: Sequence[Sequence[str]],
     files: Sequence[tuple[str, str]] = (),
-    links: RunLinks | None = None,
+    links: RunAddresses | None = None,
 ) -> dict[str, Any]:
     """Return the payload. `result_tables` are of the last steps of `records`; `notes` stand above each."""
     commands = Commands(records.command, list(result_tables))
@@ -140,7 +140,7 @@ def _metric(facts: MetricFacts) -> dict[str, Any]:
 
 def _dataset(
     found: DatasetRows, records: Records, axes: AxisCodes, metrics: Metrics, commands: Commands, short: Summary,
-    notes: Sequence[str], links: RunLinks | None, reasons: Reasons, *, several: bool,
+    notes: Sequence[str], links: RunAddresses | None, reasons: Reasons, *, several: bool,
 ) -> dict[str, Any]:  # fmt: skip
     table, runs = found.result_table, links.runs if links else {}
     headline, clock = table.headline, time_metric(table)

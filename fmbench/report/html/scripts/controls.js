@@ -82,7 +82,7 @@ function xOptions(selection) {
 function againstOptions(selection) {
   const rows = selection.dataset.rows.map((row) => [row.id, row.label]);
   const baseline = selection.dataset.rows.some((row) => row.baseline !== null);
-  const own = [["", "none"], ...(baseline ? [["baseline", "the baseline, same sampler"]] : [])];
+  const own = [["", "none"], ...(baseline ? [["baseline", "the baseline"]] : [])];
   return [...own, { group: "one row", options: rows }];
 }
 

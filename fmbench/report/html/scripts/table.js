@@ -247,6 +247,13 @@ function stickColumns(table) {
   heads.forEach((_, i) => table.style.setProperty(`--edge-${i}`, fits || i === 0 ? `${edges[i]}px` : "auto"));
 }
 
+function notesOf({ metric, reference }) {
+  if (!metric.better) return "";
+  if (reference)
+    return "In colour: better or worse beyond chance, seed by seed, with all of the table judged jointly (Holm).";
+  return "Bold: best of its column; †: not distinguishable from it, seed by seed, with all of the table judged jointly (Holm).";
+}
+
 function drawTableTools(rows, shown, context) {
   const { selection, state, update } = context;
   byId("count").textContent =
@@ -290,13 +297,7 @@ function drawTableTools(rows, shown, context) {
       name,
     ),
   );
-  const notes = [
-    selection.metric.better &&
-      !selection.reference &&
-      "Bold: best of its column; †: not distinguishable from it, seed by seed, with all of the table judged jointly (Holm).",
-    ...selection.metric.why,
-  ];
-  byId("table-notes").textContent = notes.filter(Boolean).join(" ");
+  byId("table-notes").textContent = [notesOf(selection), ...selection.metric.why].join(" ");
   refill(
     byId("table-tools"),
     more,

@@ -89,24 +89,10 @@ def begin(
 run, retry = run_verb(again=False), run_verb(again=True)
 app.command("run", help="Plan, train, evaluate, log and report; what is done is skipped, so a run goes on.")(run)
 app.command("retry", help="Run a suite again with its failed cells, which `run` leaves as they are.")(retry)
-for callback in (
-    init,
-    check,
-    compare,
-    publish,
-    history,
-    plan,
-    status,
-    schema,
-    env,
-    why,
-    report,
-    sync,
-    clean,
-    merge,
-    ui,
-):
+for callback in (init, check, compare, history, plan, status, schema, env, why, report, publish):
     app.command()(callback)
+for store_verb in (sync, clean, merge, ui):
+    app.command()(store_verb)
 for plugin_verb in (suites, new_plugin, check_plugin):
     app.command()(plugin_verb)
 app.add_typer(plugins_app, name="plugins", short_help=PLUGINS)

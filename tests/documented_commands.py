@@ -65,7 +65,7 @@ class Command:
     @property
     def arguments(self) -> str | None:
         """What `fmbench` is told; None where another program is called."""
-        found = re.match(r"(?:\.venv/bin/)?fmbench(?: (.*))?$", self.text)
+        found = re.match(r"(?:\.venv/bin/)?fmbench(?: (.*?))?(?: > \S+)?$", self.text)
         return (found[1] or "") if found else None
 
 
@@ -84,7 +84,7 @@ class Block:
         if self.language not in SHELL:
             return []
         lines = [_without_comment(line) for line in self.text.replace("\\\n", " ").splitlines()]
-        parts = [part.strip() for line in lines for part in re.split(r"&&|;|(?<![|])\|(?![|])|\s>\s?\S+$", line)]
+        parts = [part.strip() for line in lines for part in re.split(r"&&|;", line)]
         return [Command(self.page, part.removeprefix("$ ")) for part in parts if part]
 
 

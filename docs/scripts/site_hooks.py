@@ -55,6 +55,12 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     return for_site(f"docs/{page.file.src_uri}", markdown)
 
 
+def on_post_page(output: str, **_: Any) -> str:
+    """Name the search for screen readers, which the theme does not."""
+    return output.replace(SEARCH, f'{SEARCH} aria-label="Search"')
+
+
+SEARCH = 'class="md-search" data-md-component="search" role="dialog"'
 MARKS = {
     "<!-- suite reference -->": suite_reference.reference,
     "<!-- component reference -->": component_reference.contents,

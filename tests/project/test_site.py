@@ -7,13 +7,22 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from browser import axe, browser, opened
 
 from fmbench.plugins.registry import Registry
 from fmbench.suite.models import Evaluation, Suite, Training
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+__all__ = ["browser"]
+
 ROOT = Path(__file__).parents[2]
+SEEN = ("index", "evidence", "reference/path")
+"""Pages that are looked at in a browser: a start, a long text, formulas and tables."""
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +79,27 @@ def test_formulas_are_set(site: Path) -> None:
     assert 'aria-label="x_t = sin(pi t/2) x_1 + cos(pi t/2) x_0"' in page
     assert "<msqrt>" in page
     assert "<msub><mi>σ</mi><mi>t</mi></msub>" in page
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_search_works_from_the_file_system_without_a_network(site: Path, browser: Browser) -> None:
+    with opened(browser, (site / "index.html").as_uri()) as (page, seen):
+        page.keyboard.press("s")
+        page.keyboard.type("schrodinger", delay=5)
+        found = page.locator(".md-search-result__link").first
+        found.wait_for(state="attached", timeout=20_000)
+        assert "reference/" in str(found.get_attribute("href")) or "components" in str(found.get_attribute("href"))
+        assert not seen.faults
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.parametrize(("scheme", "width"), [("light", 400), ("dark", 1300)])
+def test_pages_keep_nobody_out(site: Path, browser: Browser, scheme: str, width: int) -> None:
+    for name in SEEN:
+        address = (site / f"{name}.html").as_uri()
+        with opened(browser, address, color_scheme=scheme, viewport={"width": width, "height": 900}) as (page, seen):
+            assert not seen.faults, name
+            assert not axe(page), name
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} is too wide"

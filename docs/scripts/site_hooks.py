@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from mkdocs.structure.files import File
 
 sys.path.insert(0, str(Path(__file__).parent))
+import command_reference
 import component_reference
+import notebook_pages
 import suite_reference
 from repository_links import AS_THEY_ARE, ROOT, for_site, linked_files, page_of_file, place_in_site
 
@@ -40,7 +42,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.append(File.generated(config, place, content=page_of_file(path)))
             if path.endswith(".md"):
                 waiting.append((path, (ROOT / path).read_text(encoding="utf-8")))
-    for place, text in component_reference.pages().items():
+    for place, text in {**component_reference.pages(), **notebook_pages.pages()}.items():
         files.append(File.generated(config, place, content=text))
     return files
 
@@ -62,6 +64,7 @@ def on_post_page(output: str, **_: Any) -> str:
 
 SEARCH = 'class="md-search" data-md-component="search" role="dialog"'
 MARKS = {
+    "<!-- command reference -->": command_reference.reference,
     "<!-- suite reference -->": suite_reference.reference,
     "<!-- component reference -->": component_reference.contents,
 }

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import ast
+import io
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import cast
+from typing import Any
 
-import click
 import pytest
 import typer.main
 from documented_commands import BUDGETS, CUT, ELSEWHERE, NOT_RUN, PAGES, ROOT, RUN, SHELL, Block, Command, blocks
@@ -32,18 +33,32 @@ INLINE = re.compile(r"`(fmbench(?: [^`]*)?)`", re.DOTALL)
 
 
 @cache
-def whole() -> click.Group:
-    """Return the command line."""
-    return cast(click.Group, typer.main.get_command(app))
+def whole() -> Any:
+    """Return the command line, with verbs that do nothing."""
+    command = typer.main.get_command(app)
+    for each in _with_subcommands(command):
+        each.callback = lambda **_: None
+    return command
 
 
-def parse(arguments: list[str]) -> None:
-    """Have the command line read arguments, to the last option, and do nothing. Raises ClickException."""
-    command: click.Command | None = whole()
-    context = whole().make_context("fmbench", list(arguments), resilient_parsing=not arguments)
-    while isinstance(command, click.Group) and (rest := [*context._protected_args, *context.args]):
-        name, command, rest = command.resolve_command(context, rest)
-        context = cast(click.Command, command).make_context(name or "", rest, parent=context)
+def _with_subcommands(command: Any) -> list[Any]:
+    """Return a command and those within it. (Typer has brought its own click, or used the installed one.)"""
+    return [command, *(part for each in getattr(command, "commands", {}).values() for part in _with_subcommands(each))]
+
+
+def complaint(arguments: list[str]) -> str:
+    """Have the command line read arguments to the last option, and return what it has against them."""
+    said = io.StringIO()
+    with redirect_stderr(said), redirect_stdout(io.StringIO()), pytest.raises(SystemExit) as ended:
+        whole().main(arguments, prog_name="fmbench")
+    return said.getvalue() or f"exit code {ended.value.code}" if ended.value.code else ""
+
+
+def test_the_command_line_complains() -> None:
+    assert "No such command" in complaint(["runn", "suites/smoke.yaml"])
+    assert "No such option" in complaint(["run", "suites/smoke.yaml", "--quicker"])
+    assert "Missing argument" in complaint(["plan"])
+    assert not complaint(["run", "suites/smoke.yaml", "--set", "training.steps=5"])
 
 
 @pytest.mark.parametrize("text", sorted(SHOWN))
@@ -57,15 +72,11 @@ def test_it_has_a_class(text: str) -> None:
 
 
 def test_fmbench_knows_each_command_with_its_options() -> None:
-    faults = []
-    for text, command in COMMANDS.items():
-        if command.arguments is not None:
-            try:
-                parse(shlex.split(command.arguments))
-            except click.exceptions.Exit:  # --version and --help
-                continue
-            except click.ClickException as error:
-                faults.append(f"{command.page}: {text}: {error.format_message()}")
+    said = {
+        text: complaint(shlex.split(each.arguments)) for text, each in COMMANDS.items() if each.arguments is not None
+    }
+    faults = [f"{COMMANDS[text].page}: {text}: {fault}" for text, fault in said.items() if fault]
+    assert len(said) > 20
     assert not faults, "\n".join(faults)
 
 
@@ -78,17 +89,22 @@ def test_commands_within_sentences_are_there_with_their_options() -> None:
             words = shown.replace("[", " ").replace("]", " ").split()
             if len(words) > 1 and words[1] in verbs:
                 options = {
-                    option for each in _with_subcommands(verbs[words[1]]) for p in each.params for option in p.opts
+                    option
+                    for each in _with_subcommands(verbs[words[1]])
+                    for p in each.params
+                    for option in (*p.opts, *p.secondary_opts)
                 }
                 unknown = [word for word in words if word.startswith("--") and word.partition("=")[0] not in options]
                 faults += [f"{page.name}: {shown}: there is no {word}" for word in unknown]
-            elif len(words) > 1 and not words[1].startswith("-"):
+            elif len(words) > 1 and re.fullmatch("[a-z-]+", words[1]) and words[1][0] != "-":
                 faults.append(f"{page.name}: {shown}: there is no verb {words[1]}")
     assert not faults, "\n".join(faults)
 
 
-def _with_subcommands(command: click.Command) -> list[click.Command]:
-    return [command, *getattr(command, "commands", {}).values()]
+def test_every_verb_is_listed() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    for verb, command in whole().commands.items():
+        assert command.hidden or f"`fmbench {verb}" in page, f"{verb} is not in docs/commands.md"
 
 
 def test_suites_that_commands_name_can_be_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

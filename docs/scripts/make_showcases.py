@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -111,10 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def report_of(showcase: Showcase, home: Path, reports: Path) -> Path:
     """Run a suite, and return the folder of its report, with figures."""
     options = ["--home", str(home.absolute()), "--reports", str(reports)]
-    subprocess.run(["fmbench", "run", showcase.suite, "--no-tracking", *options], check=True, cwd=ROOT)
+    fmbench = str(Path(sys.executable).with_name("fmbench"))
+    subprocess.run([fmbench, "run", showcase.suite, "--no-tracking", *options], check=True, cwd=ROOT)
     folder = reports / showcase.name
     if not all((folder / f"{figure}.png").exists() for figure, _ in showcase.figures):
-        subprocess.run(["fmbench", "report", showcase.suite, "--figures", *options], check=True, cwd=ROOT)
+        subprocess.run([fmbench, "report", showcase.suite, "--figures", *options], check=True, cwd=ROOT)
     return folder
 
 

@@ -66,6 +66,7 @@ SLOW = (
     "test_outsider",
     "test_plugin_guide",
     "test_startup",
+    "test_documentation_site",
     "test_given_models",
     "test_models_trained_elsewhere",
     "test_given_models_spaces",

@@ -27,7 +27,7 @@ BUDGETS = {"low_nfe": f"{SMALL} --set training.schedule.cosine.warmup=2", "mine"
 CLASSES: tuple[tuple[str, str, str], ...] = (
     (r"python3? -m venv |pip install |\.venv/bin/|source |apt install ", NOT_RUN, "installs; .ci/run does so"),
     (r"pytest |pytest$|ruff |mypy |\.ci/run", NOT_RUN, "checks the repository; .ci/run does so"),
-    (r"mkdocs ", ELSEWHERE, "tests/project/test_site.py"),
+    (r"mkdocs ", ELSEWHERE, "tests/project/test_documentation_site.py"),
     (r"open |fmbench ui", NOT_RUN, "shows something until it is closed"),
     (r".*--executor ray|ray start", ELSEWHERE, "tests/executors/test_ray_cluster.py"),
     (r".*--executor slurm|.*SLURM_CONF|python tests/slurm/cluster.py", ELSEWHERE, "tests/slurm/test_slurm.py"),
@@ -43,10 +43,23 @@ CLASSES: tuple[tuple[str, str, str], ...] = (
         ELSEWHERE,
         "tests/runner/test_given_samples.py",
     ),
+    (r"fmbench run mine.yaml .*--watch|fmbench init mine.yaml$", NOT_RUN, "waits for a person"),
+    (r"fmbench run mine.yaml .*--notify|FMBENCH_NOTIFY=", NOT_RUN, "reaches a desktop or an address elsewhere"),
+    (r"fmbench --install-completion", NOT_RUN, "changes the files of the user's shell"),
+    (r"docker ", NOT_RUN, "needs Docker"),
+    (r"fmbench (init mine.yaml --dataset|run mine.yaml --quick)", RUN, ""),
     (r"fmbench run suites/smoke.yaml|cut -d, |cmp one.csv|echo ", RUN, ""),
     (r"fmbench report suites/smoke.yaml", RUN, ""),
     (r"fmbench (run|plan) (suites/low_nfe|mine).yaml", CUT, ""),
 )
+
+PAGES_WITH_TESTS = {
+    "docs/guides/plugin.md": "tests/plugins/test_plugin_guide.py",
+    "docs/guides/compare.md": "tests/compare",
+    "docs/guides/publishing.md": "tests/publish",
+    "docs/guides/export.md": "tests/export",
+}
+"""Pages whose commands are run by tests of their own, those that CLASSES leaves to no other."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,7 @@ class Command:
     def class_and_reason(self) -> tuple[str, str] | None:
         """What is done with it, and why it is not run here; None where nothing says so."""
         found = (each[1:] for each in CLASSES if re.match(each[0], self.text))
-        return next(found, None)
+        return next(found, (ELSEWHERE, PAGES_WITH_TESTS[self.page]) if self.page in PAGES_WITH_TESTS else None)
 
     @property
     def arguments(self) -> str | None:

@@ -37,7 +37,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_every_page_is_built_and_loads_nothing_from_elsewhere(site: Path) -> None:
     pages = {page.relative_to(ROOT / "docs") for page in (ROOT / "docs").rglob("*.md")}
     for page in pages:
@@ -50,7 +49,6 @@ def test_every_page_is_built_and_loads_nothing_from_elsewhere(site: Path) -> Non
         assert not loaded.search(file.read_text()), f"{file.relative_to(site)} loads something from elsewhere"
 
 
-@pytest.mark.slow
 def test_no_list_or_table_is_left_as_text(site: Path) -> None:
     """What GitHub reads as a list or table, and Markdown as it was first defined does not."""
     for file in site.rglob("*.html"):
@@ -60,7 +58,6 @@ def test_no_list_or_table_is_left_as_text(site: Path) -> None:
             assert fault is None, f"{file.relative_to(site)}: {fault[0] if fault else ''}"
 
 
-@pytest.mark.slow
 def test_the_references_have_every_component_and_every_key(site: Path, registry: Registry) -> None:
     for entry in registry.entries():
         page = (site / "reference" / f"{entry.kind}.html").read_text()
@@ -73,7 +70,6 @@ def test_the_references_have_every_component_and_every_key(site: Path, registry:
             assert f"<code>{key}</code>" in page, key
 
 
-@pytest.mark.slow
 def test_formulas_are_set(site: Path) -> None:
     page = (site / "reference" / "path.html").read_text()
     assert 'aria-label="x_t = sin(pi t/2) x_1 + cos(pi t/2) x_0"' in page
@@ -81,7 +77,6 @@ def test_formulas_are_set(site: Path) -> None:
     assert "<msub><mi>σ</mi><mi>t</mi></msub>" in page
 
 
-@pytest.mark.slow
 @pytest.mark.browser
 def test_search_works_from_the_file_system_without_a_network(site: Path, browser: Browser) -> None:
     with opened(browser, (site / "index.html").as_uri()) as (page, seen):
@@ -93,7 +88,6 @@ def test_search_works_from_the_file_system_without_a_network(site: Path, browser
         assert not seen.faults
 
 
-@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.parametrize(("scheme", "width"), [("light", 400), ("dark", 1300)])
 def test_pages_keep_nobody_out(site: Path, browser: Browser, scheme: str, width: int) -> None:

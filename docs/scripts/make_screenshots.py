@@ -1,14 +1,16 @@
 """Make the pictures of docs/screenshots again, and note of what each was made.
 
-    python docs/scripts/make_screenshots.py
+    python docs/scripts/make_screenshots.py [NAME ...] --home FOLDER
 
-Pages are drawn by the system's Chromium through Playwright, what a terminal shows by rich. `made_of.json` holds for
-each picture what it shows and a digest of that: tests/project/test_screenshots.py compares it with what is there now,
-so a picture that is out of date fails a test.
+FOLDER is a store that holds suites/low_nfe.yaml, whose views MLflow shows; other pictures need none. Pages are drawn by
+the system's Chromium through Playwright, what a terminal shows by rich. `made_of.json` holds for each picture what it
+shows and a digest of that: tests/project/test_screenshots.py compares it with what is there now, so a picture that is
+out of date fails a test.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import io
 import json
@@ -17,9 +19,16 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from mlflow_screenshots import MLFLOW, MlflowPicture, draw_mlflow
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "screenshots"
@@ -86,20 +95,46 @@ TERMINAL = (
 )
 
 
-def main() -> None:
-    """Make all pictures."""
+PICTURES = (*PAGES, *MLFLOW, *TERMINAL)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make the pictures that are named, or all."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(each.name for each in PICTURES))
+    parser.add_argument("--home", type=Path, help="a store that holds suites/low_nfe.yaml, for MLflow's pictures")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.names) - {each.name for each in PICTURES}:
+        parser.error(f"there is no picture {', '.join(sorted(unknown))}")
+    chosen = [each for each in PICTURES if not options.names or each.name in options.names]
+    if any(isinstance(each, MlflowPicture) for each in chosen) and options.home is None:
+        parser.error("MLflow's pictures need --home")
+    draw(chosen, options.home)
+    notes = json.loads(NOTES.read_text()) if NOTES.exists() else {}
+    notes |= {each.name: {"shows": each.shows, "sha256": each.digest()} for each in chosen}
+    NOTES.write_text(
+        json.dumps({each.name: notes[each.name] for each in PICTURES if each.name in notes}, indent=1) + "\n"
+    )
+
+
+def draw(pictures: Sequence[PagePicture | MlflowPicture | TerminalPicture], home: Path | None) -> None:
+    """Draw pictures in place of those that were there."""
     FOLDER.mkdir(exist_ok=True)
-    for old in (*FOLDER.glob("*.png"), *FOLDER.glob("*.svg")):
-        old.unlink()
-    draw_pages()
-    for picture in TERMINAL:
-        draw_terminal(picture)
-    notes = {each.name: {"shows": each.shows, "sha256": each.digest()} for each in (*PAGES, *TERMINAL)}
-    NOTES.write_text(json.dumps(notes, indent=1) + "\n")
+    pages = [each for each in pictures if isinstance(each, PagePicture)]
+    views = [each for each in pictures if isinstance(each, MlflowPicture)]
+    if pages or views:
+        with chromium() as browser:
+            draw_pages(browser, pages)
+            if views and home is not None:
+                draw_mlflow(browser, views, FOLDER, home.absolute())
+    for picture in pictures:
+        if isinstance(picture, TerminalPicture):
+            draw_terminal(picture)
 
 
-def draw_pages() -> None:
-    """Draw the pages, from the file system and without a network."""
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start the system's Chromium, and end it."""
     from playwright.sync_api import sync_playwright
 
     executable = next(filter(None, map(shutil.which, CHROMIUM)), None)
@@ -107,15 +142,20 @@ def draw_pages() -> None:
         raise SystemExit(f"no Chromium: none of {', '.join(CHROMIUM)} is on the PATH")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        for picture in PAGES:
-            options: dict[str, Any] = {"color_scheme": picture.scheme, "offline": True, "reduced_motion": "reduce"}
-            context = browser.new_context(viewport={"width": picture.width, "height": picture.height}, **options)
-            page = context.new_page()
-            page.goto((ROOT / picture.page).as_uri())
-            page.wait_for_load_state("networkidle")
-            page.screenshot(path=FOLDER / picture.name)
-            context.close()
+        yield browser
         browser.close()
+
+
+def draw_pages(browser: Browser, pictures: Sequence[PagePicture]) -> None:
+    """Draw the pages, from the file system and without a network."""
+    for picture in pictures:
+        options: dict[str, Any] = {"color_scheme": picture.scheme, "offline": True, "reduced_motion": "reduce"}
+        context = browser.new_context(viewport={"width": picture.width, "height": picture.height}, **options)
+        page = context.new_page()
+        page.goto((ROOT / picture.page).as_uri())
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=FOLDER / picture.name)
+        context.close()
 
 
 def draw_terminal(picture: TerminalPicture) -> None:

@@ -6,16 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
-from make_screenshots import FOLDER, NOTES, PAGES, TERMINAL, PagePicture, TerminalPicture
+from make_screenshots import FOLDER, NOTES, PICTURES, TERMINAL, PagePicture, TerminalPicture
+from mlflow_screenshots import MlflowPicture
 
 ROOT = Path(__file__).parents[2]
 MADE = json.loads(NOTES.read_text())
-AGAIN = "run python docs/scripts/make_screenshots.py"
+AGAIN = "run python docs/scripts/make_screenshots.py --home STORE"
 
 
 def test_all_pictures_are_made_by_the_script() -> None:
     there = {file.name for file in FOLDER.iterdir() if file != NOTES}
-    assert there == set(MADE) == {picture.name for picture in (*PAGES, *TERMINAL)}, AGAIN
+    assert there == set(MADE) == {picture.name for picture in PICTURES}, AGAIN
 
 
 def test_all_pictures_are_in_use() -> None:
@@ -23,9 +24,9 @@ def test_all_pictures_are_in_use() -> None:
     assert [name for name in MADE if f"screenshots/{name}" not in pages] == []
 
 
-@pytest.mark.parametrize("picture", [*PAGES, *TERMINAL], ids=lambda picture: picture.name)
-def test_it_shows_what_is_there_now(picture: PagePicture | TerminalPicture) -> None:
-    """A page is the file that was drawn; a terminal's picture is of what the command prints now."""
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
+def test_it_shows_what_is_there_now(picture: PagePicture | TerminalPicture | MlflowPicture) -> None:
+    """A page is the file that was drawn, a terminal prints the same, the code of MLflow's views is the same."""
     assert MADE[picture.name] == {"shows": picture.shows, "sha256": picture.digest()}, f"it is out of date: {AGAIN}"
 
 

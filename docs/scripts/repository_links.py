@@ -48,7 +48,7 @@ def place_in_site(path: str) -> str:
     if path == "README.md":
         return "index.md"
     if path.startswith("docs/"):
-        return path.removeprefix("docs/")
+        return path.removeprefix("docs/").replace(".ipynb", ".md")  # see notebook_pages.py
     shown = re.sub(r"(^|/)[.]", r"\1", path)  # mkdocs leaves hidden files out
     place = f"{ELSEWHERE}/{shown}"
     return place if path.endswith((".md", *AS_THEY_ARE)) else f"{place}.md"

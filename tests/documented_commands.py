@@ -54,7 +54,7 @@ CLASSES: tuple[tuple[str, str, str], ...] = (
 )
 
 PAGES_WITH_TESTS = {
-    "docs/guides/plugin.md": "tests/plugins/test_plugin_guide.py",
+    "docs/guides/plugin.md": "tests/project/test_plugin_guide.py",
     "docs/guides/compare.md": "tests/compare",
     "docs/guides/publishing.md": "tests/publish",
     "docs/guides/export.md": "tests/export",

@@ -176,8 +176,7 @@ class Bars:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-        self._lines.stop()
+        (self._progress if self._console.is_terminal else self._lines).stop()
 
     def say(self, text: str) -> None:
         """Print a line above the bars."""

@@ -51,9 +51,10 @@ QUICK_START = """\
 fmbench compares the parts of flow matching (paths, couplings, networks,
 solvers) at equal numbers of network calls.
 
-  fmbench run suites/smoke.yaml      does everything work? half a minute
-  fmbench plan suites/low_nfe.yaml   what a suite computes, and for how long
-  fmbench run suites/low_nfe.yaml    train, evaluate, compare; goes on where
+  fmbench run smoke                  does everything work? half a minute
+  fmbench suites                     which suites there are
+  fmbench plan low_nfe               what a suite computes, and for how long
+  fmbench run low_nfe                train, evaluate, compare; goes on where
                                      it was interrupted
   fmbench run SUITE --quick          with its budget cut: does it run?
   fmbench plugins solver             which solvers there are

@@ -78,7 +78,10 @@ def _offered(find: Callable[[typer.Context, str], Iterator[tuple[str, str]]]) ->
 
 @_offered
 def suites(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
-    """Offer suite files here and in suites/, and folders on the way to others."""
+    """Offer suite files here and in suites/, folders on the way to others, and the suites that come with fmbench."""
+    from fmbench.suite import shipped_suites
+
+    yield from ((name, "comes with fmbench") for name in shipped_suites())
     place = Path(incomplete)
     folder = place if incomplete.endswith(os.sep) else place.parent
     for each in sorted(folder.iterdir()):
@@ -149,9 +152,11 @@ def _words() -> list[str]:
 
 def _suite() -> Suite | None:
     """Return the suite that the command line names; None where there is none yet."""
-    from fmbench.suite import load_suite
+    from fmbench.suite import load_suite, shipped_suites
 
-    file = next((word for word in _words() if Path(word).suffix in SUITES and Path(word).is_file()), None)
+    words, shipped = _words()[2:], shipped_suites()
+    file = next((word for word in words if Path(word).suffix in SUITES and Path(word).is_file()), None)
+    file = file or next((word for word in words[:1] if word in shipped), None)
     return load_suite(file) if file is not None else None
 
 

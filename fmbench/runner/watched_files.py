@@ -8,6 +8,7 @@ from pathlib import Path
 from fmbench.errors import UserError
 from fmbench.io.regular_files import expanded
 from fmbench.runner.session import Options, Session, open_session
+from fmbench.suite import suite_file
 
 MOST = 20_000
 """Files that are looked at: a folder of more pictures is looked at as a whole."""
@@ -24,7 +25,7 @@ def watched_files(suite: Path, options: Options) -> set[Path]:
 
     Where the suite cannot be planned, they are the suite and what `--plugins` names.
     """
-    found = {suite, *(Path(given) for given in options.plugins if Path(given).exists())}
+    found = {suite_file(suite), *(Path(given) for given in options.plugins if Path(given).exists())}
     try:
         return {file.absolute() for file in found | _of_plan(open_session(suite, options))}
     except UserError:

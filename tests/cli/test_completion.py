@@ -13,6 +13,8 @@ import pytest
 from command_line import fmbench
 from helpers import SMOKE
 
+from fmbench.suite import shipped_suites
+
 MINE = '''\
 from fmbench import Solver, hookimpl
 
@@ -76,7 +78,9 @@ def test_what_is_offered(folder: Path, words: list[str], offered: list[str]) -> 
 
 
 def test_suites_are_offered_from_their_folder_too(folder: Path) -> None:
-    assert {"tiny.yaml", "broken.yaml", "suites/", "suites/other.yaml"} == set(bash(folder, "run", ""))
+    files = {"tiny.yaml", "broken.yaml", "suites/", "suites/other.yaml"}
+    assert set(bash(folder, "run", "")) == files | set(shipped_suites())
+    assert bash(folder, "run", "smoke", "--filter", "path", "=", "co") == ["cosine"], "a shipped one goes by its name"
 
 
 def test_keys_are_offered_a_section_at_a_time(folder: Path) -> None:

@@ -20,6 +20,7 @@ def tell_tables(tables: Sequence[Mapping[str, Any]]) -> None:
     """Print the table of each dataset, and beneath it what its signs mean and how much of it is not shown."""
     rows = max(3, (FEW if screen_width() < MUCH else MANY) // max(1, len(tables)))
     for table in tables:
+        say("")
         _tell(table, rows)
 
 

@@ -185,6 +185,17 @@ class ResultTable:
 
         So it is for samples made elsewhere, too, where the metric looks at a network.
         """
+        place = (row, nfe, facts.name)
+        if place not in self._gathered:
+            self._gathered[place] = self._gather(row, nfe, facts)
+        return self._gathered[place]
+
+    @cached_property
+    def _gathered(self) -> dict[tuple[Row, int | None, str], Values | None]:
+        """What `values` returned: tables, answer and page ask for the same again and again."""
+        return {}
+
+    def _gather(self, row: Row, nfe: int | None, facts: MetricFacts) -> Values | None:
         records = self.cells.get((row, nfe))
         if records is None:
             return None

@@ -13,6 +13,8 @@ from pathlib import Path
 from benchmarks.measuring import Row, Target, at_most
 
 ROOT = Path(__file__).parents[2]
+NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
+"""With it, each process would compile all modules that it imports."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ def fmbench(*arguments: str) -> list[str]:
 def spend(command: Sequence[str], folder: Path) -> Spent:
     """Run a command in a folder to its end, its output thrown away. Raises RuntimeError where it fails."""
     paths = [str(ROOT), str(ROOT / "plugins"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    environment = {name: value for name, value in os.environ.items() if name != NO_BYTECODE}
+    environment |= {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     started = time.perf_counter()
     child = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
@@ -45,17 +48,20 @@ def spend(command: Sequence[str], folder: Path) -> Spent:
 
 
 def rows(name: str, found: Sequence[Spent], targets: Mapping[str, float]) -> list[Row]:
-    """Return a row for wall time, with processor time in its note, and one for memory where `targets` has it."""
+    """Return a row for wall time, with processor time in its note, and others for that and memory where `targets` has
+    them.
+    """
     cpu = sorted(each.cpu for each in found)
     note = f"Processor time {cpu[len(cpu) // 2]:.2f} s ({cpu[0]:.2f} to {cpu[-1]:.2f})."
     columns = {
         "wall": ("s", tuple(each.wall for each in found), note),
+        "cpu": ("s of processor time", tuple(each.cpu for each in found), ""),
         "memory": ("MB", tuple(each.memory / 1e6 for each in found), ""),
     }
     return [
         Row(f"{name}: {what}", "one process", "", values, unit, _at_most(targets.get(what)), note=note)
         for what, (unit, values, note) in columns.items()
-        if what != "memory" or what in targets
+        if what == "wall" or what in targets
     ]
 
 

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.children import NO_BYTECODE
 from benchmarks.measuring import Options, Row, add_options, row_of
 from benchmarks.reporting import Result, write_report
 from fmbench.errors import UserError
@@ -37,6 +38,7 @@ BENCHMARKS = (
     "peers",
     "evaluation",
     "startup",
+    "reports",
     "plans",
     "page",
     "tracking",
@@ -48,7 +50,6 @@ BENCHMARKS = (
 """The modules, in the order in which they run."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 LONGEST = 900
 """Seconds after which a benchmark is given up."""
 

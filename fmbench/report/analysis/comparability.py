@@ -23,6 +23,9 @@ def split_by_identity(values: Mapping[Row, Values | None]) -> tuple[Parts, str]:
     not, nothing can be shown side by side: no part is returned, and the note says what differs. Returns parts as
     `(suffix, values by row)`, and the note ("" where all values share one identity).
     """
+    every = [i for v in values.values() if v for i in v.identities]
+    if all(i == every[0] for i in every):  # which it nearly always is
+        return [("", values)], ""
     of_row = {row: {_text(i) for i in v.identities} for row, v in values.items() if v and v.identities}
     distinct = list(dict.fromkeys(text for texts in of_row.values() for text in sorted(texts)))
     if len(distinct) < 2:
@@ -74,7 +77,7 @@ def _found(key: str, identities: Sequence[Mapping[str, Any]]) -> set[str]:
 def mixture(identities: Iterable[Mapping[str, Any]]) -> str:
     """Say what differs between identities, or return "" when they are all the same."""
     found = list(identities)
-    return differing(found) if len({_text(i) for i in found}) > 1 else ""
+    return differing(found) if any(i != found[0] for i in found) and len({_text(i) for i in found}) > 1 else ""
 
 
 def differing(identities: Iterable[Mapping[str, Any]]) -> str:

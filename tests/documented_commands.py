@@ -55,8 +55,8 @@ CLASSES: tuple[tuple[str, str, str], ...] = (
 
 PAGES_WITH_TESTS = {
     "docs/guides/plugin.md": "tests/project/test_plugin_guide.py",
-    "docs/guides/compare.md": "tests/compare",
-    "docs/guides/publishing.md": "tests/publish",
+    "docs/guides/compare.md": "tests/cli/test_compare_guides.py",
+    "docs/guides/publishing.md": "tests/cli/test_compare_guides.py",
     "docs/guides/export.md": "tests/export",
 }
 """Pages whose commands are run by tests of their own, those that CLASSES leaves to no other."""

@@ -7,6 +7,7 @@ say_output() { printf '%s=%s\n' "$1" "$2" >> "$GITHUB_OUTPUT"; }
 install() {
   local words
   read -r -a words <<< "$FMBENCH_INSTALL"
+  [ "$FMBENCH_INSTALL" != action ] || words=("$GITHUB_ACTION_PATH")
   python -m pip install --quiet "${words[@]}"
 }
 

@@ -142,6 +142,18 @@ def test_what_goes_wrong_is_said_and_fails_the_job_where_it_must(job: Job) -> No
     assert (nowhere.returncode, "could not be compared" in nowhere.stdout) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("said", "installed"),
+    [("action", ["the action/here"]), ("fmbench[ray] torch==2.6", ["fmbench[ray]", "torch==2.6"])],
+)
+def test_what_is_asked_for_is_installed(job: Job, said: str, installed: list[str]) -> None:
+    python = job.folder / "commands" / "python"
+    python.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+    python.chmod(0o755)
+    done = job.step("install", FMBENCH_INSTALL=said, GITHUB_ACTION_PATH="the action/here")
+    assert json.loads(done.stdout) == ["-m", "pip", "install", "--quiet", *installed]
+
+
 @pytest.mark.parametrize("text", ['$(touch evil)"; touch evil #', "`touch evil`"])
 def test_nothing_that_users_say_is_run(job: Job, text: str) -> None:
     said = dict.fromkeys(("FMBENCH_SUITE", "FMBENCH_ARGUMENTS", "FMBENCH_BASELINE"), text)

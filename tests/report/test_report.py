@@ -597,7 +597,7 @@ def test_the_readme_shows_the_answer_a_table_and_the_figures_that_were_drawn(ful
     factory = small(tmp_path, paths=("linear",), solvers=("euler",), nfe=(2,), seeds=(0,), metrics=(FID,))
     folder = written(factory, tmp_path, figures=True)
     written(factory, tmp_path)
-    assert {path.suffix for path in folder.iterdir()} == {".html", ".csv", ".md", ".tex"}, "former figures are gone"
+    assert {path.suffix for path in folder.iterdir()} == {".html", ".csv", ".json", ".md", ".tex"}, "former"
     (folder / "README.md").write_text("![mine](mine.png)")
     (folder / "mine.png").write_text("mine")
     written(factory, tmp_path)

@@ -107,7 +107,7 @@ MAY_STAND_AS_IT_IS = {
 def test_pages_escape_all_but_what_is_safe() -> None:
     for page in (ROOT / "fmbench").rglob("*.html"):
         unescaped = re.findall(r"[^{}]*\|\s*safe[^{}]*", page.read_text())
-        assert {each.strip() for each in unescaped} <= MAY_STAND_AS_IT_IS
+        assert {re.sub(r"\s*\|\s*", "|", each.strip()) for each in unescaped} <= MAY_STAND_AS_IT_IS
     assert (ROOT / "fmbench/report/html/page.py").read_text().count("autoescape=True") == 1
 
 

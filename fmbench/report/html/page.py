@@ -127,6 +127,7 @@ def _files(records: Records) -> list[tuple[str, str]]:
     found = [("records.csv", "every value of every seed")]
     found += [("references.csv", "real data and exact velocities")] if records.references else []
     found += [("validation.csv", "the scores by which settings are chosen")] if records.validation else []
+    found += [("results.json", "the results for `fmbench compare` and `fmbench publish`")]
     return [*found, ("table.md", "the tables as Markdown"), ("table.tex", "the tables as LaTeX")]
 
 

@@ -165,6 +165,8 @@ def badges(records: Records, timing: Sequence[Mapping[str, Any]]) -> list[dict[s
         found.append(("failures", f"{failed} failed", f"{count(failed, 'cell')} failed. {lost}"))
     if said := mixed(records):
         found.append(("precision", "mixed machines", f"{said[0][0].upper()}{said[0][1:]}."))
+    if why := records.not_comparable:
+        found.append(("variant", "not comparable", f"{why[0].upper()}{why[1:].rstrip('.')}."))
     if records.variant:
         found.append(("variant", "changed suite", f"The suite was changed: {records.variant}."))
     return [{"kind": kind, "text": text, "detail": detail} for kind, text, detail in found]

@@ -72,7 +72,8 @@ def test_one_file_of_every_kind_conforms(tmp_path: Path, kind: str) -> None:
 def test_a_package_of_every_kind_passes_its_own_tests(tmp_path: Path, kind: str) -> None:
     fmbench("new-plugin", f"packed-{kind.replace('_', '-')}", "--kind", kind, cwd=tmp_path)
     (folder,) = tmp_path.iterdir()
-    environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment = {**plain, "PYTHONPATH": str(folder / "src")}
     command = [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -99,6 +99,13 @@ Quick = Annotated[
     bool,
     typer.Option("--quick", help="Cut the budget: few steps and samples, one seed; its scores stand beside no others."),
 ]
+LogModels = Annotated[
+    bool | None,
+    typer.Option(
+        "--log-models/--no-log-models",
+        help="Give MLflow the trained networks. [default: as the suite says]",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -70,6 +70,7 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         figures: options.Figures = False,
         quick: options.Quick = False,
         notify: Notify = None,
+        log_models: options.LogModels = None,
         detach: Detach = False,
         watched: Watch = False,
         as_json: options.Json = False,
@@ -84,6 +85,7 @@ def run_verb(*, again: bool) -> Callable[..., None]:
         computing |= {"executor": executor, "address": address, "per_gpu": per_gpu, "slurm": tuple(slurm or ())}
         places: dict[str, Any] = {"home": home, "reports": reports, "figures": figures}
         places |= {"tracking": not no_tracking, "tracking_uri": tracking_uri}
+        places |= {"log_models": log_models}
         if watched:
             if detach or again:
                 raise UserError(

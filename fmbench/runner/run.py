@@ -18,8 +18,9 @@ from fmbench.runner.report_cache import write_report_if_changed
 from fmbench.runner.results import Results
 from fmbench.runner.scheduler import Scheduler
 from fmbench.runner.session import Options, Session, open_session, remember_contents
+from fmbench.runner.velocity_modules import loader, requirements
 from fmbench.store.atomic_files import check_writable
-from fmbench.tracking import Tracker, TrackingSummary
+from fmbench.tracking import Networks, Tracker, TrackingSummary
 
 SHOWN = 20
 """Things damaged or passed over that are said."""
@@ -132,4 +133,10 @@ def make_tracker(session: Session) -> Tracker:
         command=session.command,
         report=str(session.report_folder / "index.html"),
         data=session.data,
+        networks=networks_of(session),
     )
+
+
+def networks_of(session: Session) -> Networks | None:
+    """Return how MLflow is given the trained networks; None where it is given none."""
+    return Networks(loader(session), requirements) if session.logs_models else None

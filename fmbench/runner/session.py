@@ -55,7 +55,8 @@ class Options:
     """What a command line may say besides the suite.
 
     `home` is the store's folder or URL (default FMBENCH_HOME, else `.fmbench`), `reports` the folder of reports,
-    `tracking_uri` MLflow's server (None: MLFLOW_TRACKING_URI, else a sqlite file), `timeout` seconds a cell, `jobs`
+    `tracking_uri` MLflow's server (None: MLFLOW_TRACKING_URI, else a sqlite file), `log_models` whether MLflow is given
+    the trained networks (None: as the suite says), `timeout` seconds a cell, `jobs`
     "auto" or a number, `executor` the name of what computes (`fmbench.executors.choose`), `address` that of its
     cluster, `per_gpu` the workers on each GPU of this machine, `slurm` what is said to SLURM. Where nothing is
     computed, files of models may be gone: they count as they were in the last run. With `fail_fast` a run ends where a
@@ -77,6 +78,7 @@ class Options:
     timeout: float | None = None
     tracking: bool = True
     tracking_uri: str | None = None
+    log_models: bool | None = None
     checkpoint_seconds: float = 15.0
     computes: bool = True
     fail_fast: bool = False
@@ -137,6 +139,12 @@ class Session:
     def resources(self) -> tuple[tuple[str, float], ...]:
         """What the suite says that a worker is given."""
         return () if self.suite.resources is None else self.suite.resources.named
+
+    @property
+    def logs_models(self) -> bool:
+        """Whether MLflow is given the trained networks."""
+        said = self.options.log_models
+        return bool(self.suite.tracking and self.suite.tracking.log_models) if said is None else said
 
     @cached_property
     def measured_on(self) -> dict[str, Any]:
@@ -220,6 +228,8 @@ class Session:
             words += ["--no-tracking"] if verb in COMPUTING else []
         elif verb in LOGGING and options.tracking_uri is not None:
             words += ["--tracking-uri", shown(options.tracking_uri)]
+        if verb in LOGGING and options.log_models is not None:
+            words.append("--log-models" if options.log_models else "--no-log-models")
         return shlex.join(words)
 
     @property

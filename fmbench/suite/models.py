@@ -187,6 +187,14 @@ class Evaluation(StrictModel):
     )
 
 
+class Tracking(StrictModel):
+    """What MLflow is given besides numbers and pictures; it changes no key."""
+
+    log_models: Flag = Field(
+        False, description="Whether trained networks become models that mlflow.pytorch.load_model loads."
+    )
+
+
 class Selection(StrictModel):
     """Some values of some axes: what an entry of `exclude` or `include` names, and `baseline`.
 
@@ -272,6 +280,9 @@ class Suite(StrictModel):
     evaluation: Evaluation
     resources: Resources | None = Field(
         None, description="What a worker is given, {gpu: 0.25, cpu: 1, memory: 4GB} say; it changes no key."
+    )
+    tracking: Tracking | None = Field(
+        None, description="What MLflow is given besides numbers and pictures, {log_models: true} say."
     )
     exclude: Entries[Selection] = Field((), description="Cells to leave out, of the product and of include.")
     include: Entries[Selection] = Field(

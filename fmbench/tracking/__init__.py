@@ -7,6 +7,7 @@ experiment         makes and writes runs; known_runs finds them; client: MLflow'
 run_content        what a run shows, as plain data; run_params, run_names: how a cell is put into words
 cell_runs          runs of trainings and evaluations; configuration_runs: means over seeds; summary_run: all in one
 views              named views of an experiment; view_state: one as MLflow keeps it; shown_views: written there
+logged_models      trained networks as models that MLflow loads
 run_links          where the runs of cells are, for pages that link to them
 images             sample files -> the picture files that MLflow's image grid reads
 ledger             what has been logged, so that a suite that is done imports no mlflow
@@ -21,15 +22,18 @@ The store is the truth. Everything here can be made again from it, is safe to in
 """
 
 from fmbench.tracking.credentials import shown, shown_variable
+from fmbench.tracking.logged_models import Networks
 from fmbench.tracking.run_links import RunLinks, run_links
 from fmbench.tracking.tracker import Tracker, TrackingSummary, sync
-from fmbench.tracking.ui import follow_a_move, ui_command, ui_links
+from fmbench.tracking.ui import check_port, follow_a_move, ui_command, ui_links
 from fmbench.tracking.uris import resolve_uri
 
 __all__ = [
+    "Networks",
     "RunLinks",
     "Tracker",
     "TrackingSummary",
+    "check_port",
     "follow_a_move",
     "resolve_uri",
     "run_links",

@@ -23,6 +23,7 @@ from fmbench.tracking.client import check_file, make_client
 from fmbench.tracking.database_version import DatabaseVersion
 from fmbench.tracking.known_runs import CONTENT, KnownRun, KnownRuns
 from fmbench.tracking.ledger import TOKEN
+from fmbench.tracking.logged_models import log_model
 from fmbench.tracking.moved_artifacts import bring_home
 from fmbench.tracking.run_content import CONFIGURATION, EXPERIMENT, NOTE, VARIANT, Part, RunContent, mark_of
 from fmbench.tracking.run_params import TAG_LENGTH, cut
@@ -154,6 +155,8 @@ class Server:
         unsent: Exception | None = None
         try:
             tags |= self._log_files(run, content, fresh)
+            if content.network is not None and "network" not in logged:
+                log_model(self.client, self.experiment, run.id, content.network)
             tags[CONTENT] = mark_of(marks)
         except Exception as error:  # numbers are logged even where artifacts cannot be; the run stays half-written
             unsent = error

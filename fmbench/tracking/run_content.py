@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from fmbench.cells.keys import canonical, digest
 from fmbench.io.printable_text import visible
+from fmbench.tracking.logged_models import NetworkToLog
 from fmbench.tracking.view_state import View
 
 SUPERSEDED, CONFIGURATION, VARIANT = "fmbench.superseded", "fmbench.configuration", "fmbench.variant"
@@ -83,10 +84,11 @@ class RunContent:
     """A run of MLflow. `cell` is its identity in the experiment, `parent` that of the run above it.
 
     `tags` count in the mark, `notes` are tags that do not. `started` is in milliseconds, None when it is not known.
-    `dataset` is what the run was made from. `folder` is copied into the run's artifacts, `documents` are written there
-    as JSON. `views` are shown on the experiment's page; those that give way only where it has none of fmbench's.
-    Of an evaluation, `axes` are its labels on each axis, and `unseeded` is its name without the seed. `keeps` are the
-    configurations that the suite has: runs of others, of this run's variant, have left it.
+    `dataset` is what the run was made from, `network` what it trained, where that is logged. `folder` is copied into
+    the run's artifacts, `documents` are written there as JSON. `views` are shown on the experiment's page; those that
+    give way only where it has none of fmbench's. Of an evaluation, `axes` are its labels on each axis, and `unseeded`
+    is its name without the seed. `keeps` are the configurations that the suite has: runs of others, of this run's
+    variant, have left it.
     """
 
     kind: str
@@ -100,6 +102,7 @@ class RunContent:
     started: int | None = None
     seconds: float = 0.0
     dataset: DatasetOfRun | None = None
+    network: NetworkToLog | None = None
     axes: Mapping[str, str] = field(default_factory=dict)
     unseeded: str = ""
     keeps: frozenset[str] | None = None
@@ -121,7 +124,8 @@ class RunContent:
         of_dataset = [self.dataset.name, self.dataset.digest] if self.dataset else []
         shown = [view.text(0) for view in self.views]
         head = digest(canonical(dict(self.params)), canonical(dict(self.tags)), *of_dataset, *shown)
-        return {"": head, **{key: part.mark for key, part in self.parts.items()}}
+        network = {"network": "logged"} if self.network is not None else {}
+        return {"": head, **network, **{key: part.mark for key, part in self.parts.items()}}
 
     def merged(self, later: RunContent) -> RunContent:
         """Return the content with what became known later."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fmbench.cells.cells import TrainingCell
 from fmbench.io.printable_text import count
 from fmbench.results.records import EvaluationRecord, Records, TrainingRecord
 from fmbench.tracking.background_writer import Writer
@@ -17,6 +18,7 @@ from fmbench.tracking.configuration_runs import configuration_contents
 from fmbench.tracking.credentials import shown
 from fmbench.tracking.experiment import Server
 from fmbench.tracking.ledger import Ledger
+from fmbench.tracking.logged_models import Networks, NetworkToLog
 from fmbench.tracking.run_content import RunContent
 from fmbench.tracking.run_links import RunLinks
 from fmbench.tracking.run_names import varying_axes
@@ -58,7 +60,7 @@ class Tracker:
 
     `uri` is what `resolve_uri` returns, `ledger` a file in the store, `settings` the suite as plain values and
     `environment` holds `git_commit`. `command` makes the suite's records, `report` is its report's page, and `data`
-    says by label what datasets read. `patience` is in seconds.
+    says by label what datasets read. With `networks`, trained networks are logged as models. `patience` is in seconds.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Tracker:
         command: str = "",
         report: str = "",
         data: Mapping[str, str] | None = None,
+        networks: Networks | None = None,
         patience: float = PATIENCE,
         force: bool = False,
     ) -> None:
@@ -80,7 +83,7 @@ class Tracker:
         self._settings = settings or {}
         self._about: dict[str, Any] = {"command": command, "report": report, "data": data or {}}
         self._common = self._make_common(environment or {})
-        self._force = force
+        self._force, self._networks = force, networks
         self._complained = False
         self._made: tuple[Records, list[RunContent]] | None = None
         self._memory = Ledger(ledger, uri, suite)
@@ -177,6 +180,12 @@ class Tracker:
         for record in records.evaluations:
             of_training.setdefault(record.cell.training.key, []).append(record)
         contents = [c for r in records.trainings for c in self._contents(r, of_training[r.cell.key], common)]
+        if self._networks is not None:
+            trained = {r.cell.key: r.cell for r in records.trainings if r.status == "ok" and _has_network(r.cell)}
+            contents = [
+                replace(c, network=NetworkToLog(trained[c.cell], self._networks)) if c.cell in trained else c
+                for c in contents
+            ]
         contents += configuration_contents(contents, records, common)
         self._made = records, contents
         return contents
@@ -195,6 +204,11 @@ class Tracker:
         return Common(self.suite, varying_axes(self._settings), notes, **self._about)
 
 
+def _has_network(cell: TrainingCell) -> bool:
+    """Whether a cell's own training made a network: given models are somebody's already."""
+    return cell.samples is None and not cell.is_given
+
+
 def sync(
     records: Records,
     uri: str,
@@ -202,6 +216,7 @@ def sync(
     report: Path | None,
     progress: Callable[[int, int], None] | None = None,
     *,
+    networks: Networks | None = None,
     force: bool = True,
     patience: float = PATIENCE,
 ) -> TrackingSummary:
@@ -218,6 +233,7 @@ def sync(
         command=records.command,
         report=str(report / "index.html") if report is not None and report.is_dir() else "",
         data=records.data,
+        networks=networks,
         patience=patience,
         force=force,
     )

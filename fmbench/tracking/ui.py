@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import sys
 from contextlib import closing, suppress
@@ -58,6 +59,19 @@ def ui_command(uri: str, port: int) -> UiCommand:
     command += ["--artifacts-destination", artifact_root(database).as_uri()]
     store = as_mlflow_reads(Path(database.name))
     return UiCommand(command, {**SERVER_ENVIRONMENT, STORE_VARIABLE: store}, database.parent)
+
+
+def check_port(port: int) -> None:
+    """Raise TrackingError where something listens on a port of 127.0.0.1 already."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise TrackingError(
+                f"MLflow's UI must have a port of its own; port {port} cannot be had: {reason(error)}. "
+                "Another `fmbench ui` may run already: end it, or name another port with --port."
+            ) from error
 
 
 def follow_a_move(uri: str) -> None:

@@ -86,7 +86,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     ),
     "runner": (
         {
-            *("cells", "components", "executors", "io", "plan", "plugins", "regression", "report", "results"),
+            *("cells", "components", "executors", "io", "model", "plan", "plugins", "regression", "report", "results"),
             *("runtime", "store", "suite", "tracking"),
         },
         "the one place where planning, computing, logging and reporting meet",

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,18 +144,6 @@ class Place:
             for name in run.data.metrics
             for step, value in self.history(run, name)
         )
-
-
-@pytest.fixture
-def place(tmp_path: Path, empty_database: Path) -> Iterator[Place]:
-    for file in empty_database.glob("mlflow.db*"):
-        shutil.copy(file, tmp_path)
-    report = tmp_path / "report"
-    report.mkdir()
-    (report / "index.html").write_text("<p>page</p>")
-    (report / "table.md").write_text("| a |\n|---|\n| 1 |\n")
-    (tmp_path / "ledger").mkdir()
-    return Place(tmp_path, tmp_path / "ledger" / "suite.json", report)
 
 
 @pytest.fixture

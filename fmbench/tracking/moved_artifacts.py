@@ -51,11 +51,15 @@ def _place_now(location: str, root: Path) -> str | None:
 
 def _move(connection: sqlite3.Connection, experiment: int, before: str, now: str) -> None:
     connection.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", (now, experiment))
-    connection.execute(
-        "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) "
-        "WHERE experiment_id = ? AND substr(artifact_uri, 1, ?) = ?",
-        (now, len(before) + 1, experiment, len(before) + 1, before + "/"),
-    )
+    places = [("runs", "artifact_uri")]
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'logged_models'").fetchone():
+        places.append(("logged_models", "artifact_location"))
+    for table, column in places:
+        connection.execute(
+            f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+            f"WHERE experiment_id = ? AND substr({column}, 1, ?) = ?",
+            (now, len(before) + 1, experiment, len(before) + 1, before + "/"),
+        )
     connection.execute(
         "UPDATE experiment_tags SET value = ? WHERE experiment_id = ? AND key = ?",
         (uuid.uuid4().hex, experiment, TOKEN),

@@ -52,6 +52,7 @@ SLOW = (
     "test_failures",
     "test_tuned_run",
     "test_plugin_mistakes",
+    "test_mlflow_as_used",
     "test_tracking",
     "test_tracking_faults",
     "test_hostile_inputs",

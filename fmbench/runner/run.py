@@ -20,7 +20,7 @@ from fmbench.runner.scheduler import Scheduler
 from fmbench.runner.session import Options, Session, open_session, remember_contents
 from fmbench.runner.velocity_modules import loader, requirements
 from fmbench.store.atomic_files import check_writable
-from fmbench.tracking import Networks, Tracker, TrackingSummary
+from fmbench.tracking import Tracker, TrackingSummary, TrainedNetworks
 
 SHOWN = 20
 """Things damaged or passed over that are said."""
@@ -137,6 +137,6 @@ def make_tracker(session: Session) -> Tracker:
     )
 
 
-def networks_of(session: Session) -> Networks | None:
+def networks_of(session: Session) -> TrainedNetworks | None:
     """Return how MLflow is given the trained networks; None where it is given none."""
-    return Networks(loader(session), requirements) if session.logs_models else None
+    return TrainedNetworks(loader(session), requirements) if session.logs_models else None

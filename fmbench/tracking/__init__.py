@@ -22,17 +22,17 @@ The store is the truth. Everything here can be made again from it, is safe to in
 """
 
 from fmbench.tracking.credentials import shown, shown_variable
-from fmbench.tracking.logged_models import Networks
+from fmbench.tracking.logged_models import TrainedNetworks
 from fmbench.tracking.run_links import RunLinks, run_links
 from fmbench.tracking.tracker import Tracker, TrackingSummary, sync
 from fmbench.tracking.ui import check_port, follow_a_move, ui_command, ui_links
 from fmbench.tracking.uris import resolve_uri
 
 __all__ = [
-    "Networks",
     "RunLinks",
     "Tracker",
     "TrackingSummary",
+    "TrainedNetworks",
     "check_port",
     "follow_a_move",
     "resolve_uri",

@@ -22,7 +22,7 @@ INPUTS = ("x", "t", "labels")
 
 
 @dataclass(frozen=True)
-class Networks:
+class TrainedNetworks:
     """How trained networks are had: `load` returns a module with an `example` of its inputs, `requires` its needs."""
 
     load: Callable[[TrainingCell], Any]
@@ -34,7 +34,7 @@ class NetworkToLog:
     """The network of one training cell, which is loaded when it is written."""
 
     cell: TrainingCell
-    networks: Networks
+    networks: TrainedNetworks
 
     def save(self, folder: Path, model_id: str, run_id: str) -> str:
         """Write it as MLflow's files, with its signature and requirements; return how, in words.

@@ -18,7 +18,7 @@ from fmbench.tracking.configuration_runs import configuration_contents
 from fmbench.tracking.credentials import shown
 from fmbench.tracking.experiment import Server
 from fmbench.tracking.ledger import Ledger
-from fmbench.tracking.logged_models import Networks, NetworkToLog
+from fmbench.tracking.logged_models import NetworkToLog, TrainedNetworks
 from fmbench.tracking.run_content import RunContent
 from fmbench.tracking.run_links import RunLinks
 from fmbench.tracking.run_names import varying_axes
@@ -75,7 +75,7 @@ class Tracker:
         command: str = "",
         report: str = "",
         data: Mapping[str, str] | None = None,
-        networks: Networks | None = None,
+        networks: TrainedNetworks | None = None,
         patience: float = PATIENCE,
         force: bool = False,
     ) -> None:
@@ -216,7 +216,7 @@ def sync(
     report: Path | None,
     progress: Callable[[int, int], None] | None = None,
     *,
-    networks: Networks | None = None,
+    networks: TrainedNetworks | None = None,
     force: bool = True,
     patience: float = PATIENCE,
 ) -> TrackingSummary:

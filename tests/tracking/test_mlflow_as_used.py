@@ -21,7 +21,7 @@ import pytest
 from test_tracking import trained
 
 import fmbench
-from fmbench.tracking import Networks, resolve_uri, run_links, ui_command, ui_links
+from fmbench.tracking import TrainedNetworks, resolve_uri, run_links, ui_command, ui_links
 from fmbench.tracking.logged_models import NetworkToLog
 
 if TYPE_CHECKING:
@@ -142,7 +142,9 @@ def test_a_network_that_cannot_be_traced_is_saved_as_a_pickle_and_says_so(tmp_pa
         def forward(self, x: Tensor, t: Tensor) -> Tensor:
             return x if float(x.sum()) > 0 else -x * t[:, None]
 
-    network = NetworkToLog(trained().cell, Networks(lambda cell: Branches(), lambda cell: ["torch", "of-a-plugin==1"]))
+    network = NetworkToLog(
+        trained().cell, TrainedNetworks(lambda cell: Branches(), lambda cell: ["torch", "of-a-plugin==1"])
+    )
     said = network.save(tmp_path / "model", "m-0", "0")
     assert said.startswith("a pickle: needs fmbench and its plugins")
     assert "cannot be traced" in said

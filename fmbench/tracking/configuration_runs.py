@@ -15,7 +15,6 @@ from urllib.parse import quote
 from fmbench.cells.keys import digest
 from fmbench.io.printable_text import count
 from fmbench.results.records import MetricFacts, Records
-from fmbench.stats.paired_seeds import interval
 from fmbench.tracking.cell_runs import Common, evaluation_identity
 from fmbench.tracking.run_content import (
     CONFIGURATION,
@@ -148,6 +147,8 @@ def _points(
     name: str, found: Sequence[float], step: int, suffix: str, facts: MetricFacts | None
 ) -> Iterator[MetricPoint]:
     """Yield the mean of one metric; for what is compared its copy, and for what differs by seed its interval."""
+    from fmbench.stats.paired_seeds import interval  # numpy, which who asks for a URI has no use for
+
     finite = [value for value in found if math.isfinite(value)]
     compared = facts is not None and facts.better in {"lower", "higher"}
     judges = compared and facts is not None and facts.scope == "evaluation"

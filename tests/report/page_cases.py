@@ -28,7 +28,7 @@ def expected_marks(
 ) -> dict[int, int]:
     """Return 1 for the best of each NFE among the visible entries, 2 for what cannot be told from it, 0 for others.
 
-    Written anew, by scipy: paired t-tests against the best of each NFE and group, judged together by Holm's method.
+    Written anew, by scipy: a paired t-test each against the best of its NFE and group.
     """
     better = data["metrics"][columns["metric"]]["better"]
     entries = visible(data, dataset, kept)
@@ -45,20 +45,9 @@ def expected_marks(
                 marks[entry] = 1
             else:
                 p[entry] = _p(mine, values[best])
-    for entry, adjusted in holm({entry: each for entry, each in p.items() if not math.isnan(each)}).items():
-        p[entry] = adjusted
     if columns["ties"]:
         marks |= {entry: 2 for entry, each in p.items() if math.isnan(each) or each > 0.05}
     return marks
-
-
-def holm(p: Mapping[int, float]) -> dict[int, float]:
-    """Return adjusted p-values."""
-    least, found = 0.0, {}
-    for place, entry in enumerate(sorted(p, key=lambda each: p[each])):
-        least = max(least, min(1.0, p[entry] * (len(p) - place)))
-        found[entry] = least
-    return found
 
 
 def _by_column(dataset: Mapping[str, Any], columns: Mapping[str, Any], entries: Sequence[int]) -> list[list[int]]:

@@ -143,7 +143,7 @@ def test_differences_are_from_the_baseline_with_the_same_sampler(data: dict[str,
 
 
 @pytest.mark.parametrize("better", ["lower", "higher"])
-def test_marks_are_those_of_paired_t_tests_by_holm(better: str, tmp_path: Path) -> None:
+def test_marks_are_those_of_paired_t_tests(better: str, tmp_path: Path) -> None:
     facts = dataclasses.replace(FID, better=better)
     noise = np.random.default_rng(3)
 

@@ -6,9 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
 from fmbench.report.result_table import Values
-from fmbench.stats.joint_verdicts import joint_p
-from fmbench.stats.multiple_testing import FALSE_ALARMS
-from fmbench.stats.paired_seeds import Interval, interval, ranked
+from fmbench.stats.paired_seeds import Interval, interval, ranked, verdict
 
 Place = TypeVar("Place", bound=Hashable)
 
@@ -18,9 +16,9 @@ def best_and_near(
 ) -> tuple[frozenset[Place], frozenset[Place]]:
     """Return the places with the best mean of their column, and those that the seeds cannot tell from it.
 
-    What has the same values as the best is the best, too. What is told holds jointly over all columns
-    (`fmbench.stats.joint_verdicts`). Only what finished every seed takes part. In a column nothing is marked where all
-    means are equal, and nowhere where the metric has no direction; without `several` seeds nothing can be near.
+    What has the same values as the best is the best, too. Each is compared with the best by itself, seed by seed. Only
+    what finished every seed takes part. In a column nothing is marked where all means are equal, and nowhere where the
+    metric has no direction; without `several` seeds nothing can be near.
     """
     first: set[Place] = set()
     gaps: dict[Place, Interval] = {}
@@ -34,8 +32,7 @@ def best_and_near(
         gaps |= {place: _gap(by_seed, best) for place, by_seed in whole.items() if by_seed != best}
     if not several:
         return frozenset(first), frozenset()
-    p = joint_p(gaps)
-    return frozenset(first), frozenset(place for place in gaps if p.get(place, 1.0) > FALSE_ALARMS)
+    return frozenset(first), frozenset(place for place, gap in gaps.items() if verdict(gap, better) != "worse")
 
 
 def _gap(by_seed: Mapping[int, float], best: Mapping[int, float]) -> Interval:

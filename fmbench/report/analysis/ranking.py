@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from fmbench.report.analysis.comparability import split_by_identity
 from fmbench.report.result_table import ResultTable, Row, Values, labels_said, varying
 from fmbench.results.records import TRAINING_AXES, MetricFacts
-from fmbench.stats.joint_verdicts import jointly
-from fmbench.stats.paired_seeds import Difference, difference, interval, ranked
+from fmbench.stats.paired_seeds import difference, interval, ranked
 
 
 @dataclass(frozen=True)
@@ -17,8 +16,8 @@ class RankingAtNFE:
     """The rows at one NFE.
 
     `order` holds the rows that finished every seed, from best to worst mean; `first` the best and those with the very
-    same values; `near` those that the seeds cannot tell from it, though their values differ: what is told holds jointly
-    at all NFE (`fmbench.stats.joint_verdicts`). All are empty where there is no best, and `why` says why not.
+    same values; `near` those that the seeds cannot tell from it, each by itself, though their values differ. All are
+    empty where there is no best, and `why` says why not.
     """
 
     nfe: int
@@ -67,20 +66,13 @@ def rankings(result_table: ResultTable) -> list[RankingAtNFE]:
         return []
     better = result_table.headline.better
     places = [_place(result_table, nfe, result_table.headline) for nfe in result_table.budgets]
-    gaps = {
-        (place.nfe, row): difference(place.values[row].by_seed, place.values[place.first[0]].by_seed, better)
-        for place in places
-        for row in place.order
-        if row not in place.first
-    }
-    joint = jointly(gaps, better)
-    return [
-        replace(place, near=[row for row in place.order if _is_near(joint.get((place.nfe, row)))]) for place in places
-    ]
+    return [replace(place, near=_near(place, better)) for place in places]
 
 
-def _is_near(gap: Difference | None) -> bool:
-    return gap is not None and gap.verdict != "worse"
+def _near(place: RankingAtNFE, better: str) -> list[Row]:
+    others = [row for row in place.order if row not in place.first]
+    best = place.values[place.first[0]].by_seed if others else {}
+    return [row for row in others if difference(place.values[row].by_seed, best, better).verdict != "worse"]
 
 
 def _place(result_table: ResultTable, nfe: int, facts: MetricFacts) -> RankingAtNFE:

@@ -11,8 +11,6 @@ from fmbench.report.analysis.floor_and_oracle import Floor
 from fmbench.report.number_format import Style, style_for
 from fmbench.report.result_table import NETWORK_AXIS, ROW_AXES, SOLVER_AXIS, Row, Values, fixed, varying
 from fmbench.results.records import MetricFacts
-from fmbench.stats.joint_verdicts import joint_p
-from fmbench.stats.multiple_testing import FALSE_ALARMS
 from fmbench.stats.paired_seeds import difference, interval, ranked
 
 Command = Callable[[Row], str]
@@ -90,9 +88,16 @@ def joint_note(number: int) -> str:
     )
 
 
+def by_chance(number: int) -> str:
+    """Say what comparisons with the best, each made by itself, mean together; "" where they are too few to mislead."""
+    if number < 20:
+        return ""
+    return f"Each of the {number} comparisons is made by itself: of 20 equals, chance tells one from the best."
+
+
 def entries(columns: Sequence[Column], rows: Sequence[Row], usual: int) -> tuple[list[list[Entry]], int]:
     """Return the entries of each column, with the best in bold and what cannot be told from it marked, and how many
-    comparisons with the best the marks come from: these hold jointly.
+    comparisons with the best the marks come from: each is made by itself.
 
     `usual` is the number of seeds that is said once for the whole table.
     """
@@ -103,11 +108,10 @@ def entries(columns: Sequence[Column], rows: Sequence[Row], usual: int) -> tuple
         for j, row in enumerate(rows)
         if leader and (mine := column.values.get(row)) and mine.complete and mine.by_seed != leader.by_seed
     }
-    p = joint_p({place: gap.absolute for place, gap in gaps.items()})
-    near = {place for place in gaps if usual > 1 and p.get(place, 1.0) > FALSE_ALARMS}
+    near = {place for place, gap in gaps.items() if usual > 1 and gap.verdict != "worse"}
     return [
         _entries(column, rows, usual, best[i], {j for k, j in near if k == i}) for i, column in enumerate(columns)
-    ], len(p)
+    ], len(gaps)
 
 
 def _best(column: Column, rows: Sequence[Row]) -> Values | None:
@@ -204,7 +208,7 @@ def _reading(columns: Sequence[Column], printed: Sequence[Sequence[Entry]], usua
     notes += dict.fromkeys(f"{column.floor.note}" for column in columns if column.floor)
     marked = [entry for column in printed for entry in column]
     if usual > 1 and any(entry.best for entry in marked):
-        notes.append(f"{BEST_NOTE} {joint_note(compared)}".rstrip())
+        notes.append(f"{BEST_NOTE} {by_chance(compared)}".rstrip())
     if any(v and v.lost for c in columns for v in c.values.values()):
         notes.append(LOST_NOTE)
     return notes

@@ -153,12 +153,18 @@ function jointVerdicts(comparisons, better) {
   return verdicts;
 }
 
+/** Say whether the seeds tell two candidates apart, by Student's t of their differences. */
+function isToldFrom(one, other) {
+  const gap = difference(one.values, other.values).absolute;
+  return gap.n >= 2 && Math.abs(gap.mean) > gap.half;
+}
+
 /** Rank columns of candidates {key, values, mean, complete}, one column an NFE: `first` are the best of their column and
- * its equals, `near` what the seeds cannot tell from it, jointly over all columns. Who lost a seed is neither, and where
+ * its equals, `near` what the seeds cannot tell from it, each by itself. Who lost a seed is neither, and where
  * all means of a column are equal nobody is marked. */
 function rank(columns, better) {
   const first = [];
-  const comparisons = [];
+  const near = [];
   for (const column of better ? columns : []) {
     const order = column.filter((each) => each.complete);
     const [low, high] = d3.extent(order, (each) => each.mean);
@@ -168,11 +174,7 @@ function rank(columns, better) {
     first.push(...order.filter(same));
     if (finite(best.values).length < 2) continue;
     const others = order.filter((each) => !same(each));
-    comparisons.push(...others.map((each) => ({ key: each.key, gap: difference(each.values, best.values).absolute })));
+    near.push(...others.filter((each) => !isToldFrom(each, best)));
   }
-  const verdicts = jointVerdicts(comparisons, better);
-  return {
-    first: first.map((each) => each.key),
-    near: comparisons.map(({ key }) => key).filter((key) => verdicts.get(key) !== "worse"),
-  };
+  return { first: first.map((each) => each.key), near: near.map((each) => each.key) };
 }

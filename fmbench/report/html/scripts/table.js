@@ -251,7 +251,7 @@ function notesOf({ metric, reference }) {
   if (!metric.better) return "";
   if (reference)
     return "In colour: better or worse beyond chance, seed by seed, with all of the table judged jointly (Holm).";
-  return "Bold: best of its column; †: not distinguishable from it, seed by seed, with all of the table judged jointly (Holm).";
+  return "Bold: best of its column; †: not distinguishable from it, seed by seed, each by itself.";
 }
 
 function drawTableTools(rows, shown, context) {

@@ -5,6 +5,7 @@ than its host.
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
 import subprocess
@@ -66,7 +67,7 @@ def notify(target: str, title: str, text: str, facts: Mapping[str, Any]) -> str:
     except urllib.error.HTTPError as error:
         error.close()
         return f"{shown_target(target)} answered {error.code}"
-    except (OSError, ValueError) as error:  # whose words may hold the URL
+    except (OSError, ValueError, http.client.HTTPException) as error:  # whose words may hold the URL
         why = getattr(error, "reason", error)
         said = why.strerror if isinstance(why, OSError) and why.strerror else type(why).__name__
         return f"{shown_target(target)} was not reached: {said}"

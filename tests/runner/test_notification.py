@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -92,6 +93,23 @@ def test_a_run_that_fails_tells_so(webhook: Webhook, tmp_path: Path) -> None:
 def test_nobody_is_waited_for_who_is_not_there() -> None:
     said = notify(f"http://127.0.0.1:9/{SECRET}", "title", "text", {})
     assert said == "http://127.0.0.1/... was not reached: Connection refused"
+
+
+def test_a_url_that_cannot_be_asked_and_an_answer_that_is_none_fail_no_run() -> None:
+    assert notify(f"http://127.0.0.1:9/{SECRET} and", "title", "text", {}).endswith("was not reached: InvalidURL")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=_answer_nonsense, args=(server,))
+        thread.start()
+        said = notify(f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}", "title", "text", {})
+        thread.join()
+    assert said == "http://127.0.0.1/... was not reached: BadStatusLine"
+
+
+def _answer_nonsense(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(b"hello\r\n\r\n")
 
 
 @pytest.mark.parametrize("target", ["slack", f"ftp://host/{SECRET}", f"https:///{SECRET}", f"https://[{SECRET}"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,12 +26,15 @@ MOST = 100
 
 @dataclass(frozen=True)
 class _Entry:
-    """One metric of a configuration in one report: the mean over seeds, and what it is comparable by."""
+    """One metric of a configuration in one report: the mean over seeds, what it is comparable by, and how many seeds
+    have no value.
+    """
 
     report: PublishedReport
     group: CellGroup
     score: Interval
     identity: str
+    lost: int
 
 
 def leaderboards(reports: Sequence[PublishedReport]) -> list[TextTable]:
@@ -73,8 +77,11 @@ def _entries(report: PublishedReport, facts: MetricFacts) -> Iterable[_Entry]:
         for (group, _), row in rows
         if abs(row.values.get(facts.name, math.inf)) <= LARGEST
     )
-    for (group, identity), values in grouped(cells).items():
-        yield _Entry(report, group, interval(values), identity)
+    seeds = Counter(group for group, _ in report.results.snapshot.evaluations)
+    found = grouped(cells)
+    known = Counter(group for (group, _), values in found.items() for _ in values)
+    for (group, identity), values in found.items():
+        yield _Entry(report, group, interval(values), identity, seeds[group] - known[group])
 
 
 def _table(title: str, entries: Sequence[_Entry], facts: MetricFacts, apart: bool) -> TextTable:
@@ -84,7 +91,7 @@ def _table(title: str, entries: Sequence[_Entry], facts: MetricFacts, apart: boo
     varying = [i for i in range(1, len(groups[0]) - 1) if len({group[i] for group in groups}) > 1]
     lines = grouped(((entry.report.slug, entry.group[:LAST_AXIS]), entry) for entry in entries)
     sign = 1.0 if facts.better == "lower" else -1.0
-    order = sorted(lines.values(), key=lambda line: min(sign * entry.score.mean for entry in line))
+    order = sorted(lines.values(), key=lambda line: min((e.lost > 0, sign * e.score.mean) for e in line))
     best = _best(entries, sign)
     numbers = style_for(entry.score for entry in entries)
     shown = []
@@ -92,10 +99,12 @@ def _table(title: str, entries: Sequence[_Entry], facts: MetricFacts, apart: boo
         by_nfe: Mapping[str, _Entry] = {entry.group[LAST_AXIS]: entry for entry in line}
         name = ", ".join(labels_said(line[0].group, varying)) or line[0].group[0]
         cells = [
-            "–" if nfe not in by_nfe else _said(by_nfe[nfe].score, numbers, by_nfe[nfe] is best[nfe]) for nfe in budgets
+            "–" if nfe not in by_nfe else _said(by_nfe[nfe], numbers, by_nfe[nfe] is best.get(nfe)) for nfe in budgets
         ]
         shown.append(Line((name, line[0].report.said, *cells)))
     note = "Mean and half-width of the 95% interval over seeds; ★: the best mean of a column, which another may tie."
+    if any(entry.lost for entry in entries):
+        note += " n: how many seeds have a value, where some have none; such a mean is never the best."
     if apart:
         note += " Values that are not comparable (other samples, data, precision or machine) have a table each."
     if len(order) > MOST:
@@ -105,11 +114,14 @@ def _table(title: str, entries: Sequence[_Entry], facts: MetricFacts, apart: boo
 
 
 def _best(entries: Sequence[_Entry], sign: float) -> dict[str, _Entry]:
-    by_nfe = grouped((entry.group[LAST_AXIS], entry) for entry in entries)
+    """Return the best mean of each NFE; who lost a seed is never the best, as in a report."""
+    by_nfe = grouped((entry.group[LAST_AXIS], entry) for entry in entries if not entry.lost)
     return {nfe: min(found, key=lambda entry: sign * entry.score.mean) for nfe, found in by_nfe.items()}
 
 
-def _said(score: Interval, numbers: Style, best: bool) -> str:
+def _said(entry: _Entry, numbers: Style, best: bool) -> str:
+    score = entry.score
     text = numbers(score.mean)
     text += f" ± {numbers(score.half)}" if score.known and score.half > 0 else ""
+    text += f" (n = {score.n})" if entry.lost else ""
     return f"★ {text}" if best else text

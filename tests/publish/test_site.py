@@ -118,6 +118,21 @@ def test_scores_of_another_identity_have_a_leaderboard_of_their_own(tmp_path: Pa
     assert all(("2026-01-01" in text) != ("2026-02-01" in text) for text in scores)
 
 
+def test_who_lost_a_seed_is_never_the_best_of_a_leaderboard(tmp_path: Path) -> None:
+    def change(labels: dict[str, str], seed: int, values: dict[str, float]) -> dict[str, float] | None:
+        lucky = labels["path"] == "cosine" and labels["solver"] == "heun"
+        return ({**values, "fid": 0.001} if seed == 0 else None) if lucky else values
+
+    report(results(change=change), tmp_path / "reports" / "a")
+    write_site([tmp_path / "reports"], tmp_path / "site")
+    scores = tables_of(tmp_path / "site" / "suites" / "made.html")[0]
+    (lucky,) = re.findall(r"<tr><th scope=\"row\">cosine, heun</th>.*?</tr>", scores)
+    assert lucky.count("(n = 1)") == 2
+    assert "★" not in lucky
+    assert scores.count("★ ") == 2
+    assert "such a mean is never the best" in scores
+
+
 def test_another_folder_is_not_touched_and_the_site_is_made_anew_in_its_own(reports: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(UserError, match="is not empty, and no site"):

@@ -40,10 +40,14 @@ class CheckResult:
     raised: str = ""
 
 
+class NeedsPytest(UserError):
+    """A test asks for what only pytest can give."""
+
+
 def run_checks(tests: ComponentConformance, make: Callable[[], Any] | None = None) -> Iterator[CheckResult]:
     """Run the tests of a conformance class, each for all of its values, on new components that `make` returns.
 
-    Without `make` the class's own method `component` makes them. Raises UserError for what only pytest can give.
+    Without `make` the class's own method `component` makes them. Raises NeedsPytest for what only pytest can give.
     """
     for name, test in _tests_of(type(tests)):
         yield _check(tests, name, test, make)
@@ -70,7 +74,7 @@ def _check(
                 test(tests, **_arguments(tests, test, make, given, Path(folder)))
         except SkipTest as skip:
             skipped.append(str(skip))
-        except UserError:
+        except NeedsPytest:
             raise
         except (Exception, SystemExit) as error:
             failures.append((*_what_was_found(error), _case(parameters, values)))
@@ -106,7 +110,7 @@ def _arguments(
             return known[name]
         method = type(tests).fixtures.get(name)
         if method is None:
-            raise UserError(
+            raise NeedsPytest(
                 f"{type(tests).__name__} asks for {name!r}, which only pytest can give. Run pytest on its file, or "
                 f"make {name!r} a method."
             )

@@ -35,6 +35,7 @@ EXPLAINED = {
     ),
     "solver one_more": ("costs what it declares", "nfe_per_step * N + nfe_offset times", "= 2 times; counted 3"),
     "solver raising": ("repeats", "", f"it raised IndexError: .*.{line_of('x_0[:, 99]')}"),
+    "solver refusing": ("repeats", "", "it raised ComponentError: refusing takes nothing"),
     "solver leaving": ("repeats", "", f"it raised SystemExit: 0 .{line_of('SystemExit')}"),
     "path short_path": ("coefficients at the ends", "alpha(1) = 1 and sigma(1) = 0", r"alpha\(1\) is 1 .* found 0.98"),
     "path wrong_slope": ("coefficient derivatives", "d_alpha_t = d alpha_t / dt", "they differ by 0.3"),

@@ -15,6 +15,7 @@ from fmbench import (
     TDistribution,
     hookimpl,
 )
+from fmbench.errors import ComponentError
 
 
 class Halfway(Solver):
@@ -47,6 +48,13 @@ class Raising(Halfway):
 
     def integrate(self, velocity, x_0, times):
         return x_0[:, 99]
+
+
+class Refusing(Halfway):
+    """Refuses what it is asked for, as components do what a suite must not ask of them."""
+
+    def integrate(self, velocity, x_0, times):
+        raise ComponentError("refusing takes nothing")
 
 
 class Leaving(Halfway):
@@ -173,7 +181,7 @@ class UpsideDown(Metric):
 
 @hookimpl
 def fmbench_solvers():
-    return {"halfway": Halfway, "one_more": OneMore, "raising": Raising, "leaving": Leaving}
+    return {"halfway": Halfway, "one_more": OneMore, "raising": Raising, "refusing": Refusing, "leaving": Leaving}
 
 
 @hookimpl

@@ -13,7 +13,6 @@ from fmbench.results.records import MetricFacts
 from fmbench.results.snapshot import AXES, CellGroup, CellValues, Section, Snapshot, grouped, named, said
 
 BySeed = Mapping[int, CellValues]
-HARDWARE = ("hardware", "torch")
 UNKNOWN = "what its values were made with is not known: a records.csv holds no identities"
 
 

@@ -207,6 +207,17 @@ def test_the_difference_from_the_baseline_replaces_the_values(page: Page) -> Non
     page.click("text=seeds >> nth=-1")
 
 
+def test_what_is_unsteady_or_lost_a_seed_is_on_no_front(page: Page) -> None:
+    costs = """clock => [0, 1].map(id => costOf({id}, clock, {timing: {metric: clock, unsteady: new Set([0])}}))"""
+    assert page.evaluate(costs, {"mean": [1.5, 2.5]}) == [None, 2.5]
+    points = [
+        {"x": 1, "y": 1, "complete": False},
+        {"x": 2, "y": 3, "complete": True},
+        {"x": 3, "y": 2, "complete": True},
+    ]
+    assert page.evaluate("points => frontOf(points, 'lower').map(point => point.x)", points) == [2, 3]
+
+
 def test_the_slider_moves_both_sheets_and_real_data_stay(page: Page) -> None:
     page.locator("#samples").scroll_into_view_if_needed()
     page.wait_for_selector(".sheet")
@@ -306,7 +317,8 @@ def test_the_address_holds_the_state_and_reset_clears_it(browser: Browser, file:
 
 
 def test_a_state_that_names_what_is_not_there_is_passed_over(browser: Browser, file: Path) -> None:
-    state = "#metric=none&colour=x&facets=y&sort=z&pin=999&pin=x&page=-3&only.no=1&dataset=q&left=1e9&against=777&nfe=x"
+    state = "#metric=none&colour=x&facets=y&sort=z&pin=999&pin=x&page=-3&only.no=1&only.path=gone&dataset=q&left=1e9"
+    state += "&against=777&nfe=x"
     with shown(browser, file, state) as (page, seen):
         assert page.locator("#chart-drawing svg").count() == 1
         assert page.locator("#table-place tbody tr[id]").count() > 10
@@ -504,5 +516,6 @@ def test_a_page_of_one_cell_and_of_one_seed_stands(browser: Browser, tmp_path: P
     with shown(browser, file) as (page, seen):
         assert page.locator("#chart-drawing svg").count() == 1
         assert "nothing else was tried" in page.inner_text("#winners")
+        assert page.locator("#choose-against option[value=baseline]").count() == 0  # the suite has none
         assert page.locator("#table-place tbody tr[id]").count() == 1
         assert not seen.faults

@@ -50,7 +50,7 @@ def metric_columns(
     known = [v if v is not None else Values() for v in values]
     shared = facts.scope == "sampler" and _are_shared(known)
     group, groups, why = _groups(places, values)
-    usual = _usual(known)
+    several = _usual(known) > 1 and not shared  # what seeds share tells nothing of chance
     lost = [sum(v.lost.values()) for v in known]
     columns: dict[str, Any] = {"shared": shared}
     if shared:
@@ -65,8 +65,8 @@ def metric_columns(
         "missing": _missing(places, facts, values, reasons, shared=shared),
         "n": [len(v.by_seed) for v in known],
         "lost": lost if any(lost) else None,
-        "mark": _marks(places, facts, values, group, several=usual > 1),
-        "ties": usual > 1,
+        "mark": _marks(places, facts, values, group, several=several),
+        "ties": several,
         "group": group if any(group) else None,
         "groups": groups,
         "why": why,

@@ -58,7 +58,7 @@ function panelsOf(selection) {
 
 function pointOf(shown, selection) {
   const { entry } = shown;
-  const x = selection.x === "ms" ? selection.dataset.timing.metric.mean[entry.id] : entry.calls;
+  const x = selection.x === "ms" ? costOf(entry, selection.dataset.timing.metric, selection.dataset) : entry.calls;
   if (shown.mean === null || !(x > 0)) return null;
   const value = selection.colour ? entry.row.values[selection.colour.name] : "";
   return {

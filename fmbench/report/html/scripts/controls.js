@@ -37,7 +37,7 @@ function drawControls(report, selection, state, update) {
           (colour) => update({ colour, page: 0 }),
         ),
       selection.axes.length > 1 && facetsMenu(selection, update),
-      selection.axes.length > 0 && filterMenu(selection, state, update),
+      selection.axes.length > 0 && filterMenu(selection, update),
       labelled("Difference from", "choose-against", againstOptions(selection), state.against, (against) =>
         update({ against, sort: "" }),
       ),
@@ -81,7 +81,7 @@ function xOptions(selection) {
 
 function againstOptions(selection) {
   const rows = selection.dataset.rows.map((row) => [row.id, row.label]);
-  const baseline = selection.dataset.rows.some((row) => row.baseline !== null);
+  const baseline = selection.dataset.rows.some((row) => row.against !== null);
   const own = [["", "none"], ...(baseline ? [["baseline", "the baseline"]] : [])];
   return [...own, { group: "one row", options: rows }];
 }
@@ -140,11 +140,11 @@ function facetsMenu(selection, update) {
   return menu("facets", "Panels", said, make("fieldset", {}, make("legend", {}, "A panel for each"), boxes));
 }
 
-function filterMenu(selection, state, update) {
+function filterMenu(selection, update) {
   const groups = selection.axes.map((axis) => {
-    const now = new Set(state.only[axis.name] ?? axis.values);
+    const now = new Set(selection.only[axis.name] ?? axis.values);
     const set = (values) => {
-      const only = { ...state.only };
+      const only = { ...selection.only };
       if (values.length === axis.values.length || values.length === 0) delete only[axis.name];
       else only[axis.name] = values;
       update({ only, page: 0 });
@@ -155,7 +155,7 @@ function filterMenu(selection, state, update) {
       ),
     );
     const all =
-      state.only[axis.name] &&
+      selection.only[axis.name] &&
       make("button", { type: "button", class: "quiet", id: `all-${axis.name}`, click: () => set([]) }, "all");
     return make("fieldset", {}, make("legend", {}, axis.label), boxes, all);
   });

@@ -14,12 +14,14 @@ function drawCost(selection, state, update) {
     return;
   }
   const cost = costs.find((each) => each.name === state.cost) ?? dataset.timing.metric ?? costs[0];
-  const points = selection.entries
+  const alike = drawn({ entries: drawn({ entries: selection.entries, metric: quality }), metric: cost });
+  const points = alike
     .map(({ entry }) => ({
       entry,
       row: entry.row,
-      x: cost.mean[entry.id],
+      x: costOf(entry, cost, dataset),
       y: quality.mean[entry.id],
+      complete: !quality.lost?.[entry.id],
       value: selection.colour ? entry.row.values[selection.colour.name] : "",
     }))
     .filter((point) => point.x > 0 && point.y !== null);
@@ -41,6 +43,11 @@ function drawCost(selection, state, update) {
       ? costPlot(points, cost, quality, selection, place.clientWidth)
       : make("p", { class: "empty" }, "No row has both."),
   );
+}
+
+/** Return what an entry costs; null where its time is unsteady, and so none. */
+function costOf(entry, cost, dataset) {
+  return cost === dataset.timing.metric && dataset.timing.unsteady.has(entry.id) ? null : cost.mean[entry.id];
 }
 
 /** Return the names of the colours that some point has. */
@@ -91,12 +98,12 @@ function costPlot(points, cost, quality, selection, width) {
   return drawPlot(options, `${quality.name} against ${cost.name}. On the front: ${names}.`);
 }
 
-/** Return the points that no other beats in cost and quality, the cheapest first. */
+/** Return the points that no other beats in cost and quality, the cheapest first; who lost a seed is none of them. */
 function frontOf(points, better) {
   const sign = better === "higher" ? -1 : 1;
   const front = [];
   for (const point of d3.sort(
-    points,
+    points.filter((each) => each.complete),
     (each) => each.x,
     (each) => sign * each.y,
   )) {

@@ -23,7 +23,12 @@ function readDataset(payload, given) {
     metrics: metrics.filter((metric) => given.timing.shown || !metric.time),
     byName,
     headline: given.headline === null ? null : payload.metrics[given.headline].name,
-    timing: { ...given.timing, metric: given.timing.shown ? clock : null },
+    timing: {
+      ...given.timing,
+      metric: given.timing.shown && clock && !clock.group ? clock : null, // times of two machines share no axis
+      reason: given.timing.reason || (clock?.group ? "times of several machines share no axis" : ""),
+      unsteady: new Set(given.timing.unsteady.map(([entry]) => entry)),
+    },
     columns: columnsOf(given, entries),
     trainings: readTrainings(payload, given.trainings),
   };

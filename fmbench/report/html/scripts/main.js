@@ -20,7 +20,7 @@ function start() {
     table: () => drawTable(report, selection, state, update),
     samples: whenSeen("samples", () => drawSamples(report, selection, state, update)),
     cost: whenSeen("cost", () => drawCost(selection, state, update)),
-    training: whenSeen("training", () => drawTraining(report, selection, state)),
+    training: whenSeen("training", () => drawTraining(report, selection)),
   };
   const draw = (names) => names.forEach((name) => parts[name]());
   const enter = (next) => {

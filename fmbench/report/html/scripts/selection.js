@@ -6,7 +6,8 @@
 function select(report, state) {
   const dataset = report.datasets.find((each) => each.name === state.dataset) ?? report.datasets[0];
   const metric = dataset.byName.get(state.metric) ?? dataset.byName.get(dataset.headline) ?? dataset.metrics[0];
-  const rows = dataset.rows.filter((row) => passes(row, state));
+  const only = filterOf(dataset, state.only);
+  const rows = dataset.rows.filter((row) => passes(row, only, state.text));
   const axes = dataset.varying;
   const colour =
     axes.find((axis) => axis.name === state.colour) ?? axes.find((axis) => axis.name === "solver") ?? axes[0];
@@ -14,6 +15,7 @@ function select(report, state) {
     dataset,
     metric,
     rows,
+    only,
     axes,
     colour,
     facets: facetsOf(axes, colour, state.facets),
@@ -36,11 +38,16 @@ function select(report, state) {
   return selection;
 }
 
-function passes(row, state) {
-  const kept = Object.entries(state.only).every(
-    ([axis, values]) => !(axis in row.values) || values.includes(row.values[axis]),
-  );
-  const words = state.text.toLowerCase().split(/\s+/).filter(Boolean);
+/** Return the values that are kept on each axis, without those that no row of the dataset has. */
+function filterOf(dataset, wanted) {
+  const has = (axis, value) => dataset.rows.some((row) => row.values[axis] === value);
+  const found = Object.entries(wanted).map(([axis, values]) => [axis, values.filter((value) => has(axis, value))]);
+  return Object.fromEntries(found.filter(([, values]) => values.length));
+}
+
+function passes(row, only, searched) {
+  const kept = Object.entries(only).every(([axis, values]) => values.includes(row.values[axis]));
+  const words = searched.toLowerCase().split(/\s+/).filter(Boolean);
   const text = row.label.toLowerCase();
   return kept && words.every((word) => text.includes(word));
 }

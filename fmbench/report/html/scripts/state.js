@@ -21,7 +21,6 @@ const START = {
   right: "",
   time: "",
   cost: "",
-  course: "",
 };
 
 /** Return the state that a hash holds; `only` maps an axis to the values that are kept, `pinned` are rows. */

@@ -3,12 +3,12 @@
 /** Training: losses, metrics over t, how t is drawn, what a training costs. */
 
 /** Draw the section of a dataset. */
-function drawTraining(report, selection, state) {
+function drawTraining(report, selection) {
   const { trainings } = selection.dataset;
   const place = byId("training-place");
   const width = place.clientWidth;
   const kept = (training) =>
-    Object.entries(state.only).every(
+    Object.entries(selection.only).every(
       ([axis, values]) => !(axis in trainings.values[training]) || values.includes(trainings.values[training][axis]),
     );
   const look = colouring(trainings);

@@ -26,7 +26,7 @@ function winnerCard({ column, best, near, of, only }, selection, update) {
   const half = halfOf(shown);
   const equals = best.length > 1 && `${best.length - 1} with the same values`;
   const ties = near.length > 0 && `${counted(near.length, "other")} ${near.length === 1 ? "ties" : "tie"}`;
-  const alone = of > 1 ? (metric.n[entry.id] > 1 ? "nothing ties" : "") : "nothing else was tried";
+  const alone = of > 1 ? (metric.ties && metric.n[entry.id] > 1 ? "nothing ties" : "") : "nothing else was tried";
   const title = `${entry.row.label}: pin it in the chart`;
   const pin = () => update({ pin: entry.row.id });
   const look = lookOf(colour, colour && entry.row.values[colour.name]);

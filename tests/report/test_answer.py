@@ -98,6 +98,26 @@ def test_a_tie_is_called_one_and_has_no_winner(tmp_path: Path):
     assert "A tie: 1 of 1 other (" in short["NFE 1"]
 
 
+def test_what_is_told_against_the_baseline_is_told_jointly_at_all_nfe(tmp_path: Path):
+    """By itself each difference has p = 0.04, and its interval leaves out zero; of two that is no news."""
+
+    def change(record: EvaluationRecord) -> EvaluationRecord:
+        seed, cosine = record.cell.training.seed, record.cell.training.path.name == "cosine"
+        return dataclasses.replace(record, metrics={"fid_digits": LINEAR[seed] - (1 + 0.35 * (seed - 1)) * cosine})
+
+    given: dict[str, Any] = {"change": change, "metrics": (FID,), "solvers": ("euler",), "baseline": {"path": "linear"}}
+    one = in_short(small(tmp_path, nfe=(1,), **given).records())
+    assert " lower at NFE 1 (n = 3)" in dict(one.details)["Answer in full"]
+    assert dict(one.details)["NFE 1"].endswith("lower, better.")
+    two = in_short(small(tmp_path, nfe=(1, 2), **given).records())
+    assert (
+        "Against the baseline (linear): not distinguishable at NFE 1 and 2 (n = 3)."
+        in dict(two.details)["Answer in full"]
+    )
+    assert dict(two.details)["NFE 1"].endswith("lower, not distinguishable.")
+    assert "better in 0, worse in 0, not distinguishable in 2 of 2 comparisons" in dict(two.details)["path"]
+
+
 def test_a_rival_at_one_nfe_stands_under_what_is_not_known(tmp_path: Path):
     def change(record: EvaluationRecord) -> EvaluationRecord:
         seed, cosine = record.cell.training.seed, record.cell.training.path.name == "cosine"

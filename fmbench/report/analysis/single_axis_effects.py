@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fmbench.io.printable_text import count
-from fmbench.report.analysis.baseline import gap_of_rows, is_baseline
+from fmbench.report.analysis.baseline import gaps_from_baseline, is_baseline
 from fmbench.report.result_table import ROW_AXES, SOLVER_AXIS, ResultTable, Row, varying
 from fmbench.results.records import TRAINING_AXES, MetricFacts
 
@@ -36,16 +36,12 @@ def effects(result_table: ResultTable, baseline: Mapping[str, Any] | None) -> li
 def _effect(
     result_table: ResultTable, facts: MetricFacts, rows: Sequence[Row], axis: int, label: str, reference: str
 ) -> str:
-    """Count the verdicts on one component; by solver too, where it is better with some and worse with others."""
+    """Count the joint verdicts on one component; by solver too, where it is better with some and worse with others."""
     verdicts: dict[str, Counter[str]] = {}
-    for row in rows:
-        if row[axis] != label:
-            continue
-        other = (*row[:axis], reference, *row[axis + 1 :])
-        for nfe in result_table.budgets:
-            found = gap_of_rows(result_table, row, other, nfe, facts)
-            if found is not None and found.absolute.known:
-                verdicts.setdefault(row[SOLVER_AXIS], Counter())[found.verdict] += 1
+    pairs = {row: (*row[:axis], reference, *row[axis + 1 :]) for row in rows if row[axis] == label}
+    for (row, _), found in gaps_from_baseline(result_table, pairs, facts).items():
+        if found is not None and found.absolute.known:
+            verdicts.setdefault(row[SOLVER_AXIS], Counter())[found.verdict] += 1
     total = sum(verdicts.values(), Counter[str]())
     if not total:
         return ""

@@ -22,6 +22,7 @@ from fmbench.report.number_format import bounded, percents, style_for
 from fmbench.report.result_table import ROW_AXES, ResultTable, Row, labels_said, varying
 from fmbench.report.text.one_sentence import with_its_best
 from fmbench.results.records import TRAINING_AXES
+from fmbench.stats.joint_verdicts import jointly
 from fmbench.stats.paired_seeds import Difference, interval
 
 
@@ -135,14 +136,18 @@ def _rival(place: RankingAtNFE) -> Row | None:
 
 
 def _gaps(result_table: ResultTable, pairs: Sequence[tuple[RankingAtNFE, Row]], named: Collection[str]) -> str:
-    """Say the differences of the best from references whose axes `named` are known: in figures where they are told."""
+    """Say the differences of the best from references whose axes `named` are known: in figures where they are told,
+    jointly at all NFE.
+    """
+    assert result_table.headline is not None
+    better = result_table.headline.better
     told: list[str] = []
     near: dict[str, list[str]] = {"not distinguishable": [], "cannot tell": []}
     seeds = set()
+    singly = {place.nfe: gap(place.values[place.first[0]], place.values[row], better) for place, row in pairs}
+    gaps = jointly(singly, better)
     for place, reference in pairs:
-        assert result_table.headline is not None
-        found = gap(place.values[place.first[0]], place.values[reference], result_table.headline.better)
-        if found is None:
+        if (found := gaps[place.nfe]) is None:
             continue
         beside = _beside(result_table, place, reference, named)
         where = f"{place.nfe} ({beside})" if beside else f"{place.nfe}"

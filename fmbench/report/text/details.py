@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fmbench.io.printable_text import count
-from fmbench.report.analysis.baseline import gap_of_rows, references
+from fmbench.report.analysis.baseline import gaps_from_baseline, references
 from fmbench.report.analysis.ranking import RankingAtNFE, combination
 from fmbench.report.analysis.single_axis_effects import effects
 from fmbench.report.number_format import style_for
 from fmbench.report.result_table import ResultTable, Row
 from fmbench.report.text.answer import size
-from fmbench.stats.paired_seeds import interval
+from fmbench.stats.paired_seeds import Difference, interval
 
 MOST_NAMES = 3
+Gaps = Mapping[tuple[Row, int], Difference | None]
+"""Differences from the baseline by row and NFE, with verdicts that hold jointly."""
 
 
 def details(
@@ -22,12 +24,14 @@ def details(
 ) -> list[tuple[str, str]]:
     """Return lines of `(what it is about, sentences)` on one dataset."""
     pairs = references(result_table, baseline) if baseline else {}
-    best = [(f"NFE {place.nfe}", _best(result_table, place, pairs)) for place in rankings]
+    facts = result_table.headline
+    gaps = gaps_from_baseline(result_table, pairs, facts) if facts is not None else {}
+    best = [(f"NFE {place.nfe}", _best(result_table, place, pairs, gaps)) for place in rankings]
     return best + effects(result_table, baseline)
 
 
-def _best(result_table: ResultTable, place: RankingAtNFE, pairs: Mapping[Row, Row]) -> str:
-    """Say which row is best at one NFE, and what can be told from it."""
+def _best(result_table: ResultTable, place: RankingAtNFE, pairs: Mapping[Row, Row], gaps: Gaps) -> str:
+    """Say which row is best at one NFE, what can be told from it, and by how much it beats the baseline."""
     facts = result_table.headline
     if facts is None or not place.first:
         return f"No best: {place.why}."
@@ -42,7 +46,7 @@ def _best(result_table: ResultTable, place: RankingAtNFE, pairs: Mapping[Row, Ro
     if len(place.order) > len(place.first):
         text += " " + _rivals(result_table, place)
     if best in pairs:
-        found = gap_of_rows(result_table, best, pairs[best], place.nfe, facts)
+        found = gaps[best, place.nfe]
         said = f"{size(found)}, {found.verdict}" if found else "they are not comparable"
         solver = "" if result_table.made_elsewhere(pairs[best]) else " with the same solver"
         text += f" Against the baseline{solver}, seed by seed: {said}."

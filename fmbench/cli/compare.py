@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SUITES = (".yaml", ".yml")
 WORSE = 1
-HELP = "A report's folder, results.json, baseline, REVISION:PATH, SUITE.yaml, or SUITE.yaml@STORE."
+HELP = "A report's folder, results.json, baseline, REVISION:PATH, SUITE, or SUITE@STORE."
 
 Side = Annotated[str, typer.Argument(metavar="A", help=HELP)]
 Other = Annotated[str, typer.Argument(metavar="B", help="The same; it is compared with A.")]
@@ -91,8 +91,10 @@ def compare(
 
 def _results(name: str, home: str | None, plugins: list[str] | None) -> ComparedResults:
     """Return the results that a name means: those of a suite lie in a store, others in files."""
+    from fmbench.suite import shipped_suites
+
     suite, at, place = name.partition("@")
-    if not suite.endswith(SUITES):
+    if not suite.endswith(SUITES) and (suite not in shipped_suites() or Path(name).exists()):
         from fmbench.compare import read_results
 
         return read_results(name)

@@ -39,6 +39,12 @@ def run(*arguments: Any) -> Result:
     return CliRunner().invoke(app, ["compare", *map(str, arguments)])
 
 
+def test_a_suite_that_comes_with_fmbench_is_meant_by_its_name(folder: Path, tmp_path: Path) -> None:
+    done = run("smoke", folder / "b", "--home", tmp_path)
+    assert isinstance(done.exception, UserError)
+    assert "holds no finished evaluation of smoke" in str(done.exception)
+
+
 def test_two_report_folders_are_compared_and_the_exit_code_says_so_where_it_is_asked(folder: Path) -> None:
     done = run(folder / "a", folder / "b")
     assert done.exit_code == 0, done.output

@@ -218,6 +218,13 @@ def test_what_is_unsteady_or_lost_a_seed_is_on_no_front(page: Page) -> None:
     assert page.evaluate("points => frontOf(points, 'lower').map(point => point.x)", points) == [2, 3]
 
 
+def test_latex_has_no_letter_that_it_would_read_as_markup(page: Page) -> None:
+    table = {"heads": {"labels": ["a_b"], "columns": []}, "lines": [{"labels": ["{x: $1}\\&"], "cells": []}]}
+    said = page.evaluate("({heads, lines}) => asLatex(heads, lines)", table)
+    assert "a\\_b" in said
+    assert r"\{x: \$1\}\textbackslash{}\&" in said
+
+
 def test_the_slider_moves_both_sheets_and_real_data_stay(page: Page) -> None:
     page.locator("#samples").scroll_into_view_if_needed()
     page.wait_for_selector(".sheet")

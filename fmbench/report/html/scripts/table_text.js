@@ -62,6 +62,16 @@ function asMarkdown(heads, lines) {
 
 const LATEX = {
   "\\": "\\textbackslash{}",
+  "{": "\\{",
+  "}": "\\}",
+  "&": "\\&",
+  "%": "\\%",
+  $: "\\$",
+  "#": "\\#",
+  _: "\\_",
+  "<": "\\textless{}",
+  ">": "\\textgreater{}",
+  "|": "\\textbar{}",
   "~": "\\textasciitilde{}",
   "^": "\\textasciicircum{}",
   "±": "$\\pm$",
@@ -71,8 +81,7 @@ const LATEX = {
 };
 
 function asLatex(heads, lines) {
-  const escaped = (text) =>
-    text.replace(/[\\~^±−†–]/g, (each) => LATEX[each] ?? each).replace(/(?<!\\)[&%#_]/g, "\\$&");
+  const escaped = (text) => text.replace(/[\\{}&%$#_<>|~^±−†–]/g, (each) => LATEX[each]);
   const cell = (each) =>
     each.mark === 1 ? `\\textbf{${escaped(each.text)}}` : escaped(each.text) + (each.mark === 2 ? "$^\\dagger$" : "");
   const write = (cells) => `${cells.join(" & ")} \\\\`;

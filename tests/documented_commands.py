@@ -37,6 +37,7 @@ CLASSES: tuple[tuple[str, str, str], ...] = (
     (r"python tests/benchmarks/", NOT_RUN, "takes minutes to hours, and measures: run on request, alone"),
     (r"python docs/scripts/make_showcases.py", NOT_RUN, "takes 25 minutes: run where a report has changed"),
     (r"fmbench (check|history) suites/nightly.yaml", NOT_RUN, "three minutes; .github/workflows/nightly.yml runs it"),
+    (r"fmbench sync .*--log-models", NOT_RUN, "logs what a run logs with it, which test_mlflow_as_used.py looks at"),
     (r"fmbench why KEY ", ELSEWHERE, "tests/cli/test_cli.py"),
     (
         r"fmbench init suite.yaml --samples |fmbench run suite.yaml",

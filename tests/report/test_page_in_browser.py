@@ -132,6 +132,22 @@ def test_a_click_on_a_head_sorts_by_its_column_and_a_second_turns_it_round(page:
     assert page.locator("[aria-sort]").count() == 1
 
 
+@pytest.mark.parametrize(
+    ("better", "name", "down", "best"),
+    [
+        ("lower", "4", False, True),
+        ("lower", "4", True, False),
+        ("higher", "4", True, True),
+        ("lower", "row", False, False),
+    ],
+)
+def test_rows_are_called_the_best_where_the_best_come_first(
+    page: Page, better: str, name: str, down: bool, best: bool
+) -> None:
+    selection = {"dataset": {"columns": [{"key": 4}]}, "metric": {"better": better}}
+    assert page.evaluate("all => isBestFirst(...all)", [selection, {"name": name, "down": down}]) is best
+
+
 def test_words_in_the_field_narrow_the_rows_everywhere(page: Page) -> None:
     page.fill("#filter-text", "cosine AB2")
     wait_for_rows(page, 3)

@@ -25,6 +25,7 @@ function drawTable(report, selection, state, update) {
     update,
     axes,
     styles,
+    first: isBestFirst(selection, sort) ? "best" : "first",
     heat: state.heat && drawn(selection).length === selection.entries.length ? heatOf(selection) : null,
   };
   const body = make(
@@ -60,8 +61,14 @@ function sortOf(selection, text) {
   const start =
     selection.dataset.columns.filter((column) => column.key !== "own").at(-1) ?? selection.dataset.columns[0];
   if (!known)
-    return { name: String(start?.key ?? "row"), down: selection.metric.better === "higher" && !selection.reference };
+    return { name: String(start?.key ?? "row"), down: selection.metric.better === "higher" };
   return { name, down: text.startsWith("-") };
+}
+
+/** Tell whether the rows that come first are the best of a column. */
+function isBestFirst({ dataset, metric }, sort) {
+  const byScore = dataset.columns.some((column) => String(column.key) === sort.name);
+  return byScore && Boolean(metric.better) && sort.down === (metric.better === "higher");
 }
 
 function sorted(selection, sort) {
@@ -255,15 +262,15 @@ function notesOf({ metric, reference }) {
 }
 
 function drawTableTools(rows, shown, context) {
-  const { selection, state, update } = context;
+  const { selection, state, update, first } = context;
   byId("count").textContent =
-    shown.length < rows.length ? `best ${shown.length} of ${counted(rows.length, "row")}` : counted(rows.length, "row");
+    shown.length < rows.length ? `${first} ${shown.length} of ${counted(rows.length, "row")}` : counted(rows.length, "row");
   const more =
     rows.length > 1.5 * FEW_ROWS &&
     makeChoice(
       "Rows",
       [
-        ["20", "best 20"],
+        ["20", `${first} 20`],
         ["all", "all"],
       ],
       state.rows,

@@ -94,7 +94,8 @@ def _comparisons(suite: SuitePage) -> Iterator[tuple[str, bytes]]:
     by_machine = list(grouped((report.machine, report) for report in suite.reports).values())
     pairs = [pair for reports in by_machine for pair in pairwise(reports)]
     pairs += [(reports[-1], others[-1]) for reports, others in pairwise(by_machine)]
-    for before, after in pairs[-MOST_PAIRS:]:
+    newest = sorted(pairs, key=lambda pair: max(report.date for report in pair))[-MOST_PAIRS:]
+    for before, after in (pair for pair in pairs if pair in newest):
         said = f"{after.said} against {before.said}"
         try:
             found = compare(before.results, after.results)

@@ -33,4 +33,4 @@ def addresses(links: RunLinks | None) -> RunAddresses | None:
     if links is None or not links.experiment:
         return None
     here = "Links to MLflow's runs are for the machine on which `fmbench ui` shows them." if links.base == UI else ""
-    return RunAddresses(links.uri, f"{links.base}/#/experiments/{links.experiment}/runs/{{run}}", links.runs, here)
+    return RunAddresses(f"{links.base}/#/experiments/{links.experiment}/runs/{{run}}", links.runs, here)

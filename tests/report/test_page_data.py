@@ -252,7 +252,7 @@ def test_the_same_records_give_the_same_bytes(records: Records) -> None:
 
 def test_runs_of_mlflow_stand_beside_their_cells(records: Records) -> None:
     cells = [record.cell for record in records.evaluations[:2]]
-    links = RunAddresses("sqlite:///x", "http://127.0.0.1:5000/#/experiments/1/runs/{run}", {c.key: "r" for c in cells})
+    links = RunAddresses("http://127.0.0.1:5000/#/experiments/1/runs/{run}", {c.key: "r" for c in cells})
     found = data_of(records, links=links)
     dataset = found["datasets"][0]
     runs = dict(zip(np.ravel(dataset["cells"]["key"]), np.ravel(dataset["cells"]["run"]), strict=True))

@@ -44,7 +44,6 @@ LEAST_DF, MOST_DENSITIES = 30, 60
 class RunAddresses:
     """Where MLflow's runs are: `runs` by the key of a cell, `link` an address with "{run}" in the run's place."""
 
-    uri: str = ""
     link: str = ""
     runs: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
@@ -84,7 +83,7 @@ def page_data(
         "axes": axes_data(axes, commands),
         "metrics": [_metric(facts) for facts in metrics],
         "datasets": datasets,
-        "tracking": links and {"uri": links.uri, "link": links.link, "note": links.note},
+        "tracking": links and {"link": links.link, "note": links.note},
         "failures": words.failures_data(records),
         "left_out": words.left_out_data(records),
         "t_densities": _densities(records.t_densities),

@@ -84,9 +84,8 @@ def _by_axis(
     for said, conditions, some in _split(members, axis, varying):
         name = f"{before}{head} against NFE, by {SAID.get(axis, axis)}{said}"
         lines = len({member.axes.get(axis) for member in some})
-        averaged = len(some) // max(1, lines)
         title = "Mean over seed"
-        if averaged > 1:
+        if len(some) > lines:
             others = ", ".join(["seed", *(SAID.get(each, each) for each in varying_labels(some) if each != axis)])
             title = f"Mean over {others}"
         charts = [curve(metric_name(m.name), logarithmic=_spans(some, metric_name(m.name))) for m in compared]

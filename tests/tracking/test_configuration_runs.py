@@ -126,6 +126,14 @@ def test_more_runs_than_the_page_draws_are_split_into_views_or_the_view_says_wha
     assert views(many, contents(many))[0].name == f"fid against NFE, by solver (the best {LOADED} of {LOADED + 1})"
 
 
+def test_a_view_says_over_what_its_lines_are_means_if_only_one_of_them_is() -> None:
+    trainings = [trained(0, component("path", path)) for path in ("linear", "cosine")]
+    cells = [evaluated(trainings[0], solver, 4) for solver in ("euler", "heun")] + [evaluated(trainings[1], "euler", 4)]
+    records = suite_of(trainings, cells)
+    by_solver = next(view for view in views(records, contents(records)) if view.group == "solver")
+    assert by_solver.title == "Mean over seed, path"
+
+
 def test_what_the_suite_has_no_more_leaves_the_views_and_comes_back(place: Place) -> None:
     def current() -> set[str]:
         return {

@@ -84,8 +84,8 @@ TERMS = (
     ),
     (
         "†",
-        "Not distinguishable from the best of its column: the seed-by-seed difference may be chance, by paired t-tests "
-        "that are judged together over all of the table (Holm). That does not mean equal.",
+        "Not distinguishable from the best of its column: the seed-by-seed difference may be chance, by a paired "
+        "t-test of its own. That does not mean equal.",
     ),
     ("path", "How noise and data are mixed on the way from t = 0 (noise) to t = 1 (data)."),
     ("coupling", "Which noise is paired with which example in training."),

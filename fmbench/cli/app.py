@@ -14,6 +14,7 @@ from fmbench.cli.check import check
 from fmbench.cli.check_plugin import check_plugin
 from fmbench.cli.compare import compare
 from fmbench.cli.completion import VARIABLE, answer_shell
+from fmbench.cli.export import export
 from fmbench.cli.history import history
 from fmbench.cli.init import init
 from fmbench.cli.interruption import EndedInOrder, exit_code, how, was_interrupted
@@ -25,6 +26,7 @@ from fmbench.cli.plugins import PLUGINS, list_components, plugins_app
 from fmbench.cli.publish import publish
 from fmbench.cli.report import report
 from fmbench.cli.run import run_verb
+from fmbench.cli.sample import sample
 from fmbench.cli.schema_and_env import env, schema
 from fmbench.cli.status import status
 from fmbench.cli.store import clean, merge
@@ -90,7 +92,7 @@ def begin(
 run, retry = run_verb(again=False), run_verb(again=True)
 app.command("run", help="Plan, train, evaluate, log and report; what is done is skipped, so a run goes on.")(run)
 app.command("retry", help="Run a suite again with its failed cells, which `run` leaves as they are.")(retry)
-for callback in (init, check, compare, history, plan, status, schema, env, why, report, publish):
+for callback in (init, check, compare, history, plan, status, schema, env, why, report, publish, export, sample):
     app.command()(callback)
 for store_verb in (sync, clean, merge, ui):
     app.command()(store_verb)

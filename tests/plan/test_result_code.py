@@ -59,6 +59,7 @@ CHANGED: dict[str, set[Stage]] = {
     "report/build.py": set(),
     "history/night.py": set(),
     "compare/comparison.py": set(),
+    "export/winner.py": set(),
     "publish/site.py": set(),
     "executors/run_task.py": set(),
     "executors/train_fleet.py": set(),

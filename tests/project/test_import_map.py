@@ -26,7 +26,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("plan", "plugin_template", "runtime"),
     ("model", "results"),
     ("training", "evaluation", "tracking", "regression", "report"),
-    ("history", "executors", "compare"),
+    ("history", "executors", "compare", "export"),
     ("runner", "testing", "publish"),
     ("cli", "fmbench"),
 )
@@ -69,6 +69,12 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
         {"cells", "io", "report", "results", "runtime", "stats"},
         "snapshots side by side, said as reports say it; asks git for those of a commit",
     ),
+    "export": (
+        {
+            *("cells", "components", "evaluation", "io", "isolation", "model", "plugins", "results", "stats", "store"),
+        },
+        "weights and samples of one cell as files, with what the store knows of it; trains and plans nothing",
+    ),
     "executors": (
         {
             *("cells", "components", "evaluation", "io", "isolation", "model", "plugins", "runtime", "store"),
@@ -93,7 +99,18 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     ),
     "cli": (
         {
-            *("compare", "components", "history", "io", "plan", "plugin_template", "plugins", "publish", "regression"),
+            *(
+                "compare",
+                "components",
+                "export",
+                "history",
+                "io",
+                "plan",
+                "plugin_template",
+                "plugins",
+                "publish",
+                "regression",
+            ),
             *("report", "results", "runner", "runtime", "store", "suite", "testing", "tracking"),
         },
         "verbs over the library; it computes nothing itself",

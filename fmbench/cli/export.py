@@ -17,7 +17,7 @@ Winner = Annotated[
     str,
     typer.Argument(metavar="KEY|SUITE", help="The key of an evaluation or a training, or a suite with --best."),
 ]
-Target = Annotated[
+ModelFolder = Annotated[
     Path | None,
     typer.Option(
         "--output", "-o", metavar="FOLDER", help="[default: exported/ and the key]", callback=options.nameable
@@ -27,7 +27,7 @@ Best = Annotated[
     list[str] | None,
     typer.Option("--best", metavar="AXIS=VALUE", help="The best of a suite's cells with these values: nfe=4"),
 ]
-Metric = Annotated[
+BestMetric = Annotated[
     str | None, typer.Option("--metric", help="With --best: what is best. [default: the suite's first metric]")
 ]
 Licence = Annotated[str | None, typer.Option("--license", metavar="ID", help="Of the weights, for the card: mit, say.")]
@@ -39,9 +39,9 @@ Private = Annotated[bool, typer.Option("--private", help="With --to-hub: a repos
 
 def export(
     winner: Winner,
-    output: Target = None,
+    output: ModelFolder = None,
     best: Best = None,
-    metric: Metric = None,
+    metric: BestMetric = None,
     weights: WhichWeights = None,
     license: Licence = None,
     to_hub: Hub = None,

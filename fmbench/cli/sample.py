@@ -12,7 +12,7 @@ from fmbench.cli.output import say
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The key of a training or an evaluation, or its first digits.")]
 Number = Annotated[int, typer.Option("-n", "--n", min=1, help="How many samples.")]
-Target = Annotated[
+SamplesFile = Annotated[
     Path,
     typer.Option(
         "--output", "-o", metavar="FILE", help="A picture (.png), or arrays (.npz, .npy).", callback=options.nameable
@@ -34,7 +34,7 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")
 
 def sample(
     key: Key,
-    output: Target = Path("samples.png"),
+    output: SamplesFile = Path("samples.png"),
     n: Number = 64,
     solver: Solver = None,
     nfe: Nfe = None,

@@ -9,7 +9,7 @@ from typing import Any
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec, spec_as_dict
 from fmbench.cells.guidance import guidance_label
-from fmbench.export.evidence import Evidence
+from fmbench.export.evidence import ScoredEvidence
 from fmbench.export.winner import Winner
 from fmbench.model.trained_model import NOISE_BLOCK
 
@@ -17,7 +17,7 @@ FORMAT = 1
 T_CONVENTION = "t=0 is noise, t=1 is data; the velocity is dx/dt"
 
 
-def config_of(winner: Winner, evidence: Evidence, weights: str) -> dict[str, Any]:
+def config_of(winner: Winner, evidence: ScoredEvidence, weights: str) -> dict[str, Any]:
     """Return what config.json holds, plain JSON values."""
     cell, parts = winner.cell, winner.trained.parts
     training = cell if isinstance(cell, TrainingCell) else cell.training

@@ -42,7 +42,7 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ScoredEvidence:
     """What is known of a configuration: its scores, its seeds, and what it was compared with."""
 
     scores: tuple[Score, ...] = ()
@@ -59,7 +59,7 @@ class _Configuration:
     samples: dict[str, int | None] = field(default_factory=dict)
 
 
-def evidence_of(store: Store, registry: Registry, key: str) -> Evidence:
+def evidence_of(store: Store, registry: Registry, key: str) -> ScoredEvidence:
     """Return the evidence for the evaluation `key`. Damaged cells, and those of other versions, are no evidence."""
     configurations: dict[str, _Configuration] = {}
     mine = _parts(store, "evaluation", key)
@@ -74,13 +74,13 @@ def evidence_of(store: Store, registry: Registry, key: str) -> Evidence:
         _add_values(configuration, int(training["seed"]), store.folder("evaluation", other).metrics())
     found = configurations.get(own)
     if found is None or not found.values:
-        return Evidence()
+        return ScoredEvidence()
     scores = [
         Score(name, interval([*by_seed.values()]), _better(registry, name), found.samples[name])
         for (name, _), by_seed in sorted(found.values.items())
     ]
     seeds = sorted({seed for by_seed in found.values.values() for seed in by_seed})
-    return Evidence(tuple(scores), tuple(seeds), _compared(configurations, own, scores))
+    return ScoredEvidence(tuple(scores), tuple(seeds), _compared(configurations, own, scores))
 
 
 def _evaluations(store: Store) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:

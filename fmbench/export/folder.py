@@ -12,7 +12,7 @@ from safetensors.torch import save as safetensors_bytes
 from fmbench.cells.cells import EvaluationCell, Weights
 from fmbench.errors import StoreError, UserError
 from fmbench.export.config import config_of
-from fmbench.export.evidence import Evidence, evidence_of
+from fmbench.export.evidence import ScoredEvidence, evidence_of
 from fmbench.export.model_card import Origin, model_card
 from fmbench.export.stored_cells import StoredCells
 from fmbench.export.winner import winner_of
@@ -58,7 +58,7 @@ def export_cell(
             f"Leave --weights away, or export its training: {cell.training.key}"  # type: ignore[union-attr]
         )
     winner = winner_of(cell, WorkerContext(cells.registry, cells.store), weights or "ema")
-    evidence = evidence_of(cells.store, cells.registry, cell.key) if evaluated else Evidence()
+    evidence = evidence_of(cells.store, cells.registry, cell.key) if evaluated else ScoredEvidence()
     config = config_of(winner, evidence, weights or "ema")
     template = files("fmbench.export").joinpath("sample.py.template")
     content = {

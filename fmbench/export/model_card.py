@@ -10,7 +10,7 @@ import yaml
 
 from fmbench.cells.cells import EvaluationCell
 from fmbench.export.config import in_words
-from fmbench.export.evidence import Compared, Evidence, Score
+from fmbench.export.evidence import Compared, Score, ScoredEvidence
 from fmbench.export.winner import Winner
 from fmbench.io.markdown import escape_markdown, fence
 from fmbench.io.printable_text import count, encodable, visible
@@ -38,7 +38,7 @@ print(x_1.shape)
 
 
 def model_card(
-    winner: Winner, evidence: Evidence, config: Mapping[str, Any], origin: Origin, licence: str | None
+    winner: Winner, evidence: ScoredEvidence, config: Mapping[str, Any], origin: Origin, licence: str | None
 ) -> str:
     """Return the text of README.md."""
     cell, (command, suite, commit) = winner.cell, origin
@@ -101,7 +101,7 @@ def _lead(winner: Winner, config: Mapping[str, Any]) -> str:
     )
 
 
-def _evidence(winner: Winner, evidence: Evidence) -> list[str]:
+def _evidence(winner: Winner, evidence: ScoredEvidence) -> list[str]:
     if not evidence.scores:
         return [
             "No scores: they belong to a network with a solver. `fmbench export` of an evaluation's key has them."
@@ -162,7 +162,7 @@ def _samples(score: Score) -> str:
     return "" if score.samples is None else str(score.samples)
 
 
-def _front_matter(winner: Winner, evidence: Evidence, config: Mapping[str, Any], licence: str | None) -> str:
+def _front_matter(winner: Winner, evidence: ScoredEvidence, config: Mapping[str, Any], licence: str | None) -> str:
     """Return the YAML at the top, as model hubs read it; a licence stands there where one was named."""
     images = len(config["shape"]) == 3
     task = "unconditional-image-generation" if images and not config["conditional"] else None

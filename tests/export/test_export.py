@@ -207,7 +207,7 @@ def test_hostile_labels_mark_up_nothing_in_the_card(
     from dataclasses import replace
 
     from fmbench.export.config import config_of
-    from fmbench.export.evidence import Evidence
+    from fmbench.export.evidence import ScoredEvidence
     from fmbench.export.model_card import Origin, model_card
     from fmbench.export.winner import winner_of
 
@@ -220,7 +220,7 @@ def test_hostile_labels_mark_up_nothing_in_the_card(
     )
     winner.cell = replace(cells["euler"], training=hostile, solver=replace(cells["euler"].solver, label=evil))
     winner.trained.cell = hostile
-    card = model_card(winner, Evidence(), config_of(winner, Evidence(), "ema"), Origin(), None)
+    card = model_card(winner, ScoredEvidence(), config_of(winner, ScoredEvidence(), "ema"), Origin(), None)
     assert "<script>" not in card.split("---\n", 2)[2]
     assert "\x1b" not in card
     assert "[a](b)" not in card.split("---\n", 2)[2]

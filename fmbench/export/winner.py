@@ -39,9 +39,10 @@ class Winner:
 
     `kind` is "sampler" or "velocity", `program` what it computes, `weights` the network's tensors. `examples` hold
     source samples "x_0" `(n, *shape)`, "labels" where there are any, and "x_1", the samples that fmbench draws of them;
-    of a velocity "t" and "velocity". `block_seeds` are the seeds of the benchmark's own noise, a block each, where the
-    source is the standard normal. `differs` is the largest difference between examples and program, and `from_stored`
-    that between the examples and the cell's samples in the store.
+    of a velocity "t" and "velocity". "conditions" are the labels of all of the benchmark's samples. `block_seeds` are
+    the seeds of the benchmark's own noise, a block each, where the source is the standard normal. `differs` is the
+    largest difference between examples and program, and `from_stored` that between the examples and the cell's samples
+    in the store.
     """
 
     cell: TrainingCell | EvaluationCell
@@ -103,9 +104,9 @@ def _sampler_of(trained: Trained, cell: EvaluationCell) -> Winner:
     except CellFailure as error:
         raise UserError(f"the sampler of {cell.solver} cannot be taken away: {error}. {_instead(cell)}") from error
     found = program(*inputs)
-    examples = {"x_0": x_0, "x_1": x_1, **({} if labels is None else {"labels": labels})}
     role = noise_role(cell, "evaluation")
     blocks = min(-(-int(cell.settings["samples"]) // NOISE_BLOCK), MOST_SEEDS)
+    examples = {"x_0": x_0, "x_1": x_1, **_labels(trained, labels, blocks)}
     winner = Winner(
         cell,
         trained,
@@ -130,7 +131,7 @@ def _velocity_of(trained: Trained, weights: Weights) -> Winner:
     expected = velocity(x_0, t)
     inputs = (x_0, t) if labels is None else (x_0, t, labels)
     program = trace(_Called(module), tuple(value[:TRACED_BATCH] for value in inputs))
-    examples = {"x_0": x_0, "t": t, "velocity": expected, **({} if labels is None else {"labels": labels})}
+    examples = {"x_0": x_0, "t": t, "velocity": expected, **_labels(trained, labels, 1)}
     seeds = _block_seeds(trained, "evaluation_noise", MOST_SEEDS)
     differs = _checked(program(*inputs), expected)
     return Winner(trained.cell, trained, "velocity", program, _weights(trained), examples, seeds, differs)
@@ -193,6 +194,12 @@ def _from_stored(trained: Trained, cell: EvaluationCell, x_1: Tensor) -> float:
             "Run its suite again, and export the new key."
         )
     return differs
+
+
+def _labels(trained: Trained, labels: Tensor | None, blocks: int) -> dict[str, Tensor]:
+    """Return the labels of the examples and, as "conditions", those of all of the benchmark's noise; {} without any."""
+    conditions = trained.labels(0, blocks * NOISE_BLOCK)
+    return {} if labels is None or conditions is None else {"labels": labels, "conditions": conditions.clone()}
 
 
 def _weights(trained: Trained) -> dict[str, Tensor]:

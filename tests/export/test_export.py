@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,9 +24,12 @@ import fmbench
 from fmbench.cells.cells import EvaluationCell
 from fmbench.cli.app import app
 from fmbench.errors import UserError
-from fmbench.export import StoredCells, check_hub, export_cell, upload
+from fmbench.evaluation.evaluate import evaluate
+from fmbench.export import Asked, StoredCells, check_hub, draw, export_cell, upload
 from fmbench.model.context import WorkerContext
+from fmbench.model.trained_model import load_trained
 from fmbench.store.store import Store
+from fmbench.training.loop import train
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "export.md"
 SUITE = """
@@ -122,6 +126,31 @@ def test_what_was_exported_samples_the_same_where_fmbench_cannot_be_imported(
     assert torch.isfinite(torch.load(training / "drawn.pt", weights_only=True)).all()
 
 
+def test_labels_and_guidance_come_along(tmp_path: Path) -> None:
+    registry = built_ins()
+    context = WorkerContext(registry, Store(tmp_path / ".fmbench"))
+    settings = {"class_conditional": True, "steps": 3}
+    training = training_cell(registry, dataset="digits", network=("mlp", {"width": 16, "depth": 1}), settings=settings)
+    train([training], context)
+    cell = replace(evaluation_cell(registry, training, nfe=4), guidance=2.0, steps=2)
+    evaluate(load_trained(training, context), cell, [])
+    for section, each in (("training", training), ("evaluation", cell)):
+        context.store.folder(section, each.key).begin(each.parts())  # type: ignore[attr-defined]
+    export_cell(stored(tmp_path), cell.key, tmp_path / "winner")
+    found: dict[str, Any] = {"__file__": str(tmp_path / "winner" / "sample.py"), "__name__": "sample"}
+    exec((tmp_path / "winner" / "sample.py").read_text(), found)
+    model = found["load"]()
+    own = load_file(context.store.folder("evaluation", cell.key).path / "samples.safetensors")["samples"]
+    torch.testing.assert_close(model.sample(len(own)), own, rtol=0, atol=1e-5)
+    one_class = model.sample(5, seed=1, labels=[3])
+    assert torch.equal(one_class, model.sample(5, seed=1, labels=3))
+    assert not torch.equal(one_class, model.sample(5, seed=1, labels=4))
+    assert found["check"](model) <= 1e-5
+    drawn = draw(stored(tmp_path), cell.key, Asked(5, label=3))
+    assert drawn.labels is not None
+    assert drawn.labels.tolist() == [3] * 5
+
+
 def test_the_card_has_the_evidence_and_front_matter_and_the_weights_are_the_stored_ones(
     home: Path, cells: dict[str, EvaluationCell], tmp_path: Path
 ) -> None:
@@ -204,8 +233,6 @@ def test_samples_are_those_of_the_evaluation_and_the_store_stays(
 def test_hostile_labels_mark_up_nothing_in_the_card(
     home: Path, cells: dict[str, EvaluationCell], tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     from fmbench.export.config import config_of
     from fmbench.export.evidence import ScoredEvidence
     from fmbench.export.model_card import Origin, model_card

@@ -85,6 +85,8 @@ def evidence_of(store: Store, registry: Registry, key: str) -> ScoredEvidence:
 
 def _evaluations(store: Store) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
     """Yield key, parts and training's parts of each evaluation that can be read."""
+    for section in ("training", "evaluation"):
+        store.pull(section, store.keys(section))
     trainings: dict[str, Mapping[str, Any] | None] = {}
     for key in store.keys("evaluation"):
         parts = _known(store, "evaluation", key)

@@ -28,6 +28,7 @@ from fmbench.evaluation.evaluate import evaluate
 from fmbench.export import Asked, StoredCells, check_hub, draw, export_cell, upload
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import load_trained
+from fmbench.runner.session import open_session
 from fmbench.store.store import Store
 from fmbench.training.loop import train
 
@@ -77,9 +78,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
     (folder / "suites").mkdir()
     (folder / "suites" / "mine.yaml").write_text(SUITE)
-    options = fmbench.Options(home=folder / ".fmbench", reports=folder / "reports", jobs="1", tracking=False)
-    result = fmbench.run(folder / "suites" / "mine.yaml", options)
-    assert not result.records.failed
+    session = open_session(folder / "suites" / "mine.yaml", fmbench.Options(home=folder / ".fmbench"))
+    context = WorkerContext(session.registry, session.store)
+    for training in session.plan.trainings:
+        session.store.folder("training", training.key).begin(training.parts())
+        train([training], context)
+        trained = load_trained(training, context)
+        for cell in session.plan.evaluations.of(training):
+            session.store.folder("evaluation", cell.key).begin(cell.parts())
+            evaluate(trained, cell, session.plan.metrics_for(training, "evaluation"))
     return folder
 
 
@@ -230,9 +237,7 @@ def test_samples_are_those_of_the_evaluation_and_the_store_stays(
     assert before == sorted((str(file), file.stat().st_mtime_ns) for file in (home / ".fmbench").rglob("*"))
 
 
-def test_hostile_labels_mark_up_nothing_in_the_card(
-    home: Path, cells: dict[str, EvaluationCell], tmp_path: Path
-) -> None:
+def test_hostile_labels_mark_up_nothing_in_the_card(home: Path, cells: dict[str, EvaluationCell]) -> None:
     from fmbench.export.config import config_of
     from fmbench.export.evidence import ScoredEvidence
     from fmbench.export.model_card import Origin, model_card

@@ -9,6 +9,7 @@ import http.client
 import json
 import shutil
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -30,12 +31,14 @@ def check_target(target: str) -> None:
         return
     try:
         url = urlsplit(target)
-        is_url = url.scheme in ("http", "https") and bool(url.hostname)
+        is_url = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        is_url &= "@" not in url.netloc and target.isascii() and target.isprintable() and " " not in target
     except ValueError:
         is_url = False
     if not is_url:
         raise UserError(
-            "--notify takes desktop, or the URL of a webhook, https://HOST/... (not repeated here: it may be a secret)."
+            "--notify takes desktop, or the URL of a webhook, https://HOST/..., of ASCII without spaces, user and "
+            "password (not repeated here: it may be a secret)."
         )
 
 
@@ -58,20 +61,37 @@ def notify(target: str, title: str, text: str, facts: Mapping[str, Any]) -> str:
     if target == DESKTOP:
         return _on_desktop(title, text)
     body = json.dumps({"text": f"{title}\n{text}", **facts}).encode()
-    request = urllib.request.Request(
-        target, data=body, headers={"Content-Type": "application/json", "User-Agent": "fmbench"}, method="POST"
-    )
+    problems: list[str] = []
+    sending = threading.Thread(target=lambda: problems.append(_to_webhook(target, body)), daemon=True)
+    sending.start()  # a thread of its own: the timeout of a socket is for each of its reads, and none of a name's
+    sending.join(SECONDS)
+    return problems[0] if problems else f"{shown_target(target)} did not answer within {SECONDS:g} seconds"
+
+
+class _StaysHere(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection: what it leads to would be asked for, and sent nothing."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def _to_webhook(target: str, body: bytes) -> str:
+    headers = {"Content-Type": "application/json", "User-Agent": "fmbench"}
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-            answer.read(1)
+        request = urllib.request.Request(target, data=body, headers=headers, method="POST")
+        with urllib.request.build_opener(_StaysHere).open(request, timeout=SECONDS):
+            return ""
     except urllib.error.HTTPError as error:
         error.close()
-        return f"{shown_target(target)} answered {error.code}"
-    except (OSError, ValueError, http.client.HTTPException) as error:  # whose words may hold the URL
+        elsewhere = ", which is a redirection: give the URL that it leads to" if error.code // 100 == 3 else ""
+        return f"{shown_target(target)} answered {error.code}{elsewhere}"
+    except http.client.HTTPException as error:  # whose words may hold the URL, as those of the others
+        return f"{shown_target(target)} answered what is not HTTP: {type(error).__name__}"
+    except (OSError, ValueError) as error:
         why = getattr(error, "reason", error)
+        why = why if isinstance(why, BaseException) else error
         said = why.strerror if isinstance(why, OSError) and why.strerror else type(why).__name__
         return f"{shown_target(target)} was not reached: {said}"
-    return ""
 
 
 def _on_desktop(title: str, text: str) -> str:

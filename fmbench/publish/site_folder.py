@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fmbench.errors import UserError
@@ -41,23 +41,32 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     Raises UserError where the folder is not the site's, or cannot be written.
     """
     former = check_site_folder(folder)
-    mark = json.dumps({"format": 1, "files": sorted(files)}, indent=1) + "\n"
     try:
-        for name, content in {**files, MARK: mark.encode()}.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not path.is_file() or path.read_bytes() != content:
-                write_whole(path, content, flush=False, mode=MODE)
+        _write(folder / MARK, _mark({*former, *files}))  # first: what is cut short is a site still, and written anew
+        for name, content in files.items():
+            _write(folder / name, content)
         for name in set(former) - files.keys():
             (folder / name).unlink(missing_ok=True)
         for place in sorted({(folder / name).parent for name in former} - {folder}, reverse=True):
             if place.is_dir() and not any(place.iterdir()):
                 place.rmdir()
+        _write(folder / MARK, _mark(files))
     except OSError as error:
         raise UserError(
             f"the site {folder} cannot be written: {error.strerror or error}; free some space, or choose another "
             "folder with -o."
         ) from error
+
+
+def _mark(names: Iterable[str]) -> bytes:
+    return f"{json.dumps({'format': 1, 'files': sorted(names)}, indent=1)}\n".encode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file that is not there, or holds something else."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file() or path.read_bytes() != content:
+        write_whole(path, content, flush=False, mode=MODE)
 
 
 def _is_inside(name: str) -> bool:

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from fmbench.cli.app import app
 from fmbench.errors import UserError
-from fmbench.publish import find_reports, write_site
+from fmbench.io.whole_files import write_whole
+from fmbench.publish import find_reports, site_folder, write_site
 from fmbench.results.snapshot import Snapshot
 
 PAGE = '<!doctype html><html lang="en"><title>Report</title><h1>Report</h1><a href="records.csv">records</a></html>'
@@ -145,6 +146,28 @@ def test_another_folder_is_not_touched_and_the_site_is_made_anew_in_its_own(repo
     assert (target / "CNAME").exists()
     assert len(list(target.rglob("*.html"))) == 3
     assert not (target / "compare").exists()
+
+
+def test_a_site_whose_first_writing_was_cut_short_is_written_anew(
+    reports: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "site"
+
+    def full(path: Path, *arguments: Any, **options: Any) -> None:
+        if path.suffix == ".csv":
+            raise OSError(28, "No space left on device")
+        write_whole(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site_folder, "write_whole", full)
+        with pytest.raises(UserError, match="free some space"):
+            write_site([reports], target)
+    assert any(target.iterdir())
+    write_site([reports / "gpu"], target)
+    write_site([reports / "gpu"], tmp_path / "other")
+    assert [p.relative_to(target) for p in sorted(target.rglob("*"))] == [
+        p.relative_to(tmp_path / "other") for p in sorted((tmp_path / "other").rglob("*"))
+    ]
 
 
 @pytest.mark.parametrize("name", ["../outside", "/outside", ".."])

@@ -74,6 +74,8 @@ def compare(
         raise UserError(f"--fail-on takes worse; found {fail_on!r}.")
     if as_json and as_markdown:
         raise UserError("--json and --markdown print one or the other: choose one.")
+    if html is not None and html.is_dir():
+        raise UserError(f"--html {html} is a folder: name the file to write, such as {html / 'compare.html'}.")
     sides = [selected(_results(name, home, plugins), filters or ()) for name in (a, b)]
     found = compare_results(
         *sides,

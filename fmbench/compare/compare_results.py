@@ -34,6 +34,7 @@ def compare(
     `despite` parts of an identity that may differ, `better` the directions of metrics of which none is known. Raises
     UserError where nothing can be compared.
     """
+    _check_parts(despite, before, after)
     facts, notes = _facts(before, after, metrics, better or {})
     pairs = {section: pairs_of(before.snapshot, after.snapshot, section, across) for section in SECTIONS}
     found = []
@@ -57,6 +58,14 @@ def compare(
         differing(before.snapshot, after.snapshot) if before.known and after.known else (),
         [*notes, *_notes(sides, found, across, despite)], _lost(pairs["evaluation"].found), together,
     )  # fmt: skip
+
+
+def _check_parts(despite: Collection[str], *sides: ComparedResults) -> None:
+    """Raise UserError for a part that no identity has; what records.csv hold has no identity at all."""
+    rows = [row for s in sides for rows in (s.snapshot.trainings, s.snapshot.evaluations) for row in rows.values()]
+    known = dict.fromkeys(part for row in rows for identity in row.identities.values() for part in identity)
+    if known and (unknown := [part for part in despite if part not in known]):
+        raise UserError(f"no identity has a part {', '.join(unknown)} for --despite; there are {', '.join(known)}.")
 
 
 def _facts(

@@ -17,7 +17,8 @@ from fmbench.results.records import COLUMNS, COMPONENT_AXES, MetricFacts
 from fmbench.results.snapshot import AXES, CellGroup, CellValues, SeededGroup, Snapshot, training_of
 
 NEEDED = {*COMPONENT_AXES, "seed", "solver", "status"}
-STEP_COLUMNS = ("at_step", "training_seconds", "sampler_hardware")
+OTHER_COLUMNS = ("at_step", "training_seconds", "sampler_hardware", "not_comparable")
+"""Columns of some reports that are no metrics."""
 
 
 def snapshot_of_csv(content: bytes, name: str) -> Snapshot:
@@ -30,7 +31,7 @@ def snapshot_of_csv(content: bytes, name: str) -> Snapshot:
     columns = list(reader.fieldnames or ())
     if lacking := sorted(NEEDED - set(columns)):
         raise UserError(f"{name} is no records.csv of fmbench: it has no column {', '.join(lacking)}.")
-    metrics = [c for c in columns if c not in (*COLUMNS, *AXES["evaluation"], *STEP_COLUMNS) and "(" not in c]
+    metrics = [c for c in columns if c not in (*COLUMNS, *AXES["evaluation"], *OTHER_COLUMNS) and "(" not in c]
     last = max((_number(line.get("at_step") or "") for line in lines), key=_size, default="")
     trainings: dict[SeededGroup, CellValues] = {}
     rows: dict[SeededGroup, CellValues] = {}

@@ -80,6 +80,11 @@ def write_whole_once(path: Path, payload: bytes) -> bool:
 
 
 def temporary_name(path: Path) -> Path:
-    """Return a name beside a file, `.<name>.<digits>.tmp`, that no other process takes, on this host or another."""
+    """Return a name beside a file, `.<name>.<digits>.tmp`, that no other process takes, on this host or another.
+
+    Raises IsADirectoryError for what names no file: a folder's root, or the one that a process is in.
+    """
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     digits = f"{os.getpid()}{int.from_bytes(_RANDOM):020}{next(_NUMBERS)}"
     return path.with_name(f".{path.name}.{digits}.tmp")

@@ -108,7 +108,7 @@ def power(effect: float, n: int, level: float) -> float:
 def seeds_said(gap: Interval, judged_together: int = 1) -> str:
     """Say how many seeds would tell a difference that was not told; "" where there is none to tell."""
     if not gap.known:
-        return "two seeds or more would say something"
+        return "two seeds or more"
     if is_identical(gap):
         return ""
     if (needed := seeds_needed(gap, judged_together)) is None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from helpers import SMOKE
-from made_results import results, write_results
+from made_results import results, write_csv, write_results
 from typer.testing import CliRunner, Result
 
 from fmbench.cli.app import app
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: Any) -> Result:
-    return CliRunner().invoke(app, ["compare", *map(str, arguments)])
+    return CliRunner().invoke(app, ["compare", *map(str, arguments)], env={"COLUMNS": "200"})
 
 
 def test_a_suite_that_comes_with_fmbench_is_meant_by_its_name(folder: Path, tmp_path: Path) -> None:
@@ -85,6 +85,9 @@ def test_a_commits_report_is_read_from_git(folder: Path, monkeypatch: pytest.Mon
         (["a", "b", "--better", "fid=down"], "NAME=lower or NAME=higher"),
         (["a", "b", "--across", "colour"], "is no axis"),
         (["a", "b", "--metric", "nope"], "no such metric"),
+        (["a", "b", "--despite", "colour"], "no identity has a part colour for --despite; there are "),
+        (["a", "b", "--html", ""], "is a folder: name the file to write"),
+        (["a", "b", "--html", "a"], "is a folder: name the file to write"),
         (["tiny.yaml@", "b"], "names no store"),
         (["tiny.yaml@empty", "b"], "no finished evaluation"),
     ],
@@ -107,3 +110,13 @@ def test_it_imports_no_torch(folder: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_records_of_a_quick_run_are_read_too(folder: Path, tmp_path: Path) -> None:
+    records = write_csv(results(), tmp_path / "quick") / "records.csv"
+    head, *lines = records.read_text().splitlines()
+    marked = [f'{line},"Quick run, not comparable: 50 steps"' for line in lines]
+    records.write_text("\n".join([f"{head},not_comparable", *marked]))
+    done = run(folder / "a", records)
+    assert done.exit_code == 0, done.output
+    assert "not_comparable" not in done.output

@@ -110,6 +110,6 @@ def test_what_is_said_of_seeds_counts_no_further_than_anybody_trains() -> None:
     assert seeds_needed(of_effect(0.1)) is None
     assert seeds_said(of_effect(0.1)) == f"more than {MOST_SEEDS} seeds"
     assert seeds_said(of_effect(1.0)) == "about 13 seeds"
-    assert seeds_said(Interval(1.0, float("nan"), 1)) == "two seeds or more would say something"
+    assert seeds_said(Interval(1.0, float("nan"), 1)) == "two seeds or more"
     assert seeds_said(interval([0.0, 0.0])) == ""
     assert seeds_said(of_effect(9.0, 9)) == "about 10 seeds"  # never fewer than there are

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -44,8 +46,9 @@ def check_plugin(
     known = _read_facts(facts or ())
     from fmbench.testing.choose_components import chosen_components
 
-    chosen = chosen_components(tuple(what or ()), tuple(plugins or ()), known)
-    checked = [_tell(each, as_json) for each in chosen]
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():  # what components print is no JSON
+        chosen = chosen_components(tuple(what or ()), tuple(plugins or ()), known)
+        checked = [_tell(each, as_json) for each in chosen]
     broken = [each for each in checked if not each["ok"]]
     if as_json:
         show_json({"ok": not broken, "components": checked})

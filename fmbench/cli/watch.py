@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fmbench.cli.interruption import EndedInOrder
 from fmbench.cli.output import note
-from fmbench.io.printable_text import some
+from fmbench.io.printable_text import count, some
 
 if TYPE_CHECKING:
     from fmbench.runner.session import Options
@@ -42,7 +42,8 @@ def watch(
             more = watched_files(suite, options) - files
             files, seen = files | more, seen | look(more)
             said = f"ended with exit code {code}; " if code else ""
-            note(f"--watch: {said}waiting for a change of {len(files)} files and folders; Ctrl-C ends it.")
+            watched = count(len(files), "file or folder", "files and folders")
+            note(f"--watch: {said}waiting for a change of {watched}; Ctrl-C ends it.")
             while not (what := changed(seen, look(files))):
                 sleep(EVERY)
             settled = look(files)

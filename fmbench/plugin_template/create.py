@@ -15,6 +15,7 @@ from string import Template
 
 from fmbench.components.contracts import CONTRACTS, KINDS
 from fmbench.errors import UserError, did_you_mean
+from fmbench.io.whole_files import write_whole_once
 from fmbench.plugins.registry import load_registry
 
 FILES = Path(__file__).parent / "files"
@@ -60,8 +61,8 @@ def new_plugin(name: str, kind: str, parent: Path = Path(), *, single_file: bool
     words = _words(name, module, kind, single_file)
     try:
         if single_file:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(_filled(f"{kind}/component.py", words))
+            if not write_whole_once(path, _filled(f"{kind}/component.py", words).encode()):
+                raise UserError(f"{path} was made meanwhile, and nothing is overwritten. Give another name.")
             files: tuple[Path, ...] = (path,)
         else:
             files = _write_package(path, module, kind, words)

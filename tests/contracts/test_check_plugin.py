@@ -194,3 +194,12 @@ def test_all_modules_of_conformance_but_that_of_executors_do_without_pytest() ->
         if isinstance(node, ast.Import) and any(alias.name == "pytest" for alias in node.names)
     }
     assert importing == {"executors.py"}
+
+
+def test_what_a_component_prints_is_no_part_of_the_json(tmp_path: Path) -> None:
+    fmbench("new-plugin", "loud", "--file", cwd=tmp_path)
+    file = tmp_path / "loud.py"
+    file.write_text(file.read_text().replace("        x = x_0\n", "        print('noise')\n        x = x_0\n"))
+    done = fmbench("check-plugin", "loud.py", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["ok"]
+    assert "noise" in done.stderr

@@ -116,7 +116,9 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    done = fmbench("new-plugin", "unwritten", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "No space left on device" in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("fmbench.io.whole_files.os.write", full)
+    for arguments in (["unwritten"], ["unwritten", "--file"]):
+        done = fmbench("new-plugin", *arguments, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "No space left on device" in done.stderr
+        assert list(tmp_path.iterdir()) == []

@@ -52,10 +52,10 @@ def test_a_detached_run_has_a_password_in_its_environment_and_not_in_its_command
     words = [word.format(SET["MLFLOW_TRACKING_URI"]) for word in written]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     monkeypatch.setattr("sys.argv", ["fmbench", "retry", "tiny.yaml", *words, "--detach", "--jobs", "2"])
-    assert _arguments(session) == ["run", "tiny.yaml", "--jobs", "2"]
+    assert _arguments(session, None) == ["run", "tiny.yaml", "--jobs", "2"]
     assert os.environ["MLFLOW_TRACKING_URI"] == SET["MLFLOW_TRACKING_URI"]
     session.options = Options(tracking_uri="http://tracking.example")
-    assert "--tracking-uri" in " ".join(_arguments(session))
+    assert "--tracking-uri" in " ".join(_arguments(session, None))
 
 
 @pytest.mark.parametrize("written", [["--home", "{}"], ["--home={}"]])
@@ -67,7 +67,7 @@ def test_so_has_it_that_of_a_store(written: list[str], monkeypatch: pytest.Monke
     session.options = Options(home=url)
     monkeypatch.setenv("FMBENCH_HOME", "")
     monkeypatch.setattr("sys.argv", ["fmbench", "run", *[word.format(url) for word in written], "tiny.yaml"])
-    assert _arguments(session) == ["run", "tiny.yaml"]
+    assert _arguments(session, None) == ["run", "tiny.yaml"]
     assert os.environ["FMBENCH_HOME"] == url
     session.options = Options(home="s3://bucket/team")
-    assert "--home" in " ".join(_arguments(session))
+    assert "--home" in " ".join(_arguments(session, None))

@@ -114,8 +114,12 @@ def test_it_runs_again_after_each_change_and_after_one_that_came_meanwhile(
         if seconds == 0.5:
             changes.pop(0)()
 
-    with pytest.raises(EndedInOrder, match="--watch ended") as ended:
-        watch(Path("tiny.yaml"), options(), run, sleep)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        with pytest.raises(EndedInOrder, match="--watch ended") as ended:
+            watch(Path("tiny.yaml"), options(), run, sleep)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ended.value.code == 0
     assert events == ["run"] * 4
     told = capsys.readouterr().err
@@ -133,7 +137,9 @@ def test_it_stays_in_its_terminal(folder: Path) -> None:
 def test_a_watched_run_goes_on_until_ctrl_c(folder: Path) -> None:
     """The whole way: a suite that cannot be planned, so that nothing is computed."""
     (folder / "tiny.yaml").write_text("name: [")
-    command = [sys.executable, "-c", "from fmbench.cli import main; main()", "run", "tiny.yaml", "--watch"]
+    # a shell's background jobs ignore Ctrl-C, and hand that down
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", f"{heard}from fmbench.cli import main; main()", "run", "tiny.yaml", "--watch"]
     process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stderr is not None
     said = []

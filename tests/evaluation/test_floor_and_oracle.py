@@ -23,6 +23,8 @@ from fmbench.plan.reference_cells import References
 from fmbench.plugins.registry import Registry
 from fmbench.report.analysis.error_decomposition import error_decompositions
 from fmbench.report.analysis.floor_and_oracle import floor_of, oracle_of
+from fmbench.report.figures.error_decomposition import error_decomposition_figure
+from fmbench.report.output_folder import Folder
 from fmbench.report.result_table import make_result_tables
 from fmbench.runner.run import run
 from fmbench.runner.session import Options
@@ -260,7 +262,8 @@ def test_a_run_splits_the_distance(tmp_path: Path) -> None:
     assert "| a perfect model | " in training
     assert "| normalized_path_energy | normalized_path_energy_energy |" in training
     assert "| normalized_path_energy_floor |" not in training
-    assert (tmp_path / "reports" / "known" / "network_or_solver.png").exists()
+    assert error_decomposition_figure(result_table, Folder(tmp_path / "drawn"), "network_or_solver") is not None
+    assert (tmp_path / "drawn" / "network_or_solver.png").exists()
     assert (tmp_path / "reports" / "known" / "references.csv").read_text().count("\noracle,") == 12
     assert run(suite, options).computed == {}
 

@@ -247,6 +247,10 @@ def test_the_slider_moves_both_sheets_and_real_data_stay(page: Page) -> None:
     before = page.eval_on_selector_all(".sheet img", "all => all.map(each => each.src)")
     assert len(before) == 3
     page.fill("#samples-slider", "3")
+    page.wait_for_function(
+        "before => [...document.querySelectorAll('.sheet img')].slice(0, 2).some((each, i) => each.src !== before[i])",
+        arg=before,
+    )
     after = page.eval_on_selector_all(".sheet img", "all => all.map(each => each.src)")
     assert page.inner_text(".sample-controls output") == "NFE 8"
     assert before[:2] != after[:2]

@@ -123,7 +123,7 @@ def test_a_run_ends_at_its_first_failure(begun: Path, tmp_path: Path, undrawn: N
     assert "Ended at the first failure (--fail-fast): evaluation" in ended.stdout
     assert ": 20 of 20 samples are not finite" in ended.stdout
     assert "fmbench run suite.yaml" in ended.stdout
-    assert "cell failed; the report lists them" in ended.stdout
+    assert "Failed: 1 evaluation: diverged: 20 of 20 samples are not finite" in ended.stdout
     assert "missing" not in ended.stdout
 
     again = fmbench("run", "suite.yaml", *options, "--json", cwd=begun)  # what finished is kept, and the rest follows

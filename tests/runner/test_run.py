@@ -155,7 +155,12 @@ def test_mlflow_holds_each_cell_once_after_three_runs(place: Place, first: RunRe
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     kinds = [run.data.tags["fmbench.kind"] for run in runs]
-    assert {kind: kinds.count(kind) for kind in kinds} == {"training": 2, "evaluation": 4, "summary": 1}
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        "training": 2,
+        "evaluation": 4,
+        "configuration": 4,
+        "summary": 1,
+    }
     assert len({run.data.tags["fmbench.cell"] for run in runs}) == len(runs)
 
 

@@ -148,7 +148,7 @@ function samplePictures(context) {
     return captioned(
       picture ?? make("p", { class: "empty" }, flowing ? "Its flow was not kept." : `No samples at ${column.label}.`),
       side.row.label,
-      [value, side.why],
+      [value, side.row.elsewhere && "noise of its own", side.why],
     );
   });
   const real = pictureOf(samples, null, "Real data");

@@ -43,7 +43,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "suite": ({"cells", "io"}, "a file becomes typed data; no registry is needed to read it"),
     "store": ({"cells", "io"}, "keeps cells by key, and knows no component"),
     "plan": ({"cells", "components", "io", "plugins", "suite"}, "from suite and registry to cells; reads no store"),
-    "plugin_template": ({"components", "plugins"}, "a name that is free, a kind that there is, and files"),
+    "plugin_template": ({"components", "io", "plugins"}, "a name that is free, a kind that there is, and files"),
     "runtime": ({"io", "isolation", "store"}, "measures what computes, and keeps what it found"),
     "model": ({"cells", "components", "isolation", "plugins", "runtime", "store"}, "from a cell to what computes it"),
     "results": ({"cells", "io", "plan", "plugins", "store"}, "what the store holds of a plan"),

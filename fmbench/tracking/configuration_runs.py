@@ -9,7 +9,8 @@ there once more as `fid_nfe4`; cells' runs have no such copies.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from urllib.parse import quote
 
 from fmbench.cells.keys import digest
@@ -134,33 +135,28 @@ def _parts(cell: str, members: Sequence[RunContent], facts: Mapping[str, MetricF
         by_name: dict[str, list[float]] = {}
         for value in (value for part in done for value in part.values):
             by_name.setdefault(value.name, []).append(value.value)
-        values = [
-            point
-            for name, found in by_name.items()
-            for point in _points(name, found, step, suffix, facts.get(name))
-            if point.name == name or point.name not in by_name
+        finite = {name: [value for value in found if math.isfinite(value)] for name, found in by_name.items()}
+        compared = {name for name in by_name if name in facts and facts[name].better in {"lower", "higher"}}
+        judged = {name for name in compared if facts[name].scope == "evaluation"}
+        means = [
+            MetricPoint(name, math.fsum(found) / len(found), step, name + suffix if name in compared else "")
+            for name, found in finite.items()
+            if found
         ]
-        yield Part(key, "ok", values=tuple(values), step=step, nfe=nfe)
+        numbers = [MetricPoint(f"{name}_n", float(len(finite[name])), step, "") for name in by_name if name in judged]
+        values = (*means, *(point for point in numbers if point.name not in by_name))
+        ends = partial(_intervals, {name: found for name, found in finite.items() if name in judged}, step, by_name)
+        yield Part(key, "ok", values=values, step=step, nfe=nfe, derived=ends)
 
 
-def _points(
-    name: str, found: Sequence[float], step: int, suffix: str, facts: MetricFacts | None
-) -> Iterator[MetricPoint]:
-    """Yield the mean of one metric; for what is compared its copy, and for what differs by seed its interval."""
-    from fmbench.stats.paired_seeds import interval  # numpy, which who asks for a URI has no use for
+def _intervals(found: Mapping[str, Sequence[float]], step: int, taken: Collection[str]) -> list[MetricPoint]:
+    """Return the ends of the intervals of metrics, but for those whose names are taken."""
+    from fmbench.stats.paired_seeds import interval  # numpy and scipy, for which a suite that is done has no use
 
-    finite = [value for value in found if math.isfinite(value)]
-    compared = facts is not None and facts.better in {"lower", "higher"}
-    judges = compared and facts is not None and facts.scope == "evaluation"
-    if judges:
-        yield MetricPoint(f"{name}_n", float(len(finite)), step, "")
-    if not finite:
-        return
-    mean = interval(finite)
-    yield MetricPoint(name, mean.mean, step, name + suffix if compared else "")
-    if judges and mean.known:
-        yield MetricPoint(f"{name}_low", mean.low, step, "")
-        yield MetricPoint(f"{name}_high", mean.high, step, "")
+    means = {name: interval(values) for name, values in found.items()}
+    ends = [(f"{name}_low", mean.low) for name, mean in means.items() if mean.known]
+    ends += [(f"{name}_high", mean.high) for name, mean in means.items() if mean.known]
+    return [MetricPoint(name, end, step, "") for name, end in ends if name not in taken]
 
 
 def _training_part(cell: str, above: Sequence[RunContent], facts: Mapping[str, MetricFacts]) -> Iterator[Part]:

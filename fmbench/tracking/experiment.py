@@ -259,8 +259,8 @@ class Server:
         self.client.log_batch(run.id, metrics=metrics, params=params, tags=changed)
         run.params |= content.params.keys()
         run.tags |= tags
-        run.metrics |= {v.table or v.name: v.value for part in fresh for v in part.values}
-        for value in (value for part in fresh if not part.pace for value in part.values if not value.table):
+        run.metrics |= {v.table or v.name: v.value for part in fresh for v in part.points}
+        for value in (value for part in fresh if not part.pace for value in part.points if not value.table):
             if run.made_here or value.name in run.points:
                 run.points.setdefault(value.name, {})[value.step] = value.value
 
@@ -274,7 +274,7 @@ class Server:
         ends = {value.name: value.value for value in part.values if not value.table} if part.pace else {}
         curves = {name for name, end in ends.items() if name in run.metrics and _same(run.metrics[name], end)}
         entries = []
-        for value in part.values:
+        for value in part.points:
             if value.table:
                 there = run.metrics.get(value.table)
             else:

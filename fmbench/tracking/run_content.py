@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -55,7 +55,8 @@ class Part:
     """What becomes known of a run at one time: a training, or one evaluation (one NFE) of a way of sampling.
 
     `pace` is the milliseconds from step to step, 0 where the steps are no time. `nfe` is the budget of an evaluation,
-    None where it has none.
+    None where it has none. `derived` makes the numbers that follow from what the values were made of: only a run that
+    is written needs them, and they are in no mark.
     """
 
     key: str
@@ -66,10 +67,16 @@ class Part:
     samples: Path | None = None
     pace: float = 0.0
     nfe: int | None = None
+    derived: Callable[[], Sequence[MetricPoint]] | None = None
 
     def __post_init__(self) -> None:
         """Make the error such that a server can take it, and a page show it."""
         object.__setattr__(self, "error", visible(self.error))
+
+    @cached_property
+    def points(self) -> tuple[MetricPoint, ...]:
+        """All numbers: the values, and those that are derived from what they were made of."""
+        return (*self.values, *(self.derived() if self.derived is not None else ()))
 
     @cached_property
     def mark(self) -> str:

@@ -29,7 +29,7 @@ def configurations(records: Records) -> list[RunContent]:
 
 
 def points(content: RunContent) -> dict[tuple[str, int], float]:
-    return {(v.name, v.step): v.value for part in content.parts.values() for v in part.values}
+    return {(v.name, v.step): v.value for part in content.parts.values() for v in part.points}
 
 
 def test_a_configuration_has_the_mean_of_its_seeds_with_its_interval_at_each_nfe() -> None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fmbench.report.analysis.comparability import split_by_identity
+from fmbench.report.analysis.marks import is_near
 from fmbench.report.result_table import ResultTable, Row, Values, labels_said, varying
 from fmbench.results.records import TRAINING_AXES, MetricFacts
-from fmbench.stats.paired_seeds import difference, interval, ranked
+from fmbench.stats.paired_seeds import interval, ranked
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def rankings(result_table: ResultTable) -> list[RankingAtNFE]:
 def _near(place: RankingAtNFE, better: str) -> list[Row]:
     others = [row for row in place.order if row not in place.first]
     best = place.values[place.first[0]].by_seed if others else {}
-    return [row for row in others if difference(place.values[row].by_seed, best, better).verdict != "worse"]
+    return [row for row in others if is_near(place.values[row].by_seed, best, better)]
 
 
 def _place(result_table: ResultTable, nfe: int, facts: MetricFacts) -> RankingAtNFE:

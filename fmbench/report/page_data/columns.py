@@ -9,7 +9,7 @@ from typing import Any
 
 from fmbench.report.analysis.comparability import split_by_identity
 from fmbench.report.analysis.floor_and_oracle import Floor
-from fmbench.report.analysis.marks import best_and_near
+from fmbench.report.analysis.marks import marks
 from fmbench.report.page_data.json_text import numbers
 from fmbench.report.page_data.reasons import Reasons
 from fmbench.report.result_table import Record, Row, Values, gather
@@ -127,11 +127,15 @@ def _marks(
 ) -> list[int]:
     """Return what is the best of its budget and group, and what cannot be told from it."""
     columns: dict[tuple[int | None, int], dict[int, Values]] = {}
-    for place, (budget, own, found) in enumerate(zip(places.budgets, group, values, strict=True)):
-        if found is not None and own != NO_GROUP:
-            columns.setdefault((budget, own), {})[place] = found
-    best, near = best_and_near(list(columns.values()), facts.better, several=several)
-    return [BEST if place in best else NEAR if place in near else 0 for place in range(len(values))]
+    for place, (budget, own, mine) in enumerate(zip(places.budgets, group, values, strict=True)):
+        if mine is not None and own != NO_GROUP:
+            columns.setdefault((budget, own), {})[place] = mine
+    found = [0] * len(values)
+    for column in columns.values():
+        best, near, _ = marks(column, facts.better)
+        for place in column:
+            found[place] = BEST if place in best else NEAR if several and place in near else 0
+    return found
 
 
 def _floor(floor: Floor | None) -> dict[str, Any] | None:

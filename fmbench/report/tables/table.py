@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fmbench.cells.component_spec import ELSEWHERE
 from fmbench.report.analysis.floor_and_oracle import Floor
+from fmbench.report.analysis.marks import Marks, marks
 from fmbench.report.number_format import Style, style_for
 from fmbench.report.result_table import NETWORK_AXIS, ROW_AXES, SOLVER_AXIS, Row, Values, fixed, varying
 from fmbench.results.records import MetricFacts
-from fmbench.stats.paired_seeds import difference, interval, ranked
+from fmbench.stats.paired_seeds import interval
 
 Command = Callable[[Row], str]
 BEST_NOTE = (
@@ -101,39 +102,22 @@ def entries(columns: Sequence[Column], rows: Sequence[Row], usual: int) -> tuple
 
     `usual` is the number of seeds that is said once for the whole table.
     """
-    best = [_best(column, rows) if column.marks else None for column in columns]
-    gaps = {
-        (i, j): difference(mine.by_seed, leader.by_seed, column.facts.better)
-        for i, (column, leader) in enumerate(zip(columns, best, strict=True))
-        for j, row in enumerate(rows)
-        if leader and (mine := column.values.get(row)) and mine.complete and mine.by_seed != leader.by_seed
-    }
-    near = {place for place, gap in gaps.items() if usual > 1 and gap.verdict != "worse"}
-    return [
-        _entries(column, rows, usual, best[i], {j for k, j in near if k == i}) for i, column in enumerate(columns)
-    ], len(gaps)
+    marked = [_marks(column, rows) if column.marks else Marks() for column in columns]
+    printed = [_entries(column, rows, usual, own) for column, own in zip(columns, marked, strict=True)]
+    return printed, sum(own.compared for own in marked)
 
 
-def _best(column: Column, rows: Sequence[Row]) -> Values | None:
-    """Return the values with the best mean of a column; None where the metric has no direction, or all are alike."""
-    values = {i: column.values.get(row) for i, row in enumerate(rows)}
-    whole = {i: interval(list(v.by_seed.values())).mean for i, v in values.items() if v and v.complete}
-    if not column.facts.better or len(set(whole.values())) < 2:
-        return None
-    return values[ranked(whole, column.facts.better)[0]]
+def _marks(column: Column, rows: Sequence[Row]) -> Marks:
+    return marks({j: v for j, row in enumerate(rows) if (v := column.values.get(row))}, column.facts.better)
 
 
-def _entries(
-    column: Column, rows: Sequence[Row], usual: int, best: Values | None, near: Collection[int]
-) -> list[Entry]:
+def _entries(column: Column, rows: Sequence[Row], usual: int, marked: Marks) -> list[Entry]:
     numbers = _style(column, rows)
     found = []
     for j, row in enumerate(rows):
         mine = column.values.get(row)
         entry = Entry("–") if mine is None else _entry(mine, numbers, usual)
-        if best and mine and mine.by_seed:
-            entry = replace(entry, best=mine.complete and mine.by_seed == best.by_seed, tied=j in near)
-        found.append(entry)
+        found.append(replace(entry, best=j in marked.best, tied=usual > 1 and j in marked.near))
     return found
 
 

@@ -22,7 +22,7 @@ def page(comparison: ResultsComparison, back: str = "") -> str:
     """Return the page's HTML; `back` is a relative address to which it links, "" for none."""
     tables = [metric_table(each) for each in comparison.metrics if any(row.gap for row in each.rows)]
     return visible(
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
             headline=headline(comparison),
@@ -38,15 +38,9 @@ def page(comparison: ResultsComparison, back: str = "") -> str:
                 for name in names
             ],
             tables=tables,
-            style=style(),
             back=back,
         )
     )
-
-
-def style() -> str:
-    """Return the style that pages of comparisons and of a published site share."""
-    return (HERE / "style.css").read_text("utf-8")
 
 
 def _sides(comparison: ResultsComparison) -> tuple[ComparedResults, ComparedResults]:
@@ -54,8 +48,11 @@ def _sides(comparison: ResultsComparison) -> tuple[ComparedResults, ComparedResu
 
 
 @cache
-def _environment() -> Environment:
+def environment(*folders: Path) -> Environment:
+    """Return where the templates of comparisons are found, and others in some folders; all text is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    loader = FileSystemLoader(HERE)
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    loader = FileSystemLoader([*folders, HERE])
+    found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found.globals["style"] = (HERE / "style.css").read_text("utf-8")
+    return found

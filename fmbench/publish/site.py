@@ -5,14 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fmbench.compare import compare, headline, page
-from fmbench.compare.page import HERE as COMPARE
-from fmbench.compare.page import style
+from fmbench.compare.page import environment
 from fmbench.errors import UserError
 from fmbench.io.printable_text import visible
 from fmbench.io.regular_files import read_regular
@@ -21,9 +19,6 @@ from fmbench.publish.reports import PublishedReport, find_histories, find_report
 from fmbench.publish.site_folder import check_site_folder, write_files
 from fmbench.report.number_format import moment
 from fmbench.results.snapshot import grouped
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 HERE = Path(__file__).parent
 MOST_PAIRS = 30
@@ -129,13 +124,4 @@ def _history(suite: SuitePage, paths: Sequence[Path]) -> Iterator[tuple[str, byt
 
 
 def _render(template: str, **content: Any) -> bytes:
-    text = _environment().get_template(template).render(style=style(), **content)
-    return visible(text).encode()
-
-
-@cache
-def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    loader = FileSystemLoader([HERE, COMPARE])
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return visible(environment(HERE).get_template(template).render(**content)).encode()

@@ -42,3 +42,15 @@ def grid_of_images(
         top, left = pad + (i // columns) * (height + pad), pad + (i % columns) * (width + pad)
         grid[top : top + height, left : left + width] = pixels[i]
     return grid
+
+
+def shrunk(samples: NDArray[np.floating], by: int) -> NDArray[np.floating]:
+    """Return `(n, c, h, w)` samples as `(n, c, h // by, w // by)`: means of squares of pixels."""
+    if by == 1:
+        return samples
+    n, c, h, w = samples.shape
+    h, w = max(h // by, 1), max(w // by, 1)
+    by_h, by_w = samples.shape[2] // h, samples.shape[3] // w
+    cut = samples[:, :, : h * by_h, : w * by_w]
+    smaller: NDArray[np.floating] = cut.reshape(n, c, h, by_h, w, by_w).mean(axis=(3, 5))
+    return smaller

@@ -21,7 +21,7 @@ from fmbench.report.figures.score_curves import TITLE_WIDTH
 from fmbench.report.figures.theme import COLOURS, INK, MUTED, Picture, new_figure, save, themed
 from fmbench.report.output_folder import Folder
 from fmbench.report.result_table import SOLVER_AXIS, ResultTable, Row, varying, words
-from fmbench.results.image_grid import grid_of_images
+from fmbench.results.image_grid import grid_of_images, shrunk
 from fmbench.results.records import EvaluationRecord
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def _image_block(axes: Axes, block: SampleGrid, shape: tuple[int, ...], noises: 
 
     blank = np.full((noises, *shape), 0.9, dtype=np.float32)
     filled = [blank if isinstance(samples, str) else _padded(samples, blank) for _, samples in block.lines]
-    pictures = _shrunk(np.concatenate(filled), shrink)
+    pictures = shrunk(np.concatenate(filled), shrink)
     grid = grid_of_images(pictures, noises, pad=1)
     height, width = pictures.shape[2] + 1, grid.shape[1]
     axes.set_axis_on()
@@ -234,18 +234,6 @@ def _image_block(axes: Axes, block: SampleGrid, shape: tuple[int, ...], noises: 
 
 def _padded(samples: Samples, blank: Samples) -> Samples:
     return samples if len(samples) == len(blank) else np.concatenate([samples, blank[len(samples) :]])
-
-
-def _shrunk(samples: Samples, by: int) -> Samples:
-    """Return `(n, c, h // by, w // by)`: means of squares of pixels."""
-    if by == 1:
-        return samples
-    n, c, h, w = samples.shape
-    h, w = max(h // by, 1), max(w // by, 1)
-    by_h, by_w = samples.shape[2] // h, samples.shape[3] // w
-    cut = samples[:, :, : h * by_h, : w * by_w]
-    smaller: Samples = cut.reshape(n, c, h, by_h, w, by_w).mean(axis=(3, 5))
-    return smaller
 
 
 def _draw_points(

@@ -18,7 +18,7 @@ from fmbench.report.page_data.flows import flows_data
 from fmbench.report.page_data.plane_points import LEVELS, Frame, quantised
 from fmbench.report.page_data.ranks import row_ranks
 from fmbench.report.result_table import ResultTable
-from fmbench.results.image_grid import grid_of_images
+from fmbench.results.image_grid import grid_of_images, shrunk
 from fmbench.results.records import EvaluationRecord, Records
 
 COLUMNS, PICTURES, POINTS = 4, 16, 256
@@ -166,17 +166,6 @@ def sheet(samples: Samples) -> str:
         form = "webp"
         picture.convert("RGB").save(buffer, "WEBP", quality=QUALITY, method=EFFORT)
     return f"data:image/{form};base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def shrunk(samples: Samples, by: int) -> Samples:
-    """Return `(n, c, h // by, w // by)`: means of squares of pixels."""
-    if by == 1:
-        return samples
-    n, c, h, w = samples.shape
-    h, w = max(h // by, 1), max(w // by, 1)
-    by_h, by_w = samples.shape[2] // h, samples.shape[3] // w
-    smaller: Samples = samples[:, :, : h * by_h, : w * by_w].reshape(n, c, h, by_h, w, by_w).mean(axis=(3, 5))
-    return smaller
 
 
 def _points(

@@ -11,16 +11,16 @@ from torch import Tensor
 
 from fmbench.cells.cells import EvaluationCell, TrainingCell
 from fmbench.cells.component_spec import ComponentSpec, Settings
+from fmbench.cells.written_component import named
 from fmbench.components.free_velocity import network_calls
 from fmbench.components.solver_times import solver_times
+from fmbench.components.step_counting import CannotCount, most_steps
 from fmbench.errors import CellFailure, DamagedFile, UserError
 from fmbench.evaluation.sampling import check_finite, check_nfe, draw_samples
 from fmbench.export.stored_cells import StoredCells
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import Trained, guidance_component, load_trained, source_samples
 from fmbench.plugins.guidance import guidance_spec
-
-MOST_STEPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -132,16 +132,10 @@ def _evaluation(found: TrainingCell | EvaluationCell, asked: Asked, context: Wor
 def _component(context: WorkerContext, kind: str, written: str) -> ComponentSpec:
     """Return a component written as in a suite: `heun`, or `{dopri5: {rtol: 1e-4}}`. Raises UserError."""
     try:
-        read = yaml.safe_load(written)
-    except yaml.YAMLError as error:
+        name, parameters = named(yaml.safe_load(written))
+    except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"--{kind} is a name, or {{name: {{parameter: value}}}}; found {written!r}") from error
-    if isinstance(read, dict) and len(read) == 1:
-        name, parameters = next(iter(read.items()))
-        if isinstance(name, str) and isinstance(parameters, dict | None):
-            return context.registry.spec(kind, name, parameters or {})
-    if isinstance(read, str):
-        return context.registry.spec(kind, read)
-    raise UserError(f"--{kind} is a name, or {{name: {{parameter: value}}}}; found {written!r}")
+    return context.registry.spec(kind, name, parameters)
 
 
 def _guidance(context: WorkerContext, written: str) -> float | ComponentSpec:
@@ -183,10 +177,14 @@ def _steps(
     component = guidance_component(guidance, context)
     built, path = context.build(solver), context.build(training.path)
     assert component is not None
-    for steps in range(1, min(nfe, MOST_STEPS) + 1):
-        found = network_calls(component, built, path, solver_times(context.build(grid), steps))
-        if found == nfe:
-            return steps
-        if found > nfe:
-            break
+
+    def counted(steps: int) -> int:
+        return network_calls(component, built, path, solver_times(context.build(grid), steps))
+
+    try:
+        steps = most_steps(counted, nfe)
+    except CannotCount as error:
+        raise UserError(f"--nfe {nfe} cannot be spent by solver {solver} under guidance {spec}: {error}") from error
+    if steps and counted(steps) == nfe:
+        return steps
     raise UserError(f"solver {solver} under guidance {spec} spends no NFE of exactly {nfe}: give another --nfe")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from fmbench.cells.component_spec import ComponentSpec
 from fmbench.cells.keys import digest
 from fmbench.components.solver_times import solver_times
+from fmbench.components.step_counting import CannotCount, most_steps
 from fmbench.errors import PluginError
 from fmbench.plan.axes import Axes
 from fmbench.plugins.guidance import guidance_spec
@@ -16,13 +17,6 @@ if TYPE_CHECKING:
     from fmbench.cells.guidance import GuidanceChoice
     from fmbench.components.contracts import Grid, Guidance, ProbabilityPath, Solver
     from fmbench.plugins.registry import Registry
-
-MOST_COUNTED = 10_000
-"""Larger budgets are left out where calls must be counted."""
-
-
-class CannotCount(Exception):
-    """A solver that cannot be run without a network."""
 
 
 class Guidances:
@@ -51,14 +45,9 @@ class Guidances:
         return digest(code, spec.fingerprint) if spec is not None and is_number else code
 
     def steps(self, solver: int, grid: int, guidance: int, budget: int) -> tuple[int, str]:
-        """Return the most steps of a solver that spend a budget exactly, by counting; 0, and why, where there are none.
-
-        More steps are taken never to make fewer calls.
-        """
+        """Return the most steps that spend a budget exactly, by counting; 0, and why, where there are none."""
         try:
-            if budget > MOST_COUNTED:
-                raise CannotCount(f"network calls under it are counted up to an NFE of {MOST_COUNTED:,}")
-            steps = self._first_above(solver, grid, guidance, budget) - 1
+            steps = most_steps(partial(self.counted, solver, grid, guidance), budget)
             calls = self.counted(solver, grid, guidance, steps) if steps else 0
         except CannotCount as error:
             return 0, str(error)
@@ -68,21 +57,6 @@ class Guidances:
         above = self.counted(solver, grid, guidance, steps + 1)
         fewer = f"{calls} times in {steps} step{'s' if steps > 1 else ''} and " if steps else ""
         return 0, f"{' under guidance '.join(names)} calls networks {fewer}{above} times in {steps + 1}, not {budget}"
-
-    def _first_above(self, solver: int, grid: int, guidance: int, budget: int) -> int:
-        """Return the fewest steps that make more calls than a budget."""
-        below, above = 0, 1
-        while self.counted(solver, grid, guidance, above) <= budget:
-            below, above = above, 2 * above
-            if above > 2 * MOST_COUNTED:
-                raise CannotCount(f"it calls networks {budget} times or less in {below:,} steps")
-        while above - below > 1:
-            middle = (below + above) // 2
-            if self.counted(solver, grid, guidance, middle) <= budget:
-                below = middle
-            else:
-                above = middle
-        return above
 
     def _counted(self, solver: int, grid: int, guidance: int, steps: int) -> int:
         """Return how often networks are called in so many steps, on the first path of the suite that will do."""

@@ -26,8 +26,10 @@ from fmbench.cli.app import app
 from fmbench.errors import UserError
 from fmbench.evaluation.evaluate import evaluate
 from fmbench.export import Asked, StoredCells, check_hub, draw, export_cell, upload
+from fmbench.export.best import best_cell
 from fmbench.model.context import WorkerContext
 from fmbench.model.trained_model import load_trained
+from fmbench.results.records import MetricFacts
 from fmbench.runner.session import open_session
 from fmbench.store.store import Store
 from fmbench.training.loop import train
@@ -338,3 +340,21 @@ def test_a_batch_of_one_size_is_cut_and_a_network_for_pictures_is_traced_whole(t
         assert program.batch == batch
         with torch.no_grad():
             torch.testing.assert_close(program(x_0), sampler(x_0), rtol=0, atol=1e-5)
+
+
+def test_the_best_is_of_configurations_with_all_seeds_and_of_it_the_lowest_seed_goes() -> None:
+    registry = built_ins()
+    facts = MetricFacts("score", "lower", "", "evaluation", "score")
+    scores = {("linear", 1): 2.0, ("linear", 0): 3.0, ("cosine", 0): 4.0, ("cosine", 1): 5.0, ("vp", 1): 0.1}
+    evaluations = [
+        SimpleNamespace(
+            status="ok", metrics={"score": score},
+            cell=evaluation_cell(registry, training_cell(registry, path=path, seed=seed)),
+        )
+        for (path, seed), score in scores.items()
+    ]  # fmt: skip
+    records: Any = SimpleNamespace(metrics=[facts], last_steps=SimpleNamespace(evaluations=evaluations))
+    cell, metric = best_cell(records)
+    assert (cell.training.path.name, cell.training.seed, metric) == ("linear", 0, "score"), "vp was lucky once"
+    with pytest.raises(UserError, match="has no metric 'fid' of samples; it has score"):
+        best_cell(records, "fid")

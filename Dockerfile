@@ -1,5 +1,6 @@
-# fmbench with what it needs. On a CPU: docker build -t fmbench .
-# With CUDA: docker build -t fmbench --build-arg TORCH_INDEX= .   (the torch of Python's own package index)
+# fmbench with what it needs: docker build -t fmbench .
+# That takes torch as pip finds it, with CUDA. For a smaller image without: --build-arg TORCH_INDEX=ADDRESS, the package
+# index of builds for CPUs that PyTorch's page on installing names.
 ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim AS wheel
@@ -11,7 +12,7 @@ COPY suites suites
 RUN pip wheel --quiet --no-deps --wheel-dir /wheels .
 
 FROM python:${PYTHON}-slim
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG TORCH_INDEX=
 # torch and torchvision come together from one index: those of two do not fit each other.
 RUN pip install --quiet --no-cache-dir ${TORCH_INDEX:+--index-url} ${TORCH_INDEX:+"$TORCH_INDEX"} torch torchvision
 COPY --from=wheel /wheels /wheels

@@ -11,6 +11,7 @@ from fmbench.compare.comparison import ResultsComparison
 from fmbench.compare.tables import metric_table, refused_lines, short_tables
 from fmbench.compare.text import headline, summary
 from fmbench.io.printable_text import visible
+from fmbench.report.html.templates import template_environment
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -49,10 +50,7 @@ def _sides(comparison: ResultsComparison) -> tuple[ComparedResults, ComparedResu
 
 @cache
 def environment(*folders: Path) -> Environment:
-    """Return where the templates of comparisons are found, and others in some folders; all text is escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    loader = FileSystemLoader([*folders, HERE])
-    found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    """Return where the templates of comparisons are found, and others in some folders, with the style they share."""
+    found = template_environment(*folders, HERE)
     found.globals["style"] = (HERE / "style.css").read_text("utf-8")
     return found

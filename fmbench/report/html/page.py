@@ -9,6 +9,7 @@ from typing import Any
 
 from fmbench.report.figures.theme import Picture
 from fmbench.report.html.static_chart import static_chart
+from fmbench.report.html.templates import template_environment
 from fmbench.report.number_format import moment
 from fmbench.report.page_data.json_text import json_text
 from fmbench.report.page_data.payload import RunAddresses, page_data
@@ -109,15 +110,7 @@ def _text(name: str) -> str:
 
 
 def _template() -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment(HERE)
     environment.filters |= {"moment": moment}
     return environment.get_template("page.html")
 

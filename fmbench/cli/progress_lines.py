@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fmbench.io.printable_text import count
+from fmbench.io.threads import start_thread
 
 EVERY = 60.0
 """Seconds from one line to the next."""
@@ -55,7 +56,7 @@ class ProgressLines:
 
     def start(self) -> None:
         """Begin to say lines."""
-        threading.Thread(target=self._attend, daemon=True).start()
+        start_thread(self._attend)
 
     def stop(self) -> None:
         """Say no more lines."""

@@ -9,7 +9,6 @@ import http.client
 import json
 import shutil
 import subprocess
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fmbench.errors import UserError
+from fmbench.io.threads import start_thread
 
 DESKTOP = "desktop"
 SECONDS = 10.0
@@ -62,8 +62,8 @@ def notify(target: str, title: str, text: str, facts: Mapping[str, Any]) -> str:
         return _on_desktop(title, text)
     body = json.dumps({"text": f"{title}\n{text}", **facts}).encode()
     problems: list[str] = []
-    sending = threading.Thread(target=lambda: problems.append(_to_webhook(target, body)), daemon=True)
-    sending.start()  # a thread of its own: the timeout of a socket is for each of its reads, and none of a name's
+    # a thread of its own: the timeout of a socket is for each of its reads, and none of a name's
+    sending = start_thread(lambda: problems.append(_to_webhook(target, body)))
     sending.join(SECONDS)
     return problems[0] if problems else f"{shown_target(target)} did not answer within {SECONDS:g} seconds"
 

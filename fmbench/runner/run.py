@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fmbench.io.printable_text import count, some
+from fmbench.io.threads import start_thread
 from fmbench.results.records import Records
 from fmbench.runner.mlflow_links import ledger_place
 from fmbench.runner.progress import Observer, Silent
@@ -80,7 +81,7 @@ def run_session(session: Session, observer: Observer) -> RunResult:
             observer.say(f"{label}: {text}")
         if tracker is not None:
             tracker.open_ahead()
-        threading.Thread(target=_import_ahead, args=(session.options.figures,), daemon=True).start()
+        start_thread(partial(_import_ahead, session.options.figures))
     computed, worked, elsewhere = scheduler.run(), scheduler.worked, dict(scheduler.elsewhere)
     stopped = scheduler.stopped
     del scheduler

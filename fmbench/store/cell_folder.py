@@ -316,7 +316,9 @@ class CellFolder:
             self.mirror.discarded(self.place)
 
     def strange(self) -> str:
-        """Say why the folder is not one that `remove` removes, "" where it is: a folder with files of a cell alone."""
+        """Say why the folder is not one that `remove` removes, "" where it is: a folder with files of a cell alone, or
+        none any more.
+        """
         if self.mirror is not None:
             others = [name for name in self.mirror.status(self.place) if not CELL_FILE.fullmatch(name)]
             return f"holds {others[0]!r}, which is not of fmbench" if others else ""
@@ -325,6 +327,8 @@ class CellFolder:
             if not stat.S_ISDIR(mode):
                 return "is a link" if stat.S_ISLNK(mode) else f"is {kind_of(mode)}"
             others = [e.name for e in self._entries() if not CELL_FILE.fullmatch(e.name) or e.is_dir()]
+        except FileNotFoundError:  # somebody has removed it meanwhile
+            return ""
         except OSError as error:
             return f"cannot be looked into: {error.strerror}"
         return f"holds {others[0]!r}, which is not of fmbench" if others else ""

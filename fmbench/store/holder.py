@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fmbench.errors import UserError
+from fmbench.io.threads import start_thread
 from fmbench.store.lease_files import LEASE, LeaseFiles
 
 VARIABLE = "FMBENCH_LEASE_SECONDS"
@@ -201,8 +202,7 @@ class Holder:
             self._look_at_clock()
             self.held[place] = Held(name, _own_clock(), self.pauses, after_deaths)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._beat_on, name="fmbench-heartbeat", daemon=True)
-                self._thread.start()
+                self._thread = start_thread(self._beat_on, "fmbench-heartbeat")
                 atexit.register(self.close)
 
     def drop(self, place: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from fmbench.io.file_lock import StoppedWaiting
+from fmbench.io.threads import start_thread
 from fmbench.tracking.experiment import Server
 from fmbench.tracking.ledger import Ledger
 from fmbench.tracking.retry_after import seconds_left
@@ -92,8 +93,7 @@ class Writer:
 
     def _start(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="fmbench-tracking", daemon=True)
-            self._thread.start()
+            self._thread = start_thread(self._work, "fmbench-tracking")
 
     @property
     def unlogged(self) -> set[str]:

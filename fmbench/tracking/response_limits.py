@@ -5,11 +5,11 @@ The time-outs of requests hold for each read, and it reads an answer into memory
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fmbench.io.threads import start_thread
 from fmbench.tracking.retry_after import note
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def within(seconds: float, ask: Callable[[], T]) -> T:
         except BaseException as error:
             answer.set_exception(error)
 
-    threading.Thread(target=work, name="fmbench-probe", daemon=True).start()
+    start_thread(work, "fmbench-probe")
     if not wait([answer], seconds).done:
         raise EndlessAnswer(f"it gave no whole answer within {seconds:g} s")
     return answer.result()

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -334,6 +335,19 @@ def _hammer(root: Path, seed: int, seconds: float, faults: Path) -> None:
         with faults.open("a") as said:
             said.write(f"{type(error).__name__}: {error}\n")
         raise
+
+
+def test_what_another_process_removed_between_two_looks_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Store(tmp_path).folder("training", "a" * 20)
+    with folder.lock(wait=False):
+        folder.begin({"seed": 0})
+    shutil.rmtree(folder.path)
+    monkeypatch.setattr(type(folder), "is_there", lambda self: True)
+    assert folder.strange() == ""
+    folder.remove()
+    assert not folder.path.exists()
 
 
 def test_threads_never_hold_a_cell_at_once(tmp_path: Path) -> None:
